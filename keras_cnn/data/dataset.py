@@ -1,0 +1,62 @@
+"""What every data source becomes: one Dataset of three Splits, each an aligned list of ids, labels and images."""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One readable image on disk, with what the decoder must know and would otherwise have to find out again."""
+
+    path: Path
+    format: str  # Pillow's name: "JPEG", "PNG", "BMP", "GIF", "WEBP"
+    mode: str  # Pillow's mode as stored: "RGB", "L", "P", "CMYK", ...
+    width: int  # pixels as stored, before the EXIF rotation
+    height: int
+    orientation: int  # EXIF orientation, 1 to 8; 1 is upright
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split in a fixed order. Exactly one of `pixels` and `files` is set."""
+
+    ids: tuple[str, ...]  # unique and stable: a POSIX path below the source's root, or "train/00017"
+    labels: np.ndarray  # (N,) int32, index into Dataset.classes
+    pixels: np.ndarray | None = None  # (N, H, W, C) uint8, in memory or memory-mapped
+    files: tuple[ImageFile, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """(N, 2) int32: 64 bits of each id's SHA-256, so that what happens to an image depends on its id alone."""
+        digests = b"".join(hashlib.sha256(i.encode()).digest()[:8] for i in self.ids)
+        return np.frombuffer(digests, dtype="<i4").reshape(-1, 2)
+
+    def take(self, indices) -> "Split":
+        """The images at `indices`, in that order."""
+        indices = np.asarray(indices, dtype=np.int64)
+        return Split(
+            ids=tuple(self.ids[i] for i in indices),
+            labels=self.labels[indices],
+            pixels=None if self.pixels is None else self.pixels[indices],
+            files=None if self.files is None else tuple(self.files[i] for i in indices),
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits of one source, and what the audit and the split found out about it."""
+
+    source: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]  # (H, W, C) that the network gets
+    train: Split
+    validation: Split
+    test: Split
+    findings: dict = field(default_factory=dict)  # JSON-able: skipped files, duplicates, near-duplicates, notes

@@ -1,0 +1,9 @@
+"""The two ways a run ends early that are not bugs."""
+
+
+class InputError(ValueError):
+    """The user's input is wrong. One line: what was found, where, and what is expected. Exit status 2."""
+
+
+class Stopped(Exception):
+    """A run stopped on purpose (signal, NaN, full disk). Says what was saved and how to go on. Exit status 3."""
