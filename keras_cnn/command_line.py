@@ -1,0 +1,135 @@
+"""What the faces share: splitting arguments from `--a.b VALUE` overrides, exit statuses, one line for every error."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from keras_cnn.errors import InputError, Stopped
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow prints a dozen lines about the machine otherwise
+
+DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
+
+
+def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
+    """Calls `main`; turns what it raises into a line on standard error and an exit status."""
+    debug = "--debug" in arguments
+    try:
+        main([a for a in arguments if a != "--debug"])
+    except (InputError, Stopped) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}" if isinstance(error, InputError) else error, file=sys.stderr)
+        return WRONG_INPUT if isinstance(error, InputError) else STOPPED
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        return STOPPED
+    return DONE
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that knows overrides from its own options and reports errors as InputError."""
+
+    def __init__(self, **settings):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+        self._own: set[str] = {"--help", "-h"}
+
+    def option(self, name: str, **settings) -> None:
+        self._own.add(name)
+        self.add_argument(name, **settings)
+
+    def error(self, message: str):
+        raise InputError(f"command line: {message}")
+
+    def split(self, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+        """The face's own arguments, parsed, and the overrides `--a.b VALUE` or `--a.b=VALUE` left as they are."""
+        own, overrides, rest = [], [], list(arguments)
+        while rest:
+            word = rest.pop(0)
+            if not word.startswith("--") or word.partition("=")[0] in self._own:
+                own.append(word)
+                continue
+            overrides.append(word)
+            if "=" not in word and rest and not rest[0].startswith("--"):
+                overrides.append(rest.pop(0))
+        return self.parse_args(own), overrides
+
+
+TRAIN_EXAMPLES = """examples:
+  python train.py                                              the embedded Fashion-MNIST, a minute or two
+  python train.py --data.source folder:photos --train.epochs 30    your photos, one folder a class
+  python train.py configs/published/net1.yaml --seed 7         an experiment of a published report
+  python train.py --resume                                     goes on with the last unfinished run
+"""
+
+
+def train(arguments: list[str]) -> None:
+    """`python train.py`: see its --help."""
+    parser = Parser(prog="python train.py", description="Trains a CNN from scratch.", epilog=TRAIN_EXAMPLES)
+    parser.add_argument("config", nargs="?", type=Path, help="YAML file; configs/default.yaml if left out")
+    parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
+    parser.option(
+        "--resume", nargs="?", type=Path, const=Path(), metavar="RUN", help="go on with a run; default the last"
+    )
+    parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
+    parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
+    parser.option("--dry-run", action="store_true", help="print data, network and cost, and stop")
+    parser.option("--options", action="store_true", help="list every --a.b VALUE with type, default and meaning")
+    parser.option("--debug", action="store_true", help="show the traceback of an error")
+    chosen, overrides = parser.split(arguments)
+    _train(chosen, overrides)
+
+
+def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    from keras_cnn import config as config_module  # TensorFlow takes seconds to import: --help does without
+    from keras_cnn import runs
+    from keras_cnn.training import experiment
+
+    builders = experiment.BUILDERS
+    if chosen.options:
+        print(config_module.help_text(builders))
+        return
+    overrides = [*overrides, *(["--train.overfit_batch", "true"] if chosen.overfit_batch else [])]
+    if chosen.resume:
+        folder, config = _resumed(chosen, overrides, builders)
+    else:
+        config = config_module.load(chosen.config or Path("configs/default.yaml"), overrides, builders)
+        if chosen.dry_run:
+            experiment.dry_run(config)
+            return
+        folder = runs.RunFolder.create(config.name, path=chosen.run_dir)
+    if chosen.find_learning_rate:
+        rate = experiment.find_learning_rate(config, folder)
+        print(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {folder.figures / 'learning_rates.png'})")
+        return
+    _conclude(experiment.train(config, folder), folder)
+
+
+def _resumed(chosen: argparse.Namespace, overrides: list[str], builders):
+    from keras_cnn import config as config_module
+    from keras_cnn import runs
+
+    path = runs.latest_unfinished() if chosen.resume == Path() else chosen.resume
+    folder = runs.RunFolder.open(path).lock()
+    if folder.finished:
+        raise InputError(f"{path}: this run is complete; to train longer, start a new one with a larger --train.epochs")
+    stored = folder.config(builders)
+    wanted = config_module.load(chosen.config or folder / "config.yaml", overrides, builders)
+    if changed := config_module.differences(stored, wanted):
+        listed = "; ".join(changed)
+        raise InputError(f"{path}: --resume goes on with the run's own config, but these fields differ: {listed}")
+    return folder, stored
+
+
+def _conclude(metrics: dict, folder) -> None:
+    low, high = metrics["accuracy_interval"]
+    print()
+    print(f"run folder     {folder.path}   (curves, confusion matrices and mistakes in {folder.figures})")
+    print(
+        f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,"
+        f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
+    )
+    print("next           python train.py --data.source folder:YOUR_PHOTOS   (one folder a class)")

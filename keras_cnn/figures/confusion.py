@@ -1,0 +1,204 @@
+"""Confusion matrices: which class is taken for which, up to about 200 classes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from keras_cnn.figures.style import (
+    FAINT,
+    HEADER,
+    MARGIN,
+    POINT,
+    SMALL_SIZE,
+    TITLE_SIZE,
+    WIDTH,
+    fit,
+    new_figure,
+    printable,
+    styled,
+    text_width,
+)
+
+_ANNOTATED_CLASSES = 20
+_SIDE_BY_SIDE_CLASSES = 10  # more do not leave four digits room in half the width
+# Inches.
+_LARGEST_CELL = 0.8
+_NAME_WIDTH = 1.35  # that a class name may take
+_TICK = 0.11  # tick and padding between a matrix and its class names
+_AXIS_LABEL = 0.24  # "true class" and its padding
+_PANEL_TITLE = 0.18
+_PANEL_GAP = 0.25
+_COLOUR_BAR, _COLOUR_BAR_GAP, _COLOUR_BAR_NUMBERS = 0.14, 0.1, 0.45
+_DIGIT = 0.64  # width of a digit in DejaVu Sans, of its size
+_COLOURS = colormaps["Blues"]
+_DARK, _LIGHT = "black", "white"
+
+
+@styled
+def confusion(matrix, classes: Sequence[str], title: str, normalise: bool = False) -> Figure:
+    """One confusion matrix: `matrix` (C, C) counts, rows the true class, columns the predicted class.
+
+    Shows counts, or with `normalise` every row in % of its images. Up to 20 classes have a number in every cell that
+    is not zero. Colours follow the square root of the value, or single mistakes would not be seen beside the diagonal.
+
+    Raises ValueError where `matrix` is not one row and one column a class.
+    """
+    matrix = _checked(matrix, classes)
+    plan = _Plan.of(classes, panels=1, title=title)
+    figure = new_figure(*plan.size, title, layout=None)
+    _panel(figure.add_axes(plan.place(0)), matrix, plan, normalise)
+    return figure
+
+
+@styled
+def confusion_pair(matrix, classes: Sequence[str], title: str) -> Figure:
+    """Counts and row-normalised matrix of `confusion`: side by side, or one below the other for many classes."""
+    matrix = _checked(matrix, classes)
+    plan = _Plan.of(classes, panels=2, title=title)
+    figure = new_figure(*plan.size, title, layout=None)
+    counts, shares = figure.add_axes(plan.place(0)), figure.add_axes(plan.place(1))
+    _panel(counts, matrix, plan, normalise=False)
+    _panel(shares, matrix, plan, normalise=True)
+    if plan.side_by_side:
+        shares.set_ylabel("")
+        shares.tick_params(labelleft=False)
+    return figure
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where everything goes, in inches, worked out from the class names before anything is drawn."""
+
+    names: tuple[str, ...]  # shortened
+    shown: range  # indices of the classes that have a tick
+    cell: float
+    angle: int  # of the names below the matrix, degrees
+    left: float  # of the first matrix
+    below: float  # what stands below every matrix
+    panels: int
+    side_by_side: bool
+    least_width: float  # of the figure, that its title fits
+
+    @classmethod
+    def of(cls, classes: Sequence[str], panels: int, title: str) -> "_Plan":
+        n = len(classes)
+        names = tuple(fit(name, SMALL_SIZE, _NAME_WIDTH) for name in classes)
+        widest = max(text_width(name, SMALL_SIZE) for name in names)
+        side_by_side = panels == 2 and n <= _SIDE_BY_SIDE_CLASSES
+        left = MARGIN + _AXIS_LABEL + widest + _TICK
+        room = WIDTH - left - MARGIN - (_bar_room() if n > _ANNOTATED_CLASSES else 0)
+        cell = min(_LARGEST_CELL, ((room - _PANEL_GAP) / 2 if side_by_side else room) / n)
+        shown = range(0, n, math.ceil(1.25 * SMALL_SIZE * POINT / cell))
+        angle = _name_angle(widest, cell, n)
+        slope = math.radians(angle)
+        name_height = math.sin(slope) * widest + math.cos(slope) * 1.2 * SMALL_SIZE * POINT
+        below = _TICK + name_height + _AXIS_LABEL
+        least_width = min(WIDTH, 2 * MARGIN + text_width(printable(title), TITLE_SIZE) + POINT)
+        return cls(names, shown, cell, angle, left, below, panels, side_by_side, least_width)
+
+    @property
+    def annotated(self) -> bool:
+        return len(self.names) <= _ANNOTATED_CLASSES
+
+    @property
+    def side(self) -> float:
+        return self.cell * len(self.names)
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the figure."""
+        columns, rows = (self.panels, 1) if self.side_by_side else (1, self.panels)
+        right = MARGIN + (0 if self.annotated else _bar_room())
+        width = self.left + columns * self.side + (columns - 1) * _PANEL_GAP + right
+        return max(width, self.least_width), HEADER + rows * (_PANEL_TITLE + self.side + self.below) + MARGIN
+
+    def place(self, panel: int) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height of a panel's matrix in parts of the figure, as matplotlib wants them."""
+        width, height = self.size
+        column, row = (panel, 0) if self.side_by_side else (0, panel)
+        left = self.left + column * (self.side + _PANEL_GAP)
+        bottom = height - HEADER - row * (_PANEL_TITLE + self.side + self.below) - _PANEL_TITLE - self.side
+        return left / width, bottom / height, self.side / width, self.side / height
+
+
+def _bar_room() -> float:
+    return _COLOUR_BAR_GAP + _COLOUR_BAR + _COLOUR_BAR_NUMBERS
+
+
+def _name_angle(widest: float, cell: float, n: int) -> int:
+    if widest + 0.08 < cell:
+        return 0
+    return 45 if n <= _ANNOTATED_CLASSES else 90
+
+
+def _panel(ax: Axes, matrix: np.ndarray, plan: _Plan, normalise: bool) -> None:
+    values = _row_percentages(matrix) if normalise else matrix
+    norm = PowerNorm(0.5, vmin=0, vmax=100 if normalise else max(1, matrix.max()))
+    image = ax.imshow(values, cmap=_COLOURS, norm=norm, interpolation="nearest")
+    ax.set_title("% of the true class" if normalise else "images")
+    ax.set_xlabel("predicted class")
+    ax.set_ylabel("true class")
+    ax.spines[:].set_visible(True)
+    names = [plan.names[i] for i in plan.shown]
+    anchor = {"ha": "right", "rotation_mode": "anchor"} if plan.angle else {}
+    ax.set_xticks(plan.shown, names, rotation=plan.angle, va="center" if plan.angle == 90 else "top", **anchor)
+    ax.set_yticks(plan.shown, names)
+    if plan.annotated:
+        _annotate(ax, image, [[_percent(v) if normalise else _count(v) for v in row] for row in values], plan.cell)
+    else:
+        bar = ax.inset_axes([1 + _COLOUR_BAR_GAP / plan.side, 0, _COLOUR_BAR / plan.side, 1])
+        ax.figure.colorbar(image, cax=bar)
+
+
+def _annotate(ax: Axes, image: AxesImage, texts: list[list[str]], cell: float) -> None:
+    edges = np.arange(len(texts) + 1) - 0.5
+    ax.set_xticks(edges, minor=True)
+    ax.set_yticks(edges, minor=True)
+    ax.grid(which="minor", color=FAINT, linewidth=0.5)
+    ax.tick_params(which="minor", length=0)
+    points = cell / POINT
+    longest = max(len(text) for row in texts for text in row)
+    size = min(10, 0.5 * points, 0.88 * points / (_DIGIT * max(longest, 1)))
+    colours = _COLOURS(image.norm(image.get_array()))
+    for (row, column), colour in zip(np.ndindex(len(texts), len(texts)), colours.reshape(-1, 4), strict=True):
+        if text := texts[row][column]:
+            look = {"ha": "center", "va": "center", "fontsize": size, "color": _readable_on(colour)}
+            ax.text(column, row, text, **look)
+
+
+def _readable_on(colour: np.ndarray) -> str:
+    """Black or white, whichever has the larger contrast by WCAG 2: at least 4.5 on every colour."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3])
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return _DARK if (luminance + 0.05) ** 2 > 1.05 * 0.05 else _LIGHT
+
+
+def _row_percentages(matrix: np.ndarray) -> np.ndarray:
+    images = matrix.sum(axis=1, keepdims=True)
+    return 100 * np.divide(matrix, images, out=np.zeros(matrix.shape), where=images > 0)
+
+
+def _count(value: int) -> str:
+    return str(value) if value else ""
+
+
+def _percent(value: float) -> str:
+    if value == 0:
+        return ""
+    if value < 1:
+        return "<1"
+    return ">99" if 99 < value < 100 else f"{value:.0f}"
+
+
+def _checked(matrix, classes: Sequence[str]) -> np.ndarray:
+    matrix = np.asarray(matrix)
+    if matrix.shape != (len(classes), len(classes)) or not len(classes):
+        raise ValueError(f"a confusion matrix of shape {matrix.shape} for {len(classes)} class names")
+    return matrix

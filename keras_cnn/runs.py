@@ -1,0 +1,213 @@
+"""The run folder: where it is, what is in it, who holds it. Every file is written beside its place and renamed."""
+
+import csv
+import datetime
+import errno
+import fcntl
+import io
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from keras_cnn import config as config_module
+from keras_cnn.config import Builders, Config
+from keras_cnn.errors import InputError, Stopped
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "epoch_seconds",
+    "run_seconds",
+)
+PACKAGES = ("keras_cnn", "tensorflow", "keras", "numpy", "matplotlib", "pillow", "wandb")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on success it takes the place of `path`, on an error it goes.
+
+    A full disk raises Stopped, naming the file; the old file at `path` is untouched then.
+    """
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")  # the suffix stays: Keras goes by it
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Stopped(f"{path}: the disk is full; what was there before is unchanged") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces the file's content atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+class RunFolder:
+    """A run's folder, held by this process alone while it trains."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @classmethod
+    def create(cls, name: str, parent: Path = Path("runs"), path: Path | None = None) -> "RunFolder":
+        """A new folder `parent/name`, or `name-2`, `name-3`, ... after it; or exactly `path`, which must be empty."""
+        if path is None:
+            return cls(_claim(name, parent)).lock()
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path}: --run-dir is not an empty folder; expected a new one, or --resume {path}")
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(path).lock()
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing run, checked to be one."""
+        if not (path / "config.yaml").is_file():
+            raise InputError(f"{path}: not a run folder: it has no config.yaml")
+        return cls(path)
+
+    def lock(self) -> "RunFolder":
+        """Holds the folder until this process ends, however it ends. InputError if another process holds it."""
+        descriptor = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 200).decode() or "another process"
+            os.close(descriptor)
+            raise InputError(f"{self.path}: in use by {holder}; wait for it or choose another folder") from None
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+        return self
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def figures(self) -> Path:
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "metrics.json").is_file()
+
+    def describe(self, config: Config, defaults: Config, hardware: dict) -> None:
+        """Writes what runs: config.yaml, changes.txt (against the defaults) and environment.json."""
+        write_text(self / "config.yaml", config_module.dump(config))
+        changes = config_module.differences(defaults, config)
+        write_text(self / "changes.txt", "\n".join(changes or ["every field at its default"]) + "\n")
+        write_json(self / "environment.json", environment() | {"hardware": hardware})
+
+    def config(self, builders: Builders) -> Config:
+        return config_module.load(self / "config.yaml", [], builders)
+
+    def write_history(self, rows: list[dict]) -> None:
+        table = io.StringIO()
+        writer = csv.DictWriter(table, HISTORY_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self / "history.csv", table.getvalue())
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows of history.csv as numbers."""
+        with (self / "history.csv").open(encoding="utf-8") as file:
+            return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def _claim(name: str, parent: Path) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
+
+
+def latest_unfinished(parent: Path = Path("runs")) -> Path:
+    """The run below `parent` that was written to last and has not ended; InputError if there is none."""
+    runs = [p.parent for p in parent.glob("*/config.yaml") if not (p.parent / "metrics.json").is_file()]
+    if not runs:
+        raise InputError(f"{parent}: no unfinished run to resume; name one: --resume RUN")
+    return max(runs, key=_last_written)
+
+
+def _last_written(run: Path) -> float:
+    return max(p.stat().st_mtime for p in (run, run / "checkpoint", run / "config.yaml") if p.exists())
+
+
+def environment() -> dict:
+    """Versions, machine, git commit and command of this process."""
+    return {
+        "started": _now(),
+        "command": _command(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "git": _git_commit(),
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _command() -> str:
+    return shlex.join(["python", *sys.argv])
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    def git(*words: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + (" with uncommitted changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None  # installed as a package, or no git: the versions above are what there is
+
+
+def record_test_reading(folder: RunFolder) -> None:
+    """Adds a line to test_readings.csv: the test split is to be read once, and a reader of the run may count."""
+    path = folder / "test_readings.csv"
+    before = path.read_text(encoding="utf-8") if path.exists() else "date,command\n"
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([_now(), _command()])
+    write_text(path, before + line.getvalue())
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[Callable[[str], None]]:
+    """Yields a function that appends a line to the file at once."""
+    with path.open("a", encoding="utf-8", buffering=1) as file:
+        yield lambda line: print(line, file=file)

@@ -1,0 +1,63 @@
+"""What watches the epochs go by. Each is plain data, so that a checkpoint can hold it and a resume restore it."""
+
+import math
+from dataclasses import asdict, dataclass
+
+
+@dataclass
+class Best:
+    """The best epoch so far by one monitored value; ties go to the earlier epoch, or to the lower validation loss."""
+
+    monitor: str  # "val_accuracy" or "val_loss"
+    epoch: int = 0  # 1-based; 0: none yet
+    accuracy: float = -math.inf
+    loss: float = math.inf
+
+    def update(self, row: dict) -> bool:
+        """Takes the epoch's row of the history; True if it is the best so far."""
+        accuracy, loss = row["val_accuracy"], row["val_loss"]
+        by_accuracy = (accuracy, -loss) > (self.accuracy, -self.loss)
+        better = by_accuracy if self.monitor == "val_accuracy" else loss < self.loss
+        if better:
+            self.epoch, self.accuracy, self.loss = row["epoch"], accuracy, loss
+        return better
+
+
+@dataclass
+class EarlyStopping:
+    """Asks to stop when the best epoch lies `patience` epochs back; patience None never asks."""
+
+    patience: int | None
+
+    def stops(self, epoch: int, best: Best) -> bool:
+        return self.patience is not None and epoch - best.epoch >= self.patience
+
+
+@dataclass
+class Plateau:
+    """Multiplies the learning rate by `gamma` after `patience` epochs without a lower validation loss."""
+
+    gamma: float
+    patience: int
+    scale: float = 1.0
+    lowest: float = math.inf
+    waited: int = 0
+
+    def update(self, val_loss: float) -> None:
+        if val_loss < self.lowest:
+            self.lowest, self.waited = val_loss, 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            self.scale, self.waited = self.scale * self.gamma, 0
+
+
+def state_of(*watchers: object) -> dict:
+    """JSON-able state by class name."""
+    return {type(w).__name__: asdict(w) for w in watchers}
+
+
+def restore(state: dict, *watchers: object) -> None:
+    for watcher in watchers:
+        for name, value in state[type(watcher).__name__].items():
+            setattr(watcher, name, value)

@@ -1,0 +1,105 @@
+"""One training run from config to final numbers, in the order in which things happen."""
+
+import numpy as np
+
+from keras_cnn import config as config_module
+from keras_cnn import data
+from keras_cnn.config import Config
+from keras_cnn.errors import Stopped
+from keras_cnn.models import arithmetic
+from keras_cnn.runs import RunFolder, logging_to, write_json, write_text
+from keras_cnn.tracking import Tracker
+from keras_cnn.training import checkpoints, finder, results
+from keras_cnn.training.fit import fit
+from keras_cnn.training.interrupt import Interrupt
+from keras_cnn.training.parts import BUILDERS, Parts, Say, build_trainer, introduce, prepare
+from keras_cnn.training.session import Saved, Session
+
+
+def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
+    """Trains in `folder` from its checkpoint, or from the start where there is none; returns what metrics.json holds.
+
+    Raises Stopped on a signal, a loss that is not finite or a full disk, with the command that goes on.
+    """
+    saved = checkpoints.load(folder / "checkpoint")
+    parts = prepare(config, saved[1]["precision"] if saved else None)
+    introduce(parts, say)
+    say(f"run       {folder.path}")
+    if saved is None:
+        _describe(parts, folder)
+    with Interrupt() as interrupt:
+        tracker = _track(parts, folder, say)
+        try:
+            best_epoch = _fit(parts, folder, tracker, interrupt, saved)
+        except Stopped as stop:
+            tracker.stop()
+            raise Stopped(f"{stop}; go on with: python train.py --resume {folder.path}") from stop
+    parts.model.load_weights(folder / "model.keras")
+    metrics = results.finish(parts, folder, tracker, best_epoch)
+    if config.train.overfit_batch:
+        say(_memorised(metrics, len(parts.train)))
+    return metrics
+
+
+def _track(parts: Parts, folder: RunFolder, say: Say) -> Tracker:
+    config = parts.config
+    where = {"project": config.tracking.project, "entity": config.tracking.entity, "group": config.tracking.group}
+    flat = config_module.flat(config) | {"hardware": parts.hardware, "computed_in": parts.precision}
+    return Tracker(config.tracking.wandb, folder.path, say, name=folder.path.name, config=flat, **where)
+
+
+def _describe(parts: Parts, folder: RunFolder) -> None:
+    """Writes what is known before the first step."""
+    defaults = config_module.load(None, [], BUILDERS)
+    folder.describe(parts.config, defaults, parts.hardware | {"computed_in": parts.precision})
+    write_text(folder / "model.txt", arithmetic.text(parts.model))
+    write_json(folder / "split.json", data.split_record(parts.dataset))
+    results.draw_augmentation(parts, folder)
+
+
+def _fit(parts: Parts, folder: RunFolder, tracker: Tracker, interrupt: Interrupt, saved: Saved | None) -> int:
+    """Trains to the end; returns the best epoch, counted from 1."""
+    trainer = build_trainer(parts)
+    with logging_to(folder / "train.log") as log:
+        session = Session(parts, folder, trainer, tracker, interrupt, log)
+        if saved:
+            session.restore(saved)
+        else:
+            session.save()
+        batches = parts.epochs_from(session.position)
+        train = parts.config.train
+        fit(trainer, batches, session, train.epochs, parts.steps, checkpoint_seconds=60 * train.checkpoint_minutes)
+    return session.best.epoch
+
+
+def _memorised(metrics: dict, images: int) -> str:
+    accuracy = metrics["train"]["accuracy"]
+    verdict = "memorised" if accuracy == 1 else "did not memorise"
+    return f"one batch: the network {verdict} its {images} images (training accuracy {accuracy:.3f})"
+
+
+def dry_run(config: Config, say: Say = print) -> None:
+    """Says what `train` would do: data, network, steps and arithmetic."""
+    parts = prepare(config)
+    say(arithmetic.text(parts.model))
+    introduce(parts, say)
+    images = len(parts.train) * config.train.epochs
+    each = sum(row.multiply_adds for row in arithmetic.table(parts.model))
+    say(
+        f"cost      {config.train.epochs} epochs of {parts.steps} steps, {images:,} training images,"
+        f" about {float(3 * each * images):.2e} multiply-adds"
+    )
+    say("dry run: nothing was written")
+
+
+def find_learning_rate(config: Config, folder: RunFolder, say: Say = print) -> float:
+    """Runs the range test of `finder`, draws it into the folder and returns the suggested rate."""
+    parts = prepare(config)
+    introduce(parts, say)
+    _describe(parts, folder)
+    endless = parts.batches(parts.train, seed=config.seed, start=(0, 0), epochs=finder.STEPS)
+    found = finder.find_learning_rate(build_trainer(parts), endless)
+    table = np.column_stack([found.rates, found.losses])
+    write_text(folder / "learning_rates.csv", "learning_rate,loss\n" + "".join(f"{r},{v}\n" for r, v in table))
+    results.draw_range_test(found, folder)
+    return found.suggestion

@@ -1,0 +1,51 @@
+"""The learning-rate range test (Smith 2017): one pass in which the rate grows geometrically until the loss explodes."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from keras_cnn.errors import InputError
+from keras_cnn.training.fit import Trainer
+
+LOWEST, HIGHEST, STEPS, MEMORY = 1e-6, 1.0, 100, 0.9
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    rates: list[float]
+    losses: list[float]  # exponential means with bias correction
+    suggestion: float
+
+
+def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
+    """Changes the trainer's weights: throw it away afterwards.
+
+    Stops where the smoothed loss exceeds four times its minimum. The suggestion is the rate of the steepest fall of
+    the smoothed loss per decade, between the start and the minimum.
+    """
+    rates, losses, mean = [], [], 0.0
+    for step, (images, labels, keys) in enumerate(batches):
+        if step == STEPS:
+            break
+        rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
+        total, _ = trainer.step(images, labels, keys, tf.constant(0), tf.constant(rate, tf.float32))
+        loss = float(total) / int(labels.shape[0])
+        mean = MEMORY * mean + (1 - MEMORY) * loss
+        smooth = mean / (1 - MEMORY ** (step + 1))
+        if not math.isfinite(loss) or (losses and smooth > 4 * min(losses)):
+            break
+        rates.append(rate)
+        losses.append(smooth)
+    if len(rates) < 10:
+        raise InputError(f"learning-rate finder: the loss was lost after {len(rates)} steps from rate {LOWEST}")
+    return RangeTest(rates, losses, _steepest(rates, losses))
+
+
+def _steepest(rates: list[float], losses: list[float]) -> float:
+    """The middle of the five-step window with the largest fall of the loss, up to the minimum."""
+    window = 4
+    end = max(losses.index(min(losses)), window)
+    falls = [losses[i] - losses[i + window] for i in range(end - window + 1)]
+    return rates[falls.index(max(falls)) + window // 2]

@@ -1,0 +1,244 @@
+"""The training loop: one compiled step, epochs, validation, checkpoints. Exact on resume, to the bit on one CPU.
+
+A step's data are a pure function of (seed, epoch, step) and its augmentation of (seed, epoch, image id), so the state
+is the variables, the position (epoch, step) and plain numbers: `Trainer.groups()` and `Position`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_cnn.errors import Stopped
+from keras_cnn.evaluation.metrics import cross_entropy
+from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.training.optimizers import exclude_from_decay
+
+Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+@dataclass
+class Position:
+    """How far a run has come; JSON-able."""
+
+    ended: bool = False  # all epochs done, or stopped early
+    epoch: int = 0  # epochs completed
+    step: int = 0  # steps done of the epoch under way
+    images: int = 0  # of this epoch so far
+    loss_sum: float = 0.0
+    correct: int = 0
+    epoch_seconds: float = 0.0
+    run_seconds: float = 0.0
+    history: list[dict] = field(default_factory=list)
+
+    def add(self, loss_sum: float, correct: int, images: int) -> None:
+        self.step += 1
+        self.loss_sum, self.correct, self.images = (
+            self.loss_sum + loss_sum,
+            self.correct + correct,
+            self.images + images,
+        )
+
+    def next_epoch(self, row: dict) -> None:
+        self.history.append(row)
+        self.epoch, self.step, self.images, self.loss_sum, self.correct = self.epoch + 1, 0, 0, 0.0, 0
+        self.epoch_seconds = 0.0
+
+
+class Trainer:
+    """A model, an optimizer and the compiled step that joins them.
+
+    Args:
+        augment: (images (B, H, W, C) uint8, one-hot labels (B, classes), keys (B, 2) int32, epoch) -> float32 images
+            0-255 and labels, traced into the step, so that it runs on the device that trains.
+        class_weights: (classes,) float32 factors of the loss, or None.
+        ema: decay of an average over all model variables, after Polyak & Juditsky 1992, with a warm-up of
+            (1 + t) / (10 + t); or None.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        augment: Augment,
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: np.ndarray | None = None,
+        ema: float | None = None,
+    ):
+        self.model, self.optimizer = model, optimizer
+        self._augment, self._smoothing, self._weights = augment, label_smoothing, class_weights
+        self._classes = model.outputs[0].shape[-1]
+        exclude_from_decay(optimizer, model.trainable_variables)
+        optimizer.build(model.trainable_variables)
+        self._averaged = [v for v in model.variables if "float" in str(v.dtype)] if ema else []
+        self._ema = ema
+        self._shadow = [tf.Variable(v, trainable=False) for v in self._averaged]
+        self._updates = tf.Variable(0.0, trainable=False)
+        images = tf.TensorSpec(model.inputs[0].shape, tf.uint8)
+        signature = [images, *(tf.TensorSpec(s, t) for s, t in STEP_INPUTS)]
+        self.step = tf.function(self._step, input_signature=signature)
+        self._predictor = Predictor(model)
+
+    def groups(self) -> dict[str, list]:
+        """Every variable that training changes, by group, in a fixed order."""
+        return {
+            "model": self.model.variables,
+            "optimizer": self.optimizer.variables,
+            "average": [*self._shadow, self._updates] if self._ema else [],
+        }
+
+    def _step(self, images, labels, keys, epoch, rate):
+        """One update; returns the batch's summed cross-entropy and its number of right answers."""
+        self.optimizer.learning_rate.assign(rate)
+        targets = tf.one_hot(labels, self._classes)
+        images, targets = self._augment(images, targets, keys, epoch)
+        smooth = targets * (1 - self._smoothing) + self._smoothing / self._classes
+        with tf.GradientTape() as tape:
+            logits = tf.cast(self.model(images, training=True), tf.float32)
+            losses = tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
+            loss = tf.reduce_mean(losses) if self._weights is None else self._weighted(losses, targets)
+            if self.model.losses:
+                loss += tf.add_n(self.model.losses)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        if self._ema:
+            self._average()
+        hits = tf.argmax(logits, 1) == tf.argmax(targets, 1)
+        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.int32))
+
+    def _weighted(self, losses, targets):
+        weights = tf.linalg.matvec(targets, tf.constant(self._weights, tf.float32))
+        return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+
+    def _average(self) -> None:
+        self._updates.assign_add(1.0)
+        decay = tf.minimum(self._ema, (1 + self._updates) / (10 + self._updates))
+        for shadow, variable in zip(self._shadow, self._averaged, strict=True):
+            shadow.assign(decay * shadow + (1 - decay) * tf.convert_to_tensor(variable))
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """The model has its averaged weights inside this block (its own ones where there is no average)."""
+        own = [np.asarray(v) for v in self._averaged]
+        for variable, shadow in zip(self._averaged, self._shadow, strict=True):
+            variable.assign(shadow)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._averaged, own, strict=True):
+                variable.assign(value)
+
+    def evaluate(self, batches: Iterable, labels: np.ndarray) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy over the batches, which hold the images of `labels` in that order."""
+        logits = self._predictor.logits(batches)
+        if not np.isfinite(logits).all():
+            return math.nan, math.nan
+        return cross_entropy(labels, logits), float(np.mean(logits.argmax(axis=1) == labels))
+
+
+STEP_INPUTS = [((None,), tf.int32), ((None, 2), tf.int32), ((), tf.int32), ((), tf.float32)]  # after the images
+
+
+class Session(Protocol):
+    """What the loop asks and tells its surroundings (`session.Session` in a run)."""
+
+    position: Position
+
+    def rate(self, progress: float) -> float: ...
+
+    def validate(self) -> tuple[float, float]: ...
+
+    def epoch_started(self) -> None: ...
+
+    def step_done(self) -> None: ...
+
+    def epoch_done(self, row: dict) -> bool: ...
+
+    def save(self) -> None: ...
+
+    def interrupted(self) -> str | None: ...
+
+
+def fit(
+    trainer: Trainer, batches: Iterable, session: Session, epochs: int, steps: int, *, checkpoint_seconds: float
+) -> None:
+    """Trains from the session's position to the end of `epochs`, each of `steps` batches of (images, labels, keys).
+
+    Raises Stopped on a signal (after a checkpoint, which resumes in mid-epoch) and on a loss that is not finite
+    (without one: the last checkpoint, of finite state, stays).
+    """
+    stream, position = iter(batches), session.position
+    while not position.ended:
+        session.epoch_started()
+        _epoch(trainer, stream, session, steps, checkpoint_seconds)
+        row = _close_epoch(session)
+        position.ended = not session.epoch_done(row) or position.epoch == epochs
+        session.save()
+        _heed(session)
+
+
+def _epoch(trainer: Trainer, stream: Iterator, session: Session, steps: int, checkpoint_seconds: float) -> None:
+    position = session.position
+    began = saved = time.monotonic()
+    before = position.epoch_seconds
+    for step in range(position.step, steps):
+        images, labels, keys = next(stream)
+        rate = session.rate(position.epoch + step / steps)
+        result = trainer.step(images, labels, keys, tf.constant(position.epoch), tf.constant(rate, tf.float32))
+        _count(position, *result, int(labels.shape[0]))
+        position.epoch_seconds = before + time.monotonic() - began
+        session.step_done()
+        due = time.monotonic() - saved > checkpoint_seconds
+        if (due or session.interrupted()) and position.step < steps:
+            session.save()
+            saved = time.monotonic()
+            _heed(session)
+
+
+def _count(position: Position, loss_sum: tf.Tensor, correct: tf.Tensor, images: int) -> None:
+    value = float(loss_sum)
+    if not math.isfinite(value):
+        raise Stopped(_not_finite("loss", value, position, f"epoch {position.epoch + 1}, step {position.step + 1}"))
+    position.add(value, int(correct), images)
+
+
+def _close_epoch(session: Session) -> dict:
+    position, began = session.position, time.monotonic()
+    loss, accuracy = session.validate()
+    if not math.isfinite(loss):
+        raise Stopped(_not_finite("validation loss", loss, position, f"the end of epoch {position.epoch + 1}"))
+    position.run_seconds += position.epoch_seconds + time.monotonic() - began
+    row = {
+        "epoch": position.epoch + 1,
+        "loss": position.loss_sum / position.images,
+        "accuracy": position.correct / position.images,
+        "val_loss": loss,
+        "val_accuracy": accuracy,
+        "learning_rate": session.rate(position.epoch + (position.step - 1) / position.step),
+        "epoch_seconds": position.epoch_seconds,
+        "run_seconds": position.run_seconds,
+    }
+    position.next_epoch(row)
+    return row
+
+
+def _not_finite(what: str, value: float, position: Position, where: str) -> str:
+    return (
+        f"the {what} became {value} at {where}; kept: the last checkpoint, with {position.epoch} complete epochs."
+        " Try a smaller optim.learning_rate, or optim.clip_norm 1"
+    )
+
+
+def _heed(session: Session) -> None:
+    name, position = session.interrupted(), session.position
+    if name and not position.ended:
+        steps = f" and {position.step} steps" if position.step else ""
+        raise Stopped(f"stopped by {name} after {position.epoch} epochs{steps}; the checkpoint is complete")

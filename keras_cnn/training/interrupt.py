@@ -1,0 +1,25 @@
+"""SIGTERM and Ctrl-C as a request that the training loop honours between two steps."""
+
+import signal
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interrupt:
+    """`with Interrupt() as interrupt:` sets `interrupt.name` on the first signal; a second one has its usual effect."""
+
+    name: str | None = None
+
+    def __enter__(self) -> "Interrupt":
+        self._before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.name = signal.Signals(number).name
+        for other, handler in self._before.items():
+            signal.signal(other, handler)

@@ -1,0 +1,143 @@
+"""What a run is made of before its first step: data, model, recipe, and the compiled step that joins them."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import keras
+import numpy as np
+
+from keras_cnn import data, models
+from keras_cnn.config import Config
+from keras_cnn.data import augment, pipeline
+from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.training import precision
+from keras_cnn.training.fit import Position, Trainer
+from keras_cnn.training.optimizers import Schedule, build_optimizer, build_schedule
+
+BUILDERS = {
+    "model": models.BUILDERS,
+    "data.augment": {n: functools.partial(augment.Augmentation, **asdict(r)) for n, r in augment.RECIPES.items()},
+}
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, before its first step."""
+
+    config: Config
+    hardware: dict
+    precision: str
+    dataset: Dataset
+    train: Split  # the training split, or one batch of it
+    model: keras.Model
+    recipe: augment.Augmentation
+
+    @property
+    def steps(self) -> int:
+        return math.ceil(len(self.train) / self.config.train.batch_size)
+
+    def batches(self, split: Split, **how):
+        """The pipeline over a split with the settings of this run."""
+        settings = self.config.data
+        shape, size = self.dataset.image_shape, self.config.train.batch_size
+        return pipeline.batches(split, shape, size, **{"fit": settings.fit, "cache": settings.cache} | how)
+
+    def epochs_from(self, position: Position):
+        """Training batches from a position to the end of the run."""
+        start = (position.epoch, position.step)
+        return self.batches(self.train, seed=self.config.seed, start=start, epochs=self.config.train.epochs)
+
+
+def prepare(config: Config, chosen_precision: str | None = None) -> Parts:
+    """Loads the data and builds the model; sets the seeds, the number format and determinism of this process."""
+    found = precision.hardware()
+    chosen = chosen_precision or precision.choose_precision(config.precision, found)
+    precision.apply(config.seed, chosen, config.deterministic)
+    wanted = config.data
+    dataset = data.load(
+        wanted.source,
+        image_size=wanted.image_size,
+        channels=wanted.channels,
+        fit=wanted.fit,
+        train=wanted.train,
+        validation=wanted.validation,
+        test=wanted.test,
+        per_class=wanted.per_class,
+        subset=wanted.subset,
+        seed=config.seed,
+        corrupt=wanted.corrupt,
+    )
+    model = models.build(config.model.name, dataset.image_shape, len(dataset.classes), **config.model.options)
+    recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
+    train = dataset.train
+    if config.train.overfit_batch:
+        train = train.take(pipeline.epoch_order(len(train), config.seed, 0)[: config.train.batch_size])
+        recipe = augment.RECIPES["none"]
+    return Parts(config, found, chosen, dataset, train, model, recipe)
+
+
+def build_trainer(parts: Parts) -> Trainer:
+    """The compiled step for these parts."""
+    settings, optim = parts.config.train, parts.config.optim
+    optimizer = build_optimizer(
+        optim.optimizer,
+        momentum=optim.momentum,
+        nesterov=optim.nesterov,
+        weight_decay=optim.weight_decay,
+        clip_norm=optim.clip_norm,
+        loss_scaling=parts.precision == "mixed_float16",
+    )
+
+    def augmented(images, labels, keys, epoch):
+        return augment.augment(images, labels, keys, epoch, parts.config.seed, parts.recipe)
+
+    return Trainer(
+        parts.model,
+        optimizer,
+        augmented,
+        label_smoothing=settings.label_smoothing,
+        class_weights=_balanced(parts.train, parts.dataset) if settings.class_weights == "balanced" else None,
+        ema=settings.ema,
+    )
+
+
+def _balanced(split: Split, dataset: Dataset) -> np.ndarray:
+    """N / (classes * images of the class): every class weighs the same in sum."""
+    counts = np.bincount(split.labels, minlength=len(dataset.classes))
+    return (len(split) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+
+
+def schedule_of(config: Config) -> Schedule:
+    """The learning rate over this run."""
+    optim = config.optim
+    return build_schedule(
+        optim.schedule,
+        optim.learning_rate,
+        config.train.epochs,
+        warmup_epochs=optim.warmup_epochs,
+        step_epochs=optim.step_epochs,
+        gamma=optim.gamma,
+    )
+
+
+def introduce(parts: Parts, say: Say) -> None:
+    """Says what is trained on what."""
+    height, width, channels = parts.dataset.image_shape
+    counts = ", ".join(
+        f"{len(split):,} {name}"
+        for name, split in (
+            ("train", parts.train),
+            ("validation", parts.dataset.validation),
+            ("test", parts.dataset.test),
+        )
+    )
+    say(
+        f"data      {parts.dataset.source}: {counts}; {len(parts.dataset.classes)} classes; {height}x{width}x{channels}"
+    )
+    for note in parts.dataset.findings.get("notes", []):
+        say(f"          {note}")
+    trainable = sum(int(np.prod(v.shape)) for v in parts.model.trainable_variables)
+    say(f"model     {parts.config.model.name}: {trainable:,} trainable parameters; computed in {parts.precision}")

@@ -1,0 +1,84 @@
+"""What a finished run leaves: final numbers, predictions and figures."""
+
+import numpy as np
+
+from keras_cnn.data import pipeline
+from keras_cnn.data.dataset import Split
+from keras_cnn.evaluation import metrics
+from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.figures import confusion, curves, sheets, style
+from keras_cnn.runs import RunFolder, record_test_reading, write_json
+from keras_cnn.tracking import Tracker
+from keras_cnn.training.finder import RangeTest
+from keras_cnn.training.parts import Parts
+
+PREVIEW_ROWS, PREVIEW_VIEWS, MISTAKES = 6, 6, 30
+
+
+def finish(parts: Parts, folder: RunFolder, tracker: Tracker, best_epoch: int) -> dict:
+    """Evaluates the model on all three splits, the test split once, and writes numbers, predictions and figures."""
+    dataset, classes = parts.dataset, parts.dataset.classes
+    predictor = Predictor(parts.model)
+    splits = {"train": parts.train, "validation": dataset.validation, "test": dataset.test}
+    record_test_reading(folder)
+    logits = {name: predictor.logits(parts.batches(split)) for name, split in splits.items()}
+    found = {name: metrics.summary(split.labels, logits[name], classes) for name, split in splits.items()}
+    whole = {"split": "test", "best_epoch": best_epoch, "chosen_by": parts.config.train.monitor}
+    whole |= {"computed_in": parts.precision} | found.pop("test") | found
+    test, probabilities = dataset.test, metrics.softmax(logits["test"])
+    paths = [str(file.path) for file in test.files] if test.files else [""] * len(test)
+    metrics.write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes)
+    _draw(parts, folder, whole, probabilities)
+    predicted = {name: (splits[name].labels, logits[name].argmax(axis=1)) for name in ("validation", "test")}
+    tracker.finish(whole, sorted(folder.figures.glob("*.png")), predicted, classes)
+    write_json(folder / "metrics.json", whole)  # last: its presence says that the run is complete
+    return whole
+
+
+def _draw(parts: Parts, folder: RunFolder, found: dict, probabilities: np.ndarray) -> None:
+    classes, name = parts.dataset.classes, folder.path.name
+    history = {key: [row[key] for row in folder.history()] for key in folder.history()[0]}
+    onset = metrics.overfitting_onset(history["loss"], history["val_loss"])
+    _save(curves.curves(history, found["best_epoch"], f"{name}: {parts.config.model.name}", onset), folder, "curves")
+    for split in ("validation", "train"):
+        title = f"{name}: confusion on the {split} split"
+        _save(confusion.confusion_pair(found[split]["confusion"], classes, title), folder, f"confusion_{split}")
+    test = parts.dataset.test
+    worst = metrics.worst_mistakes(test.labels, probabilities, MISTAKES)
+    predicted = probabilities[worst].argmax(axis=1)
+    captions = [
+        sheets.mistake_caption(_file_name(test, i), classes[test.labels[i]], classes[p], probabilities[i, p])
+        for i, p in zip(worst, predicted, strict=True)
+    ]
+    title = f"{name}: the {len(worst)} worst mistakes of {len(test):,} test images"
+    _save(sheets.image_sheet(_images(parts, test.take(worst)), captions, 6, title), folder, "mistakes")
+
+
+def draw_augmentation(parts: Parts, folder: RunFolder) -> None:
+    """The augmentation preview: a few training images and what the network sees of them."""
+    rows, settings = min(PREVIEW_ROWS, len(parts.train)), parts.config
+    sample = parts.train.take(np.linspace(0, len(parts.train) - 1, rows).astype(int))
+    shape = parts.dataset.image_shape
+    seen = pipeline.preview(sample, shape, parts.recipe, settings.seed, rows, PREVIEW_VIEWS, fit=settings.data.fit)
+    captions = [parts.dataset.classes[label] for label in sample.labels]
+    title = f"{folder.path.name}: augmentation '{settings.data.augment.name}', the original first"
+    _save(sheets.augmentation_sheet(seen, captions, title), folder, "augmentation")
+
+
+def draw_range_test(found: RangeTest, folder: RunFolder) -> None:
+    _save(curves.learning_rate_curve(found.rates, found.losses, found.suggestion), folder, "learning_rates")
+
+
+def _images(parts: Parts, split: Split) -> np.ndarray:
+    """(N, H, W, C) uint8, as the network gets them."""
+    if not len(split):
+        return np.zeros((0, *parts.dataset.image_shape), np.uint8)
+    return np.concatenate([images.numpy() for images, *_ in parts.batches(split, cache="none")])
+
+
+def _file_name(split: Split, index: int) -> str:
+    return split.files[index].path.name if split.files else split.ids[index]
+
+
+def _save(figure, folder: RunFolder, name: str) -> None:
+    style.save(figure, folder.figures / f"{name}.png")

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+
+from keras_cnn.figures import style
+from keras_cnn.figures.sheets import augmentation_sheet, image_sheet, mistake_caption
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def tile_pixels(figure, ax, picture: np.ndarray) -> np.ndarray:
+    """What stands in the picture of the figure where the axes are."""
+    box = ax.get_window_extent()
+    x0, x1, y0, y1 = (round(value) for value in (box.x0, box.x1, box.y0, box.y1))
+    return picture[len(picture) - y1 : len(picture) - y0, x0:x1]
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.texts if text is not figure._suptitle]
+
+
+def test_mistake_caption_has_everything_that_is_asked_for():
+    assert mistake_caption("a\nb.jpg", "cat", "dog", 0.996).split("\n") == [
+        "a□b.jpg",
+        "true: cat",
+        "predicted: dog",
+        "probability: 99.6%",
+    ]
+
+
+@pytest.mark.parametrize(("side", "channels", "columns"), [(28, 1, 5), (28, 1, 8), (32, 3, 6), (32, 3, 5), (7, 3, 1)])
+def test_small_images_are_enlarged_by_a_whole_number_pixel_for_pixel(side, channels, columns, rendered):
+    images = noise(columns + 2, side, side, channels)
+    figure = image_sheet(images, ["x"] * len(images), columns, "Small")
+    picture = rendered(figure)
+    for image, ax in zip(images, figure.axes, strict=True):
+        tile = tile_pixels(figure, ax, picture)
+        scale = len(tile) // side
+        assert scale >= 3
+        np.testing.assert_array_equal(tile, np.broadcast_to(image.repeat(scale, 0).repeat(scale, 1), tile.shape))
+
+
+def test_large_images_are_averaged_not_sampled(rendered):
+    checkers = np.indices((299, 299)).sum(axis=0) % 2 * 255
+    images = np.repeat(checkers.astype(np.uint8)[None, ..., None], 5, axis=0)
+    figure = image_sheet(images, ["x"] * 5, 5, "Large")
+    tile = tile_pixels(figure, figure.axes[0], rendered(figure))[10:-10, 10:-10]
+    assert abs(tile.astype(int) - 127).max() < 60
+
+
+def test_wide_images_keep_their_proportions():
+    (ax,) = image_sheet(noise(1, 20, 50, 3), ["x"], 3, "Wide").axes
+    box = ax.get_window_extent()
+    assert box.width / box.height == pytest.approx(2.5)
+
+
+def test_captions_stand_below_their_images_in_reading_order():
+    captions = [f"{name}.jpg\ntrue: {name}" for name in "abcde"]
+    figure = image_sheet(noise(5, 32, 32, 3), captions, 3, "Five")
+    assert figure.get_suptitle() == "Five"
+    assert texts(figure) == [line for caption in captions for line in caption.split("\n")]
+    names = [text for text in figure.texts if text.get_text().endswith(".jpg")]
+    for ax, name in zip(figure.axes, names, strict=True):
+        image, text = ax.get_window_extent(), name.get_window_extent()
+        assert text.x0 == pytest.approx(image.x0, abs=2)
+        assert image.y0 - 20 < text.y1 < image.y0
+    tops = [round(ax.get_window_extent().y1) for ax in figure.axes]
+    assert tops[0] == tops[1] == tops[2] > tops[3] == tops[4]
+
+
+def test_no_caption_reaches_into_the_next_column_or_line():
+    captions = [mistake_caption("W" * 60, "golden retriever " * 4, "猫" * 40, 1.0)] * 12
+    figure = image_sheet(noise(12, 28, 28, 1), captions, 6, "Long captions")
+    found = [text.get_window_extent() for text in figure.texts if text is not figure._suptitle]
+    assert len(found) == 48
+    for i, one in enumerate(found):
+        for other in found[i + 1 :]:
+            assert one.x1 < other.x0 or other.x1 < one.x0 or one.y1 <= other.y0 + 1 or other.y1 <= one.y0 + 1
+    images = [ax.get_window_extent() for ax in figure.axes]
+    assert not any(image.overlaps(text) for image in images for text in found)
+
+
+@pytest.mark.parametrize("side", [28, 299])
+def test_nothing_is_cut_with_names_from_anywhere(side, check_nothing_cut):
+    names = ["猫.jpg", "über straße.jpg", "$5$ and $x^2.jpg", "عربي.png", "x" * 200, "a\nb\t.png", "\udcff.jpg", ""]
+    captions = [mistake_caption(name, "true", "predicted", 0.5) for name in names]
+    figure = image_sheet(noise(8, side, side, 3), captions, 4, "Names from anywhere: 猫 $ \udcff")
+    assert "$5$ and $x^2.jpg" in texts(figure)
+    check_nothing_cut(figure)
+
+
+def test_no_images_give_a_sheet_that_says_so(check_nothing_cut):
+    figure = image_sheet(noise(0, 28, 28, 1), [], 5, "Worst mistakes")
+    assert texts(figure) == ["no images to show"]
+    assert figure.get_suptitle() == "Worst mistakes"
+    check_nothing_cut(figure)
+
+
+def test_augmentation_sheet_has_one_row_an_image_with_the_original_first(rendered, check_nothing_cut):
+    sheet = noise(3, 5, 28, 28, 1)
+    figure = augmentation_sheet(sheet, ["a.jpg", "b.jpg", "c.jpg"], "Pad and crop")
+    assert texts(figure) == ["original", "augmented", "a.jpg", "b.jpg", "c.jpg"]
+    assert len(figure.axes) == 15
+    for ax, image in zip(figure.axes, sheet.reshape(15, 28, 28), strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array()[..., 0], image)
+    lefts = [ax.get_window_extent().x0 for ax in figure.axes[:5]]
+    steps = np.diff(lefts)
+    assert steps[0] == pytest.approx(steps[1] + 0.2 * style.DPI, abs=1)  # a wider gap after the original
+    assert steps[1:] == pytest.approx(steps[1], abs=1e-6)
+    headings = {text.get_text(): text.get_window_extent() for text in figure.texts}
+    assert headings["augmented"].x0 == pytest.approx(lefts[1], abs=2)
+    assert headings["original"].y0 > figure.axes[0].get_window_extent().y1
+    check_nothing_cut(figure)
+
+
+def test_augmentation_sheet_without_views_shows_the_originals():
+    assert texts(augmentation_sheet(noise(2, 1, 32, 32, 3), ["a", "b"], "None")) == ["original", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("images", "captions", "message"),
+    [
+        (noise(2, 8, 8, 3), ["one"], "1 captions for 2"),
+        (noise(2, 8, 8, 4), ["one", "two"], r"\(2, 8, 8, 4\)"),
+        (noise(2, 8, 8), ["one", "two"], r"\(2, 8, 8\)"),
+        (noise(2, 8, 8, 3) / 255, ["one", "two"], "float64"),
+    ],
+)
+def test_wrong_images_and_captions_are_refused(images, captions, message):
+    with pytest.raises(ValueError, match=message):
+        image_sheet(images, captions, 2, "Wrong")

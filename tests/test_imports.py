@@ -1,0 +1,55 @@
+"""Imports point one way: the order of the house in CONTRIBUTING, read from the source and enforced."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "keras_cnn"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import; "errors" is open to all
+    "errors": set(),
+    "config": set(),
+    "figures": set(),
+    "runs": {"config"},
+    "tracking": set(),
+    "data": {"runs"},
+    "models": set(),
+    "evaluation": {"runs", "data"},
+    "training": {"config", "runs", "tracking", "data", "models", "evaluation", "figures"},
+    "command_line": {"config", "runs", "training"},
+}
+ONLY_IN = {"wandb": {"tracking.py"}}
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+def area(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    here = area(path)
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("keras_cnn.")} - {here, "errors"}
+    if here != "__init__":
+        assert ours <= MAY_IMPORT[here]
+    for package, files in ONLY_IN.items():
+        if path.name not in files:
+            assert not {n for n in imports(path) if n.split(".")[0] == package}
+
+
+def test_faces_hold_no_logic():
+    for face in ("train.py",):
+        assert len((ROOT / face).read_text().splitlines()) < 40

@@ -1,0 +1,93 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from keras_cnn import config, runs
+from keras_cnn.errors import InputError, Stopped
+
+
+def test_folders_are_numbered_and_nothing_is_overwritten(tmp_path):
+    names = [runs.RunFolder.create("a", tmp_path).path.name for _ in range(3)]
+    assert names == ["a", "a-2", "a-3"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(InputError, match="not an empty folder"):
+        runs.RunFolder.create("a", path=tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "x"
+
+
+def test_a_folder_in_use_is_refused_and_freed_when_its_process_dies(tmp_path):
+    hold = "import sys; from pathlib import Path; from keras_cnn.runs import RunFolder;"
+    hold += "f = RunFolder.create('a', path=Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    folder = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"in use by process {holder.pid} on"):
+            runs.RunFolder(folder).lock()
+        holder.kill()
+    runs.RunFolder(folder).lock()
+
+
+def test_replacing_keeps_the_old_file_on_any_error(tmp_path):
+    path = tmp_path / "a.txt"
+    runs.write_text(path, "old")
+    with pytest.raises(RuntimeError), runs.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path):
+    path = tmp_path / "a.txt"
+    runs.write_text(path, "old")
+    with pytest.raises(Stopped, match=r"a\.txt: the disk is full"), runs.replacing(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert path.read_text() == "old"
+
+
+def test_description_holds_config_changes_and_environment(tmp_path):
+    folder = runs.RunFolder.create("a", tmp_path)
+    changed = config.load(None, ["--seed", "7"])
+    folder.describe(changed, config.Config(), {"cores": 2})
+    assert (folder / "changes.txt").read_text() == "seed: 1 -> 7\n"
+    assert folder.config({}) == changed
+    found = json.loads((folder / "environment.json").read_text())
+    assert found["hardware"] == {"cores": 2}
+    assert found["packages"]["numpy"]
+    assert found["command"].startswith("python ")
+
+
+def test_history_reads_back_as_numbers(tmp_path):
+    folder = runs.RunFolder.create("a", tmp_path)
+    row = dict.fromkeys(runs.HISTORY_COLUMNS, 0.1) | {"epoch": 1}
+    folder.write_history([row])
+    assert folder.history() == [row]
+
+
+def test_the_last_unfinished_run_is_found(tmp_path):
+    for age, name in enumerate(["old", "new", "done"]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("")
+        for path in (tmp_path / name, tmp_path / name / "config.yaml"):
+            os.utime(path, (1000 + age, 1000 + age))
+    (tmp_path / "done" / "metrics.json").write_text("{}")
+    os.utime(tmp_path / "done", (2000, 2000))
+    assert runs.latest_unfinished(tmp_path).name == "new"
+    with pytest.raises(InputError, match="no unfinished run"):
+        runs.latest_unfinished(tmp_path / "new")
+
+
+def test_each_reading_of_the_test_split_is_a_line(tmp_path):
+    folder = runs.RunFolder.create("a", tmp_path)
+    runs.record_test_reading(folder)
+    runs.record_test_reading(folder)
+    lines = (folder / "test_readings.csv").read_text().splitlines()
+    assert lines[0] == "date,command"
+    assert len(lines) == 3
