@@ -3,13 +3,14 @@
 import argparse
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from keras_cnn.errors import InputError, Stopped
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow prints a dozen lines about the machine otherwise
+NOISE = (b"All log messages before absl", b"oneDNN custom operations", b"cuda drivers", b"cuInit", b"rebuild TensorFlow")
 
 DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
 
@@ -28,6 +29,29 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         print("stopped by Ctrl-C", file=sys.stderr)
         return STOPPED
     return DONE
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and passes on what it writes to standard error, without its remarks about the machine.
+
+    Those lines come from C++ before any log level is read, so that no setting silences them.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            caught.seek(0)
+            for line in caught:
+                if not any(words in line for words in NOISE):
+                    os.write(2, line)
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,7 +108,8 @@ def train(arguments: list[str]) -> None:
 
 
 def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
-    from keras_cnn import config as config_module  # TensorFlow takes seconds to import: --help does without
+    import_tensorflow()  # takes seconds: --help and wrong options do without
+    from keras_cnn import config as config_module
     from keras_cnn import runs
     from keras_cnn.training import experiment
 

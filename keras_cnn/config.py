@@ -60,6 +60,7 @@ class Data:
     subset: Annotated[int | None, "train on so many images a class; the other splits stay whole", AT_LEAST_1] = None
     corrupt: Annotated[Literal["fail", "skip"], "what to do about unreadable images"] = "fail"
     cache: Annotated[Literal["auto", "none", "memory", "disk"], "keep decoded images; auto: memory if it fits"] = "auto"
+    cache_dir: Annotated[str | None, "for decoded images and what is known of files; null: the user's cache"] = None
     augment: Annotated[Choice, "augmentation recipe, optionally with changed settings"] = Choice("none")
 
 

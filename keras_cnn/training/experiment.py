@@ -66,7 +66,7 @@ def _fit(parts: Parts, folder: RunFolder, tracker: Tracker, interrupt: Interrupt
             session.restore(saved)
         else:
             session.save()
-        batches = parts.epochs_from(session.position)
+        batches = parts.epochs_from(session.position.epoch, session.position.step)
         train = parts.config.train
         fit(trainer, batches, session, train.epochs, parts.steps, checkpoint_seconds=60 * train.checkpoint_minutes)
     return session.best.epoch

@@ -26,11 +26,11 @@ def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
     the smoothed loss per decade, between the start and the minimum.
     """
     rates, losses, mean = [], [], 0.0
-    for step, (images, labels, keys) in enumerate(batches):
+    for step, (images, labels, keys, epoch) in enumerate(batches):
         if step == STEPS:
             break
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
-        total, _ = trainer.step(images, labels, keys, tf.constant(0), tf.constant(rate, tf.float32))
+        total, _ = trainer.step(images, labels, keys, epoch, tf.constant(rate, tf.float32))
         loss = float(total) / int(labels.shape[0])
         mean = MEMORY * mean + (1 - MEMORY) * loss
         smooth = mean / (1 - MEMORY ** (step + 1))

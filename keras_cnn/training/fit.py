@@ -170,7 +170,7 @@ class Session(Protocol):
 def fit(
     trainer: Trainer, batches: Iterable, session: Session, epochs: int, steps: int, *, checkpoint_seconds: float
 ) -> None:
-    """Trains from the session's position to the end of `epochs`, each of `steps` batches of (images, labels, keys).
+    """Trains from the session's position to the end of `epochs`, each of `steps` batches of (images, labels, keys, epoch).
 
     Raises Stopped on a signal (after a checkpoint, which resumes in mid-epoch) and on a loss that is not finite
     (without one: the last checkpoint, of finite state, stays).
@@ -190,9 +190,9 @@ def _epoch(trainer: Trainer, stream: Iterator, session: Session, steps: int, che
     began = saved = time.monotonic()
     before = position.epoch_seconds
     for step in range(position.step, steps):
-        images, labels, keys = next(stream)
+        images, labels, keys, epoch = next(stream)
         rate = session.rate(position.epoch + step / steps)
-        result = trainer.step(images, labels, keys, tf.constant(position.epoch), tf.constant(rate, tf.float32))
+        result = trainer.step(images, labels, keys, epoch, tf.constant(rate, tf.float32))
         _count(position, *result, int(labels.shape[0]))
         position.epoch_seconds = before + time.monotonic() - began
         session.step_done()

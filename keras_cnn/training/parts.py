@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import keras
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from keras_cnn import data, models
 from keras_cnn.config import Config
 from keras_cnn.data import augment, pipeline
+from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.training import precision
 from keras_cnn.training.fit import Position, Trainer
@@ -40,15 +41,14 @@ class Parts:
         return math.ceil(len(self.train) / self.config.train.batch_size)
 
     def batches(self, split: Split, **how):
-        """The pipeline over a split with the settings of this run."""
-        settings = self.config.data
-        shape, size = self.dataset.image_shape, self.config.train.batch_size
-        return pipeline.batches(split, shape, size, **{"fit": settings.fit, "cache": settings.cache} | how)
+        """The pipeline over a split with the settings of this run; in order, once, unless `how` says otherwise."""
+        shape, fit = self.dataset.image_shape, self.config.data.fit
+        return pipeline.batches(split, shape, self.config.train.batch_size, fit=fit, **how)
 
-    def epochs_from(self, position: Position):
-        """Training batches from a position to the end of the run."""
-        start = (position.epoch, position.step)
-        return self.batches(self.train, seed=self.config.seed, start=start, epochs=self.config.train.epochs)
+    def epochs_from(self, epoch: int, step: int):
+        """Training batches from a step of an epoch, both counted from 0, to the end of the run."""
+        seed, epochs = self.config.seed, self.config.train.epochs
+        return self.batches(self.train, seed=seed, start=(epoch, step), epochs=epochs)
 
 
 def prepare(config: Config, chosen_precision: str | None = None) -> Parts:
@@ -56,6 +56,17 @@ def prepare(config: Config, chosen_precision: str | None = None) -> Parts:
     found = precision.hardware()
     chosen = chosen_precision or precision.choose_precision(config.precision, found)
     precision.apply(config.seed, chosen, config.deterministic)
+    dataset = load_data(config)
+    model = models.build(config.model.name, dataset.image_shape, len(dataset.classes), **config.model.options)
+    recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
+    train = dataset.train
+    if config.train.overfit_batch:
+        train, recipe = data.first_batch(train, config.train.batch_size, config.seed), augment.RECIPES["none"]
+    return Parts(config, found, chosen, dataset, train, model, recipe)
+
+
+def load_data(config: Config) -> Dataset:
+    """The dataset that the config asks for, its files decoded once where it asks for a cache."""
     wanted = config.data
     dataset = data.load(
         wanted.source,
@@ -69,14 +80,14 @@ def prepare(config: Config, chosen_precision: str | None = None) -> Parts:
         subset=wanted.subset,
         seed=config.seed,
         corrupt=wanted.corrupt,
+        cache_dir=wanted.cache_dir,
     )
-    model = models.build(config.model.name, dataset.image_shape, len(dataset.classes), **config.model.options)
-    recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
-    train = dataset.train
-    if config.train.overfit_batch:
-        train = train.take(pipeline.epoch_order(len(train), config.seed, 0)[: config.train.batch_size])
-        recipe = augment.RECIPES["none"]
-    return Parts(config, found, chosen, dataset, train, model, recipe)
+    where = {"fit": wanted.fit, "cache": wanted.cache, "cache_dir": wanted.cache_dir or default_cache_dir()}
+    return replace(
+        dataset,
+        train=pipeline.cached(dataset.train, dataset.image_shape, **where),
+        validation=pipeline.cached(dataset.validation, dataset.image_shape, **where),
+    )
 
 
 def build_trainer(parts: Parts) -> Trainer:

@@ -51,15 +51,16 @@ def _draw(parts: Parts, folder: RunFolder, found: dict, probabilities: np.ndarra
         for i, p in zip(worst, predicted, strict=True)
     ]
     title = f"{name}: the {len(worst)} worst mistakes of {len(test):,} test images"
-    _save(sheets.image_sheet(_images(parts, test.take(worst)), captions, 6, title), folder, "mistakes")
+    _save(sheets.image_sheet(_images(parts, test.take(worst)), captions, 5, title), folder, "mistakes")
 
 
 def draw_augmentation(parts: Parts, folder: RunFolder) -> None:
     """The augmentation preview: a few training images and what the network sees of them."""
     rows, settings = min(PREVIEW_ROWS, len(parts.train)), parts.config
     sample = parts.train.take(np.linspace(0, len(parts.train) - 1, rows).astype(int))
-    shape = parts.dataset.image_shape
-    seen = pipeline.preview(sample, shape, parts.recipe, settings.seed, rows, PREVIEW_VIEWS, fit=settings.data.fit)
+    seen = pipeline.preview(
+        sample, parts.dataset.image_shape, parts.recipe, settings.seed, rows, PREVIEW_VIEWS, fit=settings.data.fit
+    )
     captions = [parts.dataset.classes[label] for label in sample.labels]
     title = f"{folder.path.name}: augmentation '{settings.data.augment.name}', the original first"
     _save(sheets.augmentation_sheet(seen, captions, title), folder, "augmentation")
@@ -73,7 +74,7 @@ def _images(parts: Parts, split: Split) -> np.ndarray:
     """(N, H, W, C) uint8, as the network gets them."""
     if not len(split):
         return np.zeros((0, *parts.dataset.image_shape), np.uint8)
-    return np.concatenate([images.numpy() for images, *_ in parts.batches(split, cache="none")])
+    return np.concatenate([images.numpy() for images, *_ in parts.batches(split)])
 
 
 def _file_name(split: Split, index: int) -> str:

@@ -37,7 +37,7 @@ class Session:
         self._plateau = callbacks.Plateau(config.optim.gamma, config.optim.plateau_patience)
         self._schedule = schedule_of(config)
         self._progress = Progress(config.train.epochs, parts.steps)
-        self._split = data.split_record(parts.dataset)["hash"]
+        self._split = data.split_record(parts.dataset)["sha256"]
 
     def restore(self, saved: Saved) -> None:
         """Puts back everything that `save` wrote. InputError if the images or their split have changed since."""

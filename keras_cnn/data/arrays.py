@@ -1,0 +1,157 @@
+"""Sources that are arrays already: the embedded fashion-mini, Debian's Fashion-MNIST, and NPZ files."""
+
+import gzip
+import zipfile
+import zlib
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn.data import fingerprints
+from keras_cnn.data.dataset import Split
+from keras_cnn.data.splits import Labelled, Part
+from keras_cnn.errors import InputError
+
+FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+_NPZ_PARTS = {
+    "train": ("train",),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test",),
+}
+
+
+def part_of(pixels: np.ndarray, labels: np.ndarray, ids) -> Part:
+    """A Part of (N, H, W, C) uint8 `pixels`."""
+    return Part(Split(tuple(ids), labels.astype(np.int32), pixels=pixels), fingerprints.of_arrays(pixels))
+
+
+def numbered(name: str, numbers) -> list[str]:
+    """Ids such as "train/00017"."""
+    return [f"{name}/{number:05d}" for number in numbers]
+
+
+def read_fashion_mini() -> Labelled:
+    """10,000 + 2,000 images of Fashion-MNIST, with the ids they have there. Made by scripts/make_fashion_mini.py."""
+    with files("keras_cnn.data").joinpath("embedded/fashion_mini.npz").open("rb") as file, np.load(file) as arrays:
+        parts = {
+            name: part_of(arrays[f"x_{name}"], arrays[f"y_{name}"], numbered(name, arrays[f"index_{name}"].tolist()))
+            for name in ("train", "test")
+        }
+    return Labelled(FASHION_CLASSES, parts)
+
+
+def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> Labelled:
+    """All 60,000 + 10,000 images. FileNotFoundError without the files, InputError if they are damaged."""
+    parts = {}
+    for name, prefix in (("train", "train"), ("test", "t10k")):
+        pixels = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
+        labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", dimensions=1)
+        if len(pixels) != len(labels):
+            raise InputError(f"{folder}: {len(pixels)} {name} images but {len(labels)} labels")
+        parts[name] = part_of(pixels[..., None], labels, numbered(name, range(len(labels))))
+    return Labelled(FASHION_CLASSES, parts)
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """The uint8 array of a gzipped IDX file (Y. LeCun, the MNIST database)."""
+    try:
+        data = gzip.decompress(path.read_bytes())
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: damaged gzip file ({error})") from None
+    header = 4 + 4 * dimensions
+    shape = tuple(np.frombuffer(data[4:header], ">u4").tolist())
+    if data[:4] != bytes((0, 0, 8, dimensions)) or len(data) != header + int(np.prod(shape)):
+        raise InputError(f"{path}: expected a complete IDX file of bytes in {dimensions} dimensions")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def read_npz(path: Path) -> Labelled:
+    """Arrays x_train and y_train, x_val and y_val, x_test and y_test (the latter two optional), or just x and y.
+
+    x is (N, H, W) or (N, H, W, 1 or 3) uint8, y is (N,) or (N, 1) whole numbers or strings; `classes`, optional, names
+    the classes 0, 1, ... of whole-number labels. InputError for anything else; nothing is unpickled.
+    """
+    arrays = _load_npz(path)
+    found = {
+        part: f"_{suffix}" for part, suffixes in _NPZ_PARTS.items() for suffix in suffixes if f"x_{suffix}" in arrays
+    }
+    if not found and "x" in arrays:
+        found = {"train": ""}
+    if "train" not in found:
+        raise InputError(f"{path}: holds {', '.join(arrays) or 'no arrays'}; expected x_train and y_train, or x and y")
+    raw = {part: _raw_labels(path, arrays, suffix) for part, suffix in found.items()}
+    names = _class_names(path, arrays.get("classes"), raw["train"])
+    parts = {}
+    for part, suffix in found.items():
+        pixels = _pixels(path, arrays, suffix, len(raw[part]))
+        labels = _indices(path, f"y{suffix}", raw[part], names)
+        parts[part] = part_of(pixels, labels, numbered(suffix[1:] or "images", range(len(labels))))
+    return Labelled(tuple(map(str, names.values())), parts)
+
+
+def _load_npz(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"npz:{path}: no such file")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: a single array; expected an .npz file with x_train and y_train")
+            return {name: content[name] for name in content.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a readable .npz file without Python objects ({error})") from None
+
+
+def _raw_labels(path: Path, arrays: dict, suffix: str) -> np.ndarray:
+    name = f"y{suffix}"
+    if name not in arrays:
+        raise InputError(f"{path}: has x{suffix} but no {name}")
+    labels = arrays[name]
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise InputError(f"{path}: {name} is {labels.dtype} {labels.shape}; expected (N,) whole numbers or strings")
+    return labels
+
+
+def _class_names(path: Path, titles: np.ndarray | None, labels: np.ndarray) -> dict:
+    """What stands in y, in order, and the name of the class it means."""
+    if titles is None:
+        return {value: str(value) for value in np.unique(labels).tolist()}
+    if titles.ndim != 1 or titles.dtype.kind != "U" or labels.dtype.kind == "U":
+        raise InputError(f"{path}: classes is {titles.dtype} {titles.shape}; expected strings, for whole numbers in y")
+    return dict(enumerate(titles.tolist()))
+
+
+def _indices(path: Path, name: str, labels: np.ndarray, names: dict) -> np.ndarray:
+    unknown = sorted(set(labels.tolist()) - set(names))
+    if unknown:
+        raise InputError(f"{path}: {name} has the label {unknown[0]!r}; the classes are {', '.join(names.values())}")
+    index = {value: i for i, value in enumerate(names)}
+    return np.array([index[value] for value in labels.tolist()], np.int32)
+
+
+def _pixels(path: Path, arrays: dict, suffix: str, count: int) -> np.ndarray:
+    pixels = arrays[f"x{suffix}"]
+    pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or 0 in pixels.shape:
+        raise InputError(
+            f"{path}: x{suffix} is {pixels.dtype} {pixels.shape}; expected uint8 from 0 to 255,"
+            " (N, H, W) or (N, H, W, 1 or 3)"
+        )
+    if len(pixels) != count:
+        raise InputError(f"{path}: x{suffix} has {len(pixels)} images, y{suffix} has {count} labels")
+    return pixels

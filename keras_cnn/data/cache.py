@@ -1,0 +1,118 @@
+"""Decoded images kept in memory, or in one file on disk that is either complete or not there."""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn.data.dataset import Split
+from keras_cnn.errors import InputError
+
+VERSION = 1  # Raise it when the decoders' output changes.
+MEMORY_SHARE = 0.4  # Of the memory available at that moment, the most that `auto` takes.
+
+
+def keep_in_memory(split: Split, image_shape, decoded) -> Split:
+    """`split` with its images as one uint8 array, filled from `decoded`, an iterable of image batches in order."""
+    pixels, filled = np.empty((len(split), *image_shape), np.uint8), 0
+    for batch in decoded:
+        pixels[filled : filled + len(batch)] = batch
+        filled += len(batch)
+    return dataclasses.replace(split, pixels=pixels, files=None)
+
+
+def keep_on_disk(split: Split, image_shape, fit: str, folder, decoded) -> Split:
+    """`split` with its images memory-mapped from a file in `folder`, written now from `decoded` if it is not there.
+
+    The file's name is a hash of everything its content depends on, and its last 32 bytes repeat that hash, so a
+    truncated or foreign file is found out and replaced. Processes that want the same file wait for the first.
+    Raises `InputError` naming the need and the free space if the disk is too small; nothing is left behind.
+    """
+    folder, key = Path(folder), cache_key(split, image_shape, fit)
+    shape, path = (len(split), *image_shape), folder / f"{key.hex()[:32]}.npy"
+    with _locked(folder):
+        if not _is_complete(path, shape, key):
+            _write(path, shape, key, decoded)
+    return dataclasses.replace(split, pixels=np.load(path, mmap_mode="r"), files=None)
+
+
+def fits_in_memory(split: Split, image_shape) -> bool:
+    return len(split) * math.prod(image_shape) <= MEMORY_SHARE * available_memory()
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: the kernel's estimate or what the container leaves; 0 if unknown."""
+    try:
+        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        available = int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return 0
+    with contextlib.suppress(OSError, ValueError):  # no cgroup, or "max"
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        available = min(available, limit - int((group / "memory.current").read_text()))
+    return max(0, available)
+
+
+def cache_key(split: Split, image_shape, fit: str) -> bytes:
+    """SHA-256 of all that the decoded images depend on: files by id, path, size and time of change, shape and fit."""
+    digest = hashlib.sha256(json.dumps([VERSION, list(image_shape), fit]).encode())
+    for identity, file in zip(split.ids, split.files, strict=True):
+        stat = file.path.stat()
+        digest.update(json.dumps([identity, str(file.path), stat.st_size, stat.st_mtime_ns]).encode())
+    return digest.digest()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path):
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel however the process ends
+        yield
+
+
+def _is_complete(path: Path, shape, key: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                return False
+            header = np.lib.format.read_array_header_1_0(file)
+            end = file.tell() + math.prod(shape)
+            file.seek(end)
+            return header == (shape, False, np.dtype(np.uint8)) and file.read() == key
+    except (OSError, ValueError):
+        return False
+
+
+def _write(path: Path, shape, key: bytes, decoded):
+    need, free = math.prod(shape), shutil.disk_usage(path.parent).free
+    if need > free:
+        raise _too_small(path.parent, need, free)
+    part = path.with_suffix(".part")  # one name, under the lock: a killed process's leftover is overwritten
+    try:
+        with open(part, "wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for batch in decoded:
+                file.write(np.ascontiguousarray(batch))
+            file.write(key)
+        part.replace(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _too_small(path.parent, need, shutil.disk_usage(path.parent).free) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _too_small(folder, need, free):
+    return InputError(
+        f"the image cache needs {need / 2**20:,.0f} MiB in {folder}, where {free / 2**20:,.0f} MiB are free; "
+        "expected a cache_dir with more room, or cache: none"
+    )

@@ -1,0 +1,174 @@
+"""From a Split to batches of uint8 images: in an order known beforehand, from any (epoch, step), decoded ahead."""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_cnn.data import cache as caching
+from keras_cnn.data.augment import Augmentation, augment
+from keras_cnn.data.dataset import Split
+from keras_cnn.data.decode import FITS, crop_box, pad_size
+from keras_cnn.data.decode_tf import decoder, to_bytes
+from keras_cnn.errors import InputError
+
+CACHES = ("auto", "none", "memory", "disk")
+
+
+class Batch(NamedTuple):
+    """What `batches` yields; B is smaller in the last batch of an epoch."""
+
+    images: tf.Tensor  # (B, H, W, C) uint8
+    labels: tf.Tensor  # (B,) int32
+    keys: tf.Tensor  # (B, 2) int32, the images' `Split.keys`
+    epoch: tf.Tensor  # scalar int32
+
+
+def order(seed: int | None, epoch: int, count: int) -> np.ndarray:
+    """Permutation of range(count), int64, from (seed, epoch) alone; in order without a seed.
+
+    Philox's raw stream is fixed by its definition, unlike NumPy's `permutation`, which may change between versions.
+    """
+    if seed is None:
+        return np.arange(count)
+    return np.argsort(np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(count), kind="stable")
+
+
+def batches(
+    split: Split,
+    image_shape: tuple[int, int, int],
+    batch_size: int,
+    *,
+    seed: int | None = None,
+    start: tuple[int, int] = (0, 0),
+    epochs: int = 1,
+    drop_last: bool = False,
+    fit: str = "crop",
+    cache: str = "none",
+    cache_dir=None,
+    threads: int | None = None,
+) -> tf.data.Dataset:
+    """One dataset of `Batch` over the epochs `start[0]` to `epochs - 1`, beginning at step `start[1]` of the first.
+
+    Nothing before `start` is decoded, and the next epoch's first batches are decoded while the caller validates.
+    Memory does not grow with the number of images unless `cache` (see `cached`) makes it. Call `cached` once instead
+    where several datasets read the same split. Raises `InputError` for an impossible option.
+    """
+    if cache == "auto" and epochs - start[0] < 2:
+        cache = "none"  # nothing would be read twice
+    split = cached(split, image_shape, fit=fit, cache=cache, cache_dir=cache_dir, threads=threads)
+    threads = threads or len(os.sched_getaffinity(0))
+    indices = _indices(len(split), batch_size, seed, start, epochs, drop_last)
+    with tf.device("CPU:0"):
+        labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
+    if split.pixels is None:
+        images = _from_files(split, image_shape, indices, batch_size, fit, threads)
+    else:
+        images = _from_pixels(split.pixels, image_shape, indices, fit, threads)
+
+    def batch(which, images):
+        epoch, index = which
+        pixels = images[: tf.size(index)]
+        return Batch(pixels, tf.gather(labels, index), tf.gather(keys, index), epoch)
+
+    return tf.data.Dataset.zip(indices, images).map(
+        lambda which, images: batch(which, images)
+    ).prefetch(2).with_options(_options())  # fmt: skip
+
+
+def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=None, threads=None) -> Split:
+    """`split` with its files decoded once to uint8 `pixels` of `image_shape`, as the same bytes as without.
+
+    `memory` holds them in an array, `disk` in a memory-mapped file in `cache_dir`, `auto` in an array if that takes at
+    most `cache.MEMORY_SHARE` of the memory available now, and else, like `none`, nowhere. Raises `InputError` for an
+    unknown name, and where a disk is too small.
+    """
+    if cache not in CACHES:
+        raise InputError(f"data.cache is {cache!r}; expected one of {', '.join(CACHES)}")
+    if cache == "disk" and cache_dir is None:
+        raise InputError("data.cache is 'disk' without data.cache_dir; expected a folder for the decoded images")
+    if split.pixels is not None or cache == "none":
+        return split
+    if cache == "auto" and not caching.fits_in_memory(split, image_shape):
+        return split
+    decoded = (batch.images.numpy() for batch in batches(split, image_shape, 64, fit=fit, threads=threads))
+    if cache == "disk":
+        return caching.keep_on_disk(split, image_shape, fit, cache_dir, decoded)
+    return caching.keep_in_memory(split, image_shape, decoded)
+
+
+def preview(split: Split, image_shape, recipe: Augmentation, seed: int, rows: int, views: int, fit="crop"):
+    """uint8 (rows, 1 + views, H, W, C): images as they are, and as `recipe` makes them in the first `views` epochs."""
+    chosen = split.take(order(seed, 0, len(split))[:rows])
+    batch = next(iter(batches(chosen, image_shape, rows, fit=fit)))
+    label = tf.zeros((len(chosen), 1))
+    columns = [batch.images]
+    for epoch in range(views):
+        columns.append(to_bytes(augment(batch.images, label, batch.keys, epoch, seed, recipe)[0]))
+    return np.stack([column.numpy() for column in columns], axis=1)
+
+
+def _options():
+    options = tf.data.Options()
+    options.autotune.enabled = False  # it stalls the end of an epoch for up to the epoch's own time
+    options.deterministic = True
+    return options
+
+
+def _indices(count, batch_size, seed, start, epochs, drop_last):
+    """Dataset of (epoch, indices of a batch), int32 and (B,) int64."""
+    steps = count // batch_size if drop_last else -(-count // batch_size)
+    first_epoch, first_step = divmod(start[0] * steps + start[1], steps) if steps else (0, 0)
+    if not steps:
+        raise InputError(f"{count} images make no batch of {batch_size}; expected at least one batch")
+
+    def one_epoch(epoch):
+        permutation = tf.numpy_function(lambda e: order(seed, e, count), [epoch], tf.int64, stateful=False)
+
+        def one_batch(step):
+            index = permutation[step * batch_size : (step + 1) * batch_size]
+            return tf.cast(epoch, tf.int32), tf.ensure_shape(index, [batch_size if not count % batch_size else None])
+
+        skipped = tf.cast(epoch == first_epoch, tf.int64) * first_step
+        return tf.data.Dataset.range(skipped, steps).map(one_batch)
+
+    return tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
+
+
+def _from_pixels(pixels, image_shape, indices, fit, threads):
+    """Whole batches gathered by NumPy, which reads of a memory-mapped array only the rows it is asked for."""
+
+    def batch(_, index):
+        images = tf.numpy_function(lambda i: np.take(pixels, i, axis=0), [index], tf.uint8, stateful=False)
+        return _conformed(tf.ensure_shape(images, [None, *pixels.shape[1:]]), image_shape, fit)
+
+    return indices.map(batch, num_parallel_calls=threads)
+
+
+def _conformed(images, image_shape, fit):
+    """A batch of arrays as `image_shape` wants them; files are decoded so from the start."""
+    height, width, channels = image_shape
+    if images.shape[-1] != channels:
+        images = tf.image.grayscale_to_rgb(images) if channels == 3 else tf.image.rgb_to_grayscale(images)
+    if images.shape[1:3] == (height, width):
+        return images
+    rows, columns = images.shape[1:3]
+    size = (height, width)
+    if fit == "crop":
+        left, top, right, bottom = crop_box(columns, rows, size)
+        images = images[:, top:bottom, left:right]
+    if fit == "pad":
+        size = pad_size(columns, rows, size)
+    images = to_bytes(tf.image.resize(images, size, "bilinear", antialias=True))
+    return tf.image.pad_to_bounding_box(images, (height - size[0]) // 2, (width - size[1]) // 2, height, width)
+
+
+def _from_files(split, image_shape, indices, batch_size, fit, threads):
+    """Images decoded one by one in parallel, across the ends of batches and epochs; short batches padded with blanks."""
+
+    def padded(_, index):
+        return tf.data.Dataset.from_tensor_slices(tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1))
+
+    one = decoder(split.files, image_shape, fit)
+    return indices.flat_map(padded).map(one, num_parallel_calls=threads).batch(batch_size, drop_remainder=True)

@@ -1,0 +1,178 @@
+"""From the name of a source to a Dataset: read, cut, bring to one size, and say what was found on the way."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_cnn.data import splits
+from keras_cnn.data.arrays import FASHION_MNIST_FOLDER, read_fashion_mini, read_fashion_mnist, read_npz
+from keras_cnn.data.audit import default_cache_dir
+from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.data.decode import FITS, GREY_MODES, as_array, fitted
+from keras_cnn.data.folders import read_folder
+from keras_cnn.data.splits import Labelled, Part
+from keras_cnn.errors import InputError
+
+SOURCES = "fashion-mini, fashion-mnist, folder:PATH, npz:FILE, tfds:NAME[/CONFIG]"
+KEEP_SIZE = 256  # pixels; a folder whose images all have one size up to this keeps it
+DEFAULT_SIZE = (128, 128)  # of images that come in several sizes, or larger
+
+
+def load(
+    source: str = "fashion-mini",
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    fit: str = "crop",
+    validation: float | int = 0.1,
+    test: float | int = 0.1,
+    train: float | int | None = None,
+    per_class: int | None = None,
+    subset: str | None = None,
+    seed: int = 1,
+    corrupt: str = "fail",
+    cache_dir: str | Path | None = None,
+) -> Dataset:
+    """Images of `source` (see SOURCES) in three disjoint splits. InputError, in one line, if anything is wrong.
+
+    image_size: pixels, one side or (H, W); without it arrays keep theirs, and files theirs or get DEFAULT_SIZE.
+    channels: 1 or 3; without it 1 if all images are stored as greys.
+    fit: how an image of another shape gets that size: "crop", "stretch" or "pad", see decode.
+    validation, test: fraction below 1 or count of what they are cut from; splits that the source has itself are kept.
+    train: fraction or count of the same; without it all the rest.
+    per_class: at most this many images of each class of each part of the source, before anything is cut.
+    subset: "per_class:N" leaves N images of each class in train; validation and test stay as they are.
+    corrupt: "fail" names every image file that cannot be used, "skip" leaves them out and lists them in the findings.
+    cache_dir: for what is known about files, and for large arrays; never inside the source.
+    """
+    size = _checked_size(image_size)
+    _check_choices(channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")))
+    cache = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
+    in_train = _checked_subset(subset)
+    labelled = _read(source, size, channels, fit, corrupt, cache)
+    parts = labelled.parts
+    if per_class is not None:
+        limit = _positive("per_class", per_class)
+        parts = {name: splits.at_most_per_class(part, limit, seed) for name, part in parts.items()}
+    shares = {"validation": validation, "test": test}
+    shares = {name: share for name, share in shares.items() if name not in parts}
+    parts = parts | splits.cut(parts["train"], labelled.classes, shares, train, seed)
+    if in_train:
+        parts["train"] = splits.at_most_per_class(parts["train"], in_train, seed)
+    parts = {name: parts[name] for name in splits.NAMES}
+    shape, notes = _image_shape(parts.values(), size, channels)
+    notes += _absent_classes(parts, labelled.classes)
+    findings = labelled.findings | splits.overlaps(parts) | {"notes": notes}
+    final = {name: _at_shape(part.split, shape, fit) for name, part in parts.items()}
+    return Dataset(source, labelled.classes, shape, **final, findings=findings)
+
+
+def _read(source: str, size, channels: int | None, fit: str, corrupt: str, cache: Path) -> Labelled:
+    kind, _, argument = source.partition(":")
+    if source == "fashion-mini":
+        return read_fashion_mini()
+    if source == "fashion-mnist":
+        return _fashion_mnist(size, channels, fit, cache)
+    if kind == "folder" and argument:
+        return read_folder(Path(argument).expanduser(), corrupt, cache)
+    if kind == "npz" and argument:
+        return read_npz(Path(argument).expanduser())
+    if kind == "tfds" and argument:
+        return _tfds(argument, size, channels, fit, cache)
+    hint = f"; did you mean folder:{source}?" if Path(source).is_dir() else ""
+    raise InputError(f"source {source!r} is none of {SOURCES}{hint}")
+
+
+def _fashion_mnist(size, channels: int | None, fit: str, cache: Path) -> Labelled:
+    try:
+        return read_fashion_mnist(FASHION_MNIST_FOLDER)
+    except FileNotFoundError:
+        pass
+    try:
+        return _tfds("fashion_mnist", size, channels, fit, cache)
+    except InputError as error:
+        raise InputError(
+            f"fashion-mnist: not in {FASHION_MNIST_FOLDER} (apt install dataset-fashion-mnist), and {error}"
+        ) from None
+
+
+def _tfds(name: str, size, channels: int | None, fit: str, cache: Path) -> Labelled:
+    from keras_cnn.data.tfds import read_tfds
+
+    return read_tfds(name, size, channels, fit, cache)
+
+
+def _checked_size(image_size) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(sides) != 2:
+        raise InputError(f"image_size = {image_size!r}: expected one number of pixels, or height and width")
+    return _positive("image_size", sides[0]), _positive("image_size", sides[1])
+
+
+def _positive(name: str, value) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} = {value!r}: expected a whole number from 1")
+    return value
+
+
+def _checked_subset(subset: str | None) -> int | None:
+    if subset is None:
+        return None
+    kind, _, number = subset.partition(":")
+    if kind != "per_class" or not number.isdecimal() or int(number) < 1:
+        raise InputError(f"subset = {subset!r}: expected per_class:N with N from 1")
+    return int(number)
+
+
+def _check_choices(**choices) -> None:
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise InputError(f"{name} = {value!r}: expected one of {', '.join(map(str, allowed))}")
+
+
+def _image_shape(parts: Iterable[Part], size, channels: int | None) -> tuple[tuple[int, int, int], list[str]]:
+    """(H, W, C) for all splits, and a note if the size was our choice."""
+    parts = list(parts)
+    if parts[0].split.files is None:
+        sizes = {part.split.pixels.shape[1:3] for part in parts if len(part.split)}
+        depth = max(part.split.pixels.shape[3] for part in parts)
+    else:
+        files = [file for part in parts for file in part.split.files]
+        sizes = {(f.height, f.width) if f.orientation < 5 else (f.width, f.height) for f in files}
+        depth = 1 if all(f.mode in GREY_MODES for f in files) else 3
+    notes = []
+    if size is None:
+        is_common = len(sizes) == 1 and (parts[0].split.files is None or max(next(iter(sizes))) <= KEEP_SIZE)
+        size = next(iter(sizes)) if is_common else DEFAULT_SIZE
+        if not is_common:
+            smallest, largest = min(sizes, key=np.prod), max(sizes, key=np.prod)
+            notes.append(
+                f"images from {smallest[0]} x {smallest[1]} to {largest[0]} x {largest[1]} (height x width) are brought"
+                f" to {size[0]} x {size[1]}; image_size sets another size"
+            )
+    return (*size, channels or depth), notes
+
+
+def _absent_classes(parts: dict[str, Part], classes: tuple[str, ...]) -> list[str]:
+    return [
+        f"{name} has no images of class {title!r}"
+        for name, part in parts.items()
+        for label, title in enumerate(classes)
+        if len(part.split) and label not in part.split.labels
+    ]
+
+
+def _at_shape(split: Split, shape: tuple[int, int, int], fit: str) -> Split:
+    """`split` with its arrays, if it has any, at `shape`; files are decoded later."""
+    if split.pixels is None or split.pixels.shape[1:] == shape:
+        return split
+    pixels = np.empty((len(split), *shape), np.uint8)
+    for i, image in enumerate(split.pixels):
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        pixels[i] = as_array(fitted(picture, shape[:2], fit), shape[2])
+    return replace(split, pixels=pixels)

@@ -1,0 +1,250 @@
+"""Cuts a source into train, validation and test: stratified, seeded, and the same on every machine.
+
+Nothing here draws a random number. Images are ranked by the SHA-256 of seed and id, so a cut depends neither on the
+order in which files were listed nor on a library's generator. Images with the same pixels stay on the same side.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.data.fingerprints import MAX_BITS, MAX_DIFFERENCE, MIN_CORRELATION, Prints, exact_groups, near_pairs
+from keras_cnn.errors import InputError
+
+NAMES = ("train", "validation", "test")
+LISTED = 100  # duplicates named in the findings; all are counted
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images that belong together, with their fingerprints."""
+
+    split: Split
+    prints: Prints
+
+    def take(self, indices) -> "Part":
+        """The images at `indices`, in that order."""
+        pixels = self.split.pixels
+        if not isinstance(pixels, np.memmap):
+            return Part(self.split.take(indices), self.prints.take(indices))
+        split = replace(replace(self.split, pixels=None).take(indices), pixels=_mapped(pixels, indices))
+        return Part(split, self.prints.take(indices))
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a source holds: "train" at least, and "validation" and "test" where it has them."""
+
+    classes: tuple[str, ...]
+    parts: dict[str, Part]
+    findings: dict = field(default_factory=dict)
+
+
+def _mapped(pixels: np.memmap, indices: np.ndarray) -> np.memmap:
+    """`pixels[indices]` in a nameless file beside the original, because they may not fit into memory."""
+    with tempfile.TemporaryFile(dir=Path(pixels.filename).parent) as file:
+        taken = np.memmap(file, pixels.dtype, "w+", shape=(len(indices), *pixels.shape[1:]))
+    for start in range(0, len(indices), 256):
+        taken[start : start + 256] = pixels[indices[start : start + 256]]
+    return taken
+
+
+def ranking(ids: Sequence[str], seed: int | str) -> list[bytes]:
+    """What images are ordered by: the SHA-256 of "seed|id" of each."""
+    return [hashlib.sha256(f"{seed}|{name}".encode()).digest() for name in ids]
+
+
+def first_batch(split: Split, size: int, seed: int) -> Split:
+    """`size` images of `split`, or all if there are fewer: the one batch of the single-batch regime."""
+    ranks = ranking(split.ids, seed)
+    return split.take(sorted(range(len(split)), key=ranks.__getitem__)[:size])
+
+
+def at_most_per_class(part: Part, limit: int, seed: int) -> Part:
+    """`part` with the first `limit` images of each class by rank, in the order they had."""
+    ranks, taken, kept = ranking(part.split.ids, seed), Counter(), []
+    labels = part.split.labels.tolist()
+    for i in sorted(range(len(labels)), key=ranks.__getitem__):
+        taken[labels[i]] += 1
+        if taken[labels[i]] <= limit:
+            kept.append(i)
+    return part.take(np.sort(np.array(kept, np.int64)))
+
+
+def cut(
+    part: Part,
+    classes: Sequence[str],
+    shares: dict[str, float | int],
+    train: float | int | None = None,
+    seed: int = 1,
+) -> dict[str, Part]:
+    """Takes "test" and "validation", where `shares` has them, and "train" (the rest, or `train` of it) out of `part`.
+
+    A float below 1 is a fraction of `part`, a whole number is a count. Test is taken first, so it does not depend on
+    how much is taken for validation. A set of pixel-identical images is never divided: it stays in "train" where
+    other images suffice, and always where its labels contradict each other. InputError where a cut cannot be had.
+    """
+    labels = part.split.labels
+    asked = {name: shares[name] for name in ("test", "validation") if name in shares}
+    if train is not None:
+        asked["train"] = train
+    wanted = {name: _count(value, name, len(labels)) for name, value in asked.items()}
+    _check_counts(wanted, len(labels), len(classes))
+    needs, left = {}, np.bincount(labels, minlength=len(classes)).tolist()
+    for name, total in wanted.items():
+        needs[name] = apportion(total, left)
+        left = [size - share for size, share in zip(left, needs[name], strict=True)]
+    homes = _homes(_identical_sets(part, seed), labels.tolist(), needs)
+    cuts = {name: part.take(np.flatnonzero(homes == name)) for name in ("train", *shares)}
+    _check_classes(cuts, [name for name in cuts if wanted.get(name) != 0], classes, labels)
+    return cuts
+
+
+def apportion(total: int, sizes: Sequence[int]) -> list[int]:
+    """Shares of `total` in proportion to `sizes`, by largest remainder; of equal remainders the first comes first.
+
+    A class that would get nothing takes one from the largest share, as long as there are enough for all.
+    """
+    whole = max(1, sum(sizes))
+    shares = [total * size // whole for size in sizes]
+    by_remainder = sorted(range(len(sizes)), key=lambda c: -(total * sizes[c] % whole))
+    for c in by_remainder[: total - sum(shares)]:
+        shares[c] += 1
+    for c, size in enumerate(sizes):
+        if size and not shares[c] and total >= len(sizes):
+            shares[shares.index(max(shares))] -= 1
+            shares[c] = 1
+    return shares
+
+
+def overlaps(parts: dict[str, Part]) -> dict:
+    """JSON-able: which images of the splits are the same, exactly or nearly, those across two splits listed first."""
+    where = [(name, i) for name in parts for i in parts[name].split.ids]
+    splits = np.repeat(np.arange(len(parts)), [len(part.split) for part in parts.values()])
+    labels = np.concatenate([part.split.labels for part in parts.values()])
+    hashes = [h for part in parts.values() for h in part.prints.pixel_hashes]
+    groups = sorted(exact_groups(hashes), key=lambda group: splits[group[0]] == splits[group[-1]])
+    return {
+        "duplicates": {
+            "sets": len(groups),
+            "images": sum(map(len, groups)),
+            "sets_across_splits": sum(bool(splits[g[0]] != splits[g[-1]]) for g in groups),
+            "sets_with_different_labels": sum(len(set(labels[g].tolist())) > 1 for g in groups),
+            "listed": [[where[i] for i in group[:LISTED]] for group in groups[:LISTED]],
+        },
+        "near_duplicates": _near_overlaps(parts, where, splits, hashes),
+    }
+
+
+def split_record(dataset: Dataset) -> dict:
+    """What goes into split.json: the ids of each split, a hash over them, and the findings about duplicates.
+
+    InputError if an id is in two splits.
+    """
+    ids = {name: list(getattr(dataset, name).ids) for name in NAMES}
+    _check_disjoint(ids)
+    content = json.dumps(ids, separators=(",", ":")).encode()
+    found = {key: dataset.findings[key] for key in ("duplicates", "near_duplicates") if key in dataset.findings}
+    across = found.get("duplicates", {}).get("sets_across_splits")
+    return {
+        "source": dataset.source,
+        "classes": list(dataset.classes),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "counts": {name: len(ids[name]) for name in NAMES},
+        "disjoint_by_id": True,
+        "disjoint_by_pixels": None if across is None else across == 0,
+        **found,
+        "ids": ids,
+    }
+
+
+def _count(value: float | int, name: str, available: int) -> int:
+    """Images that `value` asks for: a fraction is rounded half up, in decimal, so that 0.15 of 10 is 2 everywhere."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not value >= 0 or (isinstance(value, float) and not value < 1):
+        raise InputError(f"{name} = {value!r}: expected a fraction from 0 to below 1, or a whole number of images")
+    if isinstance(value, int):
+        return value
+    return int(Fraction(repr(value)) * available + Fraction(1, 2))
+
+
+def _check_counts(wanted: dict[str, int], available: int, classes: int) -> None:
+    for name, total in wanted.items():
+        if 0 < total < classes:
+            raise InputError(f"{name} gets {total} images, too few for {classes} classes: give it a larger share")
+    if wanted.get("train") == 0:
+        raise InputError("train gets no images: give it a larger share")
+    least = 0 if "train" in wanted else classes
+    if sum(wanted.values()) + least > available:
+        parts = " + ".join(f"{total} for {name}" for name, total in wanted.items())
+        raise InputError(f"{parts} cannot be had from {available} images of {classes} classes: ask for fewer")
+
+
+def _identical_sets(part: Part, seed: int) -> list[list[int]]:
+    """Indices by pixels: single images first, then pairs, and so on, each size in order of rank."""
+    ranks = ranking(part.split.ids, seed)
+    groups = exact_groups(part.prints.pixel_hashes)
+    grouped = {i for group in groups for i in group}
+    groups += [[i] for i in range(len(ranks)) if i not in grouped]
+    return sorted(groups, key=lambda group: (len(group), min(ranks[i] for i in group)))
+
+
+def _homes(sets: Iterable[list[int]], labels: list[int], needs: dict[str, list[int]]) -> np.ndarray:
+    """(N,) names: each set goes to the first split that has room for all of it, or has nothing of its class yet."""
+    homes = np.full(len(labels), "" if "train" in needs else "train", dtype="U10")
+    taken = Counter()
+    for members in sets:
+        label = labels[members[0]]
+        if any(labels[i] != label for i in members):
+            continue
+        for name, need in needs.items():
+            so_far = taken[name, label]
+            if so_far + len(members) <= need[label] or (need[label] and not so_far):
+                homes[members] = name
+                taken[name, label] += len(members)
+                break
+    return homes
+
+
+def _check_classes(cuts: dict[str, Part], wanted: list[str], classes: Sequence[str], labels: np.ndarray) -> None:
+    for label, title in enumerate(classes):
+        for name in wanted:
+            if label not in cuts[name].split.labels:
+                raise InputError(
+                    f"class {title!r} has {np.count_nonzero(labels == label)} images (identical ones stay together),"
+                    f" too few to put one each into {', '.join(wanted)}"
+                )
+
+
+def _near_overlaps(parts: dict[str, Part], where: list[tuple], splits: np.ndarray, hashes: list[bytes]) -> dict:
+    first = {(split, h): i for i, (split, h) in reversed(list(enumerate(zip(splits.tolist(), hashes, strict=True))))}
+    distinct = np.sort(np.fromiter(first.values(), np.int64))  # identical images of a split count once
+    thumbnails = np.concatenate([part.prints.thumbnails for part in parts.values()])
+    pairs, bits = near_pairs(thumbnails[distinct])
+    pairs = distinct[pairs]
+    found = [(i, j, int(b)) for (i, j), b in zip(pairs.tolist(), bits, strict=True) if hashes[i] != hashes[j]]
+    found.sort(key=lambda pair: (splits[pair[0]] == splits[pair[1]], pair[2]))
+    return {
+        "rule": f"dHash within {MAX_BITS} of 64 bits, thumbnails correlated by {MIN_CORRELATION} and within "
+        f"{MAX_DIFFERENCE} of 255 grey levels",
+        "pairs": len(found),
+        "pairs_across_splits": sum(bool(splits[i] != splits[j]) for i, j, _ in found),
+        "listed": [[where[i], where[j], bits_apart] for i, j, bits_apart in found[:LISTED]],
+    }
+
+
+def _check_disjoint(ids: dict[str, list[str]]) -> None:
+    seen = {}
+    for name, members in ids.items():
+        for i in members:
+            if i in seen:
+                raise InputError(f"image {i!r} is in {seen[i]} and again in {name}: the splits must not share an image")
+            seen[i] = name

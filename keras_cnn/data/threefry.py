@@ -1,0 +1,24 @@
+"""Threefry-2x32 with 20 rounds (Salmon et al., SC 2011): random bits as a pure function of a key and a counter."""
+
+import tensorflow as tf
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def threefry(key0, key1, counter0, counter1):
+    """Two words of 32 random bits for each key and counter; all uint32, of shapes that broadcast."""
+    keys = (key0, key1, tf.bitwise.bitwise_xor(tf.bitwise.bitwise_xor(key0, key1), tf.constant(_PARITY, tf.uint32)))
+    x, y = counter0 + keys[0], counter1 + keys[1]
+    for block in range(5):
+        for distance in _ROTATIONS[block % 2]:
+            x += y
+            y = tf.bitwise.bitwise_xor(_rotate(y, distance), x)
+        x += keys[(block + 1) % 3]
+        y += keys[(block + 2) % 3] + tf.constant(block + 1, tf.uint32)
+    return x, y
+
+
+def _rotate(word, distance):
+    left = tf.bitwise.left_shift(word, tf.constant(distance, tf.uint32))
+    return tf.bitwise.bitwise_or(left, tf.bitwise.right_shift(word, tf.constant(32 - distance, tf.uint32)))

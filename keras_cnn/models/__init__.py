@@ -1,0 +1,45 @@
+"""Networks by name: flat Functional graphs from 0-255 images to logits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_cnn.errors import InputError
+from keras_cnn.models import published, scratch
+from keras_cnn.models.options import check_options, keyword_options, nearest, require
+
+# Name to builder(input_shape, classes, *, options). The keyword-only parameters are the options of the network: their
+# annotations its types, their defaults its defaults, the lines under "Options:" in the docstring its help.
+BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    "five_block": scratch.five_block,
+    "layers": scratch.layers,
+    "lenet": published.lenet,
+    "model1": published.model1,
+    "model2": published.model2,
+    "net1": published.net1,
+    "net2": published.net2,
+    "net3": published.net3,
+    "net4": published.net4,
+    "imagenet10": published.imagenet10,
+}
+
+
+def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, **options: Any) -> keras.Model:
+    """The untrained network `name` for `input_shape` (H, W, C), with the options of its builder.
+
+    The model takes images `(N, H, W, C)` of 0-255, uint8 or float, and returns float32 logits `(N, classes)`. Its graph
+    is flat: no layer is itself a model. The first layer, `rescale`, maps to -1..1 in float32; the last is `logits`.
+
+    Raises InputError for an unknown name or option (with the nearest valid one), a value of the wrong type or range,
+    and an image too small for the network (naming the layer).
+    """
+    if name not in BUILDERS:
+        raise InputError(f"model: unknown network {name!r}, did you mean {nearest(name, BUILDERS)!r}?")
+    builder = BUILDERS[name]
+    check_options(name, builder, options, keyword_options(builder))
+    shape = tuple(input_shape)
+    sides = [side for side in shape if isinstance(side, int) and side >= 1]
+    require(len(shape) == len(sides) == 3, f"{name}: input_shape", f"found {shape}", "height, width and channels")
+    require(isinstance(classes, int) and classes >= 2, f"{name}: classes", f"found {classes!r}", "at least 2")
+    return builder(shape, classes, **options)

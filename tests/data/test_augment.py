@@ -1,0 +1,286 @@
+"""Augmentation against NumPy, SciPy and Pillow, and the promise that an image's changes depend on its key alone."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_cnn.data import augment as module
+from keras_cnn.data.augment import FILLS, RECIPES, Augmentation, augment
+from keras_cnn.data.threefry import threefry
+from keras_cnn.errors import InputError
+
+SIDE = 12
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (16, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def keys():
+    return np.random.default_rng(1).integers(-(2**31), 2**31, (16, 2)).astype(np.int32)
+
+
+def run(images, keys, recipe, epoch=0, seed=0, labels=None):
+    labels = np.eye(len(images), dtype=np.float32) if labels is None else labels
+    out, mixed = augment(tf.constant(images), tf.constant(labels), tf.constant(keys), epoch, seed, recipe)
+    return out.numpy(), mixed.numpy()
+
+
+def draws(count, **values):
+    """The middle of every range, but for `values`."""
+    return {name: tf.fill([count], float(values.get(name, 0.5))) for name in module._DRAWS}
+
+
+def uniform(keys, epoch=0, seed=0):
+    drawn = module._draw(tf.constant(keys), tf.constant(epoch, tf.int64), tf.constant(seed, tf.int64))
+    return np.stack([value.numpy() for value in drawn.values()], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("key", "counter", "expected"),
+    [
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+    ],
+)
+def test_threefry_gives_the_vectors_published_with_random123(key, counter, expected):
+    words = threefry(*(tf.constant(word, tf.uint32) for word in (*key, *counter)))
+    assert tuple(int(word) for word in words) == expected
+
+
+def test_draws_are_uniform_and_independent():
+    count = 20_000
+    keys = np.stack([np.arange(count), np.zeros(count)], 1).astype(np.int32)  # as alike as keys can be
+    values = uniform(keys)
+    assert values.min() >= 0
+    assert values.max() < 1
+    ranks = (np.arange(count) + 0.5)[:, None] / count
+    assert np.abs(np.sort(values, axis=0) - ranks).max() < 1.95 / np.sqrt(count)  # Kolmogorov-Smirnov, p = 0.001
+    cells = np.apply_along_axis(np.bincount, 0, (values * 16).astype(int), minlength=16)
+    chi_square = ((cells - count / 16) ** 2 / (count / 16)).sum(axis=0)
+    assert chi_square.max() < 44.3  # 15 degrees of freedom, p = 0.0001
+    others = [uniform(keys, epoch=1), uniform(keys, seed=1), np.roll(values, 1, axis=0)]
+    together = np.corrcoef(np.concatenate([values, *others], axis=1), rowvar=False)
+    assert np.abs(together - np.eye(len(together))).max() < 5 / np.sqrt(count)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [RECIPES["standard"], RECIPES["comp5623"], RECIPES["cs7015"], Augmentation(cutout=5, flip=0.5, fill="nearest")],
+)
+def test_an_image_changes_alike_in_any_batch_at_any_place(images, keys, recipe):
+    whole, _ = run(images, keys, recipe, epoch=3, seed=5)
+    assert np.isfinite(whole).all()
+    assert (whole >= 0).all()
+    assert (whole <= 255).all()
+    shuffled = np.random.default_rng(2).permutation(len(images))
+    np.testing.assert_array_equal(run(images[shuffled], keys[shuffled], recipe, 3, 5)[0], whole[shuffled])
+    np.testing.assert_array_equal(run(images[4:9], keys[4:9], recipe, 3, 5)[0], whole[4:9])
+    for epoch, seed in ((4, 5), (3, 6)):
+        changed = (run(images, keys, recipe, epoch, seed)[0] != whole).any(axis=(1, 2, 3))
+        assert changed.mean() > 0.5
+
+
+def test_one_option_does_not_change_the_draws_of_another(images, keys):
+    flipped, _ = run(images, keys, Augmentation(flip=0.5))
+    both, _ = run(images, keys, Augmentation(flip=0.5, cutout=3))
+    same = (flipped == both).all(axis=-1).mean(axis=(1, 2))
+    assert (same >= 1 - 9 / SIDE**2).all()
+
+
+def test_without_options_nothing_changes(images, keys):
+    out, labels = run(images, keys, Augmentation())
+    np.testing.assert_array_equal(out, images)
+    np.testing.assert_array_equal(labels, np.eye(16))
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_an_identity_warp_is_exact(images, fill):
+    matrix = module._affine(draws(16), Augmentation(rotation=30, shear=10, translation=0.2), SIDE, SIDE)
+    warped = module._warp(tf.constant(images), matrix, True, fill)
+    np.testing.assert_array_equal(tf.bitcast(warped, tf.uint8)[..., :3], images)
+
+
+@pytest.mark.parametrize(("fill", "mode"), [("constant", "constant"), ("nearest", "edge"), ("reflect", "symmetric")])
+def test_pad_and_crop_cuts_exact_windows_and_all_of_them(fill, mode):
+    image = np.random.default_rng(3).integers(0, 256, (7, 9, 1), dtype=np.uint8)
+    keys = np.stack([np.arange(2000)] * 2, 1).astype(np.int32)
+    out, _ = run(np.repeat(image[None], 2000, 0), keys, Augmentation(pad_crop=2, fill=fill), labels=np.ones((2000, 1)))
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode=mode)
+    windows = [padded[y : y + 7, x : x + 9] for y in range(5) for x in range(5)]
+    counts = [(out == window).all(axis=(1, 2, 3)).sum() for window in windows]
+    assert sum(counts) == 2000
+    assert ((np.array(counts) - 80) ** 2 / 80).sum() < 51.2  # 24 degrees of freedom, p = 0.001
+
+
+def test_flips_are_exact_and_as_frequent_as_asked(images, keys):
+    np.testing.assert_array_equal(run(images, keys, Augmentation(flip=1))[0], images[:, :, ::-1])
+    np.testing.assert_array_equal(run(images, keys, Augmentation(vertical_flip=1))[0], images[:, ::-1])
+    keys = np.stack([np.arange(4000)] * 2, 1).astype(np.int32)
+    flat = np.tile(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1), (4000, 2, 1, 1))
+    flipped = run(flat, keys, Augmentation(flip=0.2), labels=np.ones((4000, 1)))[0][:, 0, 0, 0] == 255
+    assert abs(flipped.mean() - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 4000)
+
+
+@pytest.mark.parametrize(("draw", "turns"), [(1.0, -1), (0.0, 1)])
+def test_a_quarter_turn_is_exact(images, draw, turns):
+    matrix = module._affine(draws(16, rotation=draw), Augmentation(rotation=90), SIDE, SIDE)
+    warped = tf.bitcast(module._warp(tf.constant(images), matrix, True, "constant"), tf.uint8)[..., :3]
+    np.testing.assert_array_equal(warped, np.rot90(images, turns, axes=(1, 2)))
+
+
+def forward(recipe, values, side):
+    """Rotation, shear, magnification and flip as one matrix, and the move, each written down from its definition."""
+    angle, shear = ((2 * values[name] - 1) * np.deg2rad(getattr(recipe, name)) for name in ("rotation", "shear"))
+    low, high = recipe.scale
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    slant = np.array([[1, np.tan(shear)], [0, 1]])
+    mirror = np.diag([-1.0 if values["flip"] < recipe.flip else 1.0, 1.0])
+    move = np.array([2 * values[name] - 1 for name in ("translate_x", "translate_y")]) * recipe.translation * side
+    return turn @ slant @ (np.eye(2) * (low + values["scale"] * (high - low))) @ mirror, move
+
+
+@pytest.mark.parametrize(
+    ("fill", "mode"), [("constant", "grid-constant"), ("nearest", "nearest"), ("reflect", "reflect")]
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_warp_is_scipys_affine_transform(images, fill, mode, seed):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    recipe = Augmentation(rotation=40, scale=(0.7, 1.4), shear=20, translation=0.3, flip=0.5, fill=fill)
+    values = dict(zip(module._DRAWS, np.random.default_rng(seed).random(len(module._DRAWS)), strict=True))
+    matrix = module._affine(draws(1, **values), recipe, SIDE, SIDE)
+    warped = tf.bitcast(module._warp(tf.constant(images[:1]), matrix, True, fill), tf.uint8)[0, ..., :3].numpy()
+    linear, move = forward(recipe, values, SIDE)
+    backward = np.linalg.inv(linear)[::-1, ::-1]  # rows before columns
+    centre = np.full(2, (SIDE - 1) / 2)
+    offset = centre - backward @ (centre + move[::-1])
+    for channel in range(3):
+        plane = images[0, ..., channel].astype(float)
+        exact = ndimage.affine_transform(plane, backward, offset, order=1, mode=mode)
+        # Two roundings to 8 bits, and 1/512 pixel of rounded position on noise that may jump by 255.
+        assert np.abs(warped[..., channel] - exact).max() < 2.1
+
+
+def test_jitter_is_pillows_brightness_contrast_and_colour():
+    from PIL import Image, ImageEnhance
+
+    image = np.random.default_rng(4).integers(70, 140, (SIDE, SIDE, 3), dtype=np.uint8)
+    recipe = Augmentation(brightness=0.4, contrast=0.5, saturation=0.6)
+    values = draws(1, brightness=0.75, contrast=0.25, saturation=0.9)  # factors 1.2, 0.75 and 1.48
+    colour = module._colour_map(tf.constant(image[None]), values, recipe)
+    ours = module._finish(tf.constant(image[None]), 3, colour, values, recipe)[0].numpy()
+    pillow = Image.fromarray(image)
+    for enhance, factor in ((ImageEnhance.Brightness, 1.2), (ImageEnhance.Contrast, 0.75), (ImageEnhance.Color, 1.48)):
+        pillow = enhance(pillow).enhance(factor)
+    assert np.abs(ours - np.asarray(pillow)).max() < 3  # Pillow rounds after each of three steps
+    assert np.abs(ours - np.asarray(pillow)).mean() < 1
+
+
+def test_jitter_is_clipped_to_the_range_of_pixels(images, keys):
+    out, _ = run(images, keys, Augmentation(brightness=3, contrast=3))
+    assert out.min() == 0
+    assert out.max() == 255
+
+
+def test_cutout_hides_one_square_with_the_mean_colour(images, keys):
+    out, _ = run(images, keys, Augmentation(cutout=4))
+    for before, after in zip(images, out, strict=True):
+        hidden = np.isclose(after, before.mean(axis=(0, 1)), atol=1e-3).all(axis=-1)
+        rows, columns = hidden.any(axis=1), hidden.any(axis=0)
+        assert 2 <= rows.sum() <= 4
+        assert 2 <= columns.sum() <= 4
+        np.testing.assert_array_equal(hidden, rows[:, None] & columns)
+        np.testing.assert_array_equal(after[~hidden], before[~hidden])
+
+
+def test_mixup_weighs_images_and_labels_alike(images, keys):
+    out, labels = run(images, keys, Augmentation(mixup=0.4), epoch=2)
+    own = np.diag(labels)
+    assert own.min() < 0.5 < own.max()
+    before = images[np.arange(16) - 1].astype(float)
+    expected = own[:, None, None, None] * images + (1 - own)[:, None, None, None] * before
+    np.testing.assert_allclose(out, expected, atol=1e-3)
+    np.testing.assert_allclose(labels, np.diag(own) + (1 - own)[:, None] * np.eye(16)[np.arange(16) - 1], atol=1e-6)
+
+
+def test_cutmix_weighs_labels_by_area(keys):
+    flat = np.broadcast_to(np.arange(16, dtype=np.uint8)[:, None, None, None] * 10, (16, SIDE, SIDE, 3))
+    out, labels = run(flat, keys, Augmentation(cutmix=1.0))
+    own = (out == flat).mean(axis=(1, 2, 3))
+    assert 0 < own.min() < own.max() <= 1
+    np.testing.assert_allclose(np.diag(labels), own, atol=1e-6)
+    pasted = flat[np.arange(16) - 1]
+    assert ((out == flat) | (out == pasted)).all()
+
+
+def test_with_both_mixes_each_image_has_one_and_a_batch_of_one_has_none(images, keys):
+    out, labels = run(images, keys, Augmentation(mixup=1.0, cutmix=1.0))
+    own, before = (out == images).all(axis=-1), (out == images[np.arange(16) - 1]).all(axis=-1)
+    cut = (own | before).all(axis=(1, 2))
+    assert 3 <= cut.sum() <= 13
+    np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
+    alone, label = run(images[:1], keys[:1], Augmentation(mixup=1.0, cutmix=1.0))
+    np.testing.assert_allclose(alone, images[:1], atol=1e-3)
+    assert label == pytest.approx(1)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
+def test_mixing_weights_have_the_beta_distribution(alpha):
+    names = ("beta_sign", "beta_radius", "beta_angle")
+    values = np.random.default_rng(5).random((3, 50_000)).astype(np.float32)
+    sample = module._symmetric_beta(dict(zip(names, map(tf.constant, values), strict=True)), alpha).numpy()
+    assert np.isfinite(sample).all()
+    assert abs(sample.mean() - 0.5) < 0.01
+    assert sample.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.03)
+    stats = pytest.importorskip("scipy.stats")
+    assert stats.kstest(sample, stats.beta(alpha, alpha).cdf).statistic < 1.95 / np.sqrt(50_000)
+
+
+def test_inside_a_callers_function_epochs_and_short_batches_trace_once(images, keys):
+    traces = []
+
+    @tf.function(input_signature=[
+        tf.TensorSpec([None, SIDE, SIDE, 3], tf.uint8), tf.TensorSpec([None, 2], tf.int32), tf.TensorSpec([], tf.int32)
+    ])  # fmt: skip
+    def step(images, keys, epoch):
+        traces.append(1)
+        return augment(images, tf.ones((tf.shape(images)[0], 1)), keys, epoch, 7, RECIPES["standard"])[0]
+
+    for epoch in range(3):
+        for count in (16, 5):
+            inside = step(images[:count], keys[:count], epoch)
+            np.testing.assert_array_equal(inside, run(images[:count], keys[:count], RECIPES["standard"], epoch, 7)[0])
+    assert len(traces) == 1
+
+
+def test_grey_and_float_images_are_taken_too(images, keys):
+    grey = images[..., :1]
+    out, _ = run(grey, keys, RECIPES["standard"])
+    assert out.shape == grey.shape
+    np.testing.assert_array_equal(run(images.astype(np.float32), keys, RECIPES["cs7015"])[0],
+                                  run(images, keys, RECIPES["cs7015"])[0])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"flip": 1.5}, "augmentation.flip is 1.5"),
+        ({"rotation": -3}, "augmentation.rotation is -3"),
+        ({"scale": (1.2, 0.8)}, "augmentation.scale is"),
+        ({"shear": 90}, "augmentation.shear is 90"),
+        ({"fill": "wrap"}, "augmentation.fill is 'wrap'"),
+        ({"mixup": float("nan")}, "augmentation.mixup is nan"),
+    ],
+)
+def test_an_impossible_option_is_named(options, named):
+    with pytest.raises(InputError, match=named):
+        Augmentation(**options)
+
+
+def test_the_recipe_of_cs7015_is_the_published_one():
+    assert RECIPES["cs7015"] == Augmentation(pad_crop=4, flip=0.5, brightness=0.5, contrast=0.5, saturation=0.0)
+    assert RECIPES["comp5623"].flip == 0.2
+    assert RECIPES["tdt4265"] == Augmentation()

@@ -1,0 +1,127 @@
+"""Trainable parameters of the published networks, cell by cell, against the reports' numbers and hand formulas."""
+
+import itertools
+import math
+
+import keras
+import pytest
+
+from keras_cnn.models import build
+
+
+def _trainable(model: keras.Model) -> int:
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def _cifar(name: str, **options) -> int:
+    return _trainable(build(name, (32, 32, 3), **options))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "published"),
+    [
+        ("net1", {"l1_oc": 18, "filter_multiplier": 2, "kernel_size": 3, "stride": 1}, 173026),
+        ("net2", {"l1_oc": 64, "kernel_size": 5}, 4870654),
+        ("net3", {"l1_oc": 32}, 1506430),
+        ("net3", {"l1_oc": 64}, 3775870),
+        ("net3", {"l1_oc": 96}, 6819454),
+        ("net4", {"l1_oc": 64}, 4403518),
+    ],
+)
+def test_cs7015_printed_counts(name, options, published):
+    assert _cifar(name, **options) == published
+
+
+NET1_CELLS = list(itertools.product((6, 12, 18), (1.5, 2), (3, 5), (1, 2)))
+
+
+@pytest.mark.parametrize(("width", "factor", "kernel", "stride"), NET1_CELLS)
+def test_net1_every_cell_of_its_grid(width, factor, kernel, stride):
+    first = (32 - kernel) // stride + 1
+    second = (first // 2 - kernel) // stride + 1
+    wide = int(width * factor)
+    convolutions = kernel**2 * (3 * width + width * wide) + width + wide
+    head = (second // 2) ** 2 * wide * 120 + 120 * 84 + 84 * 10 + 120 + 84 + 10
+    counted = _cifar("net1", l1_oc=width, filter_multiplier=factor, kernel_size=kernel, stride=stride)
+    assert counted == convolutions + head
+
+
+def test_net2_group_means_of_its_nine_cells():
+    cells = {(w, k): _cifar("net2", l1_oc=w, kernel_size=k) for w in (18, 32, 64) for k in (3, 5, 7)}
+    by_width = {w: sum(cells[w, k] for k in (3, 5, 7)) / 3 for w in (18, 32, 64)}
+    by_kernel = {k: sum(cells[w, k] for w in (18, 32, 64)) / 3 for k in (3, 5, 7)}
+    assert by_width == {18: 654346, 32: 1675198, 64: 5719038}
+    assert by_kernel == {3: 2011954, 5: 2248274, 7: 3788354}
+
+
+def test_net2_with_7x7_kernels_keeps_the_last_pixel_and_only_then_drops_the_pool():
+    seven = build("net2", (32, 32, 3), kernel_size=7)
+    assert seven.get_layer("relu4").output.shape[1:3] == (1, 1)
+    assert [layer.name for layer in seven.layers if layer.name.startswith("pool")] == ["pool1"]
+    assert build("net2", (32, 32, 3), kernel_size=5).get_layer("pool2").output.shape[1:3] == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("net3", {"l1_oc": 32, "dropout_rate": 0.5}), ("net4", {"dropout_rate": 0.5})]
+)
+def test_dropout_stands_before_every_dense_layer_and_adds_no_parameters(name, options):
+    model = build(name, (32, 32, 3), **options)
+    names = [layer.name for layer in model.layers]
+    for dropout, dense in (("dropout1", "dense1"), ("dropout2", "dense2"), ("dropout3", "logits")):
+        assert names.index(dense) == names.index(dropout) + 1
+        assert model.get_layer(dropout).rate == 0.5
+    assert _trainable(model) == _cifar(name, **{**options, "dropout_rate": 0.1})
+
+
+def test_cs7015_batch_norm_and_its_place():
+    model = build("net4", (32, 32, 3))
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.95)}
+    names = [layer.name for layer in model.layers]
+    for i in range(1, 6):
+        assert names.index(f"relu{i}") == names.index(f"bn{i}") + 1 == names.index(f"conv{i}") + 2
+    assert names.index("bn6") == names.index("relu6") + 1 == names.index("conv6") + 2
+
+
+def test_tdt4265_lenet_layer_by_layer():
+    model = build("lenet", (32, 32, 3))
+    counts = [layer.count_params() for layer in model.layers if layer.weights]
+    assert counts == [2432, 51264, 204928, 131136, 640 + 10]  # the report leaves out the last ten biases
+    assert sum(counts) == 390410
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        (
+            "model1",
+            "conv1 relu1 spatial_dropout1 bn1 pool1 conv2 relu2 conv3 relu3 bn2 pool2 conv4 relu4 conv5 relu5 bn3 "
+            "pool3 flatten dense1 relu6 dense2 relu7 bn4 logits",
+        ),
+        (
+            "model2",
+            "conv1 spatial_dropout1 bn1 relu1 pool1 conv2 bn2 relu2 pool2 conv3 bn3 relu3 pool3 "
+            "flatten dense1 bn4 relu4 logits",
+        ),
+    ],
+)
+def test_tdt4265_models_in_the_order_of_table_2(name, order):
+    model = build(name, (32, 32, 3))
+    assert [layer.name for layer in model.layers[2:]] == order.split()
+    assert isinstance(model.get_layer("conv1").kernel_initializer, keras.initializers.GlorotUniform)
+    widths = {"model1": [32, 64, 128, 256, 512, 2048, 64], "model2": [32, 64, 128, 64]}[name]
+    assert [x.kernel.shape[-1] for x in model.layers if hasattr(x, "kernel")] == [*widths, 10]
+
+
+def test_comp5623_at_128_pixels():
+    model = build("imagenet10", (128, 128, 3))
+    assert model.get_layer("flatten").output.shape[1] == 9216
+    assert _trainable(model) == 40940852
+
+
+def test_comp5623_dropout_follows_the_hidden_dense_layers():
+    model = build("imagenet10", (64, 64, 3), dropout=(0.2, 0.3, 0.3))
+    names = [layer.name for layer in model.layers]
+    after_dense = {name: names[names.index(name) + 2] for name in ("dense1", "dense2", "dense3")}
+    assert after_dense == {"dense1": "dropout1", "dense2": "dropout2", "dense3": "dropout3"}
+    assert [model.get_layer(f"dropout{i}").rate for i in (1, 2, 3)] == [0.2, 0.3, 0.3]
