@@ -106,14 +106,14 @@ def _load_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"npz:{path}: no such file")
     try:
-        with np.load(path, allow_pickle=False) as content:
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: a single array; expected an .npz file with x_train and y_train")
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return {"a single unnamed array": content}
             return {name: content[name] for name in content.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a readable .npz file without Python objects ({error})") from None
+    except (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable .npz file without Python objects ({reason})") from None
 
 
 def _raw_labels(path: Path, arrays: dict, suffix: str) -> np.ndarray:

@@ -115,6 +115,8 @@ def _check_ending(image_format: str, data: bytes) -> None:
     if image_format == "PNG":
         with Image.open(BytesIO(data), formats=("PNG",)) as image:
             image.verify()
+        if b"IEND\xaeB`\x82" not in data:
+            raise _UnusableError("truncated: the end chunk is incomplete")
     elif image_format in ("JPEG", "MPO") and not _jpeg_has_end(data):
         raise _UnusableError("truncated: the end-of-image marker is missing")
 
@@ -173,6 +175,10 @@ def _write_cache(path: Path, rows: dict[str, list]) -> None:
     """Atomically. A cache that cannot be written costs time, not correctness."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
-            json.dump({"version": _VERSION, "files": rows}, file)
-        os.replace(file.name, path)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
+            partial = Path(file.name)  # one of its own for each process: sweeps start several at once
+        try:
+            partial.write_text(json.dumps({"version": _VERSION, "files": rows}))
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -133,8 +133,8 @@ def _draw(keys, epoch, seed):
     words = tf.bitcast(keys, tf.uint32)
     stream = tf.cast(tf.bitwise.bitwise_and(tf.stack([seed, epoch]), 0xFFFFFFFF), tf.uint32)
     image = threefry(stream[0], stream[1], words[:, 0], words[:, 1])
-    counter = tf.range(len(_DRAWS) // 2)[None]
-    bits = threefry(image[0][:, None], image[1][:, None], tf.cast(counter, tf.uint32), tf.zeros_like(counter, tf.uint32))
+    counter = tf.cast(tf.range(len(_DRAWS) // 2)[None], tf.uint32)
+    bits = threefry(image[0][:, None], image[1][:, None], counter, tf.zeros_like(counter))
     uniform = tf.cast(tf.bitwise.right_shift(tf.concat(bits, 1), tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
     return dict(zip(_DRAWS, tf.unstack(uniform, axis=1), strict=True))
 

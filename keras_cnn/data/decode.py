@@ -52,8 +52,9 @@ def fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
     if fit == "stretch":
         return image.resize((width, height), Image.Resampling.BILINEAR)
     if fit == "crop":
-        box = crop_box(image.width, image.height, size)
-        return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+        # Not resize(box=...), whose filter looks at pixels outside the box.
+        cropped = image.crop(crop_box(image.width, image.height, size))
+        return cropped.resize((width, height), Image.Resampling.BILINEAR)
     inner_height, inner_width = pad_size(image.width, image.height, size)
     canvas = Image.new(image.mode, (width, height))
     inner = image.resize((inner_width, inner_height), Image.Resampling.BILINEAR)

@@ -182,8 +182,6 @@ def _printable(name: str) -> str:
 def _check_classes(root: Path, found: list[_Found], titles: list[str], before: set[tuple[str, str]]) -> None:
     for part, title in sorted(before - {(f.part, f.title) for f in found}):
         raise InputError(f"folder:{root}: class {title!r} has no usable image left for {part}")
-    if len(titles) < 2:
-        raise InputError(f"folder:{root}: only one class, {titles[0]!r}; expected at least two class folders")
     for f in found:
         if f.title not in titles:
             raise InputError(f"folder:{root}: {f.part} has the class {f.title!r}, train has not")

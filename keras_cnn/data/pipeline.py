@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_cnn.data import cache as caching
 from keras_cnn.data.augment import Augmentation, augment
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.decode import FITS, crop_box, pad_size
+from keras_cnn.data.decode import crop_box, pad_size
 from keras_cnn.data.decode_tf import decoder, to_bytes
 from keras_cnn.errors import InputError
 
@@ -98,11 +98,10 @@ def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=Non
     return caching.keep_in_memory(split, image_shape, decoded)
 
 
-def preview(split: Split, image_shape, recipe: Augmentation, seed: int, rows: int, views: int, fit="crop"):
-    """uint8 (rows, 1 + views, H, W, C): images as they are, and as `recipe` makes them in the first `views` epochs."""
-    chosen = split.take(order(seed, 0, len(split))[:rows])
-    batch = next(iter(batches(chosen, image_shape, rows, fit=fit)))
-    label = tf.zeros((len(chosen), 1))
+def preview(split: Split, image_shape, recipe: Augmentation, seed: int, views: int, fit="crop"):
+    """uint8 (N, 1 + views, H, W, C): images as they are, and as `recipe` makes them in the first `views` epochs."""
+    batch = next(iter(batches(split, image_shape, len(split), fit=fit)))
+    label = tf.zeros((len(split), 1))
     columns = [batch.images]
     for epoch in range(views):
         columns.append(to_bytes(augment(batch.images, label, batch.keys, epoch, seed, recipe)[0]))
@@ -165,7 +164,7 @@ def _conformed(images, image_shape, fit):
 
 
 def _from_files(split, image_shape, indices, batch_size, fit, threads):
-    """Images decoded one by one in parallel, across the ends of batches and epochs; short batches padded with blanks."""
+    """Images decoded one by one in parallel, across the ends of batches and epochs; blanks fill up a short batch."""
 
     def padded(_, index):
         return tf.data.Dataset.from_tensor_slices(tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1))

@@ -52,7 +52,11 @@ def load(
     _check_choices(channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")))
     cache = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
     in_train = _checked_subset(subset)
+    for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
+        splits.check_share(name, share)
     labelled = _read(source, size, channels, fit, corrupt, cache)
+    if len(labelled.classes) < 2:
+        raise InputError(f"{source}: only one class, {labelled.classes[0]!r}; expected at least two")
     parts = labelled.parts
     if per_class is not None:
         limit = _positive("per_class", per_class)

@@ -88,15 +88,16 @@ def cut(
 ) -> dict[str, Part]:
     """Takes "test" and "validation", where `shares` has them, and "train" (the rest, or `train` of it) out of `part`.
 
-    A float below 1 is a fraction of `part`, a whole number is a count. Test is taken first, so it does not depend on
-    how much is taken for validation. A set of pixel-identical images is never divided: it stays in "train" where
-    other images suffice, and always where its labels contradict each other. InputError where a cut cannot be had.
+    A float below 1 is a fraction of `part`, at least one image a class; a whole number is a count. Test is taken
+    first, so it does not depend on how much is taken for validation. A set of pixel-identical images is never divided:
+    it stays in "train" where other images suffice, and always where its labels contradict each other (with `train`
+    given, it is then left out). InputError where a cut cannot be had.
     """
     labels = part.split.labels
     asked = {name: shares[name] for name in ("test", "validation") if name in shares}
     if train is not None:
         asked["train"] = train
-    wanted = {name: _count(value, name, len(labels)) for name, value in asked.items()}
+    wanted = {name: _count(value, name, len(labels), len(classes)) for name, value in asked.items()}
     _check_counts(wanted, len(labels), len(classes))
     needs, left = {}, np.bincount(labels, minlength=len(classes)).tolist()
     for name, total in wanted.items():
@@ -166,14 +167,19 @@ def split_record(dataset: Dataset) -> dict:
     }
 
 
-def _count(value: float | int, name: str, available: int) -> int:
-    """Images that `value` asks for: a fraction is rounded half up, in decimal, so that 0.15 of 10 is 2 everywhere."""
+def check_share(name: str, value: float | int) -> None:
+    """InputError unless `value` is a fraction or a count."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not value >= 0 or (isinstance(value, float) and not value < 1):
         raise InputError(f"{name} = {value!r}: expected a fraction from 0 to below 1, or a whole number of images")
+
+
+def _count(value: float | int, name: str, available: int, classes: int) -> int:
+    """Images that `value` asks for: a fraction is rounded half up, in decimal, so that 0.15 of 10 is 2 everywhere."""
+    check_share(name, value)
     if isinstance(value, int):
         return value
-    return int(Fraction(repr(value)) * available + Fraction(1, 2))
+    return max(classes, int(Fraction(repr(value)) * available + Fraction(1, 2))) if value else 0
 
 
 def _check_counts(wanted: dict[str, int], available: int, classes: int) -> None:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image, ImageEnhance
 
 from keras_cnn.data import augment as module
-from keras_cnn.data.augment import FILLS, RECIPES, Augmentation, augment
+from keras_cnn.data.augment import FILLS, GREY, RECIPES, Augmentation, augment
 from keras_cnn.data.threefry import threefry
 from keras_cnn.errors import InputError
 
@@ -165,18 +166,19 @@ def test_the_warp_is_scipys_affine_transform(images, fill, mode, seed):
 
 
 def test_jitter_is_pillows_brightness_contrast_and_colour():
-    from PIL import Image, ImageEnhance
-
     image = np.random.default_rng(4).integers(70, 140, (SIDE, SIDE, 3), dtype=np.uint8)
     recipe = Augmentation(brightness=0.4, contrast=0.5, saturation=0.6)
     values = draws(1, brightness=0.75, contrast=0.25, saturation=0.9)  # factors 1.2, 0.75 and 1.48
     colour = module._colour_map(tf.constant(image[None]), values, recipe)
     ours = module._finish(tf.constant(image[None]), 3, colour, values, recipe)[0].numpy()
+    bright = image * 1.2
+    contrasted = (bright - (bright @ GREY).mean()) * 0.75 + (bright @ GREY).mean()
+    grey = (contrasted @ GREY)[..., None]
+    np.testing.assert_allclose(ours, grey + (contrasted - grey) * 1.48, atol=1e-3)
     pillow = Image.fromarray(image)
     for enhance, factor in ((ImageEnhance.Brightness, 1.2), (ImageEnhance.Contrast, 0.75), (ImageEnhance.Color, 1.48)):
         pillow = enhance(pillow).enhance(factor)
-    assert np.abs(ours - np.asarray(pillow)).max() < 3  # Pillow rounds after each of three steps
-    assert np.abs(ours - np.asarray(pillow)).mean() < 1
+    assert np.abs(ours - np.asarray(pillow)).max() < 3  # Pillow truncates after each of the three steps
 
 
 def test_jitter_is_clipped_to_the_range_of_pixels(images, keys):
@@ -236,7 +238,9 @@ def test_mixing_weights_have_the_beta_distribution(alpha):
     assert abs(sample.mean() - 0.5) < 0.01
     assert sample.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.03)
     stats = pytest.importorskip("scipy.stats")
-    assert stats.kstest(sample, stats.beta(alpha, alpha).cdf).statistic < 1.95 / np.sqrt(50_000)
+    grid = np.linspace(0.01, 0.99, 99)  # float32 has no room for the mass that Beta(0.2, 0.2) has next to 0 and 1
+    below = np.searchsorted(np.sort(sample), grid) / sample.size
+    assert np.abs(below - stats.beta(alpha, alpha).cdf(grid)).max() < 1.95 / np.sqrt(sample.size)
 
 
 def test_inside_a_callers_function_epochs_and_short_batches_trace_once(images, keys):

@@ -120,7 +120,7 @@ def test_comp5623_at_128_pixels():
 
 
 def test_comp5623_dropout_follows_the_hidden_dense_layers():
-    model = build("imagenet10", (64, 64, 3), dropout=(0.2, 0.3, 0.3))
+    model = build("imagenet10", (64, 64, 3), dropout=[0.2, 0.3, 0.3])  # a list, as YAML gives it
     names = [layer.name for layer in model.layers]
     after_dense = {name: names[names.index(name) + 2] for name in ("dense1", "dense2", "dense3")}
     assert after_dense == {"dense1": "dropout1", "dense2": "dropout2", "dense3": "dropout3"}

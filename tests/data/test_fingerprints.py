@@ -1,0 +1,108 @@
+import io
+import itertools
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_cnn.data import fingerprints as fp
+
+
+def pictures(count, seed=0):
+    """Smooth random RGB images of 32 × 32."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (count, 6, 6, 3), np.uint8)
+    return np.stack([np.asarray(Image.fromarray(s).resize((32, 32), Image.Resampling.BICUBIC)) for s in small])
+
+
+def hamming(hashes):
+    return np.array([[(int(a) ^ int(b)).bit_count() for b in hashes] for a in hashes])
+
+
+def test_thumbnail_is_the_mean_of_each_cell():
+    # 18 wide and 16 high: each of the 9 × 8 cells is exactly 2 × 2 pixels.
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 18, 1), np.uint8)
+    means = pixels.reshape(3, 8, 2, 9, 2).astype(float).mean(axis=(2, 4))
+    thumbnails = fp.of_arrays(pixels).thumbnails.reshape(3, 8, 9)
+    assert np.array_equal(thumbnails, np.floor(means + 0.5))
+
+
+def test_thumbnail_of_fractional_cells():
+    # A ramp 10 wide: cell 0 covers pixel 0 and a ninth of pixel 1: (9 * 0 + 1 * 90) / 10 = 9.
+    pixels = np.broadcast_to(np.arange(0, 900, 90)[:10].clip(0, 255).astype(np.uint8)[:, None], (1, 8, 10, 1))
+    assert fp.of_arrays(pixels).thumbnails[0, 0] == 9
+
+
+def test_thumbnails_agree_with_pillow():
+    pixels = pictures(20)
+    box = [np.asarray(Image.fromarray(p).convert("L").resize((9, 8), Image.Resampling.BOX)) for p in pixels]
+    difference = fp.of_arrays(pixels).thumbnails.reshape(-1, 8, 9).astype(int) - box
+    assert np.abs(difference).max() <= 14  # Pillow's box filter takes whole pixels only
+
+
+def test_perceptual_hash_bits_by_hand():
+    row = [0, 3, 5, 8, 8, 4, 7, 9, 255]  # steps 3, 2, 3, 0, -4, 3, 2, 246: above 2 are 1 0 1 0 0 1 0 1
+    thumbnail = np.zeros((8, 9), np.uint8)
+    thumbnail[0] = row
+    assert fp.perceptual_hashes(thumbnail.reshape(1, 72))[0] == 0b10100101 << 56
+
+
+def test_near_pairs_equal_brute_force():
+    rng = np.random.default_rng(1)
+    base = pictures(150)
+    noisy = np.clip(base[:60] + rng.normal(0, 3, base[:60].shape), 0, 255).astype(np.uint8)
+    thumbnails = fp.of_arrays(np.concatenate([base, noisy])).thumbnails
+    bits = hamming(fp.perceptual_hashes(thumbnails))
+    expected = []
+    for i, j in itertools.combinations(range(len(thumbnails)), 2):
+        a, b = (thumbnails[k].astype(float) - thumbnails[k].mean() for k in (i, j))
+        if bits[i, j] <= 3 and np.abs(a - b).max() <= 16 and np.corrcoef(a, b)[0, 1] >= 0.995:
+            expected.append([i, j])
+    pairs, apart = fp.near_pairs(thumbnails)
+    assert pairs.tolist() == expected
+    assert apart.tolist() == [bits[i, j] for i, j in expected]
+    assert len(expected) >= 50
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: jpeg(image, 60),
+        lambda image: image.resize((64, 64), Image.Resampling.BICUBIC).resize((32, 32)),
+        lambda image: image.point(lambda v: min(255, v + 10)),
+    ],
+    ids=["jpeg", "rescaled", "brighter"],
+)
+def test_altered_copies_are_found(change):
+    originals = pictures(100)
+    copies = np.stack([np.asarray(change(Image.fromarray(p))) for p in originals])
+    pairs, _ = fp.near_pairs(fp.of_arrays(np.concatenate([originals, copies])).thumbnails)
+    found = {tuple(pair) for pair in pairs.tolist()}
+    assert len(found & {(i, i + 100) for i in range(100)}) >= 95
+    assert len(found - {(i, i + 100) for i in range(100)}) == 0
+
+
+def jpeg(image, quality):
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer)
+
+
+def test_flat_images_say_nothing():
+    levels = np.arange(0, 200, dtype=np.uint8)[:, None, None, None]
+    pairs, _ = fp.near_pairs(fp.of_arrays(np.broadcast_to(levels, (200, 16, 16, 1))).thumbnails)
+    assert len(pairs) == 0
+
+
+def test_pixel_hashes_tell_shapes_apart():
+    wide, high = (np.zeros((1, *shape, 1), np.uint8) for shape in ((2, 8), (8, 2)))
+    assert fp.of_arrays(wide).pixel_hashes != fp.of_arrays(high).pixel_hashes
+    assert fp.exact_groups([b"a", b"b", b"a", b"c", b"b"]) == [[0, 2], [1, 4]]
+
+
+def test_sixty_thousand_in_seconds():
+    pixels = np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), np.uint8)
+    started = time.process_time()
+    fp.near_pairs(fp.of_arrays(pixels).thumbnails)
+    assert time.process_time() - started < 10

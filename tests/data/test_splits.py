@@ -1,0 +1,226 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_cnn.data import Dataset, Split, first_batch, split_record
+from keras_cnn.data import fingerprints as fp
+from keras_cnn.data.splits import Part, apportion, at_most_per_class, cut, overlaps
+from keras_cnn.errors import InputError
+
+
+def part(sizes, hashes=None, prefix=""):
+    """A Part with `sizes` images of each class, all different unless `hashes` says otherwise."""
+    labels = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
+    ids = tuple(f"{prefix}{label}/{i:03d}" for i, label in enumerate(labels))
+    pixels = np.zeros((len(labels), 1, 1, 1), np.uint8)
+    names = [f"{prefix}{i}" for i in range(len(labels))]
+    for i, name in (hashes or {}).items():
+        names[i] = name
+    thumbnails = np.zeros((len(labels), 72), np.uint8)  # flat: no near-duplicates
+    return Part(Split(ids, labels, pixels=pixels), fp.Prints(tuple(n.encode() for n in names), thumbnails))
+
+
+def counts(split, classes):
+    return np.bincount(split.split.labels, minlength=classes).tolist()
+
+
+@pytest.mark.parametrize(
+    ("total", "sizes", "expected"),
+    [
+        (10, [50, 50], [5, 5]),
+        (10, [60, 30, 10], [6, 3, 1]),
+        (7, [50, 30, 20], [4, 2, 1]),  # 3.5, 2.1, 1.4: the one left over goes to .5
+        (5, [1, 1, 1], [2, 2, 1]),  # 1.67 each: ties go to the first
+        (10, [500, 490, 10], [4, 5, 1]),  # 5.0, 4.9, 0.1 would be 5, 5, 0: the rare class takes one from the first
+        (0, [3, 4], [0, 0]),
+    ],
+)
+def test_apportion_by_hand(total, sizes, expected):
+    assert apportion(total, sizes) == expected
+
+
+def test_shares_of_an_uneven_source():
+    # 100 images, 60 + 30 + 10. Test 0.1: 6, 3, 1. Of the other 54, 27, 9 validation takes 20: 12, 6, 2.
+    cuts = cut(part([60, 30, 10]), "abc", {"validation": 0.2, "test": 0.1})
+    assert counts(cuts["test"], 3) == [6, 3, 1]
+    assert [round(18 * share) for share in (60 / 90, 30 / 90)] == [12, 6]
+    assert counts(cuts["validation"], 3) == [12, 6, 2]
+    assert counts(cuts["train"], 3) == [42, 21, 7]
+
+
+def test_counts_and_a_limited_train():
+    cuts = cut(part([50, 50]), "ab", {"validation": 10, "test": 20}, train=30)
+    assert [counts(cuts[name], 2) for name in ("train", "validation", "test")] == [[15, 15], [5, 5], [10, 10]]
+
+
+def test_halves_are_rounded_up_in_decimal():
+    # 0.15 of 30 is 4.5 in decimal, and 4.499... as a product of floats on some machines' rounding.
+    cuts = cut(part([15, 15]), "ab", {"validation": 0.15})
+    assert len(cuts["validation"].split) == 5
+
+
+def test_a_small_fraction_is_one_image_a_class():
+    cuts = cut(part([5, 5]), "ab", {"validation": 0.1, "test": 0.1})
+    assert [counts(cuts[name], 2) for name in ("train", "validation", "test")] == [[3, 3], [1, 1], [1, 1]]
+    assert len(cut(part([5, 5]), "ab", {"validation": 0.0})["validation"].split) == 0
+
+
+def test_members_are_those_of_lowest_rank():
+    pool = part([6, 6])
+    cuts = cut(pool, "ab", {"test": 4}, seed=3)
+    expected = set()
+    for label in "01":
+        ids = [i for i in pool.split.ids if i.startswith(label)]
+        expected |= set(sorted(ids, key=lambda i: hashlib.sha256(f"3|{i}".encode()).hexdigest())[:2])
+    assert set(cuts["test"].split.ids) == expected
+
+
+def test_every_image_is_in_exactly_one_split():
+    pool = part([40, 25, 17])
+    cuts = cut(pool, "abc", {"validation": 0.1, "test": 0.1})
+    ids = [i for name in cuts for i in cuts[name].split.ids]
+    assert sorted(ids) == sorted(pool.split.ids)
+    assert len(set(ids)) == len(ids)
+
+
+def test_test_does_not_depend_on_validation():
+    pool = part([33, 21])
+    cuts = [cut(pool, "ab", {"validation": v, "test": 0.2})["test"].split.ids for v in (0, 0.1, 0.5)]
+    assert cuts[0] == cuts[1] == cuts[2]
+
+
+def test_seed_matters_and_listing_order_does_not():
+    pool = part([40, 40])
+    shuffled = pool.take(np.random.default_rng(0).permutation(80))
+    first = {name: set(p.split.ids) for name, p in cut(pool, "ab", {"validation": 9, "test": 9}).items()}
+    again = {name: set(p.split.ids) for name, p in cut(shuffled, "ab", {"validation": 9, "test": 9}).items()}
+    other = {name: set(p.split.ids) for name, p in cut(pool, "ab", {"validation": 9, "test": 9}, seed=2).items()}
+    assert first == again
+    assert first != other
+
+
+def test_identical_across_processes_and_hash_seeds():
+    code = "import test_splits as t; print(t.cut(t.part([30, 20]), 'ab', {'validation': 7})['validation'].split.ids)"
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parents[1])])
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("0", "1")
+    ]
+    here_and_now = cut(part([30, 20]), "ab", {"validation": 7})["validation"].split.ids
+    assert outputs == [str(here_and_now)] * 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_identical_images_never_cross_our_cut(seed):
+    rng = np.random.default_rng(seed)
+    hashes = {int(i): f"twin{rng.integers(8)}" for i in rng.choice(60, 25, replace=False)}
+    pool = part([30, 30], hashes)
+    cuts = cut(pool, "ab", {"validation": 0.2, "test": 0.2}, seed=seed)
+    sides = {name: set(p.prints.pixel_hashes) for name, p in cuts.items()}
+    assert not sides["train"] & sides["validation"]
+    assert not sides["train"] & sides["test"]
+    assert not sides["validation"] & sides["test"]
+    assert counts(cuts["test"], 2) == [6, 6]  # exact all the same, from the images without a twin
+
+
+def test_only_pairs_are_kept_together():
+    pool = part([10, 10], {i: f"pair{i // 2}" for i in range(20)})
+    cuts = cut(pool, "ab", {"test": 4})
+    assert counts(cuts["test"], 2) == [2, 2]
+    assert all(n == 2 for n in Counter(cuts["test"].prints.pixel_hashes).values())
+
+
+def test_contradictory_labels_stay_in_train():
+    pool = part([10, 10], {0: "x", 15: "x"})
+    for seed in range(10):
+        train = cut(pool, "ab", {"validation": 6, "test": 6}, seed=seed)["train"].split.ids
+        assert {pool.split.ids[0], pool.split.ids[15]} <= set(train)
+
+
+@pytest.mark.parametrize(
+    ("shares", "train", "message"),
+    [
+        ({"validation": 1.5}, None, "validation = 1.5: expected a fraction"),
+        ({"validation": -1}, None, "validation = -1"),
+        ({"validation": True}, None, "validation = True"),
+        ({"validation": float("nan")}, None, "validation = nan"),
+        ({"test": 1}, None, "test gets 1 images, too few for 2 classes"),
+        ({"test": 10, "validation": 9}, None, "10 for test \\+ 9 for validation cannot be had from 20 images"),
+        ({"test": 10}, 11, "cannot be had from 20 images"),
+        ({"test": 4}, 0, "train gets no images"),
+    ],
+)
+def test_impossible_shares(shares, train, message):
+    with pytest.raises(InputError, match=message) as error:
+        cut(part([10, 10]), "ab", shares, train)
+    assert "\n" not in str(error.value)
+
+
+def test_class_too_small():
+    with pytest.raises(InputError, match="class 'b' has 2 images"):
+        cut(part([30, 2]), "ab", {"validation": 0.1, "test": 0.1})
+    cuts = cut(part([30, 3]), "ab", {"validation": 0.1, "test": 0.1})
+    assert [counts(cuts[name], 2)[1] for name in ("train", "validation", "test")] == [1, 1, 1]
+
+
+def test_per_class_cap():
+    pool = part([10, 3])
+    capped = at_most_per_class(pool, 4, seed=1)
+    assert counts(capped, 2) == [4, 3]
+    assert set(at_most_per_class(pool, 2, seed=1).split.ids) < set(capped.split.ids)
+
+
+def test_first_batch_mixes_classes():
+    batch = first_batch(part([500, 500]).split, 64, seed=1)
+    assert len(set(batch.ids)) == 64
+    assert 15 < batch.labels.sum() < 49
+    assert len(first_batch(part([3, 3]).split, 64, seed=1)) == 6
+
+
+def dataset(**ids):
+    parts = {
+        name: Split(tuple(ids.get(name, ())), np.zeros(len(ids.get(name, ())), np.int32))
+        for name in ("train", "validation", "test")
+    }
+    return Dataset("x", ("a", "b"), (1, 1, 1), **parts)
+
+
+def test_record_hashes_the_ids():
+    ids = {"train": ["a/é", "a/2"], "validation": ["a/3"], "test": []}
+    record = split_record(dataset(**ids))
+    text = '{"train":["a/\\u00e9","a/2"],"validation":["a/3"],"test":[]}'
+    assert record["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert record["ids"] == ids
+    assert record["counts"] == {"train": 2, "validation": 1, "test": 0}
+    json.dumps(record)
+
+
+def test_record_refuses_a_shared_id():
+    with pytest.raises(InputError, match="'a/1' is in train and again in test"):
+        split_record(dataset(train=["a/1", "a/2"], test=["a/1"]))
+
+
+def test_overlaps_are_counted_and_listed():
+    parts = {
+        "train": part([3, 2], {0: "same", 1: "inside", 2: "inside"}, prefix="t"),
+        "test": part([2, 2], {3: "same"}, prefix="e"),
+    }
+    found = overlaps(parts)["duplicates"]
+    assert (found["sets"], found["images"], found["sets_across_splits"]) == (2, 4, 1)
+    assert found["sets_with_different_labels"] == 1  # class 0 in train, class 1 in test
+    assert found["listed"][0] == [("train", "t0/000"), ("test", "e1/003")]
+    json.dumps(found)
