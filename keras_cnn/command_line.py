@@ -10,7 +10,13 @@ from pathlib import Path
 
 from keras_cnn.errors import InputError, Stopped
 
-NOISE = (b"All log messages before absl", b"oneDNN custom operations", b"cuda drivers", b"cuInit", b"rebuild TensorFlow")
+NOISE = (
+    b"All log messages before absl",
+    b"oneDNN custom operations",
+    b"cuda drivers",
+    b"cuInit",
+    b"rebuild TensorFlow",
+)
 
 DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
 

@@ -24,9 +24,7 @@ class Tracker:
         mode = _mode(mode)
         self._run = _start(mode, folder, settings)
         if self._run is None and mode == "online":
-            say(
-                f"W&B did not answer within {INIT_SECONDS} s: offline instead; later: wandb sync {folder}/wandb/offline-*"
-            )
+            say(f"W&B did not answer in {INIT_SECONDS} s: offline now; later: wandb sync {folder}/wandb/offline-*")
             self._run = _start("offline", folder, settings)
         if self._run is None:
             say("W&B could not start; the run folder has everything")

@@ -72,9 +72,7 @@ def batches(
         pixels = images[: tf.size(index)]
         return Batch(pixels, tf.gather(labels, index), tf.gather(keys, index), epoch)
 
-    return tf.data.Dataset.zip(indices, images).map(
-        lambda which, images: batch(which, images)
-    ).prefetch(2).with_options(_options())  # fmt: skip
+    return tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options())
 
 
 def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=None, threads=None) -> Split:

@@ -31,7 +31,7 @@ def load(
     test: float | int = 0.1,
     train: float | int | None = None,
     per_class: int | None = None,
-    subset: str | None = None,
+    subset: int | None = None,
     seed: int = 1,
     corrupt: str = "fail",
     cache_dir: str | Path | None = None,
@@ -44,14 +44,14 @@ def load(
     validation, test: fraction below 1 or count of what they are cut from; splits that the source has itself are kept.
     train: fraction or count of the same; without it all the rest.
     per_class: at most this many images of each class of each part of the source, before anything is cut.
-    subset: "per_class:N" leaves N images of each class in train; validation and test stay as they are.
+    subset: leaves this many images of each class in train; validation and test stay as they are.
     corrupt: "fail" names every image file that cannot be used, "skip" leaves them out and lists them in the findings.
     cache_dir: for what is known about files, and for large arrays; never inside the source.
     """
     size = _checked_size(image_size)
     _check_choices(channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")))
     cache = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
-    in_train = _checked_subset(subset)
+    in_train = None if subset is None else _positive("subset", subset)
     for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
         splits.check_share(name, share)
     labelled = _read(source, size, channels, fit, corrupt, cache)
@@ -122,15 +122,6 @@ def _positive(name: str, value) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"{name} = {value!r}: expected a whole number from 1")
     return value
-
-
-def _checked_subset(subset: str | None) -> int | None:
-    if subset is None:
-        return None
-    kind, _, number = subset.partition(":")
-    if kind != "per_class" or not number.isdecimal() or int(number) < 1:
-        raise InputError(f"subset = {subset!r}: expected per_class:N with N from 1")
-    return int(number)
 
 
 def _check_choices(**choices) -> None:

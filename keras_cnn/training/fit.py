@@ -170,7 +170,7 @@ class Session(Protocol):
 def fit(
     trainer: Trainer, batches: Iterable, session: Session, epochs: int, steps: int, *, checkpoint_seconds: float
 ) -> None:
-    """Trains from the session's position to the end of `epochs`, each of `steps` batches of (images, labels, keys, epoch).
+    """Trains from the session's position to the end of `epochs`, each of `steps` `pipeline.Batch`es.
 
     Raises Stopped on a signal (after a checkpoint, which resumes in mid-epoch) and on a loss that is not finite
     (without one: the last checkpoint, of finite state, stays).

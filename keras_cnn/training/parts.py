@@ -14,7 +14,7 @@ from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.training import precision
-from keras_cnn.training.fit import Position, Trainer
+from keras_cnn.training.fit import Trainer
 from keras_cnn.training.optimizers import Schedule, build_optimizer, build_schedule
 
 BUILDERS = {

@@ -183,7 +183,7 @@ def test_caps_and_subsets(tmp_path, read):
         [1, 1],
         [1, 1],
     ]
-    full, subset = read(), read(subset="per_class:3")
+    full, subset = read(), read(subset=3)
     assert np.bincount(subset.train.labels).tolist() == [3, 3]
     assert set(subset.train.ids) < set(full.train.ids)
     assert (subset.validation.ids, subset.test.ids) == (full.validation.ids, full.test.ids)

@@ -1,0 +1,163 @@
+"""Training net4 (32 x 32, batch 128): ours against Keras's compile + fit, PyTorch's best, and the matrix-product rate.
+
+python -m benchmarks.training
+"""
+
+import os
+import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.interleave import interleave, table
+from benchmarks.torch_net4 import TorchContestant
+from keras_cnn import config, models
+from keras_cnn.models import arithmetic
+from keras_cnn.runs import RunFolder
+from keras_cnn.tracking import Tracker
+from keras_cnn.training import parts as parts_module
+from keras_cnn.training.fit import Trainer, fit
+from keras_cnn.training.interrupt import Interrupt
+from keras_cnn.training.optimizers import build_optimizer
+from keras_cnn.training.session import Session
+
+IMAGES, BATCH, SHAPE, CLASSES = 1024, 128, (32, 32, 3), 10
+EPOCH_IMAGES = 5120
+OURS, KERAS, PRODUCT = "keras_cnn", "Keras compile + fit", "bfloat16 matrix product"
+STEP, EPOCH = "bare training step on arrays", "train.py's whole epoch"
+
+
+def arrays(count: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, *SHAPE), np.uint8), rng.integers(0, CLASSES, count, np.int32)
+
+
+def trainer_in(precision: str) -> Trainer:
+    keras.config.set_dtype_policy(precision)
+    model = models.build("net4", SHAPE, CLASSES)
+    keras.config.set_dtype_policy("float32")
+    return Trainer(model, build_optimizer("sgd", momentum=0.9), lambda images, labels, keys, epoch: (images, labels))
+
+
+def steps(trainer: Trainer, images: np.ndarray, labels: np.ndarray) -> int:
+    keys, epoch, rate = np.zeros((BATCH, 2), np.int32), tf.constant(0), tf.constant(0.01)
+    for first in range(0, len(images), BATCH):
+        batch = slice(first, first + BATCH)
+        float(trainer.step(images[batch], labels[batch], keys, epoch, rate)[0])
+    return len(images)
+
+
+def plain_keras(images: np.ndarray, labels: np.ndarray):
+    """net4 of Keras's own layers, as anybody would compile and fit it."""
+    built = models.build("net4", SHAPE, CLASSES)
+    model = keras.Model.from_config(built.get_config())  # the saved form names Keras's own layers
+    assert not any(type(layer).__module__.startswith("keras_cnn") for layer in model.layers)
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+
+    def work() -> int:
+        model.fit(images, labels, batch_size=BATCH, verbose=0)
+        return len(images)
+
+    return work
+
+
+def matrix_product(size: int):
+    """Multiply-adds of a product of square bfloat16 matrices, as if they were images."""
+    left, right = (tf.cast(tf.random.normal((size, size)), tf.bfloat16) for _ in range(2))
+    product = tf.function(tf.matmul)
+
+    def work() -> int:
+        for _ in range(8):
+            product(left, right)
+        product(left, right).numpy()
+        return 9 * size**3
+
+    return work
+
+
+def compare_steps() -> None:
+    images, labels = arrays(IMAGES)
+    precision = parts_module.precision.choose_precision("auto", parts_module.precision.hardware())
+    trainer = trainer_in(precision)
+    contestants = {KERAS: plain_keras(images, labels), OURS: lambda: steps(trainer, images, labels)}
+    products = {f"{PRODUCT} {size}": matrix_product(size) for size in (1024, 2048, 4096)}
+    torches = {}
+    if find_spec("torch"):
+        torches = {c.name: c for c in TorchContestant.all(IMAGES, BATCH)}
+    else:
+        print("PyTorch is not installed: pip install '.[bench]' to compare with it")
+    rates = interleave({**contestants, **torches, **products})
+    each = 3 * sum(row.multiply_adds for row in arithmetic.table(trainer.model))
+    product = max(median(rates.pop(name)) for name in products)
+    print(f"training net4, {precision}, batch {BATCH}")
+    print(table(rates, KERAS, {OURS: 2.0}))
+    ours = median(rates[OURS])
+    if torches:
+        best = max(torches, key=lambda name: median(rates[name]))
+        print(f"against PyTorch's best ({best}): {ours / median(rates[best]):.2f}x   target 1.0x")
+    print(
+        f"multiply-adds: {ours * each:.3g}/s against {product:.3g}/s of the best {PRODUCT}:"
+        f" {ours * each / product:.2f}   target 0.8"
+    )
+    for contestant in torches.values():
+        contestant.close()
+
+
+def compare_epoch() -> None:
+    """A whole epoch: pipeline, steps, validation on a ninth as many images, history, best model and checkpoint."""
+    images, labels = arrays(EPOCH_IMAGES + EPOCH_IMAGES // 9)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "images.npz"
+        np.savez(file, x_train=images, y_train=labels, x_test=images[:100], y_test=labels[:100])
+        settings = config.load(
+            None,
+            ["--data.source", f"npz:{file}", "--model.name", "net4", "--optim.optimizer", "sgd"]
+            + ["--optim.momentum", "0.9", "--train.epochs", "1000", "--tracking.wandb", "off"],
+            parts_module.BUILDERS,
+        )
+        parts = parts_module.prepare(settings)
+        epoch, trainer = _epochs(parts, RunFolder.create("bench", Path(folder)))
+        bare = replace(parts, model=trainer.model)
+        pixels, classes = bare.train.pixels, bare.train.labels
+        whole = len(pixels) // BATCH * BATCH
+        contestants = {STEP: lambda: steps(trainer, pixels[:whole], classes[:whole]), EPOCH: epoch}
+        rates = interleave(contestants)
+    print(f"\nwhole epoch, net4, {len(pixels)} training and {len(parts.dataset.validation)} validation images")
+    print(table(rates, STEP, {}))
+    print(
+        f"time of the epoch over the bare steps: {median(rates[STEP]) / median(rates[EPOCH]):.3f}   target at most 1.1"
+    )
+
+
+def _epochs(parts, folder: RunFolder):
+    """A callable that trains one more epoch, as `experiment.train` does."""
+    trainer = parts_module.build_trainer(parts)
+    quiet = Tracker("off", folder.path, print)
+    session = Session(parts, folder, trainer, quiet, Interrupt(), lambda line: None)
+    session.position.epoch = 0
+    stream = iter(parts.epochs_from(0, 0))
+
+    def work() -> int:
+        session.position.ended = False
+        fit(trainer, stream, session, session.position.epoch + 1, parts.steps, checkpoint_seconds=600)
+        return len(parts.train)
+
+    return work, trainer
+
+
+def main() -> None:
+    compare_steps()
+    compare_epoch()
+
+
+if __name__ == "__main__":
+    main()
