@@ -120,8 +120,10 @@ def compare_epoch() -> None:
         np.savez(file, x_train=images, y_train=labels, x_test=images[:100], y_test=labels[:100])
         settings = config.load(
             None,
-            ["--data.source", f"npz:{file}", "--model.name", "net4", "--optim.optimizer", "sgd"]
-            + ["--optim.momentum", "0.9", "--train.epochs", "1000", "--tracking.wandb", "off"],
+            (
+                f"--data.source npz:{file} --model net4 --optim.optimizer sgd --optim.momentum 0.9"
+                " --train.epochs 1000 --tracking.wandb off"
+            ).split(),
             parts_module.BUILDERS,
         )
         parts = parts_module.prepare(settings)

@@ -37,6 +37,7 @@ class Session:
         self._plateau = callbacks.Plateau(config.optim.gamma, config.optim.plateau_patience)
         self._schedule = schedule_of(config)
         self._progress = Progress(config.train.epochs, parts.steps)
+        self._validation = parts.batches(parts.dataset.validation)
         self._split = data.split_record(parts.dataset)["sha256"]
 
     def restore(self, saved: Saved) -> None:
@@ -64,9 +65,8 @@ class Session:
 
     def validate(self) -> tuple[float, float]:
         """Loss and accuracy on the validation split, in inference mode."""
-        split = self._parts.dataset.validation
         with self._trainer.averaged_weights():
-            return self._trainer.evaluate(self._parts.batches(split), split.labels)
+            return self._trainer.evaluate(self._validation, self._parts.dataset.validation.labels)
 
     def epoch_started(self) -> None:
         self._progress.start_epoch(self.position)
