@@ -5,8 +5,10 @@ python -m benchmarks.training
 
 import os
 import tempfile
+from contextlib import redirect_stdout
 from dataclasses import replace
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from statistics import median
 
@@ -30,7 +32,7 @@ from keras_cnn.training.session import Session
 
 IMAGES, BATCH, SHAPE, CLASSES = 1024, 128, (32, 32, 3), 10
 EPOCH_IMAGES = 5120
-OURS, KERAS, PRODUCT = "keras_cnn", "Keras compile + fit", "bfloat16 matrix product"
+OURS, KERAS, PRODUCT = "keras_cnn", "Keras compile + fit, float32", "bfloat16 matrix product"
 STEP, EPOCH = "bare training step on arrays", "train.py's whole epoch"
 
 
@@ -55,16 +57,19 @@ def steps(trainer: Trainer, images: np.ndarray, labels: np.ndarray) -> int:
 
 
 def plain_keras(images: np.ndarray, labels: np.ndarray):
-    """net4 of Keras's own layers, as anybody would compile and fit it."""
+    """net4 of Keras's own layers, as anybody would compile and fit it; with tf.data's autotune, which stalls, off."""
     built = models.build("net4", SHAPE, CLASSES)
     model = keras.Model.from_config(built.get_config())  # the saved form names Keras's own layers
     assert not any(type(layer).__module__.startswith("keras_cnn") for layer in model.layers)
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"])
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH).prefetch(2).with_options(options)
 
     def work() -> int:
-        model.fit(images, labels, batch_size=BATCH, verbose=0)
+        model.fit(batches, verbose=0)
         return len(images)
 
     return work
@@ -144,8 +149,8 @@ def _epochs(parts, folder: RunFolder):
     """A callable that trains one more epoch, as `experiment.train` does."""
     trainer = parts_module.build_trainer(parts)
     quiet = Tracker("off", folder.path, print)
-    session = Session(parts, folder, trainer, quiet, Interrupt(), lambda line: None)
-    session.position.epoch = 0
+    with redirect_stdout(StringIO()):  # where its progress goes
+        session = Session(parts, folder, trainer, quiet, Interrupt(), lambda line: None)
     stream = iter(parts.epochs_from(0, 0))
 
     def work() -> int:

@@ -1,0 +1,38 @@
+"""Every config of the repository loads and builds its network, with the published number of parameters where there is one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_cnn import config, models
+from keras_cnn.training.parts import BUILDERS
+
+FOLDER = Path(__file__).resolve().parents[1] / "configs"
+FILES = sorted(FOLDER.rglob("*.yaml"))
+SIDES = {"comp5623": 128, "cs6910": 224, "default": 28}
+PUBLISHED = {
+    "cs7015_net1": 173_026,
+    "cs7015_net2": 4_870_654,
+    "cs7015_net3": 6_819_454,
+    "cs7015_net4": 4_403_518,
+    "tdt4265_lenet": 390_410,
+    "comp5623_full": 40_940_852,
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_config_loads_and_builds(path):
+    found = config.load(path, [], BUILDERS)
+    side = SIDES.get(path.stem.split("_")[0], 32)
+    shape = (side, side, 1 if path.stem == "default" else 3)
+    model = models.build(found.model.name, shape, 10, **found.model.options)
+    parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert parameters == PUBLISHED.get(path.stem, parameters)
+    assert BUILDERS["data.augment"][found.data.augment.name](**found.data.augment.options)
+    lines = path.read_text().splitlines()
+    assert f"python train.py configs/{path.relative_to(FOLDER)}" in lines[0] or path.stem == "default"
+
+
+def test_published_counts_name_existing_configs():
+    assert set(PUBLISHED) <= {path.stem for path in FILES}
