@@ -110,6 +110,11 @@ def train(arguments: list[str]) -> None:
     parser.option("--options", action="store_true", help="list every --a.b VALUE with type, default and meaning")
     parser.option("--debug", action="store_true", help="show the traceback of an error")
     chosen, overrides = parser.split(arguments)
+    for name in ("run_dir", "dry_run", "find_learning_rate"):
+        if chosen.resume and getattr(chosen, name):
+            raise InputError(
+                f"command line: --resume goes on with training; --{name.replace('_', '-')} does not fit it"
+            )
     _train(chosen, overrides)
 
 
@@ -132,11 +137,14 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
             experiment.dry_run(config)
             return
         folder = runs.RunFolder.create(config.name, path=chosen.run_dir)
-    if chosen.find_learning_rate:
-        rate = experiment.find_learning_rate(config, folder)
-        print(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {folder.figures / 'learning_rates.png'})")
-        return
-    _conclude(experiment.train(config, folder), folder)
+    try:
+        if chosen.find_learning_rate:
+            rate = experiment.find_learning_rate(config, folder)
+            print(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {folder.figures / 'learning_rates.png'})")
+        else:
+            _conclude(experiment.train(config, folder), folder)
+    finally:
+        folder.remove_if_unused()  # wrong input: the next attempt can have the same folder
 
 
 def _resumed(chosen: argparse.Namespace, overrides: list[str], builders):

@@ -11,7 +11,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +34,17 @@ PACKAGES = ("keras_cnn", "tensorflow", "keras", "numpy", "matplotlib", "pillow",
 
 
 @contextmanager
+def naming_a_full_disk(path: Path) -> Iterator[None]:
+    """Raises Stopped where the disk is full; for what writes `path` atomically."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Stopped(f"{path}: the disk is full; what was there before is unchanged") from error
+        raise
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it takes the place of `path`, on an error it goes.
 
@@ -41,14 +52,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")  # the suffix stays: Keras goes by it
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Stopped(f"{path}: the disk is full; what was there before is unchanged") from error
-        raise
+        with naming_a_full_disk(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -72,12 +80,15 @@ class RunFolder:
     @classmethod
     def create(cls, name: str, parent: Path = Path("runs"), path: Path | None = None) -> "RunFolder":
         """A new folder `parent/name`, or `name-2`, `name-3`, ... after it; or exactly `path`, which must be empty."""
-        if path is None:
-            return cls(_claim(name, parent)).lock()
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path}: --run-dir is not an empty folder; expected a new one, or --resume {path}")
-        path.mkdir(parents=True, exist_ok=True)
-        return cls(path).lock()
+        try:
+            if path is None:
+                return cls(_claim(name, parent)).lock()
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise InputError(f"{path}: --run-dir is not an empty folder; expected a new one, or --resume {path}")
+            path.mkdir(parents=True, exist_ok=True)
+            return cls(path).lock()
+        except OSError as error:
+            raise InputError(f"{path or parent / name}: cannot make the run folder: {error.strerror}") from None
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -88,7 +99,7 @@ class RunFolder:
 
     def lock(self) -> "RunFolder":
         """Holds the folder until this process ends, however it ends. InputError if another process holds it."""
-        descriptor = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT)
+        descriptor = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -98,6 +109,12 @@ class RunFolder:
         os.truncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
         return self
+
+    def remove_if_unused(self) -> None:
+        """Removes the folder if nothing was written to it."""
+        if [p.name for p in self.path.iterdir()] == ["run.lock"]:
+            (self.path / "run.lock").unlink()
+            self.path.rmdir()
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -148,8 +165,11 @@ def _claim(name: str, parent: Path) -> Path:
 
 
 def latest_unfinished(parent: Path = Path("runs")) -> Path:
-    """The run below `parent` that was written to last and has not ended; InputError if there is none."""
-    runs = [p.parent for p in parent.glob("*/config.yaml") if not (p.parent / "metrics.json").is_file()]
+    """The run below `parent` that was written to last and has not ended; InputError if there is none.
+
+    A folder without a checkpoint, such as a learning-rate test's, has nothing to go on with.
+    """
+    runs = [p.parent for p in parent.glob("*/checkpoint") if not (p.parent / "metrics.json").is_file()]
     if not runs:
         raise InputError(f"{parent}: no unfinished run to resume; name one: --resume RUN")
     return max(runs, key=_last_written)
@@ -204,10 +224,3 @@ def record_test_reading(folder: RunFolder) -> None:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow([_now(), _command()])
     write_text(path, before + line.getvalue())
-
-
-@contextmanager
-def logging_to(path: Path) -> Iterator[Callable[[str], None]]:
-    """Yields a function that appends a line to the file at once."""
-    with path.open("a", encoding="utf-8", buffering=1) as file:
-        yield lambda line: print(line, file=file)

@@ -3,65 +3,86 @@
 import hashlib
 import netrc
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 INIT_SECONDS = 5  # a key without a network would wait 100 s otherwise
+FINISH_SECONDS = 30  # without a limit, a network that is gone at the end would never let go
 
 
 class Tracker:
-    """Mirrors one run to W&B; with mode "off" every call does nothing.
+    """Mirrors one run to W&B; with mode "off" every call does nothing. Whatever W&B raises ends the mirror alone.
 
     Args:
         mode: "auto" (online where there is a key, else offline), "online", "offline" or "off".
         folder: the run folder; W&B's files go to `folder/wandb`.
-        say: takes the line that tells the user where the mirror is, or why there is none.
+        say: takes the line that tells the user that the mirror is not where it was asked for, or gone.
     """
 
-    def __init__(self, mode: str, folder: Path, say, **settings):
-        self._run = None
+    def __init__(self, mode: str, folder: Path, say: Callable[[str], None], **settings):
+        self._say, self._run = say, None
         if os.environ.get("WANDB_MODE") == "disabled" or mode == "off":
             return
-        mode = _mode(mode)
-        self._run = _start(mode, folder, settings)
-        if self._run is None and mode == "online":
-            say(f"W&B did not answer in {INIT_SECONDS} s: offline now; later: wandb sync {folder}/wandb/offline-*")
-            self._run = _start("offline", folder, settings)
-        if self._run is None:
-            say("W&B could not start; the run folder has everything")
+        with self._harmless():
+            self._run = _start(_mode(mode, say), folder, say, settings)
 
     def epoch(self, row: dict) -> None:
         """One row of the history."""
         if self._run:
-            self._run.log(row, step=row["epoch"])
+            with self._harmless():
+                self._run.log(row, step=row["epoch"])
 
     def finish(self, metrics: dict, figures: list[Path], confusion: dict[str, tuple], classes: tuple[str, ...]) -> None:
-        """Final numbers and figures, confusion matrices from (labels, predicted) a split, and a table a class."""
-        if not self._run:
-            return
-        import wandb
+        """Final numbers and figures, confusion matrices from (labels, predicted) a split, and a table a class.
 
-        self._run.summary.update({k: v for k, v in metrics.items() if isinstance(v, int | float | str)})
-        final = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
-        for name, (labels, predicted) in confusion.items():
-            final[f"confusion/{name}"] = wandb.plot.confusion_matrix(
-                y_true=[int(v) for v in labels], preds=[int(v) for v in predicted], class_names=list(classes)
-            )
-        columns = ["class", "precision", "recall", "f1", "support"]
-        rows = [[name, *(scores[c] for c in columns[1:])] for name, scores in metrics["per_class"].items()]
-        final["classes"] = wandb.Table(columns=columns, data=rows)
-        self._run.log(final)
-        self._run.finish()
+        The numbers of the summary are named "test/accuracy" and so on: "accuracy" is the last training epoch's.
+        """
+        if self._run:
+            with self._harmless():
+                plain = {k: v for k, v in metrics.items() if isinstance(v, int | float | str)}
+                self._run.summary.update({f"{metrics['split']}/{k}": v for k, v in plain.items()})
+                self._run.log(_final(metrics, figures, confusion, classes))
+                self._run.finish()
 
     def stop(self) -> None:
         """Ends an unfinished run, so that W&B can resume it."""
         if self._run:
-            self._run.finish(exit_code=3)
+            with self._harmless():
+                self._run.finish(exit_code=3)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # of any kind: wandb's own, pydantic's, a broken pipe, a full disk
+            self._run = None
+            self._say(f"W&B is left out from now on ({_reason(error)}); the run folder has everything")
 
 
-def _mode(wanted: str) -> str:
+def _final(metrics: dict, figures: list[Path], confusion: dict[str, tuple], classes: tuple[str, ...]) -> dict:
+    import wandb
+
+    final = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
+    for name, (labels, predicted) in confusion.items():
+        final[f"confusion/{name}"] = wandb.plot.confusion_matrix(
+            y_true=[int(v) for v in labels], preds=[int(v) for v in predicted], class_names=list(classes)
+        )
+    columns = ["class", "precision", "recall", "f1", "support"]
+    rows = [[name, *(scores[c] for c in columns[1:])] for name, scores in metrics["per_class"].items()]
+    final["classes"] = wandb.Table(columns=columns, data=rows)
+    return final
+
+
+def _mode(wanted: str, say: Callable[[str], None]) -> str:
+    """The mode to start in: never online without a key, which would prompt for one."""
+    key = _has_key()
     if wanted == "auto":
-        wanted = os.environ.get("WANDB_MODE", "online" if _has_key() else "offline")
-    return "offline" if wanted == "online" and not _has_key() else wanted  # online without a key would prompt
+        wanted = os.environ.get("WANDB_MODE", "online" if key else "offline")
+    if wanted == "online" and not key:
+        say("W&B: no key (WANDB_API_KEY or wandb login): offline")
+        return "offline"
+    return wanted
 
 
 def _has_key() -> bool:
@@ -74,13 +95,26 @@ def _has_key() -> bool:
     return any("wandb" in host for host in hosts)
 
 
-def _start(mode: str, folder: Path, settings: dict):
+def _start(mode: str, folder: Path, say: Callable[[str], None], settings: dict):
     import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")
-    identity = hashlib.sha256((folder / "environment.json").read_bytes()).hexdigest()[:12]
-    quiet = wandb.Settings(init_timeout=INIT_SECONDS, console="off", silent=True, x_disable_stats=True)
-    try:
+    quiet = wandb.Settings(
+        init_timeout=INIT_SECONDS, finish_timeout=FINISH_SECONDS, console="off", silent=True, x_disable_stats=True
+    )
+
+    def start(mode: str, identity: str):
         return wandb.init(mode=mode, dir=str(folder), id=identity, resume="allow", settings=quiet, **settings)
-    except (wandb.errors.Error, OSError):
-        return None
+
+    identity = hashlib.sha256((folder / "environment.json").read_bytes()).hexdigest()[:12]
+    try:
+        return start(mode, identity)
+    except wandb.errors.Error as error:
+        if mode != "online":
+            raise
+        say(f"W&B: not online ({_reason(error)}): offline; later: wandb sync {folder}/wandb/offline-*")
+        return start("offline", f"{identity}-offline")  # the failed attempt still holds its own id
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:160]

@@ -1,4 +1,8 @@
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,3 +18,36 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real test data not found at {folder}")
     return folder
+
+
+SEVERAL = """
+import contextlib, io, json, sys
+from keras_cnn import command_line
+exec(sys.argv[1])
+answers = []
+for arguments in json.loads(sys.stdin.read()):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = command_line.run(command_line.train, arguments)
+    answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue()})
+json.dump(answers, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="session")
+def train_several() -> Callable[..., dict[str, dict]]:
+    """Runs named command lines of train.py one after the other in one new process, which imports TensorFlow once.
+
+    (folder to run in, {name: arguments}, code to run first) -> {name: {"status": int, "out": text, "err": text}}
+    """
+    root = Path(__file__).resolve().parents[1]
+
+    def run(folder: Path, lines: dict[str, list], first: str = "") -> dict[str, dict]:
+        text = json.dumps([list(map(str, line)) for line in lines.values()])
+        environment = os.environ | {"PYTHONPATH": str(root)}
+        command = [sys.executable, "-c", SEVERAL, first]
+        done = subprocess.run(command, cwd=folder, env=environment, input=text, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return dict(zip(lines, json.loads(done.stdout), strict=True))
+
+    return run

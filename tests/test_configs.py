@@ -1,4 +1,4 @@
-"""Every config of the repository loads and builds its network, with the published number of parameters where there is one."""
+"""Every config of the repository loads and builds its network, with the published number of parameters if any."""
 
 from pathlib import Path
 

@@ -72,10 +72,12 @@ def test_history_reads_back_as_numbers(tmp_path):
 
 def test_the_last_unfinished_run_is_found(tmp_path):
     for age, name in enumerate(["old", "new", "done"]):
-        (tmp_path / name).mkdir()
+        (tmp_path / name / "checkpoint").mkdir(parents=True)
         (tmp_path / name / "config.yaml").write_text("")
-        for path in (tmp_path / name, tmp_path / name / "config.yaml"):
+        for path in (tmp_path / name, tmp_path / name / "checkpoint", tmp_path / name / "config.yaml"):
             os.utime(path, (1000 + age, 1000 + age))
+    (tmp_path / "range test").mkdir()  # newest of all, without a checkpoint
+    (tmp_path / "range test" / "config.yaml").write_text("")
     (tmp_path / "done" / "metrics.json").write_text("{}")
     os.utime(tmp_path / "done", (2000, 2000))
     assert runs.latest_unfinished(tmp_path).name == "new"

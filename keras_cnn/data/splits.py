@@ -153,7 +153,11 @@ def split_record(dataset: Dataset) -> dict:
     ids = {name: list(getattr(dataset, name).ids) for name in NAMES}
     _check_disjoint(ids)
     content = json.dumps(ids, separators=(",", ":")).encode()
-    found = {key: dataset.findings[key] for key in ("duplicates", "near_duplicates") if key in dataset.findings}
+    found = {
+        key: dataset.findings[key]
+        for key in ("skipped", "ignored", "duplicates", "near_duplicates")
+        if key in dataset.findings
+    }
     across = found.get("duplicates", {}).get("sets_across_splits")
     return {
         "source": dataset.source,

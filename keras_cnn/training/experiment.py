@@ -6,8 +6,9 @@ from keras_cnn import config as config_module
 from keras_cnn import data
 from keras_cnn.config import Config
 from keras_cnn.errors import Stopped
+from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.models import arithmetic
-from keras_cnn.runs import RunFolder, logging_to, write_json, write_text
+from keras_cnn.runs import RunFolder, write_json, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints, finder, results
 from keras_cnn.training.fit import fit
@@ -27,18 +28,18 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
     say(f"run       {folder.path}")
     if saved is None:
         _describe(parts, folder)
-    with Interrupt() as interrupt:
-        tracker = _track(parts, folder, say)
-        try:
+    tracker = _track(parts, folder, say)
+    try:
+        with Interrupt() as interrupt:
             best_epoch = _fit(parts, folder, tracker, interrupt, saved)
-        except Stopped as stop:
-            tracker.stop()
-            raise Stopped(f"{stop}; go on with: python train.py --resume {folder.path}") from stop
-    parts.model.load_weights(folder / "model.keras")
-    metrics = results.finish(parts, folder, tracker, best_epoch)
-    if config.train.overfit_batch:
-        say(_memorised(metrics, len(parts.train)))
-    return metrics
+        if config.train.overfit_batch:
+            say(_memorised(parts))
+        parts.model.load_weights(folder / "model.keras")
+        return results.finish(parts, folder, tracker, best_epoch)
+    except (Stopped, KeyboardInterrupt) as stop:
+        tracker.stop()
+        reason = str(stop) or "stopped by Ctrl-C; the checkpoint is complete"
+        raise Stopped(f"{reason}; go on with: python train.py --resume {folder.path}") from stop
 
 
 def _track(parts: Parts, folder: RunFolder, say: Say) -> Tracker:
@@ -60,22 +61,24 @@ def _describe(parts: Parts, folder: RunFolder) -> None:
 def _fit(parts: Parts, folder: RunFolder, tracker: Tracker, interrupt: Interrupt, saved: Saved | None) -> int:
     """Trains to the end; returns the best epoch, counted from 1."""
     trainer = build_trainer(parts)
-    with logging_to(folder / "train.log") as log:
-        session = Session(parts, folder, trainer, tracker, interrupt, log)
-        if saved:
-            session.restore(saved)
-        else:
-            session.save()
-        batches = parts.epochs_from(session.position.epoch, session.position.step)
-        train = parts.config.train
-        fit(trainer, batches, session, train.epochs, parts.steps, checkpoint_seconds=60 * train.checkpoint_minutes)
+    session = Session(parts, folder, trainer, tracker, interrupt)
+    if saved:
+        session.restore(saved)
+    else:
+        session.save()
+    batches = parts.epochs_from(session.position.epoch, session.position.step)
+    train = parts.config.train
+    fit(trainer, batches, session, train.epochs, parts.steps, checkpoint_seconds=60 * train.checkpoint_minutes)
+    session.save_model("last.keras")
     return session.best.epoch
 
 
-def _memorised(metrics: dict, images: int) -> str:
-    accuracy = metrics["train"]["accuracy"]
+def _memorised(parts: Parts) -> str:
+    """Judges the last weights: the best on validation are from before the batch was learnt by heart."""
+    predicted = Predictor(parts.model).logits(parts.batches(parts.train)).argmax(axis=1)
+    accuracy = float(np.mean(predicted == parts.train.labels))
     verdict = "memorised" if accuracy == 1 else "did not memorise"
-    return f"one batch: the network {verdict} its {images} images (training accuracy {accuracy:.3f})"
+    return f"one batch: the network {verdict} its {len(parts.train)} images (training accuracy {accuracy:.3f})"
 
 
 def dry_run(config: Config, say: Say = print) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 import keras
@@ -135,20 +135,25 @@ def schedule_of(config: Config) -> Schedule:
 
 
 def introduce(parts: Parts, say: Say) -> None:
-    """Says what is trained on what."""
-    height, width, channels = parts.dataset.image_shape
-    counts = ", ".join(
-        f"{len(split):,} {name}"
-        for name, split in (
-            ("train", parts.train),
-            ("validation", parts.dataset.validation),
-            ("test", parts.dataset.test),
-        )
-    )
-    say(
-        f"data      {parts.dataset.source}: {counts}; {len(parts.dataset.classes)} classes; {height}x{width}x{channels}"
-    )
-    for note in parts.dataset.findings.get("notes", []):
-        say(f"          {note}")
+    """Says what is trained on what, and what was found out about the images."""
+    dataset = parts.dataset
+    splits = {"train": parts.train, "validation": dataset.validation, "test": dataset.test}
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+    size = "x".join(map(str, dataset.image_shape))
+    say(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {size}")
+    for line in _found(dataset.findings):
+        say(f"          {line}")
     trainable = sum(int(np.prod(v.shape)) for v in parts.model.trainable_variables)
     say(f"model     {parts.config.model.name}: {trainable:,} trainable parameters; computed in {parts.precision}")
+
+
+def _found(findings: dict) -> Iterator[str]:
+    """What a reader of the numbers must know about the data; the pairs and names are in split.json."""
+    yield from findings.get("notes", [])
+    if skipped := findings.get("skipped"):
+        yield f"{len(skipped)} unreadable images skipped (see split.json)"
+    if crossing := findings.get("duplicates", {}).get("sets_across_splits"):
+        yield f"{crossing} sets of identical images lie across splits (see split.json)"
+    near = findings.get("near_duplicates", {})
+    if near.get("pairs"):
+        yield f"{near['pairs']} near-duplicate pairs, {near['pairs_across_splits']} across splits (see split.json)"

@@ -1,5 +1,6 @@
 """What a person sees while a network trains: a live bar on a terminal, one line an epoch everywhere."""
 
+import shutil
 import sys
 import time
 from typing import TextIO
@@ -28,12 +29,13 @@ class Progress:
         self._shown = now
         spent, done = max(now - self._began, 1e-9), position.step
         filled = 20 * done // self._steps
-        self._write(
+        text = (
             f"epoch {position.epoch + 1}/{self._epochs} [{'#' * filled}{'.' * (20 - filled)}] {done}/{self._steps}"
             f"  loss {position.loss_sum / position.images:.4f}  accuracy {position.correct / position.images:.4f}"
             f"  {(position.images - self._images) / spent:.0f} images/s"
             f"  {clock(spent / (done - self._first) * (self._steps - done))} left"
         )
+        self._write(text[: shutil.get_terminal_size().columns - 1])  # "\r" goes back no further than one line
 
     def end_epoch(self, row: dict, images: int, best: bool) -> None:
         """Prints the epoch's row of the history; `images` were trained on in its seconds."""

@@ -7,7 +7,7 @@ from keras_cnn.data.dataset import Split
 from keras_cnn.evaluation import metrics
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.figures import confusion, curves, sheets, style
-from keras_cnn.runs import RunFolder, record_test_reading, write_json
+from keras_cnn.runs import RunFolder, naming_a_full_disk, record_test_reading, write_json
 from keras_cnn.tracking import Tracker
 from keras_cnn.training.finder import RangeTest
 from keras_cnn.training.parts import Parts
@@ -82,4 +82,6 @@ def _file_name(split: Split, index: int) -> str:
 
 
 def _save(figure, folder: RunFolder, name: str) -> None:
-    style.save(figure, folder.figures / f"{name}.png")
+    path = folder.figures / f"{name}.png"
+    with naming_a_full_disk(path):
+        style.save(figure, path)

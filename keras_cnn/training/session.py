@@ -1,11 +1,10 @@
 """One run under way: what happens at each step and epoch besides the arithmetic, and what a checkpoint holds."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 
 from keras_cnn import data
 from keras_cnn.errors import InputError
-from keras_cnn.runs import RunFolder, replacing
+from keras_cnn.runs import RunFolder, replacing, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import callbacks, checkpoints
 from keras_cnn.training.fit import Position, Trainer
@@ -26,10 +25,9 @@ class Session:
         trainer: Trainer,
         tracker: Tracker,
         interrupt: Interrupt,
-        log: Callable[[str], None],
     ):
         self._parts, self._folder, self._trainer, self._tracker = parts, folder, trainer, tracker
-        self._interrupt, self._log = interrupt, log
+        self._interrupt = interrupt
         config = parts.config
         self.position = Position()
         self.best = callbacks.Best(config.train.monitor)
@@ -78,15 +76,19 @@ class Session:
         """Takes the epoch's row of the history, keeps the model if it is the best; False to stop early."""
         is_best = self.best.update(row)
         if is_best:
-            with self._trainer.averaged_weights(), replacing(self._folder / "model.keras") as temporary:
-                self._trainer.model.save(temporary)
+            self.save_model("model.keras")
         if self._parts.config.optim.schedule == "plateau":
             self._plateau.update(row["val_loss"])
         self._folder.write_history(self.position.history)
-        self._log(_coursework_line(row))
+        write_text(self._folder / "train.log", "".join(map(_coursework_line, self.position.history)))
         self._tracker.epoch(row)
         self._progress.end_epoch(row, len(self._parts.train), is_best)
         return not self._stopping.stops(row["epoch"], self.best)
+
+    def save_model(self, name: str) -> None:
+        """Writes the model as it is now, with its averaged weights where there are any."""
+        with self._trainer.averaged_weights(), replacing(self._folder / name) as temporary:
+            self._trainer.model.save(temporary)
 
     def interrupted(self) -> str | None:
         """The name of the signal that asked to stop."""
@@ -97,5 +99,5 @@ def _coursework_line(row: dict) -> str:
     """The log line of the COMP5623 coursework, epochs counted from 0."""
     return (
         f"epoch: {row['epoch'] - 1}\ttraining loss: {row['loss']:.3f}\tvalidation loss: {row['val_loss']:.3f}"
-        f"\tAccuracy: {100 * row['val_accuracy']:.1f}%"
+        f"\tAccuracy: {100 * row['val_accuracy']:.1f}%\n"
     )

@@ -4,6 +4,7 @@ import csv
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +31,26 @@ OPTIONS = {  # everything that has a state: momentum, dropout's seeds, batch nor
     "--train.ema": "0.9",
     "--tracking.wandb": "off",
 }
-ARGUMENTS = [word for pair in OPTIONS.items() for word in pair]
+MID_EPOCH = ("keras_cnn.training.fit:Position", "add", STEPS + 2)
+DEATHS = {
+    "mid-epoch": MID_EPOCH,
+    "during a checkpoint": ("numpy", "savez", 3),  # written, not yet renamed
+    "between epochs": ("keras_cnn.training.checkpoints", "save", 3),
+}
 
-# Runs train.py in a process that kills itself for good after the `count`-th call of a function.
-SUICIDE = """
+# Figures take half of a tiny run's time, and nothing of what is compared.
+NO_FIGURES = """
+command_line.import_tensorflow()
+from keras_cnn.training import results
+results._draw = results.draw_augmentation = lambda *_: None
+"""
+
+# Runs train.py in a process that sends itself a signal after the `count`-th call of a function.
+SIGNALLED = f"""
 import importlib, os, signal, sys
 from keras_cnn import command_line
-where, name, count, *arguments = sys.argv[1:]
-command_line.import_tensorflow()
+{NO_FIGURES}
+number, where, name, count, *arguments = sys.argv[1:]
 module_name, _, class_name = where.partition(":")
 owner = importlib.import_module(module_name)
 owner = getattr(owner, class_name) if class_name else owner
@@ -46,31 +59,76 @@ def dying(*arguments, **settings):
     calls[0] += 1
     result = original(*arguments, **settings)
     if calls[0] == int(count):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), int(number))
     return result
 setattr(owner, name, dying)
 sys.exit(command_line.run(command_line.train, arguments))
 """
 
 
-def train(*arguments: str | Path, code: list[str] | None = None, expected: int = 0) -> str:
-    command = [sys.executable, *(code or ["train.py"]), *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == expected, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def arguments(folder: Path, **changes: str) -> list[str]:
+    options = OPTIONS | {f"--{name.replace('__', '.')}": value for name, value in changes.items()}
+    return ["configs/default.yaml", *(word for pair in options.items() for word in pair), "--run-dir", str(folder)]
+
+
+def signalled(number: int, moment: tuple, folder: Path, status: int) -> str:
+    """Standard error of a run that gets a signal at a moment, and ends with this status."""
+    words = [str(int(number)), *map(str, moment), *arguments(folder)]
+    done = subprocess.run([sys.executable, "-c", SIGNALLED, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert not (folder / "metrics.json").exists()
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    train(*ARGUMENTS, "--run-dir", folder)
-    return folder
+def small_disk(tmp_path_factory):
+    """A folder on a file system of its own, with room for one checkpoint and not for two; None where root is needed."""
+    folder = tmp_path_factory.mktemp("disk")
+    command = ["mount", "-t", "tmpfs", "-o", "size=480k", "tmpfs", folder]
+    mounted = sys.platform == "linux" and subprocess.run(command, capture_output=True).returncode == 0
+    yield folder if mounted else None
+    if mounted:
+        subprocess.run(["umount", folder], check=True)
 
 
-def variables(folder: Path) -> dict[str, list[np.ndarray]]:
-    groups, state = checkpoints.load(folder / "checkpoint")
-    assert state["position"]["ended"]
-    return groups
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory, train_several, small_disk) -> tuple[Path, dict[str, dict]]:
+    """A folder with a whole run and with runs that ended early, each in its own way; and what was said."""
+    folder = tmp_path_factory.mktemp("runs")
+    rate = {"optim__optimizer": "sgd", "optim__learning_rate": "1e30", "optim__warmup_epochs": "0"}
+    lines = {"whole": arguments(folder / "whole"), "not finite": arguments(folder / "not finite", **rate)}
+    if small_disk:
+        lines["full disk"] = arguments(small_disk / "run")
+    with ThreadPoolExecutor(2) as pool:  # two processes at a time
+        answers = pool.submit(train_several, ROOT, lines, NO_FIGURES)
+        term = pool.submit(signalled, signal.SIGTERM, MID_EPOCH, folder / "SIGTERM", 3)
+        kills = [pool.submit(signalled, signal.SIGKILL, at, folder / name, -9) for name, at in DEATHS.items()]
+    answers = answers.result() | {"SIGTERM": {"err": term.result()}}
+    assert all("Traceback" not in kill.result() for kill in kills)
+    places = {"SIGTERM": folder / "SIGTERM"} | ({"full disk": small_disk / "run"} if small_disk else {})
+    for name, run in places.items():
+        answers[name]["position"] = checkpoints.load(run / "checkpoint")[1]["position"]
+    return folder, answers
+
+
+@pytest.fixture(scope="module")
+def ended(begun, train_several, small_disk) -> tuple[Path, dict[str, dict]]:
+    """The same after other processes have resumed them and repeated the whole run; and what they said."""
+    folder, _ = begun
+    lines = {
+        "complete": ["--resume", folder / "whole"],
+        "other config": ["--resume", folder / "not finite", "--optim.momentum", "0.5", "--seed", "2"],
+        "again": arguments(folder / "again"),
+        **{name: ["--resume", folder / name] for name in [*DEATHS, "SIGTERM"]},
+    }
+    if small_disk:
+        subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+        lines["full disk"] = ["--resume", small_disk / "run"]
+    names = list(lines)
+    halves = [{name: lines[name] for name in names[start::2]} for start in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda half: train_several(ROOT, half, NO_FIGURES), halves)
+    return folder, first | second
 
 
 def history(folder: Path) -> list[list[str]]:
@@ -79,68 +137,67 @@ def history(folder: Path) -> list[list[str]]:
 
 
 def assert_same_end(folder: Path, whole: Path) -> None:
-    found, expected = variables(folder), variables(whole)
+    (found, state), (expected, _) = (checkpoints.load(f / "checkpoint") for f in (folder, whole))
+    assert state["position"]["ended"]
     assert found.keys() == expected.keys() == {"model", "optimizer", "average"}
     for group in expected:
         for one, other in zip(found[group], expected[group], strict=True):
             np.testing.assert_array_equal(one, other)
+    assert len(history(whole)) == 1 + EPOCHS
     assert history(folder) == history(whole)
-    assert (folder / "train.log").read_text().splitlines()[-1] == (whole / "train.log").read_text().splitlines()[-1]
-    assert (folder / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
-    assert (folder / "split.json").read_bytes() == (whole / "split.json").read_bytes()
+    for name in ("train.log", "predictions.csv", "split.json"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_two_runs_with_one_seed_give_the_same_bytes(whole, tmp_path):
-    train(*ARGUMENTS, "--run-dir", tmp_path / "again")
-    assert_same_end(tmp_path / "again", whole)
+@pytest.mark.parametrize("name", ["again", *DEATHS, "SIGTERM"])
+def test_a_run_repeated_or_broken_off_and_resumed_ends_like_the_whole_one(ended, name):
+    folder, answers = ended
+    assert answers[name]["status"] == 0, answers[name]["err"]
+    assert_same_end(folder / name, folder / "whole")
 
 
-@pytest.mark.parametrize(
-    ("where", "name", "count"),
-    [
-        pytest.param("keras_cnn.training.fit:Position", "add", STEPS + 2, id="mid-epoch"),
-        pytest.param("numpy", "savez", 3, id="during a checkpoint"),  # written, not yet renamed
-        pytest.param("keras_cnn.training.checkpoints", "save", 3, id="between epochs"),
-    ],
-)
-def test_a_killed_run_ends_like_the_whole_one(whole, tmp_path, where, name, count):
-    folder = tmp_path / "run"
-    train(where, name, count, *ARGUMENTS, "--run-dir", folder, code=["-c", SUICIDE], expected=-signal.SIGKILL)
-    assert not (folder / "metrics.json").exists()
-    train("--resume", folder)
-    assert_same_end(folder, whole)
+def test_a_signal_finishes_the_checkpoint_in_mid_epoch_and_says_how_to_go_on(begun):
+    folder, answers = begun
+    (line,) = answers["SIGTERM"]["err"].splitlines()
+    assert "stopped by SIGTERM after 1 epochs and 2 steps; the checkpoint is complete" in line
+    assert f"python train.py --resume {folder / 'SIGTERM'}" in line
+    assert answers["SIGTERM"]["position"]["step"] == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_finishes_the_checkpoint_in_mid_epoch_and_says_how_to_go_on(whole, tmp_path, number):
-    folder = tmp_path / "run"
-    code = SUICIDE.replace("signal.SIGKILL", f"signal.{number.name}")
-    where = ("keras_cnn.training.fit:Position", "add", STEPS + 2)
-    output = train(*where, *ARGUMENTS, "--run-dir", folder, code=["-c", code], expected=3)
-    assert f"stopped by {number.name} after 1 epochs and 2 steps" in output
-    assert f"python train.py --resume {folder}" in output
-    assert checkpoints.load(folder / "checkpoint")[1]["position"]["step"] == 2
-    train("--resume", folder)
-    assert_same_end(folder, whole)
+@pytest.mark.slow
+def test_ctrl_c_is_a_signal_like_sigterm(ended, train_several, tmp_path):
+    line = signalled(signal.SIGINT, MID_EPOCH, tmp_path / "run", 3)
+    assert "stopped by SIGINT after 1 epochs and 2 steps" in line
+    assert train_several(ROOT, {"resume": ["--resume", tmp_path / "run"]})["resume"]["status"] == 0
+    assert_same_end(tmp_path / "run", ended[0] / "whole")
 
 
-def test_resume_refuses_another_config_and_a_complete_run(whole, tmp_path):
-    output = train("--resume", whole, expected=2)
-    assert "this run is complete" in output
-    folder = tmp_path / "run"
-    where = ("keras_cnn.training.checkpoints", "save", 1)
-    train(*where, *ARGUMENTS, "--run-dir", folder, code=["-c", SUICIDE], expected=-signal.SIGKILL)
-    output = train("--resume", folder, "--optim.momentum", "0.5", "--seed", "2", expected=2)
-    assert "seed: 1 -> 2; optim.momentum: 0.0 -> 0.5" in output
-    assert len(output.strip().splitlines()) == 1
+def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(begun, ended, small_disk):
+    if not small_disk:
+        pytest.skip("mounting a small disk takes root on Linux")
+    stop, run = begun[1]["full disk"], small_disk / "run"
+    line = f"{run}/checkpoint/state.npz: the disk is full; what was there before is unchanged"
+    assert (stop["status"], stop["err"]) == (3, f"{line}; go on with: python train.py --resume {run}\n")
+    assert (stop["position"]["epoch"], stop["position"]["step"]) == (0, 0)
+    assert ended[1]["full disk"]["status"] == 0, ended[1]["full disk"]["err"]
+    assert_same_end(run, ended[0] / "whole")
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_finite_state(tmp_path):
-    folder = tmp_path / "run"
-    options = OPTIONS | {"--optim.optimizer": "sgd", "--optim.learning_rate": "1e30", "--optim.warmup_epochs": "0"}
-    output = train(*(word for pair in options.items() for word in pair), "--run-dir", folder, expected=3)
-    assert "the loss became" in output
-    assert "at epoch 1, step" in output
-    groups, state = checkpoints.load(folder / "checkpoint")
+def test_resume_refuses_a_complete_run_and_another_config(ended):
+    for name, words in (
+        ("complete", "this run is complete"),
+        ("other config", "seed: 1 -> 2; optim.momentum: 0.0 -> 0.5"),
+    ):
+        assert ended[1][name]["status"] == 2
+        (line,) = ended[1][name]["err"].splitlines()
+        assert words in line
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_finite_state(begun):
+    folder, answers = begun
+    assert answers["not finite"]["status"] == 3
+    assert "the loss became" in answers["not finite"]["err"]
+    assert "at epoch 1, step" in answers["not finite"]["err"]
+    groups, state = checkpoints.load(folder / "not finite" / "checkpoint")
     assert state["position"]["epoch"] == 0
     assert all(np.isfinite(array).all() for arrays in groups.values() for array in arrays)
