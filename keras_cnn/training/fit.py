@@ -136,6 +136,10 @@ class Trainer:
             for variable, value in zip(self._averaged, own, strict=True):
                 variable.assign(value)
 
+    def is_finite(self) -> bool:
+        """Whether every variable that training changes holds numbers."""
+        return all(np.isfinite(np.asarray(v)).all() for group in self.groups().values() for v in group)
+
     def evaluate(self, batches: Iterable, labels: np.ndarray) -> tuple[float, float]:
         """Mean cross-entropy and accuracy over the batches, which hold the images of `labels` in that order."""
         logits = self._predictor.logits(batches)
@@ -198,6 +202,12 @@ def _epoch(trainer: Trainer, stream: Iterator, session: Session, steps: int, che
         session.step_done()
         due = time.monotonic() - saved > checkpoint_seconds
         if (due or session.interrupted()) and position.step < steps:
+            if not trainer.is_finite():  # validation finds this out at the end of an epoch
+                raise Stopped(
+                    _not_finite(
+                        "weights became infinite or nan", position, f"epoch {position.epoch + 1}, step {step + 1}"
+                    )
+                )
             session.save()
             saved = time.monotonic()
             _heed(session)
@@ -206,7 +216,9 @@ def _epoch(trainer: Trainer, stream: Iterator, session: Session, steps: int, che
 def _count(position: Position, loss_sum: tf.Tensor, correct: tf.Tensor, images: int) -> None:
     value = float(loss_sum)
     if not math.isfinite(value):
-        raise Stopped(_not_finite("loss", value, position, f"epoch {position.epoch + 1}, step {position.step + 1}"))
+        raise Stopped(
+            _not_finite(f"loss became {value}", position, f"epoch {position.epoch + 1}, step {position.step + 1}")
+        )
     position.add(value, int(correct), images)
 
 
@@ -214,7 +226,7 @@ def _close_epoch(session: Session) -> dict:
     position, began = session.position, time.monotonic()
     loss, accuracy = session.validate()
     if not math.isfinite(loss):
-        raise Stopped(_not_finite("validation loss", loss, position, f"the end of epoch {position.epoch + 1}"))
+        raise Stopped(_not_finite(f"validation loss became {loss}", position, f"the end of epoch {position.epoch + 1}"))
     position.run_seconds += position.epoch_seconds + time.monotonic() - began
     row = {
         "epoch": position.epoch + 1,
@@ -230,9 +242,9 @@ def _close_epoch(session: Session) -> dict:
     return row
 
 
-def _not_finite(what: str, value: float, position: Position, where: str) -> str:
+def _not_finite(what: str, position: Position, where: str) -> str:
     return (
-        f"the {what} became {value} at {where}; kept: the last checkpoint, with {position.epoch} complete epochs."
+        f"the {what} at {where}; kept: the last checkpoint, with {position.epoch} complete epochs."
         " Try a smaller optim.learning_rate, or optim.clip_norm 1"
     )
 

@@ -316,6 +316,15 @@ def test_a_validation_loss_that_is_not_finite_stops_before_the_epochs_checkpoint
     assert session.saves == [(1, 0, False)]
 
 
+def test_weights_that_are_not_finite_are_not_saved_inside_an_epoch():
+    trainer, session = trainer_of(), Recorder(signal_at=0)
+    kernel = trainer.model.trainable_variables[0]
+    session.step_done = lambda: kernel.assign(np.full(kernel.shape, np.inf, "float32"))
+    with pytest.raises(Stopped, match="the weights became infinite or nan at epoch 1, step 1"):
+        fit(session, trainer)
+    assert session.saves == []
+
+
 # --- evaluation -------------------------------------------------------------------------------------------------------
 
 
