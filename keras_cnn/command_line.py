@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from keras_cnn import config as config_module
+from keras_cnn import runs
 from keras_cnn.errors import InputError, Stopped
 
 NOISE = (
@@ -90,8 +92,8 @@ class Parser(argparse.ArgumentParser):
 
 TRAIN_EXAMPLES = """examples:
   python train.py                                              the embedded Fashion-MNIST, a minute or two
-  python train.py --data.source folder:photos --train.epochs 30    your photos, one folder a class
-  python train.py configs/published/net1.yaml --seed 7         an experiment of a published report
+  python train.py configs/photos.yaml --data.source folder:photos   your photos, one folder a class
+  python train.py configs/published/cs7015_net1.yaml --seed 7  an experiment of a published report
   python train.py --resume                                     goes on with the last unfinished run
 """
 
@@ -120,8 +122,6 @@ def train(arguments: list[str]) -> None:
 
 def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
     import_tensorflow()  # takes seconds: --help and wrong options do without
-    from keras_cnn import config as config_module
-    from keras_cnn import runs
     from keras_cnn.training import experiment
 
     builders = experiment.BUILDERS
@@ -148,9 +148,6 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _resumed(chosen: argparse.Namespace, overrides: list[str], builders):
-    from keras_cnn import config as config_module
-    from keras_cnn import runs
-
     path = runs.latest_unfinished() if chosen.resume == Path() else chosen.resume
     folder = runs.RunFolder.open(path).lock()
     if folder.finished:
@@ -171,4 +168,5 @@ def _conclude(metrics: dict, folder) -> None:
         f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,"
         f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
     )
-    print("next           python train.py --data.source folder:YOUR_PHOTOS   (one folder a class)")
+    photos = "configs/photos.yaml --data.source folder:YOUR_PHOTOS"
+    print(f"next           {runs.python()} train.py {photos}   (one folder a class)")

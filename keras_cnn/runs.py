@@ -196,7 +196,14 @@ def _now() -> str:
 
 
 def _command() -> str:
-    return shlex.join(["python", *sys.argv])
+    return shlex.join([python(), *sys.argv])
+
+
+def python() -> str:
+    """How this interpreter is called from the working directory, for commands to copy."""
+    executable = Path(sys.executable)
+    inside = executable.is_relative_to(Path.cwd())
+    return str(executable.relative_to(Path.cwd())) if inside else "python"
 
 
 def _version(package: str) -> str | None:

@@ -8,7 +8,7 @@ from keras_cnn.config import Config
 from keras_cnn.errors import Stopped
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.models import arithmetic
-from keras_cnn.runs import RunFolder, write_json, write_text
+from keras_cnn.runs import RunFolder, python, write_json, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints, finder, results
 from keras_cnn.training.fit import fit
@@ -39,7 +39,7 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
     except (Stopped, KeyboardInterrupt) as stop:
         tracker.stop()
         reason = str(stop) or "stopped by Ctrl-C; the checkpoint is complete"
-        raise Stopped(f"{reason}; go on with: python train.py --resume {folder.path}") from stop
+        raise Stopped(f"{reason}; go on with: {python()} train.py --resume {folder.path}") from stop
 
 
 def _track(parts: Parts, folder: RunFolder, say: Say) -> Tracker:
