@@ -69,7 +69,7 @@ def plain_keras(images: np.ndarray, labels: np.ndarray):
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH).prefetch(2).with_options(options)
 
     def work() -> int:
-        model.fit(batches, verbose=0)
+        model.fit(batches, shuffle=False, verbose=0)
         return len(images)
 
     return work
@@ -150,7 +150,7 @@ def _epochs(parts, folder: RunFolder):
     trainer = parts_module.build_trainer(parts)
     quiet = Tracker("off", folder.path, print)
     with redirect_stdout(StringIO()):  # where its progress goes
-        session = Session(parts, folder, trainer, quiet, Interrupt(), lambda line: None)
+        session = Session(parts, folder, trainer, quiet, Interrupt())
     stream = iter(parts.epochs_from(0, 0))
 
     def work() -> int:

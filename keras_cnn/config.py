@@ -7,30 +7,20 @@ in, and their keyword-only parameters are checked in the same way.
 
 import dataclasses
 import difflib
-import functools
 import inspect
-import math
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import yaml
 
+from keras_cnn.checking import Limit, Value, bare, check, describe, known, nearest, options_of, placed, strip
 from keras_cnn.errors import InputError
 
 COMMAND_LINE = "command line"
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A range or a rule that a number must keep, with the words for the error message."""
-
-    words: str
-    holds: Callable[[float], bool]
-
 
 POSITIVE = Limit("a number above 0", lambda v: v > 0)
 AT_LEAST_0 = Limit("a number of at least 0", lambda v: v >= 0)
@@ -119,18 +109,18 @@ class Config:
     tracking: Tracking = Tracking()
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, in which 1e-3 is a number as in YAML 1.2; PyYAML's own takes it for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
 Builders = Mapping[str, Mapping[str, Callable]]  # {"model": {"net1": builder, ...}, "data.augment": {...}}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Value:
-    """A YAML value with the place it came from, for error messages."""
-
-    value: Any  # a scalar, a list of _Value or a dict of str to _Value
-    place: str  # "file.yaml:12" or "command line"
 
 
 def load(path: str | Path | None, overrides: list[str] = (), builders: Builders = types.MappingProxyType({})) -> Config:
@@ -138,13 +128,13 @@ def load(path: str | Path | None, overrides: list[str] = (), builders: Builders 
 
     Raises InputError, in one line with place, field, what was found, what is expected and the nearest valid name.
     """
-    root = _Value({}, COMMAND_LINE) if path is None else _read(Path(path))
+    root = Value({}, COMMAND_LINE) if path is None else _read(Path(path))
     for name, text in pairs(overrides):
         root = _override(root, name.split("."), text, builders)
     return _dataclass(root, Config, "", builders)
 
 
-def _read(path: Path) -> _Value:
+def _read(path: Path) -> Value:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -154,30 +144,30 @@ def _read(path: Path) -> _Value:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text at byte {error.start}") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        return _Value({}, str(path)) if node is None else _plain(node, path)
+        node = yaml.compose(text, Loader=_Loader)
+        return Value({}, str(path)) if node is None else _plain(node, path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
 
 
-def _plain(node: yaml.Node, path: Path) -> _Value:
+def _plain(node: yaml.Node, path: Path) -> Value:
     place = f"{path}:{node.start_mark.line + 1}"
     if isinstance(node, yaml.SequenceNode):
-        return _Value([_plain(item, path) for item in node.value], place)
+        return Value([_plain(item, path) for item in node.value], place)
     if isinstance(node, yaml.MappingNode):
-        result: dict[str, _Value] = {}
+        result: dict[str, Value] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name is None or name in result:
                 found = "a key that is not a plain word" if name is None else f"{name} twice in one section"
                 raise InputError(f"{path}:{key.start_mark.line + 1}: {found}; expected each field once")
             result[name] = _plain(value, path)
-        return _Value(result, place)
-    loader = yaml.SafeLoader("")
+        return Value(result, place)
+    loader = _Loader("")
     try:
-        return _Value(loader.construct_object(node), place)
+        return Value(loader.construct_object(node), place)
     finally:
         loader.dispose()
 
@@ -199,210 +189,76 @@ def pairs(arguments: list[str]) -> Iterator[tuple[str, str]]:
         yield name, text
 
 
-def _override(root: _Value, path: list[str], text: str, builders: Builders, done: tuple[str, ...] = ()) -> _Value:
+def _override(root: Value, path: list[str], text: str, builders: Builders, done: tuple[str, ...] = ()) -> Value:
     """`root` with the field at `path` replaced. Another name for a choice drops the options of the old one."""
     section = dict(root.value) if isinstance(root.value, dict) else {"name": root}
     head, *tail = path
     here = ".".join((*done, head))
     if tail:
-        below = section.get(head, _Value({}, COMMAND_LINE))
+        below = section.get(head, Value({}, COMMAND_LINE))
         section[head] = _override(below, tail, text, builders, (*done, head))
     elif head == "name" and ".".join(done) in builders:
         old = section.get("name")
         section = section if old is not None and old.value == text else {}
-        section["name"] = _Value(text, COMMAND_LINE)
+        section["name"] = Value(text, COMMAND_LINE)
     else:
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError:
             value = text
-        section[head] = _from_command_line(text if isinstance(value, str) or here == "name" else value)
-    return _Value(section, root.place)
-
-
-def _from_command_line(value: Any) -> _Value:
-    if isinstance(value, dict):
-        return _Value({str(k): _from_command_line(v) for k, v in value.items()}, COMMAND_LINE)
-    if isinstance(value, list):
-        return _Value([_from_command_line(v) for v in value], COMMAND_LINE)
-    return _Value(value, COMMAND_LINE)
+        section[head] = placed(text if isinstance(value, str) or here == "name" else value, COMMAND_LINE)
+    return Value(section, root.place)
 
 
 # --- checking ---------------------------------------------------------------------------------------------------------
 
 
-def _dataclass(section: _Value, kind: type, path: str, builders: Builders) -> Any:
+def _dataclass(section: Value, kind: type, path: str, builders: Builders) -> Any:
     _need_mapping(section, path or "the config")
     hints = get_type_hints(kind, include_extras=True)
-    _known(section, hints, path)
+    known(section, hints, path)
     changed = {}
     for name, value in section.value.items():
         below = f"{path}.{name}" if path else name
-        hint = _strip(hints[name])
+        hint = strip(hints[name])
         if dataclasses.is_dataclass(hint) and hint is not Choice:
             changed[name] = _dataclass(value, hint, below, builders)
         elif hint is not Choice:
-            changed[name] = _check(value, hints[name], below)
+            changed[name] = check(value, hints[name], below)
     for name, hint in hints.items():
-        if _strip(hint) is Choice:
+        if strip(hint) is Choice:
             below = f"{path}.{name}" if path else name
             default = next(f.default for f in dataclasses.fields(kind) if f.name == name)
-            given = section.value.get(name, _Value(default.name, COMMAND_LINE))
+            given = section.value.get(name, Value(default.name, COMMAND_LINE))
             changed[name] = _choice(given, below, default.name, builders.get(below))
         elif name not in changed and dataclasses.is_dataclass(hint):
-            changed[name] = _dataclass(_Value({}, COMMAND_LINE), hint, name, builders)
+            changed[name] = _dataclass(Value({}, COMMAND_LINE), hint, name, builders)
     return kind(**changed)
 
 
-def _choice(section: _Value, path: str, default: str, builders: Mapping[str, Callable] | None) -> Choice:
+def _choice(section: Value, path: str, default: str, builders: Mapping[str, Callable] | None) -> Choice:
     if not isinstance(section.value, dict):
-        section = _Value({"name": section}, section.place)
-    name = _check(section.value.get("name", _Value(default, section.place)), str, f"{path}.name")
+        section = Value({"name": section}, section.place)
+    name = check(section.value.get("name", Value(default, section.place)), str, f"{path}.name")
     given = {k: v for k, v in section.value.items() if k != "name"}
     if builders is None:  # the caller does not build this section, e.g. a test of config alone
-        return Choice(name, {k: _bare(v) for k, v in given.items()})
+        return Choice(name, {k: bare(v) for k, v in given.items()})
     if name not in builders:
         place = section.value["name"].place
-        raise InputError(f"{place}: {path}.name: {name!r} is unknown{_nearest(name, builders)}")
+        raise InputError(f"{place}: {path}.name: {name!r} is unknown{nearest(name, builders)}")
     parameters = options_of(builders[name])
-    _known(_Value(given, section.place), parameters, path, f"{path} {name}")
+    known(Value(given, section.place), parameters, path, f"{path} {name}")
     options = {key: default for key, (_, default, _) in parameters.items()}
-    options |= {key: _check(value, parameters[key][0], f"{path}.{key}") for key, value in given.items()}
+    options |= {key: check(value, parameters[key][0], f"{path}.{key}") for key, value in given.items()}
     missing = [key for key, value in options.items() if value is inspect.Parameter.empty]
     if missing:
         raise InputError(f"{section.place}: {path}: {name} needs {', '.join(missing)}")
     return Choice(name, options)
 
 
-def options_of(builder: Callable) -> dict[str, tuple[Any, Any, str]]:
-    """Keyword-only parameters of a builder: name -> (type hint, default, help from the `Options:` of its docstring)."""
-    target = builder.func if isinstance(builder, functools.partial) else builder
-    hints = get_type_hints(target, include_extras=True)
-    notes = dict(re.findall(r"^\s+(\w+): (.+)$", inspect.getdoc(target) or "", re.MULTILINE))
-    keyword_only = inspect.Parameter.KEYWORD_ONLY
-    found = [p for p in inspect.signature(builder).parameters.values() if p.kind is keyword_only]
-    return {p.name: (hints[p.name], p.default, notes.get(p.name, "")) for p in found}
-
-
-def _known(section: _Value, names: Mapping[str, Any], path: str, what: str = "") -> None:
-    for name, value in section.value.items():
-        if name not in names:
-            inside = f" of {what or path}" if path else ""
-            full = f"{path}.{name}" if path else name
-            raise InputError(f"{value.place}: {full}: unknown field{inside}{_nearest(name, names)}")
-
-
-def _nearest(name: str, names: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(str(name), list(names), 1, cutoff=0.5)
-    return (
-        f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(names)}" if names else "; none exist"
-    )
-
-
-def _need_mapping(value: _Value, path: str) -> None:
+def _need_mapping(value: Value, path: str) -> None:
     if not isinstance(value.value, dict):
         raise InputError(f"{value.place}: {path}: found {value.value!r}, expected a section with fields")
-
-
-def _strip(hint: Any) -> Any:
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
-
-
-def _check(given: _Value, hint: Any, path: str) -> Any:
-    limits = (
-        [extra for extra in get_args(hint)[1:] if isinstance(extra, Limit)] if get_origin(hint) is Annotated else []
-    )
-    hint = _strip(hint)
-    value = _convert(given, hint, path)
-    if value is _NO:
-        nearest = _nearest_choice(given.value, hint)
-        raise InputError(f"{given.place}: {path}: found {_bare(given)!r}, expected {describe(hint)}{nearest}")
-    for limit in limits:
-        if value is not None and not limit.holds(value):
-            raise InputError(f"{given.place}: {path}: found {value!r}, expected {limit.words}")
-    return value
-
-
-_NO = object()
-
-
-def _convert(given: _Value, hint: Any, path: str) -> Any:
-    """The value as the type `hint`, or _NO. Whole numbers pass as floats; nothing else is converted."""
-    value, origin, arguments = given.value, get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        results = [_convert(given, kind, path) for kind in arguments]
-        exact = [r for r in results if r is not _NO and type(r) is type(value)]
-        return (exact or [r for r in results if r is not _NO] or [_NO])[0]
-    if origin is Literal:
-        return next((a for a in arguments if a == value and type(a) is type(value)), _yes_no(value, arguments))
-    if origin in (list, tuple):
-        return _sequence(given, origin, arguments, path)
-    if origin is dict or hint is dict:
-        return _bare(given) if isinstance(value, dict) else _NO
-    if hint is Any:
-        return _bare(given)
-    if hint in (type(None), None):
-        return None if value is None else _NO
-    return _scalar(value, hint)
-
-
-def _scalar(value: Any, hint: type) -> Any:
-    if hint is float:
-        if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
-            value = float(value)  # YAML 1.1 reads 1e-3 as text
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(value) if is_number and math.isfinite(value) else _NO
-    if hint is int:
-        return value if isinstance(value, int) and not isinstance(value, bool) else _NO
-    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, hint) else _NO
-
-
-def _yes_no(value: Any, arguments: tuple) -> Any:
-    """YAML 1.1 reads yes, no, on and off as booleans; where the words are the choices, they are meant."""
-    words = {True: ("yes", "on"), False: ("no", "off")}.get(value, ()) if isinstance(value, bool) else ()
-    return next((word for word in words if word in arguments), _NO)
-
-
-def _sequence(given: _Value, origin: type, arguments: tuple, path: str) -> Any:
-    if not isinstance(given.value, list):
-        return _NO
-    kinds = arguments
-    if origin is list or (len(arguments) == 2 and arguments[1] is Ellipsis):
-        kinds = (arguments[0],) * len(given.value)
-    if len(kinds) != len(given.value):
-        return _NO
-    items = [_check(item, kind, f"{path}[{i}]") for i, (item, kind) in enumerate(zip(given.value, kinds, strict=True))]
-    return origin(items)
-
-
-def _bare(given: _Value) -> Any:
-    if isinstance(given.value, dict):
-        return {k: _bare(v) for k, v in given.value.items()}
-    if isinstance(given.value, list):
-        return [_bare(v) for v in given.value]
-    return given.value
-
-
-def _nearest_choice(value: Any, hint: Any) -> str:
-    words = [str(a) for part in (get_args(hint) or ()) for a in (get_args(part) or (part,)) if isinstance(a, str)]
-    near = difflib.get_close_matches(str(value), words, 1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def describe(hint: Any) -> str:
-    """A type hint in words, for messages and --help."""
-    hint = _strip(hint)
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(describe(a) for a in arguments)
-    if origin is Literal:
-        return "one of " + ", ".join(map(str, arguments)) if len(arguments) > 1 else str(arguments[0])
-    if origin in (list, tuple):
-        return f"a list of {describe(arguments[0])}" if arguments else "a list"
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(hint, "a mapping" if hint is dict or origin is dict else getattr(hint, "__name__", str(hint)))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -467,7 +323,7 @@ def _options(kind: type, path: str) -> Iterator[tuple[str, Any, Any, str]]:
     hints = get_type_hints(kind, include_extras=True)
     for item in dataclasses.fields(kind):
         hint, name = hints[item.name], f"{path}{item.name}"
-        if dataclasses.is_dataclass(_strip(hint)) and _strip(hint) is not Choice:
-            yield from _options(_strip(hint), f"{name}.")
+        if dataclasses.is_dataclass(strip(hint)) and strip(hint) is not Choice:
+            yield from _options(strip(hint), f"{name}.")
         else:
             yield name, hint, item.default, next(a for a in get_args(hint)[1:] if isinstance(a, str))

@@ -114,6 +114,13 @@ def test_yaml_cannot_run_code(tmp_path):
     assert "found [], expected text" in error("name: !!python/object/apply:os.getpid []\n", tmp_path=tmp_path)
 
 
+def test_numbers_with_exponents_are_numbers_wherever_they_stand(tmp_path):
+    text = "optim: {learning_rate: 1e-3, weight_decay: 5E+1}\nmodel: {rates: [1e-2, .5e0]}\n"
+    found = load(text, "--train.ema", "9e-1", tmp_path=tmp_path)
+    assert (found.optim.learning_rate, found.optim.weight_decay, found.train.ema) == (0.001, 50.0, 0.9)
+    assert found.model.options["rates"] == (0.01, 0.5)
+
+
 def test_words_that_yaml_reads_as_booleans_stay_words():
     assert load(None, "--tracking.wandb", "off").tracking.wandb == "off"
     assert load(None, "--deterministic", "yes").deterministic == "yes"

@@ -144,7 +144,7 @@ def test_every_option_is_typed_has_a_default_and_one_line_of_help(name):
         ("net1", {"filter_multiplier": 0.01}, r"filter_multiplier: 0.01 makes \[18, 0\] filters"),
         ("net3", {"dropout_rate": 1.0}, "net3: dropout: rate 1.0"),
         ("net3", {"dropout_rate": "0.1"}, "net3: dropout_rate: found '0.1', expected a number"),
-        ("five_block", {"activation": "rely"}, "activation: found 'rely', expected one of 'relu'"),
+        ("five_block", {"activation": "rely"}, "activation: found 'rely', expected one of relu"),
         ("five_block", {"batch_norm": 1}, "batch_norm: found 1, expected true or false"),
         ("five_block", {"organisation": float("nan")}, "organisation: found nan"),
         ("five_block", {"filters": 8, "organisation": 0.5}, r"makes \[8, 4, 2, 1, 0\] filters"),

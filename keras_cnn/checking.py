@@ -1,0 +1,168 @@
+"""Values from files and command lines against type hints: one line for whatever does not fit.
+
+A hint may be `Annotated[type, "help", Limit, ...]`; `config.py` declares options so, builders by their signatures.
+"""
+
+import difflib
+import functools
+import inspect
+import math
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from keras_cnn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A range or a rule that a number must keep, with the words for the error message."""
+
+    words: str
+    holds: Callable[[float], bool]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A YAML value with the place it came from, for error messages."""
+
+    value: Any  # a scalar, a list of Value or a dict of str to Value
+    place: str  # "file.yaml:12" or "command line"
+
+
+def placed(value: Any, place: str) -> Value:
+    """A plain value, with what it contains, as coming from `place`."""
+    if isinstance(value, dict):
+        return Value({str(k): placed(v, place) for k, v in value.items()}, place)
+    if isinstance(value, list | tuple):
+        return Value([placed(v, place) for v in value], place)
+    return Value(value, place)
+
+
+def check(given: Value, hint: Any, path: str) -> Any:
+    """The value as the type `hint`; InputError in one line, naming place and path, where it does not fit."""
+    limits = (
+        [extra for extra in get_args(hint)[1:] if isinstance(extra, Limit)] if get_origin(hint) is Annotated else []
+    )
+    hint = strip(hint)
+    value = _convert(given, hint, path)
+    if value is _NO:
+        nearest = _nearest_choice(given.value, hint)
+        raise InputError(f"{given.place}: {path}: found {bare(given)!r}, expected {describe(hint)}{nearest}")
+    for limit in limits:
+        if value is not None and not limit.holds(value):
+            raise InputError(f"{given.place}: {path}: found {value!r}, expected {limit.words}")
+    return value
+
+
+_NO = object()
+
+
+def _convert(given: Value, hint: Any, path: str) -> Any:
+    """The value as the type `hint`, or _NO. Whole numbers pass as floats; nothing else is converted."""
+    value, origin, arguments = given.value, get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        results = [_convert(given, kind, path) for kind in arguments]
+        exact = [r for r in results if r is not _NO and type(r) is type(value)]
+        return (exact or [r for r in results if r is not _NO] or [_NO])[0]
+    if origin is Literal:
+        return next((a for a in arguments if a == value and type(a) is type(value)), _yes_no(value, arguments))
+    if origin in (list, tuple):
+        return _sequence(given, origin, arguments, path)
+    if origin is dict or hint is dict:
+        return bare(given) if isinstance(value, dict) else _NO
+    if hint is Any:
+        return bare(given)
+    if hint in (type(None), None):
+        return None if value is None else _NO
+    return _scalar(value, hint)
+
+
+def _scalar(value: Any, hint: type) -> Any:
+    if hint is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if is_number and math.isfinite(value) else _NO
+    if hint is int:
+        return value if isinstance(value, int) and not isinstance(value, bool) else _NO
+    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, hint) else _NO
+
+
+def _yes_no(value: Any, arguments: tuple) -> Any:
+    """YAML 1.1 reads yes, no, on and off as booleans; where the words are the choices, they are meant."""
+    words = {True: ("yes", "on"), False: ("no", "off")}.get(value, ()) if isinstance(value, bool) else ()
+    return next((word for word in words if word in arguments), _NO)
+
+
+def _sequence(given: Value, origin: type, arguments: tuple, path: str) -> Any:
+    if not isinstance(given.value, list):
+        return _NO
+    kinds = arguments
+    if origin is list or (len(arguments) == 2 and arguments[1] is Ellipsis):
+        kinds = (arguments[0],) * len(given.value)
+    if len(kinds) != len(given.value):
+        return _NO
+    items = [check(item, kind, f"{path}[{i}]") for i, (item, kind) in enumerate(zip(given.value, kinds, strict=True))]
+    return origin(items)
+
+
+def bare(given: Value) -> Any:
+    if isinstance(given.value, dict):
+        return {k: bare(v) for k, v in given.value.items()}
+    if isinstance(given.value, list):
+        return [bare(v) for v in given.value]
+    return given.value
+
+
+def _nearest_choice(value: Any, hint: Any) -> str:
+    words = [str(a) for part in (get_args(hint) or ()) for a in (get_args(part) or (part,)) if isinstance(a, str)]
+    near = difflib.get_close_matches(str(value), words, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def describe(hint: Any) -> str:
+    """A type hint in words, for messages and --help."""
+    hint = strip(hint)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(a) for a in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments)) if len(arguments) > 1 else str(arguments[0])
+    if origin is tuple and Ellipsis not in arguments:
+        return f"a list of {len(arguments)}: " + ", ".join(describe(a) for a in arguments)
+    if origin in (list, tuple):
+        return f"a list of {describe(arguments[0])}" if arguments else "a list"
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(hint, "a mapping" if hint is dict or origin is dict else getattr(hint, "__name__", str(hint)))
+
+
+def strip(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def known(section: Value, names: Mapping[str, Any], path: str, what: str = "") -> None:
+    for name, value in section.value.items():
+        if name not in names:
+            inside = f" of {what or path}" if path else ""
+            full = f"{path}.{name}" if path else name
+            raise InputError(f"{value.place}: {full}: unknown field{inside}{nearest(name, names)}")
+
+
+def nearest(name: str, names: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(str(name), list(names), 1, cutoff=0.5)
+    return (
+        f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(names)}" if names else "; none exist"
+    )
+
+
+def options_of(builder: Callable) -> dict[str, tuple[Any, Any, str]]:
+    """Keyword-only parameters of a builder: name -> (type hint, default, help from the `Options:` of its docstring)."""
+    target = builder.func if isinstance(builder, functools.partial) else builder
+    hints = get_type_hints(target, include_extras=True)
+    notes = dict(re.findall(r"^\s+(\w+): (.+)$", inspect.getdoc(target) or "", re.MULTILINE))
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    found = [p for p in inspect.signature(builder).parameters.values() if p.kind is keyword_only]
+    return {p.name: (hints[p.name], p.default, notes.get(p.name, "")) for p in found}
