@@ -201,7 +201,7 @@ def _command() -> str:
 
 def python() -> str:
     """How this interpreter is called from the working directory, for commands to copy."""
-    executable = Path(sys.executable)
+    executable = Path(os.path.abspath(sys.executable))
     inside = executable.is_relative_to(Path.cwd())
     return str(executable.relative_to(Path.cwd())) if inside else "python"
 

@@ -60,7 +60,15 @@ def test_description_holds_config_changes_and_environment(tmp_path):
     found = json.loads((folder / "environment.json").read_text())
     assert found["hardware"] == {"cores": 2}
     assert found["packages"]["numpy"]
-    assert found["command"].startswith("python ")
+    assert found["command"].startswith(f"{runs.python()} ")
+
+
+def test_commands_to_copy_name_an_interpreter_below_the_working_directory_relatively(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    assert runs.python() == ".venv/bin/python"
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".." / "elsewhere" / "python"))
+    assert runs.python() == "python"
 
 
 def test_history_reads_back_as_numbers(tmp_path):
