@@ -20,6 +20,7 @@ NOISE = (
     b"rebuild TensorFlow",
 )
 
+DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "default.yaml"
 DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
 
 
@@ -109,7 +110,7 @@ def train(arguments: list[str]) -> None:
     parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
     parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
     parser.option("--dry-run", action="store_true", help="print data, network and cost, and stop")
-    parser.option("--options", action="store_true", help="list every --a.b VALUE with type, default and meaning")
+    parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
     parser.option("--debug", action="store_true", help="show the traceback of an error")
     chosen, overrides = parser.split(arguments)
     for name in ("run_dir", "dry_run", "find_learning_rate"):
@@ -132,7 +133,7 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
     if chosen.resume:
         folder, config = _resumed(chosen, overrides, builders)
     else:
-        config = config_module.load(chosen.config or Path("configs/default.yaml"), overrides, builders)
+        config = config_module.load(chosen.config or DEFAULT_CONFIG, overrides, builders)
         if chosen.dry_run:
             experiment.dry_run(config)
             return

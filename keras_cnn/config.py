@@ -25,6 +25,7 @@ COMMAND_LINE = "command line"
 POSITIVE = Limit("a number above 0", lambda v: v > 0)
 AT_LEAST_0 = Limit("a number of at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Limit("a number of at least 1", lambda v: v >= 1)
+SEED = Limit("a number from 0 to 4294967295", lambda v: 0 <= v < 2**32)
 FRACTION = Limit("a number from 0 up to but not including 1", lambda v: 0 <= v < 1)
 FILE_NAME = Limit("a name without / and not starting with .", lambda v: bool(re.fullmatch(r"[^./][^/\0]*", v)))
 
@@ -46,7 +47,7 @@ class Data:
     train: Annotated[int | float | None, "training images: a count, a fraction, or null for the rest", POSITIVE] = None
     validation: Annotated[int | float, "validation images: a count or a fraction below 1", POSITIVE] = 0.1
     test: Annotated[int | float, "test images where the source has no test split of its own", POSITIVE] = 0.1
-    per_class: Annotated[int | None, "at most so many images a class, in all splits together", AT_LEAST_1] = None
+    per_class: Annotated[int | None, "at most so many images a class of each part of the source", AT_LEAST_1] = None
     subset: Annotated[int | None, "train on so many images a class; the other splits stay whole", AT_LEAST_1] = None
     corrupt: Annotated[Literal["fail", "skip"], "what to do about unreadable images"] = "fail"
     cache: Annotated[Literal["auto", "none", "memory", "disk"], "keep decoded images; auto: memory if it fits"] = "auto"
@@ -97,7 +98,7 @@ class Tracking:
 @dataclass(frozen=True)
 class Config:
     name: Annotated[str, "names the run folder", FILE_NAME] = "run"
-    seed: Annotated[int, "decides the split, the order, the weights and the augmentations", AT_LEAST_0] = 1
+    seed: Annotated[int, "decides the split, the order, the weights and the augmentations", SEED] = 1
     precision: Annotated[
         Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: mixed_bfloat16 where hardware has it"
     ] = "auto"
@@ -129,7 +130,8 @@ def load(path: str | Path | None, overrides: list[str] = (), builders: Builders 
     Raises InputError, in one line with place, field, what was found, what is expected and the nearest valid name.
     """
     root = Value({}, COMMAND_LINE) if path is None else _read(Path(path))
-    for name, text in pairs(overrides):
+    named_first = sorted(pairs(overrides), key=lambda pair: pair[0].removesuffix(".name") not in builders)
+    for name, text in named_first:  # another name drops options, so it comes before the options given with it
         root = _override(root, name.split("."), text, builders)
     return _dataclass(root, Config, "", builders)
 
@@ -146,7 +148,9 @@ def _read(path: Path) -> Value:
     try:
         node = yaml.compose(text, Loader=_Loader)
         return Value({}, str(path)) if node is None else _plain(node, path)
-    except yaml.YAMLError as error:
+    except InputError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # impossible dates, anchors inside themselves
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
@@ -204,7 +208,7 @@ def _override(root: Value, path: list[str], text: str, builders: Builders, done:
     else:
         try:
             value = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # ValueError: 2020-13-45 looks like a date and is none
             value = text
         section[head] = placed(text if isinstance(value, str) or here == "name" else value, COMMAND_LINE)
     return Value(section, root.place)

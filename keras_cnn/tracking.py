@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 INIT_SECONDS = 5  # a key without a network would wait 100 s otherwise
-FINISH_SECONDS = 30  # without a limit, a network that is gone at the end would never let go
+FINISH_SECONDS = 10  # without a limit, a network that is gone at the end would never let go
 
 
 class Tracker:

@@ -57,6 +57,19 @@ def test_another_model_on_the_command_line_drops_the_options_of_the_first(tmp_pa
     assert same.model.options["filters"] == 8
 
 
+@pytest.mark.parametrize("naming", ["--model.name", "--model"])
+def test_options_given_before_the_name_of_their_model_are_kept(naming, tmp_path):
+    found = load("model: {name: five_block, filters: 8}\n", "--model.units", "4", naming, "other", tmp_path=tmp_path)
+    assert found.model == config.Choice("other", {"units": 4})
+
+
+def test_values_that_yaml_cannot_build_are_one_line(tmp_path):
+    assert "a.yaml" in error("name: 2020-13-45\n", tmp_path=tmp_path)
+    assert "a.yaml" in error("name: &a [*a]\n", tmp_path=tmp_path)
+    assert load(None, "--name", "2020-13-45").name == "2020-13-45"
+    assert "0 to 4294967295" in error(None, "--seed", str(2**32))
+
+
 def test_differences_name_each_changed_field_once():
     changed = load(None, "--model.filters", "16", "--optim.learning_rate", "0.01")
     assert config.differences(load(None), changed) == ["model.filters: 3 -> 16", "optim.learning_rate: 0.001 -> 0.01"]

@@ -134,6 +134,7 @@ def overlaps(parts: dict[str, Part]) -> dict:
     hashes = [h for part in parts.values() for h in part.prints.pixel_hashes]
     groups = sorted(exact_groups(hashes), key=lambda group: splits[group[0]] == splits[group[-1]])
     return {
+        "pixels_sha256": hashlib.sha256(b"".join(hashes)).hexdigest(),
         "duplicates": {
             "sets": len(groups),
             "images": sum(map(len, groups)),
@@ -146,13 +147,14 @@ def overlaps(parts: dict[str, Part]) -> dict:
 
 
 def split_record(dataset: Dataset) -> dict:
-    """What goes into split.json: the ids of each split, a hash over them, and the findings about duplicates.
+    """What goes into split.json: the ids of each split, a hash over ids, labels and pixels, and what was found.
 
     InputError if an id is in two splits.
     """
     ids = {name: list(getattr(dataset, name).ids) for name in NAMES}
     _check_disjoint(ids)
-    content = json.dumps(ids, separators=(",", ":")).encode()
+    labels = {name: getattr(dataset, name).labels.tolist() for name in NAMES}
+    content = json.dumps([ids, labels, dataset.findings.get("pixels_sha256")], separators=(",", ":")).encode()
     found = {
         key: dataset.findings[key]
         for key in ("skipped", "ignored", "duplicates", "near_duplicates")

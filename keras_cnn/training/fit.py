@@ -183,7 +183,7 @@ def fit(
     while not position.ended:
         session.epoch_started()
         _epoch(trainer, stream, session, steps, checkpoint_seconds)
-        row = _close_epoch(session)
+        row = _close_epoch(trainer, session)
         position.ended = not session.epoch_done(row) or position.epoch == epochs
         session.save()
         _heed(session)
@@ -202,12 +202,7 @@ def _epoch(trainer: Trainer, stream: Iterator, session: Session, steps: int, che
         session.step_done()
         due = time.monotonic() - saved > checkpoint_seconds
         if (due or session.interrupted()) and position.step < steps:
-            if not trainer.is_finite():  # validation finds this out at the end of an epoch
-                raise Stopped(
-                    _not_finite(
-                        "weights became infinite or nan", position, f"epoch {position.epoch + 1}, step {step + 1}"
-                    )
-                )
+            _require_finite(trainer, position, f"epoch {position.epoch + 1}, step {step + 1}")
             session.save()
             saved = time.monotonic()
             _heed(session)
@@ -222,11 +217,12 @@ def _count(position: Position, loss_sum: tf.Tensor, correct: tf.Tensor, images: 
     position.add(value, int(correct), images)
 
 
-def _close_epoch(session: Session) -> dict:
+def _close_epoch(trainer: Trainer, session: Session) -> dict:
     position, began = session.position, time.monotonic()
     loss, accuracy = session.validate()
     if not math.isfinite(loss):
         raise Stopped(_not_finite(f"validation loss became {loss}", position, f"the end of epoch {position.epoch + 1}"))
+    _require_finite(trainer, position, f"the end of epoch {position.epoch + 1}")
     position.run_seconds += position.epoch_seconds + time.monotonic() - began
     row = {
         "epoch": position.epoch + 1,
@@ -240,6 +236,12 @@ def _close_epoch(session: Session) -> dict:
     }
     position.next_epoch(row)
     return row
+
+
+def _require_finite(trainer: Trainer, position: Position, where: str) -> None:
+    """Before a checkpoint: a finite loss says nothing about the update after it, nor about the optimizer's moments."""
+    if not trainer.is_finite():
+        raise Stopped(_not_finite("weights or the optimizer's state became infinite or nan", position, where))
 
 
 def _not_finite(what: str, position: Position, where: str) -> str:

@@ -29,9 +29,9 @@ def finish(parts: Parts, folder: RunFolder, tracker: Tracker, best_epoch: int) -
     paths = [str(file.path) for file in test.files] if test.files else [""] * len(test)
     metrics.write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes)
     _draw(parts, folder, whole, probabilities)
+    write_json(folder / "metrics.json", whole)  # its presence says that the run is complete
     predicted = {name: (splits[name].labels, logits[name].argmax(axis=1)) for name in ("validation", "test")}
     tracker.finish(whole, sorted(folder.figures.glob("*.png")), predicted, classes)
-    write_json(folder / "metrics.json", whole)  # last: its presence says that the run is complete
     return whole
 
 

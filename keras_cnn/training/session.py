@@ -42,7 +42,9 @@ class Session:
         """Puts back everything that `save` wrote. InputError if the images or their split have changed since."""
         groups, state = saved
         if state["split"] != self._split:
-            raise InputError(f"{self._folder.path}: the images or their split have changed since the run began")
+            raise InputError(
+                f"{self._folder.path}: the images, their labels or their split have changed since the run began"
+            )
         for name, variables in self._trainer.groups().items():
             checkpoints.assign(variables, groups.get(name, []), self._folder / "checkpoint")
         callbacks.restore(state["callbacks"], self.best, self._plateau)

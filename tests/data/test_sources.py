@@ -99,6 +99,19 @@ def test_litter_is_ignored_and_counted(tmp_path, read):
     assert len(data.train) + len(data.validation) + len(data.test) == 12
 
 
+def test_the_records_hash_changes_with_a_pixel_under_the_same_name(tmp_path):
+    pixels, labels, test = images(8, 6, 6), np.arange(8) % 2, images(2, 6, 6)
+    records = []
+    for change in (0, 0, 1):
+        pixels[3, 0, 0] ^= change
+        np.savez(tmp_path / "a.npz", x_train=pixels, y_train=labels, x_test=test, y_test=[0, 1])
+        records.append(split_record(load(f"npz:{tmp_path}/a.npz", validation=2)))
+    first, same, changed = records
+    assert first == same
+    assert changed["ids"] == first["ids"]
+    assert changed["sha256"] != first["sha256"]
+
+
 def test_order_of_listing_does_not_matter(tmp_path, read, monkeypatch):
     for title in "ab":
         fill(tmp_path / "photos" / title, 12)

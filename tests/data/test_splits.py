@@ -199,10 +199,11 @@ def dataset(**ids):
     return Dataset("x", ("a", "b"), (1, 1, 1), **parts)
 
 
-def test_record_hashes_the_ids():
+def test_record_hashes_ids_labels_and_pixels():
     ids = {"train": ["a/é", "a/2"], "validation": ["a/3"], "test": []}
     record = split_record(dataset(**ids))
-    text = '{"train":["a/\\u00e9","a/2"],"validation":["a/3"],"test":[]}'
+    listed = '{"train":["a/\\u00e9","a/2"],"validation":["a/3"],"test":[]}'
+    text = f'[{listed},{{"train":[0,0],"validation":[0],"test":[]}},null]'
     assert record["sha256"] == hashlib.sha256(text.encode()).hexdigest()
     assert record["ids"] == ids
     assert record["counts"] == {"train": 2, "validation": 1, "test": 0}

@@ -320,7 +320,7 @@ def test_weights_that_are_not_finite_are_not_saved_inside_an_epoch():
     trainer, session = trainer_of(), Recorder(signal_at=0)
     kernel = trainer.model.trainable_variables[0]
     session.step_done = lambda: kernel.assign(np.full(kernel.shape, np.inf, "float32"))
-    with pytest.raises(Stopped, match="the weights became infinite or nan at epoch 1, step 1"):
+    with pytest.raises(Stopped, match="the weights or the optimizer's state became infinite or nan at epoch 1, step 1"):
         fit(session, trainer)
     assert session.saves == []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_cnn import runs
 from keras_cnn.training import checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,7 +178,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(begun, ended
         pytest.skip("mounting a small disk takes root on Linux")
     stop, run = begun[1]["full disk"], small_disk / "run"
     line = f"{run}/checkpoint/state.npz: the disk is full; what was there before is unchanged"
-    assert (stop["status"], stop["err"]) == (3, f"{line}; go on with: python train.py --resume {run}\n")
+    assert (stop["status"], stop["err"]) == (3, f"{line}; go on with: {runs.python()} train.py --resume {run}\n")
     assert (stop["position"]["epoch"], stop["position"]["step"]) == (0, 0)
     assert ended[1]["full disk"]["status"] == 0, ended[1]["full disk"]["err"]
     assert_same_end(run, ended[0] / "whole")
