@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -27,6 +28,7 @@ DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
 def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
     """Calls `main`; turns what it raises into a line on standard error and an exit status."""
     debug = "--debug" in arguments
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, wherever the program is
     try:
         main([a for a in arguments if a != "--debug"])
     except (InputError, Stopped) as error:
@@ -35,8 +37,10 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         print(f"error: {error}" if isinstance(error, InputError) else error, file=sys.stderr)
         return WRONG_INPUT if isinstance(error, InputError) else STOPPED
     except KeyboardInterrupt:
-        print("stopped by Ctrl-C", file=sys.stderr)
+        print("stopped by a signal", file=sys.stderr)
         return STOPPED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return DONE
 
 

@@ -3,13 +3,17 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from keras_cnn import command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }]"
@@ -238,3 +242,16 @@ def test_plain_keras_loads_the_model_and_predicts_the_same(photos, tmp_path):
     for chances, row in zip(found, rows, strict=True):
         tolerance = 1e-5 if row["path"].endswith(".png") else 0.02  # JPEG decoders differ by a grey level or two
         assert chances == pytest.approx([float(row[f"p_{name}"]) for name in CLASSES], abs=tolerance)
+
+
+def test_sigterm_outside_training_is_a_stop_on_purpose(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def main(arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        raise AssertionError("the signal was not heeded")
+
+    assert command_line.run(main, []) == 3
+    assert capsys.readouterr().err == "stopped by a signal\n"
+    assert signal.getsignal(signal.SIGTERM) == before

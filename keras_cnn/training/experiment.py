@@ -38,7 +38,7 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
         return results.finish(parts, folder, tracker, best_epoch)
     except (Stopped, KeyboardInterrupt) as stop:
         tracker.stop()
-        reason = str(stop) or "stopped by Ctrl-C; the checkpoint is complete"
+        reason = str(stop) or "stopped by a signal; the checkpoint is complete"
         raise Stopped(f"{reason}; go on with: {python()} train.py --resume {folder.path}") from stop
 
 

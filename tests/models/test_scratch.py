@@ -1,5 +1,7 @@
 """five_block's knobs, and the layer table."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -126,3 +128,22 @@ def test_every_kind_of_row_and_its_options():
 def test_errors_name_the_row_and_the_nearest_key(rows, message):
     with pytest.raises(InputError, match=message):
         build("layers", (8, 9, 3), table=rows)
+
+
+def test_every_cell_of_the_cs6910_sweep_has_the_parameters_of_the_formula():
+    def parameters(filters, kernel, organisation, dense, batch_norm):  # at 32 px one pixel is left
+        widths = [filters * organisation**i for i in range(5)]
+        convs = sum(kernel**2 * a * b + b for a, b in zip([3, *widths[:-1]], widths, strict=True))
+        return convs + 2 * batch_norm * sum(widths) + (widths[-1] + 1) * dense + (dense + 1) * 10
+
+    cells = list(itertools.product([32, 64, 128, 256], [3, 5, 7], [2, 1], [256, 128, 64], [True, False]))
+    built = 0
+    for filters, kernel, organisation, dense, batch_norm in cells:
+        expected = parameters(filters, kernel, organisation, dense, batch_norm)
+        if dense != 64 or expected > 5_000_000:  # the widest cells have 400 million
+            continue
+        options = {"filters": filters, "kernel_size": kernel, "organisation": organisation, "dense": dense}
+        model = build("five_block", (32, 32, 3), **options, batch_norm=batch_norm)
+        assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == expected
+        built += 1
+    assert built >= 20
