@@ -13,7 +13,7 @@ from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints, finder, results
 from keras_cnn.training.fit import fit
 from keras_cnn.training.interrupt import Interrupt
-from keras_cnn.training.parts import BUILDERS, Parts, Say, build_trainer, introduce, prepare
+from keras_cnn.training.parts import BUILDERS, Parts, Say, build_trainer, decoded, introduce, prepare
 from keras_cnn.training.session import Saved, Session
 
 
@@ -25,6 +25,7 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
     saved = checkpoints.load(folder / "checkpoint")
     parts = prepare(config, saved[1]["precision"] if saved else None)
     introduce(parts, say)
+    parts = decoded(parts)
     say(f"run       {folder.path}")
     if saved is None:
         _describe(parts, folder)
@@ -92,13 +93,14 @@ def dry_run(config: Config, say: Say = print) -> None:
         f"cost      {config.train.epochs} epochs of {parts.steps} steps, {images:,} training images,"
         f" about {float(3 * each * images):.2e} multiply-adds"
     )
-    say("dry run: nothing was written")
+    say("dry run: no run folder was made, no image kept")
 
 
 def find_learning_rate(config: Config, folder: RunFolder, say: Say = print) -> float:
     """Runs the range test of `finder`, draws it into the folder and returns the suggested rate."""
     parts = prepare(config)
     introduce(parts, say)
+    parts = decoded(parts)
     _describe(parts, folder)
     endless = parts.batches(parts.train, seed=config.seed, start=(0, 0), epochs=finder.STEPS)
     found = finder.find_learning_rate(build_trainer(parts), endless)

@@ -66,9 +66,9 @@ def prepare(config: Config, chosen_precision: str | None = None) -> Parts:
 
 
 def load_data(config: Config) -> Dataset:
-    """The dataset that the config asks for, its files decoded once where it asks for a cache."""
+    """The dataset that the config asks for."""
     wanted = config.data
-    dataset = data.load(
+    return data.load(
         wanted.source,
         image_size=wanted.image_size,
         channels=wanted.channels,
@@ -82,12 +82,15 @@ def load_data(config: Config) -> Dataset:
         corrupt=wanted.corrupt,
         cache_dir=wanted.cache_dir,
     )
+
+
+def decoded(parts: Parts) -> Parts:
+    """The same with the images that every epoch reads decoded once, where the config asks for a cache."""
+    wanted, dataset = parts.config.data, parts.dataset
     where = {"fit": wanted.fit, "cache": wanted.cache, "cache_dir": wanted.cache_dir or default_cache_dir()}
-    return replace(
-        dataset,
-        train=pipeline.cached(dataset.train, dataset.image_shape, **where),
-        validation=pipeline.cached(dataset.validation, dataset.image_shape, **where),
-    )
+    train = pipeline.cached(parts.train, dataset.image_shape, **where)
+    validation = pipeline.cached(dataset.validation, dataset.image_shape, **where)
+    return replace(parts, train=train, dataset=replace(dataset, validation=validation))
 
 
 def build_trainer(parts: Parts) -> Trainer:
