@@ -2,7 +2,8 @@
 
 import sys
 
-from keras_cnn import command_line
+from keras_cnn.command_line import run
+from keras_cnn.faces.train import main
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(command_line.train, sys.argv[1:]))
+    sys.exit(run(main, sys.argv[1:]))

@@ -288,15 +288,20 @@ def dump(config: Config) -> str:
 
 def flat(config: Config) -> dict[str, Any]:
     """`{"optim.learning_rate": 0.001, ...}`, one entry a field, in the order of declaration."""
+    return dict(_walk(as_dict(config), ""))
 
-    def walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, dict):
-            for name, below in value.items():
-                yield from walk(below, f"{path}.{name}" if path else name)
-        else:
-            yield path, value
 
-    return dict(walk(as_dict(config), ""))
+def read_flat(path: Path) -> dict[str, Any]:
+    """A config file like `flat`, whatever its fields: also one of an older version. InputError if it is not YAML."""
+    return dict(_walk(bare(_read(path)), ""))
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, below in value.items():
+            yield from _walk(below, f"{path}.{name}" if path else name)
+    else:
+        yield path, value
 
 
 def differences(old: Config, new: Config) -> list[str]:

@@ -93,7 +93,8 @@ def test_the_script_itself_exits_with_2_and_writes_one_line():
 
 
 def test_help_does_not_wait_for_tensorflow():
-    code = "import sys; from keras_cnn import command_line\ntry: command_line.run(command_line.train, ['--help'])\n"
+    code = "import sys; from keras_cnn import command_line\nfrom keras_cnn.faces import train\n"
+    code += "try: command_line.run(train.main, ['--help'])\n"
     done = python("-c", code + "finally: print(sorted({'tensorflow', 'keras', 'wandb', 'numpy'} & set(sys.modules)))")
     assert done.returncode == 0
     assert done.stdout.endswith("[]\n")
@@ -150,7 +151,7 @@ def test_the_range_test_leaves_figure_and_numbers_and_nothing_to_resume(special)
 
 CLASSES, SIDE = ("night", "Äpfel"), 20  # in the order of their code points
 FILES = """
-config.yaml changes.txt environment.json split.json run.lock model.txt history.csv train.log checkpoint/state.npz
+config.yaml changes.txt environment.json split.json run.lock model.txt model.json history.csv train.log checkpoint/state.npz
 model.keras last.keras metrics.json predictions.csv test_readings.csv figures/curves.png figures/augmentation.png
 figures/confusion_validation.png figures/confusion_train.png figures/mistakes.png
 """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_cnn import config, models
-from keras_cnn.training.parts import BUILDERS
+from keras_cnn.loading import BUILDERS
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs"
 FILES = sorted(FOLDER.rglob("*.yaml"))

@@ -1,4 +1,4 @@
-"""Numbers of a classifier from its labels and outputs: NumPy in, plain numbers and a CSV file out.
+"""Numbers of a classifier from its labels and outputs: NumPy in, plain numbers out.
 
 Throughout, `labels` are (N,) integers that index the C classes, `logits` (N, C) are the model's raw outputs and
 `probabilities` (N, C) their softmax. Where the same largest value stands twice, the lower class is the prediction.
@@ -6,30 +6,27 @@ Precision, recall and F1 follow scikit-learn with `zero_division=0`: a score who
 predicted, or without images) is 0 and counts as 0 in the means.
 """
 
-import csv
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.checks import check_classes, checked_labels, checked_probabilities, checked_scores
 from keras_cnn.evaluation.intervals import wilson
-from keras_cnn.runs import replacing
 
 CONFIDENCE_LEVEL = 0.95
-_ROUNDING = 1e-3  # a bfloat16 softmax lies this close to the range [0, 1]
 _CONFIRMING_EPOCHS = 3  # one or two bad epochs after the best are noise as often as not
 
 
 def softmax(logits) -> np.ndarray:
     """(N, C) probabilities in float64; rows sum to 1, and no finite logit overflows."""
-    return np.exp(_log_softmax(_scores("logits", logits)))
+    return np.exp(_log_softmax(checked_scores("logits", logits)))
 
 
 def cross_entropy(labels, logits) -> float:
     """Mean of -log p(true class) in nats, from logits, so that a probability of 1e-400 still has its finite loss."""
-    logits = _scores("logits", logits)
-    labels = _labels(labels, logits)
+    logits = checked_scores("logits", logits)
+    labels = checked_labels(labels, logits)
     return float(-np.mean(_log_softmax(logits)[np.arange(len(labels)), labels]))
 
 
@@ -59,9 +56,9 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
 
     Raises InputError for no images, logits that are not finite, labels out of range, lengths or class names at odds.
     """
-    logits = _scores("logits", logits)
-    labels = _labels(labels, logits)
-    _check_classes(classes, logits)
+    logits = checked_scores("logits", logits)
+    labels = checked_labels(labels, logits)
+    check_classes(classes, logits)
     confusion = confusion_matrix(labels, logits.argmax(axis=1), len(classes))
     correct, images = int(np.trace(confusion)), len(labels)
     scores = class_scores(confusion)
@@ -81,8 +78,8 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
 
 def worst_mistakes(labels, probabilities, n: int) -> np.ndarray:
     """Up to `n` indices of wrong predictions, the largest loss (least probable true class) first, ties in order."""
-    probabilities = _probabilities(probabilities)
-    labels = _labels(labels, probabilities)
+    probabilities = checked_probabilities(probabilities)
+    labels = checked_labels(labels, probabilities)
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     return wrong[np.argsort(probabilities[wrong, labels[wrong]], kind="stable")][:n]
 
@@ -108,33 +105,6 @@ def overfitting_onset(train_loss, val_loss) -> int | None:
     if len(later) < _CONFIRMING_EPOCHS or not np.median(later) < train[onset]:
         return None
     return onset + 1
-
-
-def write_predictions(path, ids, paths, labels, probabilities, classes: Sequence[str]) -> None:
-    """Write one row an image: id, path, true, predicted, correct (1 or 0), then `p_<class>` for every class.
-
-    UTF-8 in the quoting of RFC 4180; bytes of a file name that are no UTF-8 appear as `\\udcXX`. Probabilities have
-    nine significant digits, which give back a float32 exactly. The file appears whole or not at all.
-
-    Raises InputError for lengths at odds, labels out of range, or values that are no probabilities.
-    """
-    probabilities = _probabilities(probabilities)
-    labels = _labels(labels, probabilities)
-    _check_classes(classes, probabilities)
-    for name, values in (("ids", ids), ("paths", paths)):
-        if len(values) != len(labels):
-            raise InputError(f"write_predictions: {len(values)} {name} for {len(labels)} labels; expected as many")
-    with replacing(Path(path)) as temporary, _open_csv(temporary) as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["id", "path", "true", "predicted", "correct", *(f"p_{name}" for name in classes)])
-        for image, where, true, row in zip(ids, paths, labels, probabilities, strict=True):
-            guess = row.argmax()
-            values = (f"{p:.9g}" for p in row)
-            rows.writerow([image, where, classes[true], classes[guess], int(guess == true), *values])
-
-
-def _open_csv(path: Path):
-    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -171,43 +141,3 @@ def _worst_pair(confusion: np.ndarray, classes: Sequence[str]) -> dict | None:
     count = int(mistakes[true, predicted])
     share = count / int(confusion[true].sum())
     return {"true": classes[true], "predicted": classes[predicted], "count": count, "share": share}
-
-
-def _scores(name: str, values) -> np.ndarray:
-    values = np.asarray(values, np.float64)
-    if values.ndim != 2 or 0 in values.shape:
-        raise InputError(f"{name} have shape {values.shape}; expected (images, classes) with at least one of each")
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        row, column = bad[0]
-        raise InputError(f"{name}[{row}, {column}] is {values[row, column]} ({len(bad)} such); expected finite numbers")
-    return values
-
-
-def _probabilities(values) -> np.ndarray:
-    values = _scores("probabilities", values)
-    bad = np.argwhere((values < -_ROUNDING) | (values > 1 + _ROUNDING))
-    if len(bad):
-        row, column = bad[0]
-        raise InputError(f"probabilities[{row}, {column}] is {values[row, column]}; expected 0 to 1 (logits?)")
-    return values
-
-
-def _labels(labels, scores: np.ndarray) -> np.ndarray:
-    labels = np.asarray(labels)
-    images, classes = scores.shape
-    if labels.shape != (images,):
-        raise InputError(f"labels have shape {labels.shape} beside outputs of {images} images; expected ({images},)")
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"labels are of type {labels.dtype}; expected integers, one class index an image")
-    bad = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(bad):
-        raise InputError(f"labels[{bad[0]}] is {labels[bad[0]]} ({len(bad)} such); expected 0 to {classes - 1}")
-    return labels
-
-
-def _check_classes(classes: Sequence[str], scores: np.ndarray) -> None:
-    if len(classes) != scores.shape[1]:
-        raise InputError(f"{len(classes)} class names for outputs of {scores.shape[1]} classes; expected as many")
-    if twice := [name for name in classes if classes.count(name) > 1]:
-        raise InputError(f"class name {twice[0]!r} stands {classes.count(twice[0])} times; expected different names")

@@ -6,7 +6,7 @@ pooling and everything else count as zero.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import keras
@@ -113,6 +113,15 @@ def text(model: keras.Model) -> str:
         *([f"not counted: {', '.join(uncounted)}"] if uncounted else []),
     ]
     return "\n".join([model.name, aligned[0], rule, *aligned[1:-1], rule, aligned[-1], *notes]) + "\n"
+
+
+def record(model: keras.Model) -> dict:
+    """The table and its totals as plain lists and dicts, for JSON; `field` as height and width, each an Axis."""
+    rows = []
+    for row in table(model):
+        field = row.field and {side: asdict(axis) for side, axis in row.field._asdict().items()}
+        rows.append(row._asdict() | {"field": field})
+    return {"name": model.name, "layers": rows, "totals": totals(table(model))._asdict()}
 
 
 def _row(model_name: str, operation, states: dict[int, _State]) -> Row:

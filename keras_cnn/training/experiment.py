@@ -7,13 +7,14 @@ from keras_cnn import data
 from keras_cnn.config import Config
 from keras_cnn.errors import Stopped
 from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.loading import BUILDERS
 from keras_cnn.models import arithmetic
 from keras_cnn.runs import RunFolder, python, write_json, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints, finder, results
 from keras_cnn.training.fit import fit
 from keras_cnn.training.interrupt import Interrupt
-from keras_cnn.training.parts import BUILDERS, Parts, Say, build_trainer, decoded, introduce, prepare
+from keras_cnn.training.parts import Parts, Say, build_trainer, decoded, introduce, prepare
 from keras_cnn.training.session import Saved, Session
 
 
@@ -55,6 +56,7 @@ def _describe(parts: Parts, folder: RunFolder) -> None:
     defaults = config_module.load(None, [], BUILDERS)
     folder.describe(parts.config, defaults, parts.hardware | {"computed_in": parts.precision})
     write_text(folder / "model.txt", arithmetic.text(parts.model))
+    write_json(folder / "model.json", arithmetic.record(parts.model))
     write_json(folder / "split.json", data.split_record(parts.dataset))
     results.draw_augmentation(parts, folder)
 

@@ -1,9 +1,8 @@
 """What a run is made of before its first step: data, model, recipe, and the compiled step that joins them."""
 
-import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -13,14 +12,11 @@ from keras_cnn.config import Config
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.training import precision
 from keras_cnn.training.fit import Trainer
 from keras_cnn.training.optimizers import Schedule, build_optimizer, build_schedule
 
-BUILDERS = {
-    "model": models.BUILDERS,
-    "data.augment": {n: functools.partial(augment.Augmentation, **asdict(r)) for n, r in augment.RECIPES.items()},
-}
 Say = Callable[[str], None]
 
 
@@ -56,32 +52,13 @@ def prepare(config: Config, chosen_precision: str | None = None) -> Parts:
     found = precision.hardware()
     chosen = chosen_precision or precision.choose_precision(config.precision, found)
     precision.apply(config.seed, chosen, config.deterministic)
-    dataset = load_data(config)
+    dataset = load_dataset(config)
     model = models.build(config.model.name, dataset.image_shape, len(dataset.classes), **config.model.options)
     recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
     train = dataset.train
     if config.train.overfit_batch:
         train, recipe = data.first_batch(train, config.train.batch_size, config.seed), augment.RECIPES["none"]
     return Parts(config, found, chosen, dataset, train, model, recipe)
-
-
-def load_data(config: Config) -> Dataset:
-    """The dataset that the config asks for."""
-    wanted = config.data
-    return data.load(
-        wanted.source,
-        image_size=wanted.image_size,
-        channels=wanted.channels,
-        fit=wanted.fit,
-        train=wanted.train,
-        validation=wanted.validation,
-        test=wanted.test,
-        per_class=wanted.per_class,
-        subset=wanted.subset,
-        seed=config.seed,
-        corrupt=wanted.corrupt,
-        cache_dir=wanted.cache_dir,
-    )
 
 
 def decoded(parts: Parts) -> Parts:

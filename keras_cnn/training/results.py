@@ -6,6 +6,7 @@ from keras_cnn.data import pipeline
 from keras_cnn.data.dataset import Split
 from keras_cnn.evaluation import metrics
 from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.evaluation.predictions import write_predictions
 from keras_cnn.figures import confusion, curves, sheets, style
 from keras_cnn.runs import RunFolder, naming_a_full_disk, record_test_reading, write_json
 from keras_cnn.tracking import Tracker
@@ -27,7 +28,7 @@ def finish(parts: Parts, folder: RunFolder, tracker: Tracker, best_epoch: int) -
     whole |= {"computed_in": parts.precision} | found.pop("test") | found
     test, probabilities = dataset.test, metrics.softmax(logits["test"])
     paths = [str(file.path) for file in test.files] if test.files else [""] * len(test)
-    metrics.write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes)
+    write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes)
     _draw(parts, folder, whole, probabilities)
     write_json(folder / "metrics.json", whole)  # its presence says that the run is complete
     predicted = {name: (splits[name].labels, logits[name].argmax(axis=1)) for name in ("validation", "test")}

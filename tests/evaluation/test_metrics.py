@@ -8,6 +8,7 @@ import pytest
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import metrics
+from keras_cnn.evaluation.predictions import write_predictions
 
 CLASSES = ("cat", "dog", "owl")
 # True and predicted class: cat as cat, cat, dog; dog as dog; owl never seen and never predicted.
@@ -155,7 +156,7 @@ def test_predictions_can_be_read_back_whatever_the_names(tmp_path):
     classes = ("cat, wild", 'the "owl"', "猫")
     ids = ("a,b.jpg", "zwei\nZeilen.jpg", "über/猫.jpg", "bad\udcff.jpg")
     probabilities = metrics.softmax(LOGITS).astype(np.float32)
-    metrics.write_predictions(path, ids, [Path("/data") / i for i in ids], LABELS, probabilities, classes)
+    write_predictions(path, ids, [Path("/data") / i for i in ids], LABELS, probabilities, classes)
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["id", "path", "true", "predicted", "correct", *(f"p_{name}" for name in classes)]
@@ -177,7 +178,7 @@ def test_failed_predictions_leave_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "predictions.csv"
     path.write_text("old")
     with pytest.raises(RuntimeError, match="no name"):
-        metrics.write_predictions(path, "abcd", ["", "", "", Unprintable()], LABELS, metrics.softmax(LOGITS), CLASSES)
+        write_predictions(path, "abcd", ["", "", "", Unprintable()], LABELS, metrics.softmax(LOGITS), CLASSES)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -215,5 +216,5 @@ def test_wrong_probabilities_and_lengths_are_named(tmp_path):
     with pytest.raises(InputError, match=r"probabilities\[1, 0\] is nan"):
         metrics.worst_mistakes(LABELS, with_value(probabilities, (1, 0), math.nan), 3)
     with pytest.raises(InputError, match="3 paths for 4 labels"):
-        metrics.write_predictions(tmp_path / "p.csv", "abcd", "abc", LABELS, probabilities, CLASSES)
+        write_predictions(tmp_path / "p.csv", "abcd", "abc", LABELS, probabilities, CLASSES)
     assert list(tmp_path.iterdir()) == []

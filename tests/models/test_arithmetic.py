@@ -1,5 +1,7 @@
 """Parameters, multiply-adds and receptive fields against hand counts, closed formulas and actual gradients."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -235,3 +237,13 @@ def test_closed_formulas_name_the_layer_that_does_not_fit():
         arithmetic.five_conv_counts(8, 3, 10, 4)
     with pytest.raises(InputError, match="pool4: a map of 0 pixels"):
         arithmetic.five_conv_counts(8, 2, 26, 4, pools=True)
+
+
+def test_the_record_is_the_table_as_json():
+    model = build("net1", (32, 32, 3))
+    found = json.loads(json.dumps(arithmetic.record(model)))
+    adds = sum(row["multiply_adds"] for row in found["layers"])
+    assert found["totals"] == {"trainable": 173_026, "other": 0, "multiply_adds": adds}
+    conv2 = next(row for row in found["layers"] if row["layer"] == "conv2")
+    assert conv2["output_shape"] == [13, 13, 36]
+    assert conv2["field"]["height"] == {"size": 8, "stride": 2, "offset": 0}

@@ -50,6 +50,7 @@ results._draw = results.draw_augmentation = lambda *_: None
 SIGNALLED = f"""
 import importlib, os, signal, sys
 from keras_cnn import command_line
+from keras_cnn.faces import train
 {NO_FIGURES}
 number, where, name, count, *arguments = sys.argv[1:]
 module_name, _, class_name = where.partition(":")
@@ -63,7 +64,7 @@ def dying(*arguments, **settings):
         os.kill(os.getpid(), int(number))
     return result
 setattr(owner, name, dying)
-sys.exit(command_line.run(command_line.train, arguments))
+sys.exit(command_line.run(train.main, arguments))
 """
 
 

@@ -1,0 +1,53 @@
+"""Labels, scores and probabilities as arrays of the right shape and range; InputError, in one line, if they are not."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_cnn.errors import InputError
+
+ROUNDING = 1e-3  # a bfloat16 softmax lies this close to the range [0, 1]
+
+
+def checked_scores(name: str, values) -> np.ndarray:
+    """(N, C) float64, finite."""
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2 or 0 in values.shape:
+        raise InputError(f"{name} have shape {values.shape}; expected (images, classes) with at least one of each")
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise InputError(f"{name}[{row}, {column}] is {values[row, column]} ({len(bad)} such); expected finite numbers")
+    return values
+
+
+def checked_probabilities(values) -> np.ndarray:
+    """(N, C) float64 in [0, 1] but for rounding."""
+    values = checked_scores("probabilities", values)
+    bad = np.argwhere((values < -ROUNDING) | (values > 1 + ROUNDING))
+    if len(bad):
+        row, column = bad[0]
+        raise InputError(f"probabilities[{row}, {column}] is {values[row, column]}; expected 0 to 1 (logits?)")
+    return values
+
+
+def checked_labels(labels, scores: np.ndarray) -> np.ndarray:
+    """(N,) integers that index the columns of `scores`."""
+    labels = np.asarray(labels)
+    images, classes = scores.shape
+    if labels.shape != (images,):
+        raise InputError(f"labels have shape {labels.shape} beside outputs of {images} images; expected ({images},)")
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"labels are of type {labels.dtype}; expected integers, one class index an image")
+    bad = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(bad):
+        raise InputError(f"labels[{bad[0]}] is {labels[bad[0]]} ({len(bad)} such); expected 0 to {classes - 1}")
+    return labels
+
+
+def check_classes(classes: Sequence[str], scores: np.ndarray) -> None:
+    """As many different names as `scores` has columns."""
+    if len(classes) != scores.shape[1]:
+        raise InputError(f"{len(classes)} class names for outputs of {scores.shape[1]} classes; expected as many")
+    if twice := [name for name in classes if classes.count(name) > 1]:
+        raise InputError(f"class name {twice[0]!r} stands {classes.count(twice[0])} times; expected different names")

@@ -1,0 +1,102 @@
+"""What a model said of every image of a split, and its file `predictions.csv`."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn.errors import InputError
+from keras_cnn.evaluation.checks import ROUNDING, check_classes, checked_labels, checked_probabilities
+from keras_cnn.runs import replacing
+
+COLUMNS = ("id", "path", "true", "predicted", "correct")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """N images in a fixed order with the probabilities of C classes."""
+
+    ids: tuple[str, ...]  # unique and stable, see data.Split
+    paths: tuple[str, ...]  # of the image files; "" for images that come from an array
+    classes: tuple[str, ...]
+    labels: np.ndarray  # (N,) integers, the true classes
+    probabilities: np.ndarray  # (N, C) float64
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """(N,) integers; the lower class where the same largest probability stands twice."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """(N,) bool."""
+        return self.predicted == self.labels
+
+
+def write_predictions(path, ids, paths, labels, probabilities, classes: Sequence[str]) -> None:
+    """Write one row an image: id, path, true, predicted, correct (1 or 0), then `p_<class>` for every class.
+
+    UTF-8 in the quoting of RFC 4180; bytes of a file name that are no UTF-8 appear as `\\udcXX`. Probabilities have
+    nine significant digits, which give back a float32 exactly. The file appears whole or not at all.
+
+    Raises InputError for lengths at odds, labels out of range, or values that are no probabilities.
+    """
+    probabilities = checked_probabilities(probabilities)
+    labels = checked_labels(labels, probabilities)
+    check_classes(classes, probabilities)
+    for name, values in (("ids", ids), ("paths", paths)):
+        if len(values) != len(labels):
+            raise InputError(f"write_predictions: {len(values)} {name} for {len(labels)} labels; expected as many")
+    with replacing(Path(path)) as temporary, _open_csv(temporary) as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["id", "path", "true", "predicted", "correct", *(f"p_{name}" for name in classes)])
+        for image, where, true, row in zip(ids, paths, labels, probabilities, strict=True):
+            guess = row.argmax()
+            values = (f"{p:.9g}" for p in row)
+            rows.writerow([image, where, classes[true], classes[guess], int(guess == true), *values])
+
+
+def _open_csv(path: Path):
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def read_predictions(path: Path) -> Predictions:
+    """The file that `write_predictions` wrote. InputError, naming file and line, for anything that is not one."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot read the predictions: {error}") from None
+    head = lines[0] if lines else []
+    classes = tuple(name.removeprefix("p_") for name in head[len(COLUMNS) :])
+    if tuple(head[: len(COLUMNS)]) != COLUMNS or not classes or not all(n.startswith("p_") for n in head[5:]):
+        raise InputError(f"{path}: line 1 is {','.join(head)[:80]!r}; expected {','.join(COLUMNS)},p_<class>,...")
+    rows = [_row(f"{path}: row {i}", line, classes) for i, line in enumerate(lines[1:], 1)]
+    if not rows:
+        raise InputError(f"{path}: no rows; expected one an image")
+    ids, paths, labels, probabilities = zip(*rows, strict=True)
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise InputError(f"{path}: id {twice!r} stands {ids.count(twice)} times; expected each image once")
+    return Predictions(ids, paths, classes, np.array(labels), np.array(probabilities))
+
+
+def _row(place: str, line: list[str], classes: tuple[str, ...]) -> tuple[str, str, int, list[float]]:
+    if len(line) != len(COLUMNS) + len(classes):
+        raise InputError(f"{place} has {len(line)} fields; expected {len(COLUMNS) + len(classes)} (is it cut off?)")
+    if line[2] not in classes:
+        raise InputError(f"{place}: true class {line[2]!r} has no column p_{line[2]}; classes: {', '.join(classes)}")
+    try:
+        values = [float(text) for text in line[len(COLUMNS) :]]
+    except ValueError as error:
+        raise InputError(f"{place}: {error}; expected probabilities") from None
+    if not all(-ROUNDING <= value <= 1 + ROUNDING for value in values):  # nan is in no range
+        bad = next(i for i, value in enumerate(values) if not -ROUNDING <= value <= 1 + ROUNDING)
+        raise InputError(f"{place}: p_{classes[bad]} is {values[bad]}; expected a probability from 0 to 1")
+    return line[0], line[1], classes.index(line[2]), values

@@ -1,0 +1,93 @@
+"""`python train.py`: what its arguments ask for."""
+
+import argparse
+from pathlib import Path
+
+from keras_cnn import config as config_module
+from keras_cnn import runs
+from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.errors import InputError
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
+
+EXAMPLES = """examples:
+  python train.py                                              the embedded Fashion-MNIST, a minute or two
+  python train.py configs/photos.yaml --data.source folder:photos   your photos, one folder a class
+  python train.py configs/published/cs7015_net1.yaml --seed 7  an experiment of a published report
+  python train.py --resume                                     goes on with the last unfinished run
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """`python train.py`: see its --help."""
+    parser = Parser(prog="python train.py", description="Trains a CNN from scratch.", epilog=EXAMPLES)
+    parser.add_argument("config", nargs="?", type=Path, help="YAML file; configs/default.yaml if left out")
+    parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
+    parser.option(
+        "--resume", nargs="?", type=Path, const=Path(), metavar="RUN", help="go on with a run; default the last"
+    )
+    parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
+    parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
+    parser.option("--dry-run", action="store_true", help="print data, network and cost, and stop")
+    parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
+    parser.option("--debug", action="store_true", help="show the traceback of an error")
+    chosen, overrides = parser.split(arguments)
+    for name in ("run_dir", "dry_run", "find_learning_rate"):
+        if chosen.resume and getattr(chosen, name):
+            raise InputError(
+                f"command line: --resume goes on with training; --{name.replace('_', '-')} does not fit it"
+            )
+    _train(chosen, overrides)
+
+
+def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    import_tensorflow()  # takes seconds: --help and wrong options do without
+    from keras_cnn.loading import BUILDERS
+    from keras_cnn.training import experiment
+
+    builders = BUILDERS
+    if chosen.options:
+        print(config_module.help_text(builders))
+        return
+    overrides = [*overrides, *(["--train.overfit_batch", "true"] if chosen.overfit_batch else [])]
+    if chosen.resume:
+        folder, config = _resumed(chosen, overrides, builders)
+    else:
+        config = config_module.load(chosen.config or DEFAULT_CONFIG, overrides, builders)
+        if chosen.dry_run:
+            experiment.dry_run(config)
+            return
+        folder = runs.RunFolder.create(config.name, path=chosen.run_dir)
+    try:
+        if chosen.find_learning_rate:
+            rate = experiment.find_learning_rate(config, folder)
+            print(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {folder.figures / 'learning_rates.png'})")
+        else:
+            _conclude(experiment.train(config, folder), folder)
+    finally:
+        folder.remove_if_unused()  # wrong input: the next attempt can have the same folder
+
+
+def _resumed(chosen: argparse.Namespace, overrides: list[str], builders):
+    path = runs.latest_unfinished() if chosen.resume == Path() else chosen.resume
+    folder = runs.RunFolder.open(path).lock()
+    if folder.finished:
+        raise InputError(f"{path}: this run is complete; to train longer, start a new one with a larger --train.epochs")
+    stored = folder.config(builders)
+    wanted = config_module.load(chosen.config or folder / "config.yaml", overrides, builders)
+    if changed := config_module.differences(stored, wanted):
+        listed = "; ".join(changed)
+        raise InputError(f"{path}: --resume goes on with the run's own config, but these fields differ: {listed}")
+    return folder, stored
+
+
+def _conclude(metrics: dict, folder) -> None:
+    low, high = metrics["accuracy_interval"]
+    print()
+    print(f"run folder     {folder.path}   (curves, confusion matrices and mistakes in {folder.figures})")
+    print(
+        f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,"
+        f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
+    )
+    photos = "configs/photos.yaml --data.source folder:YOUR_PHOTOS"
+    print(f"next           {runs.python()} train.py {photos}   (one folder a class)")

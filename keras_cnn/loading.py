@@ -1,0 +1,48 @@
+"""From a config to its dataset, and from a run folder to its model: what training and every later look share."""
+
+import functools
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+
+from keras_cnn import data, models
+from keras_cnn.config import Config
+from keras_cnn.data import augment
+from keras_cnn.data.dataset import Dataset
+from keras_cnn.errors import InputError
+
+BUILDERS = {
+    "model": models.BUILDERS,
+    "data.augment": {n: functools.partial(augment.Augmentation, **asdict(r)) for n, r in augment.RECIPES.items()},
+}
+
+
+def load_dataset(config: Config, source: str | None = None) -> Dataset:
+    """The dataset that the config asks for; with `source`, other images with the same settings."""
+    wanted = config.data
+    return data.load(
+        source or wanted.source,
+        image_size=wanted.image_size,
+        channels=wanted.channels,
+        fit=wanted.fit,
+        train=wanted.train,
+        validation=wanted.validation,
+        test=wanted.test,
+        per_class=wanted.per_class,
+        subset=wanted.subset,
+        seed=config.seed,
+        corrupt=wanted.corrupt,
+        cache_dir=wanted.cache_dir,
+    )
+
+
+def load_model(path: Path) -> keras.Model:
+    """A model from a `.keras` file, read without running code from it. InputError, in one line, if it is none."""
+    if not path.is_file():
+        raise InputError(f"{path}: no model file; expected a .keras file, such as a run's model.keras")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: not a Keras model that can be loaded: {reason}") from None

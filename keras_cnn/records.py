@@ -1,0 +1,92 @@
+"""What a run folder says, read with tolerance: whatever is there is given, whatever is wrong is named."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keras_cnn.config import read_flat
+from keras_cnn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run as its folder tells it. A file that is missing or damaged leaves its field empty and a problem."""
+
+    path: Path
+    config: dict[str, Any] = field(default_factory=dict)  # {"optim.learning_rate": 0.01, ...}
+    changes: tuple[str, ...] = ()  # lines of changes.txt
+    environment: dict = field(default_factory=dict)  # environment.json
+    history: tuple[dict[str, float], ...] = ()  # rows of history.csv
+    metrics: dict = field(default_factory=dict)  # metrics.json; {} until the run is complete
+    split: dict = field(default_factory=dict)  # split.json
+    model: dict = field(default_factory=dict)  # model.json: layers and totals
+    test_readings: tuple[dict[str, str], ...] = ()  # date and command of each
+    evaluations: dict[str, dict] = field(default_factory=dict)  # evaluations/NAME/metrics.json by NAME
+    problems: tuple[str, ...] = ()  # one line each, naming file, what was found and what is expected
+
+    @property
+    def name(self) -> str:
+        """The folder's name; those of a sweep have the sweep's before it."""
+        return self.path.resolve().name
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.metrics)
+
+
+def read_record(path: Path) -> Record:
+    """Reads a run folder, finished or not. InputError if `path` is none: no folder, or without config.yaml."""
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder; expected a run folder, such as runs/fashion")
+    if not (path / "config.yaml").is_file():
+        raise InputError(f"{path}: not a run folder: it has no config.yaml")
+    problems: list[str] = []
+
+    def read(name: str, parse: Callable[[str], Any], empty: Any, absent: str | None = None) -> Any:
+        file = path / name
+        try:
+            return parse(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            if absent:
+                problems.append(f"{file}: missing; {absent}")
+        except (OSError, ValueError, KeyError) as error:  # ValueError: JSON, UTF-8, numbers
+            problems.append(
+                f"{file}: cannot be read ({' '.join(str(error).split())[:120]}); expected what a run writes"
+            )
+        return empty
+
+    fields = {
+        "config": read("config.yaml", lambda text: read_flat(path / "config.yaml"), {}),
+        "changes": read("changes.txt", lambda text: tuple(text.splitlines()), ()),
+        "environment": read("environment.json", _mapping, {}, "how the run was made is not known"),
+        "history": read("history.csv", _history, (), "no epoch has been completed"),
+        "metrics": read("metrics.json", _mapping, {}, "the run is not finished: no final numbers"),
+        "split": read("split.json", _mapping, {}, "duplicates across splits are not known"),
+        "model": read("model.json", _mapping, {}, "written by an older version: no table of layers"),
+        "test_readings": read("test_readings.csv", _readings, ()),
+        "evaluations": {
+            file.parent.name: found
+            for file in sorted(path.glob("evaluations/*/metrics.json"))
+            if (found := read(str(file.relative_to(path)), _mapping, {}))
+        },
+    }
+    return Record(path, **fields, problems=tuple(problems))
+
+
+def _mapping(text: str) -> dict:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"found {type(value).__name__}, expected a mapping")
+    return value
+
+
+def _history(text: str) -> tuple[dict[str, float], ...]:
+    rows = csv.DictReader(text.splitlines())
+    return tuple({k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in rows)
+
+
+def _readings(text: str) -> tuple[dict[str, str], ...]:
+    return tuple(csv.DictReader(text.splitlines()))
