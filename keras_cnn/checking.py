@@ -9,11 +9,11 @@ import inspect
 import math
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, require
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Value:
 
     value: Any  # a scalar, a list of Value or a dict of str to Value
     place: str  # "file.yaml:12" or "command line"
+    text: str | None = None  # of a scalar, or of what stands on the command line: as it was typed
 
 
 def placed(value: Any, place: str) -> Value:
@@ -68,7 +69,8 @@ def _convert(given: Value, hint: Any, path: str) -> Any:
         exact = [r for r in results if r is not _NO and type(r) is type(value)]
         return (exact or [r for r in results if r is not _NO] or [_NO])[0]
     if origin is Literal:
-        return next((a for a in arguments if a == value and type(a) is type(value)), _yes_no(value, arguments))
+        exact = [a for a in arguments if a == value and type(a) is type(value)]
+        return next(iter(exact), given.text if given.text in arguments else _yes_no(value, arguments))
     if origin in (list, tuple):
         return _sequence(given, origin, arguments, path)
     if origin is dict or hint is dict:
@@ -77,7 +79,16 @@ def _convert(given: Value, hint: Any, path: str) -> Any:
         return bare(given)
     if hint in (type(None), None):
         return None if value is None else _NO
-    return _scalar(value, hint)
+    return _text(given) if hint is str else _scalar(value, hint)
+
+
+def _text(given: Value) -> Any:
+    """What was typed, whatever YAML makes of it: 1e3, 12:30 and no are text where text is wanted."""
+    if given.value is not None and given.text is not None:
+        return given.text
+    if isinstance(given.value, int | float) and not isinstance(given.value, bool):
+        return str(given.value)
+    return given.value if isinstance(given.value, str) else _NO
 
 
 def _scalar(value: Any, hint: type) -> Any:
@@ -86,13 +97,11 @@ def _scalar(value: Any, hint: type) -> Any:
         return float(value) if is_number and math.isfinite(value) else _NO
     if hint is int:
         return value if isinstance(value, int) and not isinstance(value, bool) else _NO
-    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
     return value if isinstance(value, hint) else _NO
 
 
 def _yes_no(value: Any, arguments: tuple) -> Any:
-    """YAML 1.1 reads yes, no, on and off as booleans; where the words are the choices, they are meant."""
+    """A sweep hands yes and no on as the booleans that YAML 1.1 makes of them."""
     words = {True: ("yes", "on"), False: ("no", "off")}.get(value, ()) if isinstance(value, bool) else ()
     return next((word for word in words if word in arguments), _NO)
 
@@ -151,11 +160,34 @@ def known(section: Value, names: Mapping[str, Any], path: str, what: str = "") -
             raise InputError(f"{value.place}: {full}: unknown field{inside}{nearest(name, names)}")
 
 
-def nearest(name: str, names: Mapping[str, Any]) -> str:
+def nearest(name: Any, names: Collection[str]) -> str:
+    """The end of a message about an unknown name: the valid one most like it, or all of them."""
     near = difflib.get_close_matches(str(name), list(names), 1, cutoff=0.5)
     return (
         f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(names)}" if names else "; none exist"
     )
+
+
+def check_options(where: str, function: Callable, given: Mapping[str, Any], options: Iterable[str]) -> None:
+    """Refuses unknown and missing names, and values that the annotations of `function` exclude.
+
+    `options` are the parameters of `function` that may be given. Raises InputError with the nearest valid name.
+    """
+    options, hints = list(options), get_type_hints(function)
+    for name, value in given.items():
+        if name not in options:
+            raise InputError(f"{where}: unknown option {name!r}{nearest(name, options)}")
+        check(placed(value, where), hints[name], name)
+    parameters = inspect.signature(function).parameters
+    for name in options:
+        missing = name not in given and parameters[name].default is inspect.Parameter.empty
+        require(not missing, f"{where}: {name}", "not given", describe(hints[name]))
+
+
+def keyword_options(function: Callable) -> list[str]:
+    """Names of the keyword-only parameters of `function`."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
 def options_of(builder: Callable) -> dict[str, tuple[Any, Any, str]]:

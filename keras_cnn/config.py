@@ -10,14 +10,14 @@ import difflib
 import inspect
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import yaml
 
-from keras_cnn.checking import Limit, Value, bare, check, describe, known, nearest, options_of, placed, strip
+from keras_cnn.checking import Limit, Value, bare, check, describe, known, nearest, options_of, strip
 from keras_cnn.errors import InputError
 
 COMMAND_LINE = "command line"
@@ -36,6 +36,48 @@ class Choice:
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+PER_CLASS = ("precision", "recall", "f1", "support")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number printed somewhere, for the report to set beside the one measured."""
+
+    figure: Annotated[
+        Literal[
+            "test_accuracy",
+            "test_loss",
+            "validation_accuracy",
+            "validation_loss",
+            "train_accuracy",
+            "train_loss",
+            "best_epoch",
+            "epochs",
+            "best_validation_accuracy",
+            "best_validation_accuracy_epoch",
+            "best_validation_loss",
+            "best_validation_loss_epoch",
+            "final_validation_accuracy",
+            "final_validation_loss",
+            "final_train_accuracy",
+            "final_train_loss",
+            "precision",
+            "recall",
+            "f1",
+            "support",
+            "trainable_parameters",
+        ],
+        "what was measured; of the splits, with the best epoch's model; final_ after the last epoch; best_ over all",
+    ]
+    value: Annotated[float, "as printed; a share is a fraction of 1"]
+    source: Annotated[str, "publication with table or page"]
+    class_name: Annotated[str | None, "of precision, recall, f1 and support"] = None
+    decimals: Annotated[int | None, "places printed after the point; null: as many as value shows", AT_LEAST_0] = None
+    tolerance: Annotated[float, "agrees also if so far away, besides the rounding of the print", AT_LEAST_0] = 0.0
+    conditions: Annotated[dict | None, "fields of a config, such as train.epochs, with the value they must have"] = None
+    note: Annotated[str | None, "printed with the verdict"] = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +107,7 @@ class Optim:
     schedule: Annotated[
         Literal["constant", "step", "exponential", "cosine", "one_cycle", "plateau"], "learning rate over time"
     ] = "constant"
-    warmup_epochs: Annotated[float, "linear rise from 0 at the start", AT_LEAST_0] = 0.0
+    warmup_epochs: Annotated[float, "linear rise to the peak over so many epochs at the start", AT_LEAST_0] = 0.0
     step_epochs: Annotated[int, "epochs between the drops of step", AT_LEAST_1] = 7
     gamma: Annotated[float, "factor of step (a drop), exponential (an epoch) and plateau (a drop)", POSITIVE] = 0.1
     plateau_patience: Annotated[int, "epochs without a better validation loss before plateau drops", AT_LEAST_1] = 5
@@ -108,15 +150,66 @@ class Config:
     optim: Optim = Optim()
     train: Train = Train()
     tracking: Tracking = Tracking()
+    published: Annotated[
+        str | tuple[Figure, ...] | None, "REPORT/EXPERIMENT of keras_cnn/report/published/, or figures to compare with"
+    ] = None
+
+
+_DEEPEST = 20  # a config needs 4
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML, in which 1e-3 is a number as in YAML 1.2; PyYAML's own takes it for text."""
+    """Plain YAML, in which 1e-3 is a number as in YAML 1.2; PyYAML's own takes it for text.
+
+    Without aliases, nine lines of which stand for a billion values, and no deeper than a stack of calls bears.
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        if getattr(event, "anchor", None) is not None:
+            problem = "an anchor (&name) or alias (*name) stands here; expected the value itself"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        if self._depth > _DEEPEST:
+            problem = f"more than {_DEEPEST} lists and sections inside one another"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads back as the same."""
+
+    def ignore_aliases(self, data):
+        return True
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
+
+PUBLISHED = Path(__file__).parent / "report" / "published"  # a YAML file a publication
+
+# A field: the field that it depends on, and with which values of that it has an effect.
+ACTS_WITH = {
+    "optim.momentum": ("optim.optimizer", ("sgd", "rmsprop")),
+    "optim.nesterov": ("optim.optimizer", ("sgd",)),
+    "optim.warmup_epochs": ("optim.schedule", ("constant", "step", "exponential", "cosine", "plateau")),
+    "optim.step_epochs": ("optim.schedule", ("step",)),
+    "optim.gamma": ("optim.schedule", ("step", "exponential", "plateau")),
+    "optim.plateau_patience": ("optim.schedule", ("plateau",)),
+    "data.augment.name": ("train.overfit_batch", (False,)),
+    "train.checkpoint_minutes": ("train.overfit_batch", (False,)),  # between the steps of an epoch; this has one
+    "data.corrupt": ("data.source", ("folder",)),
+    "data.cache": ("data.source", ("folder",)),
+    "data.validation": ("the source's own splits", ("train", "train, test")),
+    "data.test": ("the source's own splits", ("train", "train, validation")),
+}
 
 Builders = Mapping[str, Mapping[str, Callable]]  # {"model": {"net1": builder, ...}, "data.augment": {...}}
 
@@ -129,14 +222,19 @@ def load(path: str | Path | None, overrides: list[str] = (), builders: Builders 
 
     Raises InputError, in one line with place, field, what was found, what is expected and the nearest valid name.
     """
-    root = Value({}, COMMAND_LINE) if path is None else _read(Path(path))
+    root = Value({}, COMMAND_LINE) if path is None else read_values(Path(path))
     named_first = sorted(pairs(overrides), key=lambda pair: pair[0].removesuffix(".name") not in builders)
     for name, text in named_first:  # another name drops options, so it comes before the options given with it
         root = _override(root, name.split("."), text, builders)
-    return _dataclass(root, Config, "", builders)
+    config = _dataclass(root, Config, "", builders)
+    if config.optim.nesterov and config.optim.optimizer == "sgd" and not config.optim.momentum:
+        place = root.value["optim"].value["nesterov"].place
+        raise InputError(f"{place}: optim.nesterov: found true with optim.momentum 0, expected a momentum above 0")
+    return config
 
 
-def _read(path: Path) -> Value:
+def read_values(path: Path) -> Value:
+    """A YAML file with the place of each value. InputError, in one line, if it cannot be read or is no plain YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -150,14 +248,15 @@ def _read(path: Path) -> Value:
         return Value({}, str(path)) if node is None else _plain(node, path)
     except InputError:
         raise
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # impossible dates, anchors inside themselves
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
 
 
-def _plain(node: yaml.Node, path: Path) -> Value:
-    place = f"{path}:{node.start_mark.line + 1}"
+def _plain(node: yaml.Node, path: Path | None) -> Value:
+    """A node with its place: a line of the file at `path`, or the command line."""
+    place = f"{path}:{node.start_mark.line + 1}" if path else COMMAND_LINE
     if isinstance(node, yaml.SequenceNode):
         return Value([_plain(item, path) for item in node.value], place)
     if isinstance(node, yaml.MappingNode):
@@ -166,12 +265,15 @@ def _plain(node: yaml.Node, path: Path) -> Value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name is None or name in result:
                 found = "a key that is not a plain word" if name is None else f"{name} twice in one section"
-                raise InputError(f"{path}:{key.start_mark.line + 1}: {found}; expected each field once")
+                place = f"{path}:{key.start_mark.line + 1}" if path else COMMAND_LINE
+                raise InputError(f"{place}: {found}; expected each field once")
             result[name] = _plain(value, path)
         return Value(result, place)
     loader = _Loader("")
     try:
-        return Value(loader.construct_object(node), place)
+        return Value(loader.construct_object(node), place, node.value)
+    except ValueError:  # 2020-13-45 looks like a date and is none
+        return Value(node.value, place, node.value)
     finally:
         loader.dispose()
 
@@ -197,7 +299,6 @@ def _override(root: Value, path: list[str], text: str, builders: Builders, done:
     """`root` with the field at `path` replaced. Another name for a choice drops the options of the old one."""
     section = dict(root.value) if isinstance(root.value, dict) else {"name": root}
     head, *tail = path
-    here = ".".join((*done, head))
     if tail:
         below = section.get(head, Value({}, COMMAND_LINE))
         section[head] = _override(below, tail, text, builders, (*done, head))
@@ -206,12 +307,18 @@ def _override(root: Value, path: list[str], text: str, builders: Builders, done:
         section = section if old is not None and old.value == text else {}
         section["name"] = Value(text, COMMAND_LINE)
     else:
-        try:
-            value = yaml.load(text, Loader=_Loader)
-        except (yaml.YAMLError, ValueError):  # ValueError: 2020-13-45 looks like a date and is none
-            value = text
-        section[head] = placed(text if isinstance(value, str) or here == "name" else value, COMMAND_LINE)
+        section[head] = _typed(text)
     return Value(section, root.place)
+
+
+def _typed(text: str) -> Value:
+    """What stands on the command line: YAML, or else plain text."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        value = None if node is None else _plain(node, None).value
+    except yaml.YAMLError:
+        value = text
+    return Value(value, COMMAND_LINE, text)
 
 
 # --- checking ---------------------------------------------------------------------------------------------------------
@@ -225,7 +332,9 @@ def _dataclass(section: Value, kind: type, path: str, builders: Builders) -> Any
     for name, value in section.value.items():
         below = f"{path}.{name}" if path else name
         hint = strip(hints[name])
-        if dataclasses.is_dataclass(hint) and hint is not Choice:
+        if below == "published":
+            changed[name] = _published(value, below)
+        elif dataclasses.is_dataclass(hint) and hint is not Choice:
             changed[name] = _dataclass(value, hint, below, builders)
         elif hint is not Choice:
             changed[name] = check(value, hints[name], below)
@@ -237,7 +346,42 @@ def _dataclass(section: Value, kind: type, path: str, builders: Builders) -> Any
             changed[name] = _choice(given, below, default.name, builders.get(below))
         elif name not in changed and dataclasses.is_dataclass(hint):
             changed[name] = _dataclass(Value({}, COMMAND_LINE), hint, name, builders)
+    required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
+    if missing := [name for name in required if name not in changed]:
+        raise InputError(f"{section.place}: {path}: needs {', '.join(missing)}")
     return kind(**changed)
+
+
+def _published(value: Value, path: str) -> str | tuple[Figure, ...] | None:
+    if isinstance(value.value, list):
+        return tuple(_figure(item, f"{path}[{i}]") for i, item in enumerate(value.value))
+    if value.value is None:
+        return None
+    if not isinstance(value.value, str):
+        expected = "REPORT/EXPERIMENT such as cs7015/net1, a list of figures, or null"
+        raise InputError(f"{value.place}: {path}: found {bare(value)!r}, expected {expected}")
+    return published_name(value.value, f"{value.place}: {path}")
+
+
+def _figure(section: Value, path: str) -> Figure:
+    found = _dataclass(section, Figure, path, {})
+    if (found.class_name is None) is (found.figure in PER_CLASS):
+        wanted = "a class_name" if found.figure in PER_CLASS else f"none: it is for {', '.join(PER_CLASS)}"
+        raise InputError(f"{section.place}: {path}.class_name: found {found.class_name!r}, expected {wanted}")
+    fields = {name: None for name, *_ in _options(Config, "")}
+    for name in found.conditions or {}:
+        if name not in fields and not name.startswith(("model.", "data.augment.")):
+            raise InputError(f"{section.place}: {path}.conditions: {name!r} is no field{nearest(name, fields)}")
+    return found
+
+
+def published_name(name: str, place: str) -> str:
+    """The REPORT/EXPERIMENT `name` itself; InputError if no published figures of that name come with the package."""
+    experiments = {file.stem: read_values(file).value["experiments"] for file in sorted(PUBLISHED.glob("*.yaml"))}
+    names = [f"{report}/{experiment}" for report, found in experiments.items() for experiment in found.value]
+    if name not in names:
+        raise InputError(f"{place}: {name!r} is unknown{nearest(name, names)}")
+    return name
 
 
 def _choice(section: Value, path: str, default: str, builders: Mapping[str, Callable] | None) -> Choice:
@@ -272,6 +416,8 @@ def as_dict(config: Any) -> dict:
     """The config as plain nested dicts, lists and scalars, as `load` reads it."""
     if isinstance(config, Choice):
         return {"name": config.name} | {k: _listed(v) for k, v in config.options.items()}
+    if isinstance(config, tuple):
+        return [as_dict(item) for item in config]
     if dataclasses.is_dataclass(config):
         return {f.name: as_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
     return config
@@ -283,7 +429,7 @@ def _listed(value: Any) -> Any:
 
 def dump(config: Config) -> str:
     """YAML text that loads to an equal config."""
-    return yaml.safe_dump(as_dict(config), sort_keys=False, allow_unicode=True)
+    return yaml.dump(as_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def flat(config: Config) -> dict[str, Any]:
@@ -293,7 +439,7 @@ def flat(config: Config) -> dict[str, Any]:
 
 def read_flat(path: Path) -> dict[str, Any]:
     """A config file like `flat`, whatever its fields: also one of an older version. InputError if it is not YAML."""
-    return dict(_walk(bare(_read(path)), ""))
+    return dict(_walk(bare(read_values(path)), ""))
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -316,6 +462,18 @@ def differences(old: Config, new: Config) -> list[str]:
     ]
 
 
+def without_effect(config: Config, own_splits: Iterable[str]) -> list[str]:
+    """A line for each field that was changed from its default and does nothing, given the splits the source has."""
+    given, defaults = flat(config), flat(Config())
+    states = given | {"data.source": config.data.source.partition(":")[0]}
+    states["the source's own splits"] = ", ".join(own_splits)
+    return [
+        f"{name} {_shown(given[name])} has no effect with {other} {_shown(states[other])}"
+        for name, (other, values) in ACTS_WITH.items()
+        if given[name] != defaults[name] and states[other] not in values
+    ]
+
+
 def help_text(builders: Builders) -> str:
     """Every option with its type, default and meaning, as `--help` shows it."""
     lines = []
@@ -323,9 +481,36 @@ def help_text(builders: Builders) -> str:
         if name in builders:
             names = ", ".join(builders[name])
             lines.append(f"  --{name}.name NAME   {note}; one of {names} (default {default.name})")
+            lines += _builders_help(name, builders[name])
         else:
-            lines.append(f"  --{name}   {note}: {describe(hint)} (default {'null' if default is None else default})")
+            lines.append(f"  --{name}   {note}: {describe(hint)} (default {_shown(default)})")
     return "\n".join(lines)
+
+
+def _builders_help(path: str, builders: Mapping[str, Callable]) -> Iterator[str]:
+    """The options of each builder; those that several have in common once, with the defaults that differ."""
+    alike: dict[tuple, dict[str, dict]] = {}
+    for name, builder in builders.items():
+        options = options_of(builder)
+        key = tuple((option, note) for option, (_, _, note) in options.items())
+        alike.setdefault(key, {})[name] = options
+    for members in alike.values():
+        yield f"    {', '.join(members)}{'' if any(members.values()) else ': no options'}"
+        options, *_ = members.values()
+        for option, (hint, default, note) in options.items():
+            needed = "required" if default is inspect.Parameter.empty else f"default {_shown(default)}"
+            defaults = {name: theirs[option][1] for name, theirs in members.items()}
+            others = ", ".join(f"{name} {_shown(value)}" for name, value in defaults.items() if value != default)
+            yield f"      --{path}.{option}   {note}: {describe(hint)} ({needed}{'; ' if others else ''}{others})"
+
+
+def _shown(value: Any) -> str:
+    """A value as it is typed."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def _options(kind: type, path: str) -> Iterator[tuple[str, Any, Any, str]]:

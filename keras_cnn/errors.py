@@ -7,3 +7,13 @@ class InputError(ValueError):
 
 class Stopped(Exception):
     """A run stopped on purpose (signal, NaN, full disk). Says what was saved and how to go on. Exit status 3."""
+
+
+class Interrupted(Stopped):
+    """A run stopped by a signal: whoever sent it may want to go on with it."""
+
+
+def require(condition: bool, where: str, found: str, expected: str) -> None:
+    """Raises InputError "where: found, expected ..." unless `condition` holds."""
+    if not condition:
+        raise InputError(f"{where}: {found}, expected {expected}")

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn import command_line
+from keras_cnn import command_line, runs
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }]"
@@ -39,6 +41,8 @@ WRONG = {  # name: (arguments, words of the one line on standard error)
     "missing data": (["--data.source", "folder:nowhere"], ["folder:nowhere", "does not exist"]),
     "network too deep": (["--model.table", "[{conv: 4, kernel: 3}, {pool: 200}]"], ["pool1", "200×200", "28×28"]),
     "run folder in a file": (["--run-dir", "/dev/null/run"], ["/dev/null/run", "cannot make the run folder"]),
+    "cache in a file": (["--data.cache_dir", "/dev/null/cache"], ["data.cache_dir", "/dev/null is not a folder"]),
+    "nesterov alone": (["--optim.optimizer", "sgd", "--optim.nesterov", "true"], ["optim.nesterov", "momentum"]),
     "resume of no run": (["--resume", "nowhere"], ["nowhere", "not a run folder"]),
     "resume without a run": (["--resume"], ["no unfinished run"]),
     "resume and dry run": (["--resume", "--dry-run"], ["--dry-run does not fit"]),
@@ -84,6 +88,19 @@ def test_every_option_is_listed(refused):
     assert answer["status"] == 0
     for line in ("--optim.learning_rate   peak learning rate: a number (default 0.001)", "--model.name NAME", "net4"):
         assert line in answer["out"]
+    assert (
+        "      --model.l1_oc   output channels of the first convolution: a whole number (default 18; net2 64)"
+        in answer["out"]
+    )
+    rotation = next(line for line in answer["out"].splitlines() if "--data.augment.rotation " in line)
+    assert rotation.endswith("either way: a number (default 0.0; standard 15, comp5623 15, cs6910 20)")
+
+
+def test_every_option_of_a_builder_has_help():
+    code = "from keras_cnn.loading import BUILDERS; from keras_cnn.checking import options_of\n"
+    code += "print([(n, o) for some in BUILDERS.values() for n, b in some.items()"
+    code += " for o, x in options_of(b).items() if not x[2]])"
+    assert python("-c", code).stdout.endswith("[]\n")
 
 
 def test_the_script_itself_exits_with_2_and_writes_one_line():
@@ -151,9 +168,9 @@ def test_the_range_test_leaves_figure_and_numbers_and_nothing_to_resume(special)
 
 CLASSES, SIDE = ("night", "Äpfel"), 20  # in the order of their code points
 FILES = """
-config.yaml changes.txt environment.json split.json run.lock model.txt model.json history.csv train.log checkpoint/state.npz
-model.keras last.keras metrics.json predictions.csv test_readings.csv figures/curves.png figures/augmentation.png
-figures/confusion_validation.png figures/confusion_train.png figures/mistakes.png
+config.yaml changes.txt notes.txt environment.json split.json run.lock model.txt model.json history.csv train.log
+checkpoint/state.npz model.keras last.keras metrics.json predictions.csv test_readings.csv figures/curves.png
+figures/augmentation.png figures/confusion_validation.png figures/confusion_train.png figures/mistakes.png
 """
 
 
@@ -175,10 +192,45 @@ def photos(tmp_path_factory) -> tuple[Path, str]:
     draw(folder / "Fotos")
     data = ["--data.source", f"folder:{folder / 'Fotos'}", "--data.test", "10", "--data.cache_dir", folder / "cache"]
     more = ["--train.epochs", "3", "--train.batch_size", "8", "--precision", "float32", "--data.augment.name", "light"]
-    done = python("train.py", *QUICK, *data, *more, "--data.validation", "6", "--run-dir", folder / "run")
+    done = python(
+        "train.py", *QUICK, *data, *more, "--data.validation=6", "--optim.gamma=0.5", "--run-dir", folder / "run"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return folder / "run", done.stdout
+
+
+def test_the_log_has_the_line_of_the_comp5623_coursework(photos):
+    printed = "epoch: 0\ttraining loss: 2.321\tvalidation loss: 2.309\tAccuracy: 9.3%"  # in the report
+
+    def shape(line: str) -> str:
+        return re.sub(r"\d+(\.?\d*)", lambda match: "0" + re.sub(r"\d", "0", match[1]), line)
+
+    rows = csv.DictReader((photos[0] / "history.csv").read_text().splitlines())
+    for line, row in zip((photos[0] / "train.log").read_text().splitlines(), rows, strict=True):
+        assert shape(line) == shape(printed)
+        epoch, *numbers = map(float, re.findall(r"\d+\.?\d*", line))
+        loss, val_loss, accuracy = (float(row[name]) for name in ("loss", "val_loss", "val_accuracy"))
+        assert epoch == int(row["epoch"]) - 1
+        assert numbers == [round(loss, 3), round(val_loss, 3), round(100 * accuracy, 1)]
+
+
+def test_the_next_command_can_be_copied(photos):
+    run, printed = photos
+    (line,) = [line for line in printed.splitlines() if line.startswith("next ")]
+    program, *words = shlex.split(line.removeprefix("next").partition("   (")[0])
+    assert program == runs.python()
+    assert words[0] == "train.py"
+    words = [word.replace("YOUR_PHOTOS", str(run.parent / "Fotos")) for word in words]
+    done = python(*words, "--dry-run", "--data.cache_dir", run.parent / "cache")
+    assert done.returncode == 0, done.stderr
+    assert "2 classes" in done.stdout
+
+
+def test_notes_about_options_without_effect_are_printed_and_kept(photos):
+    note = "optim.gamma 0.5 has no effect with optim.schedule one_cycle"
+    assert f"note      {note}\n" in photos[1]
+    assert (photos[0] / "notes.txt").read_text() == f"{note}\n"
 
 
 def predictions(run: Path) -> list[dict[str, str]]:

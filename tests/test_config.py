@@ -1,3 +1,6 @@
+import functools
+import time
+import typing
 from typing import Literal
 
 import pytest
@@ -63,10 +66,54 @@ def test_options_given_before_the_name_of_their_model_are_kept(naming, tmp_path)
     assert found.model == config.Choice("other", {"units": 4})
 
 
-def test_values_that_yaml_cannot_build_are_one_line(tmp_path):
-    assert "a.yaml" in error("name: 2020-13-45\n", tmp_path=tmp_path)
-    assert "a.yaml" in error("name: &a [*a]\n", tmp_path=tmp_path)
-    assert load(None, "--name", "2020-13-45").name == "2020-13-45"
+TYPED = ["1e3", "12:30", "2024_01", "no", "on", "0x1F", "007", "1.50", "2020-01-02", "2020-13-45", "~x", "+5", ".5"]
+
+
+@pytest.mark.parametrize("typed", [typed for typed in TYPED if not typed.startswith(".")])
+def test_text_is_what_was_typed(tmp_path, typed):
+    found = load(f"name: {typed}\ntracking: {{entity: {typed}}}\n", "--tracking.group", typed, tmp_path=tmp_path)
+    assert (found.name, found.tracking.entity, found.tracking.group) == (typed, typed, typed)
+    again = tmp_path / "again.yaml"
+    again.write_text(config.dump(found))
+    assert config.load(again, [], BUILDERS).name == typed
+    assert config.read_flat(again)["name"] == typed
+
+
+def test_text_is_no_list_no_section_and_not_nothing(tmp_path):
+    for text in ("name: [a]\n", "name: {a: b}\n", "name:\n", "name: null\n"):
+        assert "expected text" in error(text, tmp_path=tmp_path)
+    assert load(None, "--data.source", "folder:[a] {b: c}").data.source == "folder:[a] {b: c}"
+    assert load(None, "--tracking.entity", "null").tracking.entity is None
+
+
+def test_numbers_remain_what_yaml_reads(tmp_path):
+    found = load("seed: 0x1F\noptim: {learning_rate: 1e-3}\n", "--train.epochs", "1_0", tmp_path=tmp_path)
+    assert (found.seed, found.optim.learning_rate, found.train.epochs) == (31, 0.001, 10)
+    assert "found 'no1', expected a whole number" in error("seed: no1\n", tmp_path=tmp_path)
+    assert "found True, expected a whole number" in error("seed: on\n", tmp_path=tmp_path)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text", [BOMB, "name: &a [*a]\n", "name: &x run\n", "seed: 1\nname: *x\n", "optim:\n  <<: &o {momentum: 0.9}\n"]
+)
+def test_anchors_and_aliases_are_refused_in_one_line_at_once(tmp_path, text):
+    started = time.process_time()
+    assert "expected the value itself" in error(text, tmp_path=tmp_path)
+    assert time.process_time() - started < 1
+
+
+def test_deep_nesting_is_one_line(tmp_path):
+    for text in ("name: " + 20_000 * "[", "name: " + 300 * "[" + 300 * "]"):
+        assert "a.yaml:1: not valid YAML: more than 20 lists" in error(text, tmp_path=tmp_path)
+    assert "found '[[[" in error(None, "--seed", 300 * "[" + 300 * "]")
+
+
+def test_numbers_have_their_limits():
     assert "0 to 4294967295" in error(None, "--seed", str(2**32))
 
 
@@ -139,8 +186,88 @@ def test_words_that_yaml_reads_as_booleans_stay_words():
     assert load(None, "--deterministic", "yes").deterministic == "yes"
 
 
+NOTED = {  # what is given: what is said about it
+    ("optim.momentum", "0.9"): "optim.momentum 0.9 has no effect with optim.optimizer adam",
+    ("optim.nesterov", "true"): "optim.nesterov true has no effect with optim.optimizer adam",
+    ("optim.gamma", "0.5"): "optim.gamma 0.5 has no effect with optim.schedule constant",
+    ("optim.step_epochs", "3"): "optim.step_epochs 3 has no effect with optim.schedule constant",
+    ("optim.plateau_patience", "3"): "optim.plateau_patience 3 has no effect with optim.schedule constant",
+    ("data.test", "300"): "data.test 300 has no effect with the source's own splits train, test",
+    ("data.cache", "disk"): "data.cache disk has no effect with data.source fashion-mini",
+    ("data.corrupt", "skip"): "data.corrupt skip has no effect with data.source fashion-mini",
+}
+
+
+@pytest.mark.parametrize(("given", "note"), NOTED.items())
+def test_a_changed_field_without_effect_is_noted(given, note):
+    name, value = given
+    assert config.without_effect(load(None, f"--{name}", value), ["train", "test"]) == [note]
+
+
+def test_fields_at_their_defaults_or_with_an_effect_are_not_noted():
+    assert config.without_effect(load(None), ["train", "validation", "test"]) == []
+    sgd = ["--optim.optimizer", "sgd", "--optim.momentum", "0.9", "--optim.nesterov", "true", "--data.validation", "9"]
+    step = ["--optim.schedule", "step", "--optim.gamma=0.5", "--optim.step_epochs=2", "--optim.warmup_epochs=1"]
+    files = ["--data.source", "folder:x", "--data.cache", "disk", "--data.corrupt", "skip"]
+    assert config.without_effect(load(None, *sgd, *step, *files), ["train", "test"]) == []
+
+
+def test_one_batch_and_one_cycle_leave_fields_without_effect():
+    cycle = load(None, "--optim.schedule", "one_cycle", "--optim.warmup_epochs", "2")
+    note = "optim.warmup_epochs 2.0 has no effect with optim.schedule one_cycle"
+    assert config.without_effect(cycle, ["train"]) == [note]
+    builders = {"model": BUILDERS["model"], "data.augment": {"none": lambda: None, "light": lambda: None}}
+    words = ["--train.overfit_batch", "true", "--data.augment", "light", "--train.checkpoint_minutes", "1"]
+    notes = config.without_effect(config.load(None, words, builders), ["train"])
+    assert notes == [
+        "data.augment.name light has no effect with train.overfit_batch true",
+        "train.checkpoint_minutes 1.0 has no effect with train.overfit_batch true",
+    ]
+
+
+def test_every_field_that_depends_on_another_is_a_field():
+    fields = config.flat(config.Config())
+    for name, (other, values) in config.ACTS_WITH.items():
+        assert name in fields
+        assert other in fields or other == "the source's own splits"
+        hint = typing.get_type_hints(config.Optim).get(other.removeprefix("optim."))
+        assert hint is None or set(values) < set(typing.get_args(hint))
+
+
+def test_nesterov_without_momentum_is_refused(tmp_path):
+    message = error("optim:\n  optimizer: sgd\n  nesterov: true\n", tmp_path=tmp_path)
+    assert "a.yaml:3: optim.nesterov" in message
+    assert "expected a momentum above 0" in message
+
+
+def recipe(*, spin: float = 0.0, fill: Literal["black", "near"] = "black"):
+    """A recipe.
+
+    Options:
+        spin: degrees
+        fill: what lies outside
+    """
+
+
+def test_help_lists_the_options_of_builders_once_with_the_defaults_that_differ():
+    recipes = {"none": recipe, "strong": functools.partial(recipe, spin=30.0)}
+    lines = config.help_text({"model": BUILDERS["model"], "data.augment": recipes}).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("  --data.augment.name NAME"))
+    assert lines[start + 1 : start + 4] == [
+        "    none, strong",
+        "      --data.augment.spin   degrees: a number (default 0.0; strong 30.0)",
+        "      --data.augment.fill   what lies outside: one of black, near (default black)",
+    ]
+    start = next(i for i, line in enumerate(lines) if line.startswith("  --model.name NAME"))
+    assert lines[start + 1] == "    five_block"
+    assert lines[start + 2] == "      --model.filters   output channels: a whole number (default 3)"
+    assert lines[start + 4] == "      --model.rates   : a list of a number (default [0.1, 0.2])"
+    assert lines[start + 5 : start + 7] == ["    other", "      --model.units   : a whole number (required)"]
+
+
 def test_help_lists_every_field_with_its_default():
     text = config.help_text(BUILDERS)
     assert "--optim.learning_rate   peak learning rate: a number (default 0.001)" in text
     assert "one of five_block, other (default five_block)" in text
-    assert text.count("\n") + 1 == len(config.flat(config.Config()))
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
+    assert listed == [f"--{name}" for name in config.flat(config.Config())]

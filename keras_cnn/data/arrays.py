@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_cnn.data import fingerprints
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.splits import Labelled, Part
+from keras_cnn.data.splits import Labelled, Part, part_names
 from keras_cnn.errors import InputError
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -26,11 +26,6 @@ FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
-_NPZ_PARTS = {
-    "train": ("train",),
-    "validation": ("val", "valid", "validation"),
-    "test": ("test",),
-}
 
 
 def part_of(pixels: np.ndarray, labels: np.ndarray, ids) -> Part:
@@ -85,9 +80,8 @@ def read_npz(path: Path) -> Labelled:
     the classes 0, 1, ... of whole-number labels. InputError for anything else; nothing is unpickled.
     """
     arrays = _load_npz(path)
-    found = {
-        part: f"_{suffix}" for part, suffixes in _NPZ_PARTS.items() for suffix in suffixes if f"x_{suffix}" in arrays
-    }
+    named = part_names(str(path), [name.removeprefix("x_") for name in arrays if name.startswith("x_")])
+    found = {part: f"_{name}" for part, name in named.items()}
     if not found and "x" in arrays:
         found = {"train": ""}
     if "train" not in found:

@@ -7,6 +7,7 @@ there as long as the file's size and modification time stay the same.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import tempfile
 import warnings
@@ -22,7 +23,7 @@ from PIL import Image
 from keras_cnn.data.dataset import ImageFile
 from keras_cnn.data.decode import FORMATS, upright
 from keras_cnn.data.fingerprints import COLUMNS, ROWS, pixel_hash
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, Stopped
 
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS  # 89 million: Pillow's own bound, above which it warns of decompression bombs
 MAX_BYTES = 1 << 29  # of one file
@@ -53,9 +54,7 @@ def audit(root: Path, names: Sequence[str], cache_dir: Path) -> tuple[dict[str, 
     """Checks the files `names` below `root`: those that passed, and the reason for each that did not, by name."""
     cache_file = cache_dir / "audit" / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
     known = _read_cache(cache_file)
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # of Pillow, about files that it reads all the same
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with _strict_about_size(), ThreadPoolExecutor(os.cpu_count()) as pool:
         batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
         checked = pool.map(lambda batch: [_check(os.path.join(root, name), known.get(name)) for name in batch], batches)
         results = [row for batch in checked for row in batch]
@@ -72,6 +71,50 @@ def refuse(problems: dict[str, str], total: int) -> None:
         lines = [f"  {name}: {reason}" for name, reason in sorted(problems.items())]
         summary = f"{len(problems)} of {total} image files cannot be used; mend or remove them, or leave them out with "
         raise InputError("\n".join([f"{summary}--data.corrupt skip:", *lines]))
+
+
+def no_longer_readable(files: Sequence[ImageFile], error: Exception) -> Stopped:
+    """What to raise where one of `files`, which all passed `audit`, has led to `error`: names the file and its damage.
+
+    They are looked into again, those changed last first, until one is found that is not what it was.
+    """
+    when = {file.path: _changed_at(file.path) for file in files}
+    missing = sum(time == math.inf for time in when.values())
+    others = f" (like {missing - 1:,} others)" if missing > 1 else ""
+    with _strict_about_size():
+        for file in sorted(files, key=lambda file: when[file.path], reverse=True):
+            if reason := _difference(file):
+                return Stopped(f"{file.path}: {reason}{others}; it was fine before: put it back as it was")
+    reason = " ".join(str(error).split())[:300]
+    return Stopped(f"an image could not be read, although each can be read now ({reason})")
+
+
+def _changed_at(path: Path) -> float:
+    """When the file's content, name or rights changed last; infinity for one that is not there."""
+    try:
+        return path.stat().st_ctime
+    except OSError:
+        return math.inf
+
+
+def _difference(file: ImageFile) -> str | None:
+    row = _check(str(file.path), None)
+    if isinstance(row, str):
+        return row
+    found, expected = tuple(row[2:7]), (file.format, file.mode, file.width, file.height, file.orientation)
+    return None if found == expected else f"is now {_words(*found)}, expected {_words(*expected)}"
+
+
+def _words(image_format: str, mode: str, width: int, height: int, orientation: int) -> str:
+    return f"{image_format} {mode} of {width} x {height} pixels, orientation {orientation}"
+
+
+@contextlib.contextmanager
+def _strict_about_size():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, about files that it reads all the same
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def _check(path: str, known: list | None) -> list | str:

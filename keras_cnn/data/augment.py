@@ -10,13 +10,15 @@ costs half a second once per run.
 
 import math
 from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 import tensorflow as tf
 
 from keras_cnn.data.threefry import threefry
 from keras_cnn.errors import InputError
 
-FILLS = ("constant", "nearest", "reflect")
+Fill = Literal["constant", "nearest", "reflect"]
+FILLS = get_args(Fill)
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's greyscale
 
 # Every draw has its fixed place, so switching one option on or off changes no draw of another.
@@ -32,22 +34,38 @@ class Augmentation:
     """What may happen to a training image. Every default is off; each range is drawn from uniformly.
 
     Raises `InputError` naming the field for a value that has no meaning.
+
+    Options:
+        pad_crop: pixels added on every side before a crop of the original size is cut at random
+        flip: probability of mirroring left to right
+        vertical_flip: probability of mirroring top to bottom
+        rotation: degrees, up to this far either way
+        scale: smallest and largest magnification
+        translation: fraction of the height and of the width, up to this far either way
+        shear: degrees, up to this far either way
+        brightness: factor from [max(0, 1 - b), 1 + b], as torchvision's ColorJitter
+        contrast: the same, about the image's mean grey
+        saturation: the same, about each pixel's grey
+        cutout: side in pixels of a square replaced by the image's mean colour (DeVries & Taylor 2017)
+        mixup: alpha of the Beta distribution of the mixing weight (Zhang et al. 2018)
+        cutmix: the same, the weight being an area (Yun et al. 2019); with mixup, each image draws one of them
+        fill: what lies outside the image: constant is black, nearest its nearest pixel, reflect its mirror image
     """
 
-    pad_crop: int = 0  # Pixels added on every side before a crop of the original size is cut at random.
-    flip: float = 0.0  # Probability of mirroring left to right.
-    vertical_flip: float = 0.0  # Probability of mirroring top to bottom.
-    rotation: float = 0.0  # Degrees, up to this far either way.
-    scale: tuple[float, float] = (1.0, 1.0)  # Smallest and largest magnification.
-    translation: float = 0.0  # Fraction of the height and of the width, up to this far either way.
-    shear: float = 0.0  # Degrees, up to this far either way.
-    brightness: float = 0.0  # Factor from [max(0, 1 - b), 1 + b], as torchvision's ColorJitter.
-    contrast: float = 0.0  # The same, about the image's mean grey.
-    saturation: float = 0.0  # The same, about each pixel's grey.
-    cutout: int = 0  # Side in pixels of a square replaced by the image's mean colour (DeVries & Taylor 2017).
-    mixup: float = 0.0  # Alpha of the Beta distribution of the mixing weight (Zhang et al. 2018).
-    cutmix: float = 0.0  # The same, the weight being an area (Yun et al. 2019). With both, each image draws one.
-    fill: str = "constant"  # What lies outside the image: black, the nearest pixel, or its mirror image.
+    pad_crop: int = 0
+    flip: float = 0.0
+    vertical_flip: float = 0.0
+    rotation: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    translation: float = 0.0
+    shear: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    fill: Fill = "constant"
 
     def __post_init__(self):
         object.__setattr__(self, "scale", tuple(self.scale))

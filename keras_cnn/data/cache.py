@@ -7,15 +7,18 @@ import fcntl
 import hashlib
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 
+from keras_cnn.data.audit import no_longer_readable
 from keras_cnn.data.dataset import Split
 from keras_cnn.errors import InputError
 
 VERSION = 1  # Raise it when the decoders' output changes.
+_EXPECTED = "expected a folder that may be written to, or none given"
 MEMORY_SHARE = 0.4  # Of the memory available at that moment, the most that `auto` takes.
 
 
@@ -35,7 +38,7 @@ def keep_on_disk(split: Split, image_shape, fit: str, folder, decoded) -> Split:
     truncated or foreign file is found out and replaced. Processes that want the same file wait for the first.
     Raises `InputError` naming the need and the free space if the disk is too small; nothing is left behind.
     """
-    folder, key = Path(folder), cache_key(split, image_shape, fit)
+    folder, key = checked_folder(folder), cache_key(split, image_shape, fit)
     shape, path = (len(split), *image_shape), folder / f"{key.hex()[:32]}.npy"
     with _locked(folder):
         if not _is_complete(path, shape, key):
@@ -65,15 +68,36 @@ def cache_key(split: Split, image_shape, fit: str) -> bytes:
     """SHA-256 of all that the decoded images depend on: files by id, path, size and time of change, shape and fit."""
     digest = hashlib.sha256(json.dumps([VERSION, list(image_shape), fit]).encode())
     for identity, file in zip(split.ids, split.files, strict=True):
-        stat = file.path.stat()
+        try:
+            stat = file.path.stat()
+        except OSError as error:
+            raise no_longer_readable(split.files, error) from error
         digest.update(json.dumps([identity, str(file.path), stat.st_size, stat.st_mtime_ns]).encode())
     return digest.digest()
 
 
+def checked_folder(cache_dir: str | Path) -> Path:
+    """The folder, which need not be there yet. InputError unless it is one, or can be made, and may be written to."""
+    try:
+        folder = Path(cache_dir).expanduser()
+    except RuntimeError as error:  # ~name of a user that is not known
+        raise InputError(f"data.cache_dir {cache_dir}: {error}; {_EXPECTED}") from None
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise InputError(f"data.cache_dir {cache_dir}: {there} is not a folder; {_EXPECTED}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"data.cache_dir {cache_dir}: {there} may not be written to; {_EXPECTED}")
+    return folder
+
+
 @contextlib.contextmanager
 def _locked(folder: Path):
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"data.cache_dir {folder}: {error.strerror}; {_EXPECTED}") from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel however the process ends
         yield
 

@@ -59,4 +59,5 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
-    findings: dict = field(default_factory=dict)  # JSON-able: skipped files, duplicates, near-duplicates, notes
+    # JSON-able: skipped files, duplicates, near-duplicates, notes, the splits that the source has itself
+    findings: dict = field(default_factory=dict)

@@ -11,6 +11,7 @@ from keras_cnn.data.dataset import ImageFile
 from keras_cnn.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+DEFAULT_SIZE = (128, 128)  # (H, W) of images that come in several sizes, or large
 FITS = ("crop", "stretch", "pad")
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"})
 _SIXTEEN_BIT = GREY_MODES - {"1", "L", "LA", "La"}

@@ -15,7 +15,8 @@ pixel is darker than its right neighbour. Two changes, both measured on Fashion-
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,7 @@ MIN_CORRELATION = 0.995
 MAX_DIFFERENCE = 16  # grey levels in any thumbnail pixel, once the two mean brightnesses agree
 MIN_CONTRAST = 2  # standard deviation in grey levels; a flatter thumbnail says nothing about what is in the picture
 _BANDS = 4  # two hashes within 3 bits agree on at least one of 4 bands
+_MANY = 64  # images that agree on a band are compared as a matrix from here on
 _CHUNK = 4096  # pairs, or images of 32 × 32 pixels, at a time, so that temporary arrays stay small
 
 
@@ -72,18 +74,43 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
     return np.packbits(steps.reshape(-1, 64), axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def near_pairs(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(P, 2) index pairs i < j of images that look the same, sorted, and the (P,) bits their hashes differ by."""
-    contrast = thumbnails.std(axis=1, dtype=np.float64)
-    textured = np.flatnonzero(contrast >= MIN_CONTRAST)
-    thumbnails = thumbnails[textured].astype(np.int64)
-    hashes = perceptual_hashes(thumbnails)
-    found = [np.empty((0, 2), np.int64)]
-    centred = np.ascontiguousarray((thumbnails - thumbnails.mean(axis=1, keepdims=True)).T, np.float32)
-    found += [pairs[_look_the_same(thumbnails, centred, pairs)] for pairs in _close_pairs(hashes)]
-    pairs = np.sort(np.concatenate(found), axis=1)
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-    return textured[pairs], np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
+@dataclass
+class Closest:
+    """Pairs of images that look the same: how many, and `limit` of those whose hashes differ least."""
+
+    limit: int
+    count: int = 0
+    pairs: list[tuple[int, int, int]] = field(default_factory=list)  # (bits apart, i, j), i < j, sorted
+
+    def add(self, block: "_Block", chosen: np.ndarray) -> None:
+        """The pairs of a block where `chosen` holds."""
+        found = int(np.count_nonzero(chosen))
+        self.count += found
+        for bits in range(MAX_BITS + 1 if found else 0):
+            if len(self.pairs) >= self.limit and self.pairs[-1][0] <= bits:
+                return
+            at = [axis[: self.limit] for axis in np.nonzero(chosen & (block.bits == bits))]
+            i, j = (np.broadcast_to(side, chosen.shape)[tuple(at)].tolist() for side in (block.i, block.j))
+            self.pairs = sorted([*self.pairs, *((bits, *pair) for pair in zip(i, j, strict=True))])[: self.limit]
+
+
+def near_pairs(
+    thumbnails: np.ndarray, images: np.ndarray, splits: np.ndarray, limits: tuple[int, int]
+) -> tuple[Closest, Closest]:
+    """Pairs i < j of (N, 72) `thumbnails` that look the same: those across two splits, and those within one.
+
+    images, splits: (N,) numbers; two places with one number in `images` hold the very same image, and make no pair.
+    limits: how many pairs of each kind are listed, at least 1; all are counted.
+
+    The time grows with the number of candidates, of which look-alikes have N² / 2: of 20,000, 3 to 20 s on two cores.
+    """
+    across, within = (Closest(limit) for limit in limits)
+    for block in _near_blocks(thumbnails):
+        near = block.near & (images[block.i] != images[block.j])
+        crossing = splits[block.i] != splits[block.j]
+        across.add(block, near & crossing)
+        within.add(block, near & ~crossing)
+    return across, within
 
 
 def _thumbnails(pixels: np.ndarray) -> np.ndarray:
@@ -111,17 +138,51 @@ def _overlaps(pixels: int, cells: int) -> np.ndarray:
     return np.clip(ends - np.maximum(pixel * cells, cell * pixels), 0, None)
 
 
-def _close_pairs(hashes: np.ndarray) -> Iterator[np.ndarray]:
-    """Batches of (P, 2) pairs within MAX_BITS, each pair once, found among those that agree on a band of bits."""
-    earlier = []
+class _Block(NamedTuple):
+    """Pairs (i, j), i < j, of which each is in one block only: (P,) lists of them, or all of a (R, 1) and a (1, C)."""
+
+    i: np.ndarray
+    j: np.ndarray
+    bits: np.ndarray  # that their hashes differ by
+    near: np.ndarray  # bool, whether they look the same
+
+
+def _near_blocks(thumbnails: np.ndarray) -> Iterator[_Block]:
+    """Every pair that looks the same, found among those whose hashes agree on a band of bits."""
+    textured = np.flatnonzero(thumbnails.std(axis=1, dtype=np.float64) >= MIN_CONTRAST)
+    likeness = _Likeness(thumbnails[textured])
+    hashes, earlier = perceptual_hashes(thumbnails[textured]), []
     for mask in _band_masks():
-        for pairs in _equal_pairs(hashes & mask):
-            difference = hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]
-            close = np.bitwise_count(difference) <= MAX_BITS
+        for i, j in _agreeing(hashes & mask):
+            difference = hashes[i] ^ hashes[j]
+            bits = np.bitwise_count(difference)
+            near = (bits <= MAX_BITS) & (i < j)
             for other in earlier:
-                close &= (difference & other) != 0
-            yield pairs[close]
+                near &= (difference & other) != 0
+            near = likeness.among(i, j, near)
+            yield _Block(textured[i], textured[j], bits, near)
         earlier.append(mask)
+
+
+def _agreeing(values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All index pairs with equal values, as the two sides of `_Block`s; rectangles also hold some with i >= j."""
+    order = np.argsort(values, kind="stable")
+    values = values[order]
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
+    sizes = np.diff(np.r_[starts, len(values)])
+    few = np.repeat(sizes < _MANY, sizes)
+    yield from _equal_pairs(values[few], order[few])
+    for start, size in zip(starts[sizes >= _MANY], sizes[sizes >= _MANY], strict=True):
+        yield from _rectangles(order[start : start + size])
+
+
+def _rectangles(members: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All pairs of members, about 64 `_CHUNK`s at a time."""
+    start = 0
+    while start < len(members):
+        rows = max(1, 64 * _CHUNK // (len(members) - start))
+        yield members[start : start + rows, None], members[None, start:]
+        start += rows
 
 
 def _band_masks() -> list[np.uint64]:
@@ -132,35 +193,75 @@ def _band_masks() -> list[np.uint64]:
     return [np.uint64(mask) for mask in bands]
 
 
-def _equal_pairs(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Batches of all index pairs with equal values: in sorted order, those 1 apart, 2 apart, and so on."""
-    order = np.argsort(values, kind="stable")
-    values = values[order]
+def _equal_pairs(values: np.ndarray, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of pairs from `order` with equal, sorted `values`: those 1 apart, 2 apart, and so on."""
     left, gap, batch, size = np.arange(len(values)), 1, [], 0
     while True:
         left = left[left + gap < len(values)]
         left = left[values[left] == values[left + gap]]
         if len(left):
-            batch.append(np.stack([order[left], order[left + gap]], axis=1))
+            batch.append((order[left], order[left + gap]))
             size += len(left)
         if batch and (size > 64 * _CHUNK or not len(left)):
-            yield np.concatenate(batch)
+            i, j = map(np.concatenate, zip(*batch, strict=True))
+            yield i, j
             batch, size = [], 0
         if not len(left):
             return
         gap += 1
 
 
-def _look_the_same(thumbnails: np.ndarray, centred: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """(P,) bool, MAX_DIFFERENCE first, one thumbnail pixel after the other, because few pairs outlast the first few."""
-    kept = np.arange(len(pairs))
-    for pixel in range(len(centred)):
-        grey = centred[pixel * 29 % len(centred)]  # 29 and 72 have no common divisor: far from the one before
-        kept = kept[np.abs(grey[pairs[kept, 0]] - grey[pairs[kept, 1]]) <= MAX_DIFFERENCE]
-    a, b = thumbnails[pairs[kept, 0]], thumbnails[pairs[kept, 1]]
-    covariance, variance_a, variance_b = (
-        len(centred) * (u * v).sum(axis=1) - u.sum(axis=1) * v.sum(axis=1) for u, v in ((a, b), (a, a), (b, b))
-    )
-    same = np.zeros(len(pairs), bool)
-    same[kept] = covariance >= MIN_CORRELATION * np.sqrt(variance_a.astype(float) * variance_b)
-    return same
+class _Likeness:
+    """Whether thumbnails look the same: correlated by MIN_CORRELATION, and nowhere further apart than MAX_DIFFERENCE.
+
+    Products of thumbnails are whole numbers below 2**24 and their covariances below 2**53: exact in the types used.
+    """
+
+    def __init__(self, thumbnails: np.ndarray):
+        self._cells = thumbnails.shape[1]
+        self._values = np.ascontiguousarray(thumbnails, np.float32)
+        exact = thumbnails.astype(np.float64)
+        self._sums = exact.sum(axis=1)
+        self._variances = self._cells * (exact**2).sum(axis=1) - self._sums**2
+        self._roots = np.sqrt(self._variances)
+        self._centred = np.ascontiguousarray((exact - exact.mean(axis=1, keepdims=True)).T, np.float32)
+
+    def among(self, i: np.ndarray, j: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """`candidates`, a bool for each pair of `i` and `j`, without those that do not look the same."""
+        if candidates.ndim == 2 and np.count_nonzero(candidates) > candidates.size / 16:
+            return self._of_rectangle(i, j, candidates)
+        at = np.nonzero(candidates)
+        i, j = (np.broadcast_to(side, candidates.shape)[at] for side in (i, j))
+        kept = self._nowhere_far(i, j)
+        i, j = i[kept], j[kept]
+        products = np.einsum("pc,pc->p", self._values[i], self._values[j])
+        kept = kept[self._correlated(products, i, j)]
+        same = np.zeros(candidates.shape, bool)
+        same[tuple(axis[kept] for axis in at)] = True
+        return same
+
+    def _of_rectangle(self, i: np.ndarray, j: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """The same by one matrix product; the greatest difference is looked up only where the squares leave it open."""
+        products = self._values[i[:, 0]] @ self._values[j[0]].T
+        same = candidates & self._correlated(products, i, j)
+        squares = self._variances[i] + self._variances[j] - 2 * self._covariances(products, i, j)
+        at = np.nonzero(same & (squares > self._cells * MAX_DIFFERENCE**2))
+        rows, columns = i[at[0], 0], j[0, at[1]]
+        near = np.zeros(len(rows), bool)
+        near[self._nowhere_far(rows, columns)] = True
+        same[at] = near
+        return same
+
+    def _correlated(self, products, i, j) -> np.ndarray:
+        return self._covariances(products, i, j) >= MIN_CORRELATION * (self._roots[i] * self._roots[j])
+
+    def _covariances(self, products, i, j) -> np.ndarray:
+        return self._cells * products.astype(np.float64) - self._sums[i] * self._sums[j]
+
+    def _nowhere_far(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Indices of those pairs. One cell after the other, because few pairs outlast the first few."""
+        kept = np.arange(len(i))
+        for cell in range(self._cells):
+            grey = self._centred[cell * 29 % self._cells]  # 29 and 72 have no common divisor: far from the one before
+            kept = kept[np.abs(grey[i[kept]] - grey[j[kept]]) <= MAX_DIFFERENCE]
+        return kept

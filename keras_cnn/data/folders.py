@@ -12,20 +12,10 @@ import numpy as np
 from keras_cnn.data.audit import Checked, audit, refuse
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.fingerprints import COLUMNS, ROWS, Prints
-from keras_cnn.data.splits import Labelled, Part
+from keras_cnn.data.splits import PART_OF, Labelled, Part, part_names
 from keras_cnn.errors import InputError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp"})
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "eval": "validation",
-    "test": "test",
-    "testing": "test",
-}
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
@@ -96,10 +86,9 @@ def _images_of_class(root: Path, folder: Path, part: str, ignored: Counter) -> l
 
 def _split_folders(root: Path, folders: list[Path], ignored: Counter) -> list[tuple[str, Path]]:
     """(part, folder) pairs, or nothing if the folders are classes. A class may be called "train" if it holds images."""
-    splits = [f for f in folders if f.name.lower() in SPLIT_NAMES and _folders(f) and not _has_images(f)]
+    splits = [f for f in folders if f.name.lower() in PART_OF and _folders(f) and not _has_images(f)]
     if not splits:
         return []
-    parts = [SPLIT_NAMES[folder.name.lower()] for folder in splits]
     for folder in folders:
         if folder not in splits and next(_walk(folder, folder.name, (_identity(root),), Counter()), None):
             raise InputError(
@@ -108,11 +97,10 @@ def _split_folders(root: Path, folders: list[Path], ignored: Counter) -> list[tu
             )
         if folder not in splits:
             ignored["folders without images"] += 1
-    if len(set(parts)) < len(parts):
-        raise InputError(f"folder:{root}: two folders for one split among {', '.join(f.name for f in splits)}")
+    parts = part_names(f"folder:{root}", [folder.name for folder in splits])
     if "train" not in parts:
         raise InputError(f"folder:{root}: has {', '.join(f.name for f in splits)}, but no train folder")
-    return list(zip(parts, splits, strict=True))
+    return [(part, root / name) for part, name in parts.items()]
 
 
 def _walk(folder: Path, name: str, above: tuple, ignored: Counter) -> Iterator[str]:

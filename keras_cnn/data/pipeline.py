@@ -1,12 +1,15 @@
 """From a Split to batches of uint8 images: in an order known beforehand, from any (epoch, step), decoded ahead."""
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_cnn.data import cache as caching
+from keras_cnn.data.audit import no_longer_readable
 from keras_cnn.data.augment import Augmentation, augment
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.decode import crop_box, pad_size
@@ -23,6 +26,27 @@ class Batch(NamedTuple):
     labels: tf.Tensor  # (B,) int32
     keys: tf.Tensor  # (B, 2) int32, the images' `Split.keys`
     epoch: tf.Tensor  # scalar int32
+
+
+@dataclass(frozen=True)
+class Batches:
+    """An iterable of `Batch`. Raises Stopped, naming the file, where an image cannot be read any more."""
+
+    dataset: tf.data.Dataset
+    split: Split
+
+    def __iter__(self) -> Iterator[Batch]:
+        iterator = iter(self.dataset)
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except tf.errors.OpError as error:
+                if self.split.files is None:
+                    raise
+                raise no_longer_readable(self.split.files, error) from error
+            yield batch
 
 
 def order(seed: int | None, epoch: int, count: int) -> np.ndarray:
@@ -43,23 +67,23 @@ def batches(
     seed: int | None = None,
     start: tuple[int, int] = (0, 0),
     epochs: int = 1,
-    drop_last: bool = False,
     fit: str = "crop",
     cache: str = "none",
     cache_dir=None,
     threads: int | None = None,
-) -> tf.data.Dataset:
-    """One dataset of `Batch` over the epochs `start[0]` to `epochs - 1`, beginning at step `start[1]` of the first.
+) -> Batches:
+    """`Batch` after `Batch` over the epochs `start[0]` to `epochs - 1`, beginning at step `start[1]` of the first.
 
     Nothing before `start` is decoded, and the next epoch's first batches are decoded while the caller validates.
     Memory does not grow with the number of images unless `cache` (see `cached`) makes it. Call `cached` once instead
-    where several datasets read the same split. Raises `InputError` for an impossible option.
+    where several readers read the same split. Raises `InputError` for an impossible option, `Stopped` where a file is
+    not there any more.
     """
     if cache == "auto" and epochs - start[0] < 2:
         cache = "none"  # nothing would be read twice
     split = cached(split, image_shape, fit=fit, cache=cache, cache_dir=cache_dir, threads=threads)
     threads = threads or len(os.sched_getaffinity(0))
-    indices = _indices(len(split), batch_size, seed, start, epochs, drop_last)
+    indices = _indices(len(split), batch_size, seed, start, epochs)
     with tf.device("CPU:0"):
         labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
     if split.pixels is None:
@@ -72,7 +96,7 @@ def batches(
         pixels = images[: tf.size(index)]
         return Batch(pixels, tf.gather(labels, index), tf.gather(keys, index), epoch)
 
-    return tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options())
+    return Batches(tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options()), split)
 
 
 def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=None, threads=None) -> Split:
@@ -113,12 +137,10 @@ def _options():
     return options
 
 
-def _indices(count, batch_size, seed, start, epochs, drop_last):
+def _indices(count, batch_size, seed, start, epochs):
     """Dataset of (epoch, indices of a batch), int32 and (B,) int64."""
-    steps = count // batch_size if drop_last else -(-count // batch_size)
+    steps = -(-count // batch_size)
     first_epoch, first_step = divmod(start[0] * steps + start[1], steps) if steps else (0, 0)
-    if not steps:
-        raise InputError(f"{count} images make no batch of {batch_size}; expected at least one batch")
 
     def one_epoch(epoch):
         permutation = tf.numpy_function(lambda e: order(seed, e, count), [epoch], tf.int64, stateful=False)
@@ -167,5 +189,8 @@ def _from_files(split, image_shape, indices, batch_size, fit, threads):
     def padded(_, index):
         return tf.data.Dataset.from_tensor_slices(tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1))
 
-    one = decoder(split.files, image_shape, fit)
+    try:
+        one = decoder(split.files, image_shape, fit)
+    except OSError as error:
+        raise no_longer_readable(split.files, error) from error
     return indices.flat_map(padded).map(one, num_parallel_calls=threads).batch(batch_size, drop_remainder=True)

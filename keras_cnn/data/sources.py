@@ -10,15 +10,15 @@ from PIL import Image
 from keras_cnn.data import splits
 from keras_cnn.data.arrays import FASHION_MNIST_FOLDER, read_fashion_mini, read_fashion_mnist, read_npz
 from keras_cnn.data.audit import default_cache_dir
+from keras_cnn.data.cache import checked_folder
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.decode import FITS, GREY_MODES, as_array, fitted
+from keras_cnn.data.decode import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fitted
 from keras_cnn.data.folders import read_folder
 from keras_cnn.data.splits import Labelled, Part
 from keras_cnn.errors import InputError
 
 SOURCES = "fashion-mini, fashion-mnist, folder:PATH, npz:FILE, tfds:NAME[/CONFIG]"
 KEEP_SIZE = 256  # pixels; a folder whose images all have one size up to this keeps it
-DEFAULT_SIZE = (128, 128)  # of images that come in several sizes, or larger
 
 
 def load(
@@ -50,7 +50,7 @@ def load(
     """
     size = _checked_size(image_size)
     _check_choices(channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")))
-    cache = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
+    cache = checked_folder(cache_dir) if cache_dir else default_cache_dir()
     in_train = None if subset is None else _positive("subset", subset)
     for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
         splits.check_share(name, share)
@@ -58,6 +58,7 @@ def load(
     if len(labelled.classes) < 2:
         raise InputError(f"{source}: only one class, {labelled.classes[0]!r}; expected at least two")
     parts = labelled.parts
+    own = [name for name in splits.NAMES if name in parts]
     if per_class is not None:
         limit = _positive("per_class", per_class)
         parts = {name: splits.at_most_per_class(part, limit, seed) for name, part in parts.items()}
@@ -69,7 +70,7 @@ def load(
     parts = {name: parts[name] for name in splits.NAMES}
     shape, notes = _image_shape(parts.values(), size, channels)
     notes += _absent_classes(parts, labelled.classes)
-    findings = labelled.findings | splits.overlaps(parts) | {"notes": notes}
+    findings = labelled.findings | splits.overlaps(parts) | {"notes": notes, "own_splits": own}
     final = {name: _at_shape(part.split, shape, fit) for name, part in parts.items()}
     return Dataset(source, labelled.classes, shape, **final, findings=findings)
 

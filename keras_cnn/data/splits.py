@@ -5,6 +5,7 @@ order in which files were listed nor on a library's generator. Images with the s
 """
 
 import hashlib
+import itertools
 import json
 import tempfile
 from collections import Counter
@@ -20,7 +21,18 @@ from keras_cnn.data.fingerprints import MAX_BITS, MAX_DIFFERENCE, MIN_CORRELATIO
 from keras_cnn.errors import InputError
 
 NAMES = ("train", "validation", "test")
-LISTED = 100  # duplicates named in the findings; all are counted
+PART_OF = {  # what sources call their parts
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "eval": "validation",
+    "test": "test",
+    "testing": "test",
+}
+LISTED_ACROSS = 10_000  # duplicates across splits named in the findings, 1 to 2 MB; all are counted
+LISTED_WITHIN = 100  # the same inside one split
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,18 @@ class Labelled:
     classes: tuple[str, ...]
     parts: dict[str, Part]
     findings: dict = field(default_factory=dict)
+
+
+def part_names(where: str, names: Iterable[str]) -> dict[str, str]:
+    """By part ("train", ...), the one of `names` that means it. InputError if two mean the same part."""
+    found = {}
+    for name in names:
+        part = PART_OF.get(name.lower())
+        if part in found:
+            raise InputError(f"{where}: both {found[part]!r} and {name!r} for {part}; expected one of them")
+        if part:
+            found[part] = name
+    return found
 
 
 def _mapped(pixels: np.memmap, indices: np.ndarray) -> np.memmap:
@@ -133,14 +157,18 @@ def overlaps(parts: dict[str, Part]) -> dict:
     labels = np.concatenate([part.split.labels for part in parts.values()])
     hashes = [h for part in parts.values() for h in part.prints.pixel_hashes]
     groups = sorted(exact_groups(hashes), key=lambda group: splits[group[0]] == splits[group[-1]])
+    across = sum(bool(splits[group[0]] != splits[group[-1]]) for group in groups)
+    shown = groups[: min(across, LISTED_ACROSS)] + groups[across : across + LISTED_WITHIN]
     return {
         "pixels_sha256": hashlib.sha256(b"".join(hashes)).hexdigest(),
         "duplicates": {
             "sets": len(groups),
             "images": sum(map(len, groups)),
-            "sets_across_splits": sum(bool(splits[g[0]] != splits[g[-1]]) for g in groups),
+            "sets_across_splits": across,
             "sets_with_different_labels": sum(len(set(labels[g].tolist())) > 1 for g in groups),
-            "listed": [[where[i] for i in group[:LISTED]] for group in groups[:LISTED]],
+            "listing": _listing("sets", across, len(groups) - across) + f"; of a set the first {LISTED_WITHIN} images,"
+            " from each of its splits in turn",
+            "listed": [[where[i] for i in _in_turn(group, splits)[:LISTED_WITHIN]] for group in shown],
         },
         "near_duplicates": _near_overlaps(parts, where, splits, hashes),
     }
@@ -240,17 +268,32 @@ def _near_overlaps(parts: dict[str, Part], where: list[tuple], splits: np.ndarra
     first = {(split, h): i for i, (split, h) in reversed(list(enumerate(zip(splits.tolist(), hashes, strict=True))))}
     distinct = np.sort(np.fromiter(first.values(), np.int64))  # identical images of a split count once
     thumbnails = np.concatenate([part.prints.thumbnails for part in parts.values()])
-    pairs, bits = near_pairs(thumbnails[distinct])
-    pairs = distinct[pairs]
-    found = [(i, j, int(b)) for (i, j), b in zip(pairs.tolist(), bits, strict=True) if hashes[i] != hashes[j]]
-    found.sort(key=lambda pair: (splits[pair[0]] == splits[pair[1]], pair[2]))
+    numbers = {h: number for number, h in enumerate(dict.fromkeys(hashes))}
+    images = np.array([numbers[hashes[i]] for i in distinct], np.int64)
+    limits = (LISTED_ACROSS, LISTED_WITHIN)
+    across, within = near_pairs(thumbnails[distinct], images, splits[distinct], limits)
     return {
         "rule": f"dHash within {MAX_BITS} of 64 bits, thumbnails correlated by {MIN_CORRELATION} and within "
         f"{MAX_DIFFERENCE} of 255 grey levels",
-        "pairs": len(found),
-        "pairs_across_splits": sum(bool(splits[i] != splits[j]) for i, j, _ in found),
-        "listed": [[where[i], where[j], bits_apart] for i, j, bits_apart in found[:LISTED]],
+        "pairs": across.count + within.count,
+        "pairs_across_splits": across.count,
+        "listing": _listing("pairs", across.count, within.count),
+        "listed": [[where[distinct[i]], where[distinct[j]], bits] for bits, i, j in across.pairs + within.pairs],
     }
+
+
+def _listing(what: str, across: int, within: int) -> str:
+    """How many of the duplicates found are listed."""
+    return (
+        f"{min(across, LISTED_ACROSS):,} of {across:,} {what} across splits, then"
+        f" {min(within, LISTED_WITHIN):,} of {within:,} inside one split"
+    )
+
+
+def _in_turn(group: list[int], splits: np.ndarray) -> list[int]:
+    """The members of a group, one of each split, then the next of each, so that a cut list still shows them all."""
+    members = [list(some) for _, some in itertools.groupby(group, key=lambda i: splits[i])]
+    return [i for some in itertools.zip_longest(*members) for i in some if i is not None]
 
 
 def _check_disjoint(ids: dict[str, list[str]]) -> None:

@@ -8,14 +8,12 @@ import numpy as np
 from PIL import Image
 
 from keras_cnn.data.arrays import numbered, part_of
-from keras_cnn.data.decode import as_array, fitted, upright
-from keras_cnn.data.splits import Labelled
+from keras_cnn.data.decode import DEFAULT_SIZE, as_array, fitted, upright
+from keras_cnn.data.splits import Labelled, part_names
 from keras_cnn.errors import InputError
 
 IN_MEMORY = 1 << 30  # bytes of pixels of one split; a larger one is written to the cache folder and mapped
-DEFAULT_SIZE = (128, 128)  # where the images have no common size
 _NAME = re.compile(r"[a-z][a-z0-9_]*(/[A-Za-z0-9_.+-]+)?(:\d+\.\d+\.\d+)?")
-_PARTS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 
 def read_tfds(name: str, size: tuple[int, int] | None, channels: int | None, fit: str, cache_dir: Path) -> Labelled:
@@ -25,7 +23,7 @@ def read_tfds(name: str, size: tuple[int, int] | None, channels: int | None, fit
     """
     builder = _builder(name)
     image, label = _keys(name, builder)
-    found = {_PARTS[split]: split for split in builder.info.splits if split in _PARTS}
+    found = part_names(f"tfds:{name}", builder.info.splits)
     if "train" not in found:
         raise InputError(f"tfds:{name}: splits {', '.join(builder.info.splits)}; expected one called train")
     height, width, depth = builder.info.features[image].shape
@@ -79,15 +77,21 @@ def _read(builder, split: str, keys: tuple[str, str], shape: tuple, fit: str, fo
     name = "-".join(map(str, (split, *shape, fit)))
     pixel_file, label_file = folder / f"{name}.npy", folder / f"{name}-labels.npy"
     if not label_file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"data.cache_dir {folder}: {error.strerror}; expected a folder that can be made") from None
         partial = folder / f"{name}-{os.getpid()}.partial"
-        pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, full)
-        labels = _fill(pixels, builder, split, keys, fit)
-        pixels.flush()
-        os.replace(partial, pixel_file)
-        with partial.open("wb") as file:
-            np.save(file, labels)
-        os.replace(partial, label_file)  # last, so that its presence means that both are complete
+        try:
+            pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, full)
+            labels = _fill(pixels, builder, split, keys, fit)
+            pixels.flush()
+            os.replace(partial, pixel_file)
+            with partial.open("wb") as file:
+                np.save(file, labels)
+            os.replace(partial, label_file)  # last, so that its presence means that both are complete
+        finally:
+            partial.unlink(missing_ok=True)
     return np.load(pixel_file, mmap_mode="r"), np.load(label_file)
 
 
@@ -97,10 +101,15 @@ def _fill(pixels: np.ndarray, builder, split: str, keys: tuple[str, str], fit: s
 
     config = tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1)
     examples = tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False, read_config=config))
-    labels = np.empty(len(pixels), np.int32)
+    labels, classes = np.empty(len(pixels), np.int32), builder.info.features[keys[1]].num_classes
     for i, example in enumerate(examples):
         image = example[keys[0]]
         labels[i] = example[keys[1]]
+        if not 0 <= labels[i] < classes:
+            raise InputError(
+                f"tfds:{builder.info.full_name}: image {i} of the split {split!r} has the label {labels[i]}; expected"
+                f" 0 to {classes - 1}: a split without labels cannot be measured on"
+            )
         if image.shape != pixels.shape[1:]:
             picture = upright(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), 1)
             image = as_array(fitted(picture, pixels.shape[1:3], fit), pixels.shape[-1])

@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_cnn.errors import InputError
+from keras_cnn.checking import check_options, keyword_options, nearest
+from keras_cnn.errors import InputError, require
 from keras_cnn.models import published, scratch
-from keras_cnn.models.options import check_options, keyword_options, nearest, require
 
 # Name to builder(input_shape, classes, *, options). The keyword-only parameters are the options of the network: their
 # annotations its types, their defaults its defaults, the lines under "Options:" in the docstring its help.
@@ -35,7 +35,7 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, **opt
     and an image too small for the network (naming the layer).
     """
     if name not in BUILDERS:
-        raise InputError(f"model: unknown network {name!r}, did you mean {nearest(name, BUILDERS)!r}?")
+        raise InputError(f"model: unknown network {name!r}{nearest(name, BUILDERS)}")
     builder = BUILDERS[name]
     check_options(name, builder, options, keyword_options(builder))
     shape = tuple(input_shape)

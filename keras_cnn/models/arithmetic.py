@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-from keras_cnn.models.options import require
+from keras_cnn.errors import require
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from keras_cnn.models.options import require
+from keras_cnn.errors import require
 
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "mish"]
 Padding = Literal["same", "valid"]

@@ -4,8 +4,8 @@ from functools import partial
 
 import keras
 
+from keras_cnn.errors import require
 from keras_cnn.models.blocks import Chain, TorchDefault
-from keras_cnn.models.options import require
 
 Shape = tuple[int, int, int]
 

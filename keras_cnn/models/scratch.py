@@ -6,9 +6,9 @@ from typing import get_args
 
 import keras
 
-from keras_cnn.errors import InputError
+from keras_cnn.checking import check_options, keyword_options, nearest
+from keras_cnn.errors import InputError, require
 from keras_cnn.models.blocks import Activation, Chain, Padding
-from keras_cnn.models.options import check_options, keyword_options, nearest, require
 
 Shape = tuple[int, int, int]
 
@@ -131,7 +131,7 @@ def _kind(where: str, row: dict) -> str:
     require(len(kinds) < 2, where, f"layers {' and '.join(kinds)}", "one layer a row")
     if not kinds:
         first = next(iter(row))
-        raise InputError(f"{where}: unknown layer {first!r}, did you mean {nearest(first, _ROWS)!r}?")
+        raise InputError(f"{where}: unknown layer {first!r}{nearest(first, _ROWS)}")
     return kinds[0]
 
 

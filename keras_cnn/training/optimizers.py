@@ -51,23 +51,25 @@ def build_schedule(
     name: str,
     learning_rate: float,
     epochs: int,
+    steps: int,
     *,
     warmup_epochs: float = 0.0,
     step_epochs: int = 7,
     gamma: float = 0.1,
 ) -> Schedule:
-    """The learning rate after `progress` epochs (a fraction inside an epoch), 0 <= progress <= epochs.
+    """The learning rate of the step that begins after `progress` epochs of `steps` each, 0 <= progress <= epochs.
 
     constant; step: times `gamma` every `step_epochs` (PyTorch's StepLR); exponential: times `gamma` an epoch, smoothly;
     cosine: half a cosine from the end of the warm-up to 0; one_cycle: up from 1/25 of the peak over the first 30 %,
     down to 1/250,000, both half cosines (Smith 2018, PyTorch's defaults); plateau: constant here, the drops come from
-    `callbacks.Plateau`. The linear warm-up multiplies; one_cycle has its own and ignores it.
+    `callbacks.Plateau`. The linear warm-up multiplies by 1/n, 2/n, ... 1 over its n steps; one_cycle has its own
+    and ignores it.
     """
 
     def rate(progress: float) -> float:
         if name == "one_cycle":
             return _one_cycle(learning_rate, progress / epochs)
-        warmup = min(1.0, progress / warmup_epochs) if warmup_epochs > 0 else 1.0
+        warmup = min(1.0, (progress + 1 / steps) / warmup_epochs) if warmup_epochs > 0 else 1.0
         return learning_rate * warmup * decay(progress)
 
     def decay(progress: float) -> float:

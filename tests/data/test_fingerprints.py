@@ -48,21 +48,71 @@ def test_perceptual_hash_bits_by_hand():
     assert fp.perceptual_hashes(thumbnail.reshape(1, 72))[0] == 0b10100101 << 56
 
 
-def test_near_pairs_equal_brute_force():
-    rng = np.random.default_rng(1)
+def near_pairs(thumbnails):
+    """All pairs (i, j) as a list, and the bits they are apart."""
+    everywhere = np.arange(len(thumbnails))
+    across, within = fp.near_pairs(thumbnails, everywhere, np.zeros_like(everywhere), (10**9, 10**9))
+    assert (across.count, within.count) == (0, len(within.pairs))
+    found = sorted((i, j, bits) for bits, i, j in within.pairs)
+    return [[i, j] for i, j, _ in found], [bits for _, _, bits in found]
+
+
+def scattered(noise):
+    """150 pictures and 60 of them with noise."""
     base = pictures(150)
-    noisy = np.clip(base[:60] + rng.normal(0, 3, base[:60].shape), 0, 255).astype(np.uint8)
-    thumbnails = fp.of_arrays(np.concatenate([base, noisy])).thumbnails
+    noisy = base[:60] + np.random.default_rng(1).normal(0, noise, base[:60].shape)
+    return fp.of_arrays(np.concatenate([base, np.clip(noisy, 0, 255).astype(np.uint8)])).thumbnails
+
+
+def crowded(noise, spot=0):
+    """200 thumbnails that differ by noise alone, and 100 that have nothing to do with them; `spot` is in half."""
+    rng = np.random.default_rng(2)
+    one = fp.of_arrays(pictures(1)).thumbnails[0] // 2 + 60
+    alike = one + rng.normal(0, noise, (200, 72))
+    alike[:100, np.argmax(one)] += spot  # brighter where it is brightest: correlation and hash stay
+    return np.concatenate(
+        [np.clip(np.round(alike), 0, 255).astype(np.uint8), fp.of_arrays(pictures(100, 1)).thumbnails]
+    )
+
+
+@pytest.mark.parametrize(
+    ("thumbnails", "least"),
+    [
+        (scattered(3), 50),
+        (crowded(0), 19_900),
+        (crowded(0.7), 10_000),
+        (crowded(1.6), 30),
+        (crowded(4), 0),
+        (crowded(0.5, spot=20), 7000),
+    ],
+    ids=["scattered", "equal", "alike", "hardly alike", "different", "alike but for a spot"],
+)
+def test_near_pairs_equal_brute_force(thumbnails, least):
     bits = hamming(fp.perceptual_hashes(thumbnails))
     expected = []
     for i, j in itertools.combinations(range(len(thumbnails)), 2):
         a, b = (thumbnails[k].astype(float) - thumbnails[k].mean() for k in (i, j))
         if bits[i, j] <= 3 and np.abs(a - b).max() <= 16 and np.corrcoef(a, b)[0, 1] >= 0.995:
             expected.append([i, j])
-    pairs, apart = fp.near_pairs(thumbnails)
-    assert pairs.tolist() == expected
-    assert apart.tolist() == [bits[i, j] for i, j in expected]
-    assert len(expected) >= 50
+    pairs, apart = near_pairs(thumbnails)
+    assert pairs == expected
+    assert apart == [bits[i, j] for i, j in expected]
+    assert len(expected) >= least
+
+
+def test_pairs_across_splits_are_counted_and_listed_apart_the_closest_first():
+    thumbnails, rng = crowded(1), np.random.default_rng(3)
+    images, splits = rng.integers(0, 250, 300), rng.integers(0, 3, 300)  # some are the very same image
+    pairs, apart = near_pairs(thumbnails)
+    kept = [(b, i, j) for (i, j), b in zip(pairs, apart, strict=True) if images[i] != images[j]]
+    crossing = sorted(p for p in kept if splits[p[1]] != splits[p[2]])
+    inside = sorted(p for p in kept if splits[p[1]] == splits[p[2]])
+    across, within = fp.near_pairs(thumbnails, images, splits, (10**9, 50))
+    assert (across.count, across.pairs) == (len(crossing), crossing)
+    assert within.count == len(inside) > 2000
+    assert len(within.pairs) == 50
+    assert set(within.pairs) <= set(inside)
+    assert [bits for bits, _, _ in within.pairs] == [bits for bits, _, _ in inside[:50]]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +127,8 @@ def test_near_pairs_equal_brute_force():
 def test_altered_copies_are_found(change):
     originals = pictures(100)
     copies = np.stack([np.asarray(change(Image.fromarray(p))) for p in originals])
-    pairs, _ = fp.near_pairs(fp.of_arrays(np.concatenate([originals, copies])).thumbnails)
-    found = {tuple(pair) for pair in pairs.tolist()}
+    pairs, _ = near_pairs(fp.of_arrays(np.concatenate([originals, copies])).thumbnails)
+    found = {tuple(pair) for pair in pairs}
     assert len(found & {(i, i + 100) for i in range(100)}) >= 95
     assert len(found - {(i, i + 100) for i in range(100)}) == 0
 
@@ -91,7 +141,7 @@ def jpeg(image, quality):
 
 def test_flat_images_say_nothing():
     levels = np.arange(0, 200, dtype=np.uint8)[:, None, None, None]
-    pairs, _ = fp.near_pairs(fp.of_arrays(np.broadcast_to(levels, (200, 16, 16, 1))).thumbnails)
+    pairs, _ = near_pairs(fp.of_arrays(np.broadcast_to(levels, (200, 16, 16, 1))).thumbnails)
     assert len(pairs) == 0
 
 
@@ -101,8 +151,18 @@ def test_pixel_hashes_tell_shapes_apart():
     assert fp.exact_groups([b"a", b"b", b"a", b"c", b"b"]) == [[0, 2], [1, 4]]
 
 
-def test_sixty_thousand_in_seconds():
-    pixels = np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), np.uint8)
-    started = time.process_time()
-    fp.near_pairs(fp.of_arrays(pixels).thumbnails)
+def different(count):
+    return fp.of_arrays(np.random.default_rng(0).integers(0, 256, (count, 28, 28, 1), np.uint8)).thumbnails
+
+
+def alike(count):
+    ramp = np.add.outer(8 * np.arange(8), 8 * np.arange(9)).reshape(1, 72) + 60
+    return (ramp + np.random.default_rng(0).integers(-1, 2, (count, 72))).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("thumbnails", "pairs"), [(different(60_000), 0), (alike(7000), 7000 * 6999 // 2)])
+def test_many_images_take_seconds(thumbnails, pairs):
+    places, started = np.arange(len(thumbnails)), time.process_time()
+    across, within = fp.near_pairs(thumbnails, places, places % 2, (100, 100))
     assert time.process_time() - started < 10
+    assert across.count + within.count == pairs

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from keras_cnn.data.augment import RECIPES
 from keras_cnn.data.dataset import ImageFile, Split
 from keras_cnn.data.decode import decode
 from keras_cnn.data.pipeline import batches, cached, order, preview
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, Stopped
 
 SHAPE = (24, 20, 3)
 PINNED = [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]  # order(0, 0, 10)
@@ -149,15 +150,53 @@ def test_what_lies_before_the_start_is_not_decoded(photos):
     assert_same(rest, listed(batches(photos, SHAPE, 4, seed=9))[step + 1 :])
 
 
-@pytest.mark.parametrize("kind", ["photos", "arrays"])
-def test_the_last_short_batch_can_be_dropped(kind, request):
-    dropped = listed(batches(request.getfixturevalue(kind), SHAPE, 4, seed=9, epochs=2, drop_last=True))
-    assert [(epoch, len(labels)) for epoch, labels, _, _ in dropped] == [(0, 4), (0, 4), (1, 4), (1, 4)]
+def copies(split: Split, folder: Path) -> Split:
+    """The same images in files of their own, to be damaged."""
+    files = [dataclasses.replace(file, path=folder / file.path.name) for file in split.files]
+    for file, original in zip(files, split.files, strict=True):
+        file.path.write_bytes(original.path.read_bytes())
+    return dataclasses.replace(split, files=tuple(files))
 
 
-def test_fewer_images_than_a_dropped_batch_are_refused(arrays):
-    with pytest.raises(InputError, match="11 images make no batch of 16"):
-        batches(arrays, SHAPE, 16, drop_last=True)
+DAMAGE = {
+    "vanished": (Path.unlink, "vanished"),
+    "emptied": (lambda path: path.write_bytes(b""), r"empty \(0 bytes\)"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-200]), "truncated"),
+    "another thing": (lambda path: path.write_text("hello"), "not a JPEG"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [*itertools.product(("large.jpg", "plain.png", "bitmap.bmp"), DAMAGE), ("large.jpg", "made smaller")],
+)
+def test_a_file_damaged_while_batches_are_read_is_named(mixed, tmp_path, name, damage):
+    split = copies(mixed, tmp_path)
+    under_way = iter(batches(split, SHAPE, 4, seed=3, epochs=50))
+    next(under_way)
+    made_smaller = (lambda path: smooth(9, 8, 0).save(path), "is now JPEG RGB of 9 x 8 pixels, .* expected")
+    change, words = DAMAGE.get(damage, made_smaller)
+    change(tmp_path / name)
+    with pytest.raises(Stopped, match=f"^{tmp_path / name}: .*{words}") as stop:
+        list(under_way)
+    assert "\n" not in str(stop.value)
+
+
+@pytest.mark.parametrize("how", [{}, {"cache": "disk"}, {"cache": "memory"}])
+def test_files_that_vanish_before_the_first_batch_are_named_and_counted(mixed, tmp_path, how):
+    split = copies(mixed, tmp_path)
+    for file in split.files:
+        file.path.unlink()
+    with pytest.raises(Stopped, match=rf"^{tmp_path}/.*: vanished .* \(like {len(split) - 1} others\)"):
+        list(batches(split, SHAPE, 4, **how, cache_dir=tmp_path / "cache", epochs=2))
+
+
+def test_a_cache_folder_that_cannot_be_is_one_line(photos, tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file" / "below", "/proc/none/cache", "~nobody-of-that-name/cache"):
+        with pytest.raises(InputError, match=r"data.cache_dir .* expected a folder that may be written to") as error:
+            cached(photos, SHAPE, cache="disk", cache_dir=folder)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
@@ -296,7 +335,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     smooth(300, 260, 0).save(tmp_path / "photo.jpg")
 

@@ -233,7 +233,7 @@ def test_split_folders_that_cannot_be_read(tmp_path, read):
     os.rename(photos / "val" / "c", photos / "val" / "a")
     assert read().findings["notes"] == ["validation has no images of class 'b'"]
     fill(photos / "valid" / "a")
-    assert "two folders for one split" in refused(read)
+    assert "for validation; expected one of them" in refused(read)
     os.rename(photos / "valid", photos / "dogs")
     assert "'dogs' does not fit" in refused(read)
 

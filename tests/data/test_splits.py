@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn.data import Dataset, Split, first_batch, split_record
+from keras_cnn.data import Dataset, Split, first_batch, split_record, splits
 from keras_cnn.data import fingerprints as fp
 from keras_cnn.data.splits import Part, apportion, at_most_per_class, cut, overlaps
 from keras_cnn.errors import InputError
@@ -224,4 +224,39 @@ def test_overlaps_are_counted_and_listed():
     assert (found["sets"], found["images"], found["sets_across_splits"]) == (2, 4, 1)
     assert found["sets_with_different_labels"] == 1  # class 0 in train, class 1 in test
     assert found["listed"][0] == [("train", "t0/000"), ("test", "e1/003")]
+    assert found["listing"].startswith("1 of 1 sets across splits, then 1 of 1 inside one split;")
     json.dumps(found)
+
+
+def textured(part, seed):
+    """The part with thumbnails of one noisy picture: all look the same."""
+    picture = np.random.default_rng(9).integers(40, 200, 72)
+    noise = np.random.default_rng(seed).integers(0, 2, (len(part.split), 72))
+    return Part(part.split, fp.Prints(part.prints.pixel_hashes, (picture + noise).astype(np.uint8)))
+
+
+def test_every_near_duplicate_across_splits_is_listed_before_the_first_inside_one(monkeypatch):
+    parts = {"train": textured(part([30, 30], prefix="t"), 1), "test": textured(part([3, 2], prefix="e"), 2)}
+    found = overlaps(parts)["near_duplicates"]
+    assert (found["pairs"], found["pairs_across_splits"]) == (65 * 64 // 2, 60 * 5)
+    assert found["listing"] == "300 of 300 pairs across splits, then 100 of 1,780 inside one split"
+    assert len(found["listed"]) == 400
+    crossing = {(one[1], other[1]) for one, other, _ in found["listed"][:300]}
+    assert crossing == {(i, j) for i in parts["train"].split.ids for j in parts["test"].split.ids}
+    assert all(one[0] == other[0] for one, other, _ in found["listed"][300:])
+    json.dumps(found)
+    monkeypatch.setattr(splits, "LISTED_ACROSS", 7)
+    found = overlaps(parts)["near_duplicates"]
+    assert found["listing"].startswith("7 of 300 pairs across splits")
+    assert len(found["listed"]) == 107
+
+
+def test_a_set_too_large_to_list_shows_all_its_splits():
+    parts = {
+        "train": part([150, 1], dict.fromkeys(range(150), "same"), prefix="t"),
+        "test": part([2, 1], {1: "same"}, prefix="e"),
+    }
+    found = overlaps(parts)["duplicates"]
+    assert (found["sets"], found["images"]) == (1, 151)
+    assert found["listed"][0][:3] == [("train", "t0/000"), ("test", "e0/001"), ("train", "t0/001")]
+    assert len(found["listed"][0]) == 100

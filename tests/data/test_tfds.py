@@ -46,6 +46,46 @@ def tiny(prepared, monkeypatch):
     monkeypatch.setattr(library, "builder", functools.partial(library.builder, data_dir=folder))
 
 
+@pytest.fixture(scope="module")
+def unlabelled(prepared, tmp_path_factory):
+    """A folder with a data set whose test split has no labels, as TFDS has it of some competitions."""
+    library, folder = prepared[0], tmp_path_factory.mktemp("unlabelled")
+
+    class HiddenLabels(library.core.GeneratorBasedBuilder):
+        VERSION = library.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": library.features.Image(shape=(8, 6, 3)),
+                "label": library.features.ClassLabel(num_classes=3),
+            }
+            return self.dataset_info_from_configs(
+                features=library.features.FeaturesDict(features), supervised_keys=("image", "label")
+            )
+
+        def _split_generators(self, _):
+            return {"train": self._generate_examples(range(30)), "test": self._generate_examples(range(30, 40))}
+
+        def _generate_examples(self, chosen):
+            for i in chosen:
+                yield i, {"image": PIXELS[i], "label": i % 3 if i < 30 else -1}
+
+    HiddenLabels.pkg_dir_path = folder
+    HiddenLabels(data_dir=folder).download_and_prepare()
+    return folder
+
+
+def test_a_split_without_labels_is_refused_while_it_is_read(prepared, unlabelled, tmp_path, monkeypatch):
+    library = prepared[0]
+    monkeypatch.setattr(library, "builder", functools.partial(library.builder, data_dir=unlabelled))
+    for limit in (tfds.IN_MEMORY, 1000):
+        monkeypatch.setattr(tfds, "IN_MEMORY", limit)
+        with pytest.raises(InputError, match=r"image 0 of the split 'test' has the label -1; expected 0 to 2") as error:
+            load("tfds:hidden_labels", cache_dir=tmp_path)
+        assert "\n" not in str(error.value)
+    assert not list(tmp_path.rglob("*test*"))
+
+
 def check(data):
     assert data.classes == ("x", "y", "z")
     assert [len(split) for split in (data.train, data.validation, data.test)] == [34, 6, 20]

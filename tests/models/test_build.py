@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_cnn.checking import keyword_options
 from keras_cnn.errors import InputError
 from keras_cnn.models import BUILDERS, build
 from keras_cnn.models.blocks import BatchNormalization
-from keras_cnn.models.options import keyword_options
 
 # Keras 3.15 saving under NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -133,10 +133,10 @@ def test_every_option_is_typed_has_a_default_and_one_line_of_help(name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("net5", {}, "unknown network 'net5', did you mean 'net4'"),
-        ("net1", {"l1oc": 6}, "net1: unknown option 'l1oc', did you mean 'l1_oc'"),
+        ("net5", {}, "unknown network 'net5'; did you mean net4"),
+        ("net1", {"l1oc": 6}, "net1: unknown option 'l1oc'; did you mean l1_oc"),
         ("net1", {"dropout_rate": 0.1}, "net1: unknown option 'dropout_rate'"),
-        ("lenet", {"filters": 3}, "lenet: unknown option 'filters', expected none"),
+        ("lenet", {"filters": 3}, "lenet: unknown option 'filters'; none exist"),
         ("net1", {"l1_oc": 6.5}, "net1: l1_oc: found 6.5, expected a whole number"),
         ("net1", {"l1_oc": True}, "net1: l1_oc: found True"),
         ("net1", {"l1_oc": 0}, "net1: l1_oc: found 0, expected at least 1"),

@@ -46,6 +46,16 @@ def test_net1_every_cell_of_its_grid(width, factor, kernel, stride):
     assert counted == convolutions + head
 
 
+@pytest.mark.parametrize(("width", "kernel"), list(itertools.product((18, 32, 64), (3, 5, 7))))
+def test_net2_every_cell_of_its_grid(width, kernel):
+    # Maps of 35 - k and 36 - 2k pixels a side, pooled to 18 - k; then 21 - 2k and 22 - 3k, pooled unless that is 1.
+    last = 22 - 3 * kernel
+    last = last // 2 if last > 1 else last
+    convolutions = kernel**2 * (3 * width + (2 + 8 + 32) * width**2) + (1 + 2 + 4 + 8) * width
+    head = last**2 * 8 * width * 120 + 120 * 84 + 84 * 10 + 120 + 84 + 10
+    assert _cifar("net2", l1_oc=width, kernel_size=kernel) == convolutions + head
+
+
 def test_net2_group_means_of_its_nine_cells():
     cells = {(w, k): _cifar("net2", l1_oc=w, kernel_size=k) for w in (18, 32, 64) for k in (3, 5, 7)}
     by_width = {w: sum(cells[w, k] for k in (3, 5, 7)) / 3 for w in (18, 32, 64)}

@@ -105,8 +105,8 @@ def test_every_kind_of_row_and_its_options():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"relu": None}, {"conv": 8, "kernal": 3}], "row 2: conv: unknown option 'kernal', did you mean 'kernel'"),
-        ([{"conf": 8}], "row 1: unknown layer 'conf', did you mean 'conv'"),
+        ([{"relu": None}, {"conv": 8, "kernal": 3}], "row 2: conv: unknown option 'kernal'; did you mean kernel"),
+        ([{"conf": 8}], "row 1: unknown layer 'conf'; did you mean conv"),
         ([{"conv": None}], "row 1: conv: filters: not given, expected a whole number"),
         ([{"conv": "8"}], "row 1: conv: filters: found '8'"),
         ([{"conv": 8, "padding": "full"}], "row 1: conv: padding: found 'full', expected one of same, valid"),
