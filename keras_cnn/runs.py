@@ -11,6 +11,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -30,6 +31,7 @@ HISTORY_COLUMNS = (
     "epoch_seconds",
     "run_seconds",
 )
+LOCK = "run.lock"
 PACKAGES = ("keras_cnn", "tensorflow", "keras", "numpy", "matplotlib", "pillow", "wandb")
 
 
@@ -72,23 +74,40 @@ def write_json(path: Path, value: object) -> None:
 
 
 class RunFolder:
-    """A run's folder, held by this process alone while it trains."""
+    """A run's folder, held by this process alone while it trains: `with folder:` lets go of it at the end."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, made: bool = False):
         self.path = path
+        self._made = made  # by us, so that it is ours to remove
+        self._lock: int | None = None
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove_if_unused()
+        self.release()
 
     @classmethod
     def create(cls, name: str, parent: Path = Path("runs"), path: Path | None = None) -> "RunFolder":
         """A new folder `parent/name`, or `name-2`, `name-3`, ... after it; or exactly `path`, which must be empty."""
         try:
             if path is None:
-                return cls(_claim(name, parent)).lock()
+                return cls(_claim(name, parent), made=True).lock()
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise InputError(f"{path}: --run-dir is not an empty folder; expected a new one, or --resume {path}")
+                go_on = f"--resume {shlex.quote(str(path))}"
+                raise InputError(f"{path}: --run-dir is not an empty folder; expected a new one, or {go_on}")
+            made = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
-            return cls(path).lock()
+            return cls(path, made).lock()
         except OSError as error:
             raise InputError(f"{path or parent / name}: cannot make the run folder: {error.strerror}") from None
+
+    @classmethod
+    def begun(cls, path: Path) -> "RunFolder":
+        """The folder `path`, made if it is not there, whatever an earlier process has left in it."""
+        path.mkdir(exist_ok=True)
+        return cls(path).lock()
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -98,8 +117,8 @@ class RunFolder:
         return cls(path)
 
     def lock(self) -> "RunFolder":
-        """Holds the folder until this process ends, however it ends. InputError if another process holds it."""
-        descriptor = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        """Holds the folder until `release` or this process's end, however it ends. InputError if another holds it."""
+        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -108,13 +127,21 @@ class RunFolder:
             raise InputError(f"{self.path}: in use by {holder}; wait for it or choose another folder") from None
         os.truncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+        self._lock = descriptor
         return self
 
+    def release(self) -> None:
+        """Lets another process hold the folder. The lock file stays: removed, it could be held twice by its name."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def remove_if_unused(self) -> None:
-        """Removes the folder if nothing was written to it."""
-        if [p.name for p in self.path.iterdir()] == ["run.lock"]:
-            (self.path / "run.lock").unlink()
-            self.path.rmdir()
+        """Removes what `create` made if nothing else was written: the lock file, and the folder if it was not there."""
+        if self.path.is_dir() and [p.name for p in self.path.iterdir()] == [LOCK]:
+            (self.path / LOCK).unlink()
+            if self._made:
+                self.path.rmdir()
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -134,7 +161,30 @@ class RunFolder:
         write_text(self / "config.yaml", config_module.dump(config))
         changes = config_module.differences(defaults, config)
         write_text(self / "changes.txt", "\n".join(changes or ["every field at its default"]) + "\n")
-        write_json(self / "environment.json", environment() | {"hardware": hardware})
+        identity = {"run_id": uuid.uuid4().hex[:12]}  # W&B's name for the run, whatever its folder is called
+        write_json(self / "environment.json", identity | environment() | {"hardware": hardware})
+
+    def record_resume(self, hardware: dict) -> list[str]:
+        """Adds this process to environment.json, with what is other than when the run began; returns that, a line each.
+
+        Other versions or another processor compute other last bits: the run then ends close to the one that was never
+        stopped, not equal to it.
+        """
+        begun = self.environment
+        now = environment() | {"hardware": hardware}
+        changes = _changes(begun, now)
+        resume = {"date": now["started"], "command": now["command"], "git": now["git"], "changes": changes}
+        write_json(self / "environment.json", begun | {"resumes": [*begun.get("resumes", []), resume]})
+        return changes
+
+    @property
+    def environment(self) -> dict:
+        """What environment.json holds. InputError if it is missing or damaged."""
+        path = self / "environment.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); expected what a run writes") from None
 
     def config(self, builders: Builders) -> Config:
         return config_module.load(self / "config.yaml", [], builders)
@@ -191,12 +241,27 @@ def environment() -> dict:
     }
 
 
+def _changes(before: dict, now: dict) -> list[str]:
+    """Where Python, a package, the platform or the hardware is another, as "numpy 2.1.0 -> 2.2.0"."""
+
+    def facts(of: dict) -> dict:
+        return {"python": of["python"], "platform": of["platform"], **of["packages"], **of["hardware"]}
+
+    old, new = facts(before), facts(now)
+    return [f"{name} {old.get(name)} -> {new.get(name)}" for name in old | new if old.get(name) != new.get(name)]
+
+
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _command() -> str:
     return shlex.join([python(), *sys.argv])
+
+
+def resume_command(path: Path) -> str:
+    """The command that goes on with a run, to copy into a shell."""
+    return shlex.join([python(), "train.py", "--resume", str(path)])
 
 
 def python() -> str:

@@ -1,14 +1,15 @@
 """Weights & Biases as a mirror of the run folder: never a prompt, never a long wait, never needed."""
 
-import hashlib
+import json
 import netrc
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 INIT_SECONDS = 5  # a key without a network would wait 100 s otherwise
-FINISH_SECONDS = 10  # without a limit, a network that is gone at the end would never let go
+FINISH_SECONDS = 4  # a network that is gone would never let go; with all that follows it is 5 s to the end
 
 
 class Tracker:
@@ -27,11 +28,17 @@ class Tracker:
         with self._harmless():
             self._run = _start(_mode(mode, say), folder, say, settings)
 
-    def epoch(self, row: dict) -> None:
-        """One row of the history."""
+    def epochs(self, rows: list[dict]) -> None:
+        """Rows of the history, in order; those that a server has already are left out.
+
+        A resumed run sends its history again from the start. What was on its way when the run was killed is lost to
+        W&B, and `wandb sync` puts a later offline file of a run in the place of an earlier one, not behind it.
+        """
         if self._run:
             with self._harmless():
-                self._run.log(row, step=row["epoch"])
+                for row in rows:
+                    if row["epoch"] >= self._run.starting_step:
+                        self._run.log(row, step=row["epoch"], commit=True)  # else it would wait for the next epoch
 
     def finish(self, metrics: dict, figures: list[Path], confusion: dict[str, tuple], classes: tuple[str, ...]) -> None:
         """Final numbers and figures, confusion matrices from (labels, predicted) a split, and a table a class.
@@ -99,20 +106,28 @@ def _start(mode: str, folder: Path, say: Callable[[str], None], settings: dict):
     import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")
+    # W&B's reports on itself: where the network has gone, the process would wait 10 s for them after its end.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     quiet = wandb.Settings(
-        init_timeout=INIT_SECONDS, finish_timeout=FINISH_SECONDS, console="off", silent=True, x_disable_stats=True
+        init_timeout=INIT_SECONDS,
+        finish_timeout=FINISH_SECONDS,
+        finish_timeout_raises=True,
+        console="off",
+        silent=True,
+        x_disable_stats=True,
     )
 
     def start(mode: str, identity: str):
         return wandb.init(mode=mode, dir=str(folder), id=identity, resume="allow", settings=quiet, **settings)
 
-    identity = hashlib.sha256((folder / "environment.json").read_bytes()).hexdigest()[:12]
+    identity = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["run_id"]
     try:
         return start(mode, identity)
     except wandb.errors.Error as error:
         if mode != "online":
             raise
-        say(f"W&B: not online ({_reason(error)}): offline; later: wandb sync {folder}/wandb/offline-*")
+        later = f"wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-*"
+        say(f"W&B: not online ({_reason(error)}): offline; later: {later}")
         return start("offline", f"{identity}-offline")  # the failed attempt still holds its own id
 
 

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -34,6 +35,28 @@ def test_a_folder_in_use_is_refused_and_freed_when_its_process_dies(tmp_path):
     runs.RunFolder(folder).lock()
 
 
+def test_a_folder_let_go_of_can_be_held_again_in_the_same_process(tmp_path):
+    with runs.RunFolder.create("a", tmp_path) as folder:
+        (folder / "config.yaml").write_text("")
+        with pytest.raises(InputError, match=f"in use by process {os.getpid()} on"):
+            runs.RunFolder(folder.path).lock()
+    again = runs.RunFolder.open(folder.path).lock()
+    again.release()
+    again.release()  # nothing to let go of: nothing happens
+    assert (folder / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_an_unused_folder_goes_unless_the_user_made_it(tmp_path, before):
+    path = tmp_path / "mine"
+    if before:
+        path.mkdir()
+    with runs.RunFolder.create("a", path=path):
+        assert (path / "run.lock").exists()
+    assert path.exists() is before
+    assert not before or not list(path.iterdir())
+
+
 def test_replacing_keeps_the_old_file_on_any_error(tmp_path):
     path = tmp_path / "a.txt"
     runs.write_text(path, "old")
@@ -61,6 +84,48 @@ def test_description_holds_config_changes_and_environment(tmp_path):
     assert found["hardware"] == {"cores": 2}
     assert found["packages"]["numpy"]
     assert found["command"].startswith(f"{runs.python()} ")
+
+
+def test_each_run_has_an_identity_of_its_own(tmp_path):
+    folders = [runs.RunFolder.create("a", tmp_path) for _ in range(2)]
+    for folder in folders:
+        folder.describe(config.Config(), config.Config(), {})
+    identities = {folder.environment["run_id"] for folder in folders}
+    assert len(identities) == 2
+    assert all(len(identity) == 12 and int(identity, 16) for identity in identities)
+
+
+def test_a_resume_elsewhere_is_recorded_with_what_is_other(tmp_path, monkeypatch):
+    folder = runs.RunFolder.create("a", tmp_path)
+    folder.describe(config.Config(), config.Config(), {"processor": "x", "cores": 2})
+    begun = folder.environment
+    assert folder.record_resume({"processor": "x", "cores": 2}) == []
+    version = runs._version("numpy")
+    monkeypatch.setattr(runs, "_version", lambda name: "9.9" if name == "numpy" else begun["packages"][name])
+    monkeypatch.setattr(sys, "argv", ["train.py", "--resume", "a b"])
+    changes = folder.record_resume({"processor": "x", "cores": 4})
+    assert sorted(changes) == ["cores 2 -> 4", f"numpy {version} -> 9.9"]
+    now = folder.environment
+    assert [resume["changes"] for resume in now["resumes"]] == [[], changes]
+    assert now["resumes"][1]["command"].endswith(" train.py --resume 'a b'")
+    assert now["resumes"][0]["date"] >= begun["started"]
+    assert {name: value for name, value in now.items() if name != "resumes"} == begun
+
+
+def test_an_environment_that_cannot_be_read_is_named(tmp_path):
+    folder = runs.RunFolder.create("a", tmp_path)
+    (folder / "environment.json").write_text("{")
+    with pytest.raises(InputError, match=r"environment\.json: cannot be read .*expected what a run writes"):
+        folder.record_resume({})
+
+
+def test_a_command_with_spaces_in_its_path_can_be_copied(tmp_path):
+    command = runs.resume_command(tmp_path / "my run's")
+    assert shlex.split(command) == [runs.python(), "train.py", "--resume", str(tmp_path / "my run's")]
+    (tmp_path / "my run").mkdir()
+    (tmp_path / "my run" / "x").write_text("")
+    with pytest.raises(InputError, match=r"or --resume '.*my run'$"):
+        runs.RunFolder.create("a", path=tmp_path / "my run")
 
 
 def test_commands_to_copy_name_an_interpreter_below_the_working_directory_relatively(tmp_path, monkeypatch):

@@ -3,16 +3,19 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn.tracking import INIT_SECONDS, Tracker
+from keras_cnn.tracking import FINISH_SECONDS, INIT_SECONDS, Tracker
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("cat", "dog", "é1")
@@ -23,13 +26,17 @@ METRICS |= {"per_class": dict.fromkeys(CLASSES, SCORES), "train": {"accuracy": 1
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    (tmp_path / "environment.json").write_text(str(tmp_path))
+    (tmp_path / "environment.json").write_text(json.dumps({"run_id": "0123456789ab"}))
     return tmp_path
 
 
 def records(folder: Path) -> list[dict]:
-    """What W&B wrote, read by its own command."""
+    """What W&B wrote in the folder's only run, read by its own command."""
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    return read(path)
+
+
+def read(path: Path) -> list[dict]:
     command = shutil.which("wandb", path=Path(sys.executable).parent)
     printed = subprocess.run([command, "leet", "inspect", "--json", path], capture_output=True, text=True, check=True)
     return [json.loads(line) for line in printed.stdout.splitlines()]
@@ -52,7 +59,7 @@ def test_an_offline_run_holds_config_history_summary_figures_matrices_and_table(
     said = []
     tracker = Tracker("offline", folder, said.append, project="p", name="n", config={"optim.learning_rate": 0.25})
     for epoch in (1, 2, 3):
-        tracker.epoch({"epoch": epoch, "loss": 1 / epoch, "accuracy": 1.0, "val_accuracy": epoch / 4})
+        tracker.epochs([{"epoch": epoch, "loss": 1 / epoch, "accuracy": 1.0, "val_accuracy": epoch / 4}])
     labels, predicted = np.array([0, 1, 2, 2], np.int32), np.array([0, 1, 1, 2])
     tracker.finish(METRICS, [figure], {"test": (labels, predicted)}, CLASSES)
     assert said == []
@@ -91,11 +98,136 @@ def test_an_offline_run_holds_config_history_summary_figures_matrices_and_table(
 
 def test_a_stopped_run_ends_with_its_exit_status(folder):
     tracker = Tracker("offline", folder, print, project="p")
-    tracker.epoch({"epoch": 1, "loss": 0.5})
+    tracker.epochs([{"epoch": 1, "loss": 0.5}])
     tracker.stop()
     found = records(folder)
     assert of_type(found, "exit") == [{"exit_code": 3}]
     assert [row["item"]["loss"] for row in of_type(found, "history")] == [0.5]
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from keras_cnn.tracking import Tracker
+tracker = Tracker("offline", Path(sys.argv[2]), print, project="p")
+for epoch in (1, 2, 3):
+    tracker.epochs([{"epoch": epoch, "loss": 1 / epoch}])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_after_a_kill_a_stop_and_two_resumes_every_epoch_is_there_once(folder):
+    """`wandb sync` sends a run's offline files by time, each from the first line of the history on."""
+    run(KILLED, "offline", folder, status=-signal.SIGKILL)
+    for known, then in (([1, 2], [3, 4]), ([1, 2, 3], [4, 5])):  # 4 was logged, and its checkpoint was not written
+        tracker = Tracker("offline", folder, print, project="p")
+        tracker.epochs([{"epoch": epoch, "loss": 1 / epoch} for epoch in known])
+        for epoch in then:
+            tracker.epochs([{"epoch": epoch, "loss": 1 / epoch}])
+        tracker.stop()
+
+    lost, *kept = sorted((read(path) for path in folder.glob("wandb/offline-run-*/*.wandb")), key=len)
+    assert of_type(lost, "history") == []  # what W&B had not yet written when it was killed
+    kept.sort(key=lambda found: of_type(found, "run")[0]["start_time"])
+    assert [of_type(found, "run")[0]["run_id"] for found in kept] == ["0123456789ab"] * 2
+    synced = []
+    for found in kept:
+        rows = [(row["item"]["_step"], row["item"]["loss"]) for row in of_type(found, "history")]
+        synced[: len(rows)] = rows
+    assert synced == [(epoch, pytest.approx(1 / epoch)) for epoch in (1, 2, 3, 4, 5)]
+
+
+# --- a server that answers as W&B's does, on this machine ------------------------------------------------------------
+
+
+class Server(ThreadingHTTPServer):
+    """Has the first `lines_known` lines of a run's history and takes more; or takes them and never answers."""
+
+    def __init__(self, lines_known: int = 0, silent: bool = False):
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.lines_known, self.silent, self.over = lines_known, silent, threading.Event()
+        self.received: list[tuple[int, list[int]]] = []  # first line and steps of every piece of history
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.shutdown()
+        self.server_close()
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_POST(self):
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        answer = {}
+        if self.path.endswith("graphql"):
+            answer = {"data": self.graphql(json.loads(sent))}
+        elif self.server.silent:
+            self.server.over.wait()
+            return
+        elif history := self.path.endswith("file_stream") and json.loads(sent)["files"].get("wandb-history.jsonl"):
+            steps = [json.loads(line)["_step"] for line in history["content"]]
+            self.server.received.append((history["offset"], steps))
+        text = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_PUT = do_POST  # noqa: N815 (http.server's names)
+
+    def graphql(self, query: dict) -> dict:
+        project = {"id": "p", "name": "p", "entity": {"id": "e", "name": "e"}}
+        run = {"id": "r", "name": "0123456789ab", "displayName": "n", "config": "{}", "project": project}
+        known = self.server.lines_known
+        if query["operationName"] == "UpsertBucket":
+            return {"upsertBucket": {"bucket": run, "inserted": True}}
+        if query["operationName"] == "RunResumeStatus":
+            tail = json.dumps([json.dumps({"_step": known})])
+            counts = {"logLineCount": 0, "historyLineCount": known, "eventsLineCount": 0}
+            run |= counts | {"historyTail": tail, "eventsTail": "[]", "summaryMetrics": "{}", "wandbConfig": '{"t": 1}'}
+            return {"model": {**project, "bucket": run if known else None}}
+        if query["operationName"] == "CreateRunFiles":
+            files = [{"name": n, "uploadUrl": f"{self.server.url}/{n}"} for n in query["variables"]["files"]]
+            return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": files}}
+        return {}
+
+    def log_message(self, *_):
+        pass
+
+
+ONLINE = """
+import json, sys, time
+from pathlib import Path
+from keras_cnn.tracking import Tracker
+said = []
+tracker = Tracker(sys.argv[1], Path(sys.argv[2]), said.append, project="p")
+tracker.epochs([{"epoch": epoch, "loss": 1 / epoch} for epoch in (1, 2, 3, 4)])
+ending = time.time()
+tracker.stop()
+print(json.dumps({"said": said, "ending": ending}))
+"""
+
+
+def test_a_server_that_has_the_first_epochs_gets_only_the_others(folder):
+    with Server(lines_known=2) as server:
+        done = run(ONLINE, "online", folder, WANDB_API_KEY="a" * 40, WANDB_BASE_URL=server.url)
+    assert json.loads(done.stdout)["said"] == []
+    assert [(first + i, step) for first, steps in server.received for i, step in enumerate(steps)] == [(2, 3), (3, 4)]
+
+
+def test_a_network_that_is_gone_at_the_end_is_waited_for_five_seconds_in_all(folder):
+    with Server(silent=True) as server:
+        done = run(ONLINE, "online", folder, WANDB_API_KEY="a" * 40, WANDB_BASE_URL=server.url)
+        found = json.loads(done.stdout)
+        seconds = time.time() - found["ending"]
+    assert server.received == []
+    assert len(found["said"]) == 1
+    assert found["said"][0].startswith("W&B is left out from now on (TimeoutError")
+    assert FINISH_SECONDS <= seconds < FINISH_SECONDS + 3
 
 
 # --- never a prompt, never a wait, never a reason to stop -------------------------------------------------------------
@@ -108,20 +240,20 @@ mode, folder = sys.argv[1], Path(sys.argv[2])
 said, began = [], time.monotonic()
 tracker = Tracker(mode, folder, said.append, project="p")
 started = time.monotonic() - began
-tracker.epoch({"epoch": 1, "loss": 0.5})
+tracker.epochs([{"epoch": 1, "loss": 0.5}])
 tracker.stop()
 print(json.dumps({"said": said, "seconds": started, "wandb": "wandb" in sys.modules}))
 """
 
 
-def run(code: str, mode: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+def run(code: str, mode: str, folder: Path, status: int = 0, **environment: str) -> subprocess.CompletedProcess:
     """Runs the code in a fresh process without a key, a network, standard input or this process's W&B service."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     own = {"HOME": str(folder), "PYTHONPATH": str(ROOT), "WANDB_BASE_URL": "http://127.0.0.1:9"}
     command = [sys.executable, "-c", code, mode, folder]
     streams = {"stdin": subprocess.DEVNULL, "capture_output": True}
     done = subprocess.run(command, env=kept | own | environment, text=True, timeout=100, **streams)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return done
 
 
@@ -177,13 +309,14 @@ def test_whatever_wandb_raises_ends_the_mirror_in_one_line(folder, call):
             return lambda *arguments, **settings: None
 
         summary = {}  # noqa: RUF012
+        starting_step = 0
 
     if call == "summary":
         Failing.summary = None
     said = []
     tracker = Tracker("off", folder, said.append)
     tracker._run = Failing()
-    tracker.epoch({"epoch": 1})
+    tracker.epochs([{"epoch": 1}])
     tracker.finish(METRICS, [], {}, CLASSES)
     tracker.stop()
     assert len(said) == 1
@@ -192,7 +325,7 @@ def test_whatever_wandb_raises_ends_the_mirror_in_one_line(folder, call):
 
 
 def test_the_death_of_wandbs_service_does_not_stop_the_training(folder):
-    code = START.replace("tracker.epoch(", KILL_SERVICE + "\ntracker.epoch(")
+    code = START.replace("tracker.epochs(", KILL_SERVICE + "\ntracker.epochs(")
     *killed, last = run(code, "offline", folder).stdout.splitlines()
     assert killed
     (line,) = json.loads(last)["said"]

@@ -1,12 +1,14 @@
 """`python train.py`: what its arguments ask for."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from keras_cnn import config as config_module
 from keras_cnn import runs
 from keras_cnn.command_line import Parser, import_tensorflow
 from keras_cnn.errors import InputError
+from keras_cnn.faces import sweep
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
 
@@ -15,6 +17,7 @@ EXAMPLES = """examples:
   python train.py configs/photos.yaml --data.source folder:photos   your photos, one folder a class
   python train.py configs/published/cs7015_net1.yaml --seed 7  an experiment of a published report
   python train.py --resume                                     goes on with the last unfinished run
+  python train.py --sweep configs/sweeps/cs7015_net1.yaml --workers 2   a W&B sweep file, here
 """
 
 
@@ -26,12 +29,28 @@ def main(arguments: list[str]) -> None:
     parser.option(
         "--resume", nargs="?", type=Path, const=Path(), metavar="RUN", help="go on with a run; default the last"
     )
+    parser.option(
+        "--sweep", nargs="?", type=Path, const=Path(), metavar="FILE", help="run a W&B sweep file; default CS6910's"
+    )
+    parser.option("--workers", type=int, default=1, metavar="N", help="processes of a sweep; they share the cores")
+    parser.option("--join", type=Path, metavar="SWEEP", help="be one more worker of a sweep's folder")
+    parser.option(
+        "--finish",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="SWEEP",
+        help="train a sweep's best trial again and read the test split, once; default the last sweep",
+    )
     parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
     parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
     parser.option("--dry-run", action="store_true", help="print data, network and cost, and stop")
     parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
     parser.option("--debug", action="store_true", help="show the traceback of an error")
     chosen, overrides = parser.split(arguments)
+    if sweep.is_asked_for(chosen):
+        sweep.main(chosen, overrides)
+        return
     for name in ("run_dir", "dry_run", "find_learning_rate"):
         if chosen.resume and getattr(chosen, name):
             raise InputError(
@@ -58,19 +77,26 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
             experiment.dry_run(config)
             return
         folder = runs.RunFolder.create(config.name, path=chosen.run_dir)
-    try:
+    with folder:  # left unused, because of wrong input, it goes: the next attempt can have it
         if chosen.find_learning_rate:
             rate = experiment.find_learning_rate(config, folder)
             print(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {folder.figures / 'learning_rates.png'})")
         else:
-            _conclude(experiment.train(config, folder), folder)
-    finally:
-        folder.remove_if_unused()  # wrong input: the next attempt can have the same folder
+            conclude(experiment.train(config, folder), folder.path)
 
 
 def _resumed(chosen: argparse.Namespace, overrides: list[str], builders):
     path = runs.latest_unfinished() if chosen.resume == Path() else chosen.resume
     folder = runs.RunFolder.open(path).lock()
+    try:
+        return folder, _own_config(folder, chosen, overrides, builders)
+    except InputError:
+        folder.release()
+        raise
+
+
+def _own_config(folder: runs.RunFolder, chosen: argparse.Namespace, overrides: list[str], builders):
+    path = folder.path
     if folder.finished:
         raise InputError(f"{path}: this run is complete; to train longer, start a new one with a larger --train.epochs")
     stored = folder.config(builders)
@@ -78,16 +104,18 @@ def _resumed(chosen: argparse.Namespace, overrides: list[str], builders):
     if changed := config_module.differences(stored, wanted):
         listed = "; ".join(changed)
         raise InputError(f"{path}: --resume goes on with the run's own config, but these fields differ: {listed}")
-    return folder, stored
+    return stored
 
 
-def _conclude(metrics: dict, folder) -> None:
+def conclude(metrics: dict, folder: Path) -> None:
+    """Says where a finished run lies, what it reached, and what to try next."""
     low, high = metrics["accuracy_interval"]
     print()
-    print(f"run folder     {folder.path}   (curves, confusion matrices and mistakes in {folder.figures})")
+    print(f"run folder     {folder}   (curves, confusion matrices and mistakes in {folder / 'figures'})")
     print(
         f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,"
         f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
     )
+    print(f"next           {shlex.join([runs.python(), 'report.py', str(folder)])}   (all of it on one page)")
     photos = "configs/photos.yaml --data.source folder:YOUR_PHOTOS"
-    print(f"next           {runs.python()} train.py {photos}   (one folder a class)")
+    print(f"               {runs.python()} train.py {photos}   (one folder a class)")

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_cnn.errors import Stopped
+from keras_cnn.errors import Interrupted, Stopped
 from keras_cnn.evaluation.metrics import cross_entropy
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.training.optimizers import exclude_from_decay
@@ -84,7 +84,7 @@ class Trainer:
         images = tf.TensorSpec(model.inputs[0].shape, tf.uint8)
         signature = [images, *(tf.TensorSpec(s, t) for s, t in STEP_INPUTS)]
         self.step = tf.function(self._step, input_signature=signature)
-        self._predictor = Predictor(model)
+        self.predictor = Predictor(model)
 
     def groups(self) -> dict[str, list]:
         """Every variable that training changes, by group, in a fixed order."""
@@ -142,7 +142,7 @@ class Trainer:
 
     def evaluate(self, batches: Iterable, labels: np.ndarray) -> tuple[float, float]:
         """Mean cross-entropy and accuracy over the batches, which hold the images of `labels` in that order."""
-        logits = self._predictor.logits(batches)
+        logits = self.predictor.logits(batches)
         if not np.isfinite(logits).all():
             return math.nan, math.nan
         return cross_entropy(labels, logits), float(np.mean(logits.argmax(axis=1) == labels))
@@ -177,7 +177,7 @@ def fit(
     """Trains from the session's position to the end of `epochs`, each of `steps` `pipeline.Batch`es.
 
     Raises Stopped on a signal (after a checkpoint, which resumes in mid-epoch) and on a loss that is not finite
-    (without one: the last checkpoint, of finite state, stays).
+    (without one: the last checkpoint, of finite state, stays), and passes on what reading the batches raises.
     """
     stream, position = iter(batches), session.position
     while not position.ended:
@@ -255,4 +255,4 @@ def _heed(session: Session) -> None:
     name, position = session.interrupted(), session.position
     if name and not position.ended:
         steps = f" and {position.step} steps" if position.step else ""
-        raise Stopped(f"stopped by {name} after {position.epoch} epochs{steps}; the checkpoint is complete")
+        raise Interrupted(f"stopped by {name} after {position.epoch} epochs{steps}; the checkpoint is complete")

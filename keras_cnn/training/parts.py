@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_cnn import data, models
-from keras_cnn.config import Config
+from keras_cnn.config import Config, as_dict, without_effect
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
@@ -36,6 +36,11 @@ class Parts:
     def steps(self) -> int:
         return math.ceil(len(self.train) / self.config.train.batch_size)
 
+    @property
+    def without_effect(self) -> list[str]:
+        """A line for each option that was given and changes nothing in this run."""
+        return without_effect(self.config, self.dataset.findings["own_splits"])
+
     def batches(self, split: Split, **how):
         """The pipeline over a split with the settings of this run; in order, once, unless `how` says otherwise."""
         shape, fit = self.dataset.image_shape, self.config.data.fit
@@ -47,12 +52,31 @@ class Parts:
         return self.batches(self.train, seed=seed, start=(epoch, step), epochs=epochs)
 
 
-def prepare(config: Config, chosen_precision: str | None = None) -> Parts:
+class Shared:
+    """The dataset of one run for the next one in this process, where it asks for the same images.
+
+    Its decoded images are kept as the config's cache says. One dataset is held at a time.
+    """
+
+    def __init__(self):
+        self._settings, self._dataset = None, None
+
+    def dataset(self, config: Config) -> Dataset:
+        wanted = {k: v for k, v in as_dict(config.data).items() if k != "augment"} | {"seed": config.seed}
+        if wanted != self._settings:
+            self._dataset = None  # let go of before the next one is read
+            dataset = load_dataset(config)
+            train, validation = _cached(dataset.train, dataset, config), _cached(dataset.validation, dataset, config)
+            self._settings, self._dataset = wanted, replace(dataset, train=train, validation=validation)
+        return self._dataset
+
+
+def prepare(config: Config, chosen_precision: str | None = None, shared: Shared | None = None) -> Parts:
     """Loads the data and builds the model; sets the seeds, the number format and determinism of this process."""
     found = precision.hardware()
     chosen = chosen_precision or precision.choose_precision(config.precision, found)
     precision.apply(config.seed, chosen, config.deterministic)
-    dataset = load_dataset(config)
+    dataset = shared.dataset(config) if shared else load_dataset(config)
     model = models.build(config.model.name, dataset.image_shape, len(dataset.classes), **config.model.options)
     recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
     train = dataset.train
@@ -63,11 +87,15 @@ def prepare(config: Config, chosen_precision: str | None = None) -> Parts:
 
 def decoded(parts: Parts) -> Parts:
     """The same with the images that every epoch reads decoded once, where the config asks for a cache."""
-    wanted, dataset = parts.config.data, parts.dataset
+    dataset, config = parts.dataset, parts.config
+    validation = _cached(dataset.validation, dataset, config)
+    return replace(parts, train=_cached(parts.train, dataset, config), dataset=replace(dataset, validation=validation))
+
+
+def _cached(split: Split, dataset: Dataset, config: Config) -> Split:
+    wanted = config.data
     where = {"fit": wanted.fit, "cache": wanted.cache, "cache_dir": wanted.cache_dir or default_cache_dir()}
-    train = pipeline.cached(parts.train, dataset.image_shape, **where)
-    validation = pipeline.cached(dataset.validation, dataset.image_shape, **where)
-    return replace(parts, train=train, dataset=replace(dataset, validation=validation))
+    return pipeline.cached(split, dataset.image_shape, **where)
 
 
 def build_trainer(parts: Parts) -> Trainer:
@@ -101,13 +129,14 @@ def _balanced(split: Split, dataset: Dataset) -> np.ndarray:
     return (len(split) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
-def schedule_of(config: Config) -> Schedule:
-    """The learning rate over this run."""
+def schedule_of(config: Config, steps: int) -> Schedule:
+    """The learning rate over this run, whose epochs have so many steps."""
     optim = config.optim
     return build_schedule(
         optim.schedule,
         optim.learning_rate,
         config.train.epochs,
+        steps,
         warmup_epochs=optim.warmup_epochs,
         step_epochs=optim.step_epochs,
         gamma=optim.gamma,
@@ -125,6 +154,8 @@ def introduce(parts: Parts, say: Say) -> None:
         say(f"          {line}")
     trainable = sum(int(np.prod(v.shape)) for v in parts.model.trainable_variables)
     say(f"model     {parts.config.model.name}: {trainable:,} trainable parameters; computed in {parts.precision}")
+    for line in parts.without_effect:
+        say(f"note      {line}")
 
 
 def _found(findings: dict) -> Iterator[str]:

@@ -16,10 +16,9 @@ from keras_cnn.training.parts import Parts
 PREVIEW_ROWS, PREVIEW_VIEWS, MISTAKES = 6, 6, 30
 
 
-def finish(parts: Parts, folder: RunFolder, tracker: Tracker, best_epoch: int) -> dict:
+def finish(parts: Parts, folder: RunFolder, tracker: Tracker, predictor: Predictor, best_epoch: int) -> dict:
     """Evaluates the model on all three splits, the test split once, and writes numbers, predictions and figures."""
     dataset, classes = parts.dataset, parts.dataset.classes
-    predictor = Predictor(parts.model)
     splits = {"train": parts.train, "validation": dataset.validation, "test": dataset.test}
     record_test_reading(folder)
     logits = {name: predictor.logits(parts.batches(split)) for name, split in splits.items()}
@@ -33,6 +32,18 @@ def finish(parts: Parts, folder: RunFolder, tracker: Tracker, best_epoch: int) -
     write_json(folder / "metrics.json", whole)  # its presence says that the run is complete
     predicted = {name: (splits[name].labels, logits[name].argmax(axis=1)) for name in ("validation", "test")}
     tracker.finish(whole, sorted(folder.figures.glob("*.png")), predicted, classes)
+    return whole
+
+
+def finish_trial(parts: Parts, folder: RunFolder, tracker: Tracker, predictor: Predictor, best_epoch: int) -> dict:
+    """The validation numbers of a sweep's trial. The test split is for the one trial that is chosen."""
+    split, classes = parts.dataset.validation, parts.dataset.classes
+    logits = predictor.logits(parts.batches(split))
+    found = metrics.summary(split.labels, logits, classes)
+    whole = {"best_epoch": best_epoch, "chosen_by": parts.config.train.monitor, "computed_in": parts.precision}
+    whole |= {"validation": found}
+    write_json(folder / "metrics.json", whole)  # its presence says that the run is complete
+    tracker.finish(found | {"split": "validation"}, [], {"validation": (split.labels, logits.argmax(axis=1))}, classes)
     return whole
 
 

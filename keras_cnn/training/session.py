@@ -1,5 +1,6 @@
 """One run under way: what happens at each step and epoch besides the arithmetic, and what a checkpoint holds."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 from keras_cnn import data
@@ -13,6 +14,7 @@ from keras_cnn.training.parts import Parts, schedule_of
 from keras_cnn.training.progress import Progress
 
 Saved = tuple[dict, dict]  # what checkpoints.load returns
+Watch = Callable[[list[dict]], bool]  # takes the history at the end of an epoch; True to stop
 
 
 class Session:
@@ -25,15 +27,16 @@ class Session:
         trainer: Trainer,
         tracker: Tracker,
         interrupt: Interrupt,
+        watch: Watch | None = None,
     ):
         self._parts, self._folder, self._trainer, self._tracker = parts, folder, trainer, tracker
-        self._interrupt = interrupt
+        self._interrupt, self._watch = interrupt, watch
         config = parts.config
         self.position = Position()
         self.best = callbacks.Best(config.train.monitor)
         self._stopping = callbacks.EarlyStopping(config.train.early_stopping)
         self._plateau = callbacks.Plateau(config.optim.gamma, config.optim.plateau_patience)
-        self._schedule = schedule_of(config)
+        self._schedule = schedule_of(config, parts.steps)
         self._progress = Progress(config.train.epochs, parts.steps)
         self._validation = parts.batches(parts.dataset.validation)
         self._split = data.split_record(parts.dataset)["sha256"]
@@ -49,6 +52,7 @@ class Session:
             checkpoints.assign(variables, groups.get(name, []), self._folder / "checkpoint")
         callbacks.restore(state["callbacks"], self.best, self._plateau)
         self.position = Position(**state["position"])
+        self._tracker.epochs(self.position.history)
 
     def save(self) -> None:
         state = {
@@ -83,8 +87,10 @@ class Session:
             self._plateau.update(row["val_loss"])
         self._folder.write_history(self.position.history)
         write_text(self._folder / "train.log", "".join(map(_coursework_line, self.position.history)))
-        self._tracker.epoch(row)
+        self._tracker.epochs([row])
         self._progress.end_epoch(row, len(self._parts.train), is_best)
+        if self._watch and self._watch(self.position.history):
+            return False
         return not self._stopping.stops(row["epoch"], self.best)
 
     def save_model(self, name: str) -> None:

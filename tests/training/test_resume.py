@@ -1,6 +1,7 @@
 """A run that is killed at any moment and resumed ends like the run that was not: to the bit, on one CPU."""
 
 import csv
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ OPTIONS = {  # everything that has a state: momentum, dropout's seeds, batch nor
     "--tracking.wandb": "off",
 }
 MID_EPOCH = ("keras_cnn.training.fit:Position", "add", STEPS + 2)
+STOPPING = ("SIGTERM", "SIGINT")
 DEATHS = {
     "mid-epoch": MID_EPOCH,
     "during a checkpoint": ("numpy", "savez", 3),  # written, not yet renamed
@@ -103,11 +105,11 @@ def begun(tmp_path_factory, train_several, small_disk) -> tuple[Path, dict[str, 
         lines["full disk"] = arguments(small_disk / "run")
     with ThreadPoolExecutor(2) as pool:  # two processes at a time
         answers = pool.submit(train_several, ROOT, lines, NO_FIGURES)
-        term = pool.submit(signalled, signal.SIGTERM, MID_EPOCH, folder / "SIGTERM", 3)
+        stops = {name: pool.submit(signalled, signal.Signals[name], MID_EPOCH, folder / name, 3) for name in STOPPING}
         kills = [pool.submit(signalled, signal.SIGKILL, at, folder / name, -9) for name, at in DEATHS.items()]
-    answers = answers.result() | {"SIGTERM": {"err": term.result()}}
+    answers = answers.result() | {name: {"err": stop.result()} for name, stop in stops.items()}
     assert all("Traceback" not in kill.result() for kill in kills)
-    places = {"SIGTERM": folder / "SIGTERM"} | ({"full disk": small_disk / "run"} if small_disk else {})
+    places = {name: folder / name for name in STOPPING} | ({"full disk": small_disk / "run"} if small_disk else {})
     for name, run in places.items():
         answers[name]["position"] = checkpoints.load(run / "checkpoint")[1]["position"]
     return folder, answers
@@ -121,8 +123,10 @@ def ended(begun, train_several, small_disk) -> tuple[Path, dict[str, dict]]:
         "complete": ["--resume", folder / "whole"],
         "other config": ["--resume", folder / "not finite", "--optim.momentum", "0.5", "--seed", "2"],
         "again": arguments(folder / "again"),
-        **{name: ["--resume", folder / name] for name in [*DEATHS, "SIGTERM"]},
+        **{name: ["--resume", folder / name] for name in [*DEATHS, *STOPPING]},
     }
+    elsewhere = folder / "SIGINT" / "environment.json"
+    runs.write_text(elsewhere, re.sub('"numpy": "[^"]*"', '"numpy": "1.0"', elsewhere.read_text()))
     if small_disk:
         subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
         lines["full disk"] = ["--resume", small_disk / "run"]
@@ -151,27 +155,31 @@ def assert_same_end(folder: Path, whole: Path) -> None:
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["again", *DEATHS, "SIGTERM"])
+@pytest.mark.parametrize("name", ["again", *DEATHS, *STOPPING])
 def test_a_run_repeated_or_broken_off_and_resumed_ends_like_the_whole_one(ended, name):
     folder, answers = ended
     assert answers[name]["status"] == 0, answers[name]["err"]
     assert_same_end(folder / name, folder / "whole")
 
 
-def test_a_signal_finishes_the_checkpoint_in_mid_epoch_and_says_how_to_go_on(begun):
+@pytest.mark.parametrize("name", STOPPING)
+def test_a_signal_finishes_the_checkpoint_in_mid_epoch_and_says_how_to_go_on(begun, name):
     folder, answers = begun
-    (line,) = answers["SIGTERM"]["err"].splitlines()
-    assert "stopped by SIGTERM after 1 epochs and 2 steps; the checkpoint is complete" in line
-    assert f"python train.py --resume {folder / 'SIGTERM'}" in line
-    assert answers["SIGTERM"]["position"]["step"] == 2
+    (line,) = answers[name]["err"].splitlines()
+    assert f"stopped by {name} after 1 epochs and 2 steps; the checkpoint is complete" in line
+    assert line.endswith(f"; go on with: {runs.resume_command(folder / name)}")
+    assert answers[name]["position"]["step"] == 2
 
 
-@pytest.mark.slow
-def test_ctrl_c_is_a_signal_like_sigterm(ended, train_several, tmp_path):
-    line = signalled(signal.SIGINT, MID_EPOCH, tmp_path / "run", 3)
-    assert "stopped by SIGINT after 1 epochs and 2 steps" in line
-    assert train_several(ROOT, {"resume": ["--resume", tmp_path / "run"]})["resume"]["status"] == 0
-    assert_same_end(tmp_path / "run", ended[0] / "whole")
+def test_a_resume_is_recorded_and_other_versions_are_said(ended):
+    folder, answers = ended
+    for name in [*DEATHS, *STOPPING]:
+        found = runs.RunFolder(folder / name).environment
+        (resume,) = found["resumes"]
+        assert len(resume["changes"]) == (name == "SIGINT")
+        said = [line for line in answers[name]["out"].splitlines() if line.startswith("warning")]
+        assert len(said) == (name == "SIGINT")
+    assert f"not equal to the last bit: numpy 1.0 -> {np.__version__}" in said[0]
 
 
 def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(begun, ended, small_disk):
