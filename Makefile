@@ -4,23 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test test-all lint bench clean
+.PHONY: train test lint bench clean
 .DELETE_ON_ERROR:
 
 train: $(READY)                ## train on the embedded default; ARGS="--train.epochs 5" passes options on
 	@$(BIN)/python train.py $(ARGS)
 
-test: $(READY)                 ## the test suite
+test: $(READY)                 ## the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
-
-test-all: $(READY)             ## with the slow tests
-	@$(BIN)/python -m pytest -m "" $(ARGS)
 
 lint: $(READY)                 ## ruff: rules and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-bench: $(READY)                ## measured ratios; minutes. PyTorch joins where it is installed: pip install '.[bench]'
+bench: $(READY)                ## measured ratios; 20 minutes. PyTorch joins where it is installed: .venv/bin/pip install 'torch==2.13.*'
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 $(READY): requirements.txt

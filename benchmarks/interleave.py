@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+ROUNDS = 5
 
-def interleave(contestants: dict[str, Callable[[], int]], rounds: int = 5) -> dict[str, list[float]]:
-    """Images per second of each contestant in each round.
+
+def interleave(contestants: dict[str, Callable[[], int]], rounds: int | None = None) -> dict[str, list[float]]:
+    """Images per second of each contestant in each round, of which there are ROUNDS unless `rounds` says otherwise.
 
     Each callable does its work once and returns the number of images done; a first, unmeasured call compiles and warms
     up. Every other round goes through the contestants backwards.
@@ -14,7 +16,7 @@ def interleave(contestants: dict[str, Callable[[], int]], rounds: int = 5) -> di
     for work in contestants.values():
         work()
     rates = {name: [] for name in contestants}
-    for turn in range(rounds):
+    for turn in range(rounds or ROUNDS):
         for name, work in list(contestants.items())[:: 1 if turn % 2 == 0 else -1]:
             begin = time.perf_counter()
             images = work()

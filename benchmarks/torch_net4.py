@@ -1,6 +1,6 @@
 """net4 in PyTorch, in a process of its own, so that its threads and its allocator meet nobody else's.
 
-Not part of the product and not needed by it: `pip install '.[bench]'`.
+Not part of the product and not needed by it: `.venv/bin/pip install 'torch==2.13.*'`.
 """
 
 import os

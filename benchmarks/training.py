@@ -25,13 +25,14 @@ from keras_cnn.models import arithmetic
 from keras_cnn.runs import RunFolder
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import parts as parts_module
+from keras_cnn.training import precision
 from keras_cnn.training.fit import Trainer, fit
 from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.session import Session
 
 IMAGES, BATCH, SHAPE, CLASSES = 1024, 128, (32, 32, 3), 10
-EPOCH_IMAGES = 5120
+EPOCH_IMAGES, PRODUCTS = 5120, (1024, 2048, 4096)
 OURS, KERAS, PRODUCT = "keras_cnn", "Keras compile + fit, float32", "bfloat16 matrix product"
 STEP, EPOCH = "bare training step on arrays", "train.py's whole epoch"
 
@@ -41,8 +42,8 @@ def arrays(count: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 256, (count, *SHAPE), np.uint8), rng.integers(0, CLASSES, count, np.int32)
 
 
-def trainer_in(precision: str) -> Trainer:
-    keras.config.set_dtype_policy(precision)
+def trainer_in(number_format: str) -> Trainer:
+    precision.apply(0, number_format, "auto")  # determinism too, as in train.py
     model = models.build("net4", SHAPE, CLASSES)
     keras.config.set_dtype_policy("float32")
     return Trainer(model, build_optimizer("sgd", momentum=0.9), lambda images, labels, keys, epoch: (images, labels))
@@ -91,19 +92,19 @@ def matrix_product(size: int):
 
 def compare_steps() -> None:
     images, labels = arrays(IMAGES)
-    precision = parts_module.precision.choose_precision("auto", parts_module.precision.hardware())
-    trainer = trainer_in(precision)
+    number_format = precision.choose_precision("auto", precision.hardware())
+    trainer = trainer_in(number_format)
     contestants = {KERAS: plain_keras(images, labels), OURS: lambda: steps(trainer, images, labels)}
-    products = {f"{PRODUCT} {size}": matrix_product(size) for size in (1024, 2048, 4096)}
+    products = {f"{PRODUCT} {size}": matrix_product(size) for size in PRODUCTS}
     torches = {}
     if find_spec("torch"):
         torches = {c.name: c for c in TorchContestant.all(IMAGES, BATCH)}
     else:
-        print("PyTorch is not installed: pip install '.[bench]' to compare with it")
+        print("PyTorch is not installed; to compare with it: .venv/bin/pip install 'torch==2.13.*'")
     rates = interleave({**contestants, **torches, **products})
     each = 3 * sum(row.multiply_adds for row in arithmetic.table(trainer.model))
     product = max(median(rates.pop(name)) for name in products)
-    print(f"training net4, {precision}, batch {BATCH}")
+    print(f"training net4, {number_format}, batch {BATCH}")
     print(table(rates, KERAS, {OURS: 2.0}))
     ours = median(rates[OURS])
     if torches:
