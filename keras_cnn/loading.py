@@ -1,6 +1,7 @@
 """From a config to its dataset, and from a run folder to its model: what training and every later look share."""
 
 import functools
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -43,6 +44,6 @@ def load_model(path: Path) -> keras.Model:
         raise InputError(f"{path}: no model file; expected a .keras file, such as a run's model.keras")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: not a Keras model that can be loaded: {reason}") from None

@@ -1,1 +1,13 @@
 """How good a model is: predictions, metrics with their intervals, comparisons."""
+
+from typing import Any
+
+_MEASURING = ("Evaluation", "evaluate")  # from a module that imports TensorFlow, which takes seconds
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MEASURING:
+        from keras_cnn.evaluation import evaluations
+
+        return getattr(evaluations, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

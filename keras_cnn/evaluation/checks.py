@@ -1,5 +1,6 @@
 """Labels, scores and probabilities as arrays of the right shape and range; InputError, in one line, if they are not."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,5 +50,6 @@ def check_classes(classes: Sequence[str], scores: np.ndarray) -> None:
     """As many different names as `scores` has columns."""
     if len(classes) != scores.shape[1]:
         raise InputError(f"{len(classes)} class names for outputs of {scores.shape[1]} classes; expected as many")
-    if twice := [name for name in classes if classes.count(name) > 1]:
-        raise InputError(f"class name {twice[0]!r} stands {classes.count(twice[0])} times; expected different names")
+    name, times = Counter(classes).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"class name {name!r} stands {times} times; expected different names")

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.calibration import brier, reliability
 from keras_cnn.evaluation.checks import check_classes, checked_labels, checked_probabilities, checked_scores
 from keras_cnn.evaluation.intervals import wilson
 
 CONFIDENCE_LEVEL = 0.95
+TOP_K = (2, 3, 5)
 _CONFIRMING_EPOCHS = 3  # one or two bad epochs after the best are noise as often as not
 
 
@@ -50,9 +52,12 @@ def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 def summary(labels, logits, classes: Sequence[str]) -> dict:
     """All numbers of metrics.json, as plain floats, integers, lists and dicts.
 
-    `loss` is in nats. `macro` means over the C classes, `weighted` over the images. Every class has the Wilson
-    interval of its recall. `worst_pair` is the most frequent mistake, with its share of the images of the true class;
-    None where there is no mistake.
+    `loss` is in nats. `macro` means over the C classes, `weighted` over the images; the mean over single predictions,
+    which scikit-learn calls micro, is `accuracy`. Every class has the Wilson intervals of its precision (over the
+    images predicted to be it) and of its recall (over its images); a class without images has the interval [0, 1].
+    `top_k` has the k of 2, 3 and 5 below C. `ece` has the bins of the reliability diagram, see `calibration`; None
+    stands in it where a bin has no images. `worst_pair` is the most frequent mistake, with its share of the images of
+    the true class; None where there is no mistake.
 
     Raises InputError for no images, logits that are not finite, labels out of range, lengths or class names at odds.
     """
@@ -61,19 +66,34 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
     check_classes(classes, logits)
     confusion = confusion_matrix(labels, logits.argmax(axis=1), len(classes))
     correct, images = int(np.trace(confusion)), len(labels)
-    scores = class_scores(confusion)
+    scores, probabilities = class_scores(confusion), softmax(logits)
     return {
         "images": images,
         "accuracy": correct / images,
         "accuracy_interval": list(wilson(correct, images, CONFIDENCE_LEVEL)),
         "confidence_level": CONFIDENCE_LEVEL,
+        "top_k": _top_k(true_class_ranks(labels, logits), len(classes)),
         "loss": cross_entropy(labels, logits),
+        "brier": brier(labels, probabilities),
+        "ece": reliability(labels, probabilities).as_json(),
         "per_class": _per_class(scores, confusion, classes),
         "macro": _means(scores, np.ones(len(classes))),
         "weighted": _means(scores, scores["support"]),
         "confusion": confusion.tolist(),
         "worst_pair": _worst_pair(confusion, classes),
     }
+
+
+def true_class_ranks(labels, scores) -> np.ndarray:
+    """(N,) places of the true class among the C scores of an image: 0 for the largest, a tie for the lower class.
+
+    The top-k accuracy is the share of ranks below k; `scores` (N, C) are logits or probabilities.
+    """
+    scores = checked_scores("scores", scores)
+    labels = checked_labels(labels, scores)
+    own = scores[np.arange(len(labels)), labels][:, None]
+    before = np.arange(scores.shape[1]) < labels[:, None]
+    return np.sum((scores > own) | ((scores == own) & before), axis=1)
 
 
 def worst_mistakes(labels, probabilities, n: int) -> np.ndarray:
@@ -120,10 +140,20 @@ def _means(scores: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, floa
     return {name: float(np.average(scores[name], weights=weights)) for name in ("precision", "recall", "f1")}
 
 
+def _top_k(ranks: np.ndarray, classes: int) -> dict[str, dict]:
+    hits = {k: int(np.sum(ranks < k)) for k in TOP_K if k < classes}
+    images = len(ranks)
+    return {
+        str(k): {"accuracy": n / images, "interval": list(wilson(n, images, CONFIDENCE_LEVEL))} for k, n in hits.items()
+    }
+
+
 def _per_class(scores: dict[str, np.ndarray], confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict]:
+    predicted = confusion.sum(axis=0)
     return {
         name: {
             "precision": float(scores["precision"][i]),
+            "precision_interval": list(wilson(int(confusion[i, i]), int(predicted[i]), CONFIDENCE_LEVEL)),
             "recall": float(scores["recall"][i]),
             "recall_interval": list(wilson(int(confusion[i, i]), int(scores["support"][i]), CONFIDENCE_LEVEL)),
             "f1": float(scores["f1"][i]),

@@ -1,6 +1,7 @@
 """What a model said of every image of a split, and its file `predictions.csv`."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,7 +56,7 @@ def write_predictions(path, ids, paths, labels, probabilities, classes: Sequence
             raise InputError(f"write_predictions: {len(values)} {name} for {len(labels)} labels; expected as many")
     with replacing(Path(path)) as temporary, _open_csv(temporary) as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["id", "path", "true", "predicted", "correct", *(f"p_{name}" for name in classes)])
+        rows.writerow([*COLUMNS, *(f"p_{name}" for name in classes)])
         for image, where, true, row in zip(ids, paths, labels, probabilities, strict=True):
             guess = row.argmax()
             values = (f"{p:.9g}" for p in row)
@@ -74,20 +75,25 @@ def read_predictions(path: Path) -> Predictions:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot read the predictions: {error}") from None
     head = lines[0] if lines else []
-    classes = tuple(name.removeprefix("p_") for name in head[len(COLUMNS) :])
-    if tuple(head[: len(COLUMNS)]) != COLUMNS or not classes or not all(n.startswith("p_") for n in head[5:]):
+    named = head[len(COLUMNS) :]
+    if tuple(head[: len(COLUMNS)]) != COLUMNS or not named or not all(name.startswith("p_") for name in named):
         raise InputError(f"{path}: line 1 is {','.join(head)[:80]!r}; expected {','.join(COLUMNS)},p_<class>,...")
-    rows = [_row(f"{path}: row {i}", line, classes) for i, line in enumerate(lines[1:], 1)]
+    classes = tuple(name.removeprefix("p_") for name in named)
+    columns = {name: i for i, name in enumerate(classes)}
+    if len(columns) < len(classes):
+        twice = Counter(classes).most_common(1)[0][0]
+        raise InputError(f"{path}: line 1 has column p_{twice} more than once; expected one a class")
+    rows = [_row(f"{path}: row {i}", line, columns) for i, line in enumerate(lines[1:], 1)]
     if not rows:
         raise InputError(f"{path}: no rows; expected one an image")
     ids, paths, labels, probabilities = zip(*rows, strict=True)
     if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
-        raise InputError(f"{path}: id {twice!r} stands {ids.count(twice)} times; expected each image once")
+        twice, times = Counter(ids).most_common(1)[0]
+        raise InputError(f"{path}: id {twice!r} stands {times} times; expected each image once")
     return Predictions(ids, paths, classes, np.array(labels), np.array(probabilities))
 
 
-def _row(place: str, line: list[str], classes: tuple[str, ...]) -> tuple[str, str, int, list[float]]:
+def _row(place: str, line: list[str], classes: dict[str, int]) -> tuple[str, str, int, list[float]]:
     if len(line) != len(COLUMNS) + len(classes):
         raise InputError(f"{place} has {len(line)} fields; expected {len(COLUMNS) + len(classes)} (is it cut off?)")
     if line[2] not in classes:
@@ -98,5 +104,8 @@ def _row(place: str, line: list[str], classes: tuple[str, ...]) -> tuple[str, st
         raise InputError(f"{place}: {error}; expected probabilities") from None
     if not all(-ROUNDING <= value <= 1 + ROUNDING for value in values):  # nan is in no range
         bad = next(i for i, value in enumerate(values) if not -ROUNDING <= value <= 1 + ROUNDING)
-        raise InputError(f"{place}: p_{classes[bad]} is {values[bad]}; expected a probability from 0 to 1")
-    return line[0], line[1], classes.index(line[2]), values
+        raise InputError(f"{place}: p_{list(classes)[bad]} is {values[bad]}; expected a probability from 0 to 1")
+    if line[3] not in classes or values[classes[line[3]]] < max(values):
+        largest = list(classes)[values.index(max(values))]
+        raise InputError(f"{place}: predicted class is {line[3]!r}, but p_{largest} is the largest; expected its class")
+    return line[0], line[1], classes[line[2]], values

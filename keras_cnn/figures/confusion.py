@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import Colormap, FuncNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -38,6 +38,7 @@ _PANEL_GAP = 0.25
 _COLOUR_BAR, _COLOUR_BAR_GAP, _COLOUR_BAR_NUMBERS = 0.14, 0.1, 0.45
 _DIGIT = 0.64  # width of a digit in DejaVu Sans, of its size
 _COLOURS = colormaps["Blues"]
+_DIVERGING = colormaps["RdBu"]
 _DARK, _LIGHT = "black", "white"
 
 
@@ -69,6 +70,24 @@ def confusion_pair(matrix, classes: Sequence[str], title: str) -> Figure:
     if plan.side_by_side:
         shares.set_ylabel("")
         shares.tick_params(labelleft=False)
+    return figure
+
+
+@styled
+def confusion_difference(difference, classes: Sequence[str], title: str) -> Figure:
+    """What changed between two confusion matrices: `difference` (C, C) counts, after minus before; else as `confusion`.
+
+    Blue cells have more images than before, red ones fewer.
+    """
+    difference = _checked(difference, classes)
+    plan = _Plan.of(classes, panels=1, title=title)
+    figure = new_figure(*plan.size, title, layout=None)
+    ax = figure.add_axes(plan.place(0))
+    largest = max(1, np.abs(difference).max())
+    norm = FuncNorm((_signed_root, _signed_square), -largest, largest)
+    image = _matrix(ax, difference, plan, _DIVERGING, norm, "change in images")
+    if plan.annotated:
+        _annotate(ax, image, [[f"{v:+d}".replace("-", "−") if v else "" for v in row] for row in difference], plan.cell)
     return figure
 
 
@@ -141,8 +160,15 @@ def _name_angle(widest: float, cell: float, n: int) -> int:
 def _panel(ax: Axes, matrix: np.ndarray, plan: _Plan, normalise: bool) -> None:
     values = _row_percentages(matrix) if normalise else matrix
     norm = PowerNorm(0.5, vmin=0, vmax=100 if normalise else max(1, matrix.max()))
-    image = ax.imshow(values, cmap=_COLOURS, norm=norm, interpolation="nearest")
-    ax.set_title("% of the true class" if normalise else "images")
+    image = _matrix(ax, values, plan, _COLOURS, norm, "% of the true class" if normalise else "images")
+    if plan.annotated:
+        _annotate(ax, image, [[_percent(v) if normalise else _count(v) for v in row] for row in values], plan.cell)
+
+
+def _matrix(ax: Axes, values: np.ndarray, plan: _Plan, colours: Colormap, norm: Normalize, title: str) -> AxesImage:
+    """The cells with their class names; a colour bar beside them where they have no room for numbers."""
+    image = ax.imshow(values, cmap=colours, norm=norm, interpolation="nearest")
+    ax.set_title(title)
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
     ax.spines[:].set_visible(True)
@@ -150,11 +176,10 @@ def _panel(ax: Axes, matrix: np.ndarray, plan: _Plan, normalise: bool) -> None:
     anchor = {"ha": "right", "rotation_mode": "anchor"} if plan.angle else {}
     ax.set_xticks(plan.shown, names, rotation=plan.angle, va="center" if plan.angle == 90 else "top", **anchor)
     ax.set_yticks(plan.shown, names)
-    if plan.annotated:
-        _annotate(ax, image, [[_percent(v) if normalise else _count(v) for v in row] for row in values], plan.cell)
-    else:
+    if not plan.annotated:
         bar = ax.inset_axes([1 + _COLOUR_BAR_GAP / plan.side, 0, _COLOUR_BAR / plan.side, 1])
         ax.figure.colorbar(image, cax=bar)
+    return image
 
 
 def _annotate(ax: Axes, image: AxesImage, texts: list[list[str]], cell: float) -> None:
@@ -166,7 +191,7 @@ def _annotate(ax: Axes, image: AxesImage, texts: list[list[str]], cell: float) -
     points = cell / POINT
     longest = max(len(text) for row in texts for text in row)
     size = min(10, 0.5 * points, 0.88 * points / (_DIGIT * max(longest, 1)))
-    colours = _COLOURS(image.norm(image.get_array()))
+    colours = image.cmap(image.norm(image.get_array()))
     for (row, column), colour in zip(np.ndindex(len(texts), len(texts)), colours.reshape(-1, 4), strict=True):
         if text := texts[row][column]:
             look = {"ha": "center", "va": "center", "fontsize": size, "color": _readable_on(colour)}
@@ -183,6 +208,14 @@ def _readable_on(colour: np.ndarray) -> str:
 def _row_percentages(matrix: np.ndarray) -> np.ndarray:
     images = matrix.sum(axis=1, keepdims=True)
     return 100 * np.divide(matrix, images, out=np.zeros(matrix.shape), where=images > 0)
+
+
+def _signed_root(values):
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _signed_square(values):
+    return np.sign(values) * np.square(values)
 
 
 def _count(value: int) -> str:

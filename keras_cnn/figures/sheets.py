@@ -12,6 +12,7 @@ from keras_cnn.figures.style import (
     HEADER,
     INK,
     MARGIN,
+    ORANGE,
     POINT,
     SMALL_SIZE,
     WIDTH,
@@ -23,6 +24,7 @@ from keras_cnn.figures.style import (
 
 _GAP = 0.1  # inches between tiles
 _LINE = 1.3 * SMALL_SIZE * POINT  # inches from one line of a caption to the next
+_SIDE_TILE = 0.9  # inches, the larger side of an image with its caption beside it
 
 
 def mistake_caption(name: str, true: str, predicted: str, probability: float) -> str:
@@ -74,6 +76,72 @@ def augmentation_sheet(originals_and_views: np.ndarray, captions: Sequence[str],
     return figure
 
 
+@styled
+def row_sheet(images: np.ndarray, headings: Sequence[str], captions: Sequence[Sequence[str]], title: str) -> Figure:
+    """Rows of images, each row below its heading: `images` (rows, n, H, W, C) uint8, C 1 or 3, at most `n` 10.
+
+    `captions` has `n` a row; each stands below its image in one or two lines, shortened to its width. Raises
+    ValueError as `image_sheet` does.
+    """
+    _check(images, images.shape[2:], headings)
+    if not images.size:
+        return _empty_sheet(title)
+    for row in captions:
+        _check(images[0], images.shape[2:], row)
+    lines = max(caption.count("\n") + 1 for row in captions for caption in row)
+    below, gap = (lines + 1.5) * _LINE, 0.6 * _GAP
+    columns = max(10, images.shape[1])
+    grid = _Grid.of(images.shape[2:4], columns, len(images), captions_height=below, heading=_LINE, gap=gap)
+    figure = new_figure(WIDTH, grid.height, title, layout=None)
+    for row, heading in enumerate(headings):
+        top = grid.top(row) - 1.35 * _LINE
+        _text(figure, grid, grid.left(0), top, fit(heading, SMALL_SIZE, WIDTH - 2 * MARGIN), GREY)
+        for column, caption in enumerate(captions[row]):
+            _tile(figure, grid, row, column, images[row, column])
+            for number, line in enumerate(caption.split("\n")):
+                _caption(figure, grid, row, column, number, line, grid.pitch_x - 0.5 * gap, INK)
+    return figure
+
+
+@styled
+def prediction_sheet(
+    images: np.ndarray, captions: Sequence[str], correct: Sequence[bool], columns: int, title: str
+) -> Figure:
+    """A grid of `images` (N, H, W, C) uint8, C 1 or 3, `columns` a row, each with its caption on its right.
+
+    The first line of a caption is set in grey; the last one, the prediction, in orange and crossed where `correct`
+    (N,) says that it is wrong. Raises ValueError as `image_sheet` does.
+    """
+    _check(images, images.shape[1:], captions)
+    _check(images, images.shape[1:], correct)
+    if not len(images):
+        return _empty_sheet(title)
+    height, width = images.shape[1:3]
+    scale = _SIDE_TILE * DPI / max(height, width)
+    scale = int(scale) if scale >= 1 else scale
+    tile = (_pixels(height * scale / DPI), _pixels(width * scale / DPI))
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    pitch_x = _pixels((WIDTH - 2 * MARGIN + _GAP) / columns)
+    pitch_y = _pixels(max(tile[0], lines * _LINE) + 1.5 * _GAP)
+    top, rows = _pixels(HEADER), -(-len(images) // columns)
+    grid = _Grid(tile, pitch_x, pitch_y, top, 0.0, _pixels(top + rows * pitch_y))
+    figure = new_figure(WIDTH, grid.height, title, layout=None)
+    room = pitch_x - tile[1] - 2 * _GAP
+    for index, (image, caption, right) in enumerate(zip(images, captions, correct, strict=True)):
+        row, column = divmod(index, columns)
+        _tile(figure, grid, row, column, image)
+        left = grid.left(column) + tile[1] + _GAP
+        first, *middle, last = caption.split("\n")
+        looks = [
+            (first, GREY),
+            *((line, INK) for line in middle),
+            (last if right else f"✗ {last}", INK if right else ORANGE),
+        ]
+        for number, (line, colour) in enumerate(looks):
+            _text(figure, grid, left, grid.top(row) + number * _LINE, fit(line, SMALL_SIZE, room), colour)
+    return figure
+
+
 @dataclass(frozen=True)
 class _Grid:
     """Places of the tiles in inches from the upper left corner; all are whole numbers of pixels."""
@@ -86,10 +154,10 @@ class _Grid:
     height: float
 
     @classmethod
-    def of(cls, image, columns, rows, captions_height, extra_gap=0.0, heading=0.0) -> "_Grid":
-        pitch_x = _pixels((WIDTH - 2 * MARGIN - extra_gap + _GAP) / columns)
+    def of(cls, image, columns, rows, captions_height, extra_gap=0.0, heading=0.0, gap=_GAP) -> "_Grid":
+        pitch_x = _pixels((WIDTH - 2 * MARGIN - extra_gap + gap) / columns)
         height, width = image
-        room = round((pitch_x - _GAP) * DPI)
+        room = round((pitch_x - gap) * DPI)
         scale = room // width if width <= room else room / width
         tile = (_pixels(height * scale / DPI), _pixels(width * scale / DPI))
         pitch_y = _pixels(tile[0] + captions_height + 1.5 * _GAP)
@@ -118,9 +186,12 @@ def _tile(figure: Figure, grid: _Grid, row: int, column: int, image: np.ndarray)
     ax.imshow(colours, interpolation="nearest" if enlarged else "antialiased", aspect="auto")
 
 
-def _caption(figure: Figure, grid: _Grid, row: int, column: int, line: int, text: str, width: float) -> None:
+def _caption(
+    figure: Figure, grid: _Grid, row: int, column: int, line: int, text: str, width: float, first: str = GREY
+) -> None:
+    """A line of the caption below a tile; the first line, number 0, is set in the colour `first`."""
     top = grid.top(row) + grid.tile[0] + 0.3 * _LINE + line * _LINE
-    _text(figure, grid, grid.left(column), top, fit(text, SMALL_SIZE, width), GREY if line == 0 else INK)
+    _text(figure, grid, grid.left(column), top, fit(text, SMALL_SIZE, width), first if line == 0 else INK)
 
 
 def _text(figure: Figure, grid: _Grid, left: float, top: float, text: str, colour: str) -> None:

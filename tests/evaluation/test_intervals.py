@@ -1,10 +1,20 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.intervals import wilson
+from keras_cnn.evaluation.intervals import (
+    holm,
+    mcnemar_exact,
+    mean_interval,
+    paired_bootstrap,
+    sign_flip,
+    student_t,
+    welch_interval,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +65,231 @@ def test_small_numpy_integers_do_not_overflow():
 def test_impossible_arguments_are_refused(correct, total, level):
     with pytest.raises(InputError, match=rf"wilson: {correct} correct|wilson: level {level}"):
         wilson(correct, total, level)
+
+
+# --- exact tests ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "expected"),
+    [
+        (0, 0, 1.0),
+        (1, 0, 1.0),  # 2 · 1/2
+        (0, 6, 2 / 64),
+        (1, 4, 2 * (1 + 5) / 32),
+        (2, 3, 1.0),  # 2 · 16/32
+        (3, 3, 1.0),  # twice the tail is more than 1
+    ],
+)
+def test_mcnemar_worked_out_by_hand(b, c, expected):
+    assert mcnemar_exact(b, c) == pytest.approx(expected, rel=1e-14)
+    assert mcnemar_exact(np.uint8(c), np.uint8(b)) == mcnemar_exact(b, c)
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 1), (7, 9), (12, 40), (250, 199), (3000, 3300), (120_000, 121_000), (0, 900)])
+def test_mcnemar_equals_statsmodels_and_scipy(b, c):
+    stats = pytest.importorskip("scipy.stats")
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    assert mcnemar_exact(b, c) == pytest.approx(stats.binomtest(b, b + c).pvalue, rel=1e-8)
+    expected = tables.mcnemar([[31, b], [c, 17]], exact=True).pvalue
+    assert mcnemar_exact(b, c) == pytest.approx(expected, rel=1e-8)
+
+
+def test_mcnemar_of_a_hopeless_case_is_0_and_not_an_error():
+    assert mcnemar_exact(0, 5000) == 0
+
+
+def test_holm_worked_out_by_hand():
+    # Sorted 0.01 0.02 0.03 0.04, times 4 3 2 1: 0.04 0.06 0.06 0.04, and never falling: 0.04 0.06 0.06 0.06.
+    assert holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06], rel=1e-14)
+    assert holm([0.6, 0.9]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
+
+
+def test_holm_equals_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    for seed in range(20):
+        p = np.random.default_rng(seed).random(9).round(1) ** 3
+        np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        ([1, 2, 3, 4, 5, 6], 2 / 64),  # all of one sign: only all + and all - lie as far
+        ([-0.1] * 6, 2 / 64),
+        ([1, 2, 3, 4, 5, -6], 28 / 64),  # |sum| of 9 or more: those turned sum to at most 6, in 14 ways, or the rest do
+        ([1, 1, 1, -1], 10 / 16),  # |sum| at least 2: all choices but the six with sum 0
+        ([1, 1], 0.5),
+        ([3], 1.0),
+        ([0, 0, 0], 1.0),
+        ([1, -1, 0], 1.0),
+    ],
+)
+def test_sign_flip_worked_out_by_hand(differences, expected):
+    assert sign_flip(differences) == pytest.approx(expected, rel=1e-14)
+
+
+def test_sign_flip_equals_trying_all_signs_and_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    for seed in range(8):
+        differences = np.random.default_rng(seed).normal(0.4, 1, 9).round(seed % 3)  # rounded: with ties
+        far = abs(math.fsum(differences)) - 1e-9
+        signs = itertools.product((-1, 1), repeat=9)
+        hits = sum(abs(math.fsum(s * d for s, d in zip(sign, differences, strict=True))) >= far for sign in signs)
+        assert sign_flip(differences) == pytest.approx(hits / 512, rel=1e-14)
+        expected = stats.permutation_test((differences,), np.sum, permutation_type="samples", n_resamples=np.inf)
+        assert sign_flip(differences) == pytest.approx(expected.pvalue, rel=1e-12)
+
+
+def test_sign_flip_is_not_fooled_by_rounding():
+    assert sign_flip([0.1, 0.2, 0.3, 0.1, 0.2, 0.3]) == 2 / 64
+    assert sign_flip(np.array([0.1, 0.2, 0.3, -0.1, -0.2, -0.3])) == 1
+
+
+def test_sign_flip_of_many_pairs_is_close_to_the_exact_share():
+    differences = np.random.default_rng(3).normal(0.3, 1, 24)
+    halves = [np.zeros(1), np.zeros(1)]
+    for i, difference in enumerate(differences):
+        halves[i % 2] = np.concatenate([halves[i % 2] + difference, halves[i % 2] - difference])
+    left, right = halves[0], np.sort(halves[1])
+    far = abs(differences.sum()) - 1e-9
+    exact = 2 * np.sum(len(right) - np.searchsorted(right, far - left)) / 2**24
+    assert exact == pytest.approx(sign_flip(differences), abs=5 * math.sqrt(exact * (1 - exact) / 100_000))
+    assert sign_flip(differences) == sign_flip(differences)
+    assert sign_flip(np.ones(30)) == 1 / 100_001
+
+
+# --- means ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("freedom", [1, 1.4, 2, 3, 5.5, 9, 30, 400.5, 10_000])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_students_t_equals_scipy(freedom, level):
+    stats = pytest.importorskip("scipy.stats")
+    assert student_t(level, freedom) == pytest.approx(stats.t.ppf((1 + level) / 2, freedom), rel=1e-9)
+
+
+def test_mean_interval_from_the_printed_table_of_t():
+    assert mean_interval([1, 2, 3, 4, 5]) == pytest.approx(
+        (3 - 2.776445 * math.sqrt(0.5), 3 + 2.776445 * math.sqrt(0.5)), abs=1e-6
+    )
+    assert mean_interval([2.0, 2.0]) == (2.0, 2.0)
+
+
+def test_mean_interval_equals_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    for n in (2, 3, 12):
+        values = np.random.default_rng(n).normal(0.7, 0.01, n)
+        expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+        assert mean_interval(values, 0.9) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m", "spread"), [(2, 2, 1), (3, 8, 0.1), (6, 6, 5), (2, 9, 100)])
+def test_welch_interval_equals_scipy(n, m, spread):
+    stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(1, 1, n), rng.normal(0, spread, m)
+    expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    assert welch_interval(a, b) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    low, high = welch_interval(b, a)
+    assert welch_interval(a, b) == pytest.approx((-high, -low), rel=1e-12)
+
+
+def test_welch_interval_without_spread_is_a_point_and_tiny_spreads_do_not_vanish():
+    assert welch_interval([0.5, 0.5], [0.25, 0.25, 0.25]) == (0.25, 0.25)
+    tiny = np.array([0.0, 1e-100])
+    assert np.array(welch_interval(tiny, -tiny)) * 1e100 == pytest.approx(welch_interval([0, 1], [0, -1]), rel=1e-9)
+
+
+# --- bootstrap --------------------------------------------------------------------------------------------------------
+
+
+def paired_changes(n: int, b: int, c: int) -> np.ndarray:
+    return np.array([-1.0] * b + [1.0] * c + [0.0] * (n - b - c))
+
+
+def test_bootstrap_of_signs_equals_scipy_within_the_noise_of_resampling():
+    stats = pytest.importorskip("scipy.stats")
+    changes = paired_changes(400, 30, 55)
+    ours = paired_bootstrap(changes, samples=20_000)
+    theirs = stats.bootstrap((changes,), np.mean, n_resamples=20_000, method="percentile", rng=7, batch=2000)
+    # A quantile at 2.5 % of 20,000 draws has the standard error sqrt(0.025 · 0.975 / 20,000) / density, here 0.0004.
+    assert ours == pytest.approx(theirs.confidence_interval, abs=6 * 0.0004)
+
+
+def test_bootstrap_of_two_values_has_the_quantiles_of_the_binomial():
+    stats = pytest.importorskip("scipy.stats")
+    low, high = paired_bootstrap(paired_changes(50, 0, 20), samples=200_000)
+    assert (50 * low, 50 * high) == pytest.approx(stats.binom.ppf([0.025, 0.975], 50, 0.4), abs=1e-9)
+
+
+def test_bootstrap_of_any_values_equals_the_normal_interval_of_their_mean():
+    values = np.random.default_rng(0).normal(0.2, 1, 5000)
+    half = 1.959964 * values.std() / math.sqrt(5000)
+    # Standard error of such a quantile: sqrt(0.025 · 0.975 / 10,000) / 0.058 standard errors of the mean.
+    noise = 6 * 0.027 * values.std() / math.sqrt(5000)
+    assert paired_bootstrap(values) == pytest.approx((values.mean() - half, values.mean() + half), abs=noise)
+
+
+def test_bootstrap_draws_images_and_draws_counts_to_the_same_end():
+    changes = paired_changes(300, 20, 45)
+    nearly = changes + np.linspace(0, 1e-9, 300)  # 300 different values: images are drawn
+    ours, images = (paired_bootstrap(values, samples=20_000) for values in (changes, nearly))
+    assert ours == pytest.approx(images, abs=1 / 300 + 1e-6)  # one image more or less
+
+
+def test_bootstrap_of_signs_covers_the_truth_nineteen_times_in_twenty():
+    rng, truth = np.random.default_rng(11), 0.05
+    chances = (0.10, 0.75, 0.15)  # of -1, 0 and 1
+    trials = 2000
+    hits = 0
+    for trial in range(trials):
+        b, _, c = rng.multinomial(500, chances)
+        low, high = paired_bootstrap(paired_changes(500, b, c), seed=trial, samples=1000)
+        hits += low <= truth <= high
+    assert 0.935 < hits / trials < 0.965  # three standard errors are 0.015
+
+
+def test_bootstrap_depends_on_the_seed_alone():
+    changes = paired_changes(300, 20, 45)
+    assert paired_bootstrap(changes, seed=3) == paired_bootstrap(list(changes), seed=3)
+    assert len({paired_bootstrap(changes + np.linspace(0, 1e-3, 300), seed=s) for s in range(3)}) == 3
+    state = np.random.get_state()[1].copy()
+    paired_bootstrap(changes)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+
+
+def test_bootstrap_without_change_has_no_width_and_a_wider_level_is_wider():
+    assert paired_bootstrap(np.zeros(10)) == (0.0, 0.0)
+    low, high = paired_bootstrap(paired_changes(300, 20, 45), level=0.8)
+    lower, higher = paired_bootstrap(paired_changes(300, 20, 45), level=0.99)
+    assert lower < low < 25 / 300 < high < higher
+
+
+def test_bootstrap_mirrors():
+    low, high = paired_bootstrap(paired_changes(1000, 0, 100))
+    lower, higher = paired_bootstrap(paired_changes(1000, 100, 0))
+    assert (low, high) == pytest.approx((-higher, -lower), abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: paired_bootstrap([]), r"paired_bootstrap: values of shape \(0,\); expected \(1 or more,\)"),
+        (lambda: paired_bootstrap([[1.0]]), r"paired_bootstrap: values of shape \(1, 1\)"),
+        (lambda: paired_bootstrap([0, math.nan]), r"paired_bootstrap: value 1 is nan \(1 such\)"),
+        (lambda: paired_bootstrap([0, 1], level=95), "paired_bootstrap: level 95; expected a number between 0 and 1"),
+        (lambda: sign_flip([]), r"sign_flip: values of shape \(0,\)"),
+        (lambda: sign_flip([math.inf, 1]), "sign_flip: value 0 is inf"),
+        (lambda: mean_interval([0.5]), r"mean_interval: values of shape \(1,\); expected \(2 or more,\)"),
+        (lambda: mean_interval([0.5, math.nan]), "mean_interval: value 1 is nan"),
+        (lambda: mean_interval([0.5, 0.6], 1), "level 1"),
+        (lambda: welch_interval([1, 2], [1]), r"welch_interval: values of shape \(1,\); expected \(2 or more,\)"),
+        (lambda: welch_interval([1, 1], [1, 1], 0), "welch_interval: level 0"),
+        (lambda: mcnemar_exact(-1, 4), "mcnemar_exact: counts -1 and 4; expected at least 0"),
+    ],
+)
+def test_impossible_input_is_named(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

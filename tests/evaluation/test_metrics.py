@@ -1,14 +1,11 @@
-import csv
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import metrics
-from keras_cnn.evaluation.predictions import write_predictions
 
 CLASSES = ("cat", "dog", "owl")
 # True and predicted class: cat as cat, cat, dog; dog as dog; owl never seen and never predicted.
@@ -46,8 +43,23 @@ def test_summary_worked_out_by_hand():
     cat, dog, owl = (result["per_class"][name] for name in CLASSES)
     assert (cat["precision"], cat["recall"], cat["f1"], cat["support"]) == pytest.approx((1, 2 / 3, 0.8, 3))
     assert (dog["precision"], dog["recall"], dog["f1"], dog["support"]) == pytest.approx((0.5, 1, 2 / 3, 1))
-    assert owl == {"precision": 0, "recall": 0, "recall_interval": [0, 1], "f1": 0, "support": 0}
-    assert cat["recall_interval"] == pytest.approx([0.207660, 0.938508], abs=1e-6)
+    unknown = {"precision_interval": [0, 1], "recall_interval": [0, 1]}
+    assert owl == {"precision": 0, "recall": 0, "f1": 0, "support": 0} | unknown
+    assert cat["recall_interval"] == pytest.approx([0.207660, 0.938508], abs=1e-6)  # 2 of 3
+    assert dog["precision_interval"] == pytest.approx([0.094531, 0.905469], abs=1e-6)  # 1 of 2
+    assert cat["precision_interval"] == pytest.approx([0.342380, 1.0], abs=1e-6)  # 2 of 2
+    # Ranks of the true class: 0, 0, 1, 0, so all are among the best two.
+    assert result["top_k"] == {"2": {"accuracy": 1.0, "interval": pytest.approx([0.510109, 1.0], abs=1e-6)}}
+    rows = ((e**2, 1, 1), (e, 1, 1), (1, e**3, 1), (1, e, 1))
+    p = [[value / sum(row) for value in row] for row in rows]
+    squares = [sum((p[i][c] - (c == LABELS[i])) ** 2 for c in range(3)) for i in range(4)]
+    assert result["brier"] == pytest.approx(sum(squares) / 4, rel=1e-12)
+    # Confidences 0.787, 0.576, 0.909, 0.576 lie in the bins 11, 8, 13, 8 of 15; the third is wrong.
+    assert result["ece"]["counts"] == [0] * 8 + [2, 0, 0, 1, 0, 1, 0]
+    error = 2 * (1 - p[1][0]) + (1 - p[0][0]) + p[2][1]
+    assert result["ece"]["value"] == pytest.approx(error / 4, rel=1e-12)
+    assert result["ece"]["bins"] == 15
+    assert result["ece"]["accuracy"] == [None] * 8 + [1, None, None, 1, None, 0, None]
     assert result["macro"] == pytest.approx({"precision": 0.5, "recall": 5 / 9, "f1": 22 / 45})
     assert result["weighted"] == pytest.approx({"precision": 0.875, "recall": 0.75, "f1": 23 / 30})
 
@@ -74,8 +86,28 @@ def test_summary_equals_scikit_learn(seed):
     assert [result["per_class"][name]["support"] for name in names] == [report[name]["support"] for name in names]
     assert result["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted), abs=1e-12)
     assert result["confusion"] == sk.confusion_matrix(labels, predicted, labels=range(7)).tolist()
-    loss = sk.log_loss(labels, metrics.softmax(logits), labels=range(7))
-    assert result["loss"] == pytest.approx(loss, rel=1e-9)
+    probabilities = metrics.softmax(logits)
+    assert result["loss"] == pytest.approx(sk.log_loss(labels, probabilities, labels=range(7)), rel=1e-9)
+    brier = sk.brier_score_loss(labels, probabilities, labels=range(7), scale_by_half=False)
+    assert result["brier"] == pytest.approx(brier, rel=1e-9)
+    assert list(result["top_k"]) == ["2", "3", "5"]
+    for k, found in result["top_k"].items():
+        expected = sk.top_k_accuracy_score(labels, logits, k=int(k), labels=range(7))
+        assert found["accuracy"] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("classes", "expected"), [(2, []), (3, ["2"]), (5, ["2", "3"]), (6, ["2", "3", "5"])])
+def test_top_k_is_given_where_it_says_something(classes, expected):
+    labels, logits = random_case(0, 50, classes)
+    assert list(metrics.summary(labels, logits, tuple("abcdef"[:classes]))["top_k"]) == expected
+
+
+def test_ranks_of_the_true_class_give_a_tie_to_the_lower_class():
+    scores = np.array([[1.0, 5, 5, 0], [1, 5, 5, 0], [1, 5, 5, 0], [2, 2, 2, 2], [9, 1, 1, 1]])
+    assert metrics.true_class_ranks([1, 2, 0, 3, 3], scores).tolist() == [0, 1, 2, 3, 3]
+    labels, logits = random_case(5)
+    first = metrics.true_class_ranks(labels, logits.round()) == 0
+    np.testing.assert_array_equal(first, logits.round().argmax(axis=1) == labels)
 
 
 def test_summary_survives_json_and_is_made_of_plain_values():
@@ -151,38 +183,6 @@ def test_overfitting_onset_refuses_different_lengths():
         metrics.overfitting_onset([1, 2], [1, 2, 3])
 
 
-def test_predictions_can_be_read_back_whatever_the_names(tmp_path):
-    path = tmp_path / "predictions.csv"
-    classes = ("cat, wild", 'the "owl"', "猫")
-    ids = ("a,b.jpg", "zwei\nZeilen.jpg", "über/猫.jpg", "bad\udcff.jpg")
-    probabilities = metrics.softmax(LOGITS).astype(np.float32)
-    write_predictions(path, ids, [Path("/data") / i for i in ids], LABELS, probabilities, classes)
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["id", "path", "true", "predicted", "correct", *(f"p_{name}" for name in classes)]
-    assert [row["id"] for row in rows] == [*ids[:3], "bad\\udcff.jpg"]
-    assert rows[2]["path"] == "/data/über/猫.jpg"
-    assert [row["true"] for row in rows] == ["cat, wild"] * 3 + ['the "owl"']
-    assert [row["predicted"] for row in rows] == ["cat, wild", "cat, wild", 'the "owl"', 'the "owl"']
-    assert [row["correct"] for row in rows] == ["1", "1", "0", "1"]
-    read = np.array([[row[f"p_{name}"] for name in classes] for row in rows], np.float32)
-    np.testing.assert_array_equal(read, probabilities)
-    assert [file.name for file in tmp_path.iterdir()] == ["predictions.csv"]
-
-
-def test_failed_predictions_leave_the_old_file_and_nothing_else(tmp_path):
-    class Unprintable:
-        def __str__(self):
-            raise RuntimeError("no name")
-
-    path = tmp_path / "predictions.csv"
-    path.write_text("old")
-    with pytest.raises(RuntimeError, match="no name"):
-        write_predictions(path, "abcd", ["", "", "", Unprintable()], LABELS, metrics.softmax(LOGITS), CLASSES)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def with_value(array: np.ndarray, index: tuple, value: float) -> np.ndarray:
     array = array.copy()
     array[index] = value
@@ -209,12 +209,9 @@ def test_summary_names_what_is_wrong(labels, logits, classes, message):
         metrics.summary(labels, logits, classes)
 
 
-def test_wrong_probabilities_and_lengths_are_named(tmp_path):
+def test_what_is_no_probability_is_named():
     probabilities = metrics.softmax(LOGITS)
     with pytest.raises(InputError, match=r"probabilities\[0, 0\] is 2.0; expected 0 to 1 \(logits\?\)"):
         metrics.worst_mistakes(LABELS, LOGITS, 3)
     with pytest.raises(InputError, match=r"probabilities\[1, 0\] is nan"):
         metrics.worst_mistakes(LABELS, with_value(probabilities, (1, 0), math.nan), 3)
-    with pytest.raises(InputError, match="3 paths for 4 labels"):
-        write_predictions(tmp_path / "p.csv", "abcd", "abc", LABELS, probabilities, CLASSES)
-    assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from keras_cnn.figures.confusion import confusion, confusion_pair
+from keras_cnn.figures.confusion import confusion, confusion_difference, confusion_pair
 
 MATRIX = np.array([[8, 2, 0], [0, 1000, 1], [0, 0, 0]])
 NAMES = ("cat", "dog", "owl")
@@ -127,3 +127,28 @@ def test_names_lie_flat_where_they_fit_and_long_ones_are_shortened():
 def test_a_matrix_that_does_not_fit_its_classes_is_refused():
     with pytest.raises(ValueError, match=r"shape \(3, 3\) for 2 class names"):
         confusion(MATRIX, NAMES[:2], "Wrong")
+
+
+def test_a_difference_is_signed_and_empty_where_nothing_changed(check_nothing_cut):
+    difference = np.array([[12, -12, 0], [-3, 3, 0], [0, 1, -1]])
+    figure = confusion_difference(difference, NAMES, "After minus before")
+    (ax,) = figure.axes
+    signed = {(0, 0): "+12", (0, 1): "−12", (1, 0): "−3", (1, 1): "+3", (2, 1): "+1", (2, 2): "−1"}
+    assert cells(ax) == signed
+    image = ax.images[0]
+    less, none, more = (image.cmap(image.norm(value)) for value in (-1, 0, 1))
+    assert less[0] > less[2]  # red
+    assert more[2] > more[0]  # blue
+    assert none[0] == pytest.approx(none[2], abs=0.01)
+    assert image.norm(12) == pytest.approx(1)
+    assert image.norm(3) == pytest.approx(0.75)  # a quarter of the largest is half way by its root
+    check_nothing_cut(figure)
+
+
+def test_a_difference_of_many_classes_has_a_colour_bar_and_one_of_nothing_is_drawn(check_nothing_cut):
+    matrix, names = many(50)
+    figure = confusion_difference(matrix - matrix.T, names, "Many")
+    assert len(figure.axes[0].child_axes) == 1
+    check_nothing_cut(figure)
+    (ax,) = confusion_difference(np.zeros((3, 3), int), NAMES, "Nothing changed").axes
+    assert not ax.texts

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_cnn.figures import style
-from keras_cnn.figures.sheets import augmentation_sheet, image_sheet, mistake_caption
+from keras_cnn.figures.sheets import augmentation_sheet, image_sheet, mistake_caption, prediction_sheet, row_sheet
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -130,3 +130,65 @@ def test_augmentation_sheet_without_views_shows_the_originals():
 def test_wrong_images_and_captions_are_refused(images, captions, message):
     with pytest.raises(ValueError, match=message):
         image_sheet(images, captions, 2, "Wrong")
+
+
+def test_rows_have_their_heading_above_and_their_captions_below(rendered, check_nothing_cut):
+    images = noise(3, 10, 28, 28, 1)
+    captions = [[f"{row}.{column}\nautomobile" for column in range(10)] for row in range(3)]
+    figure = row_sheet(images, ["highest", "lowest", "another"], captions, "Scores")
+    assert len(figure.axes) == 30
+    for ax, image in zip(figure.axes, images.reshape(30, 28, 28), strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array()[..., 0], image)
+    places = {text.get_text(): text.get_window_extent() for text in figure.texts}
+    first, last = (figure.axes[i].get_window_extent() for i in (10, 19))
+    assert places["lowest"].y0 > first.y1
+    assert places["lowest"].y1 < places["0.0"].y0  # below the captions of the row above
+    assert places["1.0"].y1 <= first.y0
+    assert places["1.9"].x0 == pytest.approx(last.x0, abs=2)
+    assert texts(figure).count("automobile") == 30  # ten letters fit a column
+    check_nothing_cut(figure)
+
+
+def test_a_row_of_fewer_images_has_tiles_of_the_same_size():
+    few = row_sheet(noise(1, 3, 32, 32, 3), ["highest"], [["a\nb"] * 3], "Few")
+    full = row_sheet(noise(1, 10, 32, 32, 3), ["highest"], [["a\nb"] * 10], "Full")
+    assert [round(sheet.axes[0].get_window_extent().width, 6) for sheet in (few, full)] == [96, 96]  # three times 32
+
+
+def test_predictions_stand_beside_their_images_and_wrong_ones_are_marked(check_nothing_cut):
+    captions = ["a.jpg\ntrue: cat\ncat, 90.00%", "b.jpg\ntrue: cat\ndog, 51.00%", "c.jpg\ntrue: dog\ndog, 70.00%"]
+    figure = prediction_sheet(noise(3, 32, 32, 3), captions, [True, False, True], 2, "Sample")
+    assert texts(figure) == [
+        *("a.jpg", "true: cat", "cat, 90.00%"),
+        *("b.jpg", "true: cat", "✗ dog, 51.00%"),
+        *("c.jpg", "true: dog", "dog, 70.00%"),
+    ]
+    colours = {text.get_text(): text.get_color() for text in figure.texts}
+    assert colours["✗ dog, 51.00%"] == style.ORANGE
+    assert colours["cat, 90.00%"] == colours["dog, 70.00%"] == style.INK
+    boxes = {text.get_text(): text.get_window_extent() for text in figure.texts}
+    tiles = [ax.get_window_extent() for ax in figure.axes]
+    assert tiles[0].x1 < boxes["a.jpg"].x0 < boxes["a.jpg"].x1 < tiles[1].x0
+    assert tiles[2].x0 == tiles[0].x0
+    assert tiles[0].width == pytest.approx(128)  # four times 32 pixels
+    check_nothing_cut(figure)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (300, 200, 3), (20, 60, 3)])
+def test_a_sheet_of_predictions_is_never_cut_and_keeps_proportions(shape, check_nothing_cut):
+    captions = [f"{'W' * 40}.jpg\ntrue: {'long name ' * 5}\n{'another name ' * 5}"] * 7
+    figure = prediction_sheet(noise(7, *shape), captions, [False] * 7, 3, "Long captions")
+    box = figure.axes[0].get_window_extent()
+    assert box.width / box.height == pytest.approx(shape[1] / shape[0], rel=0.02)
+    check_nothing_cut(figure)
+    found = [text.get_window_extent() for text in figure.texts if text is not figure._suptitle]
+    assert not any(ax.get_window_extent().overlaps(text) for ax in figure.axes for text in found)
+
+
+def test_no_predictions_and_no_rows_give_sheets_that_say_so():
+    assert texts(prediction_sheet(noise(0, 28, 28, 1), [], [], 3, "Sample")) == ["no images to show"]
+    assert texts(row_sheet(noise(0, 10, 28, 28, 1), [], [], "Scores")) == ["no images to show"]
+    with pytest.raises(ValueError, match="1 captions for 2"):
+        prediction_sheet(noise(2, 8, 8, 3), ["one", "two"], [True], 2, "Wrong")
+    with pytest.raises(ValueError, match="1 captions for 2"):
+        row_sheet(noise(1, 2, 8, 8, 3), ["row"], [["one"]], "Wrong")

@@ -1,0 +1,9 @@
+"""Measures trained runs: `python evaluate.py --help`."""
+
+import sys
+
+from keras_cnn.command_line import run
+from keras_cnn.faces.evaluate import main
+
+if __name__ == "__main__":
+    sys.exit(run(main, sys.argv[1:]))

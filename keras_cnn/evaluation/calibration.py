@@ -1,0 +1,116 @@
+"""Whether a probability of 0.8 is right in 80 % of cases. Labels, logits and probabilities are those of metrics."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_cnn.errors import InputError
+from keras_cnn.evaluation.checks import checked_labels, checked_probabilities, checked_scores
+
+BINS = 15
+TEMPERATURES = (0.01, 100.0)  # beyond these, softmax(logits / T) is one-hot or uniform for any usual logits
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Images in bins of equal width by confidence, the largest probability of an image; B bins."""
+
+    edges: np.ndarray  # (B + 1,) from 0 to 1; a bin holds low < confidence <= high
+    counts: np.ndarray  # (B,) images
+    confidence: np.ndarray  # (B,) mean in [0, 1]; NaN in a bin without images
+    accuracy: np.ndarray  # (B,) in [0, 1]; NaN in a bin without images
+    error: float  # ECE: the mean of |accuracy - confidence| over bins, weighted by their images
+
+    def as_json(self) -> dict:
+        """`value` is the ECE; None stands where a bin has no images."""
+        return {
+            "value": self.error,
+            "bins": len(self.counts),
+            "edges": self.edges.tolist(),
+            "counts": self.counts.tolist(),
+            "confidence": [None if math.isnan(v) else v for v in self.confidence.tolist()],
+            "accuracy": [None if math.isnan(v) else v for v in self.accuracy.tolist()],
+        }
+
+
+def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
+    """The reliability diagram of top-label confidences and its expected calibration error (ECE) in [0, 1].
+
+    The ECE depends on the number of bins, so state it with the value. It is biased upwards for few images.
+
+    Raises InputError for labels out of range, values that are no probabilities, or no bins.
+    Source: C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equations 2 to 5.
+    """
+    if bins < 1:
+        raise InputError(f"reliability: {bins} bins; expected at least 1")
+    probabilities = checked_probabilities(probabilities)
+    labels = checked_labels(labels, probabilities)
+    edges = np.arange(bins + 1) / bins  # each correctly rounded: 3/15 is 0.2, which linspace misses
+    confidence = np.clip(probabilities.max(axis=1), 0, 1)
+    place = np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
+    counts = np.bincount(place, minlength=bins)
+    filled = counts > 0
+
+    def mean_of(values: np.ndarray) -> np.ndarray:
+        sums = np.bincount(place, weights=values, minlength=bins)
+        return np.divide(sums, counts, out=np.full(bins, np.nan), where=filled)
+
+    stated, right = mean_of(confidence), mean_of(probabilities.argmax(axis=1) == labels)
+    error = np.sum(counts[filled] * np.abs(right - stated)[filled]) / len(labels)
+    return Reliability(edges, counts, stated, right, float(error))
+
+
+def brier(labels, probabilities) -> float:
+    """Brier score in [0, 2], lower is better: the mean over images of the squared distance to the one-hot truth.
+
+    The squares are summed over the classes, as Brier wrote it; for two classes that is twice the score of one column.
+
+    Raises InputError for labels out of range or values that are no probabilities.
+    Source: G. W. Brier, Verification of Forecasts Expressed in Terms of Probability, Monthly Weather Review 78 (1950).
+    """
+    probabilities = checked_probabilities(probabilities)
+    labels = checked_labels(labels, probabilities)
+    distances = probabilities.copy()
+    distances[np.arange(len(labels)), labels] -= 1
+    return float(np.mean(np.sum(distances**2, axis=1)))
+
+
+def fit_temperature(labels, logits) -> float:
+    """The T for which softmax(logits / T) has the least mean cross-entropy; to be fitted on validation alone.
+
+    The loss is convex in 1 / T, so there is one minimum; it is exact to 1e-9. T is sought in `TEMPERATURES`, 0.01 to
+    100. Where every prediction is right by any margin, the loss falls for ever as T goes to 0 and there is no best T:
+    the lower bound is returned, and says that these images cannot calibrate the model. So does the upper bound, where
+    the logits say nothing of the truth. It is 1 where the C logits of every image are equal and no T changes a thing.
+
+    Raises InputError for labels out of range or logits that are not finite.
+    Source: C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+    """
+    logits = checked_scores("logits", logits)
+    labels = checked_labels(labels, logits)
+    gaps = logits - logits[np.arange(len(labels)), labels][:, None]  # loss of an image: log sum exp(gaps / T)
+    if not gaps.any():
+        return 1.0
+    coldest, hottest = TEMPERATURES
+    low, high, inverse = 1 / hottest, 1 / coldest, 1.0
+    if _slope(gaps, low)[0] >= 0:
+        return hottest
+    if _slope(gaps, high)[0] <= 0:
+        return coldest
+    while True:  # Newton's step where it stays between the ends, else their geometric mean; each turn moves an end
+        slope, curvature = _slope(gaps, inverse)
+        low, high = (low, inverse) if slope > 0 else (inverse, high)
+        newton = inverse - slope / curvature if curvature > 0 else low
+        step = newton if low < newton < high else math.sqrt(low * high)
+        if abs(step - inverse) <= 1e-10 * inverse or not low < step < high:
+            return 1 / step
+        inverse = step
+
+
+def _slope(gaps: np.ndarray, inverse: float) -> tuple[float, float]:
+    """First and second derivative of the mean loss with respect to 1 / T."""
+    weights = np.exp(inverse * (gaps - gaps.max(axis=1, keepdims=True)))
+    weights /= weights.sum(axis=1, keepdims=True)
+    means = np.sum(weights * gaps, axis=1, keepdims=True)
+    return float(means.mean()), float(np.mean(np.sum(weights * (gaps - means) ** 2, axis=1)))

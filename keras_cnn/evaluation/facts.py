@@ -1,0 +1,312 @@
+"""How a result was made, as plain facts: of a run folder, of a model that was looked at, or of a published report."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from keras_cnn.data.splits import LISTED_WITHIN
+from keras_cnn.errors import InputError
+from keras_cnn.records import Record
+
+SPLITS = ("train", "validation", "test")
+CHOSEN_ON = (*SPLITS, "nothing")  # "nothing": not chosen by a result, such as the last epoch
+
+
+@dataclass(frozen=True)
+class ClassAccuracies:
+    """One table of class accuracies (recalls) with the overall accuracy printed beside it, all in [0, 1].
+
+    A unit is the value of the last printed digit: 0.01 for "86 %", 0.0001 for "89.86 %", 0 for a number in full.
+    """
+
+    name: str  # which table, e.g. "before the ablation"
+    accuracies: tuple[float, ...]
+    overall: float
+    images: tuple[int, ...] | None = None  # of each class; None: not known
+    unit: float = 0.0
+    overall_unit: float = 0.0
+
+    def __post_init__(self):
+        if self.images is not None and (len(self.images) != len(self.accuracies) or sum(self.images) < 1):
+            raise InputError(
+                f"{self.name}: images {self.images} beside {len(self.accuracies)} class accuracies; expected one count"
+                " a class and at least one image"
+            )
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A number as it is quoted, and the same number computed from the data printed with it, in the same unit."""
+
+    what: str  # "training time with every layer trained, as a multiple of the head alone"
+    quoted: float
+    recomputed: float
+    unit: float = 0.0  # value of the last quoted digit; 0 for counts and numbers in full
+    because: str = ""  # where the difference comes from, if known: "the last layer's 10 biases are left out"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is known about how a result was made; None is not known.
+
+    Raises InputError for a fact that cannot be: a negative count, an accuracy outside [0, 1], an unknown split.
+    """
+
+    train_images: int | None = None
+    validation_images: int | None = None
+    test_images: int | None = None
+    ids_disjoint: bool | None = None  # no name of an image is in two splits
+    exact_duplicates: int | None = None  # sets of pixel-identical images that lie in more than one split
+    exact_duplicates_in_test: int | None = None  # test images in these sets
+    near_duplicates: int | None = None  # pairs of images that look the same, one in each of two splits
+    near_duplicates_in_test: int | None = None  # test images in these pairs
+    epochs: int | None = None  # trained, and so to choose from
+    epoch_chosen_on: str | None = None  # one of CHOSEN_ON
+    configurations: int | None = None  # tried, and so to choose from
+    configuration_chosen_on: str | None = None  # one of CHOSEN_ON
+    result_split: str | None = None  # on which the quoted accuracy was measured: train, validation or test
+    accuracy: float | None = None  # quoted
+    has_interval: bool | None = None  # the accuracy is printed with one
+    seeds: int | None = None  # with which the quoted configuration was trained
+    test_readings: int | None = None  # how often an accuracy was measured on the test split
+    test_augmentation: str | None = None  # what changed the evaluated images at random; "none"
+    dropout_active: bool | None = None  # dropout, noise or another random layer, while evaluating
+    batch_norm_training: bool | None = None  # batch norm took its statistics from the evaluated batch
+    fixed_training_mode: str | None = None  # layers that a plain model(images) leaves in training mode; "none"
+    output_activation: str | None = None  # what is applied to the logits; "linear" is nothing
+    class_accuracies: tuple[ClassAccuracies, ...] | None = None
+    quoted: tuple[Quoted, ...] | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)  # field -> where the fact comes from, with its numbers
+
+    def __post_init__(self):
+        for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
+            if isinstance(value, int) and value < 0:
+                raise InputError(f"protocol: {name} is {value}; expected a number of at least 0")
+            if name.endswith("_chosen_on") and value not in (None, *CHOSEN_ON):
+                raise InputError(f"protocol: {name} is {value!r}; expected one of {', '.join(CHOSEN_ON)}")
+        if self.result_split not in (None, *SPLITS):
+            raise InputError(f"protocol: result_split is {self.result_split!r}; expected train, validation or test")
+        if self.accuracy is not None and not 0 <= self.accuracy <= 1:
+            raise InputError(f"protocol: accuracy is {self.accuracy}; expected a fraction from 0 to 1")
+        if strange := sorted(set(self.sources) - {f.name for f in fields(self)}):
+            raise InputError(f"protocol: a source for {strange[0]!r}, which is no fact")
+
+
+def combined(*parts: Protocol) -> Protocol:
+    """Everything that the parts know; where two know the same fact, the later one is taken with its source."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for part in parts:
+        facts = known(part)
+        sources = {name: text for name, text in sources.items() if name not in facts}
+        sources |= {name: text for name, text in part.sources.items() if name in facts}
+        values |= {name: getattr(part, name) for name in facts if name != "sources"}
+    return Protocol(**values, sources=sources)
+
+
+def known(facts: Protocol) -> dict[str, Any]:
+    """The facts that are known, as plain values for JSON."""
+    return {name: value for name, value in asdict(facts).items() if value is not None}
+
+
+def facts_of(record: Record, seeds: Sequence[int] | None = None) -> Protocol:
+    """What a run folder tells. Files that are missing, damaged or older leave their facts unknown.
+
+    `seeds` are those of all runs that differ in nothing else; without it, the run stands alone. On which images the
+    configuration was chosen, a folder cannot tell.
+    """
+    return combined(
+        _of_split(record),
+        _of_training(record, seeds),
+        _of_result(record),
+        _of_layers(record),
+        *(_of_model_checks(record, name) for name in record.evaluations),
+    )
+
+
+def _of_split(record: Record) -> Protocol:
+    split = record.split
+    counts = {f"{name}_images": _read(split, f"counts.{name}", int) for name in SPLITS}
+    exact, near = _read(split, "duplicates", dict) or {}, _read(split, "near_duplicates", dict) or {}
+    sets, pairs = _read(exact, "sets_across_splits", int), _read(near, "pairs_across_splits", int)
+    crossing_sets, crossing_pairs = _crossing(exact), _crossing(near)
+    of = {name: f"split.json: counts.{name.removesuffix('_images')}" for name in counts}
+    return Protocol(
+        **counts,
+        ids_disjoint=_read(split, "disjoint_by_id", bool),
+        exact_duplicates=sets,
+        exact_duplicates_in_test=_test_images(crossing_sets, sets),
+        near_duplicates=pairs,
+        near_duplicates_in_test=_test_images(crossing_pairs, pairs),
+        sources=of
+        | {
+            "ids_disjoint": "split.json: disjoint_by_id",
+            "exact_duplicates": f"split.json: duplicates.sets_across_splits{_example(crossing_sets)}",
+            "exact_duplicates_in_test": "split.json: duplicates.listed",
+            "near_duplicates": f"split.json: near_duplicates.pairs_across_splits{_example(crossing_pairs)}"
+            + (f"; rule: {near['rule']}" if _read(near, "rule", str) else ""),
+            "near_duplicates_in_test": "split.json: near_duplicates.listed",
+        },
+    )
+
+
+Member = tuple[str, str]  # split, id
+
+
+def _crossing(found: dict) -> list[list[Member]]:
+    """The listed sets or pairs that lie in more than one split; a pair is followed by the bits it differs by."""
+    groups = [group for group in _read(found, "listed", list) or [] if isinstance(group, list)]
+    listed = [[tuple(member) for member in group if _is_member(member)] for group in groups]
+    return [group for group in listed if len({split for split, _ in group}) > 1]
+
+
+def _is_member(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+
+
+def _test_images(crossing: list[list[Member]], total: int | None) -> int | None:
+    """Test images among these sets or pairs; None where `total` or a set itself is larger than what is listed."""
+    if total is None or len(crossing) < total or any(len(group) >= LISTED_WITHIN for group in crossing):
+        return None
+    return len({name for group in crossing for split, name in group if split == "test"})
+
+
+def _example(crossing: list[list[Member]]) -> str:
+    """The first set, one with a test image if there is one."""
+    with_test = [group for group in crossing if any(split == "test" for split, _ in group)]
+    return "".join(
+        "; e.g. " + " = ".join(f"{name} ({split})" for split, name in group[:3])
+        for group in (with_test or crossing)[:1]
+    )
+
+
+def _of_training(record: Record, seeds: Sequence[int] | None) -> Protocol:
+    monitor, where = _read(record.metrics, "chosen_by", str), "metrics.json: chosen_by"
+    if monitor is None:
+        monitor, where = record.config.get("train.monitor"), "config.yaml: train.monitor"
+    seed = record.config.get("seed")
+    every = sorted(set(seeds)) if seeds else [seed] if isinstance(seed, int) else []
+    return Protocol(
+        epochs=len(record.history) or None,
+        epoch_chosen_on="validation" if str(monitor).startswith("val_") else None,
+        seeds=len(every) or None,
+        test_readings=len(record.test_readings) or (None if record.finished else 0),
+        sources={
+            "epochs": "history.csv: rows",
+            "epoch_chosen_on": f"{where} = {monitor}",
+            "seeds": f"config.yaml: seed = {', '.join(map(str, every))}",
+            "test_readings": "test_readings.csv: " + ", ".join(row.get("date", "?") for row in record.test_readings),
+        },
+    )
+
+
+def _of_result(record: Record) -> Protocol:
+    metrics, recipe = record.metrics, record.config.get("data.augment.name")
+    split, accuracy = _read(metrics, "split", str), _read(metrics, "accuracy", float)
+    sections = [("test split, metrics.json", metrics)]
+    sections += [(f"{name} split, metrics.json", _read(metrics, name, dict) or {}) for name in ("validation", "train")]
+    sections += [(f"evaluations/{name}/metrics.json", found) for name, found in record.evaluations.items()]
+    tables = tuple(table for where, found in sections if (table := _class_table(where, found)))
+    quoted = tuple(number for where, found in sections if (number := _accuracy(where, found)))
+    quoted += tuple(_best_of_history(record))
+    return Protocol(
+        result_split=split if split in SPLITS else None,
+        accuracy=accuracy if accuracy is not None and 0 <= accuracy <= 1 else None,
+        has_interval="accuracy_interval" in metrics if metrics else None,
+        test_augmentation="none" if record.finished else None,
+        class_accuracies=tables or None,
+        quoted=quoted or None,
+        sources={
+            "result_split": "metrics.json: split",
+            "accuracy": "metrics.json: accuracy",
+            "has_interval": "metrics.json: accuracy_interval",
+            "test_augmentation": "metrics.json: measured by the training program, which augments"
+            f" (data.augment.name = {recipe}) in training steps alone",
+        },
+    )
+
+
+def _class_table(where: str, found: dict) -> ClassAccuracies | None:
+    rows = list((_read(found, "per_class", dict) or {}).values())
+    recalls = tuple(_read(row, "recall", float) for row in rows)
+    images = tuple(_read(row, "support", int) for row in rows)
+    overall = _read(found, "accuracy", float)
+    if None in (*recalls, *images, overall) or not sum(images):
+        return None
+    return ClassAccuracies(where, recalls, overall, images)
+
+
+def _accuracy(where: str, found: dict) -> Quoted | None:
+    confusion, accuracy = _counts(_read(found, "confusion", list)), _read(found, "accuracy", float)
+    images = sum(map(sum, confusion))
+    if accuracy is None or not images:
+        return None
+    correct = sum(row[i] for i, row in enumerate(confusion))
+    return Quoted(f"the accuracy ({where}) against its confusion matrix", accuracy, correct / images)
+
+
+def _counts(rows: list | None) -> list[list[int]]:
+    """A square table of counts; empty if it is none."""
+    rows = rows or []
+    square = all(isinstance(row, list) and len(row) == len(rows) for row in rows)
+    return rows if square and all(isinstance(n, int) and n >= 0 for row in rows for n in row) else []
+
+
+def _best_of_history(record: Record) -> Iterator[Quoted]:
+    """The monitored value of the epoch called the best, against the best value of all epochs."""
+    monitor, best = _read(record.metrics, "chosen_by", str), _read(record.metrics, "best_epoch", int)
+    values = {row.get("epoch"): row.get(monitor, math.nan) for row in record.history}
+    finite = [value for value in values.values() if math.isfinite(value)]
+    if best in values and finite:
+        limit = min(finite) if monitor == "val_loss" else max(finite)
+        yield Quoted(f"the best {monitor} of history.csv, in epoch {best} (metrics.json)", values[best], limit)
+
+
+def _of_layers(record: Record) -> Protocol:
+    """A network without a layer that trains otherwise than it predicts cannot be evaluated in the wrong mode."""
+    rows = _read(record.model, "layers", list)
+    types = [_read(row, "type", str) for row in rows or []]
+    if not types or None in types:
+        return Protocol()
+    where = f"model.json: none of {len(types)} layers"
+    return Protocol(
+        dropout_active=None if any(w in t for t in types for w in ("Dropout", "Noise", "Random")) else False,
+        batch_norm_training=None if any("BatchNorm" in t for t in types) else False,
+        sources={"dropout_active": f"{where} is random", "batch_norm_training": f"{where} is a batch norm"},
+    )
+
+
+_MODEL_FACTS = {
+    "test_augmentation": str,
+    "dropout_active": bool,
+    "batch_norm_training": bool,
+    "fixed_training_mode": str,
+    "output_activation": str,
+}
+
+
+def _of_model_checks(record: Record, name: str) -> Protocol:
+    """What `model_checks.model_facts` measured when the run was evaluated, kept as `known(...)` under "protocol"."""
+    stored = _read(record.evaluations[name], "protocol", dict) or {}
+    values = {fact: _read(stored, fact, kind) for fact, kind in _MODEL_FACTS.items()}
+    where = f"evaluations/{name}/metrics.json: protocol"
+    texts = {fact: _read(stored, f"sources.{fact}", str) for fact in _MODEL_FACTS}
+    return Protocol(**values, sources={fact: f"{where}; {text}" if text else where for fact, text in texts.items()})
+
+
+def _read(values: Any, path: str, kind: type) -> Any:
+    """The value at a dotted path below nested dicts; None where there is none of this type.
+
+    Whole numbers are counts, so a negative one is none; nor is a float that is not finite.
+    """
+    value = values
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    if isinstance(value, bool):
+        return value if kind is bool else None
+    if kind is float:
+        return value if isinstance(value, int | float) and math.isfinite(value) else None
+    if not isinstance(value, kind) or (kind is int and value < 0):
+        return None
+    return value

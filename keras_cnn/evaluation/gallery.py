@@ -1,0 +1,195 @@
+"""The figures of an evaluation and of a comparison, from their numbers and images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_cnn.data.dataset import Split
+from keras_cnn.evaluation import ranking
+from keras_cnn.evaluation.comparison import Comparison
+from keras_cnn.evaluation.evaluations import Evaluation
+from keras_cnn.evaluation.intervals import wilson
+from keras_cnn.figures import comparison as comparison_figures
+from keras_cnn.figures import confusion, sheets, style
+from keras_cnn.figures import ranking as ranking_figures
+from keras_cnn.figures import reliability as reliability_figures
+
+SHEET, RANKED = 30, 10  # images of a sheet, and of a row of ranked images
+MOST_CLASSES = 10  # that a sheet of ranked images shows unless it is told which
+_SEED = 0  # of the images chosen at random, so that two models are shown on the same ones
+
+
+def draw(evaluation: Evaluation, folder: Path, title: str, classes: Sequence[str] | None = None) -> None:
+    """Writes every figure of an evaluation into `folder`; `title` says which model and images.
+
+    `classes` are those whose highest and lowest scores are shown; without it all, or of many those of lowest recall.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {
+        "reliability": _reliability(evaluation, title),
+        "confusion": confusion.confusion_pair(
+            evaluation.metrics["confusion"], evaluation.classes, f"{title}: confusion"
+        ),
+        "roc": ranking_figures.roc_curves(_roc(evaluation), f"{title}: ROC, each class against the others"),
+        "precision_recall": ranking_figures.precision_recall_curves(
+            _precision_recall(evaluation), f"{title}: precision and recall of each class"
+        ),
+        "scores": _ranked(evaluation, title, classes),
+        "sample": _sample(evaluation, title),
+        "top_losses": _top_losses(evaluation, title),
+        "mistakes": _mistakes(evaluation, title),
+    }
+    for name, figure in figures.items():
+        style.save(figure, folder / f"{name}.png")
+
+
+def draw_comparison(found: Comparison, after: Evaluation, folder: Path, title: str) -> None:
+    """Writes the figures of a comparison; `after` has the images, by the same ids."""
+    folder.mkdir(parents=True, exist_ok=True)
+    changes = list(found.per_class.values())
+
+    def column(name: str) -> list[float]:
+        return [np.nan if getattr(change, name) is None else getattr(change, name) for change in changes]
+
+    intervals = [change.difference_interval or (np.nan, np.nan) for change in changes]
+    figures = {
+        "class_differences": comparison_figures.class_differences(
+            found.classes, column("before"), column("after"), intervals, f"{title}: accuracy of each class"
+        ),
+        "confusion_difference": confusion.confusion_difference(
+            found.confusion_difference, found.classes, f"{title}: confusion, after minus before"
+        ),
+        "newly_wrong": _newly_wrong(found, after, title),
+    }
+    for name, figure in figures.items():
+        style.save(figure, folder / f"{name}.png")
+
+
+def _reliability(evaluation: Evaluation, title: str) -> Figure:
+    diagrams = {}
+    for name, bins in evaluation.reliabilities.items():
+        right = np.rint(np.nan_to_num(bins.accuracy) * bins.counts).astype(int)
+        intervals = [wilson(hits, count) for hits, count in zip(right, bins.counts, strict=True)]
+        diagrams[f"{name}: ECE {bins.error:.4f}"] = {**vars(bins), "interval": np.array(intervals)}
+    return reliability_figures.reliability(diagrams, f"{title}: reliability")
+
+
+def _roc(evaluation: Evaluation) -> dict[str, ranking_figures.Curve]:
+    labels, probabilities = evaluation.images.labels, evaluation.probabilities
+    found = {name: ranking.roc(labels, probabilities, i) for i, name in enumerate(evaluation.classes)}
+    return {n: ranking_figures.Curve(c.false_positive_rate, c.true_positive_rate, c.area) for n, c in found.items()}
+
+
+def _precision_recall(evaluation: Evaluation) -> dict[str, ranking_figures.Curve]:
+    labels, probabilities = evaluation.images.labels, evaluation.probabilities
+    curves = {}
+    for i, name in enumerate(evaluation.classes):
+        found = ranking.precision_recall(labels, probabilities, i)
+        chance = float(np.mean(labels == i))
+        curves[name] = ranking_figures.Curve(found.recall, found.precision, found.average_precision, chance)
+    return curves
+
+
+def _ranked(evaluation: Evaluation, title: str, chosen: Sequence[str] | None) -> Figure:
+    names = evaluation.classes
+    which = [names.index(name) for name in chosen] if chosen else _of_lowest_recall(evaluation)
+    headings, captions, rows = [], [], []
+    for label in which:
+        ends = ranking.top_and_bottom(evaluation.probabilities, label, RANKED)
+        for words, indices in zip(("highest", "lowest"), ends, strict=True):
+            headings.append(f"{names[label]}: {words} scores among all images")
+            scores = evaluation.probabilities[indices, label]
+            true = evaluation.images.labels[indices]
+            captions.append([f"{_score(p)}\n{names[t]}" for p, t in zip(scores, true, strict=True)])
+            rows.append(indices)
+    pixels = evaluation.pixels(np.concatenate(rows))
+    some = f" of {len(which)} of {len(names)} classes" if len(which) < len(names) else ""
+    heading = f"{title}: highest and lowest softmax scores{some}, true class below"
+    return sheets.row_sheet(pixels.reshape(len(rows), -1, *pixels.shape[1:]), headings, captions, heading)
+
+
+def _of_lowest_recall(evaluation: Evaluation) -> list[int]:
+    """Classes in their order; of many those with images whose recall is lowest."""
+    classes = evaluation.classes
+    if len(classes) <= MOST_CLASSES:
+        return list(range(len(classes)))
+    scores = [evaluation.metrics["per_class"][name] for name in classes]
+    known = [i for i, score in enumerate(scores) if score["support"]]
+    return sorted(sorted(known, key=lambda i: scores[i]["recall"])[:MOST_CLASSES])
+
+
+def _score(probability: float) -> str:
+    """A probability that never rounds to nothing or to all."""
+    if probability >= 0.99995:
+        return ">99.99%"
+    return f"{probability:.2%}" if probability >= 0.00005 else f"{probability:.0e}"
+
+
+def _sample(evaluation: Evaluation, title: str) -> Figure:
+    chosen = _at_random(np.arange(len(evaluation.images)), SHEET)
+    true = [evaluation.classes[label] for label in evaluation.images.labels[chosen]]
+    captions = [
+        f"{_name(evaluation.images, i)}\ntrue: {name}\n{_guess(evaluation, i)}"
+        for i, name in zip(chosen, true, strict=True)
+    ]
+    correct = evaluation.predictions.correct[chosen]
+    heading = f"{title}: {len(chosen)} images at random, {int(correct.sum())} right"
+    return sheets.prediction_sheet(evaluation.pixels(chosen), captions, correct, 3, heading)
+
+
+def _guess(evaluation: Evaluation, index: int) -> str:
+    label = evaluation.predictions.predicted[index]
+    return f"{evaluation.classes[label]}, {_score(evaluation.probabilities[index, label])}"
+
+
+def _top_losses(evaluation: Evaluation, title: str) -> Figure:
+    labels = evaluation.images.labels
+    worst = ranking.highest_losses(labels, evaluation.probabilities, SHEET)
+    predicted = evaluation.predictions.predicted
+    captions = []
+    for i in worst:
+        lines = [_name(evaluation.images, i)]
+        for words, label in (("true", labels[i]), ("predicted", predicted[i])):
+            lines += [f"{words}: {evaluation.classes[label]}", f"   {_score(evaluation.probabilities[i, label])}"]
+        captions.append("\n".join(lines))
+    heading = f"{title}: the {len(worst)} highest losses, right or wrong"
+    return sheets.image_sheet(evaluation.pixels(worst), captions, 5, heading)
+
+
+def _mistakes(evaluation: Evaluation, title: str) -> Figure:
+    wrong = np.flatnonzero(~evaluation.predictions.correct)
+    chosen = _at_random(wrong, SHEET)
+    heading = f"{title}: {len(chosen)} of {len(wrong):,} mistakes, at random"
+    return sheets.image_sheet(evaluation.pixels(chosen), _mistake_captions(evaluation, chosen), 5, heading)
+
+
+def _newly_wrong(found: Comparison, after: Evaluation, title: str) -> Figure:
+    place = {image: i for i, image in enumerate(after.predictions.ids)}
+    indices = np.array([place[found.ids[i]] for i in found.newly_wrong], int)
+    chosen = _at_random(indices, SHEET)
+    heading = f"{title}: {len(chosen)} of {len(indices):,} images right before and wrong after"
+    return sheets.image_sheet(after.pixels(chosen), _mistake_captions(after, chosen), 5, heading)
+
+
+def _mistake_captions(evaluation: Evaluation, indices: np.ndarray) -> list[str]:
+    names, predicted, labels = evaluation.classes, evaluation.predictions.predicted, evaluation.images.labels
+    return [
+        sheets.mistake_caption(
+            _name(evaluation.images, i),
+            names[labels[i]],
+            names[predicted[i]],
+            evaluation.probabilities[i, predicted[i]],
+        )
+        for i in indices
+    ]
+
+
+def _at_random(indices: np.ndarray, count: int) -> np.ndarray:
+    """Up to `count` of the indices, the same ones for the same number of them, in their order."""
+    return np.sort(np.random.default_rng(_SEED).permutation(indices)[:count])
+
+
+def _name(split: Split, index: int) -> str:
+    return split.files[index].path.name if split.files else split.ids[index]

@@ -1,0 +1,466 @@
+"""The protocol audit: whether a number may be believed, from the facts of how it was made.
+
+A `Protocol` holds facts read from a run folder (`facts_of`), measured on a model (`model_checks.model_facts`) or taken
+from a published report. A fact that nobody knows is None and never counts as a good sign: every check of `FLAWS` ends
+up in `audit` (a flaw), in `passed` or in `unknown`.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from keras_cnn.evaluation.facts import ClassAccuracies, Protocol, Quoted, combined, facts_of, known
+from keras_cnn.evaluation.intervals import wilson
+
+__all__ = [
+    "FLAWS",
+    "SEVERITIES",
+    "ClassAccuracies",
+    "Finding",
+    "Protocol",
+    "Quoted",
+    "audit",
+    "combined",
+    "facts_of",
+    "known",
+    "passed",
+    "unknown",
+]
+
+INVALIDATES = "invalidates"  # the number does not measure what it is quoted for
+WEAKENS = "weakens"  # the number is too good, too bad or less certain than it looks
+NOTE = "note"  # worth knowing; the number stands
+PASSED = "passed"
+UNKNOWN = "unknown"
+SEVERITIES = (INVALIDATES, WEAKENS, NOTE)  # of flaws, the worst first
+
+_EXACT = 1e-9  # two float64 sums of the same numbers in another order
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found."""
+
+    flaw: str  # the check's key, one of FLAWS
+    severity: str  # one of SEVERITIES for a flaw, else PASSED or UNKNOWN
+    sentence: str
+    evidence: tuple[str, ...]  # one fact each: what was found, and in which file and field
+
+
+Verdict = tuple[str, str, tuple[str, ...]]  # severity, sentence, evidence
+
+
+def audit(facts: Protocol) -> list[Finding]:
+    """The flaws, the worst first. What is not known is no flaw and no pass either: see `unknown`."""
+    found = [finding for finding in _checked(facts) if finding.severity in SEVERITIES]
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def passed(facts: Protocol) -> list[Finding]:
+    """What was checked and found to be in order, with the evidence."""
+    return [finding for finding in _checked(facts) if finding.severity == PASSED]
+
+
+def unknown(facts: Protocol) -> list[Finding]:
+    """What could not be checked, because the facts do not say."""
+    return [finding for finding in _checked(facts) if finding.severity == UNKNOWN]
+
+
+def _checked(facts: Protocol) -> list[Finding]:
+    return [Finding(flaw, *verdict) for flaw, check in _CHECKS.items() for verdict in check(facts)]
+
+
+# --- the checks -------------------------------------------------------------------------------------------------------
+
+
+def _chosen_on_test(facts: Protocol, thing: str) -> Iterator[Verdict]:
+    chosen, tried = getattr(facts, f"{thing}_chosen_on"), getattr(facts, f"{thing}s")
+    shown = _evidence(facts, f"{thing}_chosen_on", f"{thing}s")
+    if tried == 1:
+        yield PASSED, f"There was only one {thing}, so none had to be chosen.", shown
+    elif chosen is None:
+        yield _not_checked(f"on which images the {thing} was chosen is not known", shown)
+    elif chosen == "test":
+        best_of = f"the best of {tried:,}" if tried else "the best of several"
+        yield (
+            INVALIDATES,
+            f"The {thing} was chosen by its accuracy on the test images, so this accuracy is {best_of} on these very"
+            " images and promises too much for new ones.",
+            shown,
+        )
+    elif chosen == "nothing":
+        yield PASSED, f"The {thing} was not chosen by any result.", shown
+    else:
+        yield PASSED, f"The {thing} was chosen on the {chosen} images; the test images had no part in it.", shown
+
+
+def _best_quoted(facts: Protocol, thing: str) -> Iterator[Verdict]:
+    chosen, tried, split = getattr(facts, f"{thing}_chosen_on"), getattr(facts, f"{thing}s"), facts.result_split
+    shown = _evidence(facts, f"{thing}_chosen_on", f"{thing}s", "result_split")
+    if tried == 1 or chosen == "nothing":
+        yield PASSED, f"The quoted accuracy was not picked among several {thing}s.", shown
+    elif chosen is None or split is None:
+        yield _not_checked(f"whether the quoted accuracy is the highest of several {thing}s is not known", shown)
+    elif chosen == split:
+        how_many = f"{tried:,} " if tried else "several "
+        yield (
+            WEAKENS,
+            f"The quoted {split} accuracy is the highest of {how_many}{thing}s, picked on the same images: the highest"
+            " of many tries owes something to luck, and new images tend to give less.",
+            shown,
+        )
+    else:
+        yield (
+            PASSED,
+            f"The {thing} was chosen on the {chosen} images, the accuracy measured on the {split} ones.",
+            shown,
+        )
+
+
+def _no_validation(facts: Protocol) -> Iterator[Verdict]:
+    shown = _evidence(facts, "validation_images")
+    if facts.validation_images is None:
+        yield _not_checked("whether images were held back for validation is not known", shown)
+    elif facts.validation_images:
+        yield PASSED, f"{facts.validation_images:,} images were held back to choose on.", shown
+    else:
+        nothing_chosen = facts.epoch_chosen_on == "nothing" and facts.configurations == 1
+        yield (
+            NOTE if nothing_chosen else WEAKENS,
+            "There is no validation split: whatever was chosen (epoch, learning rate, network) could only be chosen on"
+            " the training or the test images.",
+            shown,
+        )
+
+
+def _test_augmented(facts: Protocol) -> Iterator[Verdict]:
+    what, shown = facts.test_augmentation, _evidence(facts, "test_augmentation")
+    if what is None:
+        yield _not_checked("whether the evaluated images were changed at random is not known", shown)
+    elif what == "none":
+        yield PASSED, "The images were evaluated as they are, without random crops, flips or colours.", shown
+    else:
+        yield (
+            WEAKENS,
+            f"The evaluated images were changed at random ({what}): the accuracy is that of other, often harder images,"
+            " and measuring again gives another number.",
+            shown,
+        )
+
+
+def _dropout_active(facts: Protocol) -> Iterator[Verdict]:
+    shown = _evidence(facts, "dropout_active")
+    if facts.dropout_active is None:
+        yield _not_checked("whether dropout was off while evaluating is not known", shown)
+    elif facts.dropout_active:
+        yield (
+            WEAKENS,
+            "Dropout (or another random layer) was active while evaluating: parts of the network were switched off at"
+            " random, so the accuracy is not that of the whole network and changes from call to call.",
+            shown,
+        )
+    else:
+        yield PASSED, "No random layer such as dropout was active while evaluating.", shown
+
+
+def _batch_norm_training(facts: Protocol) -> Iterator[Verdict]:
+    shown = _evidence(facts, "batch_norm_training")
+    if facts.batch_norm_training is None:
+        yield _not_checked("whether batch norm was in inference mode while evaluating is not known", shown)
+    elif facts.batch_norm_training:
+        yield (
+            INVALIDATES,
+            "Batch norm was in training mode while evaluating: the answer for an image depends on which other images"
+            " are in its batch, so the accuracy changes with the batch size and the order.",
+            shown,
+        )
+    else:
+        yield PASSED, "An image's answer did not depend on the other images of its batch.", shown
+
+
+def _fixed_training_mode(facts: Protocol) -> Iterator[Verdict]:
+    layers, shown = facts.fixed_training_mode, _evidence(facts, "fixed_training_mode")
+    if layers is None:
+        yield _not_checked("whether a layer is built to stay in training mode is not known", shown)
+    elif layers == "none":
+        yield PASSED, "No layer is built to stay in training mode.", shown
+    else:
+        yield (
+            NOTE,
+            f"The network is built to keep training mode in {layers}: predict() and training=False switch it off, but a"
+            " plain model(images) gives answers that depend on chance or on the other images.",
+            shown,
+        )
+
+
+def _activation_on_logits(facts: Protocol) -> Iterator[Verdict]:
+    name, shown = facts.output_activation, _evidence(facts, "output_activation")
+    if name is None:
+        yield _not_checked("whether the network ends in plain logits is not known", shown)
+    elif name == "linear":
+        yield PASSED, "The network ends in plain logits, as the loss expects.", shown
+    else:
+        effect = {
+            "relu": "negative scores become 0, so classes tie, and a class at 0 for an image learns nothing from it",
+            "softmax": "the loss then takes the softmax of probabilities, which can never come close to certainty",
+            "sigmoid": "the softmax of values between 0 and 1 can never come close to certainty",
+        }.get(name, "the softmax of the loss no longer sees the scores that the network computed")
+        yield WEAKENS, f"The network ends in {name} where plain logits belong: {effect}.", shown
+
+
+def _exact_duplicates(facts: Protocol) -> Iterator[Verdict]:
+    shown = _evidence(facts, "ids_disjoint", "exact_duplicates", "exact_duplicates_in_test", "test_images")
+    if facts.ids_disjoint is False:
+        yield INVALIDATES, "The same image is in two splits by name: it is learnt and then asked.", shown
+    elif facts.exact_duplicates is None:
+        yield _not_checked("whether identical images lie in two splits is not known", shown)
+    elif facts.exact_duplicates == 0:
+        yield PASSED, "No image has a pixel-identical copy in another split.", shown
+    else:
+        found = _count(facts.exact_duplicates, "set") + " of identical images"
+        yield *_copies(facts, facts.exact_duplicates_in_test, found), shown
+
+
+def _near_duplicates(facts: Protocol) -> Iterator[Verdict]:
+    shown = _evidence(facts, "near_duplicates", "near_duplicates_in_test", "test_images")
+    if facts.near_duplicates is None:
+        yield _not_checked("whether nearly identical images lie in two splits is not known", shown)
+    elif facts.near_duplicates == 0:
+        yield PASSED, "No image was found to have a near copy in another split.", shown
+    else:
+        found = _count(facts.near_duplicates, "pair") + " of nearly identical images"
+        yield *_copies(facts, facts.near_duplicates_in_test, found), shown
+
+
+def _copies(facts: Protocol, in_test: int | None, found: str) -> tuple[str, str]:
+    """Severity and sentence: copies count by how far they can move the test accuracy, against its own interval."""
+    if in_test is None or (in_test and not facts.test_images):
+        return WEAKENS, f"{found} across splits; what share of the test images that is, is not known."
+    if in_test == 0:
+        return NOTE, f"{found} across training and validation; no test image is among them."
+    share = in_test / facts.test_images
+    interval = _interval(facts)
+    beyond = interval is not None and share > (interval[1] - interval[0]) / 2
+    return (
+        INVALIDATES if beyond else WEAKENS,
+        f"{found} across splits: {in_test:,} of {facts.test_images:,} test images may have been learnt by heart, which"
+        f" can raise the test accuracy by up to {100 * share:.3g} points.",
+    )
+
+
+def _split_by_id_only(facts: Protocol) -> Iterator[Verdict]:
+    shown = _evidence(facts, "ids_disjoint", "exact_duplicates", "near_duplicates")
+    if facts.exact_duplicates is not None or facts.near_duplicates is not None:
+        yield PASSED, "The splits were compared by their pixels, not by names alone.", shown
+    elif facts.ids_disjoint is None:
+        yield _not_checked("whether the splits were compared at all is not known", shown)
+    else:
+        yield (
+            WEAKENS,
+            "The splits were compared by the names of the images only, not by their pixels: a photo stored under two"
+            " names can be learnt and then asked, unseen by the check.",
+            shown,
+        )
+
+
+def _class_average(facts: Protocol) -> Iterator[Verdict]:
+    """Weighted by their images, class accuracies average exactly to the overall accuracy; printed ones nearly so.
+
+    C class accuracies that are all off by as much move their weighted sum, and so the mean, by just as much: the number
+    of classes cancels out of the tolerance.
+    """
+    tables = facts.class_accuracies or ()
+    weighed = [table for table in tables if table.images is not None]
+    fitting = [table for table in weighed if _agree(table)]
+    source = _evidence(facts, "class_accuracies")
+    for table in weighed:
+        if table not in fitting:
+            why = "every class has as many images" if _balanced(table) else "weighted by the images of each class"
+            yield (
+                INVALIDATES,
+                f"{table.name}: the class accuracies average {_percent(_mean(table))}, the overall accuracy is given"
+                f" as {_percent(table.overall)}; they must agree ({why}), so at least one of them is wrong.",
+                (*_averaged(table), *source),
+            )
+    if fitting:
+        shown = tuple(line for table in fitting for line in _averaged(table))
+        yield PASSED, "The class accuracies average to the overall accuracy.", (*shown, *source)
+    for table in tables:
+        if table.images is None:
+            yield _not_checked(f"{table.name}: how many images each class has is not known", source)
+    if not tables:
+        yield _not_checked("no class accuracies are known", ())
+
+
+def _slack(unit: float, subtracted_unit: float) -> tuple[float, float]:
+    """The least and the most that two printings of one number may differ by: the first minus the second.
+
+    A printed number stands for up to half a unit less than it says (rounded up) and for up to a unit more (cut off, as
+    `%d` does it). A unit is the value of the last digit, 0 for a number in full.
+    """
+    return -(unit + subtracted_unit / 2) - _EXACT, unit / 2 + subtracted_unit + _EXACT
+
+
+def _agree(table: ClassAccuracies) -> bool:
+    low, high = _slack(table.overall_unit, table.unit)
+    return low <= table.overall - _mean(table) <= high
+
+
+def _mean(table: ClassAccuracies) -> float:
+    return math.fsum(a * n for a, n in zip(table.accuracies, table.images, strict=True)) / sum(table.images)
+
+
+def _balanced(table: ClassAccuracies) -> bool:
+    return len(set(table.images)) == 1
+
+
+def _averaged(table: ClassAccuracies) -> tuple[str, ...]:
+    counts = f"{table.images[0]:,} images each" if _balanced(table) else "weighted by their images"
+    low, high = _slack(table.overall_unit, table.unit)
+    return (
+        f"{table.name}: {len(table.accuracies)} class accuracies, {counts}, average {_percent(_mean(table))}; overall"
+        f" {_percent(table.overall)}, {100 * (table.overall - _mean(table)):+.2f} points; printing explains"
+        f" {100 * low:+.3f} to {100 * high:+.3f}",
+    )
+
+
+def _contradicted(facts: Protocol) -> Iterator[Verdict]:
+    numbers, source = facts.quoted or (), _evidence(facts, "quoted")
+    following = [number for number in numbers if _follows(number)]
+    for number in numbers:
+        if number not in following:
+            what = number.what[:1].upper() + number.what[1:]
+            reason = f" ({number.because})" if number.because else ""
+            yield (
+                WEAKENS,
+                f"{what} is quoted as {_number(number.quoted)}, but its own data give"
+                f" {_number(number.recomputed)}{reason}.",
+                (_recomputed(number), *source),
+            )
+    if following:
+        shown = (*map(_recomputed, following), *source)
+        count = _count(len(following), "quoted number")
+        yield PASSED, f"Recomputed from their own data: {count}, none of them contradicted.", shown
+    if not numbers:
+        yield _not_checked("no quoted number was recomputed", ())
+
+
+def _follows(number: Quoted) -> bool:
+    low, high = _slack(0.0, number.unit)
+    return low <= number.recomputed - number.quoted <= high
+
+
+def _recomputed(number: Quoted) -> str:
+    return f"{number.what}: quoted {_number(number.quoted)}, recomputed {_number(number.recomputed)}"
+
+
+def _one_seed(facts: Protocol) -> Iterator[Verdict]:
+    shown = _evidence(facts, "seeds", "configurations")
+    if facts.seeds is None:
+        yield _not_checked("with how many seeds the network was trained is not known", shown)
+    elif facts.seeds > 1:
+        yield PASSED, f"The network was trained with {facts.seeds:,} seeds.", shown
+    else:
+        comparing = facts.configurations is not None and facts.configurations > 1
+        yield (
+            WEAKENS if comparing else NOTE,
+            "Each network was trained with one seed: how far another seed would land is not known, so a difference"
+            + (" between the networks compared may be chance." if comparing else " to another network may be chance."),
+            shown,
+        )
+
+
+def _no_interval(facts: Protocol) -> Iterator[Verdict]:
+    shown, interval = _evidence(facts, "accuracy", "test_images", "has_interval"), _interval(facts)
+    if facts.has_interval is None:
+        yield _not_checked("whether the accuracy is quoted with an interval is not known", shown)
+    elif facts.has_interval:
+        yield PASSED, "The accuracy is quoted with its interval.", shown
+    else:
+        images = f"{facts.test_images:,} test images" if facts.test_images else "the test images"
+        reach = f": here from {_percent(interval[0])} to {_percent(interval[1])} (Wilson, 95 %)" if interval else ""
+        yield (
+            WEAKENS,
+            f"The accuracy is quoted without an interval, although the choice of {images} alone makes it"
+            f" uncertain{reach}.",
+            shown,
+        )
+
+
+def _test_read_again(facts: Protocol) -> Iterator[Verdict]:
+    times, shown = facts.test_readings, _evidence(facts, "test_readings")
+    if times is None:
+        yield _not_checked("how often the test images were looked at is not known", shown)
+    elif times > 1:
+        yield (
+            NOTE,
+            f"The test split was read {times:,} times: every look is a chance to choose by it, so the accuracy stands"
+            " only if nothing was changed after a look.",
+            shown,
+        )
+    else:
+        yield PASSED, "The test split was read once." if times else "The test split has not been read yet.", shown
+
+
+_CHECKS: dict[str, Callable[[Protocol], Iterator[Verdict]]] = {
+    "epoch-chosen-on-test": lambda facts: _chosen_on_test(facts, "epoch"),
+    "configuration-chosen-on-test": lambda facts: _chosen_on_test(facts, "configuration"),
+    "no-validation-split": _no_validation,
+    "best-epoch-quoted": lambda facts: _best_quoted(facts, "epoch"),
+    "best-configuration-quoted": lambda facts: _best_quoted(facts, "configuration"),
+    "test-images-augmented": _test_augmented,
+    "dropout-while-evaluating": _dropout_active,
+    "batch-norm-in-training-mode": _batch_norm_training,
+    "training-mode-fixed": _fixed_training_mode,
+    "activation-on-logits": _activation_on_logits,
+    "duplicates-across-splits": _exact_duplicates,
+    "near-duplicates-across-splits": _near_duplicates,
+    "split-compared-by-id-only": _split_by_id_only,
+    "class-average-contradicts-overall": _class_average,
+    "quoted-number-contradicted": _contradicted,
+    "test-split-read-again": _test_read_again,
+    "one-seed": _one_seed,
+    "no-interval": _no_interval,
+}
+FLAWS = tuple(_CHECKS)  # the checks' keys, in the order of a checklist
+
+
+def _not_checked(why: str, shown: tuple[str, ...]) -> Verdict:
+    return UNKNOWN, f"Not checked: {why}.", shown
+
+
+def _evidence(facts: Protocol, *names: str) -> tuple[str, ...]:
+    """The known facts of these names, with their sources."""
+    lines = []
+    for name in names:
+        value, source = getattr(facts, name), facts.sources.get(name)
+        if name in ("class_accuracies", "quoted"):
+            lines += [source] if source else []
+        elif value is not None:
+            lines.append(f"{name.replace('_', ' ')}: {_shown(value)}" + (f" ({source})" if source else ""))
+    return tuple(lines)
+
+
+def _shown(value: bool | float | str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else _number(value)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _interval(facts: Protocol) -> tuple[float, float] | None:
+    """Wilson's, of a test accuracy."""
+    if facts.accuracy is None or not facts.test_images or facts.result_split != "test":
+        return None
+    return wilson(round(facts.accuracy * facts.test_images), facts.test_images)

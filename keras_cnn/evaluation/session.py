@@ -1,0 +1,207 @@
+"""What `python evaluate.py` does, in the order in which it does it."""
+
+import itertools
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn.errors import InputError
+from keras_cnn.evaluation import gallery, protocol, repeats, tables
+from keras_cnn.evaluation.comparison import compare
+from keras_cnn.evaluation.evaluations import Evaluation, evaluate, keep_comparisons, replacing_folder, write
+from keras_cnn.evaluation.model_checks import model_facts
+from keras_cnn.evaluation.predictions import read_predictions
+from keras_cnn.evaluation.subjects import Asked, Subject, open_subject
+from keras_cnn.records import Record, read_record
+from keras_cnn.runs import python, record_test_reading, write_json
+
+Say = Callable[[str], None]
+
+_CHECKED_IMAGES = 16  # that the checks of the model are made with
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run evaluated, and where that is kept."""
+
+    subject: Subject
+    evaluation: Evaluation
+    folder: Path
+
+
+def evaluate_run(path: Path, asked: Asked, say: Say = print) -> Outcome:
+    """Evaluates a run and says what was found. Where it cannot be, says what the run has on record, then raises."""
+    try:
+        outcome = _evaluate(path, asked, say)
+    except InputError as error:
+        for line in _on_record(path, asked, error):
+            say(line)
+        raise
+    _tell(outcome, asked, say)
+    return outcome
+
+
+def compare_runs(path: Path, other: Path, asked: Asked, say: Say = print) -> None:
+    """Evaluates a run, and compares it with another one, the older, on the same images."""
+    if path.resolve() == other.resolve():
+        raise InputError(f"--against {other}: the run itself; expected another one")
+    before_record = read_record(other)
+    outcome = evaluate_run(path, asked, say)
+    known = _predictions_of(other, asked)
+    if known is None:
+        say("")
+        known = evaluate_run(other, asked, say).folder / "predictions.csv"
+    before, after = read_predictions(known), read_predictions(outcome.folder / "predictions.csv")
+    try:
+        found = compare(before, after)
+    except InputError as error:
+        raise InputError(f"{known} (first) and {outcome.folder / 'predictions.csv'} (second): {error}") from None
+    folder = outcome.folder / f"against_{before_record.name}"
+    with replacing_folder(folder, outcome.subject.folder.path) as staged:
+        whole = {"before": str(known), "after": str(outcome.folder / "predictions.csv")} | found.as_json()
+        title = f"{outcome.subject.name} against {before_record.name}, {_images_named(asked)}"
+        gallery.draw_comparison(found, outcome.evaluation, staged / "figures", title)
+        write_json(staged / "comparison.json", whole)
+    say("")
+    for line in tables.comparison(found, before_record.name, outcome.subject.name):
+        say(line)
+    say(f"written     {folder}   (with figures)")
+
+
+def sum_up_runs(paths: list[Path], asked: Asked, say: Say = print) -> None:
+    """One line a run, from its record where that has the number; then runs that differ only in their seed together.
+
+    A run that cannot be evaluated does not stop the others; InputError at the end has a line for each of them.
+    """
+    records, failed = [], []
+    for path in paths:
+        try:
+            record, source = _measured(path, asked, say)
+        except InputError as error:
+            failed.append(str(error))
+            say(f"{path}   not evaluated: see below")
+            continue
+        records.append(record)
+        if record.finished:
+            say(tables.one_run(record, source))
+    groups = repeats.sum_up(records)
+    for line in (*repeats.left_out(records), *(line for group in groups for line in tables.group(group))):
+        say(line)
+    for a, b in itertools.combinations(groups, 2):
+        say(_verdict(a, b))
+    say(f"next        {shlex.join([python(), 'report.py', *map(str, paths)])}")
+    if failed:
+        raise InputError("\n".join(failed))
+
+
+def _verdict(a: repeats.Group, b: repeats.Group) -> str:
+    try:
+        return repeats.compare_recipes(a, b).verdict
+    except InputError as error:  # two recipes need not have been tested on the same images; each stands for itself
+        return f"not compared: {error}"
+
+
+def _evaluate(path: Path, asked: Asked, say: Say) -> Outcome:
+    subject = open_subject(path, asked)
+    if asked.reads_test:
+        record_test_reading(subject.folder)
+    for line in tables.introduction(subject, asked):
+        say(line)
+    config = subject.config
+    evaluation = evaluate(
+        subject.model,
+        subject.dataset,
+        subject.split,
+        batch_size=config.train.batch_size,
+        fit=config.data.fit,
+        views=subject.views,
+        scale=asked.scale,
+    )
+    readings = len(read_record(path).test_readings)
+    more = {"run": subject.name, "test_readings": readings, "protocol": _checked(subject, evaluation)}
+    folder = path / "evaluations" / asked.name
+    with replacing_folder(folder, path) as staged:
+        title = f"{subject.name}, {_images_named(asked)}"
+        gallery.draw(evaluation, staged / "figures", title, asked.classes)
+        write(evaluation, staged, more)
+        keep_comparisons(folder, staged)
+    return Outcome(subject, evaluation, folder)
+
+
+def _checked(subject: Subject, evaluation: Evaluation) -> dict:
+    """Measured facts about the model for the protocol audit; what stands against measuring them, where it cannot be."""
+    images = evaluation.pixels(np.arange(min(_CHECKED_IMAGES, len(evaluation.images))))
+    try:
+        return protocol.known(model_facts(subject.model, images))
+    except InputError as error:
+        return {"not_measured": str(error)}
+
+
+def _tell(outcome: Outcome, asked: Asked, say: Say) -> None:
+    for line in tables.evaluation(outcome.evaluation.metrics):
+        say(line)
+    record = read_record(outcome.subject.folder.path)
+    recorded = _recorded(outcome.subject.record, asked).get("accuracy")
+    if recorded not in (None, outcome.evaluation.metrics["accuracy"]):
+        say(f"note        on record was {recorded:.4f}: rounding differs between machines and versions")
+    for line in tables.findings(protocol.audit(protocol.facts_of(record))):
+        say(line)
+    if asked.reads_test:
+        say(f"readings    test images have been read with this run, this time included: {len(record.test_readings)}")
+    say(f"written     {outcome.folder}   (metrics.json, predictions.csv, logits.npy, softmax.npy, figures)")
+    if asked.source is None:
+        path = shlex.quote(str(outcome.subject.folder.path))
+        say(f"next        {python()} evaluate.py {path} --against OTHER_RUN")
+
+
+def _images_named(asked: Asked) -> str:
+    split = f"{asked.split or 'test'} split" if asked.source is None else asked.source
+    return f"{split} ({asked.split})" if asked.source and asked.split else split
+
+
+def _on_record(path: Path, asked: Asked, error: InputError) -> Iterator[str]:
+    try:
+        metrics = _recorded(read_record(path), asked)
+    except InputError:
+        return  # no run at all
+    if metrics:
+        yield f"{path}: on record, not evaluated anew:"
+        yield from tables.evaluation(metrics)
+
+
+def _recorded(record: Record, asked: Asked) -> dict:
+    """What the run's folder already says, {} for nothing. Of another source's images nothing is sure to be of today."""
+    if asked.source is not None:
+        return {}
+    split = asked.split or "test"
+    if asked.views is None and not asked.scale:
+        found = record.metrics if split == "test" else record.metrics.get(split, {})
+        if found:
+            return found
+    return record.evaluations.get(asked.name, {})
+
+
+def _measured(path: Path, asked: Asked, say: Say) -> tuple[Record, str]:
+    """The run's record with the numbers asked for as its metrics, and where they are from; unfinished, as it is."""
+    record = read_record(path)
+    if not record.finished:
+        return record, "not finished"
+    metrics, source = _recorded(record, asked), "on record"
+    ids = record.split.get("ids", {}).get(asked.split or "test")
+    if not metrics:
+        outcome = _evaluate(path, asked, say)
+        metrics, source, ids = outcome.evaluation.metrics, "evaluated now", list(outcome.evaluation.images.ids)
+    split = record.split | {"ids": record.split.get("ids", {}) | {"test": ids}} if ids else {}
+    return replace(record, metrics=metrics, split=split), source
+
+
+def _predictions_of(other: Path, asked: Asked) -> Path | None:
+    """The other run's predictions of the same images, if it has any on record."""
+    evaluated = other / "evaluations" / asked.name
+    if (evaluated / "metrics.json").is_file() and (evaluated / "predictions.csv").is_file():
+        return evaluated / "predictions.csv"
+    own = other / "predictions.csv"
+    return own if asked.name == "test" and own.is_file() else None

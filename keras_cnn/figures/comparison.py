@@ -1,0 +1,63 @@
+"""Two models on the same images: what changed, class by class."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_cnn.figures.style import BLUE, GREY, HEADER, INK, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
+
+_ROWS = 40  # that a printed page holds
+_ROW = 0.2  # inches
+_NAME_WIDTH = 1.6  # inches
+
+
+@styled
+def class_differences(classes: Sequence[str], before, after, intervals, title: str) -> Figure:
+    """Accuracy of every class before and after, and beside it the difference with its interval.
+
+    `before` and `after` (C,) are shares in [0, 1], NaN for a class without images; `intervals` (C, 2) those of the
+    difference `after - before`. Of more than 40 classes those that changed most are shown, and the figure says so.
+    An interval that leaves out zero is drawn dark, another grey.
+
+    Raises ValueError where the arrays do not have one row a class.
+    """
+    before, after, intervals = (np.asarray(values, np.float64) for values in (before, after, intervals))
+    count = len(classes)
+    if before.shape != (count,) or after.shape != (count,) or intervals.shape != (count, 2) or not count:
+        raise ValueError(
+            f"{before.shape}, {after.shape} and {intervals.shape} for {count} classes; expected a row each"
+        )
+    difference = after - before
+    shown = np.sort(np.argsort(-np.nan_to_num(np.abs(difference), nan=-1.0), kind="stable")[:_ROWS])
+    if len(shown) < count:
+        title = f"{title}: the {_ROWS} of {count} classes that changed most"
+    figure = new_figure(WIDTH, HEADER + _ROW * len(shown) + 0.95, title)
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = np.arange(len(shown))
+    _pairs(left, rows, 100 * before[shown], 100 * after[shown])
+    _intervals(right, rows, 100 * difference[shown], 100 * intervals[shown])
+    left.set_yticks(rows, [fit(classes[i], SMALL_SIZE, _NAME_WIDTH) for i in shown])
+    left.set_ylim(len(shown) - 0.4, -0.6)
+    left.set_title("accuracy in %")
+    right.set_title("difference in points, 95 % interval")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    return figure
+
+
+def _pairs(ax, rows: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
+    ax.hlines(rows, before, after, color=GREY, linewidth=1)
+    ax.plot(before, rows, "o", color="white", markeredgecolor=ORANGE, markersize=5, label="before")
+    ax.plot(after, rows, "o", color=BLUE, markersize=5, label="after")
+    ax.grid(axis="x")
+    ax.tick_params(axis="y", length=0)
+
+
+def _intervals(ax, rows: np.ndarray, difference: np.ndarray, intervals: np.ndarray) -> None:
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    for row, middle, (low, high) in zip(rows, difference, intervals, strict=True):
+        colour = INK if low > 0 or high < 0 else GREY
+        ax.plot([low, high], [row, row], color=colour, linewidth=1.2)
+        ax.plot(middle, row, "o", color=colour, markersize=4)
+    ax.grid(axis="x")
+    ax.tick_params(axis="y", length=0)

@@ -1,0 +1,161 @@
+import math
+
+import numpy as np
+import pytest
+
+from keras_cnn.errors import InputError
+from keras_cnn.evaluation.metrics import softmax
+from keras_cnn.evaluation.ranking import highest_losses, precision_recall, roc, top_and_bottom
+
+
+def random_case(seed: int, decimals: int | None, n: int = 300, classes: int = 4):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    probabilities = softmax(rng.normal(size=(n, classes)) + 1.5 * np.eye(classes)[labels])
+    return labels, probabilities if decimals is None else probabilities.round(decimals)
+
+
+# Scores of class 0: 0.9 yes, 0.8 no, 0.8 yes, 0.4 yes, 0.2 no.
+LABELS = np.array([0, 1, 0, 0, 1])
+PROBABILITIES = np.array([[0.9, 0.1], [0.8, 0.2], [0.8, 0.2], [0.4, 0.6], [0.2, 0.8]])
+
+
+def test_roc_worked_out_by_hand():
+    curve = roc(LABELS, PROBABILITIES, 0)
+    assert curve.thresholds.tolist() == [math.inf, 0.9, 0.8, 0.4, 0.2]
+    assert curve.true_positive_rate == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
+    assert curve.false_positive_rate == pytest.approx([0, 0, 0.5, 0.5, 1])
+    # Of the 6 pairs of a yes and a no, 4 are in order, one is tied and one is not.
+    assert curve.area == pytest.approx((4 + 0.5) / 6)
+
+
+def test_precision_recall_worked_out_by_hand():
+    curve = precision_recall(LABELS, PROBABILITIES, 0)
+    assert curve.thresholds.tolist() == [0.2, 0.4, 0.8, 0.9]
+    assert curve.precision == pytest.approx([3 / 5, 3 / 4, 2 / 3, 1, 1])
+    assert curve.recall == pytest.approx([1, 1, 2 / 3, 1 / 3, 0])
+    assert curve.average_precision == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+
+
+@pytest.mark.parametrize("decimals", [None, 2, 1, 0])  # the fewer, the more ties
+@pytest.mark.parametrize("index", [0, 3])
+def test_curves_equal_scikit_learn(decimals, index):
+    sk = pytest.importorskip("sklearn.metrics")
+    labels, probabilities = random_case(index, decimals)
+    truth, scores = labels == index, probabilities[:, index]
+    false, true, thresholds = sk.roc_curve(truth, scores)
+    curve = roc(labels, probabilities, index)
+    np.testing.assert_allclose(curve.false_positive_rate, false, rtol=1e-14)
+    np.testing.assert_allclose(curve.true_positive_rate, true, rtol=1e-14)
+    np.testing.assert_array_equal(curve.thresholds, thresholds)
+    assert curve.area == pytest.approx(sk.roc_auc_score(truth, scores), rel=1e-12)
+    precision, recall, thresholds = sk.precision_recall_curve(truth, scores, drop_intermediate=True)
+    curve = precision_recall(labels, probabilities, index)
+    np.testing.assert_allclose(curve.precision, precision, rtol=1e-14)
+    np.testing.assert_allclose(curve.recall, recall, rtol=1e-14)
+    np.testing.assert_array_equal(curve.thresholds, thresholds)
+    assert curve.average_precision == pytest.approx(sk.average_precision_score(truth, scores), rel=1e-12)
+
+
+def test_what_is_left_out_lies_on_the_drawn_curve():
+    sk = pytest.importorskip("sklearn.metrics")
+    labels, probabilities = random_case(1, None, n=2000)
+    truth, scores = labels == 2, probabilities[:, 2]
+    whole_false, whole_true, _ = sk.roc_curve(truth, scores, drop_intermediate=False)
+    curve = roc(labels, probabilities, 2)
+    assert len(curve.thresholds) < len(whole_true) / 2
+    assert sk.auc(curve.false_positive_rate, curve.true_positive_rate) == pytest.approx(sk.auc(whole_false, whole_true))
+    whole = sk.precision_recall_curve(truth, scores)
+    drawn = precision_recall(labels, probabilities, 2)
+    for recall in np.unique(whole[1]):
+        ours, theirs = drawn.precision[drawn.recall == recall], whole[0][whole[1] == recall]
+        assert (ours.min(), ours.max()) == pytest.approx((theirs.min(), theirs.max()))
+
+
+def test_area_is_the_share_of_pairs_in_order():
+    labels, probabilities = random_case(3, 1)
+    yes, no = probabilities[labels == 1, 1], probabilities[labels != 1, 1]
+    pairs = np.sign(yes[:, None] - no[None, :])
+    assert roc(labels, probabilities, 1).area == pytest.approx((pairs.mean() + 1) / 2, rel=1e-12)
+
+
+def test_perfect_and_useless_scores():
+    labels = np.array([0, 0, 1, 1])
+    perfect, useless = np.eye(2)[labels], np.full((4, 2), 0.5)
+    assert roc(labels, perfect, 1).area == 1
+    assert roc(labels, perfect[:, ::-1], 1).area == 0
+    assert roc(labels, useless, 1).area == 0.5
+    assert precision_recall(labels, perfect, 1).average_precision == 1
+    assert precision_recall(labels, useless, 1).average_precision == 0.5
+
+
+def test_a_class_without_images_has_no_curve_and_says_so():
+    labels, probabilities = np.array([0, 0, 0, 0, 0]), PROBABILITIES
+    empty = roc(labels, probabilities, 1)
+    assert empty.area is None
+    assert np.isnan(empty.true_positive_rate).all()
+    assert empty.false_positive_rate[[0, -1]].tolist() == [0, 1]
+    nothing = precision_recall(labels, probabilities, 1)
+    assert nothing.average_precision is None
+    assert np.isnan(nothing.recall).all()
+    assert (nothing.precision[:-1] == 0).all()
+    assert len(nothing.precision) == len(nothing.recall) == len(nothing.thresholds) + 1
+
+
+def test_a_class_without_others_has_no_roc_but_a_precision():
+    labels = np.array([0, 0, 0, 0, 0])
+    assert roc(labels, PROBABILITIES, 0).area is None
+    assert np.isnan(roc(labels, PROBABILITIES, 0).false_positive_rate).all()
+    assert roc(labels, PROBABILITIES, 0).true_positive_rate[[0, -1]].tolist() == [0, 1]
+    assert precision_recall(labels, PROBABILITIES, 0).average_precision == 1
+
+
+def test_one_image_is_enough_for_a_curve_of_its_class():
+    assert precision_recall([0], np.array([[0.7, 0.3]]), 0).average_precision == 1
+    assert roc([0], np.array([[0.7, 0.3]]), 0).area is None
+
+
+def test_top_and_bottom_are_ordered_with_ties_in_order():
+    scores = np.array([0.2, 0.9, 0.5, 0.9, 0.1, 0.5])
+    top, bottom = top_and_bottom(np.stack([1 - scores, scores], axis=1), 1, n=3)
+    assert top.tolist() == [1, 3, 2]
+    assert bottom.tolist() == [4, 0, 2]
+
+
+def test_equal_scores_stay_in_order():
+    top, bottom = top_and_bottom(np.full((500, 2), 0.5), 0, n=400)
+    assert top.tolist() == bottom.tolist() == list(range(400))
+    assert highest_losses(np.zeros(500, int), np.full((500, 2), 0.5), 400).tolist() == list(range(400))
+
+
+def test_top_and_bottom_of_few_images_take_them_all():
+    top, bottom = top_and_bottom(PROBABILITIES, 0)
+    assert top.tolist() == [0, 1, 2, 3, 4]
+    assert bottom.tolist() == [4, 3, 1, 2, 0]
+
+
+def test_highest_losses_take_right_predictions_too():
+    labels, probabilities = random_case(7, None)
+    found = highest_losses(labels, probabilities, 300)
+    assert sorted(found.tolist()) == list(range(300))
+    losses = -np.log(probabilities[np.arange(300), labels])
+    assert (np.diff(losses[found]) <= 0).all()
+    assert highest_losses(labels, probabilities, 5).tolist() == found[:5].tolist()
+    assert highest_losses([0, 1], np.eye(2), 2).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("index", [-1, 2])
+def test_an_index_of_no_class_is_named(index):
+    message = f"class index {index} for probabilities of 2 classes; expected 0 to 1"
+    for call in (roc, precision_recall):
+        with pytest.raises(InputError, match=message):
+            call(LABELS, PROBABILITIES, index)
+    with pytest.raises(InputError, match=message):
+        top_and_bottom(PROBABILITIES, index)
+
+
+def test_values_that_are_no_probabilities_are_named():
+    with pytest.raises(InputError, match=r"probabilities\[0, 1\] is nan"):
+        roc(LABELS, np.where(PROBABILITIES == 0.1, np.nan, PROBABILITIES), 0)
+    with pytest.raises(InputError, match="logits"):
+        highest_losses(LABELS, 9 * PROBABILITIES, 3)
