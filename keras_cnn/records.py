@@ -58,11 +58,16 @@ def read_record(path: Path) -> Record:
             )
         return empty
 
+    def history(text: str) -> tuple[dict[str, float], ...]:
+        rows, wrong = _history(text)
+        problems.extend(f"{path / 'history.csv'}: {line}" for line in wrong)
+        return rows
+
     fields = {
         "config": read("config.yaml", lambda text: read_flat(path / "config.yaml"), {}),
         "changes": read("changes.txt", lambda text: tuple(text.splitlines()), ()),
         "environment": read("environment.json", _mapping, {}, "how the run was made is not known"),
-        "history": read("history.csv", _history, (), "no epoch has been completed"),
+        "history": read("history.csv", history, (), "no epoch has been completed"),
         "metrics": read("metrics.json", _mapping, {}, "the run is not finished: no final numbers"),
         "split": read("split.json", _mapping, {}, "duplicates across splits are not known"),
         "model": read("model.json", _mapping, {}, "written by an older version: no table of layers"),
@@ -83,9 +88,18 @@ def _mapping(text: str) -> dict:
     return value
 
 
-def _history(text: str) -> tuple[dict[str, float], ...]:
-    rows = csv.DictReader(text.splitlines())
-    return tuple({k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in rows)
+def _history(text: str) -> tuple[tuple[dict[str, float], ...], list[str]]:
+    """The rows that are whole, and a line for each that is not."""
+    head, *lines = csv.reader(text.splitlines() or [""])
+    if not head:
+        raise ValueError("no header")
+    rows, wrong = [], []
+    for number, line in enumerate(lines, 1):
+        if len(line) != len(head):
+            wrong.append(f"row {number} has {len(line)} of {len(head)} fields (is it cut off?); left out")
+        else:
+            rows.append({k: int(v) if k == "epoch" else float(v) for k, v in zip(head, line, strict=True)})
+    return tuple(rows), wrong
 
 
 def _readings(text: str) -> tuple[dict[str, str], ...]:

@@ -9,7 +9,7 @@ from keras_cnn import config, models
 from keras_cnn.loading import BUILDERS
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs"
-FILES = sorted(FOLDER.rglob("*.yaml"))
+FILES = sorted(path for path in FOLDER.rglob("*.yaml") if path.parent.name != "sweeps")
 SIDES = {"comp5623": 128, "cs6910": 224, "default": 28}
 PUBLISHED = {
     "cs7015_net1": 173_026,
@@ -36,3 +36,9 @@ def test_config_loads_and_builds(path):
 
 def test_published_counts_name_existing_configs():
     assert set(PUBLISHED) <= {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_no_config_sets_a_field_without_effect(path):
+    own_splits = ["train"] if path.stem == "photos" else ["train", "test"]
+    assert config.without_effect(config.load(path, [], BUILDERS), own_splits) == []

@@ -1,0 +1,120 @@
+"""The report: one HTML file with everything in it, which opens from a disk without a network.
+
+plotly.js travels inside as gzip in base64, a fifth of the page's limit where the script itself would be the whole of
+it; the page unpacks it with the browser's DecompressionStream. A content security policy in the page keeps every
+request inside. Each chart has its numbers as a table below, for browsers that cannot unpack, for paper and for ears.
+"""
+
+import base64
+import functools
+import gzip
+import json
+import os
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import plotly
+from markupsafe import Markup
+
+from keras_cnn import runs as run_folders
+from keras_cnn.errors import InputError
+from keras_cnn.evaluation import protocol
+from keras_cnn.report import charts, pictures, sections
+from keras_cnn.report.runs import find_runs
+
+LIMIT = 5_000_000  # bytes of the page; pictures are made to fit
+_RESERVE = 60_000  # for the markup around the pictures
+
+_FORMATS = {
+    "percent": sections.percent,
+    "interval": sections.interval,
+    "count": sections.count,
+    "duration": sections.duration,
+    "large": sections.large,
+    "digits": sections.digits,
+    "colour": charts.colour,
+    "dash": lambda run: charts.dash(run).replace("solid", "none").replace("px", ""),
+}
+
+
+def write_report(paths: list[Path], out: Path | None = None) -> Path:
+    """Writes the report about the runs that `paths` name, run folders or folders of them, and gives its place.
+
+    Without `out` that is RUN/report.html for one run, else report.html in the folder that holds all runs. Whatever can
+    be read of a run is shown; what is missing or damaged stands in the page's list of problems.
+
+    Raises InputError, in one line, for a path that is no run and for a place that cannot be written.
+    """
+    runs, problems = find_runs(paths)
+    place = out or _place([run.record.path for run in runs])
+    if place.is_dir():
+        raise InputError(f"{place}: is a folder; expected a file to write, such as {place / 'report.html'}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        run_folders.write_text(place, render(sections.content(runs), pictures.find(runs), problems))
+    except OSError as error:
+        raise InputError(f"{place}: cannot write the report: {error.strerror}") from None
+    return place
+
+
+def render(content: sections.Content, sources: list[pictures.Source], problems: list[str]) -> str:
+    """The page as text, within LIMIT bytes as long as the page without its pictures is."""
+    problems = [*problems, *(problem for run in content.runs for problem in run.problems), *content.problems]
+    bare = _page(content, [], problems)
+    shown, left_out = pictures.embed(sources, max(0, LIMIT - _RESERVE - len(bare.encode())))
+    return _page(content, shown, [*problems, *left_out])
+
+
+def _place(folders: list[Path]) -> Path:
+    if len(folders) == 1:
+        return folders[0] / "report.html"
+    return Path(os.path.commonpath([os.path.abspath(folder.parent) for folder in folders])) / "report.html"
+
+
+def _page(content: sections.Content, shown: list[pictures.Picture], problems: list[str]) -> str:
+    template = _templates().get_template("page.html")
+    text = template.render(
+        content=content,
+        pictures=shown,
+        problems=list(dict.fromkeys(problems)),
+        style=_file("style.css"),
+        script=_file("page.js"),
+        flaws=protocol.FLAWS,
+        verdicts=sections.VERDICTS,
+        plotly=_plotly(),
+        plotly_version=plotly.__version__,
+    )
+    return text.encode("utf-8", "backslashreplace").decode()  # names of files may hold bytes that are no UTF-8
+
+
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("keras_cnn.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= _FORMATS
+    environment.tests["several"] = lambda rows: len(rows) > 1
+    environment.filters["script_json"] = script_json
+    return environment
+
+
+def script_json(value: object) -> Markup:
+    """JSON that can stand in a script element: no text in it can end the element or open a comment."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+@functools.cache
+def _plotly() -> str:
+    script = resources.files("plotly").joinpath("package_data/plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(script, 9, mtime=0)).decode("ascii")
+
+
+@functools.cache
+def _file(name: str) -> Markup:
+    """A style sheet or script of ours, as it stands."""
+    return Markup(resources.files("keras_cnn.report").joinpath("templates", name).read_text(encoding="utf-8"))

@@ -1,0 +1,168 @@
+"""What an evaluation's metrics say, read with tolerance: each part that is whole is given, each other one is named."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+_MAX_SUM_ERROR = 1e-9  # of a mean in float64 over any number of images
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class of a split; precision, recall and F1 in [0, 1], None where the file does not say."""
+
+    name: str
+    precision: float | None
+    recall: float | None
+    interval: tuple[float, float] | None  # of the recall
+    f1: float | None
+    support: int | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A reliability diagram: per bin its edges, images, mean confidence and accuracy (None in an empty bin)."""
+
+    error: float  # expected calibration error in [0, 1]
+    edges: tuple[float, ...]  # (bins + 1,)
+    counts: tuple[int, ...]
+    confidence: tuple[float | None, ...]
+    accuracy: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The numbers of one split; None or empty where the file does not have them."""
+
+    images: int | None = None
+    accuracy: float | None = None
+    interval: tuple[float, float] | None = None
+    loss: float | None = None
+    brier: float | None = None
+    top_k: dict[int, float] | None = None  # share of images with the true class among the k most probable, by k
+    macro_f1: float | None = None
+    classes: tuple[ClassScore, ...] = ()
+    confusion: np.ndarray | None = None  # (C, C) int64, rows are the true class
+    calibration: Calibration | None = None
+
+
+def number(value: Any) -> float | None:
+    """`value` if it is a finite number, else None."""
+    return value if _is_number(value) and math.isfinite(value) else None
+
+
+def read_scores(metrics: dict, place: str) -> tuple[Scores, list[str]]:
+    """The scores in one mapping as `evaluation.metrics.summary` makes it, and a line for every part that is wrong.
+
+    A part that is missing is None without a line: older versions did not write all of them. `place` names the file.
+    """
+    problems: list[str] = []
+
+    def part(name: str, parse, expected: str):
+        if metrics.get(name) is None:
+            return None
+        try:
+            return parse(metrics[name])
+        except (TypeError, ValueError, KeyError, AttributeError):
+            found = " ".join(repr(metrics[name]).split())
+            problems.append(
+                f"{place}: {name} is {found[:60]}{'…' if len(found) > 60 else ''}; expected {expected}; left out"
+            )
+            return None
+
+    accuracy = part("accuracy", _share, "a number from 0 to 1")
+    scores = Scores(
+        images=part("images", _count, "a whole number of at least 0"),
+        accuracy=accuracy,
+        interval=part("accuracy_interval", _interval, "two numbers from 0 to 1, low and high"),
+        loss=part("loss", _finite, "a finite number"),
+        brier=part("brier", _finite, "a finite number"),
+        top_k=part("top_k", _top_k, "an accuracy from 0 to 1 for each k"),
+        macro_f1=part("macro", lambda value: _share(value["f1"]), "precision, recall and f1 from 0 to 1"),
+        classes=part("per_class", _classes, "precision, recall, f1 and support of each class") or (),
+        confusion=part("confusion", _confusion, "as many rows as columns of counts"),
+        calibration=part("ece", _calibration, "value, edges, counts, confidence and accuracy"),
+    )
+    if scores.confusion is not None and scores.classes and len(scores.confusion) != len(scores.classes):
+        problems.append(
+            f"{place}: confusion has {len(scores.confusion)} classes and per_class {len(scores.classes)};"
+            " expected as many; the confusion matrix is left out"
+        )
+        scores = replace(scores, confusion=None)
+    problems += [
+        f"{place}: class {score.name!r} has no images; its recall is not known"
+        for score in scores.classes
+        if score.support == 0
+    ]
+    return scores, problems
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _finite(value: Any) -> float:
+    if number(value) is None:
+        raise ValueError(value)
+    return float(value)
+
+
+def _share(value: Any) -> float:
+    if not 0 <= _finite(value) <= 1 + _MAX_SUM_ERROR:
+        raise ValueError(value)
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if not _is_number(value) or value != int(value) or value < 0:
+        raise ValueError(value)
+    return int(value)
+
+
+def _interval(value: Any) -> tuple[float, float]:
+    low, high = map(_share, value)
+    if low > high:
+        raise ValueError(value)
+    return low, high
+
+
+def _optional(parse, value: Any):
+    return None if value is None else parse(value)
+
+
+def _classes(value: dict) -> tuple[ClassScore, ...]:
+    return tuple(
+        ClassScore(
+            str(name),
+            _optional(_share, row.get("precision")),
+            _optional(_share, row.get("recall")),
+            _optional(_interval, row.get("recall_interval")),
+            _optional(_share, row.get("f1")),
+            _optional(_count, row.get("support")),
+        )
+        for name, row in value.items()
+    )
+
+
+def _top_k(value: dict) -> dict[int, float]:
+    return {int(k): _share(row["accuracy"]) for k, row in value.items()}
+
+
+def _confusion(value: list) -> np.ndarray:
+    rows = [[_count(cell) for cell in row] for row in value]
+    if not rows or any(len(row) != len(rows) for row in rows):
+        raise ValueError("not square")
+    return np.array(rows, np.int64)
+
+
+def _calibration(value: dict) -> Calibration:
+    edges = tuple(map(_share, value["edges"]))
+    counts = tuple(map(_count, value["counts"]))
+    confidence, accuracy = (
+        tuple(_optional(_share, number(cell)) for cell in value[name]) for name in ("confidence", "accuracy")
+    )
+    if not len(edges) - 1 == len(counts) == len(confidence) == len(accuracy):
+        raise ValueError("lengths")
+    return Calibration(_share(value["value"]), edges, counts, confidence, accuracy)

@@ -1,0 +1,269 @@
+"""The page's content as a W&B Report: built without a network and without a key, saved with both.
+
+Numbers, tables and sentences travel inside the report. Curves, run comparison and pictures are W&B's own panels over
+the runs that a run folder mirrored, found by the ids in its `wandb/`; a run made offline is in them once it is synced.
+"""
+
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from keras_cnn.errors import InputError
+from keras_cnn.report import sections
+from keras_cnn.report.runs import Run, find_runs
+
+if TYPE_CHECKING:  # at run time it is imported where it is needed: it takes half a second
+    from wandb_workspaces.reports.v2 import Report
+
+SECONDS = 5  # to reach W&B; its own limit is 19 s a request, with repeats
+_TITLE = 128  # characters that W&B takes
+_PICTURES = ("curves", "confusion_validation", "mistakes", "augmentation")
+
+
+def build(paths: list[Path]) -> "Report":
+    """The report about the runs that `paths` name, as objects; nothing is sent.
+
+    Raises InputError, in one line, for a path that is no run.
+    """
+    runs, problems = find_runs(paths)
+    content = sections.content(runs)
+    wr = _reports()
+    entity, project = next(iter(_homes(runs)), ("", "keras_cnn"))
+    title = f"{len(runs)} runs: " if len(runs) > 1 else ""
+    return wr.Report(
+        project=project,
+        entity=entity,
+        title=(title + ", ".join(run.label for run in runs))[:_TITLE],
+        description=content.lead,
+        blocks=list(_blocks(wr, content, [*problems, *(p for run in runs for p in run.problems), *content.problems])),
+        width="fluid",
+    )
+
+
+def save(report: "Report") -> str:
+    """Saves to W&B and gives the address. Without an entity the report goes to the account's own.
+
+    InputError, in one line, without a key, and for whatever W&B answers; never a prompt, never a long wait.
+    """
+    os.environ.setdefault("WANDB_SILENT", "true")
+    import wandb
+
+    try:
+        if not wandb.login(prompt=False, timeout=SECONDS):
+            raise InputError("W&B: no key, so the report is not saved; expected WANDB_API_KEY or `wandb login`")
+        entity = report.entity or wandb.Api(timeout=SECONDS).default_entity
+        report.entity = entity
+        for grid in [block for block in report.blocks if isinstance(block, _reports().PanelGrid)]:
+            for runset in grid.runsets:
+                runset.entity = runset.entity or entity
+        report.save()
+    except InputError:
+        raise
+    except Exception as error:  # of any kind: wandb's own, pydantic's, a plain Exception
+        raise InputError(
+            f"W&B: the report is not saved: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        ) from error
+    return report.url
+
+
+def _reports() -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it uses pydantic's old validators
+        import wandb_workspaces.reports.v2 as wr
+    return wr
+
+
+# --- the runs as W&B knows them ---------------------------------------------------------------------------------------
+
+
+def mirrors(run: Run) -> list[str]:
+    """The ids of the W&B runs that the run folder mirrored to: several if it was resumed elsewhere or went offline."""
+    names = [path.name for path in (run.record.path / "wandb").glob("*run-*") if path.is_dir()]
+    found = [re.fullmatch(r"(?:offline-)?run-\d{8}_\d{6}-(.+)", name) for name in sorted(names)]
+    return list(dict.fromkeys(match[1] for match in found if match))
+
+
+def _homes(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
+    """Mirrored runs by entity ("" for the account's own) and project."""
+    homes: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if mirrors(run):
+            config = run.record.config
+            key = (config.get("tracking.entity") or "", config.get("tracking.project") or "keras_cnn")
+            homes.setdefault(key, []).append(run)
+    return homes
+
+
+def _runsets(wr: ModuleType, runs: Sequence[Run]) -> list:
+    from wandb_workspaces import expr
+
+    return [
+        wr.Runset(
+            entity=entity,
+            project=project,
+            name=", ".join(run.label for run in members),
+            filters=expr.And(expr.Metric("ID").isin([identity for run in members for identity in mirrors(run)])),
+        )
+        for (entity, project), members in _homes(runs).items()
+    ]
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+
+
+def _blocks(wr: ModuleType, content: sections.Content, problems: list[str]) -> Iterator:
+    yield wr.TableOfContents()
+    yield wr.H2("Runs")
+    yield _table(wr, [heading for heading, _ in content.columns], [[_cell(c) for c in row] for row in content.rows])
+    yield from _inferences(wr, content)
+    yield from _published(wr, content)
+    yield from _panels(wr, content)
+    if content.differences.rows:
+        yield wr.H2("Configuration differences")
+        yield _table(wr, content.differences.head, content.differences.rows)
+    if content.groups:
+        yield wr.H2("Repeats")
+        yield _table(wr, ("recipe", "n", "mean", "std", "95 % interval", "values by seed"), _groups(content))
+    charts = {"Cost": content.costs, "Classes": content.classes, "Confusions": content.confusions}
+    for title, found in (charts | {"Calibration": content.calibration}).items():
+        if found:
+            yield wr.H2(title)
+            yield from _charts(wr, found)
+    yield from _audits(wr, content)
+    yield from _models(wr, content)
+    if content.environment:
+        yield wr.H2("Environment")
+        head = ("", *(run.label for run in content.runs))
+        yield _table(wr, head, [(fact.name, *fact.texts) for fact in content.environment])
+    yield from _reproduce(wr, content)
+    if problems:
+        yield wr.H2("Problems found")
+        yield _list(wr, problems)
+
+
+def _cell(cell: sections.Cell) -> str:
+    return f"{cell.text} {sections.interval(cell.interval)}".strip()
+
+
+def _inferences(wr: ModuleType, content: sections.Content) -> Iterator:
+    if content.inferences:
+        yield wr.H2("Inferences")
+        yield _list(
+            wr, [f"**{found.sentence}** ({found.method}; {', '.join(found.rows)})" for found in content.inferences]
+        )
+
+
+def _published(wr: ModuleType, content: sections.Content) -> Iterator:
+    if content.published:
+        yield wr.H2("Measured beside published")
+    for run, rows in content.published:
+        yield wr.H3(run.label)
+        head = ("figure", "published", "measured", "95 % interval", "verdict", "why", "source")
+        yield _table(
+            wr,
+            head,
+            [
+                (
+                    row.figure,
+                    sections.digits(row.published, row.decimals),
+                    sections.digits(row.measured, row.decimals),
+                    f"[{', '.join(sections.digits(end, row.decimals) for end in row.interval)}]"
+                    if row.interval
+                    else "",
+                    f"**{row.verdict}**",
+                    row.reason,
+                    row.source,
+                )
+                for row in rows
+            ],
+        )
+
+
+def _panels(wr: ModuleType, content: sections.Content) -> Iterator:
+    """Curves, comparison and pictures of the mirrored runs; where one is not mirrored, the curves as tables."""
+    yield wr.H2("Curves")
+    missing = [run.label for run in content.runs if not mirrors(run)]
+    if len(missing) < len(content.runs):
+        plots = [
+            wr.LinePlot(title="Loss by epoch", x="epoch", y=["loss", "val_loss"], log_y=False),
+            wr.LinePlot(title="Accuracy by epoch", x="epoch", y=["accuracy", "val_accuracy"]),
+            wr.LinePlot(title="Learning rate by epoch", x="epoch", y=["learning_rate"]),
+            wr.BarPlot(title="Test accuracy", metrics=["test/accuracy"]),
+            wr.RunComparer(diff_only="split"),
+            wr.MediaBrowser(media_keys=[f"figures/{name}" for name in _PICTURES]),
+        ]
+        yield wr.PanelGrid(runsets=_runsets(wr, content.runs), panels=plots)
+        yield wr.P("Runs made offline are in the panels once `wandb sync RUN/wandb/offline-run-*` has sent them.")
+    if missing:
+        yield wr.P(f"Without a W&B run, so not in the panels: {', '.join(missing)}.")
+        yield from _charts(wr, content.curves)
+
+
+def _charts(wr: ModuleType, charts: Sequence[sections.Chart]) -> Iterator:
+    for chart in charts:
+        yield wr.H3(chart.title)
+        yield _table(wr, chart.table.head, chart.table.rows)
+        if chart.note:
+            yield wr.P(chart.note)
+
+
+def _groups(content: sections.Content) -> list[tuple[str, ...]]:
+    return [
+        (
+            group.label,
+            str(group.n),
+            sections.percent(group.mean),
+            sections.percent(group.std),
+            sections.interval(group.interval),
+            ", ".join(f"{seed}: {sections.percent(v)}" for seed, v in zip(group.seeds, group.values, strict=True)),
+        )
+        for group in content.groups
+    ]
+
+
+def _audits(wr: ModuleType, content: sections.Content) -> Iterator:
+    yield wr.H2("Protocol audit")
+    for audit in content.audits:
+        yield wr.H3(audit.run.label)
+        found = (*audit.flaws, *audit.unknown, *audit.passed)
+        yield _table(
+            wr,
+            ("verdict", "finding", "evidence"),
+            [(sections.VERDICTS[f.severity], f.sentence, "; ".join(f.evidence)) for f in found],
+        )
+
+
+def _models(wr: ModuleType, content: sections.Content) -> Iterator:
+    if content.models:
+        yield wr.H2("Networks")
+    for model in content.models:
+        yield wr.H3(f"{model.name}: {', '.join(run.label for run in model.runs)}")
+        head = tuple(model.layers[0])
+        yield _table(wr, head, [tuple(layer[name] for name in head) for layer in model.layers])
+
+
+def _reproduce(wr: ModuleType, content: sections.Content) -> Iterator:
+    yield wr.H2("How to reproduce")
+    for repro in content.reproduce:
+        yield wr.H3(repro.run.label)
+        commit = f"# commit {repro.commit}\n" if repro.commit else ""
+        yield wr.CodeBlock(f"{commit}{repro.command or '# the command is not known'}", language="python")
+        yield wr.CodeBlock(repro.config, language="yaml")
+
+
+def _table(wr: ModuleType, head: Sequence[str], rows: Sequence[Sequence[str]]):
+    lines = [head, ["---"] * len(head), *rows]
+    return wr.MarkdownBlock("\n".join(f"| {' | '.join(_text(cell) for cell in line)} |" for line in lines))
+
+
+def _list(wr: ModuleType, lines: Sequence[str]):
+    return wr.MarkdownBlock("\n".join(f"- {_text(line)}" for line in lines))
+
+
+def _text(cell: str) -> str:
+    """One line of markdown in which a name's own |, < and line breaks are text."""
+    return " ".join(str(cell).split()).replace("|", "\\|").replace("<", "&lt;")

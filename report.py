@@ -1,0 +1,9 @@
+"""One page about one run, several runs or a sweep: `python report.py --help`."""
+
+import sys
+
+from keras_cnn.command_line import run
+from keras_cnn.faces.report import main
+
+if __name__ == "__main__":
+    sys.exit(run(main, sys.argv[1:]))

@@ -1,0 +1,98 @@
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from keras_cnn.evaluation import metrics
+from keras_cnn.report.html import write_report
+
+HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds", "run_seconds"]
+# What a class, a run or a command may be called; each must reach the reader as it is, and do nothing.
+NASTY = '</script><img src=x onerror="window.hacked=1"><!-- %{x} & شبكة \u202e'
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Path]:
+    """Writes a run folder as a finished run leaves it, with numbers drawn from `seed`."""
+
+    def make(path: Path, classes=("cat", "dog", "eel"), images=120, epochs=4, seed=1, pictures=1, **config) -> Path:
+        random = np.random.default_rng(seed)
+        path.mkdir(parents=True)
+        (path / "figures").mkdir()
+        settings = {
+            "name": path.name,
+            "seed": seed,
+            "data": {"source": "npz:small"},
+            "model": {"name": "net1"},
+            "train": {"epochs": epochs, "monitor": "val_accuracy"},
+        }
+        (path / "config.yaml").write_text(yaml.safe_dump(settings | config, allow_unicode=True))
+        (path / "changes.txt").write_text("train.epochs: 10 -> 4\n")
+        command = f"python train.py --run-dir {path.name}"
+        versions = {"packages": {"keras": "3.15.1"}, "python": "3.11.7", "hardware": {"cores": 2, "gpus": []}}
+        write(path / "environment.json", {"command": command, "git": "0123abc", **versions})
+        (path / "test_readings.csv").write_text(f"date,command\n2026-01-02T03:04:05+00:00,{command}\n")
+        with (path / "history.csv").open("w") as file:
+            rows = csv.writer(file)
+            rows.writerow(HISTORY)
+            for epoch in range(1, epochs + 1):
+                rows.writerow([epoch, *random.random(4).round(6), 0.01, 2.5, 2.5 * epoch])
+        write(path / "metrics.json", summary(random, classes, images) | {"best_epoch": 2, "chosen_by": "val_accuracy"})
+        splits = {"train": 400, "validation": 60, "test": images}
+        write(path / "split.json", {"counts": splits, "classes": list(classes), "sha256": "f00"})
+        field = {side: {"size": 3, "stride": 1, "offset": 0} for side in ("height", "width")}
+        layer = {"layer": "conv1", "type": "Conv2D", "output_shape": [30, 30, 18], "trainable": 504, "other": 0}
+        layers = [layer | {"multiply_adds": 437_400, "field": field}]
+        totals = {"trainable": 504 * seed, "other": 0, "multiply_adds": 437_400}
+        write(path / "model.json", {"name": "net1", "layers": layers, "totals": totals})
+        for i in range(pictures):
+            noise = random.integers(0, 256, (700, 900, 3), np.uint8)  # nothing compresses worse
+            Image.fromarray(noise).save(path / "figures" / f"picture_{i}.png")
+        return path
+
+    def summary(random, classes, images) -> dict:
+        parts = {}
+        for split in ("test", "validation", "train"):
+            labels = random.integers(0, len(classes), images)
+            logits = random.normal(size=(images, len(classes)))
+            logits[np.arange(images), labels] += 1.5
+            parts[split] = metrics.summary(labels, logits, classes)
+        return {"split": "test", **parts.pop("test"), **parts}
+
+    return make
+
+
+def write(path: Path, value) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def nasty_page(make_run, tmp_path_factory) -> SimpleNamespace:
+    """A report about three runs, one of them unfinished, whose names, classes and commands attack it."""
+    parent = tmp_path_factory.mktemp("runs")
+    classes = ("cat", NASTY, "0001")
+    runs = [make_run(parent / name, classes=classes, seed=i + 1) for i, name in enumerate(("b<b>old", "a", "c"))]
+    write(runs[0] / "environment.json", {"command": NASTY, "git": NASTY, "packages": {NASTY: NASTY}, "python": NASTY})
+    (runs[0] / "test_readings.csv").write_text(f"date,command\n{NASTY},\n", encoding="utf-8")
+    for name in ("metrics.json", "model.json"):
+        (runs[2] / name).unlink()
+    place = write_report(runs)
+    return SimpleNamespace(place=place, runs=runs, text=place.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def blobs() -> Callable[[str], dict[str, dict]]:
+    """The charts in a page's text: {name: figure}."""
+
+    def find(page: str) -> dict[str, dict]:
+        found = re.findall(r'<script type="application/json" id="chart-([\w-]+)">(.*?)</script>', page, re.DOTALL)
+        return {name: json.loads(text) for name, text in found}
+
+    return find

@@ -1,0 +1,452 @@
+"""The page as text: what is in it, what may not be, and how large it is."""
+
+import base64
+import gzip
+import html
+import itertools
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import plotly
+import pytest
+from PIL import Image
+
+from keras_cnn import command_line
+from keras_cnn.errors import InputError
+from keras_cnn.faces import report
+from keras_cnn.figures import style
+from keras_cnn.report import charts, pictures, sections
+from keras_cnn.report import html as html_module
+from keras_cnn.report.html import LIMIT, write_report
+from keras_cnn.report.runs import find_runs
+from keras_cnn.report.scores import read_scores
+
+VOID = {"meta", "link", "img", "br", "input", "path", "circle"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, the text of each, and whether every tag is closed in order."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    def all(self, tag: str, **wanted: str) -> list[dict]:
+        return [a for t, a in self.elements if t == tag and wanted.items() <= a.items()]
+
+    def text(self) -> str:
+        return " ".join(text for tag, text in self.texts if tag not in ("script", "style"))
+
+
+def written(*paths: Path, out: Path | None = None) -> str:
+    return write_report(list(paths), out).read_text(encoding="utf-8")
+
+
+# --- nothing from outside, nothing dangerous --------------------------------------------------------------------------
+
+
+def test_nothing_is_loaded_from_outside(nasty_page):
+    page = Page(nasty_page.text)
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "action", "poster", "data", "srcset"):
+            if name in attributes:
+                assert attributes[name].startswith(("data:", "#")), (tag, attributes)
+    own = re.sub(r'<script type="application/octet-stream".*?</script>', "", nasty_page.text, flags=re.DOTALL)
+    assert not re.findall(r"https?://|@import|url\(", own)
+    (policy,) = page.all("meta", **{"http-equiv": "Content-Security-Policy"})
+    directives = dict(part.split(" ", 1) for part in policy["content"].split("; "))
+    assert directives["default-src"] == "'none'"
+    assert not any("http" in sources or "*" in sources for sources in directives.values())
+
+
+def test_plotly_inside_is_the_package_s_own(nasty_page):
+    packed = re.search(r'id="plotly">(.*?)</script>', nasty_page.text, re.DOTALL)[1]
+    original = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    assert gzip.decompress(base64.b64decode(packed)) == original.read_bytes()
+    assert len(packed) < LIMIT * 0.4
+
+
+def test_names_that_attack_are_text(nasty_page, blobs):
+    page = Page(nasty_page.text)
+    assert not page.all("img", src="x")
+    assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
+    assert "</script><img" not in nasty_page.text
+    assert '</script><img src=x onerror="window.hacked=1">' in page.text()  # the reader sees the name as it is
+    assert "شبكة" in page.text()
+    for figure in blobs(nasty_page.text).values():
+        assert "<img" not in json.dumps(figure, ensure_ascii=False)  # plotly reads HTML in labels
+
+
+def test_json_cannot_end_its_element():
+    value = {"</script><!--": "<![CDATA[ & \u2028 \udc80"}  # the last: a byte of a file name that is no UTF-8
+    text = html_module.script_json(value)
+    assert not set("<>&\u2028\udc80") & set(text)
+    assert json.loads(text) == value
+
+
+def test_every_chart_has_its_numbers_and_its_label(nasty_page, blobs):
+    page = Page(nasty_page.text)
+    plots = page.all("div", role="img")
+    assert [plot["data-chart"] for plot in plots] == list(blobs(nasty_page.text))
+    assert all(plot["aria-label"] for plot in plots)
+    assert len(page.all("details", **{"class": "numbers"})) == len(plots)
+
+
+def test_anchors_and_labels_lead_somewhere(nasty_page):
+    page = Page(nasty_page.text)
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(set(ids)) == len(ids)
+    assert {a["href"][1:] for a in page.all("a")} <= set(ids)
+    assert {a["aria-labelledby"] for a in page.all("section")} <= set(ids)
+    assert all(a.get("alt") is not None for a in page.all("img"))
+
+
+# --- the numbers ------------------------------------------------------------------------------------------------------
+
+
+def test_table_of_runs_sorts_by_the_numbers(nasty_page):
+    rows = re.search(r"<table class=\"runs\".*?</table>", nasty_page.text, re.DOTALL)[0]
+    kinds = re.findall(r'data-sort="(\w+)"', rows)
+    values = [re.findall(r'data-value="(.*?)"', row) for row in rows.split("<tr>")[2:]]
+    assert len(values) == 3
+    accuracies = [json.loads((run / "metrics.json").read_text())["accuracy"] for run in nasty_page.runs[:2]]
+    assert [kinds[0], kinds[1]] == ["text", "number"]
+    assert [float(row[1]) for row in values[:2]] == accuracies
+    assert values[2][1] == ""  # not finished
+    assert [row[7] for row in values] == ["10.0", "10.0", "10.0"]  # seconds: four epochs of 2.5
+    assert [html.unescape(row[0]) for row in values] == ["b<b>old", "a", "c"]
+
+
+def test_lead_names_the_run_that_validation_chooses(make_run, tmp_path):
+    runs = [make_run(tmp_path / name, seed=seed) for name, seed in (("one", 1), ("two", 2))]
+    for run, accuracy, test in zip(runs, (0.9, 0.8), (0.5, 0.7), strict=True):
+        whole = json.loads((run / "metrics.json").read_text())
+        whole["accuracy"], whole["validation"]["accuracy"] = test, accuracy
+        (run / "metrics.json").write_text(json.dumps(whole))
+    found, _ = find_runs(runs)
+    assert "one has the highest validation accuracy, 90.00 %" in sections.lead(found)
+    assert "it gets 50.00 %" in sections.lead(found)
+
+
+def test_only_fields_that_differ_are_listed(make_run, tmp_path):
+    a = make_run(tmp_path / "a", optim={"learning_rate": 0.1, "momentum": 0.9})
+    b = make_run(tmp_path / "b", optim={"learning_rate": 0.01, "momentum": 0.9, "gamma": 0.5})
+    runs, _ = find_runs([a, b])
+    assert sections.differences(runs).rows == (("optim.learning_rate", "0.1", "0.01"), ("optim.gamma", "-", "0.5"))
+    alone, _ = find_runs([a])
+    assert sections.differences(alone).rows == (("train.epochs", "10", "4"),)
+
+
+def test_evaluations_list_every_split_and_later_ones(make_run, tmp_path):
+    run = make_run(tmp_path / "run")
+    whole = json.loads((run / "metrics.json").read_text())
+    (run / "evaluations" / "others").mkdir(parents=True)
+    (run / "evaluations" / "others" / "metrics.json").write_text(json.dumps(whole["train"]))
+    runs, _ = find_runs([run])
+    table = sections.evaluations(runs)
+    assert [row[1] for row in table.rows] == ["test", "validation", "train", "others"]
+    rows = [dict(zip(table.head, row, strict=True)) for row in table.rows]
+    for row, numbers in zip(rows, (whole, whole["validation"], whole["train"], whole["train"]), strict=True):
+        assert row["top 2"] == f"{100 * numbers['top_k']['2']['accuracy']:.2f} %"
+        assert row["Brier score"] == f"{numbers['brier']:.4f}"
+        assert row["calibration error"] == f"{100 * numbers['ece']['value']:.2f} %"
+        assert row["macro F1"] == f"{100 * numbers['macro']['f1']:.2f} %"
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([(1, 0.5), (2, 0.6), (3, 0.55)], [0, 1]),
+        ([(1, 0.5), (1, 0.5)], [0, 1]),  # equals do not beat each other
+        ([(1, 0.5), (1, 0.6), (2, 0.6)], [1]),
+        ([], []),
+    ],
+)
+def test_pareto_front(points, front):
+    assert charts.pareto(points) == front
+
+
+def test_confusion_heatmap_has_counts_and_shares_of_rows(make_run, tmp_path, blobs):
+    run = make_run(tmp_path / "run")
+    matrix = np.array(json.loads((run / "metrics.json").read_text())["confusion"])
+    (heatmap,) = blobs(written(run))["confusion-0"]["data"]
+    assert heatmap["text"] == matrix.tolist()
+    assert np.allclose(heatmap["z"], 100 * matrix / matrix.sum(axis=1, keepdims=True), atol=0.05)
+    assert heatmap["texttemplate"]
+
+
+def test_a_hundred_classes_stay_readable_and_small(make_run, tmp_path, blobs):
+    run = make_run(tmp_path / "run", classes=[f"a rather long class name {i}" for i in range(100)], images=3000)
+    text = written(run)
+    (heatmap,) = blobs(text)["confusion-0"]["data"]
+    assert len(heatmap["x"]) == len(set(heatmap["x"])) == 100
+    assert max(map(len, heatmap["x"])) <= charts.LABEL_OF_MANY + len("… (99)")
+    assert not heatmap.get("texttemplate")
+    assert "the 60 most frequent of" in text.replace("\n", " ").lower()
+
+
+def test_curves_have_the_history_and_the_chosen_epoch(make_run, tmp_path, blobs):
+    run = make_run(tmp_path / "run")
+    rows = [line.split(",") for line in (run / "history.csv").read_text().splitlines()[1:]]
+    training, validation, chosen = blobs(written(run))["curves-accuracy"]["data"]
+    assert training["y"] == pytest.approx([100 * float(row[2]) for row in rows], abs=1e-4)
+    assert validation["y"] == pytest.approx([100 * float(row[4]) for row in rows], abs=1e-4)
+    assert (chosen["x"], chosen["y"]) == ([2], [validation["y"][1]])
+
+
+# --- what is wrong with a run -----------------------------------------------------------------------------------------
+
+
+def damage(run: Path, **changes) -> Path:
+    """The run with fields of metrics.json replaced."""
+    whole = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(whole | changes))
+    return run
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+DAMAGED = {  # name: (what happens to the run, words of the line that names it)
+    "unfinished": (lambda run: (run / "metrics.json").unlink(), ["metrics.json: missing", "not finished"]),
+    "half-written metrics": (lambda run: (run / "metrics.json").write_text('{"accur'), ["metrics.json: cannot be"]),
+    "half-written model": (lambda run: (run / "model.json").write_text("["), ["model.json: cannot be read"]),
+    "older": (lambda run: (run / "model.json").unlink(), ["model.json: missing", "older version"]),
+    "NaN accuracy": (lambda run: damage(run, accuracy=float("nan")), ["accuracy is nan", "from 0 to 1"]),
+    "accuracy in words": (lambda run: damage(run, accuracy="high"), ["accuracy is 'high'", "from 0 to 1"]),
+    "ragged confusion": (lambda run: damage(run, confusion=[[1, 2], [3]]), ["confusion is [[1, 2], [3]]"]),
+    "missing class": (lambda run: damage(run, confusion=[[1, 2], [3, 4]]), ["2 classes and per_class 3"]),
+    "classes in a list": (lambda run: damage(run, per_class=["cat"]), ["per_class is ['cat']"]),
+    "scores of nothing": (lambda run: damage(run, validation=None), ["validation is NoneType"]),
+    "calibration in halves": (lambda run: damage(run, ece={"value": 0.1}), ["ece is {'value': 0.1}"]),
+    "picture": (lambda run: (run / "figures" / "picture_0.png").write_bytes(b"x"), ["picture_0.png: cannot be read"]),
+    "cut-off history": (lambda run: append(run / "history.csv", "9,0.1\n"), ["history.csv", "is it cut off?"]),
+    "odd layers": (lambda run: (run / "model.json").write_text('{"layers": [{}], "totals": 3}'), []),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_run_is_shown_with_what_it_has(make_run, tmp_path, name):
+    run = make_run(tmp_path / "run")
+    spoil, words = DAMAGED[name]
+    spoil(run)
+    page = Page(written(run)).text()
+    lines = [line for line in page.split("\n") if all(word in line for word in words)]
+    assert lines
+    assert "Loss by epoch" in page  # the history is whole in each case
+
+
+def test_a_class_without_images_is_named(make_run, tmp_path):
+    run = make_run(tmp_path / "run")
+    per_class = json.loads((run / "metrics.json").read_text())["per_class"]
+    per_class["eel"] |= {"support": 0, "recall": 0.0}
+    assert "class 'eel' has no images" in Page(written(damage(run, per_class=per_class))).text()
+
+
+def test_only_config_yaml_is_a_run_too(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("name: run\n")
+    page = Page(written(tmp_path / "run")).text()
+    assert "history.csv: missing" in page
+    assert "python train.py run.yaml" in page
+
+
+def test_calibration_of_an_older_run_comes_from_its_evaluation(make_run, tmp_path, blobs):
+    run = make_run(tmp_path / "run")
+    whole = json.loads((run / "metrics.json").read_text())
+    (run / "evaluations" / "test").mkdir(parents=True)
+    (run / "evaluations" / "test" / "metrics.json").write_text(json.dumps(whole))
+    calibration = whole.pop("ece")
+    (run / "metrics.json").write_text(json.dumps(whole))
+    _, points = blobs(written(run))["reliability"]["data"]
+    assert sum(points["customdata"]) == sum(calibration["counts"]) == 120
+
+
+def test_scores_of_nothing_are_nothing():
+    assert read_scores({}, "f") == (read_scores({}, "g")[0], [])
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------------
+
+
+def asked(capsys, *arguments) -> tuple[int, str, str]:
+    status = command_line.run(report.main, list(map(str, arguments)))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_default_places(make_run, tmp_path, capsys):
+    one, two = make_run(tmp_path / "sweep" / "run-10", pictures=0), make_run(tmp_path / "sweep" / "run-2", pictures=0)
+    other = make_run(tmp_path / "other" / "run-2", pictures=0)
+    for paths, place in (
+        ([one], one / "report.html"),
+        ([one, two], tmp_path / "sweep" / "report.html"),
+        ([tmp_path / "sweep"], tmp_path / "sweep" / "report.html"),
+        ([one, other, "--out", tmp_path / "new" / "a.html"], tmp_path / "new" / "a.html"),
+        ([tmp_path / "sweep", other], tmp_path / "report.html"),
+    ):
+        status, out, _ = asked(capsys, *paths)
+        assert status == 0
+        assert str(place) in out
+        assert place.is_file()
+
+
+def test_runs_come_in_order_once_and_with_different_labels(make_run, tmp_path):
+    one, two = make_run(tmp_path / "sweep" / "run-10"), make_run(tmp_path / "sweep" / "run-2")
+    other = make_run(tmp_path / "other" / "run-2")
+    (tmp_path / "sweep" / "broken").mkdir()
+    (tmp_path / "sweep" / "broken" / "run.lock").touch()
+    runs, problems = find_runs([tmp_path / "sweep", one, other])
+    assert [run.record.path for run in runs] == [two, one, other]
+    assert [run.label for run in runs] == ["sweep/run-2", "run-10", "other/run-2"]
+    assert len(problems) == 1
+    assert "broken: not a run folder" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fashoin"], ["fashoin: no such folder", "did you mean", "fashion?"]),
+        (["empty"], ["empty: not a run folder", "no config.yaml"]),
+        (["fashion", "--out", "empty"], ["empty: is a folder", "report.html"]),
+        (["fashion", "--out", "fashion/config.yaml/a.html"], ["cannot write the report"]),
+        ([], ["arguments are required: RUN"]),
+    ],
+)
+def test_what_is_refused_in_one_line(make_run, tmp_path, monkeypatch, capsys, arguments, words):
+    make_run(tmp_path / "fashion")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    status, out, err = asked(capsys, *arguments)
+    assert status == 2
+    assert not out
+    assert err.count("\n") == 1
+    assert all(word in err for word in words)
+
+
+def test_an_old_report_stays_where_the_new_one_fails(make_run, tmp_path):
+    run = make_run(tmp_path / "run")
+    before = written(run)
+    (run / "config.yaml").unlink()
+    with pytest.raises(InputError):
+        write_report([run])
+    assert (run / "report.html").read_text(encoding="utf-8") == before
+
+
+# --- size and pictures ------------------------------------------------------------------------------------------------
+
+
+def test_ten_runs_with_pictures_stay_below_five_megabytes(make_run, tmp_path):
+    first = make_run(tmp_path / "run-0", classes=[f"class {i}" for i in range(10)], epochs=100, pictures=8)
+    for i in range(1, 10):
+        shutil.copytree(first, tmp_path / f"run-{i}")
+    place = write_report([tmp_path])
+    page = Page(place.read_text(encoding="utf-8"))
+    shown = len(page.all("button", **{"class": "thumb"}))
+    left_out = page.text().count("left out, so that the page stays small")
+    assert place.stat().st_size < 5_000_000
+    assert shown + left_out == 80
+    assert page.text().count("scaled down from 900 × 700") > 0
+
+
+def test_pictures_keep_their_size_where_there_is_room(make_run, tmp_path):
+    run = make_run(tmp_path / "run", pictures=0)
+    original = np.zeros((300, 400, 3), np.uint8)
+    original[:, :200] = 255
+    Image.fromarray(original).save(run / "figures" / "mistakes.png")
+    runs, _ = find_runs([run])
+    (picture,), problems = pictures.embed(pictures.find(runs), 1_000_000)
+    assert (picture.size, picture.original, problems) == ((400, 300), (400, 300), [])
+
+
+def test_pictures_share_the_room(make_run, tmp_path):
+    runs, _ = find_runs([make_run(tmp_path / "run", pictures=3)])
+    for budget in (2_000_000, 300_000, 1000):
+        shown, problems = pictures.embed(pictures.find(runs), budget)
+        assert sum(len(picture.url) for picture in shown) <= budget
+        assert len(shown) + len(problems) == 3
+    assert not shown
+
+
+# --- colours ----------------------------------------------------------------------------------------------------------
+
+PAPER = {"light": "#ffffff", "dark": "#15171a"}
+# Machado, Oliveira and Fernandes, A Physiologically-based Model for Simulation of Color Vision Deficiency (2009),
+# severity 1.0, on linear RGB.
+BLINDNESS = {
+    "none": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def linear(colour: str) -> np.ndarray:
+    values = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(a: str, b: str) -> float:
+    """WCAG 2's ratio."""
+    low, high = sorted(float(linear(c) @ [0.2126, 0.7152, 0.0722]) for c in (a, b))
+    return (high + 0.05) / (low + 0.05)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* under D65."""
+    matrix = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    t = np.clip(matrix @ np.clip(rgb, 0, 1) / [0.95047, 1, 1.08883], 1e-9, None)
+    f = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("paper", PAPER)
+def test_run_colours_stand_out_from_the_page(paper):
+    assert min(contrast(colour, PAPER[paper]) for colour in charts.PALETTE) >= 3
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+def test_run_colours_can_be_told_apart(blindness):
+    seen = [lab(BLINDNESS[blindness] @ linear(colour)) for colour in charts.PALETTE]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) >= 10
+
+
+def test_charts_and_figures_share_their_colours():
+    assert {style.BLUE, style.ORANGE, style.GREEN} <= set(charts.PALETTE)
+    looks = [(charts.colour(run), charts.dash(run)) for run in range(24)]
+    assert len(set(looks)) == 24
+
+
+def test_text_colours_are_readable_in_both_themes(nasty_page):
+    sheet = re.search(r"<style>(.*?)</style>", nasty_page.text, re.DOTALL)[1]
+    themes = [
+        dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in re.findall(r"\{([^{}]*--paper:[^{}]*)\}", sheet)
+    ]
+    assert [theme["paper"] for theme in themes] == [PAPER["light"], PAPER["dark"], PAPER["dark"], "#ffffff"]
+    assert themes[1] == themes[2]
+    for theme in themes:
+        assert contrast(theme["ink"], theme["paper"]) >= 7
+        assert min(contrast(theme[name], theme["paper"]) for name in ("grey", "link", "bad")) >= 4.5
