@@ -1,0 +1,222 @@
+"""The distributions of W&B's sweeps: one function each, its quantile at u, 0 <= u < 1.
+
+Keyword-only parameters are the keys that W&B allows besides `distribution`, with its defaults. The quantiles are those
+of W&B's package `sweeps` 0.3.0 (`params.py`), but that its whole multiples of q are whole numbers here, as they are
+once they have been through W&B's server.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Annotated, Any
+
+import numpy as np
+
+from keras_cnn.checking import Limit
+from keras_cnn.errors import InputError
+
+POSITIVE = Limit("a number above 0", lambda v: v > 0)
+AT_LEAST_0 = Limit("a number of at least 0", lambda v: v >= 0)
+NOT_EMPTY = Limit("at least one entry", lambda v: len(v) > 0)
+NO_NEGATIVE = Limit("probabilities of at least 0", lambda v: min(v, default=0) >= 0)
+
+
+def _constant(u: float, *, value: Any) -> Any:
+    return value
+
+
+def _categorical(u: float, *, values: Annotated[list[Any], NOT_EMPTY]) -> Any:
+    return values[int(u * len(values))]
+
+
+def _categorical_w_probabilities(
+    u: float,
+    *,
+    values: Annotated[list[Any], NOT_EMPTY],
+    probabilities: Annotated[list[float], NOT_EMPTY, NO_NEGATIVE],
+) -> Any:
+    reached = np.cumsum(probabilities)
+    return values[int(np.searchsorted(reached / reached[-1], u, side="right"))]  # W&B lets the sum be off by 1e-5
+
+
+def _int_uniform(u: float, *, min: int, max: int) -> int:
+    return min + int(u * (max - min + 1))
+
+
+def _uniform(u: float, *, min: float, max: float) -> float:
+    return min + u * (max - min)
+
+
+def _q_uniform(u: float, *, min: float, max: float, q: Annotated[float, POSITIVE] = 1.0) -> float:
+    return _quantised(_uniform(u, min=min, max=max), q)
+
+
+def _log_uniform(u: float, *, min: float, max: float) -> float:
+    return _exp(_uniform(u, min=min, max=max))
+
+
+def _log_uniform_values(u: float, *, min: Annotated[float, POSITIVE], max: float) -> float:
+    return _exp(_uniform(u, min=math.log(min), max=math.log(max)))
+
+
+def _q_log_uniform(u: float, *, min: float, max: float, q: Annotated[float, POSITIVE] = 1.0) -> float:
+    return _quantised(_log_uniform(u, min=min, max=max), q)
+
+
+def _q_log_uniform_values(
+    u: float, *, min: Annotated[float, POSITIVE], max: float, q: Annotated[float, POSITIVE] = 1.0
+) -> float:
+    return _quantised(_log_uniform_values(u, min=min, max=max), q)
+
+
+def _inv_log_uniform(u: float, *, min: float, max: float) -> float:
+    return _exp(-_uniform(1 - u, min=min, max=max))
+
+
+def _normal(u: float, *, mu: float = 0.0, sigma: Annotated[float, AT_LEAST_0] = 1.0) -> float:
+    return mu + sigma * NormalDist().inv_cdf(max(u, 2**-54))  # a generator draws 0 for all below 2^-53
+
+
+def _q_normal(
+    u: float, *, mu: float = 0.0, sigma: Annotated[float, AT_LEAST_0] = 1.0, q: Annotated[float, POSITIVE] = 1.0
+) -> float:
+    return _quantised(_normal(u, mu=mu, sigma=sigma), q)
+
+
+def _log_normal(u: float, *, mu: float = 0.0, sigma: Annotated[float, AT_LEAST_0] = 1.0) -> float:
+    return _exp(_normal(u, mu=mu, sigma=sigma))
+
+
+def _q_log_normal(
+    u: float, *, mu: float = 0.0, sigma: Annotated[float, AT_LEAST_0] = 1.0, q: Annotated[float, POSITIVE] = 1.0
+) -> float:
+    return _quantised(_log_normal(u, mu=mu, sigma=sigma), q)
+
+
+def _beta(u: float, *, a: Annotated[float, POSITIVE] = 1.0, b: Annotated[float, POSITIVE] = 1.0) -> float:
+    low, high = 0.0, 1.0
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (low, middle) if _beta_cdf(middle, a, b) > u else (middle, high)
+    return middle
+
+
+def _q_beta(
+    u: float,
+    *,
+    a: Annotated[float, POSITIVE] = 1.0,
+    b: Annotated[float, POSITIVE] = 1.0,
+    q: Annotated[float, POSITIVE] = 1.0,
+) -> float:
+    return _quantised(_beta(u, a=a, b=b), q)
+
+
+DISTRIBUTIONS = {
+    "constant": _constant,
+    "categorical": _categorical,
+    "categorical_w_probabilities": _categorical_w_probabilities,
+    "int_uniform": _int_uniform,
+    "uniform": _uniform,
+    "q_uniform": _q_uniform,
+    "log_uniform": _log_uniform,
+    "log_uniform_values": _log_uniform_values,
+    "q_log_uniform": _q_log_uniform,
+    "q_log_uniform_values": _q_log_uniform_values,
+    "inv_log_uniform": _inv_log_uniform,
+    # 1/x is log-uniform exactly where x is; W&B's quantiles of the two are the same function.
+    "inv_log_uniform_values": _log_uniform_values,
+    "normal": _normal,
+    "q_normal": _q_normal,
+    "log_normal": _log_normal,
+    "q_log_normal": _q_log_normal,
+    "beta": _beta,
+    "q_beta": _q_beta,
+}
+EXPONENTS = ("log_uniform", "q_log_uniform", "inv_log_uniform")  # deprecated by W&B: limits are natural logarithms
+_COUNTABLE = ("constant", "categorical", "categorical_w_probabilities", "int_uniform")
+_MOST_VALUES = 100_000
+_GRIDDED = ("constant", "categorical", "int_uniform", "q_uniform")
+
+
+def _exp(exponent: float) -> float:
+    return math.exp(min(exponent, 709.0))  # e^710 is beyond the largest number
+
+
+def _quantised(value: float, q: float) -> float:
+    """The nearest multiple of `q`, which may lie up to q/2 outside of [min, max], as with W&B; whole where q is."""
+    return round(value / q) * (int(q) if q.is_integer() else q)
+
+
+def _beta_cdf(x: float, a: float, b: float) -> float:
+    """Regularised incomplete beta function, by its continued fraction (DLMF 8.17.22, modified Lentz)."""
+    if x > (a + 1) / (a + b + 2):  # beyond, the fraction of the other tail converges faster
+        return 1 - _beta_cdf(1 - x, b, a)
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    tiny = 1e-300
+    value, numerator, denominator = 1.0, 1.0, 0.0
+    for step in itertools.count(1):
+        m = step // 2
+        if step == 1:
+            term = 1.0
+        elif step % 2:
+            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        else:
+            term = -(a + m - 1) * (a + b + m - 1) * x / ((a + 2 * m - 2) * (a + 2 * m - 1))
+        denominator = 1 / ((1 + term * denominator) or tiny)
+        numerator = (1 + term / numerator) or tiny
+        value *= numerator * denominator
+        if abs(numerator * denominator - 1) < 1e-15:
+            break
+    return math.exp(log_front) * (value - 1) / a
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What one parameter may be. `settings` are W&B's keys for `kind`, defaults filled in."""
+
+    name: str  # dotted where it was nested
+    kind: str  # a key of DISTRIBUTIONS
+    settings: Mapping[str, Any]
+    place: str  # "sweep.yaml:12"
+
+    def from_unit(self, u: float) -> Any:
+        """The quantile at `u`, 0 <= u < 1, so that uniform draws of `u` give draws of the parameter."""
+        if not 0 <= u < 1:
+            raise ValueError(f"{self.name}: quantile at {u}, expected at least 0 and below 1")
+        return DISTRIBUTIONS[self.kind](u, **self.settings)
+
+    def values(self) -> list | None:
+        """What it can be, without repetition, or None where that is no short list."""
+        if self.kind not in _COUNTABLE:
+            return None
+        if self.kind == "int_uniform":
+            low, high = self.settings["min"], self.settings["max"]
+            return list(range(low, high + 1)) if high - low < _MOST_VALUES else None
+        given = [self.settings["value"]] if self.kind == "constant" else self.settings["values"]
+        return list({key(value): value for value in given}.values())
+
+    def grid(self) -> list:
+        """Its values in a grid search. InputError, as W&B refuses it, where it cannot be gridded.
+
+        W&B grids `q_uniform` from min in steps of q, without max.
+        """
+        where = f"{self.place}: parameters.{self.name}: {self.kind}"
+        if self.kind not in _GRIDDED:
+            raise InputError(f"{where} cannot be gridded; expected one of {', '.join(_GRIDDED)}")
+        if self.kind != "q_uniform":
+            if (values := self.values()) is None:
+                raise InputError(f"{where} has more than {_MOST_VALUES} values; expected fewer in a grid")
+            return values
+        low, high, q = self.settings["min"], self.settings["max"], self.settings["q"]
+        if (high - low) / q > _MOST_VALUES:
+            raise InputError(f"{where} has more than {_MOST_VALUES} values; expected fewer in a grid")
+        steps = np.arange(low, high, q).tolist()
+        return [int(step) for step in steps] if low.is_integer() and q.is_integer() else steps
+
+
+def key(value: Any) -> str:
+    """Equal for what W&B holds for the same value: 2 and 2.0 are, 1 and true and "1" are not."""
+    whole = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if whole else value, sort_keys=True, default=str)
