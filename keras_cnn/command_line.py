@@ -8,7 +8,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
-from keras_cnn.errors import InputError, Stopped
+from keras_cnn.errors import DONE, STOPPED, WRONG_INPUT, InputError, Stopped
 
 NOISE = (
     b"All log messages before absl",
@@ -17,8 +17,6 @@ NOISE = (
     b"cuInit",
     b"rebuild TensorFlow",
 )
-
-DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
 
 
 def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:

@@ -1,4 +1,6 @@
-"""The two ways a run ends early that are not bugs."""
+"""The two ways a run ends early that are not bugs, and the exit statuses of all ends."""
+
+DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
 
 
 class InputError(ValueError):

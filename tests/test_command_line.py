@@ -215,13 +215,17 @@ def test_the_log_has_the_line_of_the_comp5623_coursework(photos):
         assert numbers == [round(loss, 3), round(val_loss, 3), round(100 * accuracy, 1)]
 
 
-def test_the_next_command_can_be_copied(photos):
+def test_the_next_commands_can_be_copied(photos):
     run, printed = photos
-    (line,) = [line for line in printed.splitlines() if line.startswith("next ")]
-    program, *words = shlex.split(line.removeprefix("next").partition("   (")[0])
-    assert program == runs.python()
-    assert words[0] == "train.py"
-    words = [word.replace("YOUR_PHOTOS", str(run.parent / "Fotos")) for word in words]
+    lines = printed.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("next "))
+    report, train = (shlex.split(line.removeprefix("next").partition("   (")[0]) for line in lines[first : first + 2])
+    assert report[:2] == [runs.python(), "report.py"]
+    assert train[:2] == [runs.python(), "train.py"]
+    page = python(*report[1:], "--out", run.parent / "page.html")
+    assert page.returncode == 0, page.stderr
+    assert (run.parent / "page.html").stat().st_size > 1e6
+    words = [word.replace("YOUR_PHOTOS", str(run.parent / "Fotos")) for word in train[1:]]
     done = python(*words, "--dry-run", "--data.cache_dir", run.parent / "cache")
     assert done.returncode == 0, done.stderr
     assert "2 classes" in done.stdout
