@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import keras
 from keras import layers
+from keras.src.ops import numpy as ops
 
 from keras_cnn.errors import require
 
@@ -227,6 +228,8 @@ def _view(operation, state: _State) -> ReceptiveField | None:
             return _slide(operation, state, operation.kernel_size, operation.dilation_rate)
         case layers.MaxPooling2D() | layers.AveragePooling2D():
             return _slide(operation, state, operation.pool_size, (1, 1))
+        case ops.Flip(axis=-1):  # RGB to BGR
+            return state.field
     return state.field if isinstance(operation, _POINTWISE) else None
 
 

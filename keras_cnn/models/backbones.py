@@ -1,0 +1,196 @@
+"""Pretrained networks by name, as flat graphs that take 0-255 images: all of keras.applications and `classics`."""
+
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_cnn.checking import nearest
+from keras_cnn.errors import InputError, require
+from keras_cnn.models import classics
+from keras_cnn.models.applications import APPLICATIONS, Application
+from keras_cnn.models.blocks import BatchNormalization
+from keras_cnn.models.weights import is_torch_file, load_weights
+from keras_cnn.models.weights.stored import canonical, snake_case
+
+Shape = tuple[int, int, int]
+Pooling = Literal["avg", "max"]
+Head = Literal["pooled", "reference"]
+
+# Keras's EfficientNets divide by the root of ImageNet's standard deviations twice: in a Normalization that comes with
+# the weights, and in a Rescaling that Keras adds only together with them. Both are always there here.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def names() -> tuple[str, ...]:
+    """Every backbone's name, in alphabetical order."""
+    return tuple(sorted((*APPLICATIONS, *classics.CLASSICS)))
+
+
+def default_side(name: str) -> int:
+    """Side in pixels of the square images that the published weights were trained with."""
+    _require_known(name)
+    return APPLICATIONS[name].side if name in APPLICATIONS else 224
+
+
+def layout(name: str, weights: str | Path) -> str:
+    """The name, or that of the same network in torchvision's layout where the weights are a file of PyTorch's.
+
+    For those who want `load_weights`'s answer: build `layout(name, weights)` with weights "none" and load after. Raises
+    InputError for an unknown name.
+    """
+    _require_known(name)
+    return classics.twin(name) or name if is_torch_file(weights) else name
+
+
+def backbone(name: str, input_shape: Shape, *, weights: str | Path = "imagenet") -> keras.Model:
+    """The network `name` without its head: images (N, H, W, C) of 0-255 to its last map (N, h, w, filters).
+
+    The preprocessing is part of the model, in layers of plain Keras, and the graph holds no model inside. Three
+    channels are RGB; one is grey and repeated; of any other number a trainable 1×1 convolution, `to_rgb`, makes three:
+    at first the first three channels, of two their mean. Layers are named as in keras.applications or, by
+    `classics`, torchvision, whatever was built before in the session.
+
+    `weights` as in `load_weights`. PyTorch weights belong to torchvision's layout: with such a file, a network of
+    keras.applications is built as `torchvision_NAME`, if there is one (ResNet v1.5 has its strides elsewhere, and
+    torchvision's VGG takes other preprocessing).
+
+    Raises InputError for an unknown name, a wrong shape, an image below the network's smallest, and what
+    `load_weights` refuses.
+    """
+    name = layout(name, weights)
+    model = _features(name, input_shape)
+    load_weights(model, weights)
+    return model
+
+
+def classifier(
+    name: str,
+    input_shape: Shape,
+    classes: int,
+    *,
+    weights: str | Path = "imagenet",
+    pooling: Pooling = "avg",
+    dropout: float = 0.0,
+    head: Head = "pooled",
+) -> keras.Model:
+    """The backbone with a head: images (N, H, W, C) of 0-255 to float32 logits (N, classes).
+
+    The pooled head is global pooling (`pool`), dropout (`dropout`, if its rate is above 0) and one dense layer
+    (`logits`). The reference head is the one of the publication, for the networks of `classics`: with the dense layers
+    of AlexNet and VGG, the convolution of SqueezeNet, and their own dropout. A head that a weights file has in the same
+    shape is loaded with the rest.
+
+    Raises InputError as `backbone`, and for fewer than two classes or a rate outside 0 to 1.
+    """
+    name = layout(name, weights)
+    require(isinstance(classes, int) and classes >= 2, f"{name}: classes", f"found {classes!r}", "at least 2")
+    require(0 <= dropout < 1, f"{name}: dropout", f"found {dropout}", "at least 0 and below 1")
+    base = _features(name, input_shape)
+    if head == "reference":
+        require(name in classics.CLASSICS, f"{name}: head", "found 'reference'", "'pooled' for a network of Keras's")
+        logits = classics.find(name).head(base.output, classes)
+    else:
+        logits = _pooled_head(base.output, classes, pooling, dropout)
+    model = keras.Model(base.input, logits, name=name)
+    load_weights(model, weights)
+    return model
+
+
+def _require_known(name: str) -> None:
+    if name not in names():
+        raise InputError(f"unknown backbone {name!r}{nearest(name, names())}")
+
+
+def _pooled_head(x, classes: int, pooling: Pooling, dropout: float):
+    pool = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}[pooling]
+    x = pool(name="pool")(x)
+    if dropout > 0:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    return layers.Dense(classes, dtype="float32", name="logits")(x)
+
+
+def _features(name: str, input_shape: Shape) -> keras.Model:
+    """The untrained backbone."""
+    shape = tuple(input_shape)
+    sides = [side for side in shape if isinstance(side, int) and side >= 1]
+    require(len(shape) == len(sides) == 3, f"{name}: input_shape", f"found {shape}", "height, width and channels")
+    smallest = APPLICATIONS[name].family.smallest if name in APPLICATIONS else classics.find(name).smallest
+    classics.require_size(name, shape, smallest)
+    image = keras.Input(shape, name="image")
+    rgb = _to_rgb(image)
+    if name in APPLICATIONS:
+        model = _flat(APPLICATIONS[name], rgb)
+    else:
+        model = keras.Model(image, classics.find(name).features(classics.normalise(rgb)), name=name)
+    if shape[-1] not in (1, 3):
+        model.get_layer("to_rgb").set_weights([_projection(shape[-1])])
+    return model
+
+
+def _to_rgb(image):
+    channels = image.shape[-1]
+    if channels == 3:
+        return image
+    if channels == 1:
+        return layers.Concatenate(name="grey_to_rgb", dtype="float32")([image] * 3)
+    return layers.Conv2D(3, 1, use_bias=False, dtype="float32", name="to_rgb")(image)
+
+
+def _projection(channels: int) -> np.ndarray:
+    """The 1×1 kernel that `to_rgb` starts with."""
+    kernel = np.eye(channels, 3) if channels > 3 else np.full((channels, 3), 1 / channels)
+    return kernel[None, None].astype(np.float32)
+
+
+def _preprocessed(application: Application, rgb):
+    match application.family.preprocessing:
+        case "inside":
+            return rgb
+        case "tf":
+            return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescale")(rgb)
+        case "torch":
+            return classics.normalise(rgb)
+        case "caffe":
+            mean = [-123.68, -116.779, -103.939]
+            centred = layers.Rescaling(1.0, offset=mean, dtype="float32", name="rescale")(rgb)
+            return keras.ops.flip(centred, axis=-1)  # RGB to BGR
+
+
+def _flat(application: Application, rgb) -> keras.Model:
+    """The network of keras.applications as one flat graph, with our batch norm and names of its own counting."""
+    shape = tuple(rgb.shape[1:])
+    nested = application.build(
+        weights=None, include_top=False, input_tensor=_preprocessed(application, rgb), input_shape=shape
+    )
+    renamed = canonical((op.name, snake_case(type(op).__name__)) for op in nested.operations)
+    efficientnet = application.build.__module__.endswith(".efficientnet")
+
+    def clone(operation):
+        if isinstance(operation, keras.Sequential):
+            return operation  # taken apart where it is called
+        config = operation.get_config()
+        config["name"] = renamed.get(operation.name, operation.name)
+        if isinstance(operation, layers.Rescaling | layers.Normalization):
+            config["dtype"] = "float32"  # an image in bfloat16 has seven bits left
+        kind = BatchNormalization if type(operation) is layers.BatchNormalization else type(operation)
+        return kind.from_config(config)
+
+    def call(operation, *arguments, **options):
+        if isinstance(operation, keras.Sequential):
+            (x,) = arguments
+            for layer in operation.layers:
+                x = clone(layer)(x)
+            return x
+        outputs = operation(*arguments, **options)
+        if efficientnet and isinstance(operation, layers.Normalization):
+            operation.set_weights([np.array(_MEAN), np.array(_STD), np.array(0)])
+            operation.finalize_state()
+            scale = [1 / np.sqrt(std).item() for std in _STD]
+            return layers.Rescaling(scale, dtype="float32", name="rescaling_std")(outputs)
+        return outputs
+
+    flat = keras.models.clone_model(nested, clone_function=clone, call_function=call)
+    return keras.Model(flat.inputs[0], flat.outputs[0], name=application.name)

@@ -1,0 +1,126 @@
+"""The stages of a network: where it can be cut, frozen and looked at, from the image to the head."""
+
+import re
+from collections.abc import Iterable
+
+import keras
+from keras import layers
+
+from keras_cnn.models.applications import APPLICATIONS
+
+INPUT, HEAD = "input", "head"
+# Layers that turn images into what a network's first stage takes, and layers after its last map.
+PREPROCESSING = r"image|grey_to_rgb|to_rgb|rescale|rescaling|rescaling_std|normalization|\w+_prestem_normalization"
+AFTER = r"pool|dropout|flatten|avgpool.*|classifier_.*|logits.*"
+
+Patterns = tuple[tuple[str, str], ...]
+
+# Family -> what its layers' names say: (pattern of a whole name, name of the stage). A stage ends with the last layer
+# of its name, and has every layer that this end needs and no stage before it has.
+_XCEPTION = {f"add_{i}" if i else "add": i + 2 for i in range(11)} | {"add_11": 13}
+PATTERNS: dict[str, Patterns] = {
+    "convnext": ((r"\w+_(stem|stage_\d)_.*", r"\1"), (r"layer_normalization", "norm")),
+    "densenet": ((r"(conv\d|pool[2-4])_.*", r"\1"), (r"pool1", "conv1"), (r"bn|relu", "norm")),
+    "efficientnet": ((r"(stem|block\d|top).*", r"\1"),),
+    "efficientnet_v2": ((r"(stem|block\d|top).*", r"\1"),),
+    "inception_resnet_v2": (
+        (r"max_pooling2d_1", "stem"),
+        (r"(mixed_\d[ab]|conv_7b).*", r"\1"),
+        (r"(block\d+)_\d+_.*", r"\1"),
+        (r"custom_scale_layer_39", "block8"),
+    ),
+    "inception_v3": ((r"max_pooling2d_1", "stem"), (r"(mixed\d+)", r"\1")),
+    "mobilenet": ((r"conv1.*", "conv1"), (r"conv_(?:dw|pw)_(\d+).*", r"block\1")),
+    "mobilenet_v2": (
+        (r"(?:bn_)?Conv1.*", "conv1"),
+        (r"expanded_conv_.*", "block0"),
+        (r"block_(\d+)_.*", r"block\1"),
+        (r"Conv_1.*|out_relu", "conv2"),
+    ),
+    "mobilenet_v3": (
+        (r"conv(?:_bn)?", "conv0"),
+        (r"expanded_conv_(\d+)_.*", r"block\1"),
+        (r"expanded_conv_.*", "block0"),
+        (r"conv_1.*", "conv1"),
+    ),
+    "nasnet": ((r"normal_concat_(\d+)", r"cell_\1"), (r"reduction_concat_(\w+)", r"\1")),
+    "resnet": ((r"(conv\d)_.*", r"\1"), (r"pool1_.*", "conv1")),
+    "resnet_v2": ((r"(conv\d)_.*", r"\1"), (r"pool1_.*", "conv1"), (r"post_.*", "post")),
+    "vgg16": ((r"(block\d)_.*", r"\1"),),
+    "vgg19": ((r"(block\d)_.*", r"\1"),),
+    # Blocks 2 to 13 end with an addition that Keras names by number; the first and the last have none.
+    "xception": (
+        (r"(block(?:1|14))_.*", r"\1"),
+        *((name, f"block{number}") for name, number in _XCEPTION.items()),
+    ),
+}
+TORCHVISION = (
+    (r"conv1|bn1|relu|maxpool", "conv1"),
+    (r"(layer\d)_.*", r"\1"),
+    (r"features_(?:conv0|norm0|relu0|pool0)", "conv0"),
+    (r"features_((?:denseblock|transition)\d)_.*", r"\1"),
+    (r"features_(?:norm5|relu5)", "norm5"),
+)
+
+
+def stages(model: keras.Model) -> list[tuple[str, list[layers.Layer]]]:
+    """Names and layers of a model's stages, from the image on; every layer is in exactly one.
+
+    `input` is the preprocessing; `head` is what follows the last map, and absent in a backbone. Networks of
+    keras.applications and `classics` have the stages of their publications, by the model's name and its layers'; any
+    other one has a stage for each beginning of its layers' names, up to the first digits or underscore.
+    """
+    ends = _ends(model)
+    needed = _ancestors(model, ends.values())
+    members: dict[str, list[layers.Layer]] = {stage: [] for stage in (*ends, HEAD)}
+    last = list(ends)[-1]
+    for layer in model.layers:
+        rest = HEAD if re.fullmatch(AFTER, layer.name) else last
+        stage = next((stage for stage, end in ends.items() if layer.name in needed[end]), rest)
+        members[stage].append(layer)
+    return [(stage, found) for stage, found in members.items() if found]
+
+
+def _ends(model: keras.Model) -> dict[str, str]:
+    """Stage -> the name of its last layer, in the order in which the stages end."""
+    names = [operation.name for operation in model.operations]
+    features = [name for name in names if name.startswith("features_")]
+    if "features_0" in features:  # AlexNet, VGG and SqueezeNet are blocks that a pool ends
+        pools = [name for name in features if isinstance(model.get_layer(name), layers.MaxPooling2D)]
+        blocks = {f"block{i}": end for i, end in enumerate(dict.fromkeys((*pools, features[-1])), start=1)}
+        return _last(names, ((PREPROCESSING, INPUT),)) | blocks
+    return _last(names, ((PREPROCESSING, INPUT), *_patterns(model.name, names)))
+
+
+def _patterns(network: str, names: list[str]) -> Patterns:
+    if network in APPLICATIONS:
+        return PATTERNS[APPLICATIONS[network].build.__module__.rsplit(".", 1)[-1]]
+    if any(name in ("layer1_0_conv1", "features_conv0") for name in names):
+        return TORCHVISION
+    return ((rf"(?!(?:{AFTER})$)([A-Za-z]+\d*).*", r"\1"),)
+
+
+def _last(names: list[str], patterns: Patterns) -> dict[str, str]:
+    """Stage -> the last name of it, in the order of these last names."""
+    last: dict[str, str] = {}
+    for name in names:
+        for pattern, stage in patterns:
+            if match := re.fullmatch(pattern, name):
+                last.pop(match.expand(stage), None)
+                last[match.expand(stage)] = name
+                break
+    return last
+
+
+def _ancestors(model: keras.Model, ends: Iterable[str]) -> dict[str, set[str]]:
+    """Name of an operation -> the names of all that its output is computed from, and its own; for `ends`."""
+    needed: dict[int, frozenset[str]] = {}  # by tensor
+    found: dict[str, set[str]] = {}
+    wanted = set(ends)
+    for operation in model.operations:
+        inputs = [] if isinstance(operation, layers.InputLayer) else keras.tree.flatten(operation.input)
+        names = frozenset({operation.name}).union(*(needed[id(tensor)] for tensor in inputs))
+        needed |= {id(tensor): names for tensor in keras.tree.flatten(operation.output)}
+        if operation.name in wanted:
+            found[operation.name] = set(names)
+    return found

@@ -1,0 +1,134 @@
+"""Weights from outside into our networks: ImageNet's, Keras's files, safetensors and PyTorch's state dicts."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+
+from keras_cnn.checking import nearest
+from keras_cnn.errors import InputError
+from keras_cnn.models import classics
+from keras_cnn.models.applications import APPLICATIONS, Application
+from keras_cnn.models.weights import keras_files, safetensors_files, torch_files, torch_names
+from keras_cnn.models.weights.matching import Loaded, assign
+from keras_cnn.models.weights.stored import Stored, canonically_named, snake_case
+
+__all__ = ["Loaded", "is_torch_file", "load_weights"]
+
+KERAS = (".keras", ".h5")
+TORCH = (".pth", ".pt", ".safetensors")
+
+
+def is_torch_file(source: str | Path) -> bool:
+    """Whether a source is a file with PyTorch's names and layouts."""
+    return Path(source).suffix in TORCH
+
+
+def load_weights(model: keras.Model, source: str | Path) -> Loaded:
+    """Put weights into a network of `backbones` or `classics`, which is known by its name.
+
+    `source` is "none" (nothing happens), "imagenet" or a file: .keras, .weights.h5, Keras's older .h5, .safetensors,
+    .pth or .pt. "imagenet" is Keras's download, kept in its cache; for the networks of `classics` it is torchvision's
+    file in that cache, which the user brings. A file may have a classification head or not, and the model too: heads
+    are loaded where they are equal, and the answer says what was not. Nothing in a file is ever run.
+
+    Raises InputError in one line for a file that is missing, damaged or of another kind, and for weights that are not
+    those of this backbone, listing what is missing, extra and of another shape. The model is unchanged then.
+    """
+    if source == "none":
+        return Loaded((), tuple(layer.name for layer in model.layers if layer.weights), ())
+    if source == "imagenet":
+        return _load_imagenet(model)
+    path = Path(source)
+    if path.suffix not in (*KERAS, *TORCH):
+        kinds = ", ".join((*KERAS, ".weights.h5", *TORCH))
+        raise InputError(f"weights: found {str(source)!r}, expected imagenet, none or a file ({kinds})")
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file")
+    return assign(model, _read(model, path), str(path))
+
+
+def _read(model: keras.Model, path: Path) -> list[Stored]:
+    if path.suffix in KERAS:
+        return _renamed(keras_files.read(path))
+    if model.name not in classics.CLASSICS:
+        raise InputError(f"{path}: weights of PyTorch for {model.name}, which {_no_torch(model.name)}")
+    if path.suffix == ".safetensors":
+        state = safetensors_files.read(path)
+    else:
+        content = torch_files.read(path)
+        state = torch_files.tensors(content)
+        if not state:
+            raise InputError(f"{path}: no tensors under {', '.join(map(str, content))}, expected a state dict")
+    return torch_names.stored(state, model)
+
+
+# What Keras's layout has of its own, where torchvision's is built too.
+OWN_WAYS = {
+    "densenet": "has another epsilon in its batch norms",
+    "resnet": "has its strides elsewhere, biases and other preprocessing",
+    "vgg": "has other preprocessing",
+}
+
+
+def _no_torch(name: str) -> str:
+    """Why a network takes no PyTorch weights, and which one does."""
+    twin = classics.twin(name)
+    if twin is None:
+        return f"has Keras's layers and names; PyTorch weights fit: {', '.join(classics.CLASSICS)}"
+    own = next(way for family, way in OWN_WAYS.items() if name.startswith(family))
+    return f"{own}; expected the network {twin}, in torchvision's layout"
+
+
+def _renamed(stored: list[Stored]) -> list[Stored]:
+    """Keras's head under our names, where it is one dense layer after the pooling."""
+    ends = {"predictions": "logits", "_head_dense": "logits", "_head_layernorm": "layer_normalization"}
+    return [
+        replace(layer, name=next((ours for end, ours in ends.items() if (layer.name or "").endswith(end)), layer.name))
+        for layer in stored
+    ]
+
+
+def _load_imagenet(model: keras.Model) -> Loaded:
+    if model.name in classics.CLASSICS:
+        path = _cached(classics.find(model.name).weights_file)
+        if not path.is_file():
+            raise InputError(
+                f"{model.name}: Keras has no ImageNet weights of it to download; put torchvision's {path.name} into "
+                f"{path.parent}, or give the path of a .pth, .pt or .safetensors file"
+            )
+        return load_weights(model, path)
+    if model.name not in APPLICATIONS:
+        raise InputError(f"{model.name}: no ImageNet weights for it{nearest(model.name, APPLICATIONS)}")
+    return assign(model, _downloaded(APPLICATIONS[model.name], model), "imagenet")
+
+
+def _downloaded(application: Application, model: keras.Model) -> list[Stored]:
+    """The layers of Keras's own network with its ImageNet weights."""
+    side = application.weights_side(*model.input_shape[1:3])
+    try:
+        donor = application.build(weights="imagenet", include_top=False, input_shape=(side, side, 3))
+    except Exception as error:  # Keras raises just this class where it cannot download
+        if "URL fetch failure" not in str(error):
+            raise
+        path = _cached(application.weights_file(side))
+        raise InputError(
+            f"{application.name}: its ImageNet weights cannot be downloaded ({str(error).split(': ')[-1]}); bring "
+            f"{path.name} of keras.applications and put it into {path.parent}"
+        ) from None
+    return canonically_named(list(_stored(donor)))
+
+
+def _stored(model: keras.Model) -> Iterator[Stored]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _stored(layer)
+        elif layer.weights:
+            yield Stored(layer.name, snake_case(type(layer).__name__), tuple(layer.get_weights()))
+
+
+def _cached(file: str) -> Path:
+    """Where Keras keeps a downloaded file of weights."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / file

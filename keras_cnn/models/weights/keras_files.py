@@ -1,0 +1,107 @@
+"""Keras's weight files layer by layer: .keras, .weights.h5, and the .h5 of Keras 1 and 2.
+
+Only numbers and names are read; no layer is made from what a file says.
+"""
+
+import io
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from keras_cnn.errors import InputError
+from keras_cnn.models.weights.stored import Stored, canonically_named, snake_case, split_number
+
+DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, RuntimeError)
+
+
+def read(path: Path) -> list[Stored]:
+    """The weighted layers of a file. Raises InputError in one line for a damaged or foreign file."""
+    try:
+        stored = _read_archive(path) if path.suffix == ".keras" else _read_hdf5(path, None)
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: no readable Keras file ({reason}); expected .keras, .weights.h5 or .h5") from None
+    if not stored:
+        raise InputError(f"{path}: no weights in it; expected those of a Keras model")
+    return canonically_named(stored)
+
+
+def _read_archive(path: Path) -> list[Stored]:
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        return _read_hdf5(io.BytesIO(archive.read("model.weights.h5")), config)
+
+
+def _read_hdf5(source: Path | BinaryIO, config: dict[str, Any] | None) -> list[Stored]:
+    with h5py.File(source, "r") as file:
+        # HDF5 can name parts of other files: a stranger's file must not bring ours into a model.
+        link = file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name)
+        if link is not None:
+            raise ValueError(f"{link} is a link")
+        legacy = file.get("model_weights", file)
+        if "layer_names" in legacy.attrs:
+            return list(_legacy_layers(legacy))
+        return list(_layers(file, _names(config) if config else {}))
+
+
+def _legacy_layers(file: h5py.Group) -> Iterator[Stored]:
+    """Keras 1 and 2: a group a layer, in the network's order; a nested model is one group of many layers' weights."""
+    for layer in _texts(file.attrs["layer_names"]):
+        group = file[layer]
+        inner: dict[str, list[np.ndarray]] = {}
+        for weight in _texts(group.attrs["weight_names"]):
+            *folders, _ = weight.split("/")
+            inner.setdefault(folders[-1] if folders else layer, []).append(_array(group[weight]))
+        if len(inner) == 1:  # the weights of a plain layer may carry the name it had in another session
+            inner = {layer: next(iter(inner.values()))}
+        for name, arrays in inner.items():
+            yield Stored(name, _kind_of_name(name), tuple(arrays))
+
+
+def _kind_of_name(name: str) -> str:
+    """The kind of a layer that Keras named; any other layer is of no kind known."""
+    kind, _ = split_number(name)
+    return kind if kind in {"conv2d", "batch_normalization", "layer_normalization", "normalization"} else ""
+
+
+def _texts(values) -> list[str]:
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+
+
+def _layers(group: h5py.Group, names: dict[str, str], path: str = "") -> Iterator[Stored]:
+    """Keras 3: groups named by class and count, each with its weights in `vars`, nested models with `layers`."""
+    for key in sorted((k for k in group if k not in ("vars", "optimizer", "seed_generator")), key=split_number):
+        inner, here = group[key], f"{path}/{key}"
+        if not isinstance(inner, h5py.Group):
+            continue
+        if "vars" in inner and len(inner["vars"]):
+            weights = [_array(inner["vars"][i]) for i in sorted(inner["vars"], key=int)]
+            name = names.get(here) or inner["vars"].attrs.get("name")
+            yield Stored(name, split_number(key)[0], tuple(weights))
+        yield from _layers(inner, names, here)
+
+
+def _names(config: dict[str, Any], path: str = "") -> dict[str, str]:
+    """Path of every layer's group in the HDF5 file -> the name that the model's config gives it."""
+    names: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for layer in config["config"]["layers"]:
+        kind = snake_case(layer["class_name"])
+        here = f"{path}/layers/{kind}" + (f"_{counts[kind]}" if counts[kind] else "")
+        counts[kind] += 1
+        names[here] = layer["config"]["name"]
+        if "layers" in layer["config"]:
+            names |= _names(layer, here)
+    return names
+
+
+def _array(dataset: h5py.Dataset) -> np.ndarray:
+    if dataset.external or dataset.is_virtual or (dataset.size and not dataset.id.get_storage_size()):
+        raise ValueError(f"{dataset.name} has no numbers in this file")
+    return np.asarray(dataset[()], dtype=np.float32)

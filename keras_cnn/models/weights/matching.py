@@ -1,0 +1,126 @@
+"""Stored layers put into a network: every layer of the backbone must be met exactly, the head may differ."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from keras_cnn.errors import InputError
+from keras_cnn.models.weights.stored import Stored, snake_case
+
+SHOWN = 5  # names listed of each kind of mismatch
+# Layers that are ours, not the published network's: a file need not have them.
+OWN = ("logits", "to_rgb")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of a weights file: names of layers that got weights, kept their own, and of stored ones not used."""
+
+    loaded: tuple[str, ...]
+    kept: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.loaded)} layers loaded"]
+        parts += [f"not in the file, as initialised: {_some(self.kept)}"] if self.kept else []
+        parts += [f"in the file, not used: {_some(self.unused)}"] if self.unused else []
+        return "; ".join(parts)
+
+
+def assign(model: keras.Model, stored: Sequence[Stored], source: str) -> Loaded:
+    """Put stored weights into the layers of the same name; where a file has no names, of the same kind and place.
+
+    A layer of the head (`logits`, `classifier_...`) that is not stored or has another shape keeps its weights, and
+    stored layers after the backbone's last are left. Raises InputError for everything else that is missing, extra or
+    of another shape, in one message; the model is unchanged then.
+    """
+    targets = [layer for layer in model.layers if layer.weights]
+    pairs, unused = _pairs(targets, stored, source)
+    wrong = {
+        name: f"{name}: found {_shapes(pairs[name].arrays)}, expected {_shapes(layer.weights)}"
+        for layer in targets
+        if (name := layer.name) in pairs and not _fits(layer, pairs[name])
+    }
+    missing = [layer.name for layer in targets if layer.name not in pairs and not _is_head(layer)]
+    shapes = [text for layer in targets if (text := wrong.get(layer.name)) and not _is_head(layer)]
+    extra = _extra(stored, pairs)
+    if missing or shapes or extra:
+        kinds = (("missing in the file", missing), ("of another shape", shapes), ("extra in the file", extra))
+        found = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in kinds if names)
+        raise InputError(f"{source}: no weights of {model.name}: {found}")
+    for layer in targets:
+        if layer.name in pairs and layer.name not in wrong:
+            _set(layer, pairs[layer.name])
+    names = [layer.name for layer in targets]
+    return Loaded(
+        tuple(name for name in names if name in pairs and name not in wrong),
+        tuple(name for name in names if name not in pairs or name in wrong),
+        tuple(unused),
+    )
+
+
+def _is_head(layer: layers.Layer) -> bool:
+    return layer.name in OWN or layer.name.startswith("classifier_")
+
+
+def _pairs(targets: list, stored: Sequence[Stored], source: str) -> tuple[dict[str, Stored], list[str]]:
+    """Layer name -> what is stored for it, and the names of what is stored for no layer."""
+    if any(layer.name is None for layer in stored):
+        return _pairs_in_order(targets, stored)
+    pairs: dict[str, Stored] = {}
+    names = {layer.name for layer in targets}
+    unused = []
+    for layer in stored:
+        if layer.name in pairs:
+            raise InputError(f"{source}: two layers named {layer.name}, expected one")
+        if layer.name in names:
+            pairs[layer.name] = layer
+        else:
+            unused.append(layer.name)
+    return pairs, unused
+
+
+def _pairs_in_order(targets: list, stored: Sequence[Stored]) -> tuple[dict[str, Stored], list[str]]:
+    """The first stored layer of a kind goes to the first layer of that kind, and so on."""
+    waiting = defaultdict(list)
+    for layer in stored:
+        waiting[layer.kind].append(layer)
+    pairs = {}
+    for layer in targets:
+        if waiting[kind := snake_case(type(layer).__name__)]:
+            pairs[layer.name] = waiting[kind].pop(0)
+    return pairs, [f"{kind} ({len(rest)})" for kind, rest in waiting.items() if rest]
+
+
+def _extra(stored: Sequence[Stored], pairs: dict[str, Stored]) -> list[str]:
+    """Names of stored layers that no layer wants and that cannot be the rest of another head."""
+    wanted = {id(layer) for layer in pairs.values()}
+    last = {layer.kind: i for i, layer in enumerate(stored) if id(layer) in wanted}
+    return [
+        layer.name
+        for i, layer in enumerate(stored)
+        if layer.name is not None and id(layer) not in wanted and not layer.top
+        if layer.kind is None or i < last.get(layer.kind, -1)
+    ]
+
+
+def _fits(layer: layers.Layer, stored: Stored) -> bool:
+    return [tuple(w.shape) for w in layer.weights] == [a.shape for a in stored.arrays]
+
+
+def _set(layer: layers.Layer, stored: Stored) -> None:
+    layer.set_weights(stored.arrays)
+    if isinstance(layer, layers.Normalization):
+        layer.finalize_state()  # the layer computes with constants made from its weights
+
+
+def _shapes(arrays) -> str:
+    return " ".join("×".join(map(str, array.shape)) or "scalar" for array in arrays)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

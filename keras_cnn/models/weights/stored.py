@@ -1,0 +1,58 @@
+"""Weights as files hold them, layer by layer, before they are matched with a network."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The arrays of one layer in Keras's order and layout.
+
+    `name` is None where the file does not say it. Layers of one `kind` come in the order of the network; it is None
+    where the file keeps no order. `top` marks what is known to belong to a classification head.
+    """
+
+    name: str | None
+    kind: str | None
+    arrays: tuple[np.ndarray, ...]
+    top: bool = False
+
+
+def snake_case(name: str) -> str:
+    """A class name as Keras names layers after it: `Conv2D` is conv2d, `BatchNormalization` batch_normalization."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def split_number(name: str) -> tuple[str, int]:
+    """`conv2d_12` is ("conv2d", 12), `conv2d` is ("conv2d", 0)."""
+    kind, number = re.fullmatch(r"(.*?)(?:_(\d+))?", name).groups()
+    return kind, int(number or 0)
+
+
+def canonical(names: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """Names of (name, kind) that Keras gave itself, counted anew from 0 in each kind: name -> new name.
+
+    Keras goes on counting through a whole session, so that the same layer is `conv2d` in one file and `conv2d_94` in
+    the next.
+    """
+    automatic: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name, kind in names:
+        base, number = split_number(name)
+        if base == kind:
+            automatic[kind].append((number, name))
+    return {
+        name: kind if i == 0 else f"{kind}_{i}"
+        for kind, found in automatic.items()
+        for i, (_, name) in enumerate(sorted(set(found)))
+    }
+
+
+def canonically_named(stored: Sequence[Stored]) -> list[Stored]:
+    """The same layers under names that do not depend on what a session built before."""
+    names = canonical((layer.name, layer.kind) for layer in stored if layer.name is not None)
+    return [replace(layer, name=names.get(layer.name, layer.name)) for layer in stored]
