@@ -7,6 +7,10 @@ class InputError(ValueError):
     """The user's input is wrong. One line: what was found, where, and what is expected. Exit status 2."""
 
 
+class UsageError(InputError):
+    """The command itself is wrong, whatever it is about."""
+
+
 class Stopped(Exception):
     """A run stopped on purpose (signal, NaN, full disk). Says what was saved and how to go on. Exit status 3."""
 

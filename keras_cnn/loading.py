@@ -42,6 +42,8 @@ def load_model(path: Path) -> keras.Model:
     """A model from a `.keras` file, read without running code from it. InputError, in one line, if it is none."""
     if not path.is_file():
         raise InputError(f"{path}: no model file; expected a .keras file, such as a run's model.keras")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: not a Keras model that can be loaded: no archive (is it cut off?)")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:

@@ -23,7 +23,8 @@ class Record:
     metrics: dict = field(default_factory=dict)  # metrics.json; {} until the run is complete
     split: dict = field(default_factory=dict)  # split.json
     model: dict = field(default_factory=dict)  # model.json: layers and totals
-    test_readings: tuple[dict[str, str], ...] = ()  # date and command of each
+    test_readings: tuple[dict[str, str], ...] = ()  # of the test split: date and command of each
+    other_readings: tuple[dict[str, str], ...] = ()  # of other images: date, images and command
     evaluations: dict[str, dict] = field(default_factory=dict)  # evaluations/NAME/metrics.json by NAME
     problems: tuple[str, ...] = ()  # one line each, naming file, what was found and what is expected
 
@@ -34,7 +35,8 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        return bool(self.metrics)
+        """Whether it has come to its end, even if its numbers cannot be read any more."""
+        return bool(self.metrics) or (self.path / "metrics.json").is_file()
 
 
 def read_record(path: Path) -> Record:
@@ -69,9 +71,9 @@ def read_record(path: Path) -> Record:
         "environment": read("environment.json", _mapping, {}, "how the run was made is not known"),
         "history": read("history.csv", history, (), "no epoch has been completed"),
         "metrics": read("metrics.json", _mapping, {}, "the run is not finished: no final numbers"),
-        "split": read("split.json", _mapping, {}, "duplicates across splits are not known"),
+        "split": read("split.json", _mapping, {}, "whether the images are still those of the run is not known, nor are duplicates across splits"),
         "model": read("model.json", _mapping, {}, "written by an older version: no table of layers"),
-        "test_readings": read("test_readings.csv", _readings, ()),
+        **dict(zip(("test_readings", "other_readings"), read("test_readings.csv", _readings, ((), ())), strict=True)),
         "evaluations": {
             file.parent.name: found
             for file in sorted(path.glob("evaluations/*/metrics.json"))
@@ -99,8 +101,11 @@ def _history(text: str) -> tuple[tuple[dict[str, float], ...], list[str]]:
             wrong.append(f"row {number} has {len(line)} of {len(head)} fields (is it cut off?); left out")
         else:
             rows.append({k: int(v) if k == "epoch" else float(v) for k, v in zip(head, line, strict=True)})
-    return tuple(rows), wrong
+    return tuple(rows), wrong or ([] if rows else ["no rows; expected one an epoch"])
 
 
-def _readings(text: str) -> tuple[dict[str, str], ...]:
-    return tuple(csv.DictReader(text.splitlines()))
+def _readings(text: str) -> tuple[tuple[dict[str, str], ...], ...]:
+    """Those of the test split, and those of other images; older versions did not say which, and read no others."""
+    rows = tuple(csv.DictReader(text.splitlines()))
+    own = tuple(row for row in rows if row.get("images", "test split") == "test split")
+    return own, tuple(row for row in rows if row not in own)

@@ -112,6 +112,8 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """An existing run, checked to be one."""
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder; expected a run folder, such as runs/fashion")
         if not (path / "config.yaml").is_file():
             raise InputError(f"{path}: not a run folder: it has no config.yaml")
         return cls(path)
@@ -289,10 +291,18 @@ def _git_commit() -> str | None:
         return None  # installed as a package, or no git: the versions above are what there is
 
 
-def record_test_reading(folder: RunFolder) -> None:
-    """Adds a line to test_readings.csv: the test split is to be read once, and a reader of the run may count."""
+READING_COLUMNS = ("date", "images", "command")
+
+
+def record_test_reading(folder: RunFolder, images: str = "test split") -> None:
+    """Adds a line to test_readings.csv: the test split is to be read once, and a reader of the run may count.
+
+    `images` names those that were read; lines of older versions, which did not say it, are of the test split.
+    """
     path = folder / "test_readings.csv"
-    before = path.read_text(encoding="utf-8") if path.exists() else "date,command\n"
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([_now(), _command()])
-    write_text(path, before + line.getvalue())
+    before = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
+    table = io.StringIO()
+    writer = csv.DictWriter(table, READING_COLUMNS, restval="test split", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*before, {"date": _now(), "images": images, "command": _command()}])
+    write_text(path, table.getvalue())

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from sklearn import metrics as sklearn_metrics
 
 from keras_cnn import command_line
 from keras_cnn.faces import evaluate
+from keras_cnn.records import read_record
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES, SIDE, TRAIN, TEST = ("cat", "dog", "Äpfel"), 12, 16, 9
@@ -24,9 +26,9 @@ SETTINGS = ["--model.name", "layers", "--model.table", TINY, "--tracking.wandb",
 SETTINGS += ["--data.validation", "12", "--train.batch_size", "8", "--optim.learning_rate", "0.01"]
 
 
-def draw(folder: Path, counts: dict[str, int], classes=CLASSES) -> None:
+def draw(folder: Path, counts: dict[str, int], classes=CLASSES, seed: int = 3) -> None:
     """Noise about a brightness and a colour of each class, so that a network finds it neither hopeless nor trivial."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     for part, count in counts.items():
         for i, name in enumerate(classes):
             (folder / part / name).mkdir(parents=True)
@@ -265,8 +267,7 @@ def test_all_parts_of_a_source_count_unless_one_is_named(runs, call, trained):
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (("cat", "dog"), ["no Äpfel", "expected the run's classes: cat, dog, Äpfel"]),
-        ((*CLASSES, "fox"), ["besides fox"]),
+        ((*CLASSES, "fox"), ["besides fox", "expected the run's classes: cat, dog, Äpfel"]),
         (("cat", "dog", "fox"), ["no Äpfel; besides fox"]),
     ],
 )
@@ -276,6 +277,52 @@ def test_other_classes_are_named(runs, call, tmp_path, classes, words):
     assert (status, len(err)) == (2, 1)
     assert all(word in err[0] for word in words), err
     assert readings(runs / "one") == 1
+
+
+@pytest.mark.parametrize("folder", [None, "Äpfel"])
+def test_a_missing_class_is_named_and_the_others_are_measured(runs, call, tmp_path, folder):
+    draw(tmp_path / "other", {".": 4}, ("cat", "dog"))
+    if folder:
+        (tmp_path / "other" / folder).mkdir()
+    status, out, err = call(runs / "one", "--source", f"folder:{tmp_path / 'other'}")
+    assert (status, err) == (0, [])
+    assert f"note        folder:{tmp_path / 'other'}: no images of class 'Äpfel'" in out
+    (evaluated,) = (runs / "one" / "evaluations").iterdir()
+    found = read_json(evaluated / "metrics.json")
+    assert (found["images"], found["per_class"]["Äpfel"]["support"]) == (8, 0)
+    assert found["classes_without_images"] == ["Äpfel"]
+
+
+def test_other_images_are_compared_with_those_trained_on(runs, call, trained, tmp_path):
+    """Half of the other images are copies of training images, under other names."""
+    draw(tmp_path / "other", {".": 4}, seed=4)
+    for name in CLASSES:
+        copied = sorted((trained / "photos" / "train" / name).iterdir())[:4]
+        for i, path in enumerate(copied):
+            shutil.copy(path, tmp_path / "other" / name / f"copy {i}{path.suffix}")
+    _, out, _ = call(runs / "one", "--source", f"folder:{tmp_path / 'other'}")
+    (evaluated,) = (runs / "one" / "evaluations").iterdir()
+    split = read_json(evaluated / "split.json")
+    assert split["duplicates"]["sets_across_splits"] == 12
+    assert split["counts"]["test"] == 24
+    assert "12 of 24 test images may have been learnt by heart" in re.sub(r"\s+", " ", out)
+    assert "these images have been read with this run, this time included: 1" in out
+    assert len(read_record(runs / "one").test_readings) == 1
+
+
+def test_other_images_of_another_run_are_refused_before_any_is_looked_at(runs, call, tmp_path):
+    path = runs / "two" / "predictions.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-2]) + "\n")
+    status, _, err = call(runs / "one", "--against", runs / "two")
+    assert (status, len(err)) == (2, 1)
+    assert "which has 2 others; expected the same" in err[0]
+    assert readings(runs / "one") == 1
+
+
+def test_a_wrong_class_name_is_the_only_line(runs, call):
+    status, out, err = call(runs / "one", "--class", "caat")
+    assert (status, out, len(err)) == (2, "", 1)
+    assert "did you mean cat?" in err[0]
 
 
 def test_a_class_without_images_has_no_scores_and_is_named(runs, call_and_draw, tmp_path):
@@ -562,4 +609,6 @@ def test_the_script_itself_exits_with_2_and_writes_one_line(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: {tmp_path / 'nothing'}: not a run folder: it has no config.yaml\n"
+    assert (
+        done.stderr == f"error: {tmp_path / 'nothing'}: no such folder; expected a run folder, such as runs/fashion\n"
+    )

@@ -66,6 +66,25 @@ def test_rows_before_a_cut_are_kept(run):
     assert record.problems == (f"{run / 'history.csv'}: row 3 has 2 of 3 fields (is it cut off?); left out",)
 
 
+def test_a_history_without_rows_is_named(run):
+    (run / "history.csv").write_text("epoch,loss\n")
+    assert read_record(run).problems == (f"{run / 'history.csv'}: no rows; expected one an epoch",)
+
+
+def test_a_run_whose_numbers_are_damaged_has_ended_all_the_same(run):
+    (run / "metrics.json").write_text("{")
+    assert read_record(run).finished
+    (run / "metrics.json").unlink()
+    assert not read_record(run).finished
+
+
+def test_readings_of_other_images_are_kept_apart(run):
+    (run / "test_readings.csv").write_text("date,images,command\n1,test split,a\n2,folder:x,b\n")
+    record = read_record(run)
+    assert [row["date"] for row in record.test_readings] == ["1"]
+    assert [row["images"] for row in record.other_readings] == ["folder:x"]
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         read_record(tmp_path / "none")

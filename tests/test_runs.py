@@ -163,5 +163,14 @@ def test_each_reading_of_the_test_split_is_a_line(tmp_path):
     runs.record_test_reading(folder)
     runs.record_test_reading(folder)
     lines = (folder / "test_readings.csv").read_text().splitlines()
-    assert lines[0] == "date,command"
-    assert len(lines) == 3
+    assert lines[0] == "date,images,command"
+    assert [line.split(",")[1] for line in lines[1:]] == ["test split", "test split"]
+
+
+def test_readings_of_an_older_version_are_kept_as_of_the_test_split(tmp_path):
+    folder = runs.RunFolder.create("a", tmp_path)
+    (folder / "test_readings.csv").write_text("date,command\n2026-01-01,python train.py\n")
+    runs.record_test_reading(folder, "folder:new")
+    lines = (folder / "test_readings.csv").read_text().splitlines()
+    assert lines[1] == "2026-01-01,test split,python train.py"
+    assert lines[2].split(",")[1] == "folder:new"

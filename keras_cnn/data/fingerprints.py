@@ -14,7 +14,7 @@ pixel is darker than its right neighbour. Two changes, both measured on Fashion-
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -50,6 +50,13 @@ def of_arrays(pixels: np.ndarray) -> Prints:
     step = max(1, _CHUNK * 1024 // (pixels.shape[1] * pixels.shape[2]))
     thumbnails = [_thumbnails(pixels[start : start + step]) for start in range(0, len(pixels), step)]
     return Prints(hashes, np.concatenate(thumbnails) if thumbnails else np.empty((0, ROWS * COLUMNS), np.uint8))
+
+
+def of_batches(batches: Iterable[np.ndarray]) -> Prints:
+    """The same of (B, H, W, C) uint8 arrays that come one after the other, N images in all."""
+    prints = [of_arrays(pixels) for pixels in batches] or [of_arrays(np.empty((0, 1, 1, 1), np.uint8))]
+    hashes = tuple(h for part in prints for h in part.pixel_hashes)
+    return Prints(hashes, np.concatenate([part.thumbnails for part in prints]))
 
 
 def pixel_hash(shape: bytes, pixels) -> bytes:

@@ -33,31 +33,35 @@ class _Found:
         return unicodedata.normalize("NFC", self.name)
 
 
-def read_folder(root: Path, corrupt: str, cache_dir: Path) -> Labelled:
+def read_folder(root: Path, corrupt: str, cache_dir: Path, *, empty_classes: bool = False) -> Labelled:
     """The images below `root`, each looked into. InputError names everything that is wrong, file by file.
 
-    With `corrupt` "skip", files that cannot be used are left out and listed in the findings.
+    With `corrupt` "skip", files that cannot be used are left out and listed in the findings. With `empty_classes`, a
+    class folder without images is passed over, and a class need not be in train.
     """
     ignored = Counter()
-    found = sorted(_find(root, ignored), key=lambda f: f.id)
+    found = sorted(_find(root, ignored, empty_classes), key=lambda f: f.id)
+    if not found:
+        raise InputError(f"folder:{root}: no images in any class folder")
     spelling, seen = _misspelt(found), {f.name: f for f in found}
     passed, problems = audit(root, [name for name in seen if name not in spelling], cache_dir)
     problems |= spelling
     if corrupt == "fail":
         refuse(problems, len(found))
     found = [f for f in found if f.name in passed]
-    titles = sorted({f.title for f in found if f.part == "train"})
-    _check_classes(root, found, titles, {(f.part, f.title) for f in seen.values()})
+    titles = sorted({f.title for f in found if f.part == "train" or empty_classes})
+    if not empty_classes:
+        _check_classes(root, found, titles, {(f.part, f.title) for f in seen.values()})
     parts = {
         part: _part([f for f in found if f.part == part], titles, passed)
         for part in ("train", "validation", "test")
-        if any(f.part == part for f in found)
+        if part == "train" or any(f.part == part for f in found)
     }
     skipped = [{"id": _printable(name), "reason": reason} for name, reason in sorted(problems.items())]
     return Labelled(tuple(titles), parts, {"skipped": skipped, "ignored": dict(sorted(ignored.items()))})
 
 
-def _find(root: Path, ignored: Counter) -> Iterator[_Found]:
+def _find(root: Path, ignored: Counter, empty_classes: bool) -> Iterator[_Found]:
     if not root.is_dir():
         state = "is a file" if root.exists() else "does not exist"
         raise InputError(f"folder:{root}: {state}; expected a folder with one folder of images for each class")
@@ -67,18 +71,18 @@ def _find(root: Path, ignored: Counter) -> Iterator[_Found]:
     for part, folder in by_part or [("train", root)]:
         titles = _folders(folder) if by_part else folders
         for title in titles:
-            yield from _images_of_class(root, title, part, ignored)
+            yield from _images_of_class(root, title, part, ignored, empty_classes)
     if not folders:
         raise InputError(f"folder:{root}: no class folders, {loose} images; expected {root}/CLASS/IMAGE.jpg")
     if loose:
         ignored["images outside any class folder"] += loose
 
 
-def _images_of_class(root: Path, folder: Path, part: str, ignored: Counter) -> list[_Found]:
+def _images_of_class(root: Path, folder: Path, part: str, ignored: Counter, may_be_empty: bool) -> list[_Found]:
     title = unicodedata.normalize("NFC", folder.name)
     seen = ignored.copy()
     names = list(_walk(folder, folder.relative_to(root).as_posix(), (_identity(root),), ignored))
-    if not names:
+    if not names and not may_be_empty:
         other = ", ".join(f"{count} {kind}" for kind, count in sorted((ignored - seen).items()))
         raise InputError(f"class folder {_printable(str(folder))}: no images{f' (but {other})' if other else ''}")
     return [_Found(name, part, title) for name in names]

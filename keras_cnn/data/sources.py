@@ -35,6 +35,7 @@ def load(
     seed: int = 1,
     corrupt: str = "fail",
     cache_dir: str | Path | None = None,
+    whole: bool = False,
 ) -> Dataset:
     """Images of `source` (see SOURCES) in three disjoint splits. InputError, in one line, if anything is wrong.
 
@@ -47,6 +48,8 @@ def load(
     subset: leaves this many images of each class in train; validation and test stay as they are.
     corrupt: "fail" names every image file that cannot be used, "skip" leaves them out and lists them in the findings.
     cache_dir: for what is known about files, and for large arrays; never inside the source.
+    whole: nothing is cut, so that train is what the source has no other name for, and classes may be without images:
+        for an evaluation on other images.
     """
     size = _checked_size(image_size)
     _check_choices(channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")))
@@ -54,8 +57,8 @@ def load(
     in_train = None if subset is None else _positive("subset", subset)
     for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
         splits.check_share(name, share)
-    labelled = _read(source, size, channels, fit, corrupt, cache)
-    if len(labelled.classes) < 2:
+    labelled = _read(source, size, channels, fit, corrupt, cache, whole)
+    if len(labelled.classes) < 2 and not whole:
         raise InputError(f"{source}: only one class, {labelled.classes[0]!r}; expected at least two")
     parts = labelled.parts
     own = [name for name in splits.NAMES if name in parts]
@@ -64,7 +67,10 @@ def load(
         parts = {name: splits.at_most_per_class(part, limit, seed) for name, part in parts.items()}
     shares = {"validation": validation, "test": test}
     shares = {name: share for name, share in shares.items() if name not in parts}
-    parts = parts | splits.cut(parts["train"], labelled.classes, shares, train, seed)
+    if whole:
+        parts = parts | {name: parts["train"].take([]) for name in shares}
+    else:
+        parts = parts | splits.cut(parts["train"], labelled.classes, shares, train, seed)
     if in_train:
         parts["train"] = splits.at_most_per_class(parts["train"], in_train, seed)
     parts = {name: parts[name] for name in splits.NAMES}
@@ -75,14 +81,14 @@ def load(
     return Dataset(source, labelled.classes, shape, **final, findings=findings)
 
 
-def _read(source: str, size, channels: int | None, fit: str, corrupt: str, cache: Path) -> Labelled:
+def _read(source: str, size, channels: int | None, fit: str, corrupt: str, cache: Path, whole: bool) -> Labelled:
     kind, _, argument = source.partition(":")
     if source == "fashion-mini":
         return read_fashion_mini()
     if source == "fashion-mnist":
         return _fashion_mnist(size, channels, fit, cache)
     if kind == "folder" and argument:
-        return read_folder(Path(argument).expanduser(), corrupt, cache)
+        return read_folder(Path(argument).expanduser(), corrupt, cache, empty_classes=whole)
     if kind == "npz" and argument:
         return read_npz(Path(argument).expanduser())
     if kind == "tfds" and argument:

@@ -1,6 +1,7 @@
 """What `python evaluate.py` does, in the order in which it does it."""
 
 import itertools
+import json
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation import gallery, protocol, repeats, tables
 from keras_cnn.evaluation.comparison import compare
 from keras_cnn.evaluation.evaluations import Evaluation, evaluate, keep_comparisons, replacing_folder, write
 from keras_cnn.evaluation.model_checks import model_facts
 from keras_cnn.evaluation.predictions import read_predictions
-from keras_cnn.evaluation.subjects import Asked, Subject, open_subject
+from keras_cnn.evaluation.subjects import Asked, Subject, copies, open_subject
 from keras_cnn.records import Record, read_record
 from keras_cnn.runs import python, record_test_reading, write_json
 
@@ -36,6 +37,8 @@ def evaluate_run(path: Path, asked: Asked, say: Say = print) -> Outcome:
     """Evaluates a run and says what was found. Where it cannot be, says what the run has on record, then raises."""
     try:
         outcome = _evaluate(path, asked, say)
+    except UsageError:
+        raise
     except InputError as error:
         for line in _on_record(path, asked, error):
             say(line)
@@ -44,13 +47,21 @@ def evaluate_run(path: Path, asked: Asked, say: Say = print) -> Outcome:
     return outcome
 
 
+def next_command(path: Path, asked: Asked) -> str:
+    """The comparison that an evaluation of the run at `path` invites to."""
+    words = [python(), "evaluate.py", str(path), *(["--split", asked.split] if asked.split else [])]
+    return f"{shlex.join(words)} --against OTHER_RUN"
+
+
 def compare_runs(path: Path, other: Path, asked: Asked, say: Say = print) -> None:
     """Evaluates a run, and compares it with another one, the older, on the same images."""
     if path.resolve() == other.resolve():
         raise InputError(f"--against {other}: the run itself; expected another one")
     before_record = read_record(other)
-    outcome = evaluate_run(path, asked, say)
     known = _predictions_of(other, asked)
+    if known is not None:
+        _check_same_images(path, asked, known)
+    outcome = evaluate_run(path, asked, say)
     if known is None:
         say("")
         known = evaluate_run(other, asked, say).folder / "predictions.csv"
@@ -69,6 +80,18 @@ def compare_runs(path: Path, other: Path, asked: Asked, say: Say = print) -> Non
     for line in tables.comparison(found, before_record.name, outcome.subject.name):
         say(line)
     say(f"written     {folder}   (with figures)")
+
+
+def _check_same_images(path: Path, asked: Asked, known: Path) -> None:
+    """Before any image is looked at: whether the other run's predictions are of the images that will be."""
+    before = read_predictions(known)
+    ids = read_record(path).split.get("ids", {}).get(asked.split or "test")
+    if asked.source is None and ids is not None and set(ids) != set(before.ids):
+        only = [len(set(a) - set(b)) for a, b in ((before.ids, ids), (ids, before.ids))]
+        raise InputError(
+            f"{known}: other images: {only[0]:,} of its {len(before):,} are not {path}'s, which has {only[1]:,} others;"
+            " expected the same (evaluate both with one --source)"
+        )
 
 
 def sum_up_runs(paths: list[Path], asked: Asked, say: Say = print) -> None:
@@ -90,11 +113,22 @@ def sum_up_runs(paths: list[Path], asked: Asked, say: Say = print) -> None:
     groups = repeats.sum_up(records)
     for line in (*repeats.left_out(records), *(line for group in groups for line in tables.group(group))):
         say(line)
+    for group in groups:
+        if len({tuple(record.split.get("ids", {}).get("test", ())) for record in group.records}) > 1:
+            say("note        the seed drew other test images too: the spread holds that of the images as well")
     for a, b in itertools.combinations(groups, 2):
         say(_verdict(a, b))
+    for record in records:
+        for line in tables.findings(protocol.audit(protocol.facts_of(record, _seeds(record, groups)))):
+            say(f"{record.name}  {line}")
     say(f"next        {shlex.join([python(), 'report.py', *map(str, paths)])}")
     if failed:
         raise InputError("\n".join(failed))
+
+
+def _seeds(record: Record, groups: list[repeats.Group]) -> tuple[int, ...] | None:
+    """Those of the runs that differ from this one in nothing else."""
+    return next((group.seeds for group in groups if record in group.records), None)
 
 
 def _verdict(a: repeats.Group, b: repeats.Group) -> str:
@@ -107,7 +141,7 @@ def _verdict(a: repeats.Group, b: repeats.Group) -> str:
 def _evaluate(path: Path, asked: Asked, say: Say) -> Outcome:
     subject = open_subject(path, asked)
     if asked.reads_test:
-        record_test_reading(subject.folder)
+        record_test_reading(subject.folder, asked.source or "test split")
     for line in tables.introduction(subject, asked):
         say(line)
     config = subject.config
@@ -120,13 +154,16 @@ def _evaluate(path: Path, asked: Asked, say: Say) -> Outcome:
         views=subject.views,
         scale=asked.scale,
     )
-    readings = len(read_record(path).test_readings)
+    readings = len(_readings(read_record(path), asked))
     more = {"run": subject.name, "test_readings": readings, "protocol": _checked(subject, evaluation)}
+    split = copies(subject) if asked.source is not None else {}
     folder = path / "evaluations" / asked.name
     with replacing_folder(folder, path) as staged:
         title = f"{subject.name}, {_images_named(asked)}"
         gallery.draw(evaluation, staged / "figures", title, asked.classes)
         write(evaluation, staged, more)
+        if split:
+            write_json(staged / "split.json", split)
         keep_comparisons(folder, staged)
     return Outcome(subject, evaluation, folder)
 
@@ -146,15 +183,32 @@ def _tell(outcome: Outcome, asked: Asked, say: Say) -> None:
     record = read_record(outcome.subject.folder.path)
     recorded = _recorded(outcome.subject.record, asked).get("accuracy")
     if recorded not in (None, outcome.evaluation.metrics["accuracy"]):
-        say(f"note        on record was {recorded:.4f}: rounding differs between machines and versions")
-    for line in tables.findings(protocol.audit(protocol.facts_of(record))):
+        say(f"note        on record was {recorded:.4f}: versions of the program and machines differ in rounding")
+    for line in tables.findings(protocol.audit(protocol.facts_of(_about(record, outcome, asked)))):
         say(line)
     if asked.reads_test:
-        say(f"readings    test images have been read with this run, this time included: {len(record.test_readings)}")
+        what = "the test split has" if asked.source is None else "these images have"
+        say(f"readings    {what} been read with this run, this time included: {len(_readings(record, asked))}")
     say(f"written     {outcome.folder}   (metrics.json, predictions.csv, logits.npy, softmax.npy, figures)")
+
+
+def _readings(record: Record, asked: Asked) -> tuple[dict[str, str], ...]:
+    """When the images asked for were read with the run."""
     if asked.source is None:
-        path = shlex.quote(str(outcome.subject.folder.path))
-        say(f"next        {python()} evaluate.py {path} --against OTHER_RUN")
+        return record.test_readings
+    return tuple(row for row in record.other_readings if row["images"] == asked.source)
+
+
+def _about(record: Record, outcome: Outcome, asked: Asked) -> Record:
+    """The record for an audit of this evaluation: on other images nothing counts that is known of the run's own."""
+    if asked.source is None:
+        return record
+    path = outcome.folder / "split.json"
+    split = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    metrics = {"chosen_by": record.metrics.get("chosen_by"), **outcome.evaluation.metrics}
+    evaluations = {asked.name: record.evaluations[asked.name]}
+    readings = _readings(record, asked)
+    return replace(record, split=split, metrics=metrics, evaluations=evaluations, test_readings=readings)
 
 
 def _images_named(asked: Asked) -> str:

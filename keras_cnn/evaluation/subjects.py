@@ -14,8 +14,10 @@ import numpy as np
 
 from keras_cnn import data
 from keras_cnn.config import Config
+from keras_cnn.data import fingerprints, pipeline, splits
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.errors import InputError
+from keras_cnn.data.splits import Part
+from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.views import Views, choose_views
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
@@ -32,6 +34,7 @@ class Asked:
     views: str | None = None  # see views.choose_views
     scale: bool = False  # probabilities at the temperature
     classes: tuple[str, ...] = ()  # whose highest and lowest scores are shown
+    corrupt: str | None = None  # what to do about unreadable images of a source; None: as the run does
 
     @property
     def name(self) -> str:
@@ -134,6 +137,8 @@ def _foreign(folder: RunFolder, record: Record, config: Config, model: keras.Mod
     if not classes:
         raise InputError(f"{folder / 'split.json'}: does not say the run's classes, and its images cannot be had")
     images = _images_of(asked, config, tuple(model.inputs[0].shape[1:]), classes)
+    if absent := [repr(c) for i, c in enumerate(classes) if i not in images.test.labels]:
+        notes.append(f"{asked.source}: no images of {'class' if len(absent) == 1 else 'classes'} {', '.join(absent)}")
     if own is None:
         none = Split((), np.zeros(0, np.int32), pixels=np.zeros((0, *images.image_shape), np.uint8))
         return replace(images, train=none, validation=none), notes
@@ -148,11 +153,10 @@ def _images_of(asked: Asked, config: Config, shape: tuple[int, int, int], classe
         image_size=shape[:2],
         channels=shape[2],
         fit=wanted.fit,
-        validation=0,
-        test=0,
         seed=config.seed,
-        corrupt=wanted.corrupt,
+        corrupt=asked.corrupt or wanted.corrupt,
         cache_dir=wanted.cache_dir,
+        whole=True,
     )
     _check_same_classes(asked.source, found.classes, classes)
     parts = [getattr(found, name) for name in ([asked.split] if asked.split else SPLITS)]
@@ -162,6 +166,25 @@ def _images_of(asked: Asked, config: Config, shape: tuple[int, int, int], classe
     together = _together(parts)
     order = np.array([classes.index(name) for name in found.classes], np.int32)
     return replace(found, classes=classes, test=replace(together, labels=order[together.labels]))
+
+
+def copies(subject: Subject) -> dict:
+    """What split.json says of a split, of other images and those that the run was trained and chosen with, as "train".
+
+    All are compared as the model gets them. {} where the run's own images could not be had.
+    """
+    dataset = subject.dataset
+    own = [split for split in (dataset.train, dataset.validation) if len(split)]
+    if not own:
+        return {}
+
+    def part(split: Split) -> Part:
+        batches = pipeline.batches(split, dataset.image_shape, 256, fit=subject.config.data.fit)
+        return Part(split, fingerprints.of_batches(batch.images.numpy() for batch in batches))
+
+    parts = {"train": part(_together(own)), "test": part(dataset.test)}
+    counts = {name: len(part.split) for name, part in parts.items()}
+    return {"source": dataset.source, "counts": counts, **splits.overlaps(parts)}
 
 
 def _together(parts: list[Split]) -> Split:
@@ -177,7 +200,7 @@ def _together(parts: list[Split]) -> Split:
 
 def _check_same_classes(source: str, found: tuple[str, ...], expected: tuple[str, ...]) -> None:
     missing, extra = [c for c in expected if c not in found], [c for c in found if c not in expected]
-    if missing or extra:
+    if extra:  # a class that is only missing has no images to be measured on, and the others still have theirs
         parts = [f"{words} {', '.join(names)}" for words, names in (("no", missing), ("besides", extra)) if names]
         raise InputError(f"{source}: {'; '.join(parts)}; expected the run's classes: {', '.join(expected)}")
 
@@ -187,7 +210,7 @@ def _check_classes(chosen: tuple[str, ...], classes: tuple[str, ...]) -> None:
         if name not in classes:
             near = difflib.get_close_matches(name, classes, 1)
             hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(classes)}"
-            raise InputError(f"command line: --class {name!r}: unknown class; {hint}")
+            raise UsageError(f"command line: --class {name!r}: unknown class; {hint}")
 
 
 def _source_name(source: str) -> str:

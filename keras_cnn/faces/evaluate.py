@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> None:
         metavar="NAME",
         help="show the images of highest and lowest score of this class; may be given more than once",
     )
+    parser.add_argument("--corrupt", choices=("fail", "skip"), help="unreadable images of a source; default as the run")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     chosen = parser.parse_args(arguments)
     if chosen.against and len(chosen.run) > 1:
@@ -50,10 +51,12 @@ def main(arguments: list[str]) -> None:
     from keras_cnn.evaluation import session
     from keras_cnn.evaluation.subjects import Asked
 
-    asked = Asked(chosen.split, chosen.source, chosen.views, chosen.temperature, tuple(chosen.classes))
+    asked = Asked(chosen.split, chosen.source, chosen.views, chosen.temperature, tuple(chosen.classes), chosen.corrupt)
     if chosen.against:
         session.compare_runs(chosen.run[0], chosen.against, asked)
     elif len(chosen.run) > 1:
         session.sum_up_runs(chosen.run, asked)
     else:
         session.evaluate_run(chosen.run[0], asked)
+        if asked.source is None:
+            print(f"next        {session.next_command(chosen.run[0], asked)}")
