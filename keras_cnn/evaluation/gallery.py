@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_cnn.data.dataset import Split
-from keras_cnn.evaluation import ranking
+from keras_cnn.evaluation import metrics, ranking
 from keras_cnn.evaluation.comparison import Comparison
 from keras_cnn.evaluation.evaluations import Evaluation
 from keras_cnn.evaluation.intervals import wilson
@@ -99,15 +99,19 @@ def _ranked(evaluation: Evaluation, title: str, chosen: Sequence[str] | None) ->
     for label in which:
         ends = ranking.top_and_bottom(evaluation.probabilities, label, RANKED)
         for words, indices in zip(("highest", "lowest"), ends, strict=True):
-            headings.append(f"{names[label]}: {words} scores among all images")
+            headings.append(f"{names[label]}: {words} scores among all images, whatever their true class")
             scores = evaluation.probabilities[indices, label]
             true = evaluation.images.labels[indices]
-            captions.append([f"{_score(p)}\n{names[t]}" for p, t in zip(scores, true, strict=True)])
+            captions.append([f"{sheets.score(p)}\n{names[t]}" for p, t in zip(scores, true, strict=True)])
             rows.append(indices)
     pixels = evaluation.pixels(np.concatenate(rows))
     some = f" of {len(which)} of {len(names)} classes" if len(which) < len(names) else ""
-    heading = f"{title}: highest and lowest softmax scores{some}, true class below"
-    return sheets.row_sheet(pixels.reshape(len(rows), -1, *pixels.shape[1:]), headings, captions, heading)
+    heading = f"{title}: highest and lowest softmax scores{some}"
+    note = (
+        f"for each class, of all {len(evaluation.images):,} images those of the highest and those of the lowest score\n"
+        "below an image: the score, a probability (1−2e-9 is 0.000000002 below one), and the true class"
+    )
+    return sheets.row_sheet(pixels.reshape(len(rows), -1, *pixels.shape[1:]), headings, captions, heading, note)
 
 
 def _of_lowest_recall(evaluation: Evaluation) -> list[int]:
@@ -118,13 +122,6 @@ def _of_lowest_recall(evaluation: Evaluation) -> list[int]:
     scores = [evaluation.metrics["per_class"][name] for name in classes]
     known = [i for i, score in enumerate(scores) if score["support"]]
     return sorted(sorted(known, key=lambda i: scores[i]["recall"])[:MOST_CLASSES])
-
-
-def _score(probability: float) -> str:
-    """A probability that never rounds to nothing or to all."""
-    if probability >= 0.99995:
-        return ">99.99%"
-    return f"{probability:.2%}" if probability >= 0.00005 else f"{probability:.0e}"
 
 
 def _sample(evaluation: Evaluation, title: str) -> Figure:
@@ -141,21 +138,26 @@ def _sample(evaluation: Evaluation, title: str) -> Figure:
 
 def _guess(evaluation: Evaluation, index: int) -> str:
     label = evaluation.predictions.predicted[index]
-    return f"{evaluation.classes[label]}, {_score(evaluation.probabilities[index, label])}"
+    return f"{evaluation.classes[label]}, {sheets.score(evaluation.probabilities[index, label])}"
 
 
 def _top_losses(evaluation: Evaluation, title: str) -> Figure:
     labels = evaluation.images.labels
     worst = ranking.highest_losses(labels, evaluation.probabilities, SHEET)
-    predicted = evaluation.predictions.predicted
-    captions = []
-    for i in worst:
-        lines = [_name(evaluation.images, i)]
-        for words, label in (("true", labels[i]), ("predicted", predicted[i])):
-            lines += [f"{words}: {evaluation.classes[label]}", f"   {_score(evaluation.probabilities[i, label])}"]
-        captions.append("\n".join(lines))
+    captions = [
+        f"{_name(evaluation.images, i)}\nloss {_loss(evaluation, i):.2f}\ntrue: {evaluation.classes[labels[i]]}\n"
+        f"predicted: {evaluation.classes[label]}\nprobability: {sheets.score(evaluation.probabilities[i, label])}"
+        for i, label in zip(worst, evaluation.predictions.predicted[worst], strict=True)
+    ]
     heading = f"{title}: the {len(worst)} highest losses, right or wrong"
-    return sheets.image_sheet(evaluation.pixels(worst), captions, 5, heading)
+    note = "loss: cross-entropy in nats, −ln of the probability of the true class; probability: of the class predicted"
+    return sheets.image_sheet(evaluation.pixels(worst), captions, 5, heading, note)
+
+
+def _loss(evaluation: Evaluation, index: int) -> float:
+    """From the logits: a probability may be too small for a float."""
+    logits = evaluation.logits[[index]] / (evaluation.temperature if evaluation.scaled else 1)
+    return metrics.cross_entropy(evaluation.images.labels[[index]], logits)
 
 
 def _mistakes(evaluation: Evaluation, title: str) -> Figure:
@@ -169,8 +171,15 @@ def _newly_wrong(found: Comparison, after: Evaluation, title: str) -> Figure:
     place = {image: i for i, image in enumerate(after.predictions.ids)}
     indices = np.array([place[found.ids[i]] for i in found.newly_wrong], int)
     chosen = _at_random(indices, SHEET)
-    heading = f"{title}: {len(chosen)} of {len(indices):,} images right before and wrong after"
-    return sheets.image_sheet(after.pixels(chosen), _mistake_captions(after, chosen), 5, heading)
+    names, predicted = after.classes, after.predictions.predicted
+    captions = [
+        f"{_name(after.images, i)}\nbefore: {names[after.images.labels[i]]}\nafter: {names[predicted[i]]}\n"
+        f"probability: {sheets.score(after.probabilities[i, predicted[i]])}"
+        for i in chosen
+    ]
+    heading = f"{title}: {len(chosen)} of {len(indices):,} newly wrong images, at random"
+    note = "right before, so that the prediction before is the true class, and wrong after, with the probability below"
+    return sheets.image_sheet(after.pixels(chosen), captions, 5, heading, note)
 
 
 def _mistake_captions(evaluation: Evaluation, indices: np.ndarray) -> list[str]:
@@ -192,4 +201,5 @@ def _at_random(indices: np.ndarray, count: int) -> np.ndarray:
 
 
 def _name(split: Split, index: int) -> str:
-    return split.files[index].path.name if split.files else split.ids[index]
+    """The last two parts of the id, of a file its class and its name: every class may have a 0001.jpg."""
+    return "/".join(split.ids[index].split("/")[-2:])

@@ -1,5 +1,8 @@
 """What an evaluation found as lines of text for a terminal."""
 
+import re
+import shutil
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from keras_cnn.evaluation.calibration import TEMPERATURES
@@ -11,6 +14,10 @@ from keras_cnn.records import Record
 
 _MOST_CLASSES = 20  # of more, those of lowest recall are listed
 _NAME = 24  # characters of a class name
+_WIDTH = 100  # characters of a line where there is no terminal
+_LEAST_WIDTH = 48  # characters: a date in an indented line fits
+_DATE = r"\d{4}-\d{2}-\d{2}T[\d:.+Z-]+"
+_DATES = re.compile(rf"({_DATE})(?:, {_DATE})*, ({_DATE})")
 
 
 def introduction(subject: Subject, asked: Asked) -> Iterator[str]:
@@ -122,13 +129,22 @@ def _short(name: str) -> str:
 
 
 def findings(found: Sequence[Finding]) -> Iterator[str]:
-    """The flaws that the protocol audit found, the worst first, with the evidence."""
+    """The flaws that the protocol audit found, the worst first, with the evidence, wrapped to the terminal's width.
+
+    Of a list of dates the first and the last are shown.
+    """
     if not found:
         yield "protocol    no flaw found"
     for finding in found:
-        yield f"protocol    {finding.severity}: {finding.sentence}"
+        yield from _wrapped(f"{finding.severity}: {finding.sentence}", "protocol    ", 12)
         for line in finding.evidence:
-            yield f"              {line}"
+            yield from _wrapped(_DATES.sub(r"\1 to \2", line), 14 * " ", 16)
+
+
+def _wrapped(text: str, first: str, indent: int) -> list[str]:
+    width = max(_LEAST_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+    whole = {"break_long_words": False, "break_on_hyphens": False}  # a path or a date can then be copied
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=indent * " ", **whole)
 
 
 def comparison(found: Comparison, before: str, after: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from keras_cnn.figures.style import BLUE, GREY, HEADER, INK, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
 
@@ -18,7 +19,7 @@ def class_differences(classes: Sequence[str], before, after, intervals, title: s
 
     `before` and `after` (C,) are shares in [0, 1], NaN for a class without images; `intervals` (C, 2) those of the
     difference `after - before`. Of more than 40 classes those that changed most are shown, and the figure says so.
-    An interval that leaves out zero is drawn dark, another grey.
+    An interval that leaves out zero is drawn dark, another grey with a hollow point; the legend says so.
 
     Raises ValueError where the arrays do not have one row a class.
     """
@@ -41,7 +42,10 @@ def class_differences(classes: Sequence[str], before, after, intervals, title: s
     left.set_ylim(len(shown) - 0.4, -0.6)
     left.set_title("accuracy in %")
     right.set_title("difference in points, 95 % interval")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    marks, names = left.get_legend_handles_labels()
+    marks += [Line2D([], [], linewidth=1.2, **_look(sure)) for sure in (True, False)]
+    names += ["interval leaves out 0", "interval includes 0: the change may be chance"]
+    figure.legend(marks, names, loc="outside lower left", ncols=4)
     return figure
 
 
@@ -56,8 +60,14 @@ def _pairs(ax, rows: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
 def _intervals(ax, rows: np.ndarray, difference: np.ndarray, intervals: np.ndarray) -> None:
     ax.axvline(0, color=GREY, linewidth=0.8)
     for row, middle, (low, high) in zip(rows, difference, intervals, strict=True):
-        colour = INK if low > 0 or high < 0 else GREY
-        ax.plot([low, high], [row, row], color=colour, linewidth=1.2)
-        ax.plot(middle, row, "o", color=colour, markersize=4)
+        look = _look(sure=low > 0 or high < 0)
+        ax.plot([low, high], [row, row], color=look["color"], linewidth=1.2)
+        ax.plot(middle, row, linestyle="", **look)
     ax.grid(axis="x")
     ax.tick_params(axis="y", length=0)
+
+
+def _look(sure: bool) -> dict:
+    """Of an interval and its point; `sure` where it leaves out zero."""
+    colour = INK if sure else GREY
+    return {"color": colour, "marker": "o", "markersize": 4, "markerfacecolor": colour if sure else "white"}

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, FuncNorm, Normalize, PowerNorm
+from matplotlib.colors import Colormap, FuncNorm, LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from keras_cnn.figures.style import (
+    BLUE,
     FAINT,
+    GREY,
     HEADER,
     MARGIN,
+    ORANGE,
     POINT,
     SMALL_SIZE,
     TITLE_SIZE,
@@ -34,11 +37,13 @@ _NAME_WIDTH = 1.35  # that a class name may take
 _TICK = 0.11  # tick and padding between a matrix and its class names
 _AXIS_LABEL = 0.24  # "true class" and its padding
 _PANEL_TITLE = 0.18
+_NOTE = 0.2  # a line below the title
 _PANEL_GAP = 0.25
 _COLOUR_BAR, _COLOUR_BAR_GAP, _COLOUR_BAR_NUMBERS = 0.14, 0.1, 0.45
 _DIGIT = 0.64  # width of a digit in DejaVu Sans, of its size
 _COLOURS = colormaps["Blues"]
-_DIVERGING = colormaps["RdBu"]
+_DIVERGING = LinearSegmentedColormap.from_list("worse and better", [ORANGE, "white", BLUE], N=257)  # odd: 0 is white
+_BETTER = "blue is better: more on the diagonal, fewer mistakes beside it; orange is worse; the number is the change"
 _DARK, _LIGHT = "black", "white"
 
 
@@ -77,15 +82,20 @@ def confusion_pair(matrix, classes: Sequence[str], title: str) -> Figure:
 def confusion_difference(difference, classes: Sequence[str], title: str) -> Figure:
     """What changed between two confusion matrices: `difference` (C, C) counts, after minus before; else as `confusion`.
 
-    Blue cells have more images than before, red ones fewer.
+    Numbers are changes in images. Blue is better, orange worse: more on the diagonal is better, more beside it worse.
     """
     difference = _checked(difference, classes)
-    plan = _Plan.of(classes, panels=1, title=title)
+    plan = _Plan.of(classes, panels=1, title=title, note=_BETTER)
     figure = new_figure(*plan.size, title, layout=None)
+    width, height = plan.size
+    look = {"ha": "left", "va": "top", "fontsize": SMALL_SIZE, "color": GREY}
+    figure.text(MARGIN / width, 1 - (HEADER - _NOTE / 4) / height, fit(_BETTER, SMALL_SIZE, width - 2 * MARGIN), **look)
     ax = figure.add_axes(plan.place(0))
+    better = np.where(np.eye(len(classes), dtype=bool), difference, -difference)
     largest = max(1, np.abs(difference).max())
     norm = FuncNorm((_signed_root, _signed_square), -largest, largest)
-    image = _matrix(ax, difference, plan, _DIVERGING, norm, "change in images")
+    what = "change in images" if plan.annotated else "change in images: above 0 better, below 0 worse"
+    image = _matrix(ax, better, plan, _DIVERGING, norm, what)
     if plan.annotated:
         _annotate(ax, image, [[f"{v:+d}".replace("-", "−") if v else "" for v in row] for row in difference], plan.cell)
     return figure
@@ -103,10 +113,11 @@ class _Plan:
     below: float  # what stands below every matrix
     panels: int
     side_by_side: bool
-    least_width: float  # of the figure, that its title fits
+    header: float  # what stands above the matrices
+    least_width: float  # of the figure, that its title and its note fit
 
     @classmethod
-    def of(cls, classes: Sequence[str], panels: int, title: str) -> "_Plan":
+    def of(cls, classes: Sequence[str], panels: int, title: str, note: str = "") -> "_Plan":
         n = len(classes)
         names = tuple(fit(name, SMALL_SIZE, _NAME_WIDTH) for name in classes)
         widest = max(text_width(name, SMALL_SIZE) for name in names)
@@ -119,8 +130,10 @@ class _Plan:
         slope = math.radians(angle)
         name_height = math.sin(slope) * widest + math.cos(slope) * 1.2 * SMALL_SIZE * POINT
         below = _TICK + name_height + _AXIS_LABEL
-        least_width = min(WIDTH, 2 * MARGIN + text_width(printable(title), TITLE_SIZE) + POINT)
-        return cls(names, shown, cell, angle, left, below, panels, side_by_side, least_width)
+        header = HEADER + (_NOTE if note else 0)
+        text = max(text_width(printable(title), TITLE_SIZE), text_width(note, SMALL_SIZE))
+        least_width = min(WIDTH, 2 * MARGIN + text + POINT)
+        return cls(names, shown, cell, angle, left, below, panels, side_by_side, header, least_width)
 
     @property
     def annotated(self) -> bool:
@@ -136,14 +149,14 @@ class _Plan:
         columns, rows = (self.panels, 1) if self.side_by_side else (1, self.panels)
         right = MARGIN + (0 if self.annotated else _bar_room())
         width = self.left + columns * self.side + (columns - 1) * _PANEL_GAP + right
-        return max(width, self.least_width), HEADER + rows * (_PANEL_TITLE + self.side + self.below) + MARGIN
+        return max(width, self.least_width), self.header + rows * (_PANEL_TITLE + self.side + self.below) + MARGIN
 
     def place(self, panel: int) -> tuple[float, float, float, float]:
         """Left, bottom, width and height of a panel's matrix in parts of the figure, as matplotlib wants them."""
         width, height = self.size
         column, row = (panel, 0) if self.side_by_side else (0, panel)
         left = self.left + column * (self.side + _PANEL_GAP)
-        bottom = height - HEADER - row * (_PANEL_TITLE + self.side + self.below) - _PANEL_TITLE - self.side
+        bottom = height - self.header - row * (_PANEL_TITLE + self.side + self.below) - _PANEL_TITLE - self.side
         return left / width, bottom / height, self.side / width, self.side / height
 
 
@@ -207,7 +220,7 @@ def _readable_on(colour: np.ndarray) -> str:
 
 def _row_percentages(matrix: np.ndarray) -> np.ndarray:
     images = matrix.sum(axis=1, keepdims=True)
-    return 100 * np.divide(matrix, images, out=np.zeros(matrix.shape), where=images > 0)
+    return np.divide(100 * matrix, images, out=np.zeros(matrix.shape), where=images > 0)  # 57.5 % is just that
 
 
 def _signed_root(values):
@@ -223,11 +236,12 @@ def _count(value: int) -> str:
 
 
 def _percent(value: float) -> str:
+    """Whole percent, halves rounded up; never to nothing or to all."""
     if value == 0:
         return ""
     if value < 1:
         return "<1"
-    return ">99" if 99 < value < 100 else f"{value:.0f}"
+    return ">99" if 99 < value < 100 else str(math.floor(value + 0.5))
 
 
 def _checked(matrix, classes: Sequence[str]) -> np.ndarray:

@@ -8,13 +8,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from keras_cnn.figures.style import BLUE, FAINT, GREY, HEADER, INK, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.figures.style import BLUE, GREY, HEADER, INK, SMALL_SIZE, WIDTH, fit, new_figure, styled
 
 _COLUMNS, _PANELS = 5, 10
 _LARGEST_PANEL = 2.4  # inches
 _POINTS = 300  # of a drawn curve: more than a panel has pixels
-_NUMBER, _PANEL_GAP = 0.42, 0.15  # inches: the area beside a class name; from one panel to the next
+_PANEL_GAP = 0.15  # inches from one panel to the next
+_ABOVE, _LEGEND = 0.3, 0.25  # inches: the class name and the area above a panel; the legend below all of them
+_OTHERS = "#c3c6ca"  # light, but seen as the one line of the legend
+_DASHES = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (3, 2))}
 
 
 @dataclass(frozen=True)
@@ -31,22 +35,32 @@ class Curve:
 def roc_curves(curves: Mapping[str, Curve], title: str) -> Figure:
     """True-positive against false-positive rate, each class against all others, with the area under the curve.
 
-    Every panel has one class in blue before all others in grey. Of more than ten classes those of the smallest area
-    have a panel. Raises ValueError for no class.
+    Every panel has one class in blue before all others in grey, and the area below the blue curve. Of more than ten
+    classes those of the smallest area have a panel. Raises ValueError for no class.
     """
-    return _panels(curves, title, ("false-positive rate", "true-positive rate"), _diagonal)
+    words = _Words("false-positive rate", "true-positive rate", "area", "guessing: area 0.5")
+    return _panels(curves, title, words, _diagonal)
 
 
 @styled
 def precision_recall_curves(curves: Mapping[str, Curve], title: str) -> Figure:
-    """Precision against recall, each class against all others, with the average precision; else as `roc_curves`.
+    """Precision against recall, each class against all others, with the average precision, AP; else as `roc_curves`.
 
     The dashed line is the precision of guessing, the class's share of the images.
     """
-    return _panels(curves, title, ("recall", "precision"), _chance)
+    words = _Words("recall", "precision", "AP", "guessing: the class's share of the images")
+    return _panels(curves, title, words, _chance)
 
 
-def _panels(curves: Mapping[str, Curve], title: str, axes: tuple[str, str], baseline: Callable) -> Figure:
+@dataclass(frozen=True)
+class _Words:
+    x: str
+    y: str
+    area: str
+    baseline: str
+
+
+def _panels(curves: Mapping[str, Curve], title: str, words: _Words, baseline: Callable) -> Figure:
     if not curves:
         raise ValueError("no class to draw; expected at least one")
     shown = _hardest(curves)
@@ -55,20 +69,22 @@ def _panels(curves: Mapping[str, Curve], title: str, axes: tuple[str, str], base
     columns = min(_COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
     panel = min(_LARGEST_PANEL, (WIDTH - 0.6) / columns)
-    width = max(0.7 + columns * panel, 4.5)
-    figure = new_figure(min(WIDTH, width), HEADER + rows * (panel + 0.15) + 0.5, title)
+    width = max(0.7 + columns * panel, 6.0)  # the legend takes 5.8
+    height = HEADER + rows * (panel + _ABOVE) + 0.5 + _LEGEND
+    figure = new_figure(min(WIDTH, width), height, title)
     grid = figure.add_gridspec(rows, columns)
     thin = {name: _thinned(curve) for name, curve in curves.items() if curve.area is not None}
     for place, name in enumerate(shown):
         ax = figure.add_subplot(grid[divmod(place, columns)])
         others = [line for other, line in thin.items() if other != name]
-        ax.add_collection(LineCollection(others, colors=FAINT, linewidths=0.7, zorder=1))
+        ax.add_collection(LineCollection(others, colors=_OTHERS, linewidths=0.7, zorder=1))
         baseline(ax, curves[name])
         if name in thin:
             ax.plot(*thin[name].T, color=BLUE, zorder=3)
-        _frame(ax, name, curves[name].area, panel, first=place % columns == 0, last=place + columns >= len(shown))
-    figure.supxlabel(axes[0], fontsize=SMALL_SIZE)
-    figure.supylabel(axes[1], fontsize=SMALL_SIZE)
+        _frame(ax, words, first=place % columns == 0, last=place + columns >= len(shown))
+        _name(ax, name, curves[name].area, words.area, panel)
+    lines = [Line2D([], [], color=BLUE), Line2D([], [], color=_OTHERS, linewidth=0.7), Line2D([], [], **_DASHES)]
+    figure.legend(lines, ["the class named", "the other classes", words.baseline], loc="outside lower left", ncols=3)
     return figure
 
 
@@ -90,21 +106,28 @@ def _thinned(curve: Curve) -> np.ndarray:
     return points[np.unique(np.searchsorted(walked, np.linspace(0, walked[-1], _POINTS)).clip(max=len(points) - 1))]
 
 
-def _frame(ax: Axes, name: str, area: float | None, panel: float, first: bool, last: bool) -> None:
+def _frame(ax: Axes, words: _Words, first: bool, last: bool) -> None:
     ax.set_xlim(-0.03, 1.03)
     ax.set_ylim(-0.03, 1.03)
     ax.set_box_aspect(1)
     ax.set_xticks([0, 0.5, 1], ["0", ".5", "1"] if last else [])
     ax.set_yticks([0, 0.5, 1], ["0", ".5", "1"] if first else [])
-    ax.set_title(fit(name, SMALL_SIZE, panel - _NUMBER - _PANEL_GAP), fontsize=SMALL_SIZE, color=INK)
-    number = "no images" if area is None else f"{area:.3f}"
-    ax.set_title(number, loc="right", fontsize=SMALL_SIZE, color=GREY if area is None else BLUE)
+    ax.set_xlabel(words.x if last else "", fontsize=SMALL_SIZE)
+    ax.set_ylabel(words.y if first else "", fontsize=SMALL_SIZE)
+
+
+def _name(ax: Axes, name: str, area: float | None, word: str, panel: float) -> None:
+    """The class above the panel and, in the colour of its curve, its area below the name."""
+    ax.set_title(fit(name, SMALL_SIZE, panel - _PANEL_GAP), fontsize=SMALL_SIZE, color=INK, pad=1.3 * SMALL_SIZE + 4)
+    number, colour = ("no images", GREY) if area is None else (f"{word} {area:.3f}", BLUE)
+    place = {"xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
+    ax.annotate(number, (0, 1), **place, fontsize=SMALL_SIZE, color=colour)
 
 
 def _diagonal(ax: Axes, _curve: Curve) -> None:
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=2)
+    ax.plot([0, 1], [0, 1], **_DASHES, zorder=2)
 
 
 def _chance(ax: Axes, curve: Curve) -> None:
     if curve.chance is not None:
-        ax.axhline(curve.chance, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=2)
+        ax.axhline(curve.chance, **_DASHES, zorder=2)

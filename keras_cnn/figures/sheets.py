@@ -27,18 +27,30 @@ _LINE = 1.3 * SMALL_SIZE * POINT  # inches from one line of a caption to the nex
 _SIDE_TILE = 0.9  # inches, the larger side of an image with its caption beside it
 
 
+def score(probability: float) -> str:
+    """A probability that rounds neither to nothing nor to all: 0.9300, 0.00042 and 0.99958, 2.0e-13 and 1−2.0e-13."""
+    nearer = min(probability, 1 - probability)
+    if nearer == 0:
+        return f"{probability:.0f}"
+    if nearer >= 1e-4:
+        return f"{probability:.{4 if nearer >= 1e-3 else 5}f}"
+    mantissa, exponent = f"{nearer:.1e}".split("e")
+    power = f"{mantissa}e{int(exponent)}"  # without a leading zero: ten characters fit below a small image
+    return power if nearer == probability else f"1−{power}"
+
+
 def mistake_caption(name: str, true: str, predicted: str, probability: float) -> str:
     """Four lines for a sheet of mistakes; `probability` in [0, 1] is that of the predicted class."""
     name, true, predicted = printable(name), printable(true), printable(predicted)
-    return f"{name}\ntrue: {true}\npredicted: {predicted}\nprobability: {probability:.1%}"
+    return f"{name}\ntrue: {true}\npredicted: {predicted}\nprobability: {score(probability)}"
 
 
 @styled
-def image_sheet(images: np.ndarray, captions: Sequence[str], columns: int, title: str) -> Figure:
+def image_sheet(images: np.ndarray, captions: Sequence[str], columns: int, title: str, note: str = "") -> Figure:
     """A grid of `images` (N, H, W, C) uint8, C 1 (grey) or 3 (RGB), read row by row, `columns` a row.
 
     The lines of a caption stand below its image, shortened to the width of the column; the first line, a name, is
-    set in grey. No images at all give a sheet that says so.
+    set in grey. The lines of the `note` stand below the title. No images at all give a sheet that says so.
 
     Raises ValueError for other shapes or types and for a number of captions that is not N.
     """
@@ -46,8 +58,10 @@ def image_sheet(images: np.ndarray, captions: Sequence[str], columns: int, title
     if not len(images):
         return _empty_sheet(title)
     lines = max(caption.count("\n") + 1 for caption in captions)
-    grid = _Grid.of(images.shape[1:3], columns, -(-len(images) // columns), captions_height=lines * _LINE)
+    rows, heading = -(-len(images) // columns), _note_height(note)
+    grid = _Grid.of(images.shape[1:3], columns, rows, captions_height=lines * _LINE, heading=heading)
     figure = new_figure(WIDTH, grid.height, title, layout=None)
+    _note(figure, grid, note)
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         row, column = divmod(index, columns)
         _tile(figure, grid, row, column, image)
@@ -77,11 +91,13 @@ def augmentation_sheet(originals_and_views: np.ndarray, captions: Sequence[str],
 
 
 @styled
-def row_sheet(images: np.ndarray, headings: Sequence[str], captions: Sequence[Sequence[str]], title: str) -> Figure:
+def row_sheet(
+    images: np.ndarray, headings: Sequence[str], captions: Sequence[Sequence[str]], title: str, note: str = ""
+) -> Figure:
     """Rows of images, each row below its heading: `images` (rows, n, H, W, C) uint8, C 1 or 3, at most `n` 10.
 
-    `captions` has `n` a row; each stands below its image in one or two lines, shortened to its width. Raises
-    ValueError as `image_sheet` does.
+    `captions` has `n` a row; each stands below its image in one or two lines, shortened to its width. The `note` and
+    what is refused are as in `image_sheet`.
     """
     _check(images, images.shape[2:], headings)
     if not images.size:
@@ -91,8 +107,10 @@ def row_sheet(images: np.ndarray, headings: Sequence[str], captions: Sequence[Se
     lines = max(caption.count("\n") + 1 for row in captions for caption in row)
     below, gap = (lines + 1.5) * _LINE, 0.6 * _GAP
     columns = max(10, images.shape[1])
-    grid = _Grid.of(images.shape[2:4], columns, len(images), captions_height=below, heading=_LINE, gap=gap)
+    above = _note_height(note) + _LINE
+    grid = _Grid.of(images.shape[2:4], columns, len(images), captions_height=below, heading=above, gap=gap)
     figure = new_figure(WIDTH, grid.height, title, layout=None)
+    _note(figure, grid, note)
     for row, heading in enumerate(headings):
         top = grid.top(row) - 1.35 * _LINE
         _text(figure, grid, grid.left(0), top, fit(heading, SMALL_SIZE, WIDTH - 2 * MARGIN), GREY)
@@ -192,6 +210,15 @@ def _caption(
     """A line of the caption below a tile; the first line, number 0, is set in the colour `first`."""
     top = grid.top(row) + grid.tile[0] + 0.3 * _LINE + line * _LINE
     _text(figure, grid, grid.left(column), top, fit(text, SMALL_SIZE, width), first if line == 0 else INK)
+
+
+def _note_height(note: str) -> float:
+    return (note.count("\n") + 1.2) * _LINE if note else 0.0
+
+
+def _note(figure: Figure, grid: _Grid, note: str) -> None:
+    for number, line in enumerate(note.split("\n") if note else ()):
+        _text(figure, grid, MARGIN, HEADER + (number - 0.4) * _LINE, fit(line, SMALL_SIZE, WIDTH - 2 * MARGIN), GREY)
 
 
 def _text(figure: Figure, grid: _Grid, left: float, top: float, text: str, colour: str) -> None:

@@ -90,7 +90,7 @@ def _images(parts: Parts, split: Split) -> np.ndarray:
 
 
 def _file_name(split: Split, index: int) -> str:
-    return split.files[index].path.name if split.files else split.ids[index]
+    return "/".join(split.ids[index].split("/")[-2:])
 
 
 def _save(figure, folder: RunFolder, name: str) -> None:

@@ -2,7 +2,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 
 from keras_cnn.figures import style
 from keras_cnn.figures.comparison import class_differences
@@ -32,8 +31,17 @@ def test_every_class_has_its_two_accuracies_and_its_difference():
 
 def test_only_an_interval_without_zero_is_dark():
     right = class_differences(NAMES, BEFORE, AFTER, INTERVALS, "After against before").axes[1]
-    colours = [to_rgb(line.get_color()) for line in right.get_lines() if line.get_marker() == "o"]
-    assert colours == [to_rgb(style.INK), to_rgb(style.GREY), to_rgb(style.GREY)]
+    points = [line for line in right.get_lines() if line.get_marker() == "o"]
+    assert [line.get_color() for line in points] == [style.INK, style.GREY, style.GREY]
+    assert [line.get_markerfacecolor() for line in points] == [style.INK, "white", "white"]
+    (legend,) = right.figure.legends
+    looks = {
+        text.get_text(): (line.get_color(), line.get_markerfacecolor())
+        for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
+    }
+    assert looks["interval leaves out 0"] == (style.INK, style.INK)
+    assert looks["interval includes 0: the change may be chance"] == (style.GREY, "white")
+    assert {"before", "after"} < set(looks)
 
 
 def test_of_many_classes_those_that_changed_most_are_shown_in_their_order():

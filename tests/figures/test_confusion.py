@@ -49,6 +49,15 @@ def test_rows_in_percent_never_round_to_nothing_or_to_all():
     np.testing.assert_allclose(ax.images[0].get_array().sum(axis=1), [100, 100, 0])
 
 
+def test_halves_of_a_percent_are_rounded_up():
+    """Every one of these shares is a half exactly; in floats 0.575 * 100 is below it."""
+    counts = [745, 795, 575, 25, 145, 985]
+    for hits in counts:
+        (ax,) = confusion([[hits, 1000 - hits], [0, 1]], ("cat", "dog"), "Halves", normalise=True).axes
+        assert cells(ax)[0, 0] == str((hits + 5) // 10)
+        assert cells(ax)[0, 1] == str((1000 - hits + 5) // 10)
+
+
 def test_all_of_a_class_is_one_hundred():
     (ax,) = confusion(np.diag([3, 7]), ("cat", "dog"), "Perfect", normalise=True).axes
     assert cells(ax) == {(0, 0): "100", (1, 1): "100"}
@@ -136,12 +145,17 @@ def test_a_difference_is_signed_and_empty_where_nothing_changed(check_nothing_cu
     signed = {(0, 0): "+12", (0, 1): "−12", (1, 0): "−3", (1, 1): "+3", (2, 1): "+1", (2, 2): "−1"}
     assert cells(ax) == signed
     image = ax.images[0]
-    less, none, more = (image.cmap(image.norm(value)) for value in (-1, 0, 1))
-    assert less[0] > less[2]  # red
-    assert more[2] > more[0]  # blue
-    assert none[0] == pytest.approx(none[2], abs=0.01)
+    colours = image.cmap(image.norm(image.get_array()))
+    blue, orange = (colours[..., 2] > colours[..., 0]), (colours[..., 0] > colours[..., 2] + 0.02)
+    # Better are more on the diagonal and fewer beside it, worse the opposite.
+    np.testing.assert_array_equal(blue, [[True, True, False], [True, True, False], [False, False, False]])
+    np.testing.assert_array_equal(orange, [[False, False, False], [False, False, False], [False, True, True]])
     assert image.norm(12) == pytest.approx(1)
     assert image.norm(3) == pytest.approx(0.75)  # a quarter of the largest is half way by its root
+    (note,) = (text for text in figure.texts if text is not figure._suptitle)
+    assert note.get_text().startswith("blue is better")
+    assert not note.get_window_extent().overlaps(figure._suptitle.get_window_extent())
+    assert not note.get_window_extent().overlaps(ax._left_title.get_window_extent())
     check_nothing_cut(figure)
 
 

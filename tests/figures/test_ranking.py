@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from keras_cnn.figures.ranking import Curve, precision_recall_curves, roc_curves
 
@@ -19,7 +20,7 @@ def blue(ax) -> np.ndarray:
 def test_every_class_has_its_curve_before_the_others_and_its_area():
     figure = roc_curves({"cat": STEPS, "dog": curve(0.7), "owl": curve(0.6)}, "ROC")
     assert [ax.get_title("left") for ax in figure.axes] == ["cat", "dog", "owl"]
-    assert [ax.get_title("right") for ax in figure.axes] == ["0.875", "0.700", "0.600"]
+    assert [ax.texts[0].get_text() for ax in figure.axes] == ["area 0.875", "area 0.700", "area 0.600"]
     np.testing.assert_array_equal(blue(figure.axes[0]), np.c_[STEPS.x, STEPS.y])
     assert [len(ax.collections[0].get_paths()) for ax in figure.axes] == [2, 2, 2]
 
@@ -28,9 +29,29 @@ def test_a_class_without_images_has_no_curve():
     nothing = Curve(np.array([0, 1]), np.full(2, np.nan), None)
     figure = precision_recall_curves({"cat": curve(0.8), "dog": nothing, "owl": curve(0.6)}, "Precision and recall")
     ax = figure.axes[1]
-    assert ax.get_title("right") == "no images"
+    assert [ax.texts[0].get_text() for ax in figure.axes] == ["AP 0.800", "no images", "AP 0.600"]
     assert not [line for line in ax.get_lines() if line.get_linestyle() == "-"]
     assert len(ax.collections[0].get_paths()) == 2
+
+
+@pytest.mark.parametrize(
+    ("draw", "guessing", "x", "y"),
+    [
+        (roc_curves, "guessing: area 0.5", "false-positive rate", "true-positive rate"),
+        (precision_recall_curves, "guessing: the class's share of the images", "recall", "precision"),
+    ],
+)
+def test_a_legend_explains_every_line_and_the_outer_axes_are_named(draw, guessing, x, y):
+    figure = draw({f"class {i}": curve(0.6 + i / 20) for i in range(6)}, "Six")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["the class named", "the other classes", guessing]
+    sample, others, dashes = legend.get_lines()
+    (drawn,) = (line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-")
+    assert sample.get_color() == drawn.get_color() == figure.axes[0].texts[0].get_color()
+    assert to_rgb(others.get_color()) == tuple(figure.axes[0].collections[0].get_colors()[0][:3])
+    assert dashes.get_linestyle() == "--"
+    assert [ax.get_xlabel() for ax in figure.axes] == ["", *5 * [x]]
+    assert [ax.get_ylabel() for ax in figure.axes] == [y, *4 * [""], y]
 
 
 def test_the_precision_of_guessing_is_drawn():
@@ -67,9 +88,11 @@ def test_nothing_is_cut_and_no_two_titles_overlap(draw, n, check_nothing_cut):
     check_nothing_cut(figure)
     assert len(figure.axes) == min(n, 10)
     rows = {round(ax.get_window_extent().y1) for ax in figure.axes}
-    titles = [t.get_window_extent() for ax in figure.axes for t in (ax._left_title, ax._right_title)]
-    for i, one in enumerate(titles):
-        assert not any(one.overlaps(other) for other in titles[i + 1 :])
+    labels = [t for ax in figure.axes for t in (ax._left_title, ax.texts[0], ax.xaxis.label, ax.yaxis.label)]
+    boxes = [t.get_window_extent() for t in (*labels, *figure.legends, figure._suptitle)]
+    boxes = [box for box in boxes if box.width]
+    for i, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[i + 1 :])
     assert len(rows) == -(-len(figure.axes) // 5)
 
 

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from keras_cnn.figures import style
-from keras_cnn.figures.sheets import augmentation_sheet, image_sheet, mistake_caption, prediction_sheet, row_sheet
+from keras_cnn.figures.sheets import (
+    augmentation_sheet,
+    image_sheet,
+    mistake_caption,
+    prediction_sheet,
+    row_sheet,
+    score,
+)
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -25,8 +32,47 @@ def test_mistake_caption_has_everything_that_is_asked_for():
         "a□b.jpg",
         "true: cat",
         "predicted: dog",
-        "probability: 99.6%",
+        "probability: 0.9960",
     ]
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (0.93, "0.9300"),
+        (0.9987, "0.9987"),
+        (0.99958, "0.99958"),
+        (1 - 6.3e-5, "1−6.3e-5"),
+        (1 - 2.1e-13, "1−2.1e-13"),
+        (1.0, "1"),
+        (0.0013, "0.0013"),
+        (0.00042, "0.00042"),
+        (2.04e-13, "2.0e-13"),
+        (4.9e-324, "4.9e-324"),
+        (0.0, "0"),
+    ],
+)
+def test_a_score_rounds_neither_to_nothing_nor_to_all(probability, text):
+    assert score(probability) == text
+
+
+def test_a_note_stands_between_the_title_and_the_images(check_nothing_cut):
+    sheets = [
+        (image_sheet(noise(2, 28, 28, 1), ["a", "b"], 5, "Title", "one\ntwo"), ["one", "two", "a", "b"]),
+        (
+            row_sheet(noise(1, 2, 28, 28, 1), ["row"], [["a", "b"]], "Title", "one\ntwo"),
+            ["one", "two", "row", "a", "b"],
+        ),
+    ]
+    for figure, expected in sheets:
+        assert texts(figure) == expected
+        boxes = [text.get_window_extent() for text in figure.texts]  # the title among them
+        boxes += [ax.get_window_extent() for ax in figure.axes]
+        assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1 :])
+        first = next(text for text in figure.texts if text.get_text() == "one").get_window_extent()
+        assert figure.axes[0].get_window_extent().y1 < first.y0
+        assert first.y1 < figure._suptitle.get_window_extent().y0
+        check_nothing_cut(figure)
 
 
 @pytest.mark.parametrize(("side", "channels", "columns"), [(28, 1, 5), (28, 1, 8), (32, 3, 6), (32, 3, 5), (7, 3, 1)])

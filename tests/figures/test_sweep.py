@@ -109,13 +109,13 @@ def test_intervals_stand_below_each_other_by_group():
     held = points(ax, "other settings held")
     np.testing.assert_array_equal(held[:, 0], [-0.1, 0.02, math.nan])
     assert held[1, 1] - held[0, 1] > held[2, 1] - held[1, 1] > 0  # a gap between groups
-    np.testing.assert_array_equal(points(ax, "plain")[:, 0], [-0.05, 0.08, 0.1])
+    np.testing.assert_array_equal(points(ax, "plain")[:, 0], [-0.05, 0.08, math.nan])
     assert [text.get_text() for text in ax.get_yticklabels()] == ["1 → 2", "8 → 16", "8 → 32"]
     assert texts(ax) == ["stride", "width", "cannot be told apart from depth"]
     segments = [segment[:, 0].tolist() for segment in ax.collections[0].get_segments()]
     assert [-0.12, -0.08] in segments
     assert ax.get_xlim()[0] < -0.12
-    assert ax.get_xlim()[1] > 0.1
+    assert ax.get_xlim()[1] > 0.08
 
 
 def test_an_interval_of_almost_no_freedom_does_not_flatten_the_rest():
@@ -169,6 +169,8 @@ def test_a_surface_is_of_contours_for_quantities_and_of_cells_else():
 def test_pairs_of_levels_of_one_factor_are_left_out():
     counts = np.array([[3, 0, 2, 1], [0, 2, 0, 2], [2, 0, 2, 0], [1, 2, 0, 3]])
     ax = sweep.pair_counts(["a", "a", "b", "b"], ["1", "2", "x", "y"], counts, "T", CAPTION).axes[0]
+    empty = np.isnan(np.ma.filled(ax.images[0].get_array(), math.nan))
+    np.testing.assert_array_equal(empty, np.kron(np.eye(2), np.ones((2, 2))))
     drawn = {text.get_position(): text.get_text() for text in ax.texts}
     assert drawn == {
         (2, 0): "2",
@@ -185,7 +187,7 @@ def test_pairs_of_levels_of_one_factor_are_left_out():
 LONG = "a name that is far too long for the place that any figure has for it, 形状, $x_1$"
 
 
-@pytest.mark.parametrize("count", [1, 2, 14])
+@pytest.mark.parametrize("count", [1, 14])
 def test_nothing_is_cut_and_nothing_warns_with_few_or_many_long_names(count, check_nothing_cut):
     names = [f"{i} {LONG}" for i in range(count)]
     values = np.linspace(0.2, 0.7, count)
