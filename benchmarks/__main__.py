@@ -1,10 +1,16 @@
 """`make bench`: every measured claim of the project, as ratios in interleaved runs. Run it on an idle machine."""
 
-from benchmarks import pipeline, prediction, training
+import argparse
+import importlib
+
+NAMES = ("pipeline", "training", "prediction", "sweep")
 
 if __name__ == "__main__":
-    pipeline.main()
-    print()
-    training.main()
-    print()
-    prediction.main()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; default all")
+    chosen = parser.parse_args().names or NAMES
+    if unknown := [name for name in chosen if name not in NAMES]:
+        parser.error(f"{unknown[0]!r}: expected one of {', '.join(NAMES)}")
+    for name in chosen:
+        importlib.import_module(f"benchmarks.{name}").main()
+        print()

@@ -191,7 +191,7 @@ def _of_training(record: Record, seeds: Sequence[int] | None) -> Protocol:
         epochs=len(record.history) or None,
         epoch_chosen_on="validation" if str(monitor).startswith("val_") else None,
         seeds=len(every) or None,
-        test_readings=len(record.test_readings) or (None if record.finished else 0),
+        test_readings=len(record.test_readings) or (None if _is_tested(record) else 0),
         sources={
             "epochs": "history.csv: rows",
             "epoch_chosen_on": f"{where} = {monitor}",
@@ -201,9 +201,18 @@ def _of_training(record: Record, seeds: Sequence[int] | None) -> Protocol:
     )
 
 
+def _is_tested(record: Record) -> bool:
+    """Whether the run's metrics are of test images; a trial of a sweep ends with those of validation images alone."""
+    return record.finished and ("accuracy" in record.metrics or not _read(record.metrics, "validation", dict))
+
+
 def _of_result(record: Record) -> Protocol:
     metrics, recipe = record.metrics, record.config.get("data.augment.name")
-    split, accuracy = _read(metrics, "split", str), _read(metrics, "accuracy", float)
+    if record.finished and not _is_tested(record):
+        result, split, where = metrics["validation"], "validation", "metrics.json: validation"
+    else:
+        result, split, where = metrics, _read(metrics, "split", str), "metrics.json"
+    accuracy = _read(result, "accuracy", float)
     sections = [("test split, metrics.json", metrics)]
     sections += [(f"{name} split, metrics.json", _read(metrics, name, dict) or {}) for name in ("validation", "train")]
     sections += [(f"evaluations/{name}/metrics.json", found) for name, found in record.evaluations.items()]
@@ -213,14 +222,14 @@ def _of_result(record: Record) -> Protocol:
     return Protocol(
         result_split=split if split in SPLITS else None,
         accuracy=accuracy if accuracy is not None and 0 <= accuracy <= 1 else None,
-        has_interval="accuracy_interval" in metrics if metrics else None,
+        has_interval="accuracy_interval" in result if result else None,
         test_augmentation="none" if record.finished else None,
         class_accuracies=tables or None,
         quoted=quoted or None,
         sources={
-            "result_split": "metrics.json: split",
-            "accuracy": "metrics.json: accuracy",
-            "has_interval": "metrics.json: accuracy_interval",
+            "result_split": f"{where}: split" if result is metrics else where,
+            "accuracy": f"{where}: accuracy",
+            "has_interval": f"{where}: accuracy_interval",
             "test_augmentation": "metrics.json: measured by the training program, which augments"
             f" (data.augment.name = {recipe}) in training steps alone",
         },

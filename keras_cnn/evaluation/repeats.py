@@ -30,7 +30,8 @@ class Group:
     records: tuple[Record, ...]
     label: str  # what sets the recipe apart from the other groups
     seeds: tuple[int, ...]
-    values: tuple[float, ...]  # test accuracies in [0, 1]
+    values: tuple[float, ...]  # accuracies in [0, 1]
+    split: str = "test"  # of the images they were measured on; validation for trials of a sweep, which are not tested
 
     @property
     def n(self) -> int:
@@ -59,7 +60,7 @@ class RecipeComparison:
     b: str
     seeds: tuple[int, ...]  # in both, rising
     unmatched: tuple[str, ...]  # "seed 4 of LABEL", without a partner
-    differences: tuple[float, ...]  # test accuracy of b - a, by seed
+    differences: tuple[float, ...]  # accuracy of b - a, by seed
     mean: float | None  # None without pairs
     interval: Interval | None  # of the mean, Student's t at 95 %; None for fewer than two pairs
     p: float | None  # sign-flip test; None without pairs
@@ -69,19 +70,22 @@ class RecipeComparison:
 def sum_up(records: Sequence[Record]) -> list[Group]:
     """The finished runs in groups that differ only in `seed`, in the order of their first run.
 
+    Trials of a sweep, which end without a look at the test images, are summed up by their validation accuracy.
+
     Set aside are the name, tracking, where decoded images are kept and how often a checkpoint is written. What is left
     out, and why, is told by `left_out`.
     """
     recipes: dict[tuple, list[Record]] = {}
     for record in _usable(records)[0]:
-        recipes.setdefault(_key(record), []).append(record)
+        recipes.setdefault((_split(record), _key(record)), []).append(record)
     groups = [sorted(runs, key=lambda record: record.config["seed"]) for runs in recipes.values()]
     return [
         Group(
             records=tuple(runs),
             label=label,
             seeds=tuple(run.config["seed"] for run in runs),
-            values=tuple(float(run.metrics["accuracy"]) for run in runs),
+            values=tuple(float(_accuracy(run)) for run in runs),
+            split=_split(runs[0]),
         )
         for runs, label in zip(groups, _labels(groups), strict=True)
     ]
@@ -98,12 +102,15 @@ def compare_recipes(a: Group, b: Group) -> RecipeComparison:
     A pair shares the split and the order of images, and where the networks agree the initial weights, so its
     difference is less noisy than that of two runs at random.
 
-    Raises InputError where a pair was tested on different images.
+    Raises InputError where a pair was tested on different images, or one recipe on test images and one on validation
+    images.
     """
+    if a.split != b.split:
+        raise InputError(f"cannot pair {a.label} ({a.split} images) and {b.label} ({b.split} images)")
     of_a, of_b = ({seed: i for i, seed in enumerate(group.seeds)} for group in (a, b))
     seeds = tuple(sorted(of_a.keys() & of_b.keys()))
     for seed in seeds:
-        _need_same_test(a.records[of_a[seed]], b.records[of_b[seed]])
+        _need_same_images(a.records[of_a[seed]], b.records[of_b[seed]], a.split)
     lone = [(group.label, seed) for group in (a, b) for seed in group.seeds if seed not in seeds]
     differences = tuple(b.values[of_b[seed]] - a.values[of_a[seed]] for seed in seeds)
     mean = float(np.mean(differences)) if seeds else None
@@ -136,14 +143,14 @@ def _verdict(a: str, b: str, pairs: int, mean: float | None, interval: Interval 
     return f"{b if mean > 0 else a} is better: {found}"
 
 
-def _need_same_test(a: Record, b: Record) -> None:
-    ids = [record.split.get("ids", {}).get("test") for record in (a, b)]
+def _need_same_images(a: Record, b: Record, split: str) -> None:
+    ids = [record.split.get("ids", {}).get(split) for record in (a, b)]
     if None in ids or set(ids[0]) == set(ids[1]):
         return
     alone = len(set(ids[0]) ^ set(ids[1]))
     raise InputError(
-        f"cannot pair {a.path} and {b.path} (seed {a.config['seed']}): {alone} test images are in one alone; "
-        "expected the same test images"
+        f"cannot pair {a.path} and {b.path} (seed {a.config['seed']}): {alone} {split} images are in one alone; "
+        f"expected the same {split} images"
     )
 
 
@@ -153,7 +160,7 @@ def _usable(records: Sequence[Record]) -> tuple[list[Record], tuple[str, ...]]:
         if reason := _flaw(record):
             reasons.append(f"{record.path}: {reason}")
             continue
-        key = (_key(record), record.config["seed"])
+        key = (_split(record), _key(record), record.config["seed"])
         if key in first:
             reasons.append(f"{record.path}: the same recipe and seed as {first[key]}, no repeat of its own")
             continue
@@ -167,10 +174,20 @@ def _flaw(record: Record) -> str | None:
         return "its config has no seed"
     if not record.finished:
         return "not finished, so without a test accuracy"
-    accuracy = record.metrics.get("accuracy")
+    accuracy = _accuracy(record)
     if not isinstance(accuracy, int | float) or not 0 <= accuracy <= 1:  # nan is in no range
         return f"accuracy in its metrics.json is {accuracy}; expected a number from 0 to 1"
     return None
+
+
+def _split(record: Record) -> str:
+    """The images of the run's result: a trial of a sweep has no numbers of the test images, only of validation."""
+    validation = record.metrics.get("validation")
+    return "validation" if "accuracy" not in record.metrics and isinstance(validation, dict) else "test"
+
+
+def _accuracy(record: Record) -> Any:
+    return (record.metrics if _split(record) == "test" else record.metrics["validation"]).get("accuracy")
 
 
 def _recipe(record: Record) -> dict[str, Any]:

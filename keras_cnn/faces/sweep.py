@@ -28,7 +28,7 @@ def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
         found = study.Study(_folder(chosen.finish, "--finish"))
         conclude(local.finish(found), found.folder / "best")
     elif chosen.resume is not None:
-        local.run(study.Study(_folder(chosen.resume, "--resume")), _workers(chosen))
+        local.resume(study.Study(_folder(chosen.resume, "--resume")), _workers(chosen))
     else:
         path = DEFAULT_SWEEP if chosen.sweep == Path() else chosen.sweep
         local.run(local.create(path, overrides), _workers(chosen))

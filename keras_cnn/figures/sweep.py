@@ -59,7 +59,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a chart of intervals. Values that are NaN are not drawn; `remark` stands in their place."""
+    """One line of a chart of intervals. Values that are NaN are not drawn; `remark` stands in the place of all."""
 
     group: str
     label: str
@@ -80,7 +80,7 @@ def progress(created: Sequence[np.datetime64], values: Sequence[float], best: Se
     ax.plot(times, values, color=BLUE, marker="o", markersize=4, linestyle="", alpha=0.8, label="run")
     if len(np.unique(times)) == 1:
         ax.set_xlim(times[0] - np.timedelta64(30, "m"), times[0] + np.timedelta64(30, "m"))
-    locator = AutoDateLocator(maxticks=8)
+    locator = AutoDateLocator(minticks=3, maxticks=8)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     ax.set_xlabel("created (UTC)")
@@ -239,10 +239,11 @@ def intervals(rows: Sequence[Row], axis: str, title: str, caption: str, zero: bo
     """Values with their intervals, from the top down, one group of rows after the other; `zero` draws a line at 0."""
     groups = list(dict.fromkeys(row.group for row in rows))
     height = HEADER + (len(rows) + 0.9 * len(groups)) * _ROW + 0.6 + _caption_height(caption)
-    figure = new_figure(WIDTH, height, _beside_legend(title, 4.0))
+    figure = new_figure(WIDTH, height, _beside_legend(title, 3.5))
     ax = figure.add_subplot()
     at = np.array([i + 0.9 * groups.index(row.group) for i, row in enumerate(rows)])
     value, low, high, plain = (np.array([getattr(row, n) for row in rows]) for n in ("value", "low", "high", "other"))
+    plain[[bool(row.remark) for row in rows]] = np.nan  # the remark says that they mislead
     drawn = np.isfinite(low)
     ax.hlines(at[drawn], low[drawn], high[drawn], color=BLUE, linewidth=1.6)
     if zero:
@@ -283,6 +284,7 @@ def intervals(rows: Sequence[Row], axis: str, title: str, caption: str, zero: bo
                 fontsize=SMALL_SIZE,
                 color=ORANGE,
                 va="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
     figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     _caption(figure, caption)
@@ -424,9 +426,9 @@ class _Scale:
         low, high = np.log(numbers.min()), np.log(numbers.max())
         marks = np.unique(numbers)
         if len(marks) > _FEW:
-            marks = np.geomspace(numbers.min(), numbers.max(), 5)
+            marks = np.array([float(f"{m:.2g}") for m in np.geomspace(numbers.min(), numbers.max(), 5)])
         places = (np.log(marks) - low) / (high - low)
-        return cls((np.log(numbers) - low) / (high - low), tuple(zip(places, [f"{m:.2g}" for m in marks], strict=True)))
+        return cls((np.log(numbers) - low) / (high - low), tuple(zip(places, map(_number, marks), strict=True)))
 
     @classmethod
     def linear(cls, numbers: np.ndarray) -> "_Scale":
@@ -456,7 +458,7 @@ def _parallel_axis(ax: Axes, i: int, count: int, name: str, axis: _Scale, room: 
         )
     names = {"ha": "center" if 0 < i < count - 1 else align, "fontsize": SMALL_SIZE, "color": INK}
     # Names of neighbours stand on two levels, so that each has the room of two.
-    wide = (1.4 if 0 < i < count - 1 else 1.2) * room
+    wide = 1.3 * room
     ax.text(i, 1.07 + 0.07 * (i % 2), fit(name, SMALL_SIZE, wide), va="bottom", **names)
 
 

@@ -21,6 +21,7 @@ PALETTE = (style.BLUE, style.ORANGE, "#8455f2", "#a6857c", style.GREEN, "#995336
 DASHES = ("solid", "8px,3px", "2px,2px", "10px,3px,2px,3px")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 CLEAR = "rgba(0,0,0,0)"
+FAINT = "#85898f"  # of lines behind the runs; 3:1 against the page in light and in dark
 LABEL, LABEL_OF_MANY = 22, 14  # characters of a class name on an axis; of one of many that meet from two sides
 READABLE_COUNTS = 12  # classes up to which the counts stand in the cells
 UNIFIED = 4  # runs up to which one box shows the values of all
@@ -40,16 +41,21 @@ def dash(run: int) -> str:
     return DASHES[run // len(PALETTE) % len(DASHES)]
 
 
-def curves(runs: Sequence[Run], quantity: str) -> go.Figure:
-    """`quantity` is loss or accuracy: by epoch, training thin and validation thick, the chosen epoch marked."""
-    figure = _figure("epoch", {"loss": "loss, nats", "accuracy": "accuracy, %"}[quantity])
+def curves(runs: Sequence[Run], quantity: str, others: Sequence[Run] = ()) -> go.Figure:
+    """`quantity` is loss or accuracy: by epoch, training thin and validation thick, the chosen epoch marked.
+
+    Of `others` the validation alone is drawn, as thin grey lines behind them.
+    """
+    figure = frame("epoch", {"loss": "loss, nats", "accuracy": "accuracy, %"}[quantity])
     scale = 100 if quantity == "accuracy" else 1
     shown = "%{y:.2f} %" if quantity == "accuracy" else "%{y:.4f}"
+    if others:
+        figure.add_scatter(**_background(others, f"val_{quantity}", scale), hovertemplate=f"%{{text}}: {shown}")
     for run in runs:
         epochs = [row["epoch"] for row in run.record.history]
         name = escape(run.label)
         line = {"color": colour(run.number), "dash": dash(run.number)}
-        for column, split, width in ((quantity, "training", 1.2), (f"val_{quantity}", "validation", 2.2)):
+        for column, split, width in ((quantity, "training", 1.4), (f"val_{quantity}", "validation", 2.4)):
             values = [_scaled(row.get(column), scale) for row in run.record.history]
             figure.add_scatter(
                 x=epochs,
@@ -59,7 +65,6 @@ def curves(runs: Sequence[Run], quantity: str) -> go.Figure:
                 meta={"run": run.number},
                 line=line | {"width": width},
                 marker={"color": colour(run.number), "symbol": "circle" if width > 2 else "circle-open"},
-                opacity=1 if width > 2 else 0.85,
                 hovertemplate=shown,
             )
             if width > 2 and run.best_epoch in epochs:
@@ -72,31 +77,56 @@ def curves(runs: Sequence[Run], quantity: str) -> go.Figure:
                     marker={"color": colour(run.number), "size": 9, "symbol": _symbol(run.number)},
                     hoverinfo="skip",
                 )
-    figure.update_xaxes(unifiedhovertitle={"text": "epoch %{x}"}, spikethickness=1)
-    few = len(runs) <= UNIFIED
+    epochs = [row["epoch"] for run in (*runs, *others) for row in run.record.history]
+    figure.update_xaxes(unifiedhovertitle={"text": "epoch %{x}"}, spikethickness=1, **whole_epochs(epochs))
+    few = len(runs) <= UNIFIED and not others
     nearest = {"hovermode": "x unified", "hoverdistance": -1} if few else {"hovermode": "closest"}  # -1: however far
     figure.update_layout(**nearest, hoverlabel_namelength=-1)
     return figure
 
 
-def cost(runs: Sequence[Run], quantity: str) -> go.Figure:
-    """Test accuracy with its interval over `quantity`: seconds or trainable. Runs on the Pareto front are filled."""
+def _background(runs: Sequence[Run], column: str, scale: float) -> dict:
+    """One trace with a line a run; a gap where the next one begins."""
+    x, y, text = [], [], []
+    for run in runs:
+        x += [*(row["epoch"] for row in run.record.history), None]
+        y += [*(_scaled(row.get(column), scale) for row in run.record.history), None]
+        text += [escape(run.label)] * (len(run.record.history) + 1)
+    line = {"color": FAINT, "width": 0.8}
+    return {"x": x, "y": y, "text": text, "mode": "lines", "name": "other runs", "line": line, "opacity": 0.6}
+
+
+def whole_epochs(epochs: Sequence[int]) -> dict:
+    """Ticks at whole epochs alone, at most ten; of fewer, plotly would set some between them."""
+    if not epochs:
+        return {}
+    first, last = min(epochs), max(epochs)
+    return {"tick0": 0, "dtick": _whole_step(last - first)}
+
+
+def _whole_step(span: int) -> int:
+    """1, 2 or 5 times a power of ten, the smallest by which at most ten steps make up `span`."""
+    return next(m * 10**power for power in range(12) for m in (1, 2, 5) if 10 * m * 10**power >= span)
+
+
+def cost(runs: Sequence[Run], quantity: str, split: str = "test") -> go.Figure:
+    """Accuracy with its interval over `quantity`: seconds or trainable. Runs on the Pareto front are filled."""
     title = {"seconds": "training time, minutes", "trainable": "trainable parameters"}[quantity]
-    figure = _figure(title, "test accuracy, %")
-    points = [(run, cost_of(run, quantity), run.test) for run in runs]
-    points = [(run, x, test) for run, x, test in points if x is not None and test.accuracy is not None]
+    figure = frame(title, f"{split} accuracy, %")
+    points = [(run, cost_of(run, quantity), run.scores.get(split, Scores())) for run in runs]
+    points = [(run, x, found) for run, x, found in points if x is not None and found.accuracy is not None]
     scale = 1 / 60 if quantity == "seconds" else 1
-    front = pareto([(x, test.accuracy) for _, x, test in points])
+    front = pareto([(x, found.accuracy) for _, x, found in points])
     staircase = sorted((points[i][1] * scale, 100 * points[i][2].accuracy) for i in front)
     if len(staircase) > 1:
         xs, ys = zip(*staircase, strict=True)
-        line = {"shape": "hv", "color": style.GREY, "width": 1, "dash": "dot"}
+        line = {"shape": "hv", "color": FAINT, "width": 1.5, "dash": "6px,3px"}
         figure.add_scatter(x=xs, y=ys, mode="lines", line=line, hoverinfo="skip", name="Pareto front")
-    for i, (run, x, test) in enumerate(points):
+    for i, (run, x, found) in enumerate(points):
         figure.add_scatter(
             x=[x * scale],
-            y=[100 * test.accuracy],
-            error_y=_error_bars([test.accuracy], [test.interval]),
+            y=[100 * found.accuracy],
+            error_y=_error_bars([found.accuracy], [found.interval]),
             mode="markers",
             name=escape(run.label),
             meta={"run": run.number},
@@ -107,7 +137,7 @@ def cost(runs: Sequence[Run], quantity: str) -> go.Figure:
                 "line": {"width": 2, "color": colour(run.number)},
             },
             hovertemplate=("%{x:.3~g} min" if quantity == "seconds" else "%{x:,} parameters")
-            + f"<br>test accuracy %{{y:.2f}} % {_interval(test.interval)}"
+            + f"<br>{split} accuracy %{{y:.2f}} % {_interval(found.interval)}"
             + ("<br>on the Pareto front" if i in front else ""),
         )
     values = [x for _, x, _ in points]
@@ -146,7 +176,7 @@ def confusion(scores: Scores) -> go.Figure:
     counts = scores.confusion.tolist()
     ink = style.BLUE.removeprefix("#")
     rgb = ",".join(str(int(ink[i : i + 2], 16)) for i in (0, 2, 4))
-    figure = _figure("predicted", "true")
+    figure = frame("predicted", "true")
     figure.add_heatmap(
         z=shares,
         text=counts,
@@ -169,10 +199,10 @@ def confusion(scores: Scores) -> go.Figure:
 
 def class_scores(runs: Sequence[Run]) -> go.Figure:
     """Recall of every class with its interval, the runs side by side in each class."""
-    names = list(dict.fromkeys(score.name for run in runs for score in run.test.classes))
-    figure = _figure("recall, %", "")
+    names = list(dict.fromkeys(score.name for run in runs for score in run.result.classes))
+    figure = frame("recall, %", "")
     for place, run in enumerate(runs):
-        rows = [score for score in run.test.classes if score.recall is not None and score.support]
+        rows = [score for score in run.result.classes if score.recall is not None and score.support]
         shift = 0.7 * ((place + 0.5) / len(runs) - 0.5)
         figure.add_scatter(
             x=[100 * score.recall for score in rows],
@@ -204,8 +234,8 @@ def class_scores(runs: Sequence[Run]) -> go.Figure:
 
 def reliability(runs: Sequence[tuple[Run, Scores]]) -> go.Figure:
     """Accuracy over confidence, a point a bin with the interval that its images give; the diagonal is calibrated."""
-    figure = _figure("confidence, %", "accuracy, %")
-    diagonal = {"color": style.GREY, "width": 1, "dash": "dot"}
+    figure = frame("confidence, %", "accuracy, %")
+    diagonal = {"color": FAINT, "width": 1.5, "dash": "6px,3px"}
     figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", line=diagonal, hoverinfo="skip", name="calibrated")
     for run, scores in runs:
         found = scores.calibration
@@ -243,7 +273,8 @@ def short(names: Sequence[str], limit: int = LABEL) -> list[str]:
     return [f"{name} ({i})" if cut.count(name) > 1 else name for i, name in enumerate(cut)]
 
 
-def _figure(x: str, y: str) -> go.Figure:
+def frame(x: str, y: str) -> go.Figure:
+    """An empty chart with the titles of its axes."""
     axis = {"zeroline": False, "automargin": True, "ticks": "", "title": {"standoff": 8}}
     return go.Figure(
         layout={

@@ -53,10 +53,11 @@ class Factor:
 
 @dataclass(frozen=True)
 class Study:
-    """Finished runs of the same images; the score is their test accuracy."""
+    """Finished runs of the same images; the score is their accuracy on the test images, or on the validation images."""
 
     runs: tuple[Record, ...]
     names: Mapping[int, str]  # by id(run)
+    split: str = "test"  # or validation
 
     def value(self, run: Record, field: str) -> Level:
         value = run.config.get(field, _ABSENT)
@@ -83,7 +84,10 @@ class Study:
         return [run for run in self.runs if repr(self.value(run, factor.field)) == repr(level)]
 
     def score(self, runs: Sequence[Record]) -> float:
-        return float(np.mean([run.metrics["accuracy"] for run in runs]))
+        return float(np.mean(self.scores(runs)))
+
+    def scores(self, runs: Sequence[Record]) -> list[float]:
+        return [accuracy_of(run, self.split) for run in runs]
 
     def others(self, factor: Factor, sides: Sequence[Sequence[Record]]) -> list[str]:
         """Fields of the other factors, without those that one side does not have: options of another choice."""
@@ -129,10 +133,19 @@ class Study:
         return tuple(self.names[id(run)] for run in runs)
 
 
+def accuracy_of(run: Record, split: str) -> float | None:
+    """The accuracy in metrics.json on the test or the validation images; None where it has none."""
+    metrics = run.metrics if split == "test" else run.metrics.get(split)
+    return number(metrics.get("accuracy")) if isinstance(metrics, dict) else None
+
+
 def between_runs(study: Study) -> tuple[list[Claim], list[Inference]]:
-    """Claims about factors; where none is repeated, claims about the runs one by one, and what cannot be compared."""
+    """Claims about factors; where none is repeated, claims about the runs one by one, and what cannot be compared.
+
+    Image by image only tested runs can be compared: no others have predictions.
+    """
     claims = [claim for factor in study.factors for claim in _effects(study, factor)]
-    return (claims, []) if claims or not study.factors else _single_runs(study)
+    return (claims, []) if claims or not study.factors or study.split != "test" else _single_runs(study)
 
 
 def _effects(study: Study, factor: Factor) -> Iterator[Claim]:
@@ -154,7 +167,7 @@ def _matched(study: Study, factor: Factor, a: Level, b: Level) -> Claim | None:
         (a, b), differences = (b, a), -differences
     sides = [[run for block in blocks for run in block[level]] for level in (a, b)]
     few = study.too_few(factor, sides, len(blocks))
-    method = f"test accuracy, matched in all other fields that differ: Student's t over {len(blocks)} blocks"
+    method = f"{study.split} accuracy, matched in all other fields that differ: Student's t over {len(blocks)} blocks"
     return _difference(study, factor, (a, b), sides, float(differences.mean()), _t(differences), few, method)
 
 
@@ -164,7 +177,7 @@ def _unmatched(study: Study, factor: Factor, a: Level, b: Level) -> Claim | None
         return None
     if study.score(sides[0]) < study.score(sides[1]):
         (a, b), sides = (b, a), sides[::-1]
-    scores = [[run.metrics["accuracy"] for run in side] for side in sides]
+    scores = [study.scores(side) for side in sides]
     spread = any(np.ptp(values) > 0 for values in scores)
     interval = (lambda level: welch_interval(*scores, level)) if spread else None
     size = study.score(sides[0]) - study.score(sides[1])
@@ -177,7 +190,7 @@ def _unmatched(study: Study, factor: Factor, a: Level, b: Level) -> Claim | None
         size,
         interval,
         few,
-        "test accuracy, not matched: Welch's t",
+        f"{study.split} accuracy, not matched: Welch's t",
         study.confounders(factor, sides),
     )
 
@@ -240,8 +253,8 @@ def _trend(study: Study, factor: Factor, levels: Sequence[float], blocks: Sequen
     runs = [run for block in blocks for level in levels for run in block[level]]
     per = "doubling" if logarithmic else f"{step:g} more"
     sentence = (
-        f"test accuracy {'rises' if sign > 0 else 'falls'} by {points(size, at_95)} with every {per} of {factor.field}"
-        f" from {levels[0]:g} to {levels[-1]:g}, {len(runs)} runs"
+        f"{study.split} accuracy {'rises' if sign > 0 else 'falls'} by {points(size, at_95)} with every {per} of"
+        f" {factor.field} from {levels[0]:g} to {levels[-1]:g}, {len(runs)} runs"
     )
     if factor.companions:
         sentence += f"; {listed(factor.companions)} cannot be told apart from it"
@@ -259,7 +272,7 @@ def _trend(study: Study, factor: Factor, levels: Sequence[float], blocks: Sequen
 
 def _single_runs(study: Study) -> tuple[list[Claim], list[Inference]]:
     """The run that is best on validation against each of the others, image by image."""
-    best = max(study.runs, key=_validation)
+    best = max(study.runs, key=lambda run: -1.0 if (found := accuracy_of(run, "validation")) is None else found)
     claims, incomparable = [], []
     for other in study.runs:
         if other is best or not any(study.value(other, f.field) != study.value(best, f.field) for f in study.factors):
@@ -273,12 +286,6 @@ def _single_runs(study: Study) -> tuple[list[Claim], list[Inference]]:
         else:
             claims.append(_image_by_image(pair, found))
     return claims, incomparable
-
-
-def _validation(run: Record) -> float:
-    validation = run.metrics.get("validation")
-    found = number(validation.get("accuracy")) if isinstance(validation, dict) else None
-    return -1.0 if found is None else found
 
 
 def _image_by_image(pair: tuple[str, str], found: Comparison) -> Claim:

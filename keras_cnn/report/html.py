@@ -10,6 +10,8 @@ import functools
 import gzip
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -20,8 +22,9 @@ from markupsafe import Markup
 from keras_cnn import runs as run_folders
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import charts, pictures, sections
-from keras_cnn.report.runs import find_runs
+from keras_cnn.report import analysis, charts, pictures, sections
+from keras_cnn.report.runs import Run, find_runs
+from keras_cnn.report.sweeps import RunTable, find_table, is_sweep
 
 LIMIT = 5_000_000  # bytes of the page; pictures are made to fit
 _RESERVE = 60_000  # for the markup around the pictures
@@ -38,45 +41,86 @@ _FORMATS = {
 }
 
 
-def write_report(paths: list[Path], out: Path | None = None) -> Path:
-    """Writes the report about the runs that `paths` name, run folders or folders of them, and gives its place.
+def write_report(paths: list[Path], out: Path | None = None, table: RunTable | None = None) -> Path:
+    """Writes the report about the runs that `paths` name, and gives its place.
 
-    Without `out` that is RUN/report.html for one run, else report.html in the folder that holds all runs. Whatever can
-    be read of a run is shown; what is missing or damaged stands in the page's list of problems.
+    `paths` are run folders or folders of them, or one sweep's folder, or one CSV file with a row a run, of which
+    `table` is what `find_table` has read. Without `out` the place is RUN/report.html for one run, SWEEP/report.html,
+    FILE.html for FILE.csv, else report.html in the folder that holds all runs. Whatever can be read of a run is shown;
+    what is missing or damaged stands in the page's list of problems.
 
     Raises InputError, in one line, for a path that is no run and for a place that cannot be written.
     """
-    runs, problems = find_runs(paths)
-    place = out or _place([run.record.path for run in runs])
+    table = table or find_table(paths)
+    runs, problems = _runs(paths, table)
+    place = out or _place(paths, runs, table)
     if place.is_dir():
         raise InputError(f"{place}: is a folder; expected a file to write, such as {place / 'report.html'}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        run_folders.write_text(place, render(sections.content(runs), pictures.find(runs), problems))
+        content = sections.content(runs, table)
+        parts = analysis.parts(table, sections.again(runs)) if table else []
+        run_folders.write_text(place, render(content, pictures.find(content.shown), problems, parts))
     except OSError as error:
         raise InputError(f"{place}: cannot write the report: {error.strerror}") from None
     return place
 
 
-def render(content: sections.Content, sources: list[pictures.Source], problems: list[str]) -> str:
+def render(
+    content: sections.Content,
+    sources: list[pictures.Source],
+    problems: list[str],
+    parts: Sequence[analysis.Part] = (),
+) -> str:
     """The page as text, within LIMIT bytes as long as the page without its pictures is."""
     problems = [*problems, *(problem for run in content.runs for problem in run.problems), *content.problems]
-    bare = _page(content, [], problems)
-    shown, left_out = pictures.embed(sources, max(0, LIMIT - _RESERVE - len(bare.encode())))
-    return _page(content, shown, [*problems, *left_out])
+    bare = _page(content, [], [], problems, parts)
+    shown, more, damaged = pictures.embed(sources, max(0, LIMIT - _RESERVE - len(bare.encode())))
+    return _page(content, shown, more, [*problems, *damaged], parts)
 
 
-def _place(folders: list[Path]) -> Path:
+def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[Run], list[str]]:
+    """The runs, and what is wrong beside their own problems.
+
+    Of a sweep's trials without a result the sweep tells what became of them, so their folders' gaps are no problems.
+    """
+    if table is None:
+        runs, problems = find_runs(paths)
+        return runs, [*problems, *(f"{p}: a sweep, analysed in a report of its own" for p in paths if is_sweep(p))]
+    if table.swept is None:
+        return [], []
+    folders = [path.parent for path in sorted(table.swept.folder.glob("*/config.yaml"))]
+    found, problems = find_runs(folders) if folders else ([], [])
+    runs = []
+    for run in found:
+        trial = table.swept.trial_of(run.label)
+        ended = "ended early" if trial and trial.state == "early" else trial.state if trial else ""
+        runs.append(replace(run, ended=ended, problems=() if trial and trial.value is None else run.problems))
+    return runs, problems
+
+
+def _place(paths: list[Path], runs: list[Run], table: RunTable | None) -> Path:
+    if table:
+        return table.swept.folder / "report.html" if table.swept else paths[0].with_suffix(".html")
+    folders = [run.record.path for run in runs]
     if len(folders) == 1:
         return folders[0] / "report.html"
     return Path(os.path.commonpath([os.path.abspath(folder.parent) for folder in folders])) / "report.html"
 
 
-def _page(content: sections.Content, shown: list[pictures.Picture], problems: list[str]) -> str:
+def _page(
+    content: sections.Content,
+    shown: list[pictures.Picture],
+    more: list[pictures.More],
+    problems: list[str],
+    parts: Sequence[analysis.Part],
+) -> str:
     template = _templates().get_template("page.html")
     text = template.render(
         content=content,
+        parts=parts,
         pictures=shown,
+        more_pictures=more,
         problems=list(dict.fromkeys(problems)),
         style=_file("style.css"),
         script=_file("page.js"),

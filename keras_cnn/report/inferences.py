@@ -10,7 +10,7 @@ nothing.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.metrics import overfitting_onset
 from keras_cnn.records import Record
 from keras_cnn.report.claims import LEVEL, Claim, Inference, Interval, conclusions, excludes_zero, percent, points
-from keras_cnn.report.effects import Study, between_runs
-from keras_cnn.report.scores import Scores, number, read_scores
+from keras_cnn.report.effects import Study, accuracy_of, between_runs
+from keras_cnn.report.scores import Scores, read_scores
 
 __all__ = ["Inference", "inferences"]
 
@@ -27,15 +27,16 @@ __all__ = ["Inference", "inferences"]
 def inferences(records: Sequence[Record]) -> list[Inference]:
     """What the finished runs show: claims first, then comparisons without a shown difference, then descriptions.
 
-    Runs of different images (`data.source`) are not compared.
+    Runs of different images (`data.source`) are not compared. Runs are compared on the test images if all of a source
+    were tested; else on the validation images, as the trials of a sweep have them.
     """
     times = Counter(record.name for record in records)
     names = {id(r): r.name if times[r.name] == 1 else str(r.path) for r in records}
-    finished = [record for record in records if number(record.metrics.get("accuracy")) is not None]
     sources: dict[str, list[Record]] = {}
+    finished = [r for r in records if any(accuracy_of(r, split) is not None for split in ("test", "validation"))]
     for record in finished:
         sources.setdefault(str(record.config.get("data.source")), []).append(record)
-    studies = [Study(tuple(runs), names) for runs in sources.values()]
+    studies = [_study(runs, names) for runs in sources.values()]
     found = [between_runs(study) for study in studies]
     claims = [claim for of_study, _ in found for claim in of_study]
     claims += [claim for record in finished for claim in _within(record, names[id(record)])]
@@ -44,22 +45,30 @@ def inferences(records: Sequence[Record]) -> list[Inference]:
     return [*conclusions(claims), *incomparable, *onsets]
 
 
+def _study(runs: Sequence[Record], names: Mapping[int, str]) -> Study:
+    tested = all(accuracy_of(run, "test") is not None for run in runs)
+    split = "test" if tested else "validation"
+    return Study(tuple(run for run in runs if accuracy_of(run, split) is not None), names, split)
+
+
 def _within(record: Record, name: str) -> Iterator[Claim]:
-    test, train = _test(record), _split(record, "train")
+    test, train = read_scores(record.metrics, "")[0], _split(record, "train")
     if test.confusion is not None and len(test.classes) == len(test.confusion):
         yield from _extremes(test, name)
         yield from _worst_confusion(test, name)
-    if test.calibration is not None and test.accuracy is not None and test.images:
-        yield _confidence(test, name)
+    calibrated, again = _calibrated(record, test)
+    if calibrated.calibration is not None and calibrated.accuracy is not None and calibrated.images:
+        yield _confidence(calibrated, name, again)
     if None not in (test.accuracy, train.accuracy) and test.images and train.images:
         yield _gap(train, test, name)
 
 
-def _test(record: Record) -> Scores:
-    """Of metrics.json; a run of an older version has its calibration in evaluations/test alone."""
-    scores, _ = read_scores(record.metrics, "")
+def _calibrated(record: Record, test: Scores) -> tuple[Scores, str]:
+    """`test`, or where it has no calibration the later evaluation as a whole, with the words that say so."""
     later = record.evaluations.get("test")
-    return read_scores(later, "")[0] if scores.calibration is None and isinstance(later, dict) else scores
+    if test.calibration is not None or not isinstance(later, dict):
+        return test, ""
+    return read_scores(later, "")[0], ", evaluated again"
 
 
 def _split(record: Record, split: str) -> Scores:
@@ -144,7 +153,7 @@ def _binomial(k: int, n: int, share: float) -> float:
     return min(1.0, math.fsum(each for hits in range(n + 1) if (each := likelihood(hits)) <= found))
 
 
-def _confidence(test: Scores, name: str) -> Claim:
+def _confidence(test: Scores, name: str, again: str = "") -> Claim:
     """That the mean confidence is not the accuracy. Given the confidences, what varies is how many images are right."""
     bins = zip(test.calibration.counts, test.calibration.confidence, strict=True)
     mean = sum(count * confidence for count, confidence in bins if count) / sum(test.calibration.counts)
@@ -162,7 +171,7 @@ def _confidence(test: Scores, name: str) -> Claim:
     side = "above" if size > 0 else "below"
     sentence = (
         f"{name} is {what}: its mean confidence lies {points(shown, span)} {side} its accuracy"
-        f" on {test.images:,} test images"
+        f" on {test.images:,} test images{again}"
     )
     method = "mean confidence minus accuracy; Wilson interval of the accuracy, given the confidences"
     return Claim(

@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,18 @@ from PIL import Image
 from keras_cnn.report.runs import Run
 
 # Largest side in pixels and WebP's quality, tried in this order. Text of 8 points at 150 pixels an inch is still
-# readable at half its size; what would be smaller than the last is left out and named.
+# readable at half its size; what would be smaller than the last is left out and counted.
 LEVELS = ((2200, 82), (1600, 78), (1200, 72), (900, 66), (700, 60), (520, 52))
-DRAWN = ("curves",)  # pictures that the page draws itself
+PER_RUN = 8  # pictures of a run
+LARGEST = 240_000  # bytes of page for a picture; a sheet of photos with captions stays readable when enlarged
+SMALLEST = 60_000  # bytes that a picture should have; of more runs than have room for PER_RUN, each has fewer
+# The most telling first, as (group, stem): the test evaluation's, then the run's own.
+_FIRST = (
+    *(("test", stem) for stem in ("mistakes", "scores", "sample")),
+    *(("", stem) for stem in ("mistakes", "augmentation")),
+    *(("test", stem) for stem in ("top_losses", "precision_recall", "roc")),
+)
+_MATRICES = ("confusion_validation", "confusion_train")  # their numbers stand among the evaluations
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,22 @@ class Source:
 
 
 @dataclass(frozen=True)
+class More:
+    """Pictures of a run that are not on the page."""
+
+    run: Run
+    paths: tuple[Path, ...]
+
+    @property
+    def sentence(self) -> str:
+        """12 more pictures in RUN/figures; with all folders that hold some."""
+        folders = list(dict.fromkeys(str(path.parent) for path in self.paths))
+        where = " and ".join([", ".join(folders[:-1]), folders[-1]] if len(folders) > 1 else folders)
+        n = len(self.paths)
+        return f"{n:,} more picture{'' if n == 1 else 's'} in {where}"
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture as the page shows it."""
 
@@ -41,40 +67,73 @@ class Picture:
 
 
 def find(runs: list[Run]) -> list[Source]:
-    """The figures of each run and of its evaluations, in order."""
+    """The figures of each run and of its evaluations that the page does not draw itself, the most telling first."""
     return [
-        Source(run, path, group)
+        source
         for run in runs
-        for group, folder in _folders(run.record.path)
-        for path in sorted(folder.glob("*.png"))
-        if not path.name.startswith(".") and path.stem not in DRAWN
+        for source in sorted(
+            (
+                Source(run, path, group)
+                for group, folder in _folders(run.record.path)
+                for path in sorted(folder.glob("*.png"))
+                if not path.name.startswith(".")
+            ),
+            key=_rank,
+        )
+        if not _is_drawn(source)
     ]
 
 
-def embed(sources: list[Source], budget: int) -> tuple[list[Picture], list[str]]:
-    """The pictures, together at most `budget` bytes of page, and one line for each that is left out.
+def _rank(source: Source) -> int:
+    """Place in _FIRST; then what is unknown here, last the matrices."""
+    named = (source.group, source.path.stem)
+    return len(_FIRST) + (source.path.stem in _MATRICES) if named not in _FIRST else _FIRST.index(named)
 
-    Every picture has an equal share; what small files do not use goes to the larger ones. A picture is scaled down and
-    compressed only as far as its share asks for.
+
+def _is_drawn(source: Source) -> bool:
+    """Whether the page has the same as a chart, or it shows nothing: the images of a run without augmentation."""
+    stem = source.path.stem
+    if stem == "augmentation" and not source.group:
+        config = source.run.record.config
+        return config.get("data.augment.name", config.get("data.augment")) == "none"
+    return stem in ("curves", "confusion") or (stem == "reliability" and source.group in ("", "test"))
+
+
+def embed(sources: Sequence[Source], budget: int) -> tuple[list[Picture], list[More], list[str]]:
+    """The pictures, together at most `budget` bytes of page; those of each run without room; and what is damaged.
+
+    A run has its first PER_RUN, or as many as have SMALLEST bytes each. Every picture has an equal share of the budget,
+    at most LARGEST; what small files do not use goes to the larger ones. A picture is scaled down and compressed only
+    as far as its share asks for.
     """
     pictures: dict[Path, Picture] = {}
     problems: list[str] = []
-    waiting = sorted(sources, key=lambda source: (_bytes(source.path), source.path))
+    damaged: set[Path] = set()
+    runs = {source.run.number: source.run for source in sources}
+    each = min(PER_RUN, budget // (SMALLEST * max(1, len(runs))))
+    chosen = [
+        source
+        for run in runs
+        for source in [s for s in sources if s.run.number == run and s.path.stem not in _MATRICES][:each]
+    ]
+    waiting = sorted(chosen, key=lambda source: (_bytes(source.path), source.path))
     while waiting:
-        source, share = waiting[0], budget // len(waiting)
+        source, share = waiting[0], min(LARGEST, budget // len(waiting))
         waiting = waiting[1:]
         try:
             picture = _fitted(source, share)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = " ".join(str(error).split())[:120]
             problems.append(f"{source.path}: cannot be read as a picture ({reason}); left out")
+            damaged.add(source.path)
             continue
-        if picture is None:
-            problems.append(f"{source.path}: left out, so that the page stays small")
-            continue
-        pictures[source.path] = picture
-        budget -= len(picture.url)
-    return [pictures[source.path] for source in sources if source.path in pictures], problems
+        if picture is not None:
+            pictures[source.path] = picture
+            budget -= len(picture.url)
+    shown = [pictures[source.path] for source in sources if source.path in pictures]
+    rest = [source for source in sources if source.path not in pictures and source.path not in damaged]
+    more = [(run, tuple(source.path for source in rest if source.run.number == i)) for i, run in runs.items()]
+    return shown, [More(run, paths) for run, paths in more if paths], problems
 
 
 def _folders(path: Path) -> list[tuple[str, Path]]:

@@ -74,8 +74,13 @@ class Beside:
     measured: float | None
     interval: Interval | None  # at 95 %, over the images; None where one run gives none
     verdict: Verdict
-    reason: str  # how far, with every caveat; or why not
+    finding: str  # how far; or why not
     source: str
+    caveats: tuple[str, ...] = ()  # what weakens the verdict
+
+    @property
+    def reason(self) -> str:
+        return self.finding + "".join(f"; caveat: {caveat}" for caveat in self.caveats)
 
 
 def read_published(name: str) -> tuple[Figure, ...]:
@@ -104,9 +109,12 @@ def figures_of(record: Record) -> tuple[Figure, ...]:
     named = record.config.get("published")
     if named is None:
         return ()
-    if isinstance(named, str):
-        return tuple(figure for figure in read_published(named) if figure.needs is None)
     place = f"{record.path / 'config.yaml'}: published"
+    if isinstance(named, str):
+        try:
+            return tuple(figure for figure in read_published(named) if figure.needs is None)
+        except InputError as error:
+            raise InputError(f"{record.path / 'config.yaml'}: {error}") from None
     try:
         given = [config_module.Figure(**entry) for entry in named]
     except TypeError as error:
@@ -126,7 +134,7 @@ def beside(record: Record, figures: Sequence[Figure]) -> list[Beside]:
     equal; a number without an interval (a loss, an epoch: one run has none) lies within rounding and tolerance.
     "differs": else, with the distance in points and in half-widths of the interval. "cannot be compared": the run has
     other images, other conditions, is not finished or holds no such number. The interval is of the sampling of images
-    alone: another seed moves the number further. Whatever else weakens a verdict stands in `reason` as a caveat.
+    alone: another seed moves the number further. Whatever else weakens a verdict stands among its `caveats`.
     """
     return [_beside(record, figure) for figure in figures]
 
@@ -173,11 +181,13 @@ def _beside(record: Record, figure: Figure) -> Beside:
     if not obstacles and measured is None:
         obstacles = [f"the run holds no {figure.label}"]
     if obstacles:
-        verdict, reason = "cannot be compared", f"because {'; '.join(obstacles)}"
+        verdict, finding, caveats = "cannot be compared", f"because {'; '.join(obstacles)}", ()
     else:
-        verdict, reason = _judge(figure, measured, interval)
-        reason += "".join(f"; caveat: {caveat}" for caveat in (*figure.caveats, *_caveats(record, figure)))
-    return Beside(figure.label, figure.value, figure.decimals, measured, interval, verdict, reason, figure.source)
+        verdict, finding = _judge(figure, measured, interval)
+        caveats = (*figure.caveats, *_caveats(record, figure))
+    return Beside(
+        figure.label, figure.value, figure.decimals, measured, interval, verdict, finding, figure.source, caveats
+    )
 
 
 def _obstacles(record: Record, figure: Figure) -> Iterator[str]:

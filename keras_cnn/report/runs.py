@@ -2,16 +2,19 @@
 
 import difflib
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
+from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.records import Record, read_record
 from keras_cnn.report.scores import Scores, number, read_scores
 
 SPLITS = ("test", "validation", "train")
+AGAIN = ", evaluated again"  # of a split that the run itself has measured too
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,28 @@ class Run:
     record: Record
     scores: dict[str, Scores]  # by split or by the name of the evaluation
     problems: tuple[str, ...]
+    ended: str = ""  # how a sweep's trial ended, in the sweep's word; "" of a run of its own
+
+    @property
+    def result_split(self) -> str:
+        """The images of the run's result: test, or validation where it was not tested, as the trials of a sweep."""
+        return "validation" if self.test.accuracy is None and self.validation.accuracy is not None else "test"
+
+    @property
+    def result(self) -> Scores:
+        return self.scores.get(self.result_split, Scores())
+
+    @property
+    def calibrated(self) -> tuple[str, Scores]:
+        """The result if it has its calibration, else the later evaluation of the same images, whole, with its name.
+
+        Runs of older versions have their calibration in a later evaluation alone.
+        """
+        named = self.result_split, self.result
+        if self.result.calibration:
+            return named
+        later = self.result_split + AGAIN
+        return (later, self.scores[later]) if later in self.scores else named
 
     @property
     def test(self) -> Scores:
@@ -60,8 +85,8 @@ class Run:
 
     @property
     def state(self) -> str:
-        if self.record.finished:
-            return "finished"
+        if self.ended or self.record.finished:
+            return self.ended or "finished"
         planned = self.record.config.get("train.epochs")
         return f"unfinished: epoch {self.epochs} of {planned}" if planned else f"unfinished: epoch {self.epochs}"
 
@@ -121,7 +146,7 @@ def _labels(folders: list[Path]) -> list[str]:
 
 def _run(index: int, label: str, record: Record) -> Run:
     scores: dict[str, Scores] = {}
-    problems = list(record.problems)
+    problems = [*record.problems, *_damage(record)]
     for name, metrics, place in _sources(record):
         if not isinstance(metrics, dict):
             found = type(metrics).__name__
@@ -129,26 +154,44 @@ def _run(index: int, label: str, record: Record) -> Run:
             continue
         read, wrong = read_scores(metrics, place)
         problems += wrong
-        scores[name] = _filled(scores[name], read) if name in scores else read
+        scores[name + AGAIN if name in scores else name] = read
     if record.history and "validation" not in scores:
         scores["validation"] = _so_far(record)
     return Run(index, label, record, scores, tuple(dict.fromkeys(problems)))
 
 
+def _damage(record: Record) -> Iterator[str]:
+    """What is wrong with the other files of a finished run."""
+    if not record.finished:
+        return
+    if not (record.path / "model.keras").is_file():
+        yield f"{record.path / 'model.keras'}: missing; the run cannot be evaluated again"
+    predictions = record.path / "predictions.csv"
+    if not predictions.is_file():
+        return
+    try:
+        found = read_predictions(predictions)
+    except InputError as error:
+        yield str(error)
+        return
+    classes = record.split.get("classes")
+    if isinstance(classes, list) and list(found.classes) != classes:
+        own = ", ".join(map(str, classes))
+        yield f"{predictions}: classes {', '.join(found.classes)}; expected those of the run: {own}"
+    images = number(record.metrics.get("images"))
+    if images is not None and len(found) != images:
+        yield f"{predictions}: {len(found):,} images; expected {images:,.0f}, as in metrics.json"
+
+
 def _sources(record: Record) -> list[tuple[str, Any, str]]:
     """(name, metrics, file) of every evaluation, the run's own at its end before later ones of the same split."""
     own = str(record.path / "metrics.json")
-    found = [("test", record.metrics, own)] if record.metrics else []
+    trial = "accuracy" not in record.metrics and isinstance(record.metrics.get("validation"), dict)
+    found = [("test", record.metrics, own)] if record.metrics and not trial else []
     found += [(split, record.metrics[split], own) for split in SPLITS[1:] if split in record.metrics]
     found += [(n, m, str(record.path / "evaluations" / n / "metrics.json")) for n, m in record.evaluations.items()]
     order = {name: i for i, name in enumerate(SPLITS)}
     return sorted(found, key=lambda source: order.get(source[0], len(order)))
-
-
-def _filled(first: Scores, second: Scores) -> Scores:
-    """`first`, with what it lacks from `second`: an older run has its calibration in a later evaluation alone."""
-    lacking = [name for name, value in vars(first).items() if value is None or (name == "classes" and not value)]
-    return replace(first, **{name: getattr(second, name) for name in lacking})
 
 
 def _monitor(record: Record) -> str:

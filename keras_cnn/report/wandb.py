@@ -128,7 +128,8 @@ def _blocks(wr: ModuleType, content: sections.Content, problems: list[str]) -> I
     if content.groups:
         yield wr.H2("Repeats")
         yield _table(wr, ("recipe", "n", "mean", "std", "95 % interval", "values by seed"), _groups(content))
-    charts = {"Cost": content.costs, "Classes": content.classes, "Confusions": content.confusions}
+    confusions = [*content.confusions, *content.more_confusions]
+    charts = {"Cost": content.costs, "Classes": content.classes, "Confusions": confusions}
     for title, found in (charts | {"Calibration": content.calibration}).items():
         if found:
             yield wr.H2(title)

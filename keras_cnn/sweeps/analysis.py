@@ -270,7 +270,7 @@ def _marginal_effects(writer: _Writer) -> None:
         figures.intervals(
             _interval_rows(writer, differences, "difference", "naive", scale),
             f"difference in {words(writer.metric)}{unit}",
-            f"What a change does to {words(writer.metric)}",
+            f"Effects on {words(writer.metric)}",
             caption,
             zero=True,
             other="difference of plain means",

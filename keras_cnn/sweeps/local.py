@@ -1,26 +1,34 @@
 """A sweep on this machine: its folder made, its workers started, watched, started again when killed, and stopped."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import tensorflow as tf
+
 from keras_cnn import config as config_module
 from keras_cnn.command_line import DONE, STOPPED
+from keras_cnn.config import Config
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.runs import RunFolder, python
-from keras_cnn.sweeps import space
-from keras_cnn.sweeps.study import Study
+from keras_cnn.sweeps import space, wandb
+from keras_cnn.sweeps.sampler import Sampler
+from keras_cnn.sweeps.space import Sweep
+from keras_cnn.sweeps.study import FAILURES_IN_A_ROW, Study
 from keras_cnn.sweeps.worker import check_metric, outcome, settings, trial_config
 from keras_cnn.training import experiment
 
 Say = Callable[[str], None]
+PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
 SECONDS = 0.5  # between two looks at the workers
 DEATHS = 3  # of one worker without any trial ended in between: then it is not the trials
 
@@ -28,17 +36,40 @@ DEATHS = 3  # of one worker without any trial ended in between: then it is not t
 def create(path: Path, overrides: list[str], say: Say = print, parent: Path = Path("runs")) -> Study:
     """A sweep's folder below `parent` from a sweep file; `overrides` change the config that all trials start from.
 
-    Raises InputError, in one line, for whatever W&B would refuse, and for a trial that the first cell shows impossible.
+    Raises InputError, in one line and before anything is written, for whatever W&B would refuse, and where the base
+    allows none of the first ten trials.
     """
     sweep = space.read_sweep(path)
     check_metric(sweep)
+    base = config_module.load(sweep.base, overrides, BUILDERS)
+    _check_trials(sweep, base)
     for note in sweep.notes:
         say(f"note      {note}")
-    base = config_module.load(sweep.base, overrides, BUILDERS)
-    with RunFolder.create(sweep.name or path.stem, parent) as folder:
-        study = Study.create(folder.path, sweep, config_module.dump(base), base.seed)
-        trial_config(study, study.first())  # what no trial could mend is said before any worker starts
-    return study
+    name = re.sub(r"[^\w.-]+", "-", sweep.name or path.stem)  # W&B allows any text
+    with RunFolder.create(name, parent) as folder:
+        on_server = wandb.create(sweep, base.tracking, say)
+        return Study.create(folder.path, sweep, config_module.dump(base), base.seed, on_server)
+
+
+def _check_trials(sweep: Sweep, base: Config) -> None:
+    sampler, wrong = Sampler(sweep, base.seed), None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "base.yaml"
+        file.write_text(config_module.dump(base), encoding="utf-8")
+        for number in range(1, min(FAILURES_IN_A_ROW, sampler.cap or FAILURES_IN_A_ROW) + 1):
+            try:
+                trial_config(sweep, file, sampler.draw(number, []).assignment)
+                return
+            except InputError as error:
+                wrong = wrong or error
+    raise wrong
+
+
+def resume(study: Study, workers: int, say: Say = print) -> None:
+    """Goes on with a sweep. InputError if it is complete."""
+    if study.ended():
+        raise InputError(f"{study.folder}: this sweep is complete; next: {_command('--finish', study)}")
+    run(study, workers, say)
 
 
 def run(study: Study, workers: int, say: Say = print) -> None:
@@ -48,12 +79,16 @@ def run(study: Study, workers: int, say: Say = print) -> None:
     stopped for another reason.
     """
     go_on = f"go on with: {_command('--resume', study)}"
-    say(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {workers} workers)")
-    say(f"join      {_command('--join', study)}   (a worker more, here or on a host that sees this folder)")
-    crew = [_Worker(study.folder, number, cores) for number, cores in enumerate(_shared_out(workers), 1)]
     told = {trial.number for trial in study.trials() if trial.ended}
+    if study.cap is not None:
+        workers = max(1, min(workers, study.cap - len(told)))
+    say(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {_count(workers, 'worker')})")
+    say(f"join      {_join(study)}   (a worker more, here or on a host that sees this folder)")
+    crew: list[_Worker] = []
     try:
         with _all_stopped_in_the_end(crew):
+            for number, cores in enumerate(_shared_out(workers), 1):
+                crew.append(_Worker(study.folder, number, cores, _devices(number, workers)))
             while any(worker.is_busy for worker in crew):
                 time.sleep(SECONDS)
                 ended = _tell(study, told, say)
@@ -63,7 +98,7 @@ def run(study: Study, workers: int, say: Say = print) -> None:
     except KeyboardInterrupt:
         raise Interrupted(f"sweep stopped by a signal; every trial has its checkpoint; {go_on}") from None
     except Stopped as stop:
-        raise Stopped(f"{stop}; {go_on}") from None
+        raise Stopped(f"{study.folder}: {stop}; {go_on}") from None
     _conclude(study, say)
 
 
@@ -78,28 +113,34 @@ def finish(study: Study, say: Say = print) -> dict:
     path = study.folder / "best"
     if (path / "metrics.json").is_file():
         raise InputError(f"{path}: trained and tested already; the test split is read once")
+    config = trial_config(study.sweep, study.folder / "base.yaml", best.assignment, study.folder.resolve().name)
     say(f"best      trial {best.label}  {settings(best.assignment)}  {outcome(study.sweep, best)}")
     with RunFolder.begun(path) as folder:
-        return experiment.train(trial_config(study, best.assignment), folder, say)
+        if (folder / "config.yaml").is_file() and config_module.differences(folder.config(BUILDERS), config):
+            raise InputError(f"{path}: begun with a trial that is no longer the best; expected it finished or removed")
+        return experiment.train(config, folder, say)
 
 
 class _Worker:
     """A worker process and its log; started again when it is killed."""
 
-    def __init__(self, folder: Path, number: int, cores: set[int]):
-        self._folder, self._number, self._cores = folder, number, cores
+    def __init__(self, folder: Path, number: int, cores: set[int], devices: dict[str, str]):
+        self._folder, self._number, self._cores, self._devices = folder, number, cores, devices
         self._log = folder / f"worker-{number}.log"
         self._deaths, self._ended = 0, 0
         self._start()
 
     def _start(self) -> None:
         everywhere = os.sched_getaffinity(0)
-        command = [sys.executable, os.path.abspath(sys.argv[0]), "--join", str(self._folder)]
+        command = [sys.executable, str(PROGRAM), "--join", str(self._folder)]
+        environment = os.environ | self._devices | {"PYTHONUNBUFFERED": "1"}  # a killed worker's log is whole
         os.sched_setaffinity(0, self._cores)  # inherited, and TensorFlow counts the cores that it may use
         try:
             with self._log.open("a") as log:
                 # A session of its own: Ctrl-C reaches it through us, once.
-                self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+                self._process = subprocess.Popen(
+                    command, stdout=log, stderr=log, env=environment, start_new_session=True
+                )
         finally:
             os.sched_setaffinity(0, everywhere)
 
@@ -112,13 +153,13 @@ class _Worker:
         code = self._process.poll()
         if code is None or code == DONE:
             return
-        if code >= 0:
+        if code > 0:
             reason = "" if code == STOPPED else f"worker {self._number} failed: "
             raise Stopped(f"{reason}{self._last_line()} (log: {self._log})")
         self._deaths, self._ended = (self._deaths + 1 if ended == self._ended else 1), ended
         name = signal.Signals(-code).name
         if self._deaths > DEATHS:
-            raise Stopped(f"worker {self._number} was killed by {name} {DEATHS} times without ending a trial")
+            raise Stopped(f"worker {self._number} was killed by {name} {self._deaths} times without ending a trial")
         if not study.ended():
             say(f"worker {self._number} was killed by {name}; started again")
             self._start()
@@ -154,10 +195,21 @@ def _shared_out(workers: int) -> list[set[int]]:
     return [set(cores[i * len(cores) // workers : (i + 1) * len(cores) // workers]) for i in range(workers)]
 
 
+def _devices(number: int, workers: int) -> dict[str, str]:
+    """Environment that gives a worker one of the GPUs and, where it shares it, no more of its memory than it needs."""
+    count = len(tf.config.list_physical_devices("GPU"))
+    if not count or workers == 1:
+        return {}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    return {
+        "CUDA_VISIBLE_DEVICES": visible.split(",")[(number - 1) % count],
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
+
+
 def _tell(study: Study, told: set[int], say: Say) -> int:
     """Says the end of each trial that has ended since the last time; returns how many have ended in all."""
-    trials = study.trials()
-    for trial in trials:
+    for trial in study.trials():
         if trial.ended and trial.number not in told:
             told.add(trial.number)
             best = study.best()
@@ -170,8 +222,19 @@ def _command(option: str, study: Study) -> str:
     return shlex.join([python(), "train.py", "--sweep", option, str(study.folder)])
 
 
+def _join(study: Study) -> str:
+    """The command that joins from any folder of any host that has these paths."""
+    return shlex.join([os.path.abspath(sys.executable), str(PROGRAM), "--join", str(study.folder.resolve())])
+
+
 def _planned(study: Study) -> str:
-    return "no end" if study.cap is None else f"{study.cap} trials"
+    if study.wandb_sweep:
+        return f"by W&B's server, {study.wandb_sweep}"
+    return "no end" if study.cap is None else _count(study.cap, "trial")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + "s" * (number != 1)
 
 
 def _conclude(study: Study, say: Say) -> None:
@@ -179,7 +242,10 @@ def _conclude(study: Study, say: Say) -> None:
     counts = {state: sum(t.state == state for t in trials) for state in ("finished", "early", "failed")}
     words = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
     say("")
-    say(f"sweep     {study.folder}: {len(trials)} trials: {words}")
+    say(f"sweep     {study.folder}: {_count(len(trials), 'trial')}: {words}   (all of them: {study.folder / 'trials.csv'})")
+    for trial in trials:
+        if not trial.ended:
+            say(f"          trial {trial.label} is {trial.state}, {trial.worker}")
     if best:
         say(f"best      trial {best.label}  {outcome(study.sweep, best)}   {settings(best.assignment)}")
         say(f"next      {_command('--finish', study)}   (train it again, and read the test split once)")

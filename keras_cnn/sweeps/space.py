@@ -288,7 +288,8 @@ def _notes(root: Value, parameters: Mapping[str, Distribution]) -> Iterator[str]
             yield f"{metric.place}: metric.goal: not given; {metric.value['name'].value} is minimized, as by W&B"
         for field in ("impute", "impute_while_running"):
             if field in metric.value:
-                yield f"{metric.value[field].place}: metric.{field}: a trial without a value is given none here"
+                place = metric.value[field].place
+                yield f"{place}: metric.{field}: a failed trial counts as the worst, one that runs as an average one"
     stop = root.value.get("early_terminate")
     if stop is not None:
         if "strict" not in stop.value:

@@ -1,9 +1,14 @@
 """One process of a sweep: takes trial after trial from the study, trains each, and records how it ended."""
 
+import gc
+import json
 import logging
+import sys
+import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
@@ -12,108 +17,169 @@ from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
-from keras_cnn.records import read_record
 from keras_cnn.runs import HISTORY_COLUMNS, RunFolder
-from keras_cnn.sweeps import space
+from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import should_stop
 from keras_cnn.sweeps.space import Sweep
-from keras_cnn.sweeps.study import Claim, Study
+from keras_cnn.sweeps.study import Claim, Study, Trial
 from keras_cnn.training import experiment
+from keras_cnn.training.fit import NotFinite
+from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.parts import Shared
 
 Say = Callable[[str], None]
+History = list[dict[str, float]]
+
+
+class Engine(Protocol):
+    """Who says what to try, and which trials to end early."""
+
+    def claim(self, interrupted: Callable[[], bool]) -> Claim | None: ...
+
+    def stops(self, trial: Trial, history: History) -> bool: ...
+
+
+class Local:
+    """The study's own sampler, and W&B's hyperband among the runs in its folder."""
+
+    def __init__(self, study: Study):
+        self._study = study
+
+    def claim(self, interrupted: Callable[[], bool]) -> Claim | None:
+        return self._study.claim()
+
+    def stops(self, trial: Trial, history: History) -> bool:
+        """Of a repeated trial each seed is compared with the runs of all other trials."""
+        hyperband, metric = self._study.sweep.early_terminate, self._study.sweep.metric
+        if hyperband is None:
+            return False
+        own, *others = ([row[metric.name] for row in rows] for rows in (history, *self._others(trial)))
+        return should_stop(hyperband, metric.goal, own, others)
+
+    def _others(self, trial: Trial) -> list[History]:
+        folders = [path.parent for path in self._study.folder.glob("[0-9]*/history.csv")]
+        return [RunFolder(path).history() for path in folders if path.name.partition("-")[0] != trial.label]
 
 
 def work(study: Study, say: Say = print) -> None:
     """Trains trials until none is left to start.
 
-    Raises Interrupted on a signal, with the trial under way to be gone on with, and Stopped after too many failures in
-    a row.
+    Raises Interrupted on a signal and Stopped where it is not the trial that is to blame (a full disk, an image that is
+    gone, too many failures in a row); the trial under way is left to be gone on with.
     """
     # A new network compiles anew, which TensorFlow takes for an oversight and says at every trial.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    shared = Shared()
-    while (claim := study.claim()) is not None:
-        _try(study, claim, shared, say)
+    # clear_session collects garbage: 0.7 s a trial in all that TensorFlow has imported, next to nothing without.
+    gc.collect()
+    gc.freeze()
+    engine, shared = wandb.Server(study) if study.wandb_sweep else Local(study), Shared()
+    while True:
+        with Interrupt() as interrupt:  # a signal waits until a trial is either taken or not
+            claim = engine.claim(lambda: interrupt.name is not None)
+        if claim is None:
+            _heed(interrupt)
+            return
+        trial = _try(study, claim, engine, shared, interrupt, say)
+        say(f"trial {trial.label}  {outcome(study.sweep, trial)}")
 
 
-def _try(study: Study, claim: Claim, shared: Shared, say: Say) -> None:
-    trial = claim.trial
-    say(f"trial {trial.label}  {settings(trial.assignment)}")
+def _try(study: Study, claim: Claim, engine: Engine, shared: Shared, before: Interrupt, say: Say) -> Trial:
+    say(f"trial {claim.trial.label}  {settings(claim.trial.assignment)}")
     names: list[str] = []
     try:
-        value, early = _train(study, claim, shared, names, say)
-    except Interrupted:
-        study.stop(claim, tuple(names))
-        raise
-    except (InputError, Stopped) as error:
-        ended = study.end(claim, state="failed", reason=str(error), runs=tuple(names))
-    except (tf.errors.ResourceExhaustedError, MemoryError):
-        ended = study.end(claim, state="failed", reason="out of memory", runs=tuple(names))
-    else:
-        state = "early" if early else "finished"
-        ended = study.end(claim, state=state, value=value, reason=early, runs=tuple(names))
+        _heed(before)
+        value, early = _train(study, claim.trial, engine, shared, names, say)
+        found = {"state": "early" if early else "finished", "value": value, "reason": early}
+    except Exception as error:
+        if isinstance(error, Stopped) and not isinstance(error, NotFinite):
+            _let_go(study, claim)
+            raise
+        found = {"state": "failed", "reason": _reason(error)}
+    except KeyboardInterrupt:
+        _let_go(study, claim)
+        raise Interrupted("stopped by a signal") from None
     finally:
         keras.backend.clear_session()  # the next trial's layers are named as in a run of its own
-    say(f"trial {trial.label}  {outcome(study.sweep, ended)}")
+    with Interrupt() as interrupt:
+        trial = study.end(claim, runs=tuple(names), **found)
+    _heed(interrupt)
+    return trial
 
 
-def _train(study: Study, claim: Claim, shared: Shared, names: list[str], say: Say) -> tuple[float, str]:
-    """The mean over the trial's seeds of the sweep's metric, and why it ended early if it did."""
-    values, early = [], ""
+def _let_go(study: Study, claim: Claim) -> None:
+    with Interrupt():
+        study.stop(claim)
+
+
+def _heed(interrupt: Interrupt) -> None:
+    if interrupt.name:
+        raise Interrupted(f"stopped by {interrupt.name}")
+
+
+def _reason(error: Exception) -> str:
+    """Why a trial failed, in one line. A bug of ours or of a network's builder goes to the log as well, whole."""
+    if isinstance(error, InputError | NotFinite):
+        return str(error)
+    text = " ".join(str(error).split())[:200]
+    if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
+        return f"out of memory: {text}"
+    traceback.print_exception(error, file=sys.stderr)
+    return f"{type(error).__name__}: {text}"
+
+
+def _train(study: Study, trial: Trial, engine: Engine, shared: Shared, names: list[str], say: Say) -> tuple[float, str]:
+    """The mean over the trial's seeds of the sweep's metric, and why it ended early if it did; fills `names`."""
+    values, early, base = [], "", study.folder / "base.yaml"
     for repeat in range(study.sweep.repeats):
-        config = trial_config(study, claim.trial.assignment, repeat)
-        name = claim.trial.label if study.sweep.repeats == 1 else f"{claim.trial.label}-seed{config.seed}"
-        names.append(name)
-        with RunFolder.begun(study.folder / name) as folder:
-            watch = Watch(study, name)
-            experiment.train_trial(config, folder, shared, watch, say)
-            values.append(metric_of(study.sweep, folder.path))
-            early = early or watch.reason
+        config = trial_config(study.sweep, base, trial.assignment, study.folder.resolve().name, repeat)
+        names.append(trial.label if study.sweep.repeats == 1 else f"{trial.label}-seed{config.seed}")
+        with _begun(study.folder / names[-1]) as folder:
+            if not folder.finished:
+                experiment.train_trial(config, folder, shared, lambda rows: engine.stops(trial, rows), say)
+            values.append(metric_of(study.sweep, folder))
+            early = early or early_end(config, folder)
     return sum(values) / len(values), early
 
 
-def trial_config(study: Study, assignment: Mapping[str, Any], repeat: int = 0) -> Config:
-    """The base with the trial's settings and the seed of its repeat. InputError where the base does not allow them."""
-    base = study.folder / "base.yaml"
-    overrides = space.overrides(study.sweep, assignment)
-    config = config_module.load(base, overrides, BUILDERS)
-    group = ["--tracking.group", study.folder.resolve().name] if config.tracking.group is None else []
-    seed = ["--seed", str(config.seed + repeat)]
-    return config_module.load(base, [*overrides, *group, *seed], BUILDERS)
+def _begun(path: Path) -> RunFolder:
+    try:
+        return RunFolder.begun(path)
+    except InputError as error:  # somebody trains in it: that is no fault of its settings
+        raise Stopped(str(error)) from None
 
 
-class Watch:
-    """Stops a run early where W&B's hyperband would, by the histories of the sweep's other runs.
+def trial_config(
+    sweep: Sweep, base: Path, assignment: Mapping[str, Any], group: str | None = None, repeat: int = 0
+) -> Config:
+    """The base with the trial's settings, W&B's `group` if it has none, and the seed of its repeat.
 
-    Of a repeated trial each seed is compared with the runs of all other trials.
+    InputError where the base does not allow the settings.
     """
-
-    def __init__(self, study: Study, name: str):
-        self._study, self._name, self.reason = study, name, ""
-
-    def __call__(self, history: list[dict]) -> bool:
-        """Whether the run with this history, one row an epoch, is to stop."""
-        hyperband, metric = self._study.sweep.early_terminate, self._study.sweep.metric
-        if hyperband is None:
-            return False
-        own = [row[metric.name] for row in history]
-        stops = should_stop(hyperband, metric.goal, own, self._others(metric.name))
-        if stops:
-            self.reason = f"stopped by hyperband after epoch {len(own)} at {metric.name} {own[-1]:.4f}"
-        return stops
-
-    def _others(self, metric: str) -> list[list[float]]:
-        label = self._name[:4]
-        folders = [run for t in self._study.trials() if t.label != label for run in self._study.run_folders(t)]
-        return [[row[metric] for row in read_record(folder).history] for folder in folders]
+    config = config_module.load(base, space.overrides(sweep, assignment), BUILDERS)
+    tracking = replace(config.tracking, group=config.tracking.group or group)
+    return replace(config, seed=config.seed + repeat, tracking=tracking)
 
 
-def metric_of(sweep: Sweep, folder: Path) -> float:
+def metric_of(sweep: Sweep, folder: RunFolder) -> float:
     """The sweep's metric in the epoch that the run keeps as its best; without a metric, validation accuracy."""
-    record = read_record(folder)
     name = sweep.metric.name if sweep.metric else "val_accuracy"
-    return float(record.history[record.metrics["best_epoch"] - 1][name])
+    return float(folder.history()[_best_epoch(folder) - 1][name])
+
+
+def early_end(config: Config, folder: RunFolder) -> str:
+    """Why a finished run has fewer epochs than its config asks for, if that was the sweep's doing; else "".
+
+    Read from the run and not remembered, so that a worker that dies at any moment takes nothing along.
+    """
+    epochs, patience = len(folder.history()), config.train.early_stopping
+    by_itself = patience is not None and epochs - _best_epoch(folder) >= patience
+    if epochs == config.train.epochs or by_itself:
+        return ""
+    return f"stopped by hyperband after {epochs} of {config.train.epochs} epochs"
+
+
+def _best_epoch(folder: RunFolder) -> int:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["best_epoch"]
 
 
 def check_metric(sweep: Sweep) -> None:
@@ -125,11 +191,11 @@ def check_metric(sweep: Sweep) -> None:
 
 def settings(assignment: Mapping[str, Any]) -> str:
     """A trial's settings in one line."""
-    return "  ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-                     for name, value in assignment.items())  # fmt: skip
+    shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in assignment.items()}
+    return "  ".join(f"{name}={value}" for name, value in shown.items())
 
 
-def outcome(sweep: Sweep, trial) -> str:
+def outcome(sweep: Sweep, trial: Trial) -> str:
     """How a trial ended, in one line."""
     if trial.value is None:
         return f"{trial.state}: {trial.reason}"

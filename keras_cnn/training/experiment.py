@@ -3,9 +3,8 @@
 import numpy as np
 
 from keras_cnn import config as config_module
-from keras_cnn import data
 from keras_cnn.config import Config
-from keras_cnn.errors import Interrupted, Stopped
+from keras_cnn.errors import Stopped
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import arithmetic
@@ -65,10 +64,8 @@ def train_trial(config: Config, folder: RunFolder, shared: Shared, watch: Watch,
         best_epoch, predictor = _train(parts, folder, tracker, saved, watch)
         parts.model.load_weights(folder / "model.keras")
         return results.finish_trial(parts, folder, tracker, predictor, best_epoch)
-    except (Stopped, KeyboardInterrupt) as stop:
-        tracker.stop()
-        if isinstance(stop, KeyboardInterrupt):
-            raise Interrupted("stopped by a signal") from stop
+    except BaseException:
+        tracker.stop()  # whatever it is: the process lives on, and W&B would log the next trial into this run
         raise
 
 
@@ -95,7 +92,7 @@ def _describe(parts: Parts, folder: RunFolder) -> None:
         write_text(folder / "notes.txt", "\n".join(notes) + "\n")
     write_text(folder / "model.txt", arithmetic.text(parts.model))
     write_json(folder / "model.json", arithmetic.record(parts.model))
-    write_json(folder / "split.json", data.split_record(parts.dataset))
+    write_json(folder / "split.json", parts.split)
 
 
 def _record_resume(parts: Parts, folder: RunFolder, say: Say) -> None:

@@ -23,6 +23,10 @@ from keras_cnn.training.optimizers import exclude_from_decay
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
+class NotFinite(Stopped):
+    """A loss, weights or the optimizer's state became infinite or nan: it is the settings that are to blame."""
+
+
 @dataclass
 class Position:
     """How far a run has come; JSON-able."""
@@ -176,8 +180,8 @@ def fit(
 ) -> None:
     """Trains from the session's position to the end of `epochs`, each of `steps` `pipeline.Batch`es.
 
-    Raises Stopped on a signal (after a checkpoint, which resumes in mid-epoch) and on a loss that is not finite
-    (without one: the last checkpoint, of finite state, stays), and passes on what reading the batches raises.
+    Raises Interrupted on a signal (after a checkpoint, which resumes in mid-epoch), NotFinite on a loss that is not
+    finite (without one: the last checkpoint, of finite state, stays), and passes on what reading the batches raises.
     """
     stream, position = iter(batches), session.position
     while not position.ended:
@@ -211,7 +215,7 @@ def _epoch(trainer: Trainer, stream: Iterator, session: Session, steps: int, che
 def _count(position: Position, loss_sum: tf.Tensor, correct: tf.Tensor, images: int) -> None:
     value = float(loss_sum)
     if not math.isfinite(value):
-        raise Stopped(
+        raise NotFinite(
             _not_finite(f"loss became {value}", position, f"epoch {position.epoch + 1}, step {position.step + 1}")
         )
     position.add(value, int(correct), images)
@@ -221,7 +225,8 @@ def _close_epoch(trainer: Trainer, session: Session) -> dict:
     position, began = session.position, time.monotonic()
     loss, accuracy = session.validate()
     if not math.isfinite(loss):
-        raise Stopped(_not_finite(f"validation loss became {loss}", position, f"the end of epoch {position.epoch + 1}"))
+        where = f"the end of epoch {position.epoch + 1}"
+        raise NotFinite(_not_finite(f"validation loss became {loss}", position, where))
     _require_finite(trainer, position, f"the end of epoch {position.epoch + 1}")
     position.run_seconds += position.epoch_seconds + time.monotonic() - began
     row = {
@@ -241,7 +246,7 @@ def _close_epoch(trainer: Trainer, session: Session) -> dict:
 def _require_finite(trainer: Trainer, position: Position, where: str) -> None:
     """Before a checkpoint: a finite loss says nothing about the update after it, nor about the optimizer's moments."""
     if not trainer.is_finite():
-        raise Stopped(_not_finite("weights or the optimizer's state became infinite or nan", position, where))
+        raise NotFinite(_not_finite("weights or the optimizer's state became infinite or nan", position, where))
 
 
 def _not_finite(what: str, position: Position, where: str) -> str:

@@ -28,6 +28,7 @@ class Parts:
     hardware: dict
     precision: str
     dataset: Dataset
+    split: dict  # what goes into split.json
     train: Split  # the training split, or one batch of it
     model: keras.Model
     recipe: augment.Augmentation
@@ -53,22 +54,23 @@ class Parts:
 
 
 class Shared:
-    """The dataset of one run for the next one in this process, where it asks for the same images.
+    """The dataset of one run, and its split.json, for the next one in this process that asks for the same images.
 
     Its decoded images are kept as the config's cache says. One dataset is held at a time.
     """
 
     def __init__(self):
-        self._settings, self._dataset = None, None
+        self._settings, self._found = None, None
 
-    def dataset(self, config: Config) -> Dataset:
+    def dataset(self, config: Config) -> tuple[Dataset, dict]:
         wanted = {k: v for k, v in as_dict(config.data).items() if k != "augment"} | {"seed": config.seed}
         if wanted != self._settings:
-            self._dataset = None  # let go of before the next one is read
+            self._settings = self._found = None  # let go of before the next one is read
             dataset = load_dataset(config)
             train, validation = _cached(dataset.train, dataset, config), _cached(dataset.validation, dataset, config)
-            self._settings, self._dataset = wanted, replace(dataset, train=train, validation=validation)
-        return self._dataset
+            cached = replace(dataset, train=train, validation=validation)
+            self._settings, self._found = wanted, (cached, data.split_record(dataset))
+        return self._found
 
 
 def prepare(config: Config, chosen_precision: str | None = None, shared: Shared | None = None) -> Parts:
@@ -76,13 +78,17 @@ def prepare(config: Config, chosen_precision: str | None = None, shared: Shared 
     found = precision.hardware()
     chosen = chosen_precision or precision.choose_precision(config.precision, found)
     precision.apply(config.seed, chosen, config.deterministic)
-    dataset = shared.dataset(config) if shared else load_dataset(config)
+    if shared:
+        dataset, split = shared.dataset(config)
+    else:
+        dataset = load_dataset(config)
+        split = data.split_record(dataset)
     model = models.build(config.model.name, dataset.image_shape, len(dataset.classes), **config.model.options)
     recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
     train = dataset.train
     if config.train.overfit_batch:
         train, recipe = data.first_batch(train, config.train.batch_size, config.seed), augment.RECIPES["none"]
-    return Parts(config, found, chosen, dataset, train, model, recipe)
+    return Parts(config, found, chosen, dataset, split, train, model, recipe)
 
 
 def decoded(parts: Parts) -> Parts:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import asdict
 
-from keras_cnn import data
 from keras_cnn.errors import InputError
 from keras_cnn.runs import RunFolder, replacing, write_text
 from keras_cnn.tracking import Tracker
@@ -39,7 +38,7 @@ class Session:
         self._schedule = schedule_of(config, parts.steps)
         self._progress = Progress(config.train.epochs, parts.steps)
         self._validation = parts.batches(parts.dataset.validation)
-        self._split = data.split_record(parts.dataset)["sha256"]
+        self._split = parts.split["sha256"]
 
     def restore(self, saved: Saved) -> None:
         """Puts back everything that `save` wrote. InputError if the images or their split have changed since."""

@@ -12,6 +12,8 @@ from PIL import Image
 
 from keras_cnn.evaluation import metrics
 from keras_cnn.report.html import write_report
+from keras_cnn.sweeps.space import overrides, read_sweep
+from keras_cnn.sweeps.study import Study
 
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds", "run_seconds"]
 # What a class, a run or a command may be called; each must reach the reader as it is, and do nothing.
@@ -52,6 +54,7 @@ def make_run() -> Callable[..., Path]:
         layers = [layer | {"multiply_adds": 437_400, "field": field}]
         totals = {"trainable": 504 * seed, "other": 0, "multiply_adds": 437_400}
         write(path / "model.json", {"name": "net1", "layers": layers, "totals": totals})
+        (path / "model.keras").write_bytes(b"")  # a report asks only whether it is there
         for i in range(pictures):
             noise = random.integers(0, 256, (700, 900, 3), np.uint8)  # nothing compresses worse
             Image.fromarray(noise).save(path / "figures" / f"picture_{i}.png")
@@ -67,6 +70,88 @@ def make_run() -> Callable[..., Path]:
         return {"split": "test", **parts.pop("test"), **parts}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_sweep(make_run, tmp_path_factory) -> Callable[..., Path]:
+    """Makes a sweep's folder as its workers leave it.
+
+    `results` has for each trial its validation accuracy in percent (one number, or one a seed), or the reason why it
+    failed. The trials' settings are those that the study draws; of an accuracy that is a function, they are its input.
+    """
+
+    def make(path: Path, definition: dict, results, finished: bool = False, epochs: int = 3) -> Path:
+        path.mkdir(parents=True)
+        file = tmp_path_factory.mktemp("sweep") / "sweep.yaml"
+        file.write_text(yaml.safe_dump(definition, sort_keys=False))
+        sweep = read_sweep(file)
+        study = Study.create(path, sweep, "data: {source: npz:small}\n", seed=1)
+        for result in results:
+            claim = study.claim()
+            found = result(claim.trial.assignment) if callable(result) else result
+            if isinstance(found, str):
+                study.end(claim, state="failed", reason=found, runs=(claim.trial.label,))
+                continue
+            percents = found if isinstance(found, tuple) else (found,)
+            names = [
+                claim.trial.label + (f"-seed{i}" if len(percents) > 1 else "") for i in range(1, 1 + len(percents))
+            ]
+            for i, (name, percent) in enumerate(zip(names, percents, strict=True), 1):
+                trial(path / name, percent, i, claim.trial, sweep, epochs)
+            study.end(claim, state="finished", value=float(np.mean(percents)) / 100, runs=tuple(names))
+        if finished:
+            (make_run(path / "best", seed=1) / "model.keras").touch()
+        return path
+
+    def trial(path: Path, percent: int, seed: int, drawn, sweep, epochs: int) -> None:
+        pairs = (override.removeprefix("--").split("=", 1) for override in overrides(sweep, drawn.assignment))
+        settings = {name: yaml.safe_load(value) for name, value in pairs}
+        run = make_run(path, seed=seed, epochs=epochs, pictures=0, images=100)
+        flat = {"seed": seed, "data.source": "npz:small", "model.name": "net1", "train.epochs": epochs, **settings}
+        nested: dict = {}
+        for name, value in flat.items():
+            *parents, last = name.split(".")
+            place = nested
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place[last] = value
+        (run / "config.yaml").write_text(yaml.safe_dump(nested))
+        (run / "test_readings.csv").unlink()
+        (run / "model.keras").touch()
+        labels = np.arange(100) % 4
+        logits = np.eye(4)[np.where(np.arange(100) < percent, labels, (labels + 1) % 4)]
+        found = metrics.summary(labels, logits, ("cat", "dog", "eel", "fox"))
+        write(run / "metrics.json", {"best_epoch": epochs, "chosen_by": "val_accuracy", "validation": found})
+        with (run / "history.csv").open("w") as file:
+            rows = csv.writer(file)
+            rows.writerow(HISTORY)
+            for epoch in range(1, epochs + 1):
+                share = percent / 100 - 0.01 * (epochs - epoch)
+                rows.writerow([epoch, 2 / epoch, share + 0.05, 2.5 / epoch, share, 0.01, 2.0, 2.0 * epoch * seed])
+        environment = {"command": "python train.py", "started": f"2026-01-02T03:{drawn.number % 60:02d}:00+00:00"}
+        write(run / "environment.json", environment)
+
+    return make
+
+
+GRID = {
+    "method": "grid",
+    "metric": {"name": "val_accuracy", "goal": "maximize"},
+    "parameters": {"lr": {"values": [0.001, 0.1]}, "filters": {"values": [4, 8]}},
+    "keras_cnn": {"repeats": 2, "names": {"lr": "optim.learning_rate", "filters": "model.filters"}},
+}
+
+
+def by_hand(assignment: dict) -> tuple[int, int]:
+    """Percent of two seeds: 10 points for the wider network and 4 for the larger rate, seeds a point to each side."""
+    mean = 50 + 10 * (assignment["filters"] == 8) + 4 * (assignment["lr"] == 0.1)
+    return mean - 1, mean + 1
+
+
+@pytest.fixture(scope="session")
+def grid_sweep(make_sweep, tmp_path_factory) -> Path:
+    """A balanced grid of 2 by 2 cells with two seeds each, its best trial trained again and tested."""
+    return make_sweep(tmp_path_factory.mktemp("sweeps") / "grid", GRID, [by_hand] * 4, finished=True)
 
 
 def write(path: Path, value) -> None:

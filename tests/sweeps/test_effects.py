@@ -164,6 +164,16 @@ def test_a_quantity_is_one_slope_by_doubling_or_over_its_range():
     assert set(marginal_means(table, "loss")["factor"]) == {"width"}
 
 
+def test_a_number_that_hardly_repeats_is_a_quantity():
+    table = pd.DataFrame({"run": range(9), "dropout": [0.10, 0.12, 0.14, 0.14, 0.16, 0.18, 0.20, 0.22, 0.22]})
+    table["loss"] = 2 + 5 * table["dropout"] + np.array([1, -1, 1, 0, -1, 1, -1, 1, -1]) * 0.001
+    (found,) = marginal_differences(table, "loss", ["dropout"]).to_dict("records")
+    cells = table.groupby("dropout")["loss"].mean()  # runs of one cell are one point
+    slope = np.polyfit(cells.index, cells, 1)[0]
+    assert found["change"] == "0.1 → 0.22, linear"
+    assert found["difference"] == pytest.approx(0.12 * slope)
+
+
 def test_numbers_become_slopes_where_their_levels_leave_nothing_for_the_error():
     table = grid({"a": [1, 2, 3, 4]}, repeats=2)
     table["b"] = [10, 20, 30, 40, 40, 30, 20, 10]

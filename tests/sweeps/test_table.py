@@ -198,6 +198,13 @@ def test_a_table_by_epoch_and_its_runs(tmp_path):
     assert factors_of(runs) == ["kernel_size"]
 
 
+def test_what_changes_while_a_run_trains_is_no_setting(tmp_path):
+    text = "run,epoch,loss,width,rate\na,1,3,8,0.1\na,2,2,8,0.05\nb,1,4,16,0.1\nb,2,3,16,0.05\n"
+    found = table(tmp_path, text)
+    assert found.attrs["factors"] == ["width"]
+    assert "left aside, no settings by name or content: rate" in found.attrs["notes"]
+
+
 def test_the_best_epoch_is_the_validation_images_where_there_are_any():
     epochs = pd.DataFrame(
         {

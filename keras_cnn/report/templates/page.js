@@ -35,7 +35,8 @@
       heading.replaceChildren(button);
       heading.setAttribute("aria-sort", "none");
       button.addEventListener("click", () => {
-        const down = heading.getAttribute("aria-sort") === "ascending";
+        const sorted = heading.getAttribute("aria-sort");
+        const down = sorted === "none" ? heading.dataset.best === "highest" : sorted === "ascending";
         headings.forEach((other) => other.setAttribute("aria-sort", "none"));
         heading.setAttribute("aria-sort", down ? "descending" : "ascending");
         const value = (row) => row.cells[column].dataset.value;
@@ -58,7 +59,9 @@
     const image = thumbs[shown].querySelector("img");
     dialog.querySelector("img").src = image.src;
     dialog.querySelector("img").alt = image.alt;
-    dialog.querySelector("p").textContent = image.alt;
+    const original = thumbs[shown].dataset.original;
+    dialog.querySelector("p").textContent = image.alt + (original ? `, scaled down from ${original}` : "");
+    dialog.querySelector(".enlarged").scrollTo(0, 0);
   };
   thumbs.forEach((thumb, index) => thumb.addEventListener("click", () => { show(index); dialog.showModal(); }));
   dialog?.addEventListener("keydown", (event) => {
@@ -98,14 +101,25 @@
     if (!window.Plotly) throw new Error("the charts' script did not run");
   };
 
+  const hasWebGL = () => {
+    try { return !!document.createElement("canvas").getContext("webgl"); } catch { return false; }
+  };
+
+  const failAt = (plot, reason) => {
+    plot.classList.add("failed");
+    plot.textContent = `This browser cannot draw the chart (${reason}); its numbers:`;
+    plot.closest(".chart").querySelector("details").open = true;
+  };
+
   const draw = (plot) => {
     if (plot.dataset.drawn) return;
     plot.dataset.drawn = "yes";
     const figure = JSON.parse(document.getElementById(`chart-${plot.dataset.chart}`).textContent);
+    if (figure.data.some((trace) => trace.type === "parcoords") && !hasWebGL()) return failAt(plot, "it has no WebGL");
     for (const trace of figure.data) trace.visible = isShown(trace);
     if (touch) {  // a finger on a chart scrolls the page
       figure.layout.dragmode = false;
-      for (const axis of ["xaxis", "yaxis"]) figure.layout[axis].fixedrange = true;
+      for (const name of Object.keys(figure.layout)) if (/^[xy]axis/.test(name)) figure.layout[name].fixedrange = true;
     }
     Plotly.newPlot(plot, figure.data, figure.layout, {
       responsive: true,
@@ -113,20 +127,14 @@
     });
   };
 
-  const fail = (reason) => {
-    for (const plot of plots) {
-      plot.classList.add("failed");
-      plot.textContent = `This browser cannot draw the chart (${reason}); its numbers:`;
-      plot.closest(".chart").querySelector("details").open = true;
-    }
-  };
+  const fail = (reason) => plots.forEach((plot) => failAt(plot, reason));
 
   for (const button of all(".legend button")) {
     button.addEventListener("click", () => {
       const run = Number(button.dataset.run);
       if (!hidden.delete(run)) hidden.add(run);
       for (const other of all(`.legend button[data-run="${run}"]`)) other.setAttribute("aria-pressed", String(!hidden.has(run)));
-      for (const plot of plots.filter((plot) => plot.dataset.drawn)) {
+      for (const plot of plots.filter((plot) => plot.dataset.drawn && plot.data)) {
         Plotly.restyle(plot, { visible: plot.data.map(isShown) });
       }
     });
@@ -142,27 +150,29 @@
       }, { rootMargin: "800px 0px" });
       plots.forEach((plot) => near.observe(plot));
       const next = () => {  // the others one at a time, so that the page answers in between
-        const plot = plots.find((plot) => !plot.dataset.drawn);
+        const plot = plots.find((plot) => !plot.dataset.drawn && !plot.closest("details:not([open])"));
         if (plot) { draw(plot); setTimeout(next, 50); }
       };
       setTimeout(next, 500);
     }).catch((error) => fail(error.message));
   }
 
-  // --- paper: everything open, every chart drawn and as wide as the sheet ---
+  // --- paper: open but for numbers of drawn charts, lists of files and further matrices; charts fit the sheet ---
   const SHEET = 660;  // CSS pixels between the margins of A4 and of US letter
+  const SQUARE = 380;  // two matrices to a sheet
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = all("details:not([open])");
+    opened = all("details:not([open], .numbers, .more, .further)");
     for (const details of opened) details.open = true;
     if (!window.Plotly) return;
-    for (const plot of plots) {
+    for (const plot of plots.filter((plot) => !plot.closest("details:not([open])"))) {
       draw(plot);
-      Plotly.relayout(plot, { width: Math.min(SHEET, plot.closest(".square") ? 520 : SHEET) });
+      const side = plot.closest(".square:not(.large)") && SQUARE;
+      if (plot.data) Plotly.relayout(plot, side ? { width: side, height: side } : { width: SHEET });
     }
   });
   addEventListener("afterprint", () => {
     for (const details of opened) details.open = false;
-    for (const plot of plots.filter((plot) => plot.dataset.drawn)) Plotly.relayout(plot, { width: null, autosize: true });
+    for (const plot of plots.filter((plot) => plot.data)) Plotly.relayout(plot, { width: null, ...(plot.closest(".square") && { height: null }), autosize: true });
   });
 })();

@@ -1,0 +1,81 @@
+"""Bayesian proposals: expected improvement by integration, and that they find what they are to find."""
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from keras_cnn.sweeps import gaussian
+from keras_cnn.sweeps.gaussian import Dimension, expected_improvement, propose
+
+
+@pytest.mark.parametrize(("mean", "deviation", "best"), [(0.0, 1.0, 0.0), (0.3, 0.5, 1.0), (2.0, 0.1, -1.0)])
+def test_expected_improvement_is_the_mean_gain(mean, deviation, best):
+    found, _ = quad(lambda y: (y - best) * norm.pdf(y, mean, deviation), best, mean + 12 * deviation, points=[mean])
+    assert expected_improvement(np.array([mean]), np.array([deviation]), best) == pytest.approx([found], rel=1e-6)
+
+
+def test_what_is_known_for_certain_improves_by_its_gain():
+    found = expected_improvement(np.array([1.0, 3.0]), np.zeros(2), 2.0)
+    np.testing.assert_allclose(found, [0.0, 1.0], atol=1e-9)
+
+
+def test_unordered_things_are_equally_far_apart_and_ordered_ones_in_line():
+    column = np.arange(4.0)
+    unordered = Dimension(4, ordered=False).features(column)
+    distances = np.linalg.norm(unordered[:, None] - unordered, axis=2)
+    np.testing.assert_allclose(distances, 1 - np.eye(4))
+    np.testing.assert_allclose(Dimension(4).features(column)[:, 0], [0, 1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(Dimension().features(np.array([0.0, 0.7]))[:, 0], [0, 0.7])
+
+
+def search(space, value, first: int, steps: int, seed: int = 0) -> np.ndarray:
+    """The points that proposals try, after so many random ones."""
+    generator = np.random.default_rng(seed)
+    points = np.stack([d.at(generator.random(first)) for d in space], axis=1)
+    for _ in range(steps):
+        values = np.array([value(p) for p in points])
+        points = np.concatenate([points, propose(space, points, values, generator)[None]])
+    return points
+
+
+def test_the_optimum_of_a_mixed_space_is_found():
+    def value(p):
+        return -((p[0] - 0.72) ** 2) - 0.3 * (p[1] != 2) - 0.05 * abs(p[2] - 6)
+
+    points = search([Dimension(), Dimension(3, ordered=False), Dimension(9)], value, first=8, steps=22)
+    best = max(points, key=value)
+    assert best[1:].tolist() == [2, 6]
+    assert best[0] == pytest.approx(0.72, abs=0.03)
+
+
+def test_nothing_is_tried_twice_as_long_as_anything_is_left():
+    points = search([Dimension(3), Dimension(4, ordered=False)], lambda p: p.sum(), first=1, steps=11)
+    assert len({tuple(p) for p in points}) == 12
+    propose([Dimension(3), Dimension(4)], points, points.sum(axis=1), np.random.default_rng(0))  # repeats, then
+
+
+def test_a_proposal_depends_on_its_generator_and_the_past_alone():
+    space, generator = [Dimension(), Dimension()], np.random.default_rng
+    tried = generator(1).random((12, 2))
+    first, again = (propose(space, tried, tried.sum(axis=1), generator(5)) for _ in range(2))
+    assert first.tolist() == again.tolist()
+    assert first.tolist() != propose(space, tried, tried.sum(axis=1), generator(6)).tolist()
+
+
+def test_trials_that_run_and_equal_values_are_no_obstacle():
+    tried = np.random.default_rng(1).random((5, 1))
+    for values in ([0.5] * 5, [0.5, np.nan, 0.7, np.nan, 0.1]):
+        (found,) = propose([Dimension()], tried, np.array(values), np.random.default_rng(0))
+        assert 0 <= found < 1
+
+
+def test_of_very_many_trials_the_latest_are_heeded(monkeypatch):
+    monkeypatch.setattr(gaussian, "MOST", 6)
+    tried = np.random.default_rng(0).random((20, 2))
+    values = tried.sum(axis=1)
+    among_all, among_six = (
+        propose([Dimension()] * 2, tried[some], values[some], np.random.default_rng(0))
+        for some in (slice(None), slice(14, None))
+    )
+    assert among_all.tolist() == among_six.tolist()

@@ -1,0 +1,232 @@
+"""What a worker makes of a trial, however it ends. Training itself is a stand-in here; test_local.py trains."""
+
+import json
+import os
+import re
+import signal
+
+import pytest
+import tensorflow as tf
+
+from keras_cnn.errors import InputError, Interrupted, Stopped
+from keras_cnn.runs import HISTORY_COLUMNS, RunFolder
+from keras_cnn.sweeps import space, worker
+from keras_cnn.training.fit import NotFinite
+
+SWEEP = """
+method: grid
+metric: {name: val_accuracy, goal: maximize}
+parameters: {optim.learning_rate: {values: [0.1, 0.2, 0.3]}}
+"""
+
+
+def row(epoch: int, accuracy: float) -> dict:
+    return dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": epoch, "val_accuracy": accuracy}
+
+
+def write_run(folder: RunFolder, accuracies: list[float]) -> None:
+    """What training leaves that the sweep goes by."""
+    (folder / "config.yaml").write_text("")
+    folder.write_history([row(epoch, value) for epoch, value in enumerate(accuracies, 1)])
+    best = accuracies.index(max(accuracies)) + 1
+    (folder / "metrics.json").write_text(json.dumps({"best_epoch": best}))
+
+
+class Training:
+    """Stands in for experiment.train_trial: `results` by learning rate are accuracies by epoch, or what is raised."""
+
+    def __init__(self, results: dict[float, list[float] | BaseException]):
+        self.results, self.configs = results, []
+
+    def __call__(self, config, folder, shared, watch, say) -> None:
+        self.configs.append((folder.path.name, config))
+        found = self.results[config.optim.learning_rate]
+        if isinstance(found, BaseException):
+            raise found
+        kept = []
+        for value in found:
+            kept.append(value + config.seed / 1000)
+            write_run(folder, kept)
+            if watch([row(epoch, v) for epoch, v in enumerate(kept, 1)]):
+                break
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    def replace(results) -> Training:
+        training = Training(results)
+        monkeypatch.setattr(worker.experiment, "train_trial", training)
+        return training
+
+    return replace
+
+
+def states(study) -> list[tuple[str, float | None, str]]:
+    return [(t.state, t.value, t.reason) for t in study.trials()]
+
+
+def test_each_trial_has_the_value_of_its_best_epoch_and_its_own_folder(sweep_of, trained):
+    study = sweep_of(SWEEP, base="train: {epochs: 3}\nseed: 4\n")
+    training = trained({0.1: [0.2, 0.6, 0.4], 0.2: [0.1, 0.1, 0.1], 0.3: [0.3, 0.2, 0.1]})
+    said = []
+    worker.work(study, said.append)
+    assert [t.state for t in study.trials()] == ["finished"] * 3
+    assert [t.value for t in study.trials()] == pytest.approx([0.604, 0.104, 0.304], abs=1e-12)
+    assert [name for name, _ in training.configs] == ["0001", "0002", "0003"]
+    assert {config.tracking.group for _, config in training.configs} == {"sweep"}
+    assert said[:2] == ["trial 0001  optim.learning_rate=0.1", "trial 0001  val_accuracy 0.6040"]
+
+
+def test_another_metric_is_that_of_the_epoch_that_is_kept(sweep_of, trained):
+    study = sweep_of(SWEEP.replace("name: val_accuracy, goal: maximize", "name: val_loss, goal: minimize"))
+    trained({0.1: [0.2], 0.2: [0.2], 0.3: [0.2]})
+    worker.work(study, str)
+    assert [t.value for t in study.trials()] == [0.5, 0.5, 0.5]
+
+
+def test_the_value_of_repeats_is_their_mean_and_every_run_is_kept(sweep_of, trained):
+    study = sweep_of(SWEEP + "keras_cnn: {repeats: 3}\n", base="seed: 5\ntrain: {epochs: 1}\n")
+    training = trained({0.1: [0.1], 0.2: [0.2], 0.3: [0.3]})
+    worker.work(study, str)
+    names = [f"000{number}-seed{seed}" for number in (1, 2, 3) for seed in (5, 6, 7)]
+    assert [(name, config.seed) for name, config in training.configs] == [(n, int(n[-1])) for n in names]
+    assert [name for trial in study.trials() for name in trial.runs] == names
+    assert [t.value for t in study.trials()] == pytest.approx([0.106, 0.206, 0.306], abs=1e-12)
+
+
+def test_a_repeat_that_is_finished_is_not_trained_again(sweep_of, trained):
+    study = sweep_of(SWEEP + "keras_cnn: {repeats: 2}\n", base="train: {epochs: 1}\n")
+    with RunFolder.begun(study.folder / "0001-seed1") as folder:
+        write_run(folder, [0.9])
+    training = trained({0.1: [0.1], 0.2: [0.2], 0.3: [0.3]})
+    worker.work(study, str)
+    assert training.configs[0][0] == "0001-seed2"
+    assert study.trials()[0].value == pytest.approx((0.9 + 0.102) / 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (NotFinite("the loss became nan at epoch 1, step 2"), "the loss became nan at epoch 1, step 2"),
+        (InputError("net1: pool2: map of 1x1 is smaller"), "net1: pool2: map of 1x1 is smaller"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when\nallocating"), "out of memory: OOM when allocating"),
+        (MemoryError("9 GB"), "out of memory: 9 GB"),
+        (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"),
+    ],
+)
+def test_a_failed_trial_is_recorded_with_its_reason_and_the_sweep_goes_on(sweep_of, trained, capsys, error, reason):
+    study = sweep_of(SWEEP, base="train: {epochs: 1}\n")
+    trained({0.1: [0.1], 0.2: error, 0.3: [0.3]})
+    worker.work(study, str)
+    assert states(study) == [("finished", 0.101, ""), ("failed", None, reason), ("finished", 0.301, "")]
+    assert study.trials()[1].runs == ("0002",)
+    assert ("Traceback" in capsys.readouterr().err) == isinstance(error, ZeroDivisionError)
+
+
+def test_settings_that_the_base_does_not_allow_fail_their_trial_alone(sweep_of, trained):
+    study = sweep_of(SWEEP.replace("0.2", "-1"), base="train: {epochs: 1}\n")
+    trained({0.1: [0.1], 0.3: [0.3]})
+    worker.work(study, str)
+    assert [t.state for t in study.trials()] == ["finished", "failed", "finished"]
+    assert "optim.learning_rate" in study.trials()[1].reason
+
+
+@pytest.mark.parametrize("error", [Stopped("the disk is full"), KeyboardInterrupt(), Interrupted("stopped by SIGTERM")])
+def test_what_is_not_the_trials_fault_stops_the_worker_and_leaves_the_trial(sweep_of, trained, error):
+    study = sweep_of(SWEEP, base="train: {epochs: 1}\n")
+    trained({0.1: [0.1], 0.2: error})
+    with pytest.raises(Stopped, match=re.escape(str(error) or "stopped by a signal")) as raised:
+        worker.work(study, str)
+    assert isinstance(raised.value, Interrupted) == (type(error) is not Stopped)
+    assert states(study)[1:] == [("stopped", None, "")]
+    training = trained({0.2: [0.2], 0.3: [0.3]})
+    worker.work(study, str)
+    assert [t.state for t in study.trials()] == ["finished"] * 3
+    assert study.trials()[1].attempts == 1
+    assert len(training.configs) == 2
+
+
+def test_a_run_folder_that_somebody_trains_in_is_no_fault_of_the_trial(sweep_of, trained):
+    study = sweep_of(SWEEP)
+    trained({})
+    with RunFolder.begun(study.folder / "0001"), pytest.raises(Stopped, match="0001: in use by process"):
+        worker.work(study, str)
+    assert states(study) == [("stopped", None, "")]
+
+
+@pytest.mark.parametrize("moment", ["claim", "end"])
+def test_a_signal_between_two_trials_loses_none(sweep_of, trained, monkeypatch, moment):
+    study = sweep_of(SWEEP, base="train: {epochs: 1}\n")
+    training = trained({0.1: [0.1], 0.2: [0.2], 0.3: [0.3]})
+    original = getattr(study, moment)
+
+    def signalled(*arguments, **settings):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study, moment, signalled)
+        with pytest.raises(Interrupted, match=r"^stopped by SIGTERM$"):
+            worker.work(study, str)
+    assert [t.state for t in study.trials()] == ["stopped" if moment == "claim" else "finished"]
+    worker.work(study, str)
+    assert [(t.state, t.attempts) for t in study.trials()] == [("finished", 1)] * 3
+    assert len(training.configs) == 3
+
+
+# --- early termination ---
+
+
+def test_hyperband_stops_at_its_rungs_by_the_other_runs(sweep_of, trained):
+    # rungs 1, 2, 4; eta 2: of n values the best floor(n / 2) + 1 go on
+    study = sweep_of(
+        SWEEP.replace("[0.1, 0.2, 0.3]", "[1, 2, 3, 4]") + "early_terminate: {type: hyperband, min_iter: 1, eta: 2}\n",
+        base="train: {epochs: 5}\n",
+    )
+    planted = {
+        1.0: [0.5, 0.6, 0.6, 0.6, 0.7],  # the first to reach any rung
+        2.0: [0.4, 0.5, 0.9, 0.5, 0.9],  # of two the best two go on, so never stopped
+        3.0: [0.6, 0.3, 0.9, 0.9, 0.9],  # at rung 2 of 0.6, 0.5, 0.3 the best two
+        4.0: [0.3, 0.9, 0.9, 0.9, 0.9],  # at rung 1 of 0.6, 0.5, 0.4, 0.3 the best three
+    }
+    trained(planted)
+    worker.work(study, str)
+    epochs = [len(RunFolder(study.folder / f"000{number}").history()) for number in (1, 2, 3, 4)]
+    assert epochs == [5, 5, 2, 1]
+    assert [t.state for t in study.trials()] == ["finished", "finished", "early", "early"]
+    assert study.trials()[2].reason == "stopped by hyperband after 2 of 5 epochs"
+    assert study.trials()[2].value == pytest.approx(0.601)
+
+
+def test_the_seeds_of_one_trial_are_not_compared_with_each_other(sweep_of, trained):
+    study = sweep_of(
+        SWEEP.replace("[0.1, 0.2, 0.3]", "[1, 2]")
+        + "early_terminate: {type: hyperband, min_iter: 1, eta: 100}\nkeras_cnn: {repeats: 3}\n",
+        base="train: {epochs: 2}\n",
+    )
+    trained({1.0: [0.5, 0.5], 2.0: [0.4, 0.4]})  # of a few values only the best goes on, and later seeds are better
+    worker.work(study, str)
+    ended = {p.parent.name: len(RunFolder(p.parent).history()) for p in study.folder.glob("0*/history.csv")}
+    assert ended == {f"000{n}-seed{s}": 2 if n == 1 else 1 for n in (1, 2) for s in (1, 2, 3)}
+    assert [t.state for t in study.trials()] == ["finished", "early"]
+
+
+def test_a_run_that_stopped_by_its_own_patience_has_not_been_terminated(sweep_of, trained):
+    study = sweep_of(SWEEP, base="train: {epochs: 9, early_stopping: 2}\n")
+    trained({0.1: [0.5, 0.4, 0.3], 0.2: [0.5, 0.4], 0.3: [0.1] * 9})
+    worker.work(study, str)
+    assert [t.state for t in study.trials()] == ["finished", "early", "finished"]
+
+
+# --- lines and checks ---
+
+
+def test_a_metric_that_no_run_has_is_refused(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(SWEEP.replace("val_accuracy", "test_accuracy"))
+    with pytest.raises(InputError, match=r"metric\.name: 'test_accuracy'; expected one of loss, accuracy, val_loss"):
+        worker.check_metric(space.read_sweep(path))
+
+
+def test_settings_are_one_line():
+    assert worker.settings({"a": 0.000123456, "b": 3, "c": True, "d": "x"}) == "a=0.0001235  b=3  c=True  d=x"
