@@ -71,7 +71,9 @@ def read_record(path: Path) -> Record:
         "environment": read("environment.json", _mapping, {}, "how the run was made is not known"),
         "history": read("history.csv", history, (), "no epoch has been completed"),
         "metrics": read("metrics.json", _mapping, {}, "the run is not finished: no final numbers"),
-        "split": read("split.json", _mapping, {}, "whether the images are still those of the run is not known, nor are duplicates across splits"),
+        "split": read(
+            "split.json", _mapping, {}, "whether the images are still the same, and duplicates, are not known"
+        ),
         "model": read("model.json", _mapping, {}, "written by an older version: no table of layers"),
         **dict(zip(("test_readings", "other_readings"), read("test_readings.csv", _readings, ((), ())), strict=True)),
         "evaluations": {

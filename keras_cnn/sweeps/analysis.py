@@ -202,6 +202,10 @@ def _balance(writer: _Writer) -> None:
     )
 
 
+def _file_name(column: str) -> str:
+    return column.replace("/", "_")
+
+
 def _grouped_means(writer: _Writer) -> None:
     repeated = [name for name in writer.order if factor(writer.runs, name).repeated]
     if not repeated:
@@ -211,14 +215,14 @@ def _grouped_means(writer: _Writer) -> None:
     (writer.folder / "means").mkdir(exist_ok=True)
     for name in repeated:
         tables = _by_convention(writer, [name])
-        writer.table(f"means/{name}", _stacked(tables))
+        writer.table(f"means/{_file_name(name)}", _stacked(tables))
         for convention, table in tables.items():
-            writer.figure(f"means/{name}_{convention}", _level_figure(writer, name, table))
+            writer.figure(f"means/{_file_name(name)}_{convention}", _level_figure(writer, name, table))
     if len(repeated) > _PAIRED:
         writer.note("grouped means", [f"pairs are of the {_PAIRED} most important settings"])
     for a, b in itertools.combinations(repeated[:_PAIRED], 2):
         tables = _by_convention(writer, [a, b])
-        writer.table(f"means/{a}+{b}", _stacked(tables))
+        writer.table(f"means/{_file_name(a)}+{_file_name(b)}", _stacked(tables))
         for convention, table in tables.items():
             writer.figure(f"means/{a}+{b}_{convention}", _cell_figure(writer, (a, b), table))
 

@@ -242,7 +242,8 @@ def _conclude(study: Study, say: Say) -> None:
     counts = {state: sum(t.state == state for t in trials) for state in ("finished", "early", "failed")}
     words = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
     say("")
-    say(f"sweep     {study.folder}: {_count(len(trials), 'trial')}: {words}   (all of them: {study.folder / 'trials.csv'})")
+    table = study.folder / "trials.csv"
+    say(f"sweep     {study.folder}: {_count(len(trials), 'trial')}: {words}   (all of them: {table})")
     for trial in trials:
         if not trial.ended:
             say(f"          trial {trial.label} is {trial.state}, {trial.worker}")
