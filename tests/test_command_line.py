@@ -43,7 +43,7 @@ WRONG = {  # name: (arguments, words of the one line on standard error)
     "run folder in a file": (["--run-dir", "/dev/null/run"], ["/dev/null/run", "cannot make the run folder"]),
     "cache in a file": (["--data.cache_dir", "/dev/null/cache"], ["data.cache_dir", "/dev/null is not a folder"]),
     "nesterov alone": (["--optim.optimizer", "sgd", "--optim.nesterov", "true"], ["optim.nesterov", "momentum"]),
-    "resume of no run": (["--resume", "nowhere"], ["nowhere", "not a run folder"]),
+    "resume of no run": (["--resume", "nowhere"], ["nowhere", "no such folder"]),
     "resume without a run": (["--resume"], ["no unfinished run"]),
     "resume and dry run": (["--resume", "--dry-run"], ["--dry-run does not fit"]),
     "resume and range test": (["--resume", "--find-learning-rate"], ["--find-learning-rate does not fit"]),
