@@ -29,6 +29,7 @@ from keras_cnn.training import precision
 from keras_cnn.training.fit import Trainer, fit
 from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.optimizers import build_optimizer
+from keras_cnn.training.running import Running
 from keras_cnn.training.session import Session
 
 IMAGES, BATCH, SHAPE, CLASSES = 1024, 128, (32, 32, 3), 10
@@ -148,11 +149,13 @@ def compare_epoch() -> None:
 
 def _epochs(parts, folder: RunFolder):
     """A callable that trains one more epoch, as `experiment.train` does."""
-    trainer = parts_module.build_trainer(parts)
+    running = Running(parts, parts.phases[0])
+    trainer = running.trainer
     quiet = Tracker("off", folder.path, print)
     with redirect_stdout(StringIO()):  # where its progress goes
-        session = Session(parts, folder, trainer, quiet, Interrupt())
-    stream = iter(parts.epochs_from(0, 0))
+        session = Session(parts, folder, quiet, Interrupt())
+        session.enter(0, running)
+    stream = iter(running.epochs_from(0, 0))
 
     def work() -> int:
         session.position.ended = False

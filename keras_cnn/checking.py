@@ -173,7 +173,7 @@ def check_options(where: str, function: Callable, given: Mapping[str, Any], opti
 
     `options` are the parameters of `function` that may be given. Raises InputError with the nearest valid name.
     """
-    options, hints = list(options), get_type_hints(function)
+    options, hints = list(options), get_type_hints(unwrapped(function))
     for name, value in given.items():
         if name not in options:
             raise InputError(f"{where}: unknown option {name!r}{nearest(name, options)}")
@@ -190,9 +190,14 @@ def keyword_options(function: Callable) -> list[str]:
     return [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
+def unwrapped(builder: Callable) -> Callable:
+    """The function behind a `partial`."""
+    return builder.func if isinstance(builder, functools.partial) else builder
+
+
 def options_of(builder: Callable) -> dict[str, tuple[Any, Any, str]]:
     """Keyword-only parameters of a builder: name -> (type hint, default, help from the `Options:` of its docstring)."""
-    target = builder.func if isinstance(builder, functools.partial) else builder
+    target = unwrapped(builder)
     hints = get_type_hints(target, include_extras=True)
     notes = dict(re.findall(r"^\s+(\w+): (.+)$", inspect.getdoc(target) or "", re.MULTILINE))
     keyword_only = inspect.Parameter.KEYWORD_ONLY

@@ -27,6 +27,7 @@ AT_LEAST_0 = Limit("a number of at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Limit("a number of at least 1", lambda v: v >= 1)
 SEED = Limit("a number from 0 to 4294967295", lambda v: 0 <= v < 2**32)
 FRACTION = Limit("a number from 0 up to but not including 1", lambda v: 0 <= v < 1)
+SHARE = Limit("a number above 0 and at most 1", lambda v: 0 < v <= 1)
 FILE_NAME = Limit("a name without / and not starting with .", lambda v: bool(re.fullmatch(r"[^./][^/\0]*", v)))
 
 
@@ -83,7 +84,9 @@ class Figure:
 @dataclass(frozen=True)
 class Data:
     source: Annotated[str, "fashion-mini, fashion-mnist, folder:PATH, tfds:NAME[/CONFIG] or npz:FILE"] = "fashion-mini"
-    image_size: Annotated[int | None, "side in pixels; null keeps the images' own where they agree", AT_LEAST_1] = None
+    image_size: Annotated[
+        int | None, "side in pixels; null: a backbone's own, else that of the images where they agree", AT_LEAST_1
+    ] = None
     channels: Annotated[Literal[1, 3] | None, "1 grey, 3 RGB; null takes what the images have"] = None
     fit: Annotated[Literal["crop", "stretch", "pad"], "how another aspect ratio is fitted"] = "crop"
     train: Annotated[int | float | None, "training images: a count, a fraction, or null for the rest", POSITIVE] = None
@@ -130,6 +133,30 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Finetune:
+    freeze_upto: Annotated[
+        int | str,
+        "frozen: a stage or layer and all before it, or so many layers with weights from the input (below 0: all but so"
+        " many), or all: the whole backbone; 0: nothing",
+    ] = 0
+    strategy: Annotated[
+        Literal["fixed", "staged", "gradual"],
+        "staged: the head alone first, then all that is not frozen; gradual: then a stage more at a time",
+    ] = "fixed"
+    head_epochs: Annotated[int, "epochs of staged and gradual with the head alone", AT_LEAST_1] = 1
+    unfreeze_epochs: Annotated[int, "epochs of gradual before the next stage", AT_LEAST_1] = 1
+    stage_decay: Annotated[float, "factor of the learning rate from a stage to the one before it", SHARE] = 1.0
+    features: Annotated[
+        Literal["auto", "none", "memory", "disk"],
+        "keep what the frozen part puts out, computed once; auto: memory if it fits; disk: in data.cache_dir",
+    ] = "auto"
+    features_dtype: Annotated[Literal["auto", "bfloat16"], "what is kept; auto: as computed, to the bit"] = "auto"
+    augment_views: Annotated[
+        int, "keep so many augmented views of each image; 0: new ones every epoch, and none kept", AT_LEAST_0
+    ] = 0
+
+
+@dataclass(frozen=True)
 class Tracking:
     wandb: Annotated[Literal["auto", "online", "offline", "off"], "auto: online with a key, else offline"] = "auto"
     project: Annotated[str, "W&B project"] = "keras_cnn"
@@ -149,6 +176,7 @@ class Config:
     model: Annotated[Choice, "network and its options"] = Choice("five_block")
     optim: Optim = Optim()
     train: Train = Train()
+    finetune: Finetune = Finetune()
     tracking: Tracking = Tracking()
     published: Annotated[
         str | tuple[Figure, ...] | None, "REPORT/EXPERIMENT of keras_cnn/report/published/, or figures to compare with"
@@ -205,6 +233,9 @@ ACTS_WITH = {
     "optim.plateau_patience": ("optim.schedule", ("plateau",)),
     "data.augment.name": ("train.overfit_batch", (False,)),
     "train.checkpoint_minutes": ("train.overfit_batch", (False,)),  # between the steps of an epoch; this has one
+    "finetune.head_epochs": ("finetune.strategy", ("staged", "gradual")),
+    "finetune.unfreeze_epochs": ("finetune.strategy", ("gradual",)),
+    "finetune.features_dtype": ("finetune.features", ("auto", "memory", "disk")),
     "data.corrupt": ("data.source", ("folder",)),
     "data.cache": ("data.source", ("folder",)),
     "data.validation": ("the source's own splits", ("train", "train, test")),

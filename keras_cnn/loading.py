@@ -12,6 +12,7 @@ from keras_cnn.config import Config
 from keras_cnn.data import augment
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
+from keras_cnn.models import backbones
 
 BUILDERS = {
     "model": models.BUILDERS,
@@ -20,11 +21,15 @@ BUILDERS = {
 
 
 def load_dataset(config: Config, source: str | None = None) -> Dataset:
-    """The dataset that the config asks for; with `source`, other images with the same settings."""
-    wanted = config.data
+    """The dataset that the config asks for; with `source`, other images with the same settings.
+
+    A backbone gets images of the size that its published weights were trained with, unless the config says another.
+    """
+    wanted, network = config.data, config.model.name
+    own_size = backbones.default_side(network) if network in backbones.names() else None
     return data.load(
         source or wanted.source,
-        image_size=wanted.image_size,
+        image_size=wanted.image_size or own_size,
         channels=wanted.channels,
         fit=wanted.fit,
         train=wanted.train,

@@ -26,12 +26,14 @@ def test_config_loads_and_builds(path):
     found = config.load(path, [], BUILDERS)
     side = SIDES.get(path.stem.split("_")[0], 32)
     shape = (side, side, 1 if path.stem == "default" else 3)
-    model = models.build(found.model.name, shape, 10, **found.model.options)
+    untrained = {"weights": "none"} if "weights" in found.model.options else {}  # imagenet is a download
+    model = models.build(found.model.name, shape, 10, **found.model.options | untrained)
     parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert parameters == PUBLISHED.get(path.stem, parameters)
     assert BUILDERS["data.augment"][found.data.augment.name](**found.data.augment.options)
     lines = path.read_text().splitlines()
-    assert f"python train.py configs/{path.relative_to(FOLDER)}" in lines[0] or path.stem == "default"
+    program = "finetune.py" if untrained else "train.py"
+    assert f"python {program} configs/{path.relative_to(FOLDER)}" in lines[0] or path.stem in ("default", "finetune")
 
 
 def test_published_counts_name_existing_configs():
@@ -40,5 +42,5 @@ def test_published_counts_name_existing_configs():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_no_config_sets_a_field_without_effect(path):
-    own_splits = ["train"] if path.stem == "photos" else ["train", "test"]
+    own_splits = ["train"] if path.stem in ("photos", "finetune") else ["train", "test"]
     assert config.without_effect(config.load(path, [], BUILDERS), own_splits) == []

@@ -1,4 +1,4 @@
-"""Decoded images kept in memory, or in one file on disk that is either complete or not there."""
+"""Decoded images, and what networks make of them, kept in memory or in a file that is either complete or not there."""
 
 import contextlib
 import dataclasses
@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -34,20 +35,43 @@ def keep_in_memory(split: Split, image_shape, decoded) -> Split:
 def keep_on_disk(split: Split, image_shape, fit: str, folder, decoded) -> Split:
     """`split` with its images memory-mapped from a file in `folder`, written now from `decoded` if it is not there.
 
-    The file's name is a hash of everything its content depends on, and its last 32 bytes repeat that hash, so a
-    truncated or foreign file is found out and replaced. Processes that want the same file wait for the first.
+    As `on_disk`.
+    """
+    shape = (len(split), *image_shape)
+    pixels = on_disk(folder, "", cache_key(split, image_shape, fit), shape, np.uint8, lambda: decoded, "image cache")
+    return dataclasses.replace(split, pixels=pixels, files=None)
+
+
+def on_disk(
+    folder: str | Path,
+    prefix: str,
+    key: bytes,
+    shape: tuple[int, ...],
+    dtype,
+    batches: Callable[[], Iterable],
+    what: str,
+) -> np.ndarray:
+    """An array memory-mapped from a file in `folder`, written now from `batches()` if it is not there.
+
+    `key` is a SHA-256 of everything the content depends on. The file is named by it, and its last 32 bytes repeat it,
+    so a truncated or foreign file is found out and replaced. Processes that want the same file wait for the first.
     Raises `InputError` naming the need and the free space if the disk is too small; nothing is left behind.
     """
-    folder, key = checked_folder(folder), cache_key(split, image_shape, fit)
-    shape, path = (len(split), *image_shape), folder / f"{key.hex()[:32]}.npy"
+    folder, dtype = checked_folder(folder), np.dtype(dtype)
+    path = folder / f"{prefix}{key.hex()[:32]}.npy"
     with _locked(folder):
-        if not _is_complete(path, shape, key):
-            _write(path, shape, key, decoded)
-    return dataclasses.replace(split, pixels=np.load(path, mmap_mode="r"), files=None)
+        if not _is_complete(path, shape, dtype, key):
+            _write(path, shape, dtype, key, batches(), what)
+    return np.load(path, mmap_mode="r")
 
 
 def fits_in_memory(split: Split, image_shape) -> bool:
-    return len(split) * math.prod(image_shape) <= MEMORY_SHARE * available_memory()
+    return bytes_fit(len(split) * math.prod(image_shape))
+
+
+def bytes_fit(need: int) -> bool:
+    """Whether so many bytes are at most `MEMORY_SHARE` of what is available now."""
+    return need <= MEMORY_SHARE * available_memory()
 
 
 def available_memory() -> int:
@@ -102,41 +126,40 @@ def _locked(folder: Path):
         yield
 
 
-def _is_complete(path: Path, shape, key: bytes) -> bool:
+def _is_complete(path: Path, shape, dtype: np.dtype, key: bytes) -> bool:
     try:
         with open(path, "rb") as file:
             if np.lib.format.read_magic(file) != (1, 0):
                 return False
             header = np.lib.format.read_array_header_1_0(file)
-            end = file.tell() + math.prod(shape)
-            file.seek(end)
-            return header == (shape, False, np.dtype(np.uint8)) and file.read() == key
+            file.seek(file.tell() + math.prod(shape) * dtype.itemsize)
+            return header == (shape, False, dtype) and file.read() == key
     except (OSError, ValueError):
         return False
 
 
-def _write(path: Path, shape, key: bytes, decoded):
-    need, free = math.prod(shape), shutil.disk_usage(path.parent).free
+def _write(path: Path, shape, dtype: np.dtype, key: bytes, batches: Iterable, what: str):
+    need, free = math.prod(shape) * dtype.itemsize, shutil.disk_usage(path.parent).free
     if need > free:
-        raise _too_small(path.parent, need, free)
+        raise _too_small(path.parent, need, free, what)
     part = path.with_suffix(".part")  # one name, under the lock: a killed process's leftover is overwritten
     try:
         with open(part, "wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for batch in decoded:
+            np.lib.format.write_array_header_1_0(file, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+            for batch in batches:
                 file.write(np.ascontiguousarray(batch))
             file.write(key)
         part.replace(path)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise _too_small(path.parent, need, shutil.disk_usage(path.parent).free) from error
+        raise _too_small(path.parent, need, shutil.disk_usage(path.parent).free, what) from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def _too_small(folder, need, free):
+def _too_small(folder, need, free, what):
     return InputError(
-        f"the image cache needs {need / 2**20:,.0f} MiB in {folder}, where {free / 2**20:,.0f} MiB are free; "
-        "expected a cache_dir with more room, or cache: none"
+        f"the {what} needs {need / 2**20:,.0f} MiB in {folder}, where {free / 2**20:,.0f} MiB are free; "
+        f"expected a cache_dir with more room, or {what.split()[-1]}: none"
     )

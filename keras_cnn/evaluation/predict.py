@@ -1,12 +1,15 @@
 """A model's logits for many images, in one compiled function."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from types import MappingProxyType
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 from keras.src.models.functional import Functional, operation_fn  # what Keras runs a graph of layers with
+
+LINEAR = ":linear"
 
 
 class Predictor:
@@ -18,13 +21,14 @@ class Predictor:
     the type that it computes in.
     """
 
-    def __init__(self, model: keras.Model):
-        shape = model.inputs[0].shape
+    def __init__(self, model: keras.Model, inputs: tf.TensorSpec | None = None, before: Callable | None = None):
+        """`inputs` is what the batches hold, if not uint8 images of the model's size; `before` turns that into what the
+        model takes, as one part of a network does for the next."""
         self._classes = model.outputs[0].shape[-1]
-        forward = _faster(model) if isinstance(model, Functional) else lambda images: model(images, training=False)
+        forward = inference(model)
         self._forward = tf.function(
-            lambda images: tf.cast(forward(images), tf.float32),
-            input_signature=[tf.TensorSpec(shape, tf.uint8)],
+            lambda images: tf.cast(forward(before(images) if before else images), tf.float32),
+            input_signature=[inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)],
             autograph=False,
         )
 
@@ -34,22 +38,70 @@ class Predictor:
         return np.concatenate(parts) if parts else np.zeros((0, self._classes), np.float32)
 
 
-def _faster(model: Functional) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The model's inference, with other computations in place of some of its layers."""
+def inference(model: keras.Model, read: Sequence[str] = ()) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The model's inference as `Predictor` computes it, to be called inside a `tf.function`.
+
+    It takes (B, H, W, C) images of any type of number and gives the model's outputs or, where names of operations are
+    to `read`, the list of what these put out. `NAME:linear` is what a Conv2D puts out before its own activation. A
+    second argument has tensors to take instead of what operations put out, by name. See `readable` for these names.
+    """
+    if not isinstance(model, Functional):
+        return lambda images: model(images, training=False)
     others: dict[int, Callable] = {}
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization) and _fusable(layer):
             others[id(layer)] = _fused(layer)
     for convolution, norm in _pairs(model):
-        others[id(convolution)], others[id(norm)] = _folded(convolution, norm), _nothing_more
+        if convolution.name not in read:
+            others[id(convolution)], others[id(norm)] = _folded(convolution, norm), _nothing_more
 
-    def operation(layer):
-        return others.get(id(layer)) or operation_fn(layer, training=False)
+    def forward(images, given=MappingProxyType({})):
+        found = {}
 
-    def forward(images):
-        return model._run_through_graph(tf.cast(images, model.inputs[0].dtype), operation)
+        def operation(layer):
+            if layer.name in given:
+                return lambda *_, **__: given[layer.name]
+            call = others.get(id(layer)) or operation_fn(layer, training=False)
+            if f"{layer.name}{LINEAR}" in read:
+                call = _in_two_steps(layer, found)
+            return _kept(call, layer.name, found) if layer.name in read else call
+
+        outputs = model._run_through_graph(tf.cast(images, model.inputs[0].dtype), operation)
+        return [found[name] for name in read] if read else outputs
 
     return forward
+
+
+def readable(model: keras.Model, name: str) -> bool:
+    """Whether `inference` can read it: an operation that the model's own graph calls once, with one output."""
+    if not isinstance(model, Functional):
+        return False
+    name, _, part = name.partition(":")
+    nodes = [n for depth in model._nodes_by_depth.values() for n in depth if n.operation and n.operation.name == name]
+    if len(nodes) != 1 or nodes[0].is_input or len(nodes[0].outputs) != 1:
+        return False
+    return not part or (type(nodes[0].operation) is layers.Conv2D and nodes[0].operation.quantization_mode is None)
+
+
+def _kept(call: Callable, name: str, found: dict[str, tf.Tensor]) -> Callable:
+    def keeping(*arguments, **options):
+        found[name] = call(*arguments, **options)
+        return found[name]
+
+    return keeping
+
+
+def _in_two_steps(convolution: layers.Conv2D, found: dict[str, tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+    dtype = convolution.compute_dtype
+
+    def call(inputs):
+        outputs = convolution.convolution_op(ops.cast(inputs, dtype), ops.cast(convolution.kernel, dtype))
+        if convolution.use_bias:
+            outputs += ops.cast(convolution.bias, dtype)
+        found[f"{convolution.name}{LINEAR}"] = outputs
+        return convolution.activation(outputs)
+
+    return call
 
 
 def _pairs(model: Functional) -> list[tuple[layers.Conv2D, layers.BatchNormalization]]:

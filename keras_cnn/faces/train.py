@@ -17,7 +17,12 @@ EXAMPLES = """examples:
   python train.py configs/photos.yaml --data.source folder:photos   your photos, one folder a class
   python train.py configs/published/cs7015_net1.yaml --seed 7  an experiment of a published report
   python train.py --resume                                     goes on with the last unfinished run
-  python train.py --sweep configs/sweeps/cs7015_net1.yaml --workers 2   a W&B sweep file, here
+
+sweeps:
+  python train.py --sweep configs/sweeps/cs7015_net1.yaml --dry-run     what a W&B sweep file would try
+  python train.py --sweep --run-cap 8 --workers 2              CS6910's sweep, 8 trials, two at a time
+  python train.py --resume runs/cs6910                         goes on with it
+  python train.py --sweep --finish                             its best trial again, and the test split once
 """
 
 
@@ -27,21 +32,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("config", nargs="?", type=Path, help="YAML file; configs/default.yaml if left out")
     parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
     parser.option(
-        "--resume", nargs="?", type=Path, const=Path(), metavar="RUN", help="go on with a run; default the last"
-    )
-    parser.option(
-        "--sweep", nargs="?", type=Path, const=Path(), metavar="FILE", help="run a W&B sweep file; default CS6910's"
-    )
-    parser.option("--workers", type=int, default=1, metavar="N", help="processes of a sweep; they share the cores")
-    parser.option("--join", type=Path, metavar="SWEEP", help="be one more worker of a sweep's folder")
-    parser.option(
-        "--finish",
+        "--resume",
         nargs="?",
         type=Path,
         const=Path(),
-        metavar="SWEEP",
-        help="train a sweep's best trial again and read the test split, once; default the last sweep",
+        metavar="RUN",
+        help="go on with a run or a sweep; default the last run",
     )
+    sweep.add_options(parser)
     parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
     parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
     parser.option("--dry-run", action="store_true", help="print data, network and cost, and stop")
@@ -51,15 +49,15 @@ def main(arguments: list[str]) -> None:
     if sweep.is_asked_for(chosen):
         sweep.main(chosen, overrides)
         return
+    start(chosen, overrides, DEFAULT_CONFIG)
+
+
+def start(chosen: argparse.Namespace, overrides: list[str], default: Path) -> None:
+    """Trains as the arguments say, from `default` where they name no config, or goes on with a run."""
     for name in ("run_dir", "dry_run", "find_learning_rate"):
         if chosen.resume and getattr(chosen, name):
-            raise InputError(
-                f"command line: --resume goes on with training; --{name.replace('_', '-')} does not fit it"
-            )
-    _train(chosen, overrides)
-
-
-def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
+            option = name.replace("_", "-")
+            raise InputError(f"command line: --resume goes on with training; --{option} does not fit it")
     import_tensorflow()  # takes seconds: --help and wrong options do without
     from keras_cnn.loading import BUILDERS
     from keras_cnn.training import experiment
@@ -72,7 +70,7 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
     if chosen.resume:
         folder, config = _resumed(chosen, overrides, builders)
     else:
-        config = config_module.load(chosen.config or DEFAULT_CONFIG, overrides, builders)
+        config = config_module.load(chosen.config or default, overrides, builders)
         if chosen.dry_run:
             experiment.dry_run(config)
             return

@@ -1,5 +1,6 @@
 """Networks by name: flat Functional graphs from 0-255 images to logits."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,11 +8,11 @@ import keras
 
 from keras_cnn.checking import check_options, keyword_options, nearest
 from keras_cnn.errors import InputError, require
-from keras_cnn.models import published, scratch
+from keras_cnn.models import backbones, published, scratch
 
 # Name to builder(input_shape, classes, *, options). The keyword-only parameters are the options of the network: their
 # annotations its types, their defaults its defaults, the lines under "Options:" in the docstring its help.
-BUILDERS: dict[str, Callable[..., keras.Model]] = {
+FROM_SCRATCH: dict[str, Callable[..., keras.Model]] = {
     "five_block": scratch.five_block,
     "layers": scratch.layers,
     "lenet": published.lenet,
@@ -23,13 +24,16 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
     "net4": published.net4,
     "imagenet10": published.imagenet10,
 }
+BUILDERS = FROM_SCRATCH | {name: functools.partial(backbones.classifier, name) for name in backbones.names()}
 
 
 def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, **options: Any) -> keras.Model:
-    """The untrained network `name` for `input_shape` (H, W, C), with the options of its builder.
+    """The network `name` for `input_shape` (H, W, C), with the options of its builder: a backbone with the weights that
+    it is given, any other untrained.
 
     The model takes images `(N, H, W, C)` of 0-255, uint8 or float, and returns float32 logits `(N, classes)`. Its graph
-    is flat: no layer is itself a model. The first layer, `rescale`, maps to -1..1 in float32; the last is `logits`.
+    is flat: no layer is itself a model. The first layers, in float32, bring the images to the range that the network
+    was made for; the last is `logits`.
 
     Raises InputError for an unknown name or option (with the nearest valid one), a value of the wrong type or range,
     and an image too small for the network (naming the layer).

@@ -71,29 +71,38 @@ def classifier(
     input_shape: Shape,
     classes: int,
     *,
-    weights: str | Path = "imagenet",
+    weights: str = "imagenet",
     pooling: Pooling = "avg",
+    dense: int = 0,
     dropout: float = 0.0,
     head: Head = "pooled",
 ) -> keras.Model:
     """The backbone with a head: images (N, H, W, C) of 0-255 to float32 logits (N, classes).
 
-    The pooled head is global pooling (`pool`), dropout (`dropout`, if its rate is above 0) and one dense layer
-    (`logits`). The reference head is the one of the publication, for the networks of `classics`: with the dense layers
+    The pooled head is global pooling (`pool`), a dense layer with ReLU (`dense`, if it has units), dropout (`dropout`,
+    if its rate is above 0) and one dense layer (`logits`). The reference head is the one of the publication, for the networks of `classics`: with the dense layers
     of AlexNet and VGG, the convolution of SqueezeNet, and their own dropout. A head that a weights file has in the same
     shape is loaded with the rest.
+
+    Options:
+        weights: imagenet, none or a file (.keras, .weights.h5, .h5, .safetensors, .pth, .pt)
+        pooling: how the last map becomes a vector
+        dense: units of a layer with ReLU between pooling and logits; 0 for none
+        dropout: share of the numbers before the logits dropped
+        head: pooled has the options above; reference is that of the publication
 
     Raises InputError as `backbone`, and for fewer than two classes or a rate outside 0 to 1.
     """
     name = layout(name, weights)
     require(isinstance(classes, int) and classes >= 2, f"{name}: classes", f"found {classes!r}", "at least 2")
+    require(dense >= 0, f"{name}: dense", f"found {dense}", "at least 0")
     require(0 <= dropout < 1, f"{name}: dropout", f"found {dropout}", "at least 0 and below 1")
     base = _features(name, input_shape)
     if head == "reference":
         require(name in classics.CLASSICS, f"{name}: head", "found 'reference'", "'pooled' for a network of Keras's")
         logits = classics.find(name).head(base.output, classes)
     else:
-        logits = _pooled_head(base.output, classes, pooling, dropout)
+        logits = _pooled_head(base.output, classes, pooling, dense, dropout)
     model = keras.Model(base.input, logits, name=name)
     load_weights(model, weights)
     return model
@@ -104,9 +113,11 @@ def _require_known(name: str) -> None:
         raise InputError(f"unknown backbone {name!r}{nearest(name, names())}")
 
 
-def _pooled_head(x, classes: int, pooling: Pooling, dropout: float):
+def _pooled_head(x, classes: int, pooling: Pooling, dense: int, dropout: float):
     pool = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}[pooling]
     x = pool(name="pool")(x)
+    if dense:
+        x = layers.Dense(dense, "relu", name="dense")(x)
     if dropout > 0:
         x = layers.Dropout(dropout, name="dropout")(x)
     return layers.Dense(classes, dtype="float32", name="logits")(x)

@@ -11,7 +11,7 @@ from keras_cnn.models.applications import APPLICATIONS
 INPUT, HEAD = "input", "head"
 # Layers that turn images into what a network's first stage takes, and layers after its last map.
 PREPROCESSING = r"image|grey_to_rgb|to_rgb|rescale|rescaling|rescaling_std|normalization|\w+_prestem_normalization"
-AFTER = r"pool|dropout|flatten|avgpool.*|classifier_.*|logits.*"
+AFTER = r"pool|dense|dropout|flatten|avgpool.*|classifier_.*|logits.*"
 
 Patterns = tuple[tuple[str, str], ...]
 

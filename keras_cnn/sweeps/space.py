@@ -115,8 +115,11 @@ class Sweep:
     definition: Mapping[str, Any]  # the file without our section, as wandb.sweep takes it
 
 
-def read_sweep(path: str | Path) -> Sweep:
-    """Reads a W&B sweep file. InputError in one line, with place, field, what was found and what is expected."""
+def read_sweep(path: str | Path, run_cap: int | None = None) -> Sweep:
+    """Reads a W&B sweep file; `run_cap` stands in for the file's.
+
+    Raises InputError in one line, with place, field, what was found and what is expected.
+    """
     path = Path(path)
     root = config.read_values(path)
     if not isinstance(root.value, dict):
@@ -128,6 +131,8 @@ def read_sweep(path: str | Path) -> Sweep:
         if field in root.value:
             raise InputError(f"{root.value[field].place}: {field}: W&B has no such field; expected it below {SECTION}")
     known(root, {**_TOP, SECTION: Any}, "")
+    if run_cap is not None:
+        root = Value(root.value | {"run_cap": Value(run_cap, config.COMMAND_LINE)}, root.place)
     given = {field: check(root.value[field], hint, field) for field, hint in _TOP.items() if field in root.value}
     for field, expected in _REQUIRED.items():
         if field not in given:
@@ -162,9 +167,9 @@ def read_sweep(path: str | Path) -> Sweep:
 
 
 def standalone(sweep: Sweep) -> str:
-    """The sweep's file as YAML whose base is `base.yaml` beside it, so that it can be kept apart from the original."""
-    whole = bare(config.read_values(sweep.path))
-    return yaml.safe_dump(whole | {SECTION: whole.get(SECTION, {}) | {"base": "base.yaml"}}, sort_keys=False)
+    """The sweep as YAML whose base is `base.yaml` beside it, so that it can be kept apart from its file."""
+    ours = bare(config.read_values(sweep.path)).get(SECTION, {}) | {"base": "base.yaml"}
+    return yaml.safe_dump({**sweep.definition, SECTION: ours}, sort_keys=False)
 
 
 def _settings(section: Value, builder: Any, path: str, what: str = "") -> dict[str, Any]:
@@ -199,7 +204,7 @@ def _distribution(section: Value, name: str, path: str) -> Distribution:
         meant = "values" if isinstance(section.value, list) else "value"
         raise InputError(
             f"{section.place}: {path}: found {bare(section)!r}, expected a section such as "
-            f"{{{meant}: {_text(bare(section))}}}"
+            f"{{{meant}: {typed(bare(section))}}}"
         )
     kind = _kind(section, path)
     rest = Value({field: value for field, value in section.value.items() if field != "distribution"}, section.place)
@@ -207,6 +212,7 @@ def _distribution(section: Value, name: str, path: str) -> Distribution:
     if "min" in settings and not settings["min"] < settings["max"]:
         found = f"min {settings['min']} and max {settings['max']}"
         raise InputError(f"{section.place}: {path}: found {found}, expected min below max")
+    _check_plain(settings, section.place, path)
     if kind == "categorical_w_probabilities":
         _check_probabilities(settings, section.place, path)
     return Distribution(name, kind, settings, section.place)
@@ -226,6 +232,13 @@ def _kind(section: Value, path: str) -> str:
     raise InputError(
         f"{section.place}: {path}: found {bare(section)!r}, expected value, values, min and max, or a distribution"
     )
+
+
+def _check_plain(settings: Mapping[str, Any], place: str, path: str) -> None:
+    try:
+        json.dumps(settings)
+    except TypeError:  # a date, which neither W&B nor the study can keep
+        raise InputError(f"{place}: {path}: found a date or bytes; expected numbers, or text in quotes") from None
 
 
 def _check_probabilities(settings: Mapping[str, Any], place: str, path: str) -> None:
@@ -307,7 +320,7 @@ def _notes(root: Value, parameters: Mapping[str, Distribution]) -> Iterator[str]
                 f"so values lie from {low:.4g} to {high:.4g}; {found.kind}_values takes the limits themselves"
             )
     if root.value["method"].value != "grid" and "run_cap" not in root.value:
-        yield f"{root.place}: run_cap: not given; the sweep goes on until it is stopped"
+        yield f"{root.place}: run_cap: not given; the sweep goes on until it is stopped (--run-cap N ends it)"
 
 
 # --- from parameters to fields of a config ----------------------------------------------------------------------------
@@ -340,14 +353,14 @@ def _table(section: Value, distribution: Distribution, path: str) -> dict[str, d
     for written, row in section.value.items():
         row_key = key(yaml.safe_load(written))
         if row_key not in map(key, values):
-            found = ", ".join(map(_text, values))
+            found = ", ".join(map(typed, values))
             raise InputError(f"{row.place}: {path}.{written}: no value of {distribution.name}; expected one of {found}")
         if not isinstance(row.value, dict):
             raise InputError(f"{row.place}: {path}.{written}: found {bare(row)!r}, expected fields with their values")
         table[row_key] = {_field(name, v.place, f"{path}.{written}"): bare(v) for name, v in row.value.items()}
     for value in values:
         if key(value) not in table:
-            raise InputError(f"{section.place}: {path}: no row for {_text(value)}; expected one a value")
+            raise InputError(f"{section.place}: {path}: no row for {typed(value)}; expected one a value")
     return table
 
 
@@ -385,7 +398,7 @@ def _field_or_short(distribution: Distribution) -> None:
         raise InputError(f"{error}; or say below {SECTION}.names what it stands for") from None
 
 
-def _text(value: Any) -> str:
+def typed(value: Any) -> str:
     """A value as the command line takes it; other than text it is JSON, which YAML reads."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
@@ -399,10 +412,16 @@ def overrides(sweep: Sweep, assignment: Mapping[str, Any]) -> list[str]:
     if wrong:
         raise InputError(f"{sweep.path}: {', '.join(wrong)}: expected one value for each parameter of the sweep")
     return [
-        f"--{field}={_text(value)}"
+        f"--{field}={typed(value)}"
         for name in sweep.parameters
         for field, value in _fields(sweep, name, assignment[name]).items()
     ]
+
+
+def fields_of(sweep: Sweep, name: str) -> list[str]:
+    """The fields of a config that a parameter sets, whatever its value."""
+    target = sweep.names.get(name, name)
+    return [target] if isinstance(target, str) else list(dict.fromkeys(f for row in target.values() for f in row))
 
 
 def _fields(sweep: Sweep, name: str, value: Any) -> Mapping[str, Any]:
@@ -411,7 +430,7 @@ def _fields(sweep: Sweep, name: str, value: Any) -> Mapping[str, Any]:
         return {target: value}
     if key(value) not in target:
         hint = nearest(key(value), target)
-        raise InputError(f"{sweep.path}: {SECTION}.names.{name}: no row for {_text(value)}{hint}")
+        raise InputError(f"{sweep.path}: {SECTION}.names.{name}: no row for {typed(value)}{hint}")
     return target[key(value)]
 
 

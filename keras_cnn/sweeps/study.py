@@ -85,11 +85,11 @@ class Study:
         self.folder = folder
         try:
             settings = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            seed, self.wandb_sweep = settings["seed"], settings["wandb_sweep"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder}: not a sweep's folder: sweep.json: {error}") from None
-        self.wandb_sweep: str | None = settings.get("wandb_sweep")
         self.sweep: Sweep = space.read_sweep(folder / "sweep.yaml")
-        self._sampler = Sampler(self.sweep, settings["seed"])
+        self._sampler = Sampler(self.sweep, seed)
         self.cap = self._sampler.cap
         try:
             self._storage = _storage(folder)

@@ -8,7 +8,10 @@ no signal can be heeded.
 
 import os
 import platform
+import socket
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +21,7 @@ from keras_cnn.config import Tracking
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Claim, Study, Trial
-from keras_cnn.tracking import _mode, _reason
+from keras_cnn.tracking import INIT_SECONDS, _mode, _reason
 
 Say = Callable[[str], None]
 SECONDS = 5  # between two heartbeats of an agent that waits for something to do, as W&B has it
@@ -30,13 +33,17 @@ def create(sweep: Sweep, tracking: Tracking, say: Say) -> str | None:
     That is without a key, with tracking off or offline, where the server cannot be reached or refuses the sweep, and
     for what it has no word for: repeats, and a grid in random order.
     """
-    if tracking.wandb == "off" or os.environ.get("WANDB_MODE") == "disabled" or _mode(tracking.wandb, say) != "online":
+    if not is_online(tracking, say):
         return None
-    if sweep.repeats > 1 or sweep.order == "random":
+    if not has_word_for(sweep):
         say("W&B: its server knows neither repeats nor a random order; the sweep is run here and mirrored there")
         return None
     import wandb
 
+    server = wandb.setup().settings.base_url
+    if not _is_reachable(server):
+        say(f"W&B: {server} cannot be reached; the sweep is run here")
+        return None
     entity, project = sweep.entity or tracking.entity, sweep.project or tracking.project
     try:
         identity = wandb.sweep(dict(sweep.definition), entity=entity, project=project)
@@ -44,6 +51,31 @@ def create(sweep: Sweep, tracking: Tracking, say: Say) -> str | None:
     except Exception as error:  # of any kind, as in tracking
         say(f"W&B: no sweep on its server ({_reason(error)}); the sweep is run here")
         return None
+
+
+def is_online(tracking: Tracking, say: Say = lambda line: None) -> bool:
+    """Whether the sweep's runs are to be mirrored to W&B's server."""
+    if tracking.wandb == "off" or os.environ.get("WANDB_MODE") == "disabled":
+        return False
+    return _mode(tracking.wandb, say) == "online"
+
+
+def has_word_for(sweep: Sweep) -> bool:
+    """Whether W&B's server can run the sweep."""
+    return sweep.repeats == 1 and sweep.order == "given"
+
+
+def _is_reachable(server: str) -> bool:
+    """Whether the server takes a connection: wandb itself tries for 20 s. Behind a proxy only wandb can tell."""
+    where = urllib.parse.urlsplit(server)
+    if urllib.request.getproxies().get(where.scheme):
+        return True
+    try:
+        port = where.port or {"http": 80}.get(where.scheme, 443)
+        socket.create_connection((where.hostname, port), timeout=INIT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 class Server:

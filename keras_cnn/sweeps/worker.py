@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -73,18 +74,28 @@ def work(study: Study, say: Say = print) -> None:
     gc.collect()
     gc.freeze()
     engine, shared = wandb.Server(study) if study.wandb_sweep else Local(study), Shared()
+    _have_images(study, shared)
     while True:
         with Interrupt() as interrupt:  # a signal waits until a trial is either taken or not
             claim = engine.claim(lambda: interrupt.name is not None)
         if claim is None:
             _heed(interrupt)
+            say(f"sweep     {study.folder}: nothing is left to begin")
             return
         trial = _try(study, claim, engine, shared, interrupt, say)
         say(f"trial {trial.label}  {outcome(study.sweep, trial)}")
 
 
+def _have_images(study: Study, shared: Shared) -> None:
+    """Reads the images if all trials train on the same: should that fail, no trial is to blame. InputError then."""
+    swept = {field for name in study.sweep.parameters for field in space.fields_of(study.sweep, name)}
+    are_swept = any(field.startswith("data.") and not field.startswith("data.augment") for field in swept)
+    if not are_swept and not study.ended():
+        shared.dataset(config_module.load(study.folder / "base.yaml", [], BUILDERS))
+
+
 def _try(study: Study, claim: Claim, engine: Engine, shared: Shared, before: Interrupt, say: Say) -> Trial:
-    say(f"trial {claim.trial.label}  {settings(claim.trial.assignment)}")
+    say(f"trial {claim.trial.label}  {settings(study.sweep, claim.trial.assignment)}")
     names: list[str] = []
     try:
         _heed(before)
@@ -120,7 +131,7 @@ def _reason(error: Exception) -> str:
     """Why a trial failed, in one line. A bug of ours or of a network's builder goes to the log as well, whole."""
     if isinstance(error, InputError | NotFinite):
         return str(error)
-    text = " ".join(str(error).split())[:200]
+    text = " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:200]  # without the names of TensorFlow's nodes
     if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
         return f"out of memory: {text}"
     traceback.print_exception(error, file=sys.stderr)
@@ -161,9 +172,8 @@ def trial_config(
 
 
 def metric_of(sweep: Sweep, folder: RunFolder) -> float:
-    """The sweep's metric in the epoch that the run keeps as its best; without a metric, validation accuracy."""
-    name = sweep.metric.name if sweep.metric else "val_accuracy"
-    return float(folder.history()[_best_epoch(folder) - 1][name])
+    """The sweep's metric in the epoch that the run keeps as its best."""
+    return float(folder.history()[_best_epoch(folder) - 1][metric_name(sweep)])
 
 
 def early_end(config: Config, folder: RunFolder) -> str:
@@ -182,6 +192,11 @@ def _best_epoch(folder: RunFolder) -> int:
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["best_epoch"]
 
 
+def metric_name(sweep: Sweep) -> str:
+    """What is optimised: without a metric, validation accuracy."""
+    return sweep.metric.name if sweep.metric else "val_accuracy"
+
+
 def check_metric(sweep: Sweep) -> None:
     """InputError if the sweep's metric is none that a run's history has."""
     numbers = [name for name in HISTORY_COLUMNS if name != "epoch"]
@@ -189,15 +204,17 @@ def check_metric(sweep: Sweep) -> None:
         raise InputError(f"{sweep.path}: metric.name: {sweep.metric.name!r}; expected one of {', '.join(numbers)}")
 
 
-def settings(assignment: Mapping[str, Any]) -> str:
-    """A trial's settings in one line."""
-    shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in assignment.items()}
-    return "  ".join(f"{name}={value}" for name, value in shown.items())
+def settings(sweep: Sweep, assignment: Mapping[str, Any]) -> str:
+    """A trial's settings in one line, without those that all trials have."""
+    varied = {name: value for name, value in assignment.items() if sweep.parameters[name].kind != "constant"}
+    return "  ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={space.typed(value)}"
+        for name, value in varied.items()
+    )
 
 
 def outcome(sweep: Sweep, trial: Trial) -> str:
     """How a trial ended, in one line."""
     if trial.value is None:
         return f"{trial.state}: {trial.reason}"
-    name = sweep.metric.name if sweep.metric else "val_accuracy"
-    return f"{name} {trial.value:.4f}" + (f"  ({trial.reason})" if trial.reason else "")
+    return f"{metric_name(sweep)} {trial.value:.4f}" + (f"  ({trial.reason})" if trial.reason else "")

@@ -1,11 +1,15 @@
 """One training run from config to final numbers, in the order in which things happen."""
 
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
 import numpy as np
 
 from keras_cnn import config as config_module
 from keras_cnn.config import Config
-from keras_cnn.errors import Stopped
-from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.errors import InputError, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import arithmetic
 from keras_cnn.runs import RunFolder, resume_command, write_json, write_text
@@ -13,7 +17,8 @@ from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints, finder, results
 from keras_cnn.training.fit import fit
 from keras_cnn.training.interrupt import Interrupt
-from keras_cnn.training.parts import Parts, Say, Shared, build_trainer, decoded, introduce, prepare
+from keras_cnn.training.parts import Parts, Say, Shared, introduce, prepare
+from keras_cnn.training.running import Running, fingerprints
 from keras_cnn.training.session import Saved, Session, Watch
 
 
@@ -27,7 +32,6 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
     parts = prepare(config, saved[1]["precision"] if saved else None)
     introduce(parts, say)
     try:
-        parts = decoded(parts)
         say(f"run       {folder.path}")
         if saved is None:
             _describe(parts, folder)
@@ -36,16 +40,13 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
             _record_resume(parts, folder, say)
         tracker = _track(parts, folder, say)
         try:
-            best_epoch, predictor = _train(parts, folder, tracker, saved)
-            if config.train.overfit_batch:
-                say(_memorised(parts, predictor))
-            parts.model.load_weights(folder / "model.keras")
-            return results.finish(parts, folder, tracker, predictor, best_epoch)
+            best_epoch, running = _train(parts, folder, tracker, saved, say)
+            return results.finish(parts, folder, tracker, running, best_epoch)
         except (Stopped, KeyboardInterrupt):
             tracker.stop()
             raise
     except (Stopped, KeyboardInterrupt) as stop:
-        raise _with_the_way_on(stop, folder) from stop
+        raise _with_the_way_on(stop, folder, parts) from stop
 
 
 def train_trial(config: Config, folder: RunFolder, shared: Shared, watch: Watch, say: Say) -> dict:
@@ -61,20 +62,20 @@ def train_trial(config: Config, folder: RunFolder, shared: Shared, watch: Watch,
         _record_resume(parts, folder, say)
     tracker = _track(parts, folder, say)
     try:
-        best_epoch, predictor = _train(parts, folder, tracker, saved, watch)
-        parts.model.load_weights(folder / "model.keras")
-        return results.finish_trial(parts, folder, tracker, predictor, best_epoch)
+        best_epoch, running = _train(parts, folder, tracker, saved, say, watch)
+        return results.finish_trial(parts, folder, tracker, running, best_epoch)
     except BaseException:
         tracker.stop()  # whatever it is: the process lives on, and W&B would log the next trial into this run
         raise
 
 
-def _with_the_way_on(stop: BaseException, folder: RunFolder) -> Stopped:
+def _with_the_way_on(stop: BaseException, folder: RunFolder, parts: Parts) -> Stopped:
     complete = "; the checkpoint is complete" if (folder / "checkpoint").exists() else ""
     reason = str(stop) or f"stopped by a signal{complete}"
     if not (folder / "config.yaml").exists():  # nothing has been written yet
         return Stopped(reason)
-    return Stopped(f"{reason}; go on with: {resume_command(folder.path)}")
+    program = "finetune.py" if parts.loaded else "train.py"
+    return Stopped(f"{reason}; go on with: {resume_command(folder.path, program)}")
 
 
 def _track(parts: Parts, folder: RunFolder, say: Say) -> Tracker:
@@ -93,11 +94,31 @@ def _describe(parts: Parts, folder: RunFolder) -> None:
     write_text(folder / "model.txt", arithmetic.text(parts.model))
     write_json(folder / "model.json", arithmetic.record(parts.model))
     write_json(folder / "split.json", parts.split)
+    if parts.freezes:
+        rows = [asdict(row) for row in parts.plan]
+        write_json(folder / "freeze.json", {"stages": rows, "frozen": fingerprints(parts.model)})
 
 
 def _record_resume(parts: Parts, folder: RunFolder, say: Say) -> None:
+    if parts.freezes:
+        _require_the_same_frozen(parts, folder / "freeze.json")
     if changes := folder.record_resume(_hardware(parts)):
-        say(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")
+        _warn(changes, say)
+
+
+def _require_the_same_frozen(parts: Parts, path: Path) -> None:
+    try:
+        begun = json.loads(path.read_text(encoding="utf-8"))["frozen"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected what a run writes") from None
+    if begun != fingerprints(parts.model):
+        weights = parts.config.model.options.get("weights")
+        expected = f"expected the same as then from model.weights {weights}" if weights else "expected the same as then"
+        raise InputError(f"{path}: the frozen weights are not those that the run began with; {expected}")
+
+
+def _warn(changes: list[str], say: Say) -> None:
+    say(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")
 
 
 def _hardware(parts: Parts) -> dict:
@@ -105,27 +126,52 @@ def _hardware(parts: Parts) -> dict:
 
 
 def _train(
-    parts: Parts, folder: RunFolder, tracker: Tracker, saved: Saved | None, watch: Watch | None = None
-) -> tuple[int, Predictor]:
-    """Trains to the end; returns the best epoch, counted from 1, and the model's predictor, compiled already."""
-    trainer, settings = build_trainer(parts), parts.config.train
+    parts: Parts, folder: RunFolder, tracker: Tracker, saved: Saved | None, say: Say, watch: Watch | None = None
+) -> tuple[int, Running]:
+    """Trains phase after phase to the end; returns the best epoch, counted from 1, and what predicts with its weights.
+
+    Raises FrozenChanged where a frozen weight has not stayed as it was.
+    """
+    settings = parts.config.train
     with Interrupt() as interrupt:
-        session = Session(parts, folder, trainer, tracker, interrupt, watch)
+        session = Session(parts, folder, tracker, interrupt, watch)
         if saved:
             session.restore(saved)
-        else:
-            session.save()
-        batches = parts.epochs_from(session.position.epoch, session.position.step)
-        seconds = 60 * settings.checkpoint_minutes
-        fit(trainer, batches, session, settings.epochs, parts.steps, checkpoint_seconds=seconds)
+        position = session.position
+        for number, phase in enumerate(parts.phases):
+            if number < session.phase or (position.epoch >= phase.until and not position.ended):
+                continue
+            running = Running(parts, phase, interrupt.heed, say)
+            running.introduce()
+            began = time.monotonic()
+            if changes := session.enter(number, running):
+                _warn(changes, say)
+            position.run_seconds += time.monotonic() - began  # what is computed once is part of the price
+            fit(
+                running.trainer,
+                running.epochs_from(position.epoch, position.step),
+                session,
+                settings.epochs,
+                parts.steps,
+                checkpoint_seconds=60 * settings.checkpoint_minutes,
+                until=phase.until,
+            )
+            running.prove()
+            if position.ended:
+                break
+            session.leave()
         session.save_model("last.keras")
-    return session.best.epoch, trainer.predictor
+        if settings.overfit_batch:
+            say(_memorised(parts, running))
+        session.load_best()
+    if frozen := running.prove():
+        say(f"proof     the weights and statistics of {frozen} frozen layers are byte for byte what they were")
+    return session.best.epoch, running
 
 
-def _memorised(parts: Parts, predictor: Predictor) -> str:
+def _memorised(parts: Parts, running: Running) -> str:
     """Judges the last weights: the best on validation are from before the batch was learnt by heart."""
-    predicted = predictor.logits(parts.batches(parts.train)).argmax(axis=1)
-    accuracy = float(np.mean(predicted == parts.train.labels))
+    accuracy = float(np.mean(running.logits("train").argmax(axis=1) == parts.train.labels))
     verdict = "memorised" if accuracy == 1 else "did not memorise"
     return f"one batch: the network {verdict} its {len(parts.train)} images (training accuracy {accuracy:.3f})"
 
@@ -135,11 +181,15 @@ def dry_run(config: Config, say: Say = print) -> None:
     parts = prepare(config)
     say(arithmetic.text(parts.model))
     introduce(parts, say)
-    images = len(parts.train) * config.train.epochs
-    each = sum(row.multiply_adds for row in arithmetic.table(parts.model))
+    begins, operations = 0, 0
+    for phase in parts.phases:
+        running = Running(parts, phase, say=say)
+        running.introduce()
+        operations += running.multiply_adds(phase.until - begins)
+        begins = phase.until
     say(
-        f"cost      {config.train.epochs} epochs of {parts.steps} steps, {images:,} training images,"
-        f" about {float(3 * each * images):.2e} multiply-adds"
+        f"cost      {config.train.epochs} epochs of {parts.steps} steps, {len(parts.train) * config.train.epochs:,}"
+        f" training images, about {float(operations):.2e} multiply-adds"
     )
     say("dry run: no run folder was made, no image kept")
 
@@ -148,11 +198,11 @@ def find_learning_rate(config: Config, folder: RunFolder, say: Say = print) -> f
     """Runs the range test of `finder`, draws it into the folder and returns the suggested rate."""
     parts = prepare(config)
     introduce(parts, say)
-    parts = decoded(parts)
     _describe(parts, folder)
     results.draw_augmentation(parts, folder)
-    endless = parts.batches(parts.train, seed=config.seed, start=(0, 0), epochs=finder.STEPS)
-    found = finder.find_learning_rate(build_trainer(parts), endless)
+    running = Running(parts, parts.phases[0], say=say)
+    running.introduce()
+    found = finder.find_learning_rate(running.trainer, running.epochs_from(0, 0, finder.STEPS))
     table = np.column_stack([found.rates, found.losses])
     write_text(folder / "learning_rates.csv", "learning_rate,loss\n" + "".join(f"{r},{v}\n" for r, v in table))
     results.draw_range_test(found, folder)

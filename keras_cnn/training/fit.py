@@ -6,9 +6,10 @@ is the variables, the position (epoch, step) and plain numbers: `Trainer.groups(
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import keras
@@ -16,8 +17,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import Interrupted, Stopped
-from keras_cnn.evaluation.metrics import cross_entropy
-from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.training.optimizers import exclude_from_decay
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -56,11 +55,14 @@ class Position:
 
 
 class Trainer:
-    """A model, an optimizer and the compiled step that joins them.
+    """A model, or the part of one that trains, an optimizer and the compiled step that joins them.
 
     Args:
         augment: (images (B, H, W, C) uint8, one-hot labels (B, classes), keys (B, 2) int32, epoch) -> float32 images
             0-255 and labels, traced into the step, so that it runs on the device that trains.
+        inputs: what the batches hold, if not uint8 images of the model's size.
+        before: the frozen part: turns augmented images into what `model` takes. No gradient passes through it.
+        rate_factors: factors of the learning rate by a variable's path; 1 where there is none.
         class_weights: (classes,) float32 factors of the loss, or None.
         ema: decay of an average over all model variables, after Polyak & Juditsky 1992, with a warm-up of
             (1 + t) / (10 + t); or None.
@@ -72,23 +74,29 @@ class Trainer:
         optimizer: keras.optimizers.Optimizer,
         augment: Augment,
         *,
+        inputs: tf.TensorSpec | None = None,
+        before: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        rate_factors: Mapping[str, float] = MappingProxyType({}),
         label_smoothing: float = 0.0,
         class_weights: np.ndarray | None = None,
         ema: float | None = None,
     ):
         self.model, self.optimizer = model, optimizer
+        self._before = before
+        self._slowed = [(v, f) for v in model.trainable_variables if (f := rate_factors.get(v.path, 1.0)) != 1.0]
         self._augment, self._smoothing, self._weights = augment, label_smoothing, class_weights
         self._classes = model.outputs[0].shape[-1]
         exclude_from_decay(optimizer, model.trainable_variables)
         optimizer.build(model.trainable_variables)
-        self._averaged = [v for v in model.variables if "float" in str(v.dtype)] if ema else []
+        frozen = {id(v) for layer in model.layers if not layer.trainable for v in layer.variables}
+        changing = [v for v in model.variables if id(v) not in frozen and "float" in str(v.dtype)]
+        self._averaged = changing if ema else []
         self._ema = ema
         self._shadow = [tf.Variable(v, trainable=False) for v in self._averaged]
         self._updates = tf.Variable(0.0, trainable=False)
-        images = tf.TensorSpec(model.inputs[0].shape, tf.uint8)
+        images = inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)
         signature = [images, *(tf.TensorSpec(s, t) for s, t in STEP_INPUTS)]
         self.step = tf.function(self._step, input_signature=signature)
-        self.predictor = Predictor(model)
 
     def groups(self) -> dict[str, list]:
         """Every variable that training changes, by group, in a fixed order."""
@@ -103,6 +111,8 @@ class Trainer:
         self.optimizer.learning_rate.assign(rate)
         targets = tf.one_hot(labels, self._classes)
         images, targets = self._augment(images, targets, keys, epoch)
+        if self._before:
+            images = self._before(images)
         smooth = targets * (1 - self._smoothing) + self._smoothing / self._classes
         with tf.GradientTape() as tape:
             logits = tf.cast(self.model(images, training=True), tf.float32)
@@ -112,7 +122,12 @@ class Trainer:
                 loss += tf.add_n(self.model.losses)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        gradients = tape.gradient(scaled, variables)
+        old = [tf.convert_to_tensor(variable) for variable, _ in self._slowed]
+        self.optimizer.apply(gradients, variables)
+        for (variable, factor), value in zip(self._slowed, old, strict=True):
+            # Every rule's update is proportional to the rate, weight decay and momentum included.
+            variable.assign(value + factor * (tf.convert_to_tensor(variable) - value))
         if self._ema:
             self._average()
         hits = tf.argmax(logits, 1) == tf.argmax(targets, 1)
@@ -144,13 +159,6 @@ class Trainer:
         """Whether every variable that training changes holds numbers."""
         return all(np.isfinite(np.asarray(v)).all() for group in self.groups().values() for v in group)
 
-    def evaluate(self, batches: Iterable, labels: np.ndarray) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy over the batches, which hold the images of `labels` in that order."""
-        logits = self.predictor.logits(batches)
-        if not np.isfinite(logits).all():
-            return math.nan, math.nan
-        return cross_entropy(labels, logits), float(np.mean(logits.argmax(axis=1) == labels))
-
 
 STEP_INPUTS = [((None,), tf.int32), ((None, 2), tf.int32), ((), tf.int32), ((), tf.float32)]  # after the images
 
@@ -176,15 +184,22 @@ class Session(Protocol):
 
 
 def fit(
-    trainer: Trainer, batches: Iterable, session: Session, epochs: int, steps: int, *, checkpoint_seconds: float
+    trainer: Trainer,
+    batches: Iterable,
+    session: Session,
+    epochs: int,
+    steps: int,
+    *,
+    checkpoint_seconds: float,
+    until: int | None = None,
 ) -> None:
-    """Trains from the session's position to the end of `epochs`, each of `steps` `pipeline.Batch`es.
+    """Trains from the session's position to the end of `epochs`, each of `steps` `pipeline.Batch`es; or of `until`.
 
     Raises Interrupted on a signal (after a checkpoint, which resumes in mid-epoch), NotFinite on a loss that is not
     finite (without one: the last checkpoint, of finite state, stays), and passes on what reading the batches raises.
     """
     stream, position = iter(batches), session.position
-    while not position.ended:
+    while not position.ended and position.epoch < (until or epochs):
         session.epoch_started()
         _epoch(trainer, stream, session, steps, checkpoint_seconds)
         row = _close_epoch(trainer, session)

@@ -3,6 +3,8 @@
 import signal
 from types import FrameType
 
+from keras_cnn.errors import Interrupted
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -14,6 +16,11 @@ class Interrupt:
     def __enter__(self) -> "Interrupt":
         self._before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         return self
+
+    def heed(self) -> None:
+        """Raises Interrupted after a signal."""
+        if self.name:
+            raise Interrupted(f"stopped by {self.name}")
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

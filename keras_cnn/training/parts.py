@@ -1,4 +1,4 @@
-"""What a run is made of before its first step: data, model, recipe, and the compiled step that joins them."""
+"""What a run is made of before its first step: data, model, recipe, and the phases in which the model trains."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -8,14 +8,17 @@ import keras
 import numpy as np
 
 from keras_cnn import data, models
-from keras_cnn.config import Config, as_dict, without_effect
+from keras_cnn.config import Config, Finetune, as_dict, without_effect
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS, load_dataset
+from keras_cnn.models import backbones, freezing
+from keras_cnn.models.weights import Loaded, load_weights
 from keras_cnn.training import precision
-from keras_cnn.training.fit import Trainer
-from keras_cnn.training.optimizers import Schedule, build_optimizer, build_schedule
+from keras_cnn.training.optimizers import Schedule, build_schedule
+from keras_cnn.training.strategies import Phase, StagePlan, freeze_plan, phases, plan_text
 
 Say = Callable[[str], None]
 
@@ -31,7 +34,19 @@ class Parts:
     split: dict  # what goes into split.json
     train: Split  # the training split, or one batch of it
     model: keras.Model
+    loaded: Loaded | None  # what became of the weights that a backbone was to start with
+    phases: list[Phase]
     recipe: augment.Augmentation
+
+    @property
+    def plan(self) -> list[StagePlan]:
+        """What becomes of each stage of the model."""
+        return freeze_plan(self.model, self.phases, self.config.finetune.stage_decay)
+
+    @property
+    def freezes(self) -> bool:
+        """Whether weights of the model stay as they are to the end."""
+        return any(row.frozen_layers for row in self.plan)
 
     @property
     def steps(self) -> int:
@@ -42,15 +57,10 @@ class Parts:
         """A line for each option that was given and changes nothing in this run."""
         return without_effect(self.config, self.dataset.findings["own_splits"])
 
-    def batches(self, split: Split, **how):
+    def batches(self, split: Split, batch_size: int | None = None, **how):
         """The pipeline over a split with the settings of this run; in order, once, unless `how` says otherwise."""
         shape, fit = self.dataset.image_shape, self.config.data.fit
-        return pipeline.batches(split, shape, self.config.train.batch_size, fit=fit, **how)
-
-    def epochs_from(self, epoch: int, step: int):
-        """Training batches from a step of an epoch, both counted from 0, to the end of the run."""
-        seed, epochs = self.config.seed, self.config.train.epochs
-        return self.batches(self.train, seed=seed, start=(epoch, step), epochs=epochs)
+        return pipeline.batches(split, shape, batch_size or self.config.train.batch_size, fit=fit, **how)
 
 
 class Shared:
@@ -67,9 +77,12 @@ class Shared:
         if wanted != self._settings:
             self._settings = self._found = None  # let go of before the next one is read
             dataset = load_dataset(config)
-            train, validation = _cached(dataset.train, dataset, config), _cached(dataset.validation, dataset, config)
-            cached = replace(dataset, train=train, validation=validation)
-            self._settings, self._found = wanted, (cached, data.split_record(dataset))
+            decoded = replace(
+                dataset,
+                train=_decoded(dataset.train, dataset, config),
+                validation=_decoded(dataset.validation, dataset, config),
+            )
+            self._settings, self._found = wanted, (decoded, data.split_record(dataset))
         return self._found
 
 
@@ -83,56 +96,50 @@ def prepare(config: Config, chosen_precision: str | None = None, shared: Shared 
     else:
         dataset = load_dataset(config)
         split = data.split_record(dataset)
-    model = models.build(config.model.name, dataset.image_shape, len(dataset.classes), **config.model.options)
+    model, loaded = _network(config, dataset)
     recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
     train = dataset.train
     if config.train.overfit_batch:
         train, recipe = data.first_batch(train, config.train.batch_size, config.seed), augment.RECIPES["none"]
-    return Parts(config, found, chosen, dataset, split, train, model, recipe)
+    wanted = config.finetune
+    if wanted.augment_views and recipe.mixes:
+        mixing = "mixup" if recipe.mixup else "cutmix"
+        raise InputError(
+            f"finetune.augment_views: found {wanted.augment_views} with data.augment.{mixing}, which mixes images that"
+            f" are others in every epoch; expected 0, or data.augment.{mixing} 0"
+        )
+    steps = phases(
+        model,
+        wanted.strategy,
+        wanted.freeze_upto,
+        config.train.epochs,
+        wanted.head_epochs,
+        wanted.unfreeze_epochs,
+    )
+    freezing.freeze(model, wanted.freeze_upto)
+    return Parts(config, found, chosen, dataset, split, train, model, loaded, steps, recipe)
 
 
-def decoded(parts: Parts) -> Parts:
-    """The same with the images that every epoch reads decoded once, where the config asks for a cache."""
-    dataset, config = parts.dataset, parts.config
-    validation = _cached(dataset.validation, dataset, config)
-    return replace(parts, train=_cached(parts.train, dataset, config), dataset=replace(dataset, validation=validation))
+def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, Loaded | None]:
+    """The network with the weights that it starts from, and what of them was loaded, if it is a backbone."""
+    name, options = config.model.name, dict(config.model.options)
+    backbone = name in backbones.names()
+    if backbone:
+        weights, options["weights"] = options["weights"], "none"
+        name = backbones.layout(name, weights)
+    model = models.build(name, dataset.image_shape, len(dataset.classes), **options)
+    return model, load_weights(model, weights) if backbone else None
 
 
-def _cached(split: Split, dataset: Dataset, config: Config) -> Split:
+def cached(split: Split, parts: Parts) -> Split:
+    """The split with its images decoded once, where the config asks for a cache."""
+    return _decoded(split, parts.dataset, parts.config)
+
+
+def _decoded(split: Split, dataset: Dataset, config: Config) -> Split:
     wanted = config.data
     where = {"fit": wanted.fit, "cache": wanted.cache, "cache_dir": wanted.cache_dir or default_cache_dir()}
     return pipeline.cached(split, dataset.image_shape, **where)
-
-
-def build_trainer(parts: Parts) -> Trainer:
-    """The compiled step for these parts."""
-    settings, optim = parts.config.train, parts.config.optim
-    optimizer = build_optimizer(
-        optim.optimizer,
-        momentum=optim.momentum,
-        nesterov=optim.nesterov,
-        weight_decay=optim.weight_decay,
-        clip_norm=optim.clip_norm,
-        loss_scaling=parts.precision == "mixed_float16",
-    )
-
-    def augmented(images, labels, keys, epoch):
-        return augment.augment(images, labels, keys, epoch, parts.config.seed, parts.recipe)
-
-    return Trainer(
-        parts.model,
-        optimizer,
-        augmented,
-        label_smoothing=settings.label_smoothing,
-        class_weights=_balanced(parts.train, parts.dataset) if settings.class_weights == "balanced" else None,
-        ema=settings.ema,
-    )
-
-
-def _balanced(split: Split, dataset: Dataset) -> np.ndarray:
-    """N / (classes * images of the class): every class weighs the same in sum."""
-    counts = np.bincount(split.labels, minlength=len(dataset.classes))
-    return (len(split) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def schedule_of(config: Config, steps: int) -> Schedule:
@@ -160,6 +167,12 @@ def introduce(parts: Parts, say: Say) -> None:
         say(f"          {line}")
     trainable = sum(int(np.prod(v.shape)) for v in parts.model.trainable_variables)
     say(f"model     {parts.config.model.name}: {trainable:,} trainable parameters; computed in {parts.precision}")
+    if parts.loaded:
+        weights = parts.config.model.options["weights"]
+        say(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else parts.loaded}")
+    if parts.loaded or parts.config.finetune != Finetune():
+        for line in plan_text(parts.plan, parts.config.optim.learning_rate).splitlines():
+            say(f"          {line}")
     for line in parts.without_effect:
         say(f"note      {line}")
 

@@ -5,23 +5,23 @@ import numpy as np
 from keras_cnn.data import pipeline
 from keras_cnn.data.dataset import Split
 from keras_cnn.evaluation import metrics
-from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import write_predictions
 from keras_cnn.figures import confusion, curves, sheets, style
 from keras_cnn.runs import RunFolder, naming_a_full_disk, record_test_reading, write_json
 from keras_cnn.tracking import Tracker
 from keras_cnn.training.finder import RangeTest
 from keras_cnn.training.parts import Parts
+from keras_cnn.training.running import Running
 
 PREVIEW_ROWS, PREVIEW_VIEWS, MISTAKES = 6, 6, 30
 
 
-def finish(parts: Parts, folder: RunFolder, tracker: Tracker, predictor: Predictor, best_epoch: int) -> dict:
+def finish(parts: Parts, folder: RunFolder, tracker: Tracker, running: Running, best_epoch: int) -> dict:
     """Evaluates the model on all three splits, the test split once, and writes numbers, predictions and figures."""
     dataset, classes = parts.dataset, parts.dataset.classes
     splits = {"train": parts.train, "validation": dataset.validation, "test": dataset.test}
     record_test_reading(folder)
-    logits = {name: predictor.logits(parts.batches(split)) for name, split in splits.items()}
+    logits = {name: running.logits(name) for name in splits}
     found = {name: metrics.summary(split.labels, logits[name], classes) for name, split in splits.items()}
     whole = {"split": "test", "best_epoch": best_epoch, "chosen_by": parts.config.train.monitor}
     whole |= {"computed_in": parts.precision} | found.pop("test") | found
@@ -35,10 +35,10 @@ def finish(parts: Parts, folder: RunFolder, tracker: Tracker, predictor: Predict
     return whole
 
 
-def finish_trial(parts: Parts, folder: RunFolder, tracker: Tracker, predictor: Predictor, best_epoch: int) -> dict:
+def finish_trial(parts: Parts, folder: RunFolder, tracker: Tracker, running: Running, best_epoch: int) -> dict:
     """The validation numbers of a sweep's trial. The test split is for the one trial that is chosen."""
     split, classes = parts.dataset.validation, parts.dataset.classes
-    logits = predictor.logits(parts.batches(split))
+    logits = running.logits("validation")
     found = metrics.summary(split.labels, logits, classes)
     whole = {"best_epoch": best_epoch, "chosen_by": parts.config.train.monitor, "computed_in": parts.precision}
     whole |= {"validation": found}

@@ -1,18 +1,23 @@
 """One run under way: what happens at each step and epoch besides the arithmetic, and what a checkpoint holds."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from keras_cnn.errors import InputError
+from keras_cnn.models import freezing
 from keras_cnn.runs import RunFolder, replacing, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import callbacks, checkpoints
-from keras_cnn.training.fit import Position, Trainer
+from keras_cnn.training.fit import Position
 from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.parts import Parts, schedule_of
 from keras_cnn.training.progress import Progress
+from keras_cnn.training.running import Running
 
 Saved = tuple[dict, dict]  # what checkpoints.load returns
+BEST = "best"  # where the best weights so far are kept until the end
 Watch = Callable[[list[dict]], bool]  # takes the history at the end of an epoch; True to stop
 
 
@@ -23,13 +28,15 @@ class Session:
         self,
         parts: Parts,
         folder: RunFolder,
-        trainer: Trainer,
         tracker: Tracker,
         interrupt: Interrupt,
         watch: Watch | None = None,
     ):
-        self._parts, self._folder, self._trainer, self._tracker = parts, folder, trainer, tracker
+        self._parts, self._folder, self._tracker = parts, folder, tracker
         self._interrupt, self._watch = interrupt, watch
+        self._changing = freezing.trained_part(parts.model).variables  # all that any phase of the run changes
+        self._running: Running | None = None
+        self.phase, self._stored = 0, None
         config = parts.config
         self.position = Position()
         self.best = callbacks.Best(config.train.monitor)
@@ -37,30 +44,54 @@ class Session:
         self._plateau = callbacks.Plateau(config.optim.gamma, config.optim.plateau_patience)
         self._schedule = schedule_of(config, parts.steps)
         self._progress = Progress(config.train.epochs, parts.steps)
-        self._validation = parts.batches(parts.dataset.validation)
         self._split = parts.split["sha256"]
 
     def restore(self, saved: Saved) -> None:
-        """Puts back everything that `save` wrote. InputError if the images or their split have changed since."""
+        """Puts back everything that `save` wrote, the optimizer's state when its phase is entered.
+
+        InputError if the images or their split have changed since.
+        """
         groups, state = saved
         if state["split"] != self._split:
             raise InputError(
                 f"{self._folder.path}: the images, their labels or their split have changed since the run began"
             )
-        for name, variables in self._trainer.groups().items():
-            checkpoints.assign(variables, groups.get(name, []), self._folder / "checkpoint")
+        checkpoints.assign(self._changing, groups.pop("model"), self._folder / "checkpoint")
+        self.phase, self._stored = state["phase"], (state, groups)
         callbacks.restore(state["callbacks"], self.best, self._plateau)
         self.position = Position(**state["position"])
         self._tracker.epochs(self.position.history)
 
+    def enter(self, phase: int, running: Running) -> list[str]:
+        """Goes on with a phase, by its number: with its optimizer as it was saved, or at its start a new one.
+
+        Returns what is not as when it was saved, a line each.
+        """
+        (state, groups), self._stored = self._stored or ({}, {}), None
+        self.phase, self._running = phase, running
+        if state.get("phase") != phase:
+            self.save()
+            return []
+        for name in ("optimizer", "average"):
+            checkpoints.assign(running.trainer.groups()[name], groups.get(name, []), self._folder / "checkpoint")
+        before, now = state["features"], running.place
+        return [f"the frozen part's outputs kept: {before or 'nowhere'} -> {now or 'nowhere'}"] if before != now else []
+
+    def leave(self) -> None:
+        """Lets go of the phase, and so of all that was kept for it."""
+        self._running = None
+
     def save(self) -> None:
         state = {
             "position": asdict(self.position),
+            "phase": self.phase,
+            "features": self._running.place,
             "callbacks": callbacks.state_of(self.best, self._plateau),
             "split": self._split,
             "precision": self._parts.precision,
         }
-        checkpoints.save(self._folder / "checkpoint", self._trainer.groups(), state)
+        groups = self._running.trainer.groups() | {"model": self._changing}
+        checkpoints.save(self._folder / "checkpoint", groups, state)
 
     def rate(self, progress: float) -> float:
         """The learning rate after `progress` epochs."""
@@ -68,8 +99,8 @@ class Session:
 
     def validate(self) -> tuple[float, float]:
         """Loss and accuracy on the validation split, in inference mode."""
-        with self._trainer.averaged_weights():
-            return self._trainer.evaluate(self._validation, self._parts.dataset.validation.labels)
+        with self._running.trainer.averaged_weights():
+            return self._running.validate()
 
     def epoch_started(self) -> None:
         self._progress.start_epoch(self.position)
@@ -81,7 +112,7 @@ class Session:
         """Takes the epoch's row of the history, keeps the model if it is the best; False to stop early."""
         is_best = self.best.update(row)
         if is_best:
-            self.save_model("model.keras")
+            self._keep()
         if self._parts.config.optim.schedule == "plateau":
             self._plateau.update(row["val_loss"])
         self._folder.write_history(self.position.history)
@@ -92,10 +123,32 @@ class Session:
             return False
         return not self._stopping.stops(row["epoch"], self.best)
 
+    def _keep(self) -> None:
+        """Keeps the best model so far: whole or, with a frozen part, which may be large, only what changes."""
+        if self._parts.freezes:
+            with self._running.trainer.averaged_weights():
+                checkpoints.save(self._folder / BEST, {"model": self._changing}, {})
+        else:
+            self.save_model("model.keras")
+
+    def load_best(self) -> None:
+        """Gives the model the weights of its best epoch, and leaves model.keras in the folder."""
+        model = self._folder / "model.keras"
+        if kept := checkpoints.load(self._folder / BEST):
+            checkpoints.assign(self._changing, kept[0]["model"], self._folder / BEST)
+            self._write(model)
+            shutil.rmtree(self._folder / BEST)
+        else:
+            self._parts.model.load_weights(model)
+
     def save_model(self, name: str) -> None:
         """Writes the model as it is now, with its averaged weights where there are any."""
-        with self._trainer.averaged_weights(), replacing(self._folder / name) as temporary:
-            self._trainer.model.save(temporary)
+        with self._running.trainer.averaged_weights():
+            self._write(self._folder / name)
+
+    def _write(self, path: Path) -> None:
+        with replacing(path) as temporary:
+            self._parts.model.save(temporary)
 
     def interrupted(self) -> str | None:
         """The name of the signal that asked to stop."""

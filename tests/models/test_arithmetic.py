@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_cnn.errors import InputError
-from keras_cnn.models import BUILDERS, arithmetic, build
+from keras_cnn.models import FROM_SCRATCH, arithmetic, build
 from keras_cnn.models.arithmetic import Axis
 
 STRIDED = [
@@ -160,7 +160,7 @@ def test_multiply_adds_by_hand():
     assert rows["on_vector"].multiply_adds == 27 * 2
 
 
-@pytest.mark.parametrize("name", sorted(set(BUILDERS) - {"layers", "imagenet10"}))
+@pytest.mark.parametrize("name", sorted(set(FROM_SCRATCH) - {"layers", "imagenet10"}))
 def test_totals_are_the_model_weights(name):
     model = build(name, (32, 32, 3))
     total = arithmetic.totals(arithmetic.table(model))

@@ -11,7 +11,7 @@ import pytest
 
 from keras_cnn.checking import keyword_options
 from keras_cnn.errors import InputError
-from keras_cnn.models import BUILDERS, build
+from keras_cnn.models import FROM_SCRATCH, build
 from keras_cnn.models.blocks import BatchNormalization
 
 # Keras 3.15 saving under NumPy 2.
@@ -32,7 +32,7 @@ TABLE = [
 OPTIONS = {"layers": {"table": TABLE}}
 SIZES = {"imagenet10": 64}
 
-every_network = pytest.mark.parametrize("name", BUILDERS)
+every_network = pytest.mark.parametrize("name", FROM_SCRATCH)
 
 
 def _build(name: str, channels: int = 3, classes: int = 7) -> keras.Model:
@@ -121,7 +121,7 @@ assert "keras_cnn" not in sys.modules
 
 @every_network
 def test_every_option_is_typed_has_a_default_and_one_line_of_help(name):
-    builder = BUILDERS[name]
+    builder = FROM_SCRATCH[name]
     options = keyword_options(builder)
     hints = get_type_hints(builder)
     assert set(options) <= set(hints)

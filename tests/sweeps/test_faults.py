@@ -121,9 +121,9 @@ def make(folder: Path) -> Path:
     """A sweep of two small trials, made as the face makes it."""
     (folder / "base.yaml").write_text(BASE)
     (folder / "s.yaml").write_text(SWEEP + "keras_cnn: {base: base.yaml}\n")
-    from keras_cnn.sweeps import local
+    from keras_cnn.sweeps import plan
 
-    return local.create(folder / "s.yaml", [], str, folder).folder
+    return plan.create(folder / "s.yaml", [], str, folder).folder
 
 
 def test_a_worker_killed_while_it_trains(undisturbed, tmp_path):

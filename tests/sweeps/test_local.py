@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn.errors import InputError
-from keras_cnn.sweeps import local
+from keras_cnn.errors import InputError, Stopped
+from keras_cnn.sweeps import crew, local, plan
 from keras_cnn.sweeps.study import Study
 from keras_cnn.training import checkpoints
 
@@ -25,13 +25,14 @@ train: {epochs: 2, batch_size: 50}
 tracking: {wandb: off}
 """
 IMPOSSIBLE = "[{conv: 4, kernel: 3}, {pool: 20}, {pool: 20}, {flatten: }]"
+HUGE = "[{conv: 64, kernel: 3}, {flatten: }, {dense: 2000000000}]"  # 401 TB: more than a process can address
 SWEEP = f"""
 method: grid
 metric: {{name: val_accuracy, goal: maximize}}
 early_terminate: {{type: hyperband, min_iter: 1, eta: 3}}
 parameters:
   optim.learning_rate: {{values: [0.00001, 0.003, 0.0001, 1.0e+38]}}
-  model.table: {{values: ["[{{flatten: }}]", "{IMPOSSIBLE}"]}}
+  model.table: {{values: ["[{{flatten: }}]", "{IMPOSSIBLE}", "{HUGE}"]}}
 keras_cnn: {{base: base.yaml}}
 """
 
@@ -57,21 +58,22 @@ def given(folder: Path, text: str, base: str = BASE) -> Path:
 def test_a_wrong_file_leaves_no_folder(tmp_path, old, new, said):
     path = given(tmp_path, SWEEP.replace(old, new))
     with pytest.raises(InputError, match=said):
-        local.create(path, [], str, tmp_path / "runs")
+        plan.create(path, [], str, tmp_path / "runs")
     assert not list(tmp_path.glob("runs/*"))
 
 
 def test_a_sweep_in_which_only_the_first_cell_is_impossible_is_run(tmp_path):
     path = given(tmp_path, SWEEP.replace("[0.00001,", "[-1,"))
-    study = local.create(path, ["--train.batch_size", "20"], str, tmp_path / "runs")
+    study = plan.create(path, ["--train.batch_size", "20"], str, tmp_path / "runs")
     assert study.claim().trial.assignment["optim.learning_rate"] == -1
     assert "batch_size: 20" in (study.folder / "base.yaml").read_text()
 
 
 def test_the_name_of_a_sweep_may_be_any_text(tmp_path):
     path = given(tmp_path, "name: 'Rate / batch: no. 1'\n" + SWEEP)
-    folders = [local.create(path, [], str, tmp_path / "runs").folder.name for _ in range(2)]
+    folders = [plan.create(path, [], str, tmp_path / "runs").folder.name for _ in range(2)]
     assert folders == ["Rate-batch-no.-1", "Rate-batch-no.-1-2"]
+    assert plan.create(path, ["--name", "mine"], str, tmp_path / "runs").folder.name == "mine"
 
 
 # --- workers ---
@@ -87,8 +89,8 @@ def test_the_name_of_a_sweep_may_be_any_text(tmp_path):
     ],
 )
 def test_cores_are_shared_out(monkeypatch, cores, workers, shares):
-    monkeypatch.setattr(local.os, "sched_getaffinity", lambda process: cores)
-    assert local._shared_out(workers) == shares
+    monkeypatch.setattr(crew.os, "sched_getaffinity", lambda process: cores)
+    assert crew._shared_out(workers) == shares
 
 
 @pytest.mark.parametrize(
@@ -101,11 +103,11 @@ def test_cores_are_shared_out(monkeypatch, cores, workers, shares):
     ],
 )
 def test_gpus_are_shared_out(monkeypatch, gpus, visible, workers, expected):
-    monkeypatch.setattr(local.tf.config, "list_physical_devices", lambda kind: ["GPU"] * gpus)
+    monkeypatch.setattr(crew.tf.config, "list_physical_devices", lambda kind: ["GPU"] * gpus)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    found = [local._devices(number, workers) for number in range(1, workers + 1)]
+    found = [crew._devices(number, workers) for number in range(1, workers + 1)]
     assert [f.get("CUDA_VISIBLE_DEVICES") for f in found] == expected
     assert [f.get("TF_FORCE_GPU_ALLOW_GROWTH") for f in found] == [gpu and "true" for gpu in expected]
 
@@ -141,16 +143,20 @@ def test_impossible_and_diverging_trials_are_recorded_and_the_sweep_goes_on(twic
     folder, done = twice[0]
     assert done.returncode == 0, done.stderr
     trials = Study(folder / "runs" / "s").trials()
-    assert len(trials) == 8
-    by = {(t.assignment["optim.learning_rate"], t.assignment["model.table"] == IMPOSSIBLE): t for t in trials}
-    assert [by[rate, True].state for rate in (0.00001, 0.003, 0.0001, 1e38)] == ["failed"] * 4
-    assert "pool" in by[0.003, True].reason
-    assert by[1e38, False].state == "failed"
-    assert "infinite or nan" in by[1e38, False].reason or "became" in by[1e38, False].reason
-    assert by[0.003, False].state == "finished"
+    assert len(trials) == 12
+    by = {(t.assignment["optim.learning_rate"], t.assignment["model.table"]): t for t in trials}
+    rates, learnable = (0.00001, 0.003, 0.0001, 1e38), "[{flatten: }]"
+    assert {by[rate, table].state for rate in rates for table in (IMPOSSIBLE, HUGE)} == {"failed"}
+    assert "pool" in by[0.003, IMPOSSIBLE].reason
+    assert by[0.003, HUGE].reason.startswith("out of memory: OOM when allocating tensor with shape[50176,2000000000]")
+    assert by[1e38, learnable].state == "failed"
+    assert "infinite or nan" in by[1e38, learnable].reason or "became" in by[1e38, learnable].reason
+    assert by[0.003, learnable].state == "finished"
     said = done.stdout
-    assert "sweep     runs/s   (grid, 8 trials, 1 worker)" in said
-    assert f"best      trial {by[0.003, False].label}  val_accuracy" in said
+    assert "sweep     runs/s   (grid, 12 trials, 1 worker)" in said
+    assert "trial 0001  model.table=[{flatten: }]  optim.learning_rate=1e-05\ntrial 0001  val_accuracy 0." in said
+    assert said.count("   best so far\n") >= 1
+    assert f"best      trial {by[0.003, learnable].label}  val_accuracy" in said
 
 
 def test_hyperband_acts_on_validation_at_its_rungs(twice):
@@ -200,6 +206,19 @@ def test_a_trial_is_the_run_that_train_would_make_and_the_best_one_is_tested_onc
     ("words", "said"),
     [
         (["--sweep", "--workers", "0"], "--workers 0: expected a number from 1"),
+        (["--workers", "2"], "--workers is for sweeps; expected --sweep with it"),
+        (["--run-cap", "2"], "--run-cap is for sweeps"),
+        (["--sweep", "--run-cap", "0"], "command line: run_cap: found 0, expected a number of at least 1"),
+        (
+            ["--sweep", "--resume", "x", "--run-cap", "3"],
+            r"--resume goes by the folder's sweep\.yaml; change run_cap",
+        ),
+        (["--sweep", "--train.epochs", "3"], "--train.epochs: the parameter epochs of .* sets it in every trial"),
+        (["--join", "x", "--workers", "2"], "--workers does not fit --join"),
+        (["--sweep", "--resume", "x", "--dry-run"], "--dry-run does not fit --resume"),
+        (["--sweep", "begun"], "begun: a sweep that was begun; expected a file, or: --resume begun"),
+        (["--resume", "begun/0001"], "begun/0001: a trial of begun; expected the sweep itself: --resume begun"),
+        (["--resume", "begun"], "begun: not a sweep's folder: sweep.json"),
         (["--sweep", "--run-dir", "x"], "--run-dir does not fit a sweep"),
         (["--sweep", "--resume", "--finish"], "--resume and --finish: expected one of them"),
         (["--sweep", "--resume", "--seed", "3"], "--resume takes the sweep's own file and settings"),
@@ -212,6 +231,8 @@ def test_arguments_that_do_not_fit_a_sweep(monkeypatch, tmp_path, words, said):
     from keras_cnn.faces import train
 
     monkeypatch.chdir(tmp_path)
+    Path("begun").mkdir()
+    Path("begun/sweep.json").touch()
     with pytest.raises(InputError, match=said):
         train.main(words)
 
@@ -220,10 +241,100 @@ def test_the_default_sweep_starts(monkeypatch, tmp_path):
     from keras_cnn.faces import train
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(local, "run", lambda study, workers, say=print: started.append((study, workers)))
+    monkeypatch.setattr(local, "run", lambda study, workers, is_new: started.append((study, workers)))
     started = []
     train.main(["--sweep", "--workers", "2"])
-    ((study, workers),) = started
+    train.main(["--sweep", "--run-cap", "12"])
+    (study, workers), (shorter, _) = started
     assert (study.folder, workers, study.cap) == (Path("runs/cs6910"), 2, 20)
+    assert (shorter.folder, shorter.cap) == (Path("runs/cs6910-2"), 12)
     assert len(study.claim().trial.assignment) == 11
-    assert os.listdir("runs") == ["cs6910"]
+    assert sorted(os.listdir("runs")) == ["cs6910", "cs6910-2"]
+    monkeypatch.setattr(local, "resume", lambda study, workers: started.append((study, workers)))
+    train.main(["--resume", "runs/cs6910"])
+    assert (started[-1][0].folder, started[-1][1]) == (study.folder, 1)
+
+
+# --- how it ends ---
+
+
+class _NoCrew:
+    """In place of the worker processes: what they would have left in the study is written by the test."""
+
+    def __enter__(self):
+        return []
+
+    def __exit__(self, *_):
+        return None
+
+
+def ended(study: Study, *reasons: str | None) -> list[str]:
+    """What is said of a sweep whose trials end so; without a reason with a value."""
+    for reason in reasons:
+        found = {"state": "failed", "reason": reason} if reason else {"state": "finished", "value": 0.5}
+        study.end(study.claim(), **found)
+    said = []
+    local.run(study, 1, said.append)
+    return said
+
+
+def test_a_sweep_of_which_nothing_came_is_no_success(sweep_of, monkeypatch):
+    monkeypatch.setattr(local, "crew", lambda folder, workers: _NoCrew())
+    text = "method: grid\nparameters: {seed: {values: [1, 2]}}\n"
+    with pytest.raises(Stopped, match=r"no trial came to a value; the last, 0002: NaN$"):
+        ended(sweep_of(text), "out of memory", "NaN")
+
+
+def test_what_is_said_in_the_end(sweep_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "crew", lambda folder, workers: _NoCrew())
+    said = ended(sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n"), "NaN", None)
+    assert said[-4].endswith("2 trials: 1 finished, 1 failed   (all of them: " + f"{tmp_path}/sweep/trials.csv)")
+    assert said[-3] == "best      trial 0002  val_accuracy 0.5000   seed=2"
+    assert said[-2].startswith(f"next      {local.python()} train.py --sweep --finish {tmp_path}/sweep ")
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "raised"),
+    [
+        (
+            2,
+            "error: photos: no such folder\n",
+            (InputError, r"^photos: no such folder; once that is mended go on"),
+        ),
+        (3, "the disk is full\n\n", (Stopped, r"sweep: the disk is full \(log: .*worker-1\.log\); go on with: ")),
+        (1, "Traceback\nKeyError: 'x'\n", (Stopped, r"worker 1 failed: KeyError: 'x' \(log: ")),
+    ],
+)
+def test_why_a_worker_gave_up_is_said(sweep_of, monkeypatch, tmp_path, code, log, raised):
+    program = tmp_path / "train.py"
+    program.write_text(f"import sys; print({log!r}, end=''); sys.exit({code})")
+    monkeypatch.setattr(crew, "PROGRAM", program)
+    study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n")
+    with pytest.raises(raised[0], match=raised[1]):
+        local.run(study, 1, str)
+    assert study.folder.is_dir()
+    with pytest.raises(raised[0], match=log.split("\n")[-3 if code == 3 else -2].removeprefix("error: ")):
+        local.run(study, 1, str, is_new=True)
+    assert study.folder.is_dir() == (code != 2)
+
+
+# --- joining ---
+
+
+def test_the_printed_command_joins_from_anywhere(tmp_path, monkeypatch):
+    """Also where the config names its images relative to the folder in which the sweep was begun."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    arrays = {"x": generator.integers(0, 256, (60, 8, 8, 1), np.uint8), "y": np.arange(60) % 2}
+    np.savez("images.npz", **{f"{name}_{part}": a for name, a in arrays.items() for part in ("train", "test")})
+    base = "data: {source: 'npz:images.npz'}\nmodel: {name: layers, table: [{flatten: }]}\ntracking: {wandb: off}\n"
+    text = "method: grid\nparameters: {train.epochs: {value: 1}}\nkeras_cnn: {base: base.yaml}\n"
+    study = plan.create(given(tmp_path, text, base), [], str)
+    monkeypatch.setattr(local, "crew", lambda folder, workers: _NoCrew())
+    said = []
+    local.run(study, 1, said.append)
+    (command,) = (line.removeprefix("join").partition("   (")[0] for line in said if line.startswith("join"))
+    done = subprocess.run(["/bin/sh", "-c", command], cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("sweep     runs/s: nothing is left to begin\n")
+    assert [(t.state, t.runs) for t in study.trials()] == [("finished", ("0001",))]

@@ -165,6 +165,7 @@ def test_numbers_with_exponents_are_numbers(read):
         ("{values: [1], probabilities: [1], distribution: categorical}", "probabilities: unknown field of categorical"),
         ("7", r"found 7, expected a section such as \{value: 7\}"),
         ("[7, 8]", r"found \[7, 8\], expected a section such as \{values: \[7, 8\]\}"),
+        ("{value: 2020-01-02}", r"parameters\.seed: found a date or bytes; expected numbers, or text in quotes"),
         ("{parameters: {}}", r"parameters\.seed\.parameters: found \{\}, expected a section with one parameter"),
     ],
 )
@@ -437,7 +438,7 @@ def test_sweep_opens_with_its_command_and_number_of_trials(path):
 
 
 def test_every_file_is_tested():
-    assert {path.stem for path in FILES} == {*TRIALS, "cs6910"}
+    assert {path.stem for path in FILES} == {*TRIALS, "cs6910", "quick"}
 
 
 @pytest.mark.parametrize("name", TRIALS)

@@ -118,6 +118,18 @@ def test_no_trial_starts_once_one_has_reached_the_target(sweep_of):
     assert study.best().number == best.trial.number == 3
 
 
+def test_a_complete_sweep_goes_on_once_its_file_has_a_larger_run_cap(sweep_of):
+    study = sweep_of(RANDOM)
+    first = run_all(study)
+    file = study.folder / "sweep.yaml"
+    file.write_text(file.read_text().replace("run_cap: 4", "run_cap: 6"))
+    again = Study(study.folder)
+    assert study.ended()
+    assert not again.ended()
+    assert run_all(again)[:4] == first
+    assert len(again.trials()) == 6
+
+
 # --- who works on what ---
 
 
@@ -233,7 +245,7 @@ def test_a_journal_that_is_gone_or_damaged_is_named(sweep_of, damage):
         Study(journal.parent)
 
 
-@pytest.mark.parametrize("content", [None, "", "[]x"])
+@pytest.mark.parametrize("content", [None, "", "[]x", "[]", '{"seed": 1}'])
 def test_a_folder_without_a_sweep_is_named(tmp_path, content):
     if content is not None:
         (tmp_path / "sweep.json").write_text(content)

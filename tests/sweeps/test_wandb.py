@@ -5,7 +5,10 @@ That the server answers as the stand-in does is taken from wandb's own agent (`w
 
 import json
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import wandb as package
@@ -50,6 +53,9 @@ class FakeServer:
         monkeypatch.setattr(package, "Api", lambda: self)
         monkeypatch.setattr(sweeps, "_register_agent", self.register)
         monkeypatch.setattr(sweeps, "_agent_heartbeat", self.heartbeat)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        monkeypatch.setattr(package, "setup", lambda: SimpleNamespace(settings=SimpleNamespace(base_url=self.url)))
         monkeypatch.setattr(wandb.time, "sleep", lambda seconds: None)
         monkeypatch.setattr(wandb.os, "environ", dict(os.environ) | {"WANDB_MODE": "online", "WANDB_API_KEY": "k" * 40})
 
@@ -75,8 +81,16 @@ class FakeServer:
 
 
 @pytest.fixture
-def server(monkeypatch) -> FakeServer:
-    return FakeServer(monkeypatch)
+def no_proxy(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server(monkeypatch, no_proxy) -> Iterator[FakeServer]:
+    fake = FakeServer(monkeypatch)
+    yield fake
+    fake.listener.close()
 
 
 @pytest.fixture
@@ -142,7 +156,27 @@ def test_the_environment_keeps_the_sweep_here_as_well(server, tmp_path, mode):
     assert create(tmp_path) == (None, [])
 
 
-def test_a_server_that_cannot_be_reached_is_said_in_one_line(server, tmp_path, monkeypatch):
+@pytest.fixture
+def closed():
+    """A server that takes no connection."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_without_a_network_nobody_waits(server, tmp_path, closed):
+    server.url = closed
+    assert create(tmp_path) == (None, [f"W&B: {closed} cannot be reached; the sweep is run here"])
+    assert server.created == []
+
+
+def test_behind_a_proxy_wandb_itself_finds_out(server, tmp_path, monkeypatch, closed):
+    server.url = closed
+    monkeypatch.setattr(wandb.urllib.request, "getproxies", lambda: {"http": "http://proxy:3128"})
+    assert create(tmp_path) == ("me/shells/abc123", [])
+
+
+def test_a_server_that_refuses_the_sweep_is_said_in_one_line(server, tmp_path, monkeypatch):
     def unreachable(*arguments, **settings):
         raise package.errors.AuthenticationError("Failed to verify\ncredentials")
 

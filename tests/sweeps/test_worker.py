@@ -109,7 +109,7 @@ def test_a_repeat_that_is_finished_is_not_trained_again(sweep_of, trained):
     [
         (NotFinite("the loss became nan at epoch 1, step 2"), "the loss became nan at epoch 1, step 2"),
         (InputError("net1: pool2: map of 1x1 is smaller"), "net1: pool2: map of 1x1 is smaller"),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM when\nallocating"), "out of memory: OOM when allocating"),
+        (tf.errors.ResourceExhaustedError(None, None, "{{node a/b}} OOM\nwhen"), "out of memory: OOM when"),
         (MemoryError("9 GB"), "out of memory: 9 GB"),
         (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"),
     ],
@@ -174,6 +174,19 @@ def test_a_signal_between_two_trials_loses_none(sweep_of, trained, monkeypatch, 
     assert len(training.configs) == 3
 
 
+def test_images_that_are_not_there_are_no_fault_of_the_trials(sweep_of, trained, tmp_path):
+    base = f"data: {{source: 'folder:{tmp_path}/photos'}}\ntrain: {{epochs: 1}}\n"
+    study = sweep_of(SWEEP, base=base)
+    with pytest.raises(InputError, match="photos"):
+        worker.work(study, str)
+    assert study.trials() == []
+    trained({0.1: [0.1], 0.2: [0.2], 0.3: [0.3]})
+    sources = "parameters: {data.source: {values: [fashion-mini, 'folder:a']}, optim.learning_rate: {value: 0.1}}\n"
+    swept = sweep_of(f"method: grid\n{sources}", folder=tmp_path / "swept", base=base)
+    worker.work(swept, str)  # each trial finds out for itself
+    assert [t.state for t in swept.trials()] == ["finished", "finished"]
+
+
 # --- early termination ---
 
 
@@ -228,5 +241,10 @@ def test_a_metric_that_no_run_has_is_refused(tmp_path):
         worker.check_metric(space.read_sweep(path))
 
 
-def test_settings_are_one_line():
-    assert worker.settings({"a": 0.000123456, "b": 3, "c": True, "d": "x"}) == "a=0.0001235  b=3  c=True  d=x"
+def test_settings_that_vary_are_one_line(sweep_of):
+    many = "optim.learning_rate: {min: 0.0, max: 1.0}, train.epochs: {values: [3, 4]}, train.batch_size: {value: 50}"
+    more = "optim.nesterov: {values: [true]}, optim.schedule: {values: [step]}"
+    sweep = sweep_of(f"method: random\nparameters: {{{many}, {more}}}\n").sweep
+    values = (0.000123456, True, "step", 50, 3)
+    line = "optim.learning_rate=0.0001235  optim.nesterov=true  optim.schedule=step  train.epochs=3"
+    assert worker.settings(sweep, dict(zip(sweep.parameters, values, strict=True))) == line

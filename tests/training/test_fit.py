@@ -323,19 +323,3 @@ def test_weights_that_are_not_finite_are_not_saved_inside_an_epoch():
     with pytest.raises(Stopped, match="the weights or the optimizer's state became infinite or nan at epoch 1, step 1"):
         fit(session, trainer)
     assert session.saves == []
-
-
-# --- evaluation -------------------------------------------------------------------------------------------------------
-
-
-def test_evaluation_is_a_mean_over_images_in_inference_mode():
-    trainer, hand = trainer_of(label_smoothing=0.3), ByHand()
-    found = trainer.evaluate([(IMAGES[:7],), (IMAGES[7:],)], LABELS)
-    right = (hand.softmax(IMAGES).argmax(1) == LABELS).mean()
-    assert found == pytest.approx((hand.losses(IMAGES, one_hot(LABELS)).mean(), right), rel=1e-5)
-
-
-def test_evaluation_of_logits_that_are_not_finite_is_nan():
-    trainer = trainer_of()
-    trainer.model.set_weights([KERNEL, np.array([0, np.nan, 0], "float32")])
-    assert all(math.isnan(v) for v in trainer.evaluate([(IMAGES,)], LABELS))

@@ -1,6 +1,7 @@
 """Weights from outside into our networks: ImageNet's, Keras's files, safetensors and PyTorch's state dicts."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +84,11 @@ def _no_torch(name: str) -> str:
 
 
 def _renamed(stored: list[Stored]) -> list[Stored]:
-    """Keras's head under our names, where it is one dense layer after the pooling."""
+    """Keras's head under our names: that of keras.applications, or one or two dense layers that Keras has named."""
+    automatic = [layer.name for layer in stored if layer.name and re.fullmatch(r"dense(_\d+)?", layer.name)]
+    if len(automatic) <= 2:
+        names = dict(zip(reversed(automatic), ("logits", "dense"), strict=False))
+        stored = [replace(layer, name=names.get(layer.name, layer.name)) for layer in stored]
     ends = {"predictions": "logits", "_head_dense": "logits", "_head_layernorm": "layer_normalization"}
     return [
         replace(layer, name=next((ours for end, ours in ends.items() if (layer.name or "").endswith(end)), layer.name))

@@ -12,7 +12,7 @@ from keras_cnn.models.weights.stored import Stored, snake_case
 
 SHOWN = 5  # names listed of each kind of mismatch
 # Layers that are ours, not the published network's: a file need not have them.
-OWN = ("logits", "to_rgb")
+OWN = ("dense", "logits", "to_rgb")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""LiteRT, formerly TensorFlow Lite: one file for phones and small computers, without TensorFlow's own operations."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError
+
+from keras_cnn.errors import InputError
+from keras_cnn.export import savedmodel
+from keras_cnn.export.endpoint import quiet
+
+FILE = "model.tflite"
+RUNTIME = "ai-edge-litert"  # tf.lite.Interpreter, its predecessor, is deprecated
+PACKAGES = {"ai_edge_litert": "ai-edge-litert>=2.1,<3"}
+
+
+def write(model: keras.Model, path: Path) -> None:
+    """Writes the file `path`: `image` (N, H, W, C) uint8 to `logits`, of any N once its input is resized."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, quiet("tensorflow"):
+        savedmodel.write(model, Path(folder))
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
+        try:
+            path.write_bytes(converter.convert())
+        except ConverterError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"litert: {model.name} cannot be converted: {reason}") from None
+
+
+def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The function of uint8 images (N, H, W, C) to float32 logits (N, classes) that lies at `path`."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=len(os.sched_getaffinity(0)))
+    interpreter.allocate_tensors()
+    (image,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    shape = tuple(image["shape"])
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        nonlocal shape
+        if images.shape != shape:
+            interpreter.resize_tensor_input(image["index"], images.shape)
+            interpreter.allocate_tensors()
+            shape = images.shape
+        interpreter.set_tensor(image["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(output["index"])
+
+    return logits

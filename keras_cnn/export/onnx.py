@@ -1,0 +1,82 @@
+"""ONNX: one file for ONNX Runtime, OpenVINO, TensorRT and the runtimes of browsers."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from keras_cnn.errors import InputError
+from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, quiet, signature
+
+FILE = "model.onnx"
+RUNTIME = "onnxruntime"
+PACKAGES = {
+    "tf2onnx": "tf2onnx>=1.17,<2",
+    "onnx": "onnx>=1.19,<2",
+    "onnxruntime": "onnxruntime>=1.23,<2",
+}
+OPSET = 17  # of 2022: everything the networks need, and runtimes of that year on read it
+
+
+def write(model: keras.Model, path: Path) -> None:
+    """Writes the file `path`: `image` (N, H, W, C) uint8 to `logits`, of any N."""
+    import onnx
+    import tf2onnx
+
+    function = tf.function(_plain(model), signature(model), autograph=False)
+    with quiet("tensorflow", "tf2onnx"):
+        proto, _ = tf2onnx.convert.from_function(
+            function, signature(model), opset=OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
+        )
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as error:  # tf2onnx leaves what it cannot convert in the graph
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"onnx: {model.name} cannot be converted: {reason}") from None
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    onnx.save(proto, path)
+
+
+def _plain(model: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """`classify` with its constants in the graph and nothing compiled by XLA.
+
+    tf2onnx takes captured tensors for inputs, such as the statistics of an EfficientNet's Normalization, and does not
+    look into compiled functions, such as Keras's grouped convolutions.
+    """
+    traced = tf.function(classify(model), signature(model), autograph=False).get_concrete_function()
+    frozen = convert_variables_to_constants_v2(traced)
+    graph = frozen.graph.as_graph_def()
+    for holder in (*graph.node, *graph.library.function):
+        for name in ("_XlaMustCompile", "_noinline"):
+            if name in holder.attr:
+                del holder.attr[name]
+
+    def call(image):
+        (logits,) = tf.graph_util.import_graph_def(graph, {INPUT: image}, [frozen.outputs[0].name])
+        return {OUTPUT: logits}
+
+    return call
+
+
+def _erfc(graph, node, name: str, _arguments: list) -> None:
+    """1 - erf(x), as ONNX has no erfc: TensorFlow's GELU is made of it, and tf2onnx 1.17 does not know it."""
+    shapes, types = node.output_shapes, node.output_dtypes
+    graph.remove_node(name)
+    erf = graph.make_node("Erf", node.input, shapes=shapes, dtypes=types)
+    one = graph.make_const(f"{name}/one", np.array(1, np.float32))
+    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=node.output, shapes=shapes, dtypes=types)
+
+
+def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The function of uint8 images (N, H, W, C) to float32 logits (N, classes) that lies at `path`."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda images: session.run([OUTPUT], {INPUT: images})[0]

@@ -1,0 +1,50 @@
+"""Exporting a finished run: its best model, checked on validation images of its own."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn.config import Config
+from keras_cnn.data import pipeline
+from keras_cnn.errors import InputError
+from keras_cnn.export import exports
+from keras_cnn.loading import BUILDERS, load_dataset, load_model
+from keras_cnn.records import read_record
+from keras_cnn.runs import RunFolder
+
+IMAGES = 64
+
+
+def export_run(run: Path, formats: Sequence[str], say: Callable[[str], None] = print) -> list[exports.Exported]:
+    """Exports `run`/model.keras below `run`/export/ and says what that gave; see `exports.export`.
+
+    The formats answer up to 64 images spread over the validation split; the test split is not read. InputError, in one
+    line, for an unknown format, a missing package, and a run that is not finished or whose images cannot be had.
+    """
+    exports.require_available(formats)
+    record = read_record(run)
+    if not record.finished:
+        raise InputError(f"{run}: not finished: it has no metrics.json; expected a run that has come to its end")
+    with RunFolder.open(run).lock() as folder:
+        model = load_model(folder / "model.keras")
+        images = validation_images(folder.config(BUILDERS))
+        classes = record.split.get("classes")
+        if not classes:
+            raise InputError(f"{run / 'split.json'}: does not say the run's classes; expected their names")
+        exported = exports.export(model, images, folder / "export", formats, classes)
+    say(f"run         {run}: {model.name}, computing in float32; uint8 images {images.shape[1:]} to logits")
+    say(f"compared    with Keras on {len(images)} validation images; tolerance {exports.TOLERANCE:g} of the top logit")
+    for line in exports.table(exported):
+        say(line)
+    say(f"written     {run / 'export'}   (classes.json names the logits, export.json has the numbers)")
+    return exported
+
+
+def validation_images(config: Config) -> np.ndarray:
+    """(N, H, W, C) uint8, N at most 64: images of the validation split at equal distances."""
+    dataset = load_dataset(config)
+    chosen = np.unique(np.linspace(0, len(dataset.validation) - 1, IMAGES).astype(int))
+    split = dataset.validation.take(chosen)
+    batches = pipeline.batches(split, dataset.image_shape, IMAGES, fit=config.data.fit)
+    return np.concatenate([batch.images.numpy() for batch in batches])

@@ -1,0 +1,75 @@
+"""`python finetune.py`: what its arguments ask for. A fine-tuning is a run of `train.py` whose network has a past."""
+
+import argparse
+from pathlib import Path
+
+from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.errors import InputError
+from keras_cnn.faces.train import start
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "finetune.yaml"
+
+EXAMPLES = """examples:
+  python finetune.py --backbone mobilenetv2 --data.source folder:photos   the head alone; one folder a class
+  python finetune.py --backbone xception --freeze-upto block10 --data.source folder:photos --dry-run
+  python finetune.py --backbone resnet50 --unfreeze-last 3 --weights resnet50.pth --data.source folder:photos
+  python finetune.py --backbone resnet18 --finetune.strategy gradual --finetune.stage_decay 0.4 --freeze-upto 0
+  python finetune.py --export runs/finetune --formats litert,onnx
+  python finetune.py --resume                                  goes on with the last unfinished run
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """`python finetune.py`: see its --help."""
+    parser = Parser(prog="python finetune.py", description="Fine-tunes a pretrained network.", epilog=EXAMPLES)
+    parser.add_argument("config", nargs="?", type=Path, help="YAML file; configs/finetune.yaml if left out")
+    parser.option("--backbone", metavar="NAME", help="a network of keras.applications, or alexnet, resnet18, ...")
+    parser.option("--weights", metavar="W", help="imagenet, none, or a file (.keras, .h5, .safetensors, .pth)")
+    parser.option(
+        "--freeze-upto",
+        metavar="K",
+        help="freeze a stage or layer and all before it; or K layers with weights from the input, all but K if below 0;"
+        " or all: train the head alone",
+    )
+    parser.option("--unfreeze-last", type=int, metavar="K", help="train the last K layers with weights, and the head")
+    parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
+    parser.option(
+        "--resume", nargs="?", type=Path, const=Path(), metavar="RUN", help="go on with a run; default the last"
+    )
+    parser.option("--export", type=Path, metavar="RUN", help="write a finished run's model for other programs")
+    parser.option("--formats", metavar="F,...", help="of --export: keras, savedmodel, litert, onnx; default all")
+    parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
+    parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
+    parser.option("--dry-run", action="store_true", help="print data, what is frozen, and cost, and stop")
+    parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
+    parser.option("--debug", action="store_true", help="show the traceback of an error")
+    chosen, overrides = parser.split(arguments)
+    if chosen.export or chosen.formats:
+        _export(chosen, overrides)
+        return
+    start(chosen, [*_as_overrides(chosen), *overrides], DEFAULT_CONFIG)
+
+
+def _export(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    if chosen.export is None:
+        raise InputError("command line: --formats is for --export; expected --export RUN with it")
+    if overrides:
+        raise InputError(f"command line: {overrides[0]}: --export takes the run as it is; expected no settings")
+    import_tensorflow()
+    from keras_cnn.export import exports
+    from keras_cnn.export.run import export_run
+
+    export_run(chosen.export, chosen.formats.split(",") if chosen.formats else list(exports.FORMATS))
+
+
+def _as_overrides(chosen: argparse.Namespace) -> list[str]:
+    """The face's own words for fields of the config, in those of the config."""
+    freeze = chosen.freeze_upto
+    if chosen.unfreeze_last is not None:
+        if freeze is not None:
+            raise InputError("command line: --freeze-upto and --unfreeze-last: expected one of them")
+        if chosen.unfreeze_last < 0:
+            raise InputError(f"command line: --unfreeze-last {chosen.unfreeze_last}: expected a number of at least 0")
+        freeze = -chosen.unfreeze_last or "all"
+    given = {"model.name": chosen.backbone, "model.weights": chosen.weights, "finetune.freeze_upto": freeze}
+    return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]

@@ -1,0 +1,143 @@
+"""What of a network stays as it is: which layers, and the last tensor that all of them and nothing else lead to."""
+
+import keras
+from keras import layers
+
+from keras_cnn.checking import nearest
+from keras_cnn.errors import InputError, require
+from keras_cnn.models.stages import HEAD, INPUT, stages
+
+ALL = "all"
+Upto = int | str
+
+
+def weighted_layers(model: keras.Model) -> list[layers.Layer]:
+    """The backbone's layers with trainable weights, frozen or not, from the input on.
+
+    The head is left out, and `to_rgb`, which is not of the published network.
+    """
+    head = {layer.name for layer in dict(stages(model)).get(HEAD, [])}
+    own = {"to_rgb", *head}
+    return [layer for layer in model.layers if layer.name not in own and trains(layer)]
+
+
+def frozen_layers(model: keras.Model, upto: Upto) -> list[str]:
+    """Names of the layers that `upto` freezes, from the input on, those without weights among them.
+
+    `upto` is the name of a stage or a layer, which is frozen with everything before it; a number of `weighted_layers`
+    from the input, or, if negative, the number of them at the end that stay trainable; 0, nothing; or "all", the whole
+    backbone. "Before" is the order of `model.layers`, in which a layer comes after all that it is computed from.
+
+    Raises InputError for an unknown name, with the nearest one, for a number out of range, and for a layer behind which
+    nothing is left to train.
+    """
+    names = [layer.name for layer in model.layers]
+    groups = [(stage, [layer.name for layer in found]) for stage, found in stages(model)]
+    if upto == ALL:
+        backbone = {name for stage, found in groups if stage != HEAD for name in found}
+        return [name for name in names if name in backbone]
+    if isinstance(upto, int):
+        return names[: _end_of_number(model, upto, names)]
+    by_stage = {stage: found for stage, found in groups if stage not in (INPUT, HEAD)}
+    if upto not in by_stage and upto not in names:
+        known = (ALL, *by_stage, *names)
+        raise InputError(f"finetune.freeze_upto: {model.name} has no stage or layer {upto!r}{nearest(upto, known)}")
+    if upto in by_stage:
+        before = [found for stage, found in groups[: [stage for stage, _ in groups].index(upto) + 1]]
+        frozen = {name for found in before for name in found}
+        return [name for name in names if name in frozen]
+    frozen = names[: names.index(upto) + 1]
+    left = [layer.name for layer in model.layers[len(frozen) :] if trains(layer)]
+    found = f"found {upto}, behind which {model.name} has no layer with weights"
+    require(bool(left), "finetune.freeze_upto", found, "a layer before it")
+    return frozen
+
+
+def _end_of_number(model: keras.Model, number: int, names: list[str]) -> int:
+    weighted = weighted_layers(model)
+    count = len(weighted)
+    expected = f"-{count} to {count}, a stage or a layer, or all: {model.name} has {count} layers with weights"
+    require(-count <= number <= count, "finetune.freeze_upto", f"found {number}", expected)
+    frozen = number if number >= 0 else count + number
+    return names.index(weighted[frozen - 1].name) + 1 if frozen else 0
+
+
+def freeze(model: keras.Model, upto: Upto) -> None:
+    """Makes the layers that `upto` names untrainable and all others trainable.
+
+    A frozen batch norm then runs in inference mode and keeps its statistics, in training too.
+    """
+    frozen = set(frozen_layers(model, upto))
+    for layer in model.layers:
+        layer.trainable = layer.name not in frozen
+
+
+def boundary(model: keras.Model) -> str | None:
+    """The layer behind which training begins, of a model that `freeze` has been at: its output is the last tensor that
+    everything before goes through and that is the same for an image at every step.
+
+    Layers without weights behind the last frozen one count as frozen up to the first that draws random numbers. None if
+    no frozen weights lie before such a tensor.
+    """
+    found = None
+    fixed, weights = True, False
+    last_use = _last_uses(model)
+    furthest = 0
+    for position, operation in enumerate(model.operations):
+        fixed = fixed and _is_fixed(operation)
+        if not fixed:
+            break
+        weights = weights or trains(operation)
+        alone = furthest <= position  # nothing computed earlier is needed later
+        furthest = max(furthest, last_use[position])
+        if alone and weights and position < len(model.operations) - 1:
+            found = operation.name
+    return found
+
+
+def _is_fixed(operation: keras.Operation) -> bool:
+    """Whether its output is a function of its input alone while the model trains."""
+    frozen = not getattr(operation, "trainable", False)
+    return frozen or not (trains(operation) or _draws(operation))
+
+
+def _draws(operation: keras.Operation) -> bool:
+    """Dropout and its kind, which behave otherwise in training."""
+    return hasattr(operation, "seed_generator")
+
+
+def _last_uses(model: keras.Model) -> list[int]:
+    """For each operation of the model the position of the last one that reads its output."""
+    position = {id(operation): i for i, operation in enumerate(model.operations)}
+    last = list(range(len(position)))
+    made_by = {
+        id(tensor): position[id(operation)]
+        for operation in model.operations
+        for tensor in keras.tree.flatten(operation.output)
+    }
+    for operation in model.operations:
+        inputs = [] if isinstance(operation, layers.InputLayer) else keras.tree.flatten(operation.input)
+        for tensor in inputs:
+            maker = made_by[id(tensor)]
+            last[maker] = max(last[maker], position[id(operation)])
+    return last
+
+
+def split(model: keras.Model, boundary: str) -> tuple[keras.Model, keras.Model]:
+    """The model up to and behind the output of a layer, as two models over the same layers and weights."""
+    tensor = next(operation.output for operation in model.operations if operation.name == boundary)
+    return (
+        keras.Model(model.input, tensor, name=f"{model.name}_frozen"),
+        keras.Model(tensor, model.output, name=f"{model.name}_trained"),
+    )
+
+
+def trained_part(model: keras.Model) -> keras.Model:
+    """The model behind its `boundary`, or the whole of it where there is none."""
+    end = boundary(model)
+    return model if end is None else split(model, end)[1]
+
+
+def trains(operation: keras.Operation) -> bool:
+    """Whether it has weights or statistics that training changes unless it is frozen."""
+    return bool(getattr(operation, "weights", ())) and not isinstance(operation, layers.Normalization)

@@ -1,0 +1,180 @@
+"""A new sweep: its file and the config below it read together, said in words, and its folder made."""
+
+import math
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_cnn import config as config_module
+from keras_cnn.config import Config
+from keras_cnn.errors import InputError
+from keras_cnn.loading import BUILDERS
+from keras_cnn.runs import RunFolder
+from keras_cnn.sweeps import space, wandb
+from keras_cnn.sweeps.hyperband import rungs
+from keras_cnn.sweeps.sampler import RANDOM_FIRST, Sampler, direction
+from keras_cnn.sweeps.space import Sweep
+from keras_cnn.sweeps.study import FAILURES_IN_A_ROW, Study
+from keras_cnn.sweeps.worker import check_metric, metric_name, settings, trial_config
+from keras_cnn.training import experiment
+
+Say = Callable[[str], None]
+SHOWN = 3  # trials of a dry run
+LAST_RUNG = 100  # epochs; the rungs go on without end
+WIDEST = 60  # letters of a parameter's values
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, the config that its trials start from, and what comes of it for the first trial that it allows."""
+
+    sweep: Sweep
+    base: Config
+    first: Config
+
+    @property
+    def sampler(self) -> Sampler:
+        return Sampler(self.sweep, self.base.seed)
+
+
+def read(path: Path, overrides: list[str], run_cap: int | None, say: Say) -> Plan:
+    """Reads a sweep file; `overrides` change the config that all trials start from, `run_cap` the number of trials.
+
+    Raises InputError, in one line, for whatever W&B would refuse, for an override of what the sweep sets, and where the
+    base allows none of the first ten trials.
+    """
+    sweep = space.read_sweep(path, run_cap)
+    check_metric(sweep)
+    _check_overrides(sweep, overrides)
+    base = config_module.load(sweep.base, overrides, BUILDERS)
+    plan = Plan(sweep, base, _first_possible(sweep, base))
+    for note in [*sweep.notes, *_notes(plan)]:
+        say(f"note      {note}")
+    return plan
+
+
+def create(
+    path: Path, overrides: list[str], say: Say = print, parent: Path = Path("runs"), run_cap: int | None = None
+) -> Study:
+    """The sweep in a folder of its own below `parent`. Raises InputError as `read` does; nothing is written then."""
+    plan = read(path, overrides, run_cap, say)
+    sweep, base = plan.sweep, plan.base
+    name = dict(config_module.pairs(overrides)).get("name") or sweep.name or path.stem
+    with RunFolder.create(_folder_name(name), parent) as folder:
+        on_server = wandb.create(sweep, base.tracking, say)
+        return Study.create(folder.path, sweep, config_module.dump(base), base.seed, on_server)
+
+
+def dry_run(path: Path, overrides: list[str], run_cap: int | None, say: Say = print) -> None:
+    """Says what `create` would begin: the sweep, its parameters, its first trials, and of the first all that it does.
+
+    Raises InputError as `read` does, and where the images or the network of the first trial cannot be had.
+    """
+    plan = read(path, overrides, run_cap, say)
+    for line in describe(plan, overrides):
+        say(line)
+    say("")
+    say("what the first trial would do")
+    experiment.dry_run(plan.first, say)
+
+
+def describe(plan: Plan, overrides: list[str]) -> Iterator[str]:
+    """The plan, line by line."""
+    sweep, cap = plan.sweep, plan.sampler.cap
+    trials = "trials without end" if cap is None else f"{cap:,} trials" if cap != 1 else "1 trial"
+    yield f"sweep     {sweep.path}: {sweep.method}, {trials}, {metric_name(sweep)} {direction(sweep)}d"
+    if sweep.repeats > 1:
+        seeds = f"{plan.base.seed} to {plan.base.seed + sweep.repeats - 1}"
+        yield f"          each trained with {sweep.repeats} seeds, {seeds}; its value is their mean"
+    changed = f", with {' '.join(overrides)}" if overrides else ""
+    yield f"base      {sweep.base or 'the default of every field'}{changed}"
+    yield from _titled("parameter", _table([_row(sweep, name) for name in sweep.parameters]))
+    values = [distribution.values() for distribution in sweep.parameters.values()]
+    if None not in values:
+        yield f"          {math.prod(map(len, values)):,} different trials in all"
+    if sweep.early_terminate:
+        epochs = ", ".join(str(rung) for rung in rungs(sweep.early_terminate) if rung <= LAST_RUNG)
+        share = f"about the best 1/{sweep.early_terminate.eta:g} of the runs there go on"
+        yield f"early     hyperband compares after epochs {epochs}; {share}"
+    yield f"engine    {_engine(plan)}"
+    shown = range(1, min(SHOWN, cap or SHOWN) + 1)
+    yield from _titled("trials", [f"{n:04d}  {settings(sweep, plan.sampler.draw(n, []).assignment)}" for n in shown])
+    if cap is None or cap > SHOWN:
+        learns = sweep.method == "bayes" and (cap is None or cap > RANDOM_FIRST)
+        yield f"          ...{f' from {RANDOM_FIRST + 1:04d} on by what was found before' if learns else ''}"
+
+
+def _titled(title: str, lines: list[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"{'' if number else title:<10}{line}"
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _row(sweep: Sweep, name: str) -> tuple[str, str, str, str]:
+    """Name, distribution, values or limits, and the fields set where they are called otherwise."""
+    distribution = sweep.parameters[name]
+    fields = [field for field in space.fields_of(sweep, name) if field != name]
+    return name, distribution.kind, _values(distribution.settings), f"sets {', '.join(fields)}" if fields else ""
+
+
+def _values(given: Mapping[str, Any]) -> str:
+    if "probabilities" in given:
+        shares = zip(given["values"], given["probabilities"], strict=True)
+        shown = ", ".join(f"{space.typed(value)} ({probability:.3g})" for value, probability in shares)
+    elif "values" in given or "value" in given:
+        shown = ", ".join(map(space.typed, given.get("values", [given.get("value")])))
+    else:
+        shown = ", ".join(f"{key} {value:g}" for key, value in given.items())
+    return shown if len(shown) <= WIDEST else f"{shown[: WIDEST - 3]}..."
+
+
+def _engine(plan: Plan) -> str:
+    if wandb.has_word_for(plan.sweep) and wandb.is_online(plan.base.tracking):
+        return "W&B's server says what to try, if it can be reached; its agents run here"
+    return "this machine; other hosts may join"
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    sweep, epochs = plan.sweep, plan.first.train.epochs
+    if metric_name(sweep) in ("loss", "accuracy"):
+        name = metric_name(sweep)
+        yield f"metric.name: {name} is of the training images; what generalises is chosen by val_{name}"
+    are_swept = any("train.epochs" in space.fields_of(sweep, name) for name in sweep.parameters)
+    if sweep.early_terminate and not are_swept and (first := rungs(sweep.early_terminate)[0]) >= epochs:
+        yield f"early_terminate: compares after epoch {first} at first; of {epochs} epochs it stops none"
+    if sweep.method == "bayes" and sweep.run_cap is not None and sweep.run_cap <= RANDOM_FIRST:
+        yield f"run_cap: {sweep.run_cap}; bayes draws its first {RANDOM_FIRST} at random, so none learns from another"
+
+
+def _check_overrides(sweep: Sweep, overrides: list[str]) -> None:
+    masters = {field: name for name in sweep.parameters for field in space.fields_of(sweep, name)}
+    for field, _ in config_module.pairs(overrides):
+        if field in masters:
+            raise InputError(
+                f"command line: --{field}: the parameter {masters[field]} of {sweep.path} sets it in every trial; "
+                "expected a field that is not swept"
+            )
+
+
+def _first_possible(sweep: Sweep, base: Config) -> Config:
+    sampler, wrong = Sampler(sweep, base.seed), None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "base.yaml"
+        file.write_text(config_module.dump(base), encoding="utf-8")
+        for number in range(1, min(FAILURES_IN_A_ROW, sampler.cap or FAILURES_IN_A_ROW) + 1):
+            try:
+                return trial_config(sweep, file, sampler.draw(number, []).assignment)
+            except InputError as error:
+                wrong = wrong or error
+    raise wrong
+
+
+def _folder_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).lstrip(".-") or "sweep"  # W&B allows any text

@@ -1,0 +1,131 @@
+"""Exporting a run folder: which images are looked at, what is said, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_cnn import config as config_module
+from keras_cnn import data, runs
+from keras_cnn.errors import InputError
+from keras_cnn.export.run import export_run, validation_images
+from keras_cnn.loading import BUILDERS
+
+CLASSES = ("Bag", "Boot", "Coat")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A run on garments of the embedded Fashion-MNIST, with a network of three convolutions as its best model."""
+    folder = tmp_path_factory.mktemp("runs")
+    garments = data.load("fashion-mini", seed=0).test
+    np.savez(folder / "garments.npz", x=garments.pixels[:300], y=garments.labels[:300] % 3, classes=np.array(CLASSES))
+    settings = folder / "settings.yaml"
+    settings.write_text(
+        f"name: garments\ndata: {{source: 'npz:{folder / 'garments.npz'}', train: 60, validation: 100, test: 100}}\n"
+        "model: {name: layers, table: [{conv: 8, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }]}\n"
+    )
+    config = config_module.load(settings, [], BUILDERS)
+    path = folder / "garments"
+    with runs.RunFolder.create("garments", path=path) as made:
+        made.describe(config, config, {})
+        dataset = data.load(config.data.source, train=60, validation=100, test=100, seed=config.seed)
+        runs.write_json(made / "split.json", data.split_record(dataset))
+        table = config.model.options["table"]
+        model = BUILDERS["model"]["layers"](dataset.image_shape, len(CLASSES), table=table)
+        rng = np.random.default_rng(0)
+        for weight in model.get_layer("bn1").weights:
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        model.save(made / "model.keras")
+        runs.write_json(made / "metrics.json", {"accuracy": 0.5})
+    return path
+
+
+@pytest.fixture
+def path(finished, tmp_path) -> Path:
+    return shutil.copytree(finished, tmp_path / "garments")
+
+
+def test_a_run_is_exported_and_told(path):
+    before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
+    lines: list[str] = []
+    results = export_run(path, ["savedmodel", "litert", "onnx"], lines.append)
+    files = {"classes.json", "export.json", "model.onnx", "model.tflite", "savedmodel"}
+    assert {file.name for file in (path / "export").iterdir()} == files
+    assert json.loads((path / "export" / "classes.json").read_text()) == list(CLASSES)
+    assert {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()} == before  # no test reading
+    for one in results:
+        assert one.images == one.same_predictions == 64
+        assert one.max_relative_difference < 1e-5
+    assert lines[0].startswith(f"run         {path}: layers, computing in float32; uint8 images (28, 28, 1)")
+    assert lines[1] == "compared    with Keras on 64 validation images; tolerance 0.0001 of the top logit"
+    assert [line.split()[0] for line in lines[3:6]] == ["savedmodel", "litert", "onnx"]
+    assert lines[-1].startswith(f"written     {path / 'export'} ")
+
+
+def test_the_images_are_spread_over_the_validation_split(path):
+    config = runs.RunFolder.open(path).config(BUILDERS)
+    found = validation_images(config)
+    ids = json.loads((path / "split.json").read_text())["ids"]["validation"]
+    source = np.load(config.data.source.removeprefix("npz:"))["x"]
+    places = {source[int(i.partition("/")[2])].tobytes(): place for place, i in enumerate(ids)}
+    chosen = [places[image.tobytes()] for image in found]
+    assert (len(ids), len(chosen), chosen[0], chosen[-1]) == (100, 64, 0, 99)
+    assert set(np.diff(chosen)) == {1, 2}
+
+
+def test_a_small_validation_split_is_taken_whole(path):
+    settings = (path / "config.yaml").read_text().replace("validation: 100", "validation: 7")
+    (path / "config.yaml").write_text(settings)
+    assert validation_images(runs.RunFolder.open(path).config(BUILDERS)).shape == (7, 28, 28, 1)
+
+
+def unfinished(path: Path) -> None:
+    (path / "metrics.json").unlink()
+
+
+def without_model(path: Path) -> None:
+    (path / "model.keras").unlink()
+
+
+def without_split(path: Path) -> None:
+    (path / "split.json").unlink()
+
+
+def held(path: Path) -> None:
+    runs.RunFolder.open(path).lock()
+
+
+@pytest.mark.parametrize(
+    ("damage", "formats", "said"),
+    [
+        (
+            unfinished,
+            ["onnx"],
+            "garments: not finished: it has no metrics.json; expected a run that has come to its end",
+        ),
+        (without_model, ["onnx"], "model.keras: no model file"),
+        (without_split, ["onnx"], "split.json: does not say the run's classes"),
+        (held, ["onnx"], "garments: in use by process"),
+        (
+            lambda path: None,
+            ["tflight"],
+            "formats: unknown format 'tflight'; expected one of keras, savedmodel, litert",
+        ),
+        (shutil.rmtree, ["onnx"], "garments: no such folder; expected a run folder"),
+    ],
+)
+def test_refusals_are_one_line_and_leave_nothing(damage, formats, said, path):
+    damage(path)
+    with pytest.raises(InputError, match=said) as error:
+        export_run(path, formats, lambda line: None)
+    assert "\n" not in str(error.value)
+    assert not list(path.glob("*export*")) + list(path.glob(".*export*"))
+
+
+def test_another_export_takes_the_place_of_the_last(path):
+    export_run(path, ["onnx"], lambda line: None)
+    export_run(path, ["litert", "litert"], lambda line: None)
+    assert {file.name for file in (path / "export").iterdir()} == {"classes.json", "export.json", "model.tflite"}

@@ -1,0 +1,129 @@
+"""What `--sweep --dry-run` says of a sweep file, and that it leaves nothing behind."""
+
+import os
+
+import pytest
+
+from keras_cnn.errors import InputError
+from keras_cnn.sweeps import plan
+
+BASE = """
+seed: 5
+data: {source: fashion-mini, train: 100}
+model: {name: layers, table: [{conv: 4, kernel: 3}, {flatten: }]}
+train: {epochs: 9, batch_size: 50}
+"""
+SWEEP = """
+method: bayes
+run_cap: 12
+metric: {name: val_loss, goal: minimize}
+early_terminate: {type: hyperband, min_iter: 3, eta: 3, strict: true}
+parameters:
+  lr: {distribution: log_uniform_values, min: 1e-4, max: 0.1}
+  train.label_smoothing: {values: [0, 0.1], probabilities: [0.75, 0.25]}
+  augmented: {values: [true, false]}
+keras_cnn:
+  base: base.yaml
+  names:
+    lr: optim.learning_rate
+    augmented: {true: {data.augment.name: fashion, train.ema: 0.9}, false: {}}
+"""
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch):
+    """The lines of a dry run, given the sweep file and the overrides."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def run(text: str, *overrides: str, run_cap: int | None = None) -> list[str]:
+        (tmp_path / "base.yaml").write_text(BASE)
+        (tmp_path / "s.yaml").write_text(text)
+        lines = []
+        plan.dry_run(tmp_path / "s.yaml", list(overrides), run_cap, lines.append)
+        return lines
+
+    return run
+
+
+def test_a_dry_run_says_what_would_be_tried_and_leaves_nothing(said, tmp_path):
+    lines = said(SWEEP, "--train.batch_size", "25")
+    assert lines[:9] == [
+        f"sweep     {tmp_path}/s.yaml: bayes, 12 trials, val_loss minimized",
+        f"base      {tmp_path}/base.yaml, with --train.batch_size 25",
+        "parameter augmented              categorical                  true, false           "
+        "sets data.augment.name, train.ema",
+        "          lr                     log_uniform_values           min 0.0001, max 0.1   sets optim.learning_rate",
+        "          train.label_smoothing  categorical_w_probabilities  0 (0.75), 0.1 (0.25)",
+        "early     hyperband compares after epochs 3, 9, 27, 81; about the best 1/3 of the runs there go on",
+        "engine    this machine; other hosts may join",
+        *lines[7:9],
+    ]
+    assert lines[7].startswith("trials    0001  augmented=")
+    assert lines[10] == "          ... from 0011 on by what was found before"
+    (cost,) = (line for line in lines if line.startswith("cost"))
+    assert "9 epochs of 4 steps, 900 training images" in cost
+    assert lines[-1] == "dry run: no run folder was made, no image kept"
+    assert sorted(os.listdir(tmp_path)) == ["base.yaml", "s.yaml"]
+
+
+def test_the_first_trials_said_are_the_first_trials(said, tmp_path):
+    lines = said(SWEEP)
+    study = plan.create(tmp_path / "s.yaml", [], str)
+    for number, line in enumerate(lines[7:10], 1):
+        claim = study.claim()
+        assert line.endswith(f"{number:04d}  {plan.settings(study.sweep, claim.trial.assignment)}")
+
+
+def test_a_grid_has_its_number_of_cells_and_seeds(said):
+    grid = "method: grid\nparameters: {train.batch_size: {values: [20, 50]}, train.epochs: {min: 1, max: 3}}\n"
+    lines = said(grid + "keras_cnn: {base: base.yaml, repeats: 3}\n")
+    assert lines[0].endswith("s.yaml: grid, 6 trials, val_accuracy maximized")
+    assert lines[1] == "          each trained with 3 seeds, 5 to 7; its value is their mean"
+    assert "          6 different trials in all" in lines
+    assert "          ..." in lines
+    assert said(grid, run_cap=2)[0].endswith("grid, 2 trials, val_accuracy maximized")
+
+
+def test_bayes_that_cannot_learn_is_noted(said):
+    note = "note      run_cap: 10; bayes draws its first 10 at random, so none learns from another"
+    assert said(SWEEP, run_cap=10)[0] == note
+    assert note not in said(SWEEP, run_cap=11)
+
+
+def test_early_termination_without_effect_is_noted(said):
+    late = SWEEP.replace("min_iter: 3", "min_iter: 9")
+    note = "note      early_terminate: compares after epoch 9 at first; of 9 epochs it stops none"
+    assert said(late)[0] == note
+    assert said(late, "--train.epochs=10")[0] != note
+    swept = late.replace("parameters:", "parameters:\n  train.epochs: {values: [9, 12]}")
+    assert said(swept)[0].startswith("sweep     ")
+
+
+@pytest.mark.parametrize("name", ["loss", "accuracy"])
+def test_a_metric_of_the_training_images_is_noted(said, name):
+    first, *_ = said(SWEEP.replace("val_loss", name))
+    assert first == f"note      metric.name: {name} is of the training images; what generalises is chosen by val_{name}"
+
+
+def test_the_run_cap_given_is_kept_with_the_sweep(said, tmp_path):
+    said(SWEEP)
+    study = plan.create(tmp_path / "s.yaml", [], str, run_cap=4)
+    assert (study.cap, study.sweep.run_cap) == (4, 4)
+    assert "run_cap: 4\n" in (study.folder / "sweep.yaml").read_text()
+
+
+def test_an_override_of_what_is_swept_is_refused(said):
+    with pytest.raises(InputError, match=r"--optim\.learning_rate: the parameter lr of .* sets it in every trial"):
+        said(SWEEP, "--optim.learning_rate=0.1")
+    with pytest.raises(InputError, match=r"--train\.ema: the parameter augmented"):
+        said(SWEEP, "--train.ema", "0.5")
+
+
+@pytest.mark.parametrize(("name", "folder"), [("..", "sweep"), (".hidden", "hidden"), ("a/../b", "a-..-b")])
+def test_no_name_leads_out_of_the_runs_folder(tmp_path, monkeypatch, name, folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(f"name: '{name}'\nmethod: grid\nparameters: {{seed: {{value: 1}}}}\n")
+    made = plan.create(tmp_path / "s.yaml", ["--tracking.wandb=off"], str).folder
+    assert made.resolve() == tmp_path / "runs" / folder
