@@ -261,9 +261,9 @@ def _command() -> str:
     return shlex.join([python(), *sys.argv])
 
 
-def resume_command(path: Path) -> str:
+def resume_command(path: Path, program: str = "train.py") -> str:
     """The command that goes on with a run, to copy into a shell."""
-    return shlex.join([python(), "train.py", "--resume", str(path)])
+    return shlex.join([python(), program, "--resume", str(path)])
 
 
 def python() -> str:

@@ -4,8 +4,9 @@
     python scripts/recompute_metrics.py runs/net1 --evaluation train  RUN/evaluations/train
 
 scikit-learn gives accuracy, top-k, precision, recall, F1, confusion, Brier, ROC areas, average precision and the bins
-of the calibration curve; statsmodels the Wilson intervals; SciPy softmax, loss, counts of the bins and the temperature.
-Nothing of keras_cnn is imported, so that no mistake of it can be repeated here.
+of the calibration curve; statsmodels the Wilson intervals; SciPy softmax, loss, counts of the bins, the temperature,
+and the bootstrap, whose resamples are those of the seed in the file. DeLong's and Boyd's intervals are written out from
+their papers. Nothing of keras_cnn is imported, so that no mistake of it can be repeated here.
 
 RUN/evaluations/NAME has logits.npy and softmax.npy; RUN itself has predictions.csv with nine significant digits. Every
 number in the file is either compared or listed as not recomputed, with the reason. Exit status: 0 all agree to
@@ -21,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import log_softmax, softmax
-from scipy.stats import binned_statistic
+from scipy.special import expit, log_softmax, logit, softmax
+from scipy.stats import binned_statistic, bootstrap, norm, rankdata
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     accuracy_score,
@@ -37,8 +38,11 @@ from statsmodels.stats.proportion import proportion_confint
 
 TOLERANCE = 1e-6
 BINS = 15
+RESAMPLES, SEED = 2000, 0
+RESAMPLED_AT_A_TIME = 2**21  # images
 MEANS = ("macro", "weighted")
-OF_PREDICTIONS = ("loss", "confusion/", "brier", "ece/", "top_k/")
+SCORES = ("precision", "recall", "f1")
+OF_PREDICTIONS = ("loss", "confusion/", "brier", "ece/", "top_k/", "bootstrap/", "macro/", "weighted/", "per_class/")
 TEMPERATURES = (0.01, 100.0)
 NOT_KEPT = "a run keeps predictions of its test images alone; evaluate.py RUN --split {} measures the others again"
 
@@ -89,9 +93,7 @@ def of_run(run: Path, metrics: dict) -> tuple[Leaves, dict[str, str]]:
     for part in ("train", "validation"):
         again |= leaves(from_confusion(np.array(metrics[part]["confusion"]), predictions.classes), part)
         reasons |= {f"{part}/{name}": text for name, text in INPUTS.items()}
-        reasons |= {
-            f"{part}/{name}": NOT_KEPT.format(part) for name in ("loss", "confusion/", "brier", "ece/", "top_k/")
-        }
+        reasons |= {f"{part}/{name}": NOT_KEPT.format(part) for name in OF_PREDICTIONS}
     return again, reasons
 
 
@@ -142,7 +144,56 @@ def from_predictions(found: Predictions, logs: np.ndarray) -> Leaves:
         "ece": calibration(labels, probabilities),
         "ranking": ranking(labels, probabilities, classes),
     }
-    return leaves(tree)
+    return leaves(tree) | leaves(resampled(found, logs))
+
+
+def resampled(found: Predictions, logs: np.ndarray) -> dict:
+    """The bootstrap intervals: SciPy's percentile, and of the ECE its basic one, which here ends at 0."""
+    images, classes = found.probabilities.shape
+    losses = -logs[np.arange(images), found.labels]
+    squares = np.sum((found.probabilities - np.eye(classes)[found.labels]) ** 2, axis=1)
+    confidence = np.minimum(found.probabilities.max(axis=1), 1)
+    gaps = (found.probabilities.argmax(axis=1) == found.labels) - confidence
+    bins = np.digitize(confidence, np.arange(BINS + 1) / BINS, right=True) - 1  # low < confidence <= high
+    own, guessed = (np.eye(classes)[places] for places in (found.labels, found.predicted))
+
+    def drawn(rows: np.ndarray, values: np.ndarray) -> np.ndarray:  # (resamples, ...) sums
+        return np.stack([np.bincount(row, minlength=images) @ values for row in np.atleast_2d(rows)])
+
+    def ece(rows: np.ndarray, axis: int) -> np.ndarray:
+        return np.abs(drawn(rows, gaps[:, None] * np.eye(BINS)[bins])).sum(axis=1) / images
+
+    def scores(rows: np.ndarray, axis: int) -> np.ndarray:
+        """(3, 2, resamples): mean precision, recall and F1 of the classes, plain and weighted by images."""
+        hits, support, named = (drawn(rows, part) for part in (own * guessed, own, guessed))
+        with np.errstate(invalid="ignore"):
+            parts = np.nan_to_num(np.stack([hits / named, hits / support, 2 * hits / (support + named)]))
+        return np.stack([parts.mean(axis=2), (parts * support).sum(axis=2) / images], axis=1)
+
+    def interval(statistic, method: str = "percentile") -> np.ndarray:
+        result = bootstrap(
+            (np.arange(images),),
+            statistic,
+            n_resamples=RESAMPLES,
+            batch=max(1, RESAMPLED_AT_A_TIME // images),
+            vectorized=True,
+            axis=-1,
+            method=method,
+            rng=np.random.default_rng(SEED),
+        )
+        return np.stack(result.confidence_interval, axis=-1)
+
+    of_scores = interval(scores)
+    return {
+        "loss_interval": interval(lambda rows, axis: losses[rows].mean(axis=axis)).tolist(),
+        "brier_interval": interval(lambda rows, axis: squares[rows].mean(axis=axis)).tolist(),
+        "ece": {"interval": np.maximum(0, interval(ece, "basic").ravel()).tolist()},
+        **{
+            mean: {f"{score}_interval": of_scores[i, place].tolist() for i, score in enumerate(SCORES)}
+            for place, mean in enumerate(MEANS)
+        },
+        "bootstrap": {"resamples": RESAMPLES, "seed": SEED},
+    }
 
 
 def from_confusion(confusion: np.ndarray, classes: list[str]) -> dict:
@@ -171,6 +222,7 @@ def from_confusion(confusion: np.ndarray, classes: list[str]) -> dict:
                 "recall": recall[i],
                 "recall_interval": wilson(hits[i], support[i]),
                 "f1": f1[i],
+                "f1_interval": f1_interval(hits[i], support[i], named[i]),
                 "support": support[i],
             }
             for i, name in enumerate(classes)
@@ -182,6 +234,13 @@ def wilson(count: int, images: int) -> list[float]:
     if not images:
         return [0.0, 1.0]
     return list(proportion_confint(int(count), int(images), alpha=0.05, method="wilson"))
+
+
+def f1_interval(hits: int, support: int, named: int) -> list[float]:
+    """By way of the Jaccard index J: F1 is the harmonic mean of J and 1."""
+    if not support:
+        return [0.0, 1.0]
+    return [2 / (1 + 1 / end) if end else 0.0 for end in wilson(hits, support + named - hits)]
 
 
 def worst_pair(confusion: np.ndarray, classes: list[str]) -> dict | None:
@@ -235,13 +294,40 @@ def ranking(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -
         own = labels == i
         per_class[name] = {
             "roc_area": roc_auc_score(own, probabilities[:, i]) if 0 < own.sum() < len(own) else None,
+            "roc_area_interval": delong(own, probabilities[:, i]),
             "average_precision": average_precision_score(own, probabilities[:, i]) if own.any() else None,
+            "average_precision_interval": boyd(own, probabilities[:, i]),
         }
     macro = {}
     for key in ("roc_area", "average_precision"):
         values = [row[key] for row in per_class.values() if row[key] is not None]
         macro[key] = float(np.mean(values)) if values else None
     return {"per_class": per_class, "macro": macro}
+
+
+def delong(own: np.ndarray, scores: np.ndarray) -> list[float] | None:
+    """DeLong et al. 1988 by midranks, as Sun and Xu 2014 compute it, with the interval on the logit scale."""
+    m, n = own.sum(), (~own).sum()
+    if min(m, n) < 2:
+        return None
+    every = rankdata(scores)
+    above = (every[own] - rankdata(scores[own])) / n
+    below = 1 - (every[~own] - rankdata(scores[~own])) / m
+    return on_logits(above.mean(), np.sqrt(np.var(above, ddof=1) / m + np.var(below, ddof=1) / n))
+
+
+def boyd(own: np.ndarray, scores: np.ndarray) -> list[float] | None:
+    if not own.any():
+        return None
+    found = average_precision_score(own, scores)
+    return on_logits(found, np.sqrt(found * (1 - found) / own.sum()))
+
+
+def on_logits(value: float, error: float) -> list[float] | None:
+    if not 0 < value < 1:
+        return None
+    half = norm.ppf(0.975) * error / (value * (1 - value))
+    return [float(expit(logit(value) - half)), float(expit(logit(value) + half))]
 
 
 def scores_at(found: Predictions, logits: np.ndarray, temperature: float) -> dict:

@@ -25,8 +25,25 @@ MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import; "errors" i
     "sweeps": {"checking", "command_line", "config", "runs", "records", "tracking", "training", "loading", "evaluation"}
     | {"figures"},
     "report": {"checking", "config", "runs", "records", "evaluation", "figures", "sweeps"},
+    "detection": {"checking", "runs", "figures"},
+    "visualization": {"checking", "models", "evaluation"},
+    "atlas": {"checking", "config", "runs", "records", "loading", "data", "models", "evaluation", "figures"}
+    | {"visualization"},
     "command_line": set(),
-    "faces": {"command_line", "config", "runs", "records", "loading", "training", "evaluation", "sweeps", "report"},
+    "export": {"checking", "config", "runs", "records", "loading", "data", "models", "evaluation"},
+    "faces": {
+        "command_line",
+        "config",
+        "runs",
+        "records",
+        "loading",
+        "training",
+        "evaluation",
+        "sweeps",
+        "report",
+        "export",
+    }
+    | {"detection", "checking", "atlas"},
 }
 ONLY_IN = {"wandb": {"tracking.py", "sweeps/wandb.py", "report/wandb.py"}, "wandb_workspaces": {"report/wandb.py"}}
 
@@ -57,6 +74,14 @@ def test_imports_point_one_way(path):
             assert not {n for n in imports(path) if n.split(".")[0] == package}
 
 
+def test_gradients_of_visualization_come_from_one_module():
+    tapes = [path for folder in ("visualization", "atlas") for path in (PACKAGE / folder).rglob("*.py")]
+    found = [
+        path.name for path in tapes if "GradientTape" in path.read_text() or "backend.backend()" in path.read_text()
+    ]
+    assert found == ["gradients.py"]
+
+
 def test_faces_hold_no_logic():
-    for face in ("train.py", "evaluate.py", "report.py"):
+    for face in ("train.py", "evaluate.py", "report.py", "detect.py", "visualize.py"):
         assert len((ROOT / face).read_text().splitlines()) < 40

@@ -47,8 +47,7 @@ def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
     edges = np.arange(bins + 1) / bins  # each correctly rounded: 3/15 is 0.2, which linspace misses
-    confidence = np.clip(probabilities.max(axis=1), 0, 1)
-    place = np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
+    confidence, place = _in_bins(probabilities, edges)
     counts = np.bincount(place, minlength=bins)
     filled = counts > 0
 
@@ -61,6 +60,23 @@ def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
     return Reliability(edges, counts, stated, right, float(error))
 
 
+def gaps(labels, probabilities, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) right (1 or 0) minus confidence, and (N,) the bin of each image, from 0.
+
+    The ECE is the sum over bins of the distance of their sums from 0, divided by N. Raises what `reliability` does.
+    """
+    probabilities = checked_probabilities(probabilities)
+    labels = checked_labels(labels, probabilities)
+    confidence, place = _in_bins(probabilities, np.arange(bins + 1) / bins)
+    return (probabilities.argmax(axis=1) == labels) - confidence, place
+
+
+def _in_bins(probabilities: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) confidences in [0, 1] and (N,) the bins, low < confidence <= high, that they lie in."""
+    confidence = np.clip(probabilities.max(axis=1), 0, 1)
+    return confidence, np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
+
+
 def brier(labels, probabilities) -> float:
     """Brier score in [0, 2], lower is better: the mean over images of the squared distance to the one-hot truth.
 
@@ -69,11 +85,19 @@ def brier(labels, probabilities) -> float:
     Raises InputError for labels out of range or values that are no probabilities.
     Source: G. W. Brier, Verification of Forecasts Expressed in Terms of Probability, Monthly Weather Review 78 (1950).
     """
+    return float(np.mean(squared_distances(labels, probabilities)))
+
+
+def squared_distances(labels, probabilities) -> np.ndarray:
+    """(N,) in [0, 2]: the squared distance of each image's probabilities to the one-hot truth, whose mean is `brier`.
+
+    Raises InputError for labels out of range or values that are no probabilities.
+    """
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
     distances = probabilities.copy()
     distances[np.arange(len(labels)), labels] -= 1
-    return float(np.mean(np.sum(distances**2, axis=1)))
+    return np.sum(distances**2, axis=1)
 
 
 def fit_temperature(labels, logits) -> float:

@@ -170,10 +170,13 @@ def computed_in(model: keras.Model) -> str:
 
 
 def _rank(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict:
+    level = metrics.CONFIDENCE_LEVEL
     per_class = {
         name: {
             "roc_area": ranking.roc(labels, probabilities, i).area,
+            "roc_area_interval": ranking.roc_area_interval(labels, probabilities, i, level),
             "average_precision": ranking.precision_recall(labels, probabilities, i).average_precision,
+            "average_precision_interval": ranking.average_precision_interval(labels, probabilities, i, level),
         }
         for i, name in enumerate(classes)
     }

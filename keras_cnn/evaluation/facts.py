@@ -70,6 +70,9 @@ class Protocol:
     has_interval: bool | None = None  # the accuracy is printed with one
     seeds: int | None = None  # with which the quoted configuration was trained
     test_readings: int | None = None  # how often an accuracy was measured on the test split
+    tested: int | None = None  # configurations whose accuracy on these test images lies side by side, to choose from
+    highest_on_test: bool | None = None  # of these it has the highest test accuracy, or shares it
+    highest_on_validation: bool | None = None  # and the highest validation accuracy, or shares it
     test_augmentation: str | None = None  # what changed the evaluated images at random; "none"
     dropout_active: bool | None = None  # dropout, noise or another random layer, while evaluating
     batch_norm_training: bool | None = None  # batch norm took its statistics from the evaluated batch

@@ -6,12 +6,13 @@ Precision, recall and F1 follow scikit-learn with `zero_division=0`: a score who
 predicted, or without images) is 0 and counts as 0 in the means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.calibration import brier, reliability
+from keras_cnn.evaluation import bootstrap
+from keras_cnn.evaluation.calibration import BINS, gaps, reliability, squared_distances
 from keras_cnn.evaluation.checks import check_classes, checked_labels, checked_probabilities, checked_scores
 from keras_cnn.evaluation.intervals import wilson
 
@@ -27,9 +28,7 @@ def softmax(logits) -> np.ndarray:
 
 def cross_entropy(labels, logits) -> float:
     """Mean of -log p(true class) in nats, from logits, so that a probability of 1e-400 still has its finite loss."""
-    logits = checked_scores("logits", logits)
-    labels = checked_labels(labels, logits)
-    return float(-np.mean(_log_softmax(logits)[np.arange(len(labels)), labels]))
+    return float(np.mean(_losses(labels, logits)))
 
 
 def confusion_matrix(labels, predicted, classes: int) -> np.ndarray:
@@ -40,13 +39,7 @@ def confusion_matrix(labels, predicted, classes: int) -> np.ndarray:
 
 def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Precision, recall and F1 in [0, 1] and support in images, each (C,), from counts as `confusion_matrix` gives."""
-    hits, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    return {
-        "precision": _ratio(hits, predicted),
-        "recall": _ratio(hits, support),
-        "f1": _ratio(2 * hits, support + predicted),
-        "support": support,
-    }
+    return _scores(np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
 
 
 def summary(labels, logits, classes: Sequence[str]) -> dict:
@@ -54,7 +47,9 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
 
     `loss` is in nats. `macro` means over the C classes, `weighted` over the images; the mean over single predictions,
     which scikit-learn calls micro, is `accuracy`. Every class has the Wilson intervals of its precision (over the
-    images predicted to be it) and of its recall (over its images); a class without images has the interval [0, 1].
+    images predicted to be it) and of its recall (over its images), and that of its F1 over the images of either kind; a
+    class without images has the interval [0, 1]. The other intervals are percentiles of `bootstrap`; that of the ECE,
+    which chance can only raise, is mirrored.
     `top_k` has the k of 2, 3 and 5 below C. `ece` has the bins of the reliability diagram, see `calibration`; None
     stands in it where a bin has no images. `worst_pair` is the most frequent mistake, with its share of the images of
     the true class; None where there is no mistake.
@@ -62,23 +57,30 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
     Raises InputError for no images, logits that are not finite, labels out of range, lengths or class names at odds.
     """
     logits = checked_scores("logits", logits)
-    labels = checked_labels(labels, logits)
+    labels = checked_labels(labels, logits).astype(np.int64)
     check_classes(classes, logits)
     confusion = confusion_matrix(labels, logits.argmax(axis=1), len(classes))
     correct, images = int(np.trace(confusion)), len(labels)
     scores, probabilities = class_scores(confusion), softmax(logits)
+    losses, distances = _losses(labels, logits), squared_distances(labels, probabilities)
+    calibration = reliability(labels, probabilities)
+    again = _resampled(labels, logits.argmax(axis=1), losses, distances, probabilities)
     return {
         "images": images,
         "accuracy": correct / images,
         "accuracy_interval": list(wilson(correct, images, CONFIDENCE_LEVEL)),
         "confidence_level": CONFIDENCE_LEVEL,
         "top_k": _top_k(true_class_ranks(labels, logits), len(classes)),
-        "loss": cross_entropy(labels, logits),
-        "brier": brier(labels, probabilities),
-        "ece": reliability(labels, probabilities).as_json(),
+        "loss": float(np.mean(losses)),
+        "loss_interval": _percentiles(again["loss"]),
+        "brier": float(np.mean(distances)),
+        "brier_interval": _percentiles(again["brier"]),
+        "ece": calibration.as_json()
+        | {"interval": list(bootstrap.reflected(again["ece"], calibration.error, CONFIDENCE_LEVEL))},
         "per_class": _per_class(scores, confusion, classes),
-        "macro": _means(scores, np.ones(len(classes))),
-        "weighted": _means(scores, scores["support"]),
+        "macro": _means(scores, again, lambda found: np.ones_like(found["support"])),
+        "weighted": _means(scores, again, lambda found: found["support"]),
+        "bootstrap": {"resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED},
         "confusion": confusion.tolist(),
         "worst_pair": _worst_pair(confusion, classes),
     }
@@ -127,17 +129,65 @@ def overfitting_onset(train_loss, val_loss) -> int | None:
     return onset + 1
 
 
+def _resampled(labels, predicted, losses, distances, probabilities) -> dict[str, np.ndarray]:
+    """What each of S resamples gives: loss, Brier score and ECE (S,), scores and support of each class (S, C)."""
+    images, classes = probabilities.shape
+    gap, bins = gaps(labels, probabilities)
+    cells, cell = np.unique(labels * classes + predicted, return_inverse=True)  # of the confusion matrix, not empty
+    true, guess = np.divmod(cells, classes)
+    parts = []
+    for counts in bootstrap.resampled(images):
+        by_cell = bootstrap.summed(counts, cell, len(cells))
+        hits, support, named = (
+            bootstrap.summed(part, place, classes)
+            for part, place in ((by_cell * (true == guess), true), (by_cell, true), (by_cell, guess))
+        )
+        ece = np.abs(bootstrap.summed(counts * gap, bins, BINS)).sum(axis=1) / images
+        means = {"loss": counts @ losses / images, "brier": counts @ distances / images, "ece": ece}
+        parts.append(means | _scores(hits, support, named))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _percentiles(values: np.ndarray) -> list[float]:
+    return list(bootstrap.percentile(values, CONFIDENCE_LEVEL))
+
+
+def _losses(labels, logits) -> np.ndarray:
+    """(N,) of each image, in nats."""
+    logits = checked_scores("logits", logits)
+    labels = checked_labels(labels, logits)
+    return -_log_softmax(logits)[np.arange(len(labels)), labels]
+
+
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
+def _scores(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Of counts (..., C)."""
+    return {
+        "precision": _ratio(hits, predicted),
+        "recall": _ratio(hits, support),
+        "f1": _ratio(2 * hits, support + predicted),
+        "support": support,
+    }
+
+
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
 
 
-def _means(scores: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, float]:
-    return {name: float(np.average(scores[name], weights=weights)) for name in ("precision", "recall", "f1")}
+Scores = dict[str, np.ndarray]
+
+
+def _means(scores: Scores, again: Scores, weights: Callable[[Scores], np.ndarray]) -> dict:
+    """Over the classes, each with its interval; `weights` are those of the classes of one split or of each resample."""
+    means = {}
+    for name in ("precision", "recall", "f1"):
+        means[name] = float(np.average(scores[name], weights=weights(scores)))
+        means[f"{name}_interval"] = _percentiles(np.average(again[name], weights=weights(again), axis=1))
+    return means
 
 
 def _top_k(ranks: np.ndarray, classes: int) -> dict[str, dict]:
@@ -148,7 +198,7 @@ def _top_k(ranks: np.ndarray, classes: int) -> dict[str, dict]:
     }
 
 
-def _per_class(scores: dict[str, np.ndarray], confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict]:
+def _per_class(scores: Scores, confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict]:
     predicted = confusion.sum(axis=0)
     return {
         name: {
@@ -157,10 +207,22 @@ def _per_class(scores: dict[str, np.ndarray], confusion: np.ndarray, classes: Se
             "recall": float(scores["recall"][i]),
             "recall_interval": list(wilson(int(confusion[i, i]), int(scores["support"][i]), CONFIDENCE_LEVEL)),
             "f1": float(scores["f1"][i]),
+            "f1_interval": _f1_interval(int(confusion[i, i]), int(scores["support"][i]), int(predicted[i])),
             "support": int(scores["support"][i]),
         }
         for i, name in enumerate(classes)
     }
+
+
+def _f1_interval(hits: int, support: int, predicted: int) -> list[float]:
+    """From Wilson's for the Jaccard index J, the share of hits among the images of the class or taken for it.
+
+    F1 is 2 J / (1 + J), which rises with J. Resampling would give a class without hits no width.
+    """
+    if not support:
+        return [0.0, 1.0]
+    low, high = wilson(hits, support + predicted - hits, CONFIDENCE_LEVEL)
+    return [2 * low / (1 + low), 2 * high / (1 + high)]
 
 
 def _worst_pair(confusion: np.ndarray, classes: Sequence[str]) -> dict | None:

@@ -1,7 +1,6 @@
 """A model's logits for many images, in one compiled function."""
 
 from collections.abc import Callable, Iterable, Sequence
-from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -55,8 +54,8 @@ def inference(model: keras.Model, read: Sequence[str] = ()) -> Callable[[tf.Tens
         if convolution.name not in read:
             others[id(convolution)], others[id(norm)] = _folded(convolution, norm), _nothing_more
 
-    def forward(images, given=MappingProxyType({})):
-        found = {}
+    def forward(images, given=None):
+        found, given = {}, given or {}
 
         def operation(layer):
             if layer.name in given:

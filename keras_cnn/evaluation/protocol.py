@@ -117,6 +117,27 @@ def _best_quoted(facts: Protocol, thing: str) -> Iterator[Verdict]:
         )
 
 
+def _highest_test_quoted(facts: Protocol) -> Iterator[Verdict]:
+    """One run read by its training and again by an evaluation is one configuration; `_test_read_again` counts that."""
+    shown = _evidence(facts, "tested", "highest_on_test", "highest_on_validation")
+    by_validation = facts.highest_on_validation if facts.highest_on_test else True
+    if facts.tested == 1:
+        yield PASSED, "No other configuration beside it was measured on these test images.", shown
+    elif None in (facts.tested, facts.highest_on_test, by_validation):
+        yield _not_checked("whether it is the best of several by its accuracy on the test images is not known", shown)
+    elif facts.highest_on_test and not facts.highest_on_validation:
+        yield (
+            WEAKENS,
+            f"Of {facts.tested:,} configurations measured on the same test images it has the highest test accuracy, but"
+            " not the highest validation accuracy: quoted as the best, it is chosen on the test images, and the highest"
+            " of several accuracies owes something to luck.",
+            shown,
+        )
+    else:
+        how = "validation chooses it too" if facts.highest_on_test else "another has a higher test accuracy"
+        yield PASSED, f"It is not the best of {facts.tested:,} by its test accuracy alone: {how}.", shown
+
+
 def _no_validation(facts: Protocol) -> Iterator[Verdict]:
     shown = _evidence(facts, "validation_images")
     if facts.validation_images is None:
@@ -133,64 +154,59 @@ def _no_validation(facts: Protocol) -> Iterator[Verdict]:
         )
 
 
-def _test_augmented(facts: Protocol) -> Iterator[Verdict]:
-    what, shown = facts.test_augmentation, _evidence(facts, "test_augmentation")
-    if what is None:
-        yield _not_checked("whether the evaluated images were changed at random is not known", shown)
-    elif what == "none":
-        yield PASSED, "The images were evaluated as they are, without random crops, flips or colours.", shown
-    else:
-        yield (
-            WEAKENS,
-            f"The evaluated images were changed at random ({what}): the accuracy is that of other, often harder images,"
-            " and measuring again gives another number.",
-            shown,
-        )
+def _as_it_should_be(
+    fact: str, good: object, unknown: str, right: str, severity: str, wrong: str
+) -> Callable[[Protocol], Iterator[Verdict]]:
+    """The check of a fact that has one good value; `wrong` has {} for another one."""
+
+    def check(facts: Protocol) -> Iterator[Verdict]:
+        value, shown = getattr(facts, fact), _evidence(facts, fact)
+        if value is None:
+            yield _not_checked(f"{unknown} is not known", shown)
+        elif value == good:
+            yield PASSED, right, shown
+        else:
+            yield severity, wrong.format(value), shown
+
+    return check
 
 
-def _dropout_active(facts: Protocol) -> Iterator[Verdict]:
-    shown = _evidence(facts, "dropout_active")
-    if facts.dropout_active is None:
-        yield _not_checked("whether dropout was off while evaluating is not known", shown)
-    elif facts.dropout_active:
-        yield (
-            WEAKENS,
-            "Dropout (or another random layer) was active while evaluating: parts of the network were switched off at"
-            " random, so the accuracy is not that of the whole network and changes from call to call.",
-            shown,
-        )
-    else:
-        yield PASSED, "No random layer such as dropout was active while evaluating.", shown
-
-
-def _batch_norm_training(facts: Protocol) -> Iterator[Verdict]:
-    shown = _evidence(facts, "batch_norm_training")
-    if facts.batch_norm_training is None:
-        yield _not_checked("whether batch norm was in inference mode while evaluating is not known", shown)
-    elif facts.batch_norm_training:
-        yield (
-            INVALIDATES,
-            "Batch norm was in training mode while evaluating: the answer for an image depends on which other images"
-            " are in its batch, so the accuracy changes with the batch size and the order.",
-            shown,
-        )
-    else:
-        yield PASSED, "An image's answer did not depend on the other images of its batch.", shown
-
-
-def _fixed_training_mode(facts: Protocol) -> Iterator[Verdict]:
-    layers, shown = facts.fixed_training_mode, _evidence(facts, "fixed_training_mode")
-    if layers is None:
-        yield _not_checked("whether a layer is built to stay in training mode is not known", shown)
-    elif layers == "none":
-        yield PASSED, "No layer is built to stay in training mode.", shown
-    else:
-        yield (
-            NOTE,
-            f"The network is built to keep training mode in {layers}: predict() and training=False switch it off, but a"
-            " plain model(images) gives answers that depend on chance or on the other images.",
-            shown,
-        )
+_test_augmented = _as_it_should_be(
+    "test_augmentation",
+    "none",
+    "whether the evaluated images were changed at random",
+    "The images were evaluated as they are, without random crops, flips or colours.",
+    WEAKENS,
+    "The evaluated images were changed at random ({}): the accuracy is that of other, often harder images, and"
+    " measuring again gives another number.",
+)
+_dropout_active = _as_it_should_be(
+    "dropout_active",
+    False,
+    "whether dropout was off while evaluating",
+    "No random layer such as dropout was active while evaluating.",
+    WEAKENS,
+    "Dropout (or another random layer) was active while evaluating: parts of the network were switched off at random,"
+    " so the accuracy is not that of the whole network and changes from call to call.",
+)
+_batch_norm_training = _as_it_should_be(
+    "batch_norm_training",
+    False,
+    "whether batch norm was in inference mode while evaluating",
+    "An image's answer did not depend on the other images of its batch.",
+    INVALIDATES,
+    "Batch norm was in training mode while evaluating: the answer for an image depends on which other images are in its"
+    " batch, so the accuracy changes with the batch size and the order.",
+)
+_fixed_training_mode = _as_it_should_be(
+    "fixed_training_mode",
+    "none",
+    "whether a layer is built to stay in training mode",
+    "No layer is built to stay in training mode.",
+    NOTE,
+    "The network is built to keep training mode in {}: predict() and training=False switch it off, but a plain"
+    " model(images) gives answers that depend on chance or on the other images.",
+)
 
 
 def _activation_on_logits(facts: Protocol) -> Iterator[Verdict]:
@@ -405,6 +421,7 @@ def _test_read_again(facts: Protocol) -> Iterator[Verdict]:
 _CHECKS: dict[str, Callable[[Protocol], Iterator[Verdict]]] = {
     "epoch-chosen-on-test": lambda facts: _chosen_on_test(facts, "epoch"),
     "configuration-chosen-on-test": lambda facts: _chosen_on_test(facts, "configuration"),
+    "highest-test-accuracy-quoted": _highest_test_quoted,
     "no-validation-split": _no_validation,
     "best-epoch-quoted": lambda facts: _best_quoted(facts, "epoch"),
     "best-configuration-quoted": lambda facts: _best_quoted(facts, "configuration"),

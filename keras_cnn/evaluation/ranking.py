@@ -4,7 +4,9 @@ A curve is of one class against all others. Images of the same score cannot be t
 scikit-learn; points that a drawn curve does not need are left out.
 """
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -66,6 +68,43 @@ def precision_recall(labels, probabilities, index: int) -> PrecisionRecall:
     return PrecisionRecall(np.append(precision, 1), np.append(recall, last), thresholds[ends][::-1], average)
 
 
+def roc_area_interval(labels, probabilities, index: int, level: float = 0.95) -> list[float] | None:
+    """Interval of the area under the ROC of class `index`, as [low, high] in [0, 1].
+
+    The variance is DeLong's, which asks nothing of the scores' distribution; the interval is symmetric on the logit
+    scale, so that it stays inside [0, 1]. None for an area of 0, 1 or None and for fewer than two images of the class
+    or of the others: there the variance is 0 or cannot be had.
+
+    Raises InputError as `roc` does.
+    Sources: E. R. DeLong et al., Comparing the Areas under Two or More Correlated ROC Curves, Biometrics 44 (1988);
+    M. S. Pepe, The Statistical Evaluation of Medical Tests (2003), section 5.2, for the logit scale.
+    """
+    probabilities = checked_probabilities(probabilities)
+    labels = checked_labels(labels, probabilities)
+    scores = probabilities[:, _checked_index(index, probabilities)]
+    own, others = np.sort(scores[labels == index]), np.sort(scores[labels != index])
+    if min(len(own), len(others)) < 2:
+        return None
+    above, below = _share_below(others, own), 1 - _share_below(own, others)  # DeLong's V10 and V01
+    variance = above.var(ddof=1) / len(own) + below.var(ddof=1) / len(others)
+    return _logit_interval(float(above.mean()), math.sqrt(variance), level)
+
+
+def average_precision_interval(labels, probabilities, index: int, level: float = 0.95) -> list[float] | None:
+    """Interval of the average precision of class `index`, as [low, high] in [0, 1].
+
+    The logit interval of Boyd et al. with the variance of a binomial share of as many trials as the class has images.
+    None where the average precision is 1 or None.
+
+    Raises InputError as `precision_recall` does.
+    Source: K. Boyd et al., Area under the Precision-Recall Curve: Point Estimates and Confidence Intervals, ECML 2013.
+    """
+    found = precision_recall(labels, probabilities, index).average_precision
+    if found is None:
+        return None
+    return _logit_interval(found, math.sqrt(found * (1 - found) / int(np.sum(np.asarray(labels) == index))), level)
+
+
 def top_and_bottom(probabilities, index: int, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """Indices of up to `n` images with the largest, and of `n` with the smallest, score of class `index`.
 
@@ -98,6 +137,22 @@ def _counts(labels, probabilities, index: int) -> tuple[np.ndarray, np.ndarray, 
     scores, hits = scores[order], np.cumsum(labels[order] == index)
     last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # of each run of equal scores
     return scores[last], hits[last], last + 1 - hits[last]
+
+
+def _share_below(sorted_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """For each of `scores` the share of the sorted ones below it; an equal one counts half."""
+    ends = [np.searchsorted(sorted_scores, scores, side) for side in ("left", "right")]
+    return (ends[0] + ends[1]) / (2 * len(sorted_scores))
+
+
+def _logit_interval(value: float, error: float, level: float) -> list[float] | None:
+    """Of a share with its standard error; None at 0 and 1, which have no logit."""
+    if not 0 < value < 1:
+        return None
+    half = NormalDist().inv_cdf((1 + level) / 2) * error / (value * (1 - value))
+    odds = value / (1 - value)
+    low, high = odds * math.exp(-half), odds * math.exp(min(half, 700.0))  # e^709 is the largest float
+    return [low / (1 + low), high / (1 + high)]
 
 
 def _rate(counts: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.facts import Protocol, combined, facts_of
 from keras_cnn.evaluation.intervals import mean_interval, sign_flip
 from keras_cnn.records import Record
 
@@ -89,6 +90,60 @@ def sum_up(records: Sequence[Record]) -> list[Group]:
         )
         for runs, label in zip(groups, _labels(groups), strict=True)
     ]
+
+
+def facts_of_runs(records: Sequence[Record], groups: Sequence[Group]) -> list[Protocol]:
+    """The facts of each record, with the seeds of its repeats in `groups` and what stands beside it there."""
+    found = {
+        record.path: combined(facts_of(record, group.seeds), beside)
+        for group, beside in zip(groups, side_by_side(groups), strict=True)
+        for record in group.records
+    }
+    return [found.get(record.path) or facts_of(record) for record in records]
+
+
+def side_by_side(groups: Sequence[Group]) -> list[Protocol]:
+    """For each group how many of them were measured on the same test images, and where it stands among these.
+
+    Repeats of one recipe are one configuration, however many seeds it has; each stands with its mean. Nothing is known
+    of a group alone, of one that was not tested, and of one whose test images are not on record.
+    """
+    if len(groups) == 1:
+        return [Protocol()]
+    images = [_test_images(group) for group in groups]
+    validation = [_validation(group) for group in groups]
+    return [
+        Protocol()
+        if own is None
+        else _among(place, groups, validation, [i for i, one in enumerate(images) if one == own])
+        for place, own in enumerate(images)
+    ]
+
+
+def _among(place: int, groups: Sequence[Group], validation: Sequence[float | None], rivals: list[int]) -> Protocol:
+    known = [validation[i] for i in rivals]
+    listed = "; ".join(
+        f"{groups[i].label} {groups[i].mean:.4f} ("
+        + ("not known)" if validation[i] is None else f"{validation[i]:.4f})")
+        for i in rivals
+    )
+    return Protocol(
+        tested=len(rivals),
+        highest_on_test=groups[place].mean >= max(groups[i].mean for i in rivals),
+        highest_on_validation=None if None in known else validation[place] >= max(known),
+        sources={"tested": f"test accuracy, and in brackets that on validation: {listed}"},
+    )
+
+
+def _test_images(group: Group) -> frozenset[str] | None:
+    """Their ids, the same for all runs of the group; else, or where they are not known, None."""
+    found = {frozenset(record.split.get("ids", {}).get("test") or ()) for record in group.records}
+    return next(iter(found)) or None if group.split == "test" and len(found) == 1 else None
+
+
+def _validation(group: Group) -> float | None:
+    values = [(record.metrics.get("validation") or {}).get("accuracy") for record in group.records]
+    return None if None in values else float(np.mean(values))
 
 
 def left_out(records: Sequence[Record]) -> tuple[str, ...]:

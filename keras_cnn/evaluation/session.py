@@ -72,10 +72,10 @@ def compare_runs(path: Path, other: Path, asked: Asked, say: Say = print) -> Non
         raise InputError(f"{known} (first) and {outcome.folder / 'predictions.csv'} (second): {error}") from None
     folder = outcome.folder / f"against_{before_record.name}"
     with replacing_folder(folder, outcome.subject.folder.path) as staged:
-        whole = {"before": str(known), "after": str(outcome.folder / "predictions.csv")} | found.as_json()
+        files = {"before": str(known), "after": str(outcome.folder / "predictions.csv")}
         title = f"{outcome.subject.name} against {before_record.name}, {_images_named(asked)}"
         gallery.draw_comparison(found, outcome.evaluation, staged / "figures", title)
-        write_json(staged / "comparison.json", whole)
+        write_json(staged / "comparison.json", {"predictions": files} | found.as_json())
     say("")
     for line in tables.comparison(found, before_record.name, outcome.subject.name):
         say(line)
@@ -118,17 +118,12 @@ def sum_up_runs(paths: list[Path], asked: Asked, say: Say = print) -> None:
             say("note        the seed drew other test images too: the spread holds that of the images as well")
     for a, b in itertools.combinations(groups, 2):
         say(_verdict(a, b))
-    for record in records:
-        for line in tables.findings(protocol.audit(protocol.facts_of(record, _seeds(record, groups)))):
+    for record, facts in zip(records, repeats.facts_of_runs(records, groups), strict=True):
+        for line in tables.findings(protocol.audit(facts)):
             say(f"{record.name}  {line}")
     say(f"next        {shlex.join([python(), 'report.py', *map(str, paths)])}")
     if failed:
         raise InputError("\n".join(failed))
-
-
-def _seeds(record: Record, groups: list[repeats.Group]) -> tuple[int, ...] | None:
-    """Those of the runs that differ from this one in nothing else."""
-    return next((group.seeds for group in groups if record in group.records), None)
 
 
 def _verdict(a: repeats.Group, b: repeats.Group) -> str:

@@ -14,6 +14,9 @@ from keras_cnn.records import Record
 
 _MOST_CLASSES = 20  # of more, those of lowest recall are listed
 _NAME = 24  # characters of a class name
+_SCORES = {"precision": "precision", "recall": "recall", "f1": "F1"}
+_AREAS = {"roc_area": "ROC area", "average_precision": "average precision"}
+_SCORE = len("0.5219  [0.4917, 0.5521]")
 _WIDTH = 100  # characters of a line where there is no terminal
 _LEAST_WIDTH = 48  # characters: a date in an indented line fits
 _DATE = r"\d{4}-\d{2}-\d{2}T[\d:.+Z-]+"
@@ -37,21 +40,21 @@ def introduction(subject: Subject, asked: Asked) -> Iterator[str]:
 
 def evaluation(metrics: dict) -> Iterator[str]:
     """The numbers of metrics.json; those that an older version did not write are left out."""
-    low, high = metrics["accuracy_interval"]
     yield (
-        f"accuracy    {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}]   95 % Wilson interval,"
+        f"accuracy    {_with_interval(metrics, 'accuracy')}   95 % Wilson interval,"
         f" {metrics['images']:,} images; computed in {metrics.get('computed_in', 'an unknown precision')}"
     )
     for k, top in metrics.get("top_k", {}).items():
         low, high = top["interval"]
         yield f"top-{k}       {top['accuracy']:.4f}  [{low:.4f}, {high:.4f}]"
-    yield f"loss        {metrics['loss']:.4f}  nats" + _scaled(metrics, "loss")
+    yield f"loss        {_with_interval(metrics, 'loss')}  nats" + _scaled(metrics, "loss")
     if "brier" in metrics:
-        yield f"Brier       {metrics['brier']:.4f}  from 0 to 2" + _scaled(metrics, "brier")
-    if "ece" in metrics:
-        yield f"ECE         {metrics['ece']['value']:.4f}  {metrics['ece']['bins']} equal-width bins" + _scaled(
-            metrics, "ece"
-        )
+        yield f"Brier       {_with_interval(metrics, 'brier')}  from 0 to 2" + _scaled(metrics, "brier")
+    if ece := metrics.get("ece"):
+        found = {"ece": ece["value"], "ece_interval": ece.get("interval")}
+        above = ", the value above it by chance" if "interval" in ece and ece["value"] > ece["interval"][1] else ""
+        line = f"ECE         {_with_interval(found, 'ece')}{above}  {ece['bins']} equal-width bins"
+        yield line + _scaled(metrics, "ece")
     yield from _temperature(metrics)
     yield ""
     yield from _classes(metrics)
@@ -92,36 +95,36 @@ def _classes(metrics: dict) -> Iterator[str]:
     if len(rows) > _MOST_CLASSES:
         known = [name for name in rows if rows[name]["support"]]
         shown = sorted(known, key=lambda name: rows[name]["recall"])[:_MOST_CLASSES]
-    areas = metrics.get("ranking", {}).get("per_class", {})
     width = max(len("weighted mean"), *(len(_short(name)) for name in shown))
-    heading = f"{'class':{width}}  precision  recall  [95 % interval]       F1   images"
-    yield heading + ("   ROC area  average precision" if areas else "")
+    yield f"{'class':{width}}" + "".join(f"  {name:{_SCORE}}" for name in _SCORES.values()) + "  images"
     for name in shown:
         row = rows[name]
-        line = (
-            f"{_short(name):{width}}     {row['precision']:.4f}  {row['recall']:.4f}  {_interval(row)}  {row['f1']:.4f}"
-        )
-        line += f"  {row['support']:7,}"
-        if not row["support"]:
-            line = f"{_short(name):{width}}          -       -  {'-':^16}       -        0"
-        yield line + (_areas(areas[name]) if areas else "")
+        yield f"{_short(name):{width}}{_row(row if row['support'] else {}, _SCORES)}  {row['support']:6,}"
+    for name in ("macro", "weighted"):
+        yield f"{name + ' mean':{width}}{_row(metrics[name], _SCORES)}  {metrics['images']:6,}"
+    if areas := metrics.get("ranking"):
+        yield ""
+        yield f"{'class':{width}}" + "".join(f"  {name:{_SCORE}}" for name in _AREAS.values()).rstrip()
+        for name, row in (*((name, areas["per_class"][name]) for name in shown), ("macro mean", areas["macro"])):
+            yield f"{_short(name):{width}}{_row(row, _AREAS)}".rstrip()
     if len(shown) < len(rows):
         yield f"{len(rows) - len(shown)} more classes in metrics.json; these are the {len(shown)} of lowest recall"
-    for name in ("macro", "weighted"):
-        mean = metrics[name]
-        line = f"{name + ' mean':{width}}     {mean['precision']:.4f}  {mean['recall']:.4f}  {'':16}  {mean['f1']:.4f}"
-        line += f"  {metrics['images']:7,}"
-        yield line + (_areas(metrics["ranking"]["macro"]) if areas and name == "macro" else "")
+    if "bootstrap" in metrics:
+        yield "95 % intervals: Wilson's of accuracies and of a class's precision, recall and F1, DeLong's of ROC areas,"
+        samples = metrics["bootstrap"]["resamples"]
+        yield f"Boyd's of average precisions; else bootstrap over the images, {samples:,} resamples"
 
 
-def _areas(scores: dict) -> str:
-    texts = ["-" if scores[key] is None else f"{scores[key]:.4f}" for key in ("roc_area", "average_precision")]
-    return f"     {texts[0]:>6}             {texts[1]:>6}"
+def _row(scores: dict, names: dict[str, str]) -> str:
+    return "".join(f"  {_with_interval(scores, name):{_SCORE}}" for name in names)
 
 
-def _interval(row: dict) -> str:
-    low, high = row["recall_interval"]
-    return f"[{low:.4f}, {high:.4f}]"
+def _with_interval(scores: dict, name: str) -> str:
+    """0.5219  [0.4917, 0.5521]; the number alone from an older version, and a dash where there is none."""
+    value, interval = scores.get(name), scores.get(f"{name}_interval")
+    if value is None:
+        return "-"
+    return f"{value:.4f}" + (f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
 
 
 def _short(name: str) -> str:

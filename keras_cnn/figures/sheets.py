@@ -65,8 +65,7 @@ def image_sheet(images: np.ndarray, captions: Sequence[str], columns: int, title
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         row, column = divmod(index, columns)
         _tile(figure, grid, row, column, image)
-        for number, line in enumerate(caption.split("\n")):
-            _caption(figure, grid, row, column, number, line, grid.pitch_x - _GAP)
+        _caption(figure, grid, row, column, caption, grid.pitch_x - _GAP)
     return figure
 
 
@@ -86,7 +85,7 @@ def augmentation_sheet(originals_and_views: np.ndarray, captions: Sequence[str],
     for row, column in np.ndindex(rows, columns):
         _tile(figure, grid, row, column, sheet[row, column])
     for row, caption in enumerate(captions):
-        _caption(figure, grid, row, 0, 0, caption, WIDTH - 2 * MARGIN)
+        _caption(figure, grid, row, 0, caption, WIDTH - 2 * MARGIN)
     return figure
 
 
@@ -116,8 +115,7 @@ def row_sheet(
         _text(figure, grid, grid.left(0), top, fit(heading, SMALL_SIZE, WIDTH - 2 * MARGIN), GREY)
         for column, caption in enumerate(captions[row]):
             _tile(figure, grid, row, column, images[row, column])
-            for number, line in enumerate(caption.split("\n")):
-                _caption(figure, grid, row, column, number, line, grid.pitch_x - 0.5 * gap, INK)
+            _caption(figure, grid, row, column, caption, grid.pitch_x - 0.5 * gap, INK)
     return figure
 
 
@@ -204,12 +202,11 @@ def _tile(figure: Figure, grid: _Grid, row: int, column: int, image: np.ndarray)
     ax.imshow(colours, interpolation="nearest" if enlarged else "antialiased", aspect="auto")
 
 
-def _caption(
-    figure: Figure, grid: _Grid, row: int, column: int, line: int, text: str, width: float, first: str = GREY
-) -> None:
-    """A line of the caption below a tile; the first line, number 0, is set in the colour `first`."""
-    top = grid.top(row) + grid.tile[0] + 0.3 * _LINE + line * _LINE
-    _text(figure, grid, grid.left(column), top, fit(text, SMALL_SIZE, width), first if line == 0 else INK)
+def _caption(figure: Figure, grid: _Grid, row: int, column: int, caption: str, width: float, first: str = GREY) -> None:
+    """The lines below a tile, the first one in the colour `first`."""
+    for number, line in enumerate(caption.split("\n")):
+        top = grid.top(row) + grid.tile[0] + 0.3 * _LINE + number * _LINE
+        _text(figure, grid, grid.left(column), top, fit(line, SMALL_SIZE, width), first if number == 0 else INK)
 
 
 def _note_height(note: str) -> float:

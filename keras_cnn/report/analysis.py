@@ -17,7 +17,8 @@ import pandas as pd
 from keras_cnn.errors import InputError
 from keras_cnn.report import sweep_charts as charts
 from keras_cnn.report import sweeps
-from keras_cnn.report.sections import Chart, Table, count, digits, duration, percent
+from keras_cnn.report.sections.shapes import Chart, Table
+from keras_cnn.report.sections.text import count, digits, duration, percent
 from keras_cnn.report.sweeps import RunTable, Swept
 from keras_cnn.sweeps import analysis
 from keras_cnn.sweeps.distributions import Distribution

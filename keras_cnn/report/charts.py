@@ -27,7 +27,7 @@ READABLE_COUNTS = 12  # classes up to which the counts stand in the cells
 UNIFIED = 4  # runs up to which one box shows the values of all
 
 # Plotly takes the colour of text in a heatmap's cell from the cell, so a cell may not be darker than ink can stand.
-_DARKEST = 0.72
+DARKEST = 0.72
 _SHARES = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1)
 
 
@@ -165,36 +165,41 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def confusion(scores: Scores) -> go.Figure:
     """Rows are the true class, columns the predicted one; shaded by the root of the share of the row."""
-    few = len(scores.confusion) <= READABLE_COUNTS
-    names = [score.name for score in scores.classes] or list(map(str, range(len(scores.confusion))))
-    names = [escape(name) for name in short(names, LABEL if few else LABEL_OF_MANY)]
     totals = scores.confusion.sum(axis=1)
     shares = [
         [round(100 * int(count) / int(total), 1) if total else None for count in row]
         for row, total in zip(scores.confusion, totals, strict=True)
     ]
-    counts = scores.confusion.tolist()
-    ink = style.BLUE.removeprefix("#")
-    rgb = ",".join(str(int(ink[i : i + 2], 16)) for i in (0, 2, 4))
-    figure = frame("predicted", "true")
-    figure.add_heatmap(
+    return matrix(
+        [score.name for score in scores.classes] or list(map(str, range(len(scores.confusion)))),
         z=shares,
-        text=counts,
-        x=names,
-        y=names,
+        text=scores.confusion.tolist(),
         zmin=0,
         zmax=100,
-        colorscale=[[s, f"rgba({rgb},{_DARKEST * math.sqrt(s):.3f})"] for s in _SHARES],
-        showscale=False,
-        texttemplate="%{text}" if few else None,
-        xgap=1 if few else 0,
-        ygap=1 if few else 0,
+        colorscale=[[share, tint(style.BLUE, DARKEST * math.sqrt(share))] for share in _SHARES],
         hovertemplate="true %{y}<br>predicted %{x}<br>%{text:,} images, %{z} % of the row<extra></extra>",
+    )
+
+
+def matrix(classes: Sequence[str], **heatmap) -> go.Figure:
+    """A chart of a number for each true and each predicted class; `heatmap` as plotly takes it, printing its text."""
+    few = len(classes) <= READABLE_COUNTS
+    names = [escape(name) for name in short(classes, LABEL if few else LABEL_OF_MANY)]
+    gap = 1 if few else 0
+    figure = frame("predicted", "true")
+    figure.add_heatmap(
+        x=names, y=names, showscale=False, texttemplate="%{text}" if few else None, xgap=gap, ygap=gap, **heatmap
     )
     ticks = {"type": "category", "showgrid": False, "automargin": True, "tickfont": {"size": 11 if few else 9}}
     figure.update_xaxes(**ticks, tickangle=-45 if few else -90)
     figure.update_yaxes(**ticks, autorange="reversed")
     return figure
+
+
+def tint(colour: str, opacity: float) -> str:
+    """#rrggbb that lets the page shine through."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:.3f})"
 
 
 def class_scores(runs: Sequence[Run]) -> go.Figure:

@@ -22,20 +22,23 @@ from markupsafe import Markup
 from keras_cnn import runs as run_folders
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import analysis, charts, pictures, sections
+from keras_cnn.report import analysis, charts, pictures
 from keras_cnn.report.runs import Run, find_runs
+from keras_cnn.report.sections import text
+from keras_cnn.report.sections.audits import VERDICTS
+from keras_cnn.report.sections.content import Content, again, collect
 from keras_cnn.report.sweeps import RunTable, find_table, is_sweep
 
 LIMIT = 5_000_000  # bytes of the page; pictures are made to fit
 _RESERVE = 60_000  # for the markup around the pictures
 
 _FORMATS = {
-    "percent": sections.percent,
-    "interval": sections.interval,
-    "count": sections.count,
-    "duration": sections.duration,
-    "large": sections.large,
-    "digits": sections.digits,
+    "percent": text.percent,
+    "interval": text.interval,
+    "count": text.count,
+    "duration": text.duration,
+    "large": text.large,
+    "digits": text.digits,
     "colour": charts.colour,
     "dash": lambda run: charts.dash(run).replace("solid", "none").replace("px", ""),
 }
@@ -58,8 +61,8 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
         raise InputError(f"{place}: is a folder; expected a file to write, such as {place / 'report.html'}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        content = sections.content(runs, table)
-        parts = analysis.parts(table, sections.again(runs)) if table else []
+        content = collect(runs, table)
+        parts = analysis.parts(table, again(runs)) if table else []
         run_folders.write_text(place, render(content, pictures.find(content.shown), problems, parts))
     except OSError as error:
         raise InputError(f"{place}: cannot write the report: {error.strerror}") from None
@@ -67,7 +70,7 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
 
 
 def render(
-    content: sections.Content,
+    content: Content,
     sources: list[pictures.Source],
     problems: list[str],
     parts: Sequence[analysis.Part] = (),
@@ -109,14 +112,14 @@ def _place(paths: list[Path], runs: list[Run], table: RunTable | None) -> Path:
 
 
 def _page(
-    content: sections.Content,
+    content: Content,
     shown: list[pictures.Picture],
     more: list[pictures.More],
     problems: list[str],
     parts: Sequence[analysis.Part],
 ) -> str:
     template = _templates().get_template("page.html")
-    text = template.render(
+    page = template.render(
         content=content,
         parts=parts,
         pictures=shown,
@@ -125,11 +128,11 @@ def _page(
         style=_file("style.css"),
         script=_file("page.js"),
         flaws=protocol.FLAWS,
-        verdicts=sections.VERDICTS,
+        verdicts=VERDICTS,
         plotly=_plotly(),
         plotly_version=plotly.__version__,
     )
-    return text.encode("utf-8", "backslashreplace").decode()  # names of files may hold bytes that are no UTF-8
+    return page.encode("utf-8", "backslashreplace").decode()  # names of files may hold bytes that are no UTF-8
 
 
 def _templates() -> jinja2.Environment:

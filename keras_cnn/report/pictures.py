@@ -12,11 +12,13 @@ from PIL import Image
 
 from keras_cnn.report.runs import Run
 
-# Largest side in pixels and WebP's quality, tried in this order. Text of 8 points at 150 pixels an inch is still
-# readable at half its size; what would be smaller than the last is left out and counted.
+# Largest side in pixels and WebP's quality, tried in this order; a picture much longer than wide counts as several.
+# Text of 8 points at 150 pixels an inch is still readable at half its size; what would be smaller than the last is left
+# out and counted.
 LEVELS = ((2200, 82), (1600, 78), (1200, 72), (900, 66), (700, 60), (520, 52))
 PER_RUN = 8  # pictures of a run
 LARGEST = 240_000  # bytes of page for a picture; a sheet of photos with captions stays readable when enlarged
+_PAGE = 2  # times as long as wide; longer, scaled to one page, a sheet's captions are too small to read
 SMALLEST = 60_000  # bytes that a picture should have; of more runs than have room for PER_RUN, each has fewer
 # The most telling first, as (group, stem): the test evaluation's, then the run's own.
 _FIRST = (
@@ -34,6 +36,7 @@ class Source:
     run: Run
     path: Path
     group: str  # "" for the run's own, else the name of the evaluation
+    against: str = ""  # the other run's name, of a comparison
 
     @property
     def title(self) -> str:
@@ -73,8 +76,8 @@ def find(runs: list[Run]) -> list[Source]:
         for run in runs
         for source in sorted(
             (
-                Source(run, path, group)
-                for group, folder in _folders(run.record.path)
+                Source(run, path, group, against)
+                for group, against, folder in _folders(run.record.path)
                 for path in sorted(folder.glob("*.png"))
                 if not path.name.startswith(".")
             ),
@@ -85,7 +88,9 @@ def find(runs: list[Run]) -> list[Source]:
 
 
 def _rank(source: Source) -> int:
-    """Place in _FIRST; then what is unknown here, last the matrices."""
+    """Comparisons first; then the place in _FIRST, what is unknown here, and last the matrices."""
+    if source.against:
+        return -1
     named = (source.group, source.path.stem)
     return len(_FIRST) + (source.path.stem in _MATRICES) if named not in _FIRST else _FIRST.index(named)
 
@@ -93,6 +98,8 @@ def _rank(source: Source) -> int:
 def _is_drawn(source: Source) -> bool:
     """Whether the page has the same as a chart, or it shows nothing: the images of a run without augmentation."""
     stem = source.path.stem
+    if source.against:
+        return stem in ("class_differences", "confusion_difference")
     if stem == "augmentation" and not source.group:
         config = source.run.record.config
         return config.get("data.augment.name", config.get("data.augment")) == "none"
@@ -104,7 +111,8 @@ def embed(sources: Sequence[Source], budget: int) -> tuple[list[Picture], list[M
 
     A run has its first PER_RUN, or as many as have SMALLEST bytes each. Every picture has an equal share of the budget,
     at most LARGEST; what small files do not use goes to the larger ones. A picture is scaled down and compressed only
-    as far as its share asks for.
+    as far as its share asks for. A long one, such as a sheet of ranked images, has room for as many of LARGEST as it is
+    pages long.
     """
     pictures: dict[Path, Picture] = {}
     problems: list[str] = []
@@ -118,7 +126,7 @@ def embed(sources: Sequence[Source], budget: int) -> tuple[list[Picture], list[M
     ]
     waiting = sorted(chosen, key=lambda source: (_bytes(source.path), source.path))
     while waiting:
-        source, share = waiting[0], min(LARGEST, budget // len(waiting))
+        source, share = waiting[0], budget // len(waiting)
         waiting = waiting[1:]
         try:
             picture = _fitted(source, share)
@@ -136,8 +144,15 @@ def embed(sources: Sequence[Source], budget: int) -> tuple[list[Picture], list[M
     return shown, [More(run, paths) for run, paths in more if paths], problems
 
 
-def _folders(path: Path) -> list[tuple[str, Path]]:
-    return [("", path / "figures"), *((p.parent.name, p) for p in sorted(path.glob("evaluations/*/figures")))]
+def _folders(path: Path) -> list[tuple[str, str, Path]]:
+    """Name of the evaluation, name of the run that it is compared with, and the folder of its figures."""
+    evaluated = [(p.parent.name, "", p) for p in sorted(path.glob("evaluations/*/figures"))]
+    compared = sorted(path.glob("evaluations/*/against_*/figures"))
+    return [
+        ("", "", path / "figures"),
+        *evaluated,
+        *((p.parents[1].name, p.parent.name.removeprefix("against_"), p) for p in compared),
+    ]
 
 
 def _bytes(path: Path) -> int:
@@ -148,9 +163,10 @@ def _fitted(source: Source, share: int) -> Picture | None:
     with Image.open(source.path) as image:
         image.load()
         flat = image.convert("RGB")
-    level = 0
+    pages = max(1.0, max(flat.size) / min(flat.size) / _PAGE)
+    share, level = min(share, round(pages * LARGEST)), 0
     while level < len(LEVELS):
-        side, quality = LEVELS[level]
+        side, quality = round(pages * LEVELS[level][0]), LEVELS[level][1]
         scaled = flat.copy()
         scaled.thumbnail((side, side), Image.Resampling.LANCZOS)
         file = io.BytesIO()
@@ -158,7 +174,7 @@ def _fitted(source: Source, share: int) -> Picture | None:
         url = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
         if len(url) <= share:
             return Picture(source, url, scaled.size, flat.size)
-        level = max(level + 1, _level_for(max(scaled.size) * math.sqrt(share / len(url))))
+        level = max(level + 1, _level_for(max(scaled.size) / pages * math.sqrt(share / len(url))))
     return None
 
 

@@ -17,7 +17,7 @@ from keras_cnn import config as config_module
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.records import Record
-from keras_cnn.report.scores import ClassScore, Scores, number, read_scores
+from keras_cnn.report.scores import Scores, number, read_scores
 
 Verdict = Literal["agrees", "differs", "cannot be compared"]
 Interval = tuple[float, float]
@@ -131,7 +131,7 @@ def beside(record: Record, figures: Sequence[Figure]) -> list[Beside]:
     """Each figure beside the run's own number.
 
     "agrees": the published value, within its rounding and tolerance, lies in the measured 95 % interval; a count is
-    equal; a number without an interval (a loss, an epoch: one run has none) lies within rounding and tolerance.
+    equal; a number without an interval (an epoch; a loss of an older version) lies within rounding and tolerance.
     "differs": else, with the distance in points and in half-widths of the interval. "cannot be compared": the run has
     other images, other conditions, is not finished or holds no such number. The interval is of the sampling of images
     alone: another seed moves the number further. Whatever else weakens a verdict stands among its `caveats`.
@@ -241,7 +241,7 @@ def _judge(figure: Figure, measured: float, interval: Interval | None) -> tuple[
     by = measured - figure.value
     size = f"{100 * abs(by):.2f} points" if _is_share(figure) else f"{abs(by):,.{figure.decimals}f}"
     text = f"measured {size} {'higher' if by > 0 else 'lower'}"
-    if interval:
+    if high > low:
         return "differs", f"{text}, {abs(by) / ((high - low) / 2):.1f} half-widths of the interval"
     return "differs", text if figure.figure in COUNTED else f"{text}; one run gives no interval of it"
 
@@ -276,25 +276,23 @@ def _accuracy(split: str) -> Callable[[Record, Figure], Measured]:
 
 
 def _loss(split: str) -> Callable[[Record, Figure], Measured]:
-    return lambda record, figure: (_scores(record, split).loss, None)
+    def measure(record: Record, figure: Figure) -> Measured:
+        scores = _scores(record, split)
+        return scores.loss, scores.loss_interval
+
+    return measure
 
 
 def _of_class(name: str) -> Callable[[Record, Figure], Measured]:
     def measure(record: Record, figure: Figure) -> Measured:
         scores = _scores(record, "test")
         row = next((row for row in scores.classes if row.name.lower() == str(figure.class_name).lower()), None)
-        return _NOTHING if row is None else (getattr(row, name), _class_interval(scores, row, name))
+        return _NOTHING if row is None else (getattr(row, name), getattr(row, _INTERVALS.get(name, ""), None))
 
     return measure
 
 
-def _class_interval(scores: Scores, row: ClassScore, name: str) -> Interval | None:
-    if name == "recall":
-        return row.interval
-    if name == "precision" and scores.confusion is not None:
-        index = scores.classes.index(row)
-        return wilson(int(scores.confusion[index, index]), int(scores.confusion[:, index].sum()))
-    return None
+_INTERVALS = {"precision": "precision_interval", "recall": "interval", "f1": "f1_interval"}  # of a class
 
 
 def _of_history(column: str, pick: Callable[[list[float]], int], epoch: bool = False) -> Callable:

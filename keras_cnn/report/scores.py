@@ -19,6 +19,19 @@ class ClassScore:
     interval: tuple[float, float] | None  # of the recall
     f1: float | None
     support: int | None
+    precision_interval: tuple[float, float] | None = None
+    f1_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well a class's score sorts its images before the others, in [0, 1]; None where that cannot be had."""
+
+    name: str
+    roc_area: float | None
+    roc_area_interval: tuple[float, float] | None
+    average_precision: float | None
+    average_precision_interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,7 @@ class Calibration:
     counts: tuple[int, ...]
     confidence: tuple[float | None, ...]
     accuracy: tuple[float | None, ...]
+    interval: tuple[float, float] | None = None  # of the error
 
 
 @dataclass(frozen=True)
@@ -40,12 +54,16 @@ class Scores:
     accuracy: float | None = None
     interval: tuple[float, float] | None = None
     loss: float | None = None
+    loss_interval: tuple[float, float] | None = None
     brier: float | None = None
+    brier_interval: tuple[float, float] | None = None
     top_k: dict[int, float] | None = None  # share of images with the true class among the k most probable, by k
     macro_f1: float | None = None
+    macro_f1_interval: tuple[float, float] | None = None
     classes: tuple[ClassScore, ...] = ()
     confusion: np.ndarray | None = None  # (C, C) int64, rows are the true class
     calibration: Calibration | None = None
+    ranking: tuple[Ranking, ...] = ()
 
 
 def number(value: Any) -> float | None:
@@ -78,12 +96,16 @@ def read_scores(metrics: dict, place: str) -> tuple[Scores, list[str]]:
         accuracy=accuracy,
         interval=part("accuracy_interval", _interval, "two numbers from 0 to 1, low and high"),
         loss=part("loss", _finite, "a finite number"),
+        loss_interval=part("loss_interval", _ends, "two numbers, low and high"),
         brier=part("brier", _finite, "a finite number"),
+        brier_interval=part("brier_interval", _ends, "two numbers, low and high"),
         top_k=part("top_k", _top_k, "an accuracy from 0 to 1 for each k"),
         macro_f1=part("macro", lambda value: _share(value["f1"]), "precision, recall and f1 from 0 to 1"),
+        macro_f1_interval=part("macro", lambda value: _optional(_interval, value.get("f1_interval")), "two numbers"),
         classes=part("per_class", _classes, "precision, recall, f1 and support of each class") or (),
         confusion=part("confusion", _confusion, "as many rows as columns of counts"),
         calibration=part("ece", _calibration, "value, edges, counts, confidence and accuracy"),
+        ranking=part("ranking", _ranking, "ROC area and average precision of each class") or (),
     )
     if scores.confusion is not None and scores.classes and len(scores.confusion) != len(scores.classes):
         problems.append(
@@ -128,6 +150,13 @@ def _interval(value: Any) -> tuple[float, float]:
     return low, high
 
 
+def _ends(value: Any) -> tuple[float, float]:
+    low, high = map(_finite, value)
+    if low > high:
+        raise ValueError(value)
+    return low, high
+
+
 def _optional(parse, value: Any):
     return None if value is None else parse(value)
 
@@ -141,6 +170,8 @@ def _classes(value: dict) -> tuple[ClassScore, ...]:
             _optional(_interval, row.get("recall_interval")),
             _optional(_share, row.get("f1")),
             _optional(_count, row.get("support")),
+            _optional(_interval, row.get("precision_interval")),
+            _optional(_interval, row.get("f1_interval")),
         )
         for name, row in value.items()
     )
@@ -165,4 +196,18 @@ def _calibration(value: dict) -> Calibration:
     )
     if not len(edges) - 1 == len(counts) == len(confidence) == len(accuracy):
         raise ValueError("lengths")
-    return Calibration(_share(value["value"]), edges, counts, confidence, accuracy)
+    interval = _optional(_interval, value.get("interval"))
+    return Calibration(_share(value["value"]), edges, counts, confidence, accuracy, interval)
+
+
+def _ranking(value: dict) -> tuple[Ranking, ...]:
+    return tuple(
+        Ranking(
+            str(name),
+            _optional(_share, row["roc_area"]),
+            _optional(_interval, row.get("roc_area_interval")),
+            _optional(_share, row["average_precision"]),
+            _optional(_interval, row.get("average_precision_interval")),
+        )
+        for name, row in value["per_class"].items()
+    )

@@ -13,8 +13,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from keras_cnn.errors import InputError
-from keras_cnn.report import sections
 from keras_cnn.report.runs import Run, find_runs
+from keras_cnn.report.sections.audits import VERDICTS
+from keras_cnn.report.sections.content import Content, collect
+from keras_cnn.report.sections.shapes import Cell, Chart
+from keras_cnn.report.sections.text import digits, interval, percent
 
 if TYPE_CHECKING:  # at run time it is imported where it is needed: it takes half a second
     from wandb_workspaces.reports.v2 import Report
@@ -30,7 +33,7 @@ def build(paths: list[Path]) -> "Report":
     Raises InputError, in one line, for a path that is no run.
     """
     runs, problems = find_runs(paths)
-    content = sections.content(runs)
+    content = collect(runs)
     wr = _reports()
     entity, project = next(iter(_homes(runs)), ("", "keras_cnn"))
     title = f"{len(runs)} runs: " if len(runs) > 1 else ""
@@ -115,11 +118,12 @@ def _runsets(wr: ModuleType, runs: Sequence[Run]) -> list:
 # --- blocks -----------------------------------------------------------------------------------------------------------
 
 
-def _blocks(wr: ModuleType, content: sections.Content, problems: list[str]) -> Iterator:
+def _blocks(wr: ModuleType, content: Content, problems: list[str]) -> Iterator:
     yield wr.TableOfContents()
     yield wr.H2("Runs")
     yield _table(wr, [heading for heading, _ in content.columns], [[_cell(c) for c in row] for row in content.rows])
     yield from _inferences(wr, content)
+    yield from _comparisons(wr, content)
     yield from _published(wr, content)
     yield from _panels(wr, content)
     if content.differences.rows:
@@ -146,11 +150,11 @@ def _blocks(wr: ModuleType, content: sections.Content, problems: list[str]) -> I
         yield _list(wr, problems)
 
 
-def _cell(cell: sections.Cell) -> str:
-    return f"{cell.text} {sections.interval(cell.interval)}".strip()
+def _cell(cell: Cell) -> str:
+    return f"{cell.text} {interval(cell.interval)}".strip()
 
 
-def _inferences(wr: ModuleType, content: sections.Content) -> Iterator:
+def _inferences(wr: ModuleType, content: Content) -> Iterator:
     if content.inferences:
         yield wr.H2("Inferences")
         yield _list(
@@ -158,7 +162,18 @@ def _inferences(wr: ModuleType, content: sections.Content) -> Iterator:
         )
 
 
-def _published(wr: ModuleType, content: sections.Content) -> Iterator:
+def _comparisons(wr: ModuleType, content: Content) -> Iterator:
+    if content.comparisons:
+        yield wr.H2("Comparisons on the same images")
+    for item in content.comparisons:
+        yield wr.H3(f"{item.found.run.label} against {item.found.other}, {item.found.images} images")
+        yield wr.P(item.sentence)
+        yield _table(wr, item.table.head, item.table.rows)
+        yield wr.P(item.note)
+        yield from _charts(wr, item.charts)
+
+
+def _published(wr: ModuleType, content: Content) -> Iterator:
     if content.published:
         yield wr.H2("Measured beside published")
     for run, rows in content.published:
@@ -170,11 +185,9 @@ def _published(wr: ModuleType, content: sections.Content) -> Iterator:
             [
                 (
                     row.figure,
-                    sections.digits(row.published, row.decimals),
-                    sections.digits(row.measured, row.decimals),
-                    f"[{', '.join(sections.digits(end, row.decimals) for end in row.interval)}]"
-                    if row.interval
-                    else "",
+                    digits(row.published, row.decimals),
+                    digits(row.measured, row.decimals),
+                    f"[{', '.join(digits(end, row.decimals) for end in row.interval)}]" if row.interval else "",
                     f"**{row.verdict}**",
                     row.reason,
                     row.source,
@@ -184,7 +197,7 @@ def _published(wr: ModuleType, content: sections.Content) -> Iterator:
         )
 
 
-def _panels(wr: ModuleType, content: sections.Content) -> Iterator:
+def _panels(wr: ModuleType, content: Content) -> Iterator:
     """Curves, comparison and pictures of the mirrored runs; where one is not mirrored, the curves as tables."""
     yield wr.H2("Curves")
     missing = [run.label for run in content.runs if not mirrors(run)]
@@ -204,7 +217,7 @@ def _panels(wr: ModuleType, content: sections.Content) -> Iterator:
         yield from _charts(wr, content.curves)
 
 
-def _charts(wr: ModuleType, charts: Sequence[sections.Chart]) -> Iterator:
+def _charts(wr: ModuleType, charts: Sequence[Chart]) -> Iterator:
     for chart in charts:
         yield wr.H3(chart.title)
         yield _table(wr, chart.table.head, chart.table.rows)
@@ -212,21 +225,21 @@ def _charts(wr: ModuleType, charts: Sequence[sections.Chart]) -> Iterator:
             yield wr.P(chart.note)
 
 
-def _groups(content: sections.Content) -> list[tuple[str, ...]]:
+def _groups(content: Content) -> list[tuple[str, ...]]:
     return [
         (
             group.label,
             str(group.n),
-            sections.percent(group.mean),
-            sections.percent(group.std),
-            sections.interval(group.interval),
-            ", ".join(f"{seed}: {sections.percent(v)}" for seed, v in zip(group.seeds, group.values, strict=True)),
+            percent(group.mean),
+            percent(group.std),
+            interval(group.interval),
+            ", ".join(f"{seed}: {percent(v)}" for seed, v in zip(group.seeds, group.values, strict=True)),
         )
         for group in content.groups
     ]
 
 
-def _audits(wr: ModuleType, content: sections.Content) -> Iterator:
+def _audits(wr: ModuleType, content: Content) -> Iterator:
     yield wr.H2("Protocol audit")
     for audit in content.audits:
         yield wr.H3(audit.run.label)
@@ -234,11 +247,11 @@ def _audits(wr: ModuleType, content: sections.Content) -> Iterator:
         yield _table(
             wr,
             ("verdict", "finding", "evidence"),
-            [(sections.VERDICTS[f.severity], f.sentence, "; ".join(f.evidence)) for f in found],
+            [(VERDICTS[f.severity], f.sentence, "; ".join(f.evidence)) for f in found],
         )
 
 
-def _models(wr: ModuleType, content: sections.Content) -> Iterator:
+def _models(wr: ModuleType, content: Content) -> Iterator:
     if content.models:
         yield wr.H2("Networks")
     for model in content.models:
@@ -247,7 +260,7 @@ def _models(wr: ModuleType, content: sections.Content) -> Iterator:
         yield _table(wr, head, [tuple(layer[name] for name in head) for layer in model.layers])
 
 
-def _reproduce(wr: ModuleType, content: sections.Content) -> Iterator:
+def _reproduce(wr: ModuleType, content: Content) -> Iterator:
     yield wr.H2("How to reproduce")
     for repro in content.reproduce:
         yield wr.H3(repro.run.label)

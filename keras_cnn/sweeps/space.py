@@ -293,7 +293,7 @@ def _notes(root: Value, parameters: Mapping[str, Distribution]) -> Iterator[str]
         if field in root.value:
             yield f"{root.value[field].place}: {field}: {said}"
     program = root.value.get("program")
-    if program is not None and Path(str(program.value)).name != "train.py":
+    if program is not None and Path(str(program.value)).name not in ("train.py", "finetune.py"):
         yield f"{program.place}: program: {program.value} is not started; trials are trained as train.py does"
     metric = root.value.get("metric")
     if metric is not None:

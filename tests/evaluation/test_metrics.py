@@ -43,11 +43,14 @@ def test_summary_worked_out_by_hand():
     cat, dog, owl = (result["per_class"][name] for name in CLASSES)
     assert (cat["precision"], cat["recall"], cat["f1"], cat["support"]) == pytest.approx((1, 2 / 3, 0.8, 3))
     assert (dog["precision"], dog["recall"], dog["f1"], dog["support"]) == pytest.approx((0.5, 1, 2 / 3, 1))
-    unknown = {"precision_interval": [0, 1], "recall_interval": [0, 1]}
+    unknown = {"precision_interval": [0, 1], "recall_interval": [0, 1], "f1_interval": [0, 1]}
     assert owl == {"precision": 0, "recall": 0, "f1": 0, "support": 0} | unknown
     assert cat["recall_interval"] == pytest.approx([0.207660, 0.938508], abs=1e-6)  # 2 of 3
     assert dog["precision_interval"] == pytest.approx([0.094531, 0.905469], abs=1e-6)  # 1 of 2
     assert cat["precision_interval"] == pytest.approx([0.342380, 1.0], abs=1e-6)  # 2 of 2
+    # Hits among the images of either kind: 2 of 3 cats, 1 of 2 dogs; Wilson as above, through 2 J / (1 + J).
+    assert cat["f1_interval"] == pytest.approx([2 * 0.207660 / 1.207660, 2 * 0.938508 / 1.938508], abs=1e-6)
+    assert dog["f1_interval"] == pytest.approx([2 * 0.094531 / 1.094531, 2 * 0.905469 / 1.905469], abs=1e-6)
     # Ranks of the true class: 0, 0, 1, 0, so all are among the best two.
     assert result["top_k"] == {"2": {"accuracy": 1.0, "interval": pytest.approx([0.510109, 1.0], abs=1e-6)}}
     rows = ((e**2, 1, 1), (e, 1, 1), (1, e**3, 1), (1, e, 1))
@@ -60,8 +63,9 @@ def test_summary_worked_out_by_hand():
     assert result["ece"]["value"] == pytest.approx(error / 4, rel=1e-12)
     assert result["ece"]["bins"] == 15
     assert result["ece"]["accuracy"] == [None] * 8 + [1, None, None, 1, None, 0, None]
-    assert result["macro"] == pytest.approx({"precision": 0.5, "recall": 5 / 9, "f1": 22 / 45})
-    assert result["weighted"] == pytest.approx({"precision": 0.875, "recall": 0.75, "f1": 23 / 30})
+    scores = ("precision", "recall", "f1")
+    assert [result["macro"][name] for name in scores] == pytest.approx([0.5, 5 / 9, 22 / 45])
+    assert [result["weighted"][name] for name in scores] == pytest.approx([0.875, 0.75, 23 / 30])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -114,6 +118,19 @@ def test_summary_survives_json_and_is_made_of_plain_values():
     labels, logits = random_case(0)
     result = metrics.summary(labels.astype(np.int32), logits.astype(np.float32), tuple("abcdefg"))
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_f1_intervals_hold_the_true_f1_about_19_times_of_20_even_where_hits_are_few():
+    rng, held = np.random.default_rng(0), 0
+    right, kinds = 0.3, np.array([0.06, 0.08, 0.86])  # of the class and found, of the class or taken for it, neither
+    truth = 2 * right / (1 + right)
+    for _ in range(500):
+        union = int(rng.multinomial(100, kinds)[:2].sum())
+        hits = int(rng.binomial(union, right))
+        support = hits + int(rng.binomial(union - hits, 0.5))
+        low, high = metrics._f1_interval(hits, support, union - support + hits)
+        held += low <= truth <= high
+    assert 465 <= held <= 495
 
 
 def test_a_perfect_model_has_no_worst_pair():

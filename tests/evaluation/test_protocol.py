@@ -34,6 +34,9 @@ CLEAN = Protocol(
     has_interval=True,
     seeds=6,
     test_readings=1,
+    tested=4,
+    highest_on_test=True,
+    highest_on_validation=True,
     test_augmentation="none",
     dropout_active=False,
     batch_norm_training=False,
@@ -201,6 +204,7 @@ def test_forgetting_a_fact_makes_no_flaw_and_no_pass(name):
     [
         ({"epoch_chosen_on": "test"}, "epoch-chosen-on-test", "invalidates"),
         ({"configuration_chosen_on": "test"}, "configuration-chosen-on-test", "invalidates"),
+        ({"highest_on_validation": False}, "highest-test-accuracy-quoted", "weakens"),
         ({"validation_images": 0}, "no-validation-split", "weakens"),
         ({"result_split": "validation"}, "best-epoch-quoted", "weakens"),
         ({"result_split": "validation"}, "best-configuration-quoted", "weakens"),
@@ -231,6 +235,25 @@ def test_one_flaw_in_a_clean_protocol(changes, flaw, severity):
         allowed |= {f"best-{flaw.split('-')[0]}-quoted"}
     assert {finding.flaw for finding in found} == allowed
     assert not {finding.flaw for finding in passed(replace(CLEAN, **changes))} & allowed
+
+
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [
+        (
+            {"tested": 1, "highest_on_test": None, "highest_on_validation": None},
+            "passed",
+        ),  # one run, however often read
+        ({"highest_on_test": False, "highest_on_validation": None}, "passed"),
+        ({"highest_on_test": True, "highest_on_validation": None}, "unknown"),
+        ({"highest_on_test": None}, "unknown"),
+    ],
+)
+def test_the_highest_test_accuracy_is_no_flaw_where_another_is_higher_or_nothing_known(known, found):
+    facts = replace(CLEAN, test_readings=3, **known)
+    (finding,) = [one for one in (*passed(facts), *unknown(facts)) if one.flaw == "highest-test-accuracy-quoted"]
+    assert finding.severity == found
+    assert {one.flaw for one in audit(facts)} == {"test-split-read-again"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}: {case[1]}")
@@ -269,6 +292,7 @@ def test_cs7015_as_a_whole():
     # statsmodels' proportion_confint(8874, 10000, method="wilson"): 0.8810551, 0.8934473
     assert "from 88.11 % to 89.34 %" in only(found, "no-interval").sentence
     assert {f.flaw for f in unknown(CS7015)} == {
+        "highest-test-accuracy-quoted",
         "batch-norm-in-training-mode",
         "training-mode-fixed",
         "activation-on-logits",

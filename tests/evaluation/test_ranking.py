@@ -5,7 +5,14 @@ import pytest
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.metrics import softmax
-from keras_cnn.evaluation.ranking import highest_losses, precision_recall, roc, top_and_bottom
+from keras_cnn.evaluation.ranking import (
+    average_precision_interval,
+    highest_losses,
+    precision_recall,
+    roc,
+    roc_area_interval,
+    top_and_bottom,
+)
 
 
 def random_case(seed: int, decimals: int | None, n: int = 300, classes: int = 4):
@@ -55,6 +62,69 @@ def test_curves_equal_scikit_learn(decimals, index):
     np.testing.assert_allclose(curve.recall, recall, rtol=1e-14)
     np.testing.assert_array_equal(curve.thresholds, thresholds)
     assert curve.average_precision == pytest.approx(sk.average_precision_score(truth, scores), rel=1e-12)
+
+
+# --- intervals --------------------------------------------------------------------------------------------------------
+
+
+def test_roc_area_interval_worked_out_by_hand():
+    # Of the positives, 0.9 beats all, 0.8 beats one and ties one, 0.4 beats one: 1, 3/4, 1/2, of variance 1/16.
+    # 0.8 lies below one of the three positives and ties one, 0.2 below all: 1/2, 1, of variance 1/8.
+    error = math.sqrt(1 / 16 / 3 + 1 / 8 / 2)
+    centre, half = math.log(3), 1.959963985 * error / (0.75 * 0.25)  # the logit of 3/4, and its slope
+    expected = [1 / (1 + math.exp(-(centre + side * half))) for side in (-1, 1)]
+    assert roc_area_interval(LABELS, PROBABILITIES, 0) == pytest.approx(expected, rel=1e-8)
+    assert expected == pytest.approx([0.128, 0.984], abs=5e-4)
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_delongs_variance_equals_that_of_all_pairs_one_by_one(decimals):
+    labels, probabilities = random_case(4, decimals, 120)
+    scores = probabilities[:, 2]
+    own, others = scores[labels == 2].tolist(), scores[labels != 2].tolist()
+    wins = np.array([[(a > b) + (a == b) / 2 for b in others] for a in own])
+    variance = wins.mean(axis=1).var(ddof=1) / len(own) + wins.mean(axis=0).var(ddof=1) / len(others)
+    area = wins.mean()
+    low, high = roc_area_interval(labels, probabilities, 2)
+    logits = np.log(np.array([low, area, high]) / (1 - np.array([low, area, high])))
+    half = 1.959963985 * math.sqrt(variance) / (area * (1 - area))
+    np.testing.assert_allclose(np.diff(logits), half, rtol=1e-7)
+
+
+def test_roc_area_intervals_hold_the_true_area_about_19_times_of_20():
+    """Two normal distributions one apart: the area is Φ(1 / √2)."""
+    rng, truth, held = np.random.default_rng(2), 0.5 * (1 + math.erf(0.5)), 0
+    labels = np.repeat([0, 1], 60)
+    for _ in range(400):
+        logits = rng.normal(size=120) + (labels == 0)
+        p = 1 / (1 + np.exp(-logits))
+        low, high = roc_area_interval(labels, np.stack([p, 1 - p], axis=1), 0)
+        held += low <= truth <= high
+    assert 368 <= held <= 396
+
+
+def test_average_precision_interval_worked_out_by_hand():
+    found = 29 / 36  # of three images of the class
+    half = 1.959963985 / math.sqrt(3 * found * (1 - found))
+    odds = found / (1 - found) * np.exp([-half, half])
+    assert average_precision_interval(LABELS, PROBABILITIES, 0) == pytest.approx(odds / (1 + odds), rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("labels", "area", "precision"),
+    [
+        ([0, 0, 1, 1], None, None),  # in perfect order
+        ([1, 1, 0, 0], None, "interval"),  # in the reverse
+        ([0, 1, 1, 1], None, None),  # a single image, and it is first
+        ([1, 1, 1, 1], None, None),  # no image of the class
+        ([0, 1, 0, 1], "interval", "interval"),
+    ],
+)
+def test_where_a_variance_cannot_be_had_there_is_no_interval(labels, area, precision):
+    p = np.array([0.9, 0.8, 0.3, 0.2])
+    chances = np.stack([p, 1 - p], axis=1)
+    assert (roc_area_interval(labels, chances, 0) is None) == (area is None)
+    assert (average_precision_interval(labels, chances, 0) is None) == (precision is None)
 
 
 def test_what_is_left_out_lies_on_the_drawn_curve():

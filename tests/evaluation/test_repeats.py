@@ -7,7 +7,8 @@ import pytest
 
 from keras_cnn.config import Choice, Config, Data, dump
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.repeats import Group, compare_recipes, left_out, sum_up
+from keras_cnn.evaluation import protocol
+from keras_cnn.evaluation.repeats import Group, compare_recipes, facts_of_runs, left_out, side_by_side, sum_up
 from keras_cnn.records import Record, read_record
 from keras_cnn.runs import write_json, write_text
 
@@ -196,3 +197,52 @@ def test_pairs_tested_on_different_images_are_refused():
         compare_recipes(a, b)
     unknown = replace(b, records=tuple(replace(record, split={}) for record in b.records))
     assert compare_recipes(a, unknown).differences == (0, 0)
+
+
+# --- side by side on the same test images -----------------------------------------------------------------------------
+
+
+def measured(model: str, seed: int, test: float, validation: float | None, images=("a", "b")) -> Record:
+    found = run(seed, test, images, model__name=model)
+    return replace(found, metrics=found.metrics | ({"validation": {"accuracy": validation}} if validation else {}))
+
+
+def quoted(records: list[Record]) -> dict[str, str | None]:
+    """The severity of highest-test-accuracy-quoted of each run, None where there is no flaw."""
+    found = {}
+    for record, facts in zip(records, facts_of_runs(records, sum_up(records)), strict=True):
+        flaws = {finding.flaw: finding.severity for finding in protocol.audit(facts)}
+        found[record.path.name] = flaws.get("highest-test-accuracy-quoted")
+    return found
+
+
+def test_the_highest_test_accuracy_is_found_where_validation_chooses_another():
+    runs = [measured("net1", 1, 0.70, 0.72), measured("net2", 1, 0.71, 0.69), measured("net3", 1, 0.60, 0.60)]
+    assert quoted(runs) == {"base-net1-1": None, "base-net2-1": "weakens", "base-net3-1": None}
+    assert [facts.tested for facts in side_by_side(sum_up(runs))] == [3, 3, 3]
+    best = side_by_side(sum_up(runs))[1]
+    assert (best.highest_on_test, best.highest_on_validation) == (True, False)
+    assert "model.name net2 0.7100 (0.6900)" in best.sources["tested"]
+
+
+def test_repeats_are_one_configuration_and_stand_with_their_means():
+    """Seed 1 of net2 has the highest test accuracy of all, but the mean of net1 is higher on both."""
+    runs = [measured("net1", seed, 0.70, 0.72) for seed in (1, 2)]
+    runs += [measured("net2", 1, 0.75, 0.60), measured("net2", 2, 0.61, 0.60)]
+    assert set(quoted(runs).values()) == {None}
+    assert [facts.tested for facts in side_by_side(sum_up(runs))] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        measured("net1", 2, 0.5, 0.9),  # the same recipe: no other configuration
+        measured("net2", 1, 0.5, 0.9, images=("c", "d")),  # other test images
+        measured("net2", 1, 0.5, 0.9, images=()),  # not on record
+        measured("net2", 1, 0.5, None),  # its validation accuracy is not known
+    ],
+    ids=["seed", "images", "no record", "no validation"],
+)
+def test_a_run_is_not_blamed_for_what_cannot_be_chosen_among(other):
+    runs = [measured("net1", 1, 0.7, 0.7), other]
+    assert set(quoted(runs).values()) == {None}

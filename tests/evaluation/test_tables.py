@@ -1,5 +1,9 @@
 """Lines for a terminal, and figures, where there are more classes than fit."""
 
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -34,21 +38,59 @@ def test_of_many_classes_those_of_lowest_recall_are_listed(found):
     lines = list(tables.evaluation(found.metrics))
     rows = [line for line in lines if line.startswith("a species")]
     recalls = sorted(row["recall"] for row in found.metrics["per_class"].values() if row["support"])
-    assert [float(row.split()[-7]) for row in rows] == pytest.approx(recalls[:20], abs=5e-5)
+    assert len(rows) == 40  # scores, then areas
+    assert [numbers(row)[3] for row in rows[:20]] == pytest.approx(recalls[:20], abs=5e-5)
     assert "10 more classes in metrics.json; these are the 20 of lowest recall" in lines
     assert any(line.startswith("note        no images of a species of bird, the one of number 29") for line in lines)
     assert max(map(len, rows)) <= 120
 
 
+def numbers(row: str) -> list[float]:
+    """All numbers of a line, those in brackets too."""
+    return [float(word) for word in re.findall(r"\d\.\d{4}", row)]
+
+
 def test_columns_stand_below_their_headings(found):
     lines = list(tables.evaluation(found.metrics))
-    heading = next(line for line in lines if line.startswith("class"))
-    rows = [line for line in lines if line.startswith(("a species", "macro"))]
-    for word in ("precision", "recall", "F1", "images", "ROC area", "average precision"):
-        end = heading.index(word) + len(word)
-        for row in rows:
-            assert row[end - 1].isdigit(), (word, row)
-            assert row[end : end + 1] in ("", " ")
+    headings = [line for line in lines if line.startswith("class")]
+    assert [heading.split()[1:] for heading in headings] == [
+        ["precision", "recall", "F1", "images"],
+        ["ROC", "area", "average", "precision"],
+    ]
+    for heading in headings:
+        first = lines.index(heading) + 1
+        for word in re.findall(r"precision|recall|F1|ROC area|average precision", heading):
+            for row in lines[first : first + 21]:
+                assert row.startswith(("a species", "macro"))
+                assert re.match(r"  ([01]\.\d{4}\b|-)", row[heading.index(word) - 2 :]), (word, row)
+
+
+def test_every_number_is_printed_with_its_interval(found):
+    lines, whole = list(tables.evaluation(found.metrics)), found.metrics
+    for name, value, ends in (
+        ("accuracy", whole["accuracy"], whole["accuracy_interval"]),
+        ("loss", whole["loss"], whole["loss_interval"]),
+        ("Brier", whole["brier"], whole["brier_interval"]),
+        ("ECE", whole["ece"]["value"], whole["ece"]["interval"]),
+    ):
+        line = next(line for line in lines if line.startswith(name))
+        assert numbers(line)[:3] == pytest.approx([value, *ends], abs=5e-5)
+    macro = next(line for line in lines if line.startswith("macro mean"))
+    expected = [n for k in ("precision", "recall", "f1") for n in (whole["macro"][k], *whole["macro"][f"{k}_interval"])]
+    assert numbers(macro) == pytest.approx(expected, abs=5e-5)
+
+
+def test_numbers_of_an_older_version_are_printed_alone(found):
+    def without(tree):
+        if not isinstance(tree, dict):
+            return tree
+        return {key: without(value) for key, value in tree.items() if not key.endswith("_interval")}
+
+    older = without(found.metrics) | {"accuracy_interval": found.metrics["accuracy_interval"]}
+    del older["bootstrap"], older["ece"]["interval"]
+    lines = list(tables.evaluation(older))
+    assert f"loss        {older['loss']:.4f}  nats" in lines
+    assert not any("bootstrap" in line for line in lines)
 
 
 def test_a_comparison_of_many_classes_lists_those_that_changed_most(found):
@@ -60,29 +102,50 @@ def test_a_comparison_of_many_classes_lists_those_that_changed_most(found):
     assert "10 more classes in comparison.json; these changed most" in lines
 
 
-def test_of_many_classes_those_of_lowest_recall_have_their_images_shown(found, tmp_path, monkeypatch):
-    headings = []
+@dataclass
+class Drawn:
+    """What the figures of an evaluation were made of, and the folder that has them."""
+
+    folder: Path
+    rows: tuple = ()  # arguments of the sheet of ranked images
+    sheets: dict[str, tuple[list[str], str]] = field(default_factory=dict)  # captions and title, by name of the file
+
+
+@pytest.fixture(scope="module")
+def drawn(found, tmp_path_factory) -> Drawn:
+    """All figures, drawn once: they take most of the time of this file."""
+    made = Drawn(tmp_path_factory.mktemp("figures"))
     draw_rows = gallery.sheets.row_sheet
 
-    def row_sheet(images, names, captions, title, note):
-        headings.extend([*names, title])
-        assert "of all 290 images" in note
-        return draw_rows(images, names, captions, title, note)
+    def row_sheet(*arguments):
+        made.rows = arguments
+        return draw_rows(*arguments)
 
-    monkeypatch.setattr(gallery.sheets, "row_sheet", row_sheet)
-    gallery.draw(found, tmp_path, "many")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gallery.sheets, "row_sheet", row_sheet)
+        made.sheets = sheets_of(lambda: gallery.draw(found, made.folder, "many"), patch)
+    return made
+
+
+def test_of_many_classes_those_of_lowest_recall_have_their_images_shown(found, drawn):
+    _, names, _, title, note = drawn.rows
+    assert "of all 290 images" in note
     recalls = {name: row["recall"] for name, row in found.metrics["per_class"].items() if row["support"]}
     lowest = set(sorted(recalls, key=recalls.get)[:10])
-    assert {heading.partition(":")[0] for heading in headings[:-1]} == lowest
-    assert "of 10 of 30 classes" in headings[-1]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
-    assert len(list(tmp_path.iterdir())) == 8
+    assert {name.partition(":")[0] for name in names} == lowest
+    assert "of 10 of 30 classes" in title
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.folder.iterdir())
+    assert len(list(drawn.folder.iterdir())) == 8
 
 
-def sheet_of(draw, name: str, monkeypatch) -> tuple[list[str], str]:
-    """Captions and title of the sheet of images that `draw` makes and saves as `name`."""
+def sheets_of(draw, monkeypatch) -> dict[str, tuple[list[str], str]]:
+    """Captions and title of each sheet of images that `draw` makes, by the name that it is saved as."""
     made, saved = {}, {}
-    draw_images = gallery.sheets.image_sheet
+    draw_images, save = gallery.sheets.image_sheet, gallery.style.save
+
+    def keep(figure, path):
+        saved[path.stem] = figure
+        save(figure, path)
 
     def image_sheet(images, captions, columns, title, note=""):
         figure = draw_images(images, captions, columns, title, note)
@@ -90,13 +153,13 @@ def sheet_of(draw, name: str, monkeypatch) -> tuple[list[str], str]:
         return figure
 
     monkeypatch.setattr(gallery.sheets, "image_sheet", image_sheet)
-    monkeypatch.setattr(gallery.style, "save", lambda figure, path: saved.update({path.stem: figure}))
+    monkeypatch.setattr(gallery.style, "save", keep)
     draw()
-    return made[saved[name]]
+    return {name: made[figure] for name, figure in saved.items() if figure in made}
 
 
-def test_the_highest_losses_have_their_loss_falling(found, tmp_path, monkeypatch):
-    captions, title = sheet_of(lambda: gallery.draw(found, tmp_path, "many"), "top_losses", monkeypatch)
+def test_the_highest_losses_have_their_loss_falling(found, drawn):
+    captions, title = drawn.sheets["top_losses"]
     z = found.logits.astype(np.float64)
     losses = np.log(np.exp(z).sum(axis=1)) - z[np.arange(290), found.images.labels]
     worst = np.argsort(-losses)[:30]
@@ -110,9 +173,8 @@ def test_newly_wrong_images_say_what_was_predicted_before_and_after_and_how_they
 ):
     before = evaluation_of(4)
     change = compare(before.predictions, found.predictions)
-    captions, title = sheet_of(
-        lambda: gallery.draw_comparison(change, found, tmp_path, "two"), "newly_wrong", monkeypatch
-    )
+    sheets = sheets_of(lambda: gallery.draw_comparison(change, found, tmp_path, "two"), monkeypatch)
+    captions, title = sheets["newly_wrong"]
     wrong = np.flatnonzero(
         (before.logits.argmax(axis=1) == found.images.labels) & (found.logits.argmax(axis=1) != found.images.labels)
     )

@@ -5,14 +5,18 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from keras_cnn.errors import InputError
-from keras_cnn.report import charts, pictures, published, sections
+from keras_cnn.report import charts, pictures, published
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.inferences import inferences
 from keras_cnn.report.runs import find_runs
+from keras_cnn.report.sections.content import _publication, collect
+from keras_cnn.report.sections.evaluations import evaluations
+from keras_cnn.report.sections.runs import lead
 
 
 def metrics_of(run: Path) -> dict:
@@ -49,16 +53,18 @@ def test_a_later_evaluation_is_a_row_of_its_own(older):
     assert (run.test.brier, run.test.calibration) == (None, None)
     again = run.scores["test, evaluated again"]
     assert (again.accuracy, again.brier) == (0.25, 1.5)
-    table = sections.evaluations([run])
+    table = evaluations([run])
     rows = {row[1]: dict(zip(table.head, row, strict=True)) for row in table.rows}
     assert list(rows) == ["test", "test, evaluated again", "validation", "train"]
-    assert (rows["test"]["Brier score"], rows["test, evaluated again"]["Brier score"]) == ("–", "1.5000")
-    assert rows["test, evaluated again"]["accuracy"] == "25.00 %"
+    low, high = own["brier_interval"]
+    assert rows["test"]["Brier score"] == "–"
+    assert rows["test, evaluated again"]["Brier score"] == f"1.5000 [{low:.4f}, {high:.4f}]"
+    assert rows["test, evaluated again"]["accuracy"].startswith("25.00 % [")
 
 
 def test_calibration_says_which_evaluation_it_is_of(older):
     runs, _ = find_runs([older])
-    (chart,) = sections.content(runs).calibration
+    (chart,) = collect(runs).calibration
     assert "from a later evaluation: older: test, evaluated again" in chart.note
     said = [found.sentence for found in inferences([runs[0].record]) if "confident" in found.sentence]
     assert all("test images, evaluated again" in sentence for sentence in said)
@@ -69,7 +75,7 @@ def test_own_calibration_comes_before_a_later_one(make_run, tmp_path):
     whole = metrics_of(run)
     evaluated(run, "test", whole | {"ece": whole["train"]["ece"]})
     runs, _ = find_runs([run])
-    (chart,) = sections.content(runs).calibration
+    (chart,) = collect(runs).calibration
     assert "later evaluation" not in chart.note
     assert f"{100 * whole['ece']['value']:.2f} %" in chart.note
 
@@ -107,6 +113,23 @@ def test_augmented_images_are_shown_where_images_were_augmented(make_run, tmp_pa
     assert [source.title for source in pictures.find(runs)] == ["augmentation"]
 
 
+def test_a_tall_sheet_keeps_a_width_that_can_be_read(make_run, tmp_path):
+    """Rows of small pictures with captions, 1,080 pixels wide as figures are: 20 rows once shrank to 431 pixels."""
+    run = make_run(tmp_path / "run", pictures=0)
+    noise = np.random.default_rng(0).integers(0, 256, (125, 33, 3), np.uint8)
+    tall = Image.fromarray(noise).resize((1080, 4010), Image.Resampling.NEAREST)
+    (run / "evaluations" / "test" / "figures").mkdir(parents=True)
+    for name, sheet in (("scores", tall), ("mistakes", tall.crop((0, 0, 1080, 1866)))):
+        sheet.save(run / "evaluations" / "test" / "figures" / f"{name}.png")
+    runs, _ = find_runs([run])
+    shown, _, _ = pictures.embed(pictures.find(runs), 3_000_000)
+    widths = {picture.source.title: picture.size[0] for picture in shown}
+    assert widths["scores"] >= 540  # half: text of 8 points
+    sizes = {picture.source.title: len(picture.url) for picture in shown}
+    assert sizes["mistakes"] <= pictures.LARGEST
+    assert sizes["scores"] <= 2 * pictures.LARGEST
+
+
 def test_room_is_shared_among_runs_and_never_filled(make_run, tmp_path):
     runs, _ = find_runs([make_run(tmp_path / name, pictures=12) for name in ("one", "two")])
     shown, more, problems = pictures.embed(pictures.find(runs), 3_000_000)
@@ -132,7 +155,7 @@ def test_caveats_of_all_rows_stand_once(make_run, tmp_path):
     ]
     run = make_run(tmp_path / "run", published=figures)
     runs, _ = find_runs([run])
-    content = sections.content(runs)
+    content = collect(runs)
     (found,) = content.publications
     assert found.caveats == ("one seed",)
     assert all("one seed" not in row.reason for row in found.rows)
@@ -146,7 +169,7 @@ def test_a_caveat_of_one_row_stays_there():
         published.Beside(name, 0.5, 1, 0.5, None, "agrees", "equal as printed", "p. 1", caveats)
         for name, caveats in (("a", ("all", "own")), ("b", ("all",)), ("c", ()))
     ]
-    found = sections._publication(None, rows)
+    found = _publication(None, rows)
     assert found.caveats == ("all",)
     assert [row.caveats for row in found.rows] == [("own",), (), ()]
 
@@ -221,9 +244,9 @@ def test_equal_runs_share_the_highest_accuracy(make_run, tmp_path):
         whole["validation"]["accuracy"] = accuracy
         (path / "metrics.json").write_text(json.dumps(whole))
     runs, _ = find_runs(paths)
-    assert "a has the highest validation accuracy, 90.00 %" in sections.lead(runs)
-    assert "shared by 2; it gets" in sections.lead(runs)
-    assert "shared by" not in sections.lead(runs[1:])
+    assert "a has the highest validation accuracy, 90.00 %" in lead(runs)
+    assert "shared by 2; it gets" in lead(runs)
+    assert "shared by" not in lead(runs[1:])
 
 
 @pytest.mark.parametrize(
@@ -238,7 +261,7 @@ def test_matrices_of_further_evaluations_are_folded(make_run, tmp_path):
     for name in ("test", "flip"):
         evaluated(run, name, metrics_of(run)["train"])
     runs, _ = find_runs([run])
-    content = sections.content(runs)
+    content = collect(runs)
     assert [chart.title for chart in content.confusions] == ["run"]
     assert [chart.title for chart in content.more_confusions] == ["run: test, evaluated again", "run: flip"]
     text = write_report([run]).read_text()

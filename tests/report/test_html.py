@@ -19,11 +19,14 @@ from keras_cnn import command_line
 from keras_cnn.errors import InputError
 from keras_cnn.faces import report
 from keras_cnn.figures import style
-from keras_cnn.report import charts, pictures, sections
+from keras_cnn.report import charts, pictures
 from keras_cnn.report import html as html_module
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.scores import read_scores
+from keras_cnn.report.sections.configuration import differences
+from keras_cnn.report.sections.evaluations import evaluations
+from keras_cnn.report.sections.runs import lead
 
 VOID = {"meta", "link", "img", "br", "input", "path", "circle"}
 
@@ -146,17 +149,17 @@ def test_lead_names_the_run_that_validation_chooses(make_run, tmp_path):
         whole["accuracy"], whole["validation"]["accuracy"] = test, accuracy
         (run / "metrics.json").write_text(json.dumps(whole))
     found, _ = find_runs(runs)
-    assert "one has the highest validation accuracy, 90.00 %" in sections.lead(found)
-    assert "it gets 50.00 %" in sections.lead(found)
+    assert "one has the highest validation accuracy, 90.00 %" in lead(found)
+    assert "it gets 50.00 %" in lead(found)
 
 
 def test_only_fields_that_differ_are_listed(make_run, tmp_path):
     a = make_run(tmp_path / "a", optim={"learning_rate": 0.1, "momentum": 0.9})
     b = make_run(tmp_path / "b", optim={"learning_rate": 0.01, "momentum": 0.9, "gamma": 0.5})
     runs, _ = find_runs([a, b])
-    assert sections.differences(runs).rows == (("optim.learning_rate", "0.1", "0.01"), ("optim.gamma", "-", "0.5"))
+    assert differences(runs).rows == (("optim.learning_rate", "0.1", "0.01"), ("optim.gamma", "-", "0.5"))
     alone, _ = find_runs([a])
-    assert sections.differences(alone).rows == (("train.epochs", "10", "4"),)
+    assert differences(alone).rows == (("train.epochs", "10", "4"),)
 
 
 def test_evaluations_list_every_split_and_later_ones(make_run, tmp_path):
@@ -165,14 +168,21 @@ def test_evaluations_list_every_split_and_later_ones(make_run, tmp_path):
     (run / "evaluations" / "others").mkdir(parents=True)
     (run / "evaluations" / "others" / "metrics.json").write_text(json.dumps(whole["train"]))
     runs, _ = find_runs([run])
-    table = sections.evaluations(runs)
+    table = evaluations(runs)
     assert [row[1] for row in table.rows] == ["test", "validation", "train", "others"]
     rows = [dict(zip(table.head, row, strict=True)) for row in table.rows]
     for row, numbers in zip(rows, (whole, whole["validation"], whole["train"], whole["train"]), strict=True):
         assert row["top 2"] == f"{100 * numbers['top_k']['2']['accuracy']:.2f} %"
-        assert row["Brier score"] == f"{numbers['brier']:.4f}"
-        assert row["calibration error"] == f"{100 * numbers['ece']['value']:.2f} %"
-        assert row["macro F1"] == f"{100 * numbers['macro']['f1']:.2f} %"
+        for column, name in (("loss", "loss"), ("Brier score", "brier")):
+            low, high = numbers[f"{name}_interval"]
+            assert row[column] == f"{numbers[name]:.4f} [{low:.4f}, {high:.4f}]"
+        ece, macro = numbers["ece"], numbers["macro"]
+        for column, value, ends in (
+            ("calibration error", ece["value"], ece["interval"]),
+            ("macro F1", macro["f1"], macro["f1_interval"]),
+        ):
+            low, high = (100 * end for end in ends)
+            assert row[column] == f"{100 * value:.2f} % [{low:.2f}, {high:.2f}]"
 
 
 @pytest.mark.parametrize(

@@ -142,12 +142,22 @@ def test_every_figure_is_measured(name, measured, interval):
     assert found.interval == (interval if interval is None else pytest.approx(interval, abs=1e-9))
 
 
+def test_a_loss_is_judged_by_its_interval_where_it_has_one():
+    record = net1()
+    record.metrics["loss_interval"] = [0.90, 1.00]
+    assert row(record, "test_loss", 0.91).finding == "within the measured interval"
+    assert row(record, "test_loss", 0.80).finding == "measured 0.1500 higher, 3.0 half-widths of the interval"
+    record.metrics["loss_interval"] = [0.95, 0.95]  # all images have the same loss
+    assert row(record, "test_loss", 0.80).verdict == "differs"
+
+
 def test_figures_of_a_class():
     record = net1()
     assert row(record, "recall", 0.6, class_name="cat").interval == (0.5, 0.7)
+    record.metrics["per_class"]["cat"] |= {"precision_interval": [0.41, 0.93], "f1_interval": [0.5, 0.8]}
     precision = row(record, "precision", 0.75, class_name="Cat")
-    assert precision.measured == 0.75
-    assert precision.interval == pytest.approx(wilson(6, 8), abs=1e-9)  # 6 of the 8 images predicted to be cats
+    assert (precision.measured, precision.interval) == (0.75, (0.41, 0.93))
+    assert row(record, "f1", 0.52, class_name="cat").finding == "within the measured interval"
     assert row(record, "f1", 0.5714, class_name="dog").verdict == "agrees"
     assert row(record, "recall", 0.6, class_name="horse").reason == "because the run holds no recall of horse"
 

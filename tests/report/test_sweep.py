@@ -14,10 +14,12 @@ from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol, repeats
 from keras_cnn.faces import report
 from keras_cnn.records import read_record
-from keras_cnn.report import analysis, sections, sweeps
+from keras_cnn.report import analysis, sweeps
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.inferences import inferences
 from keras_cnn.report.runs import find_runs
+from keras_cnn.report.sections.audits import audits
+from keras_cnn.report.sections.content import again
 
 BAYES = {
     "method": "random",
@@ -58,7 +60,7 @@ def rows(part: analysis.Part, caption: str) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def grid_parts(grid_sweep) -> dict[str, analysis.Part]:
     runs, _ = find_runs([grid_sweep])
-    return {part.name: part for part in analysis.parts(sweeps.find_table([grid_sweep]), sections.again(runs))}
+    return {part.name: part for part in analysis.parts(sweeps.find_table([grid_sweep]), again(runs))}
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +240,7 @@ def test_inferences_of_trials_are_of_validation_accuracy(grid_sweep):
 def test_the_audit_of_a_sweep_knows_how_many_were_tried(grid_sweep):
     table = sweeps.find_table([grid_sweep])
     runs, _ = find_runs([grid_sweep])
-    by_run = {audit.run.label: audit for audit in sections.audits(runs, [], table.swept)}
+    by_run = {audit.run.label: audit for audit in audits(runs, [], table.swept)}
     assert by_run["best"].worst("configuration-chosen-on-test") == protocol.PASSED
     assert by_run["best"].worst("best-configuration-quoted") == protocol.PASSED
     assert by_run["0001-seed1"].worst("best-configuration-quoted") == protocol.WEAKENS

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from keras_cnn.errors import InputError
-from keras_cnn.report import sections
 from keras_cnn.report import wandb as report_wandb
 from keras_cnn.report.runs import find_runs
+from keras_cnn.report.sections.content import collect
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_the_report_has_the_content_of_the_page(tmp_path):
     assert titles[0] == "Runs"
     for section in ("Measured beside published", "Curves", "Configuration differences", "Protocol audit"):
         assert section in titles
-    content = sections.content(find_runs(paths)[0])
+    content = collect(find_runs(paths)[0])
     written = text(report)
     for _, rows in content.published:
         assert all(row.verdict in written and row.reason in written for row in rows)

@@ -88,7 +88,9 @@ def _renamed(stored: list[Stored]) -> list[Stored]:
     automatic = [layer.name for layer in stored if layer.name and re.fullmatch(r"dense(_\d+)?", layer.name)]
     if len(automatic) <= 2:
         names = dict(zip(reversed(automatic), ("logits", "dense"), strict=False))
-        stored = [replace(layer, name=names.get(layer.name, layer.name)) for layer in stored]
+        stored = [
+            replace(layer, name=names[layer.name], top=True) if layer.name in names else layer for layer in stored
+        ]
     ends = {"predictions": "logits", "_head_dense": "logits", "_head_layernorm": "layer_normalization"}
     return [
         replace(layer, name=next((ours for end, ours in ends.items() if (layer.name or "").endswith(end)), layer.name))

@@ -1,0 +1,1 @@
+"""What the page says, a room for each section; `content` puts them together."""

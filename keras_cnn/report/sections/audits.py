@@ -1,0 +1,71 @@
+"""The protocol audit of each run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keras_cnn.evaluation import protocol, repeats
+from keras_cnn.report.runs import Run
+from keras_cnn.report.sections.shapes import Table
+from keras_cnn.report.sections.text import count
+from keras_cnn.report.sweeps import Swept
+
+VERDICTS = {
+    protocol.INVALIDATES: "invalidates",
+    protocol.WEAKENS: "weakens",
+    protocol.NOTE: "note",
+    protocol.PASSED: "passed",
+    protocol.UNKNOWN: "not checked",
+}
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The protocol audit of one run."""
+
+    run: Run
+    flaws: tuple[protocol.Finding, ...]
+    passed: tuple[protocol.Finding, ...]
+    unknown: tuple[protocol.Finding, ...]
+
+    def worst(self, flaw: str) -> str:
+        """The severity of a check: of its worst finding, else passed or unknown."""
+        for findings in (self.flaws, self.unknown, self.passed):
+            if found := [finding.severity for finding in findings if finding.flaw == flaw]:
+                return found[0]
+        return protocol.UNKNOWN
+
+
+def audits(runs: Sequence[Run], groups: Sequence[repeats.Group], swept: Swept | None = None) -> list[Audit]:
+    """The protocol audit of each run; the seeds of its repeats count as its own, and a sweep's trials as choices.
+
+    `groups` are the runs that differ only in their seed, also of one run.
+    """
+    choice = protocol.Protocol()
+    if swept and swept.trials:
+        split = "validation" if swept.metric.startswith("val_") else "train"
+        choice = protocol.Protocol(
+            configurations=len(swept.trials),
+            configuration_chosen_on=split,
+            sources={
+                "configurations": "trials of the sweep",
+                "configuration_chosen_on": f"metric of the sweep: {swept.metric}",
+            },
+        )
+    found = []
+    for run, facts in zip(runs, repeats.facts_of_runs([run.record for run in runs], groups), strict=True):
+        facts = protocol.combined(facts, choice)
+        found.append(
+            Audit(run, tuple(protocol.audit(facts)), tuple(protocol.passed(facts)), tuple(protocol.unknown(facts)))
+        )
+    return found
+
+
+def checks(audits: Sequence[Audit]) -> Table:
+    """How many runs have which verdict, a row a check."""
+    found = {audit.worst(flaw) for audit in audits for flaw in protocol.FLAWS}
+    verdicts = [verdict for verdict in VERDICTS if verdict in found]
+    rows = tuple(
+        (flaw.replace("-", " "), *(count(sum(a.worst(flaw) == verdict for a in audits)) for verdict in verdicts))
+        for flaw in protocol.FLAWS
+    )
+    return Table(("check", *(VERDICTS[verdict] for verdict in verdicts)), rows)

@@ -1,0 +1,52 @@
+"""The settings in which the runs differ."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from keras_cnn.report.runs import Run
+from keras_cnn.report.sections.shapes import FEW, Table
+from keras_cnn.report.sweeps import Swept
+
+_ABSENT = "-"  # as in changes.txt: a field that this side does not have
+_ASIDE = ("name", "tracking.")
+
+
+def differences(runs: Sequence[Run], swept: Swept | None = None) -> Table:
+    """The fields in which the configurations differ; of a single run, its differences from the defaults.
+
+    Of a sweep, whose table of runs has what differs, the differences from the defaults that all its runs have.
+    """
+    if swept:
+        changes = [dict.fromkeys(run.record.changes) for run in runs if run.record.changes]
+        kept = [_change(line) for line in (changes[0] if changes else ()) if all(line in other for other in changes)]
+        return Table(("field", "default", "all runs"), tuple(row for row in kept if row and not _is_aside(row[0])))
+    if len(runs) == 1:
+        rows = [_change(line) for line in runs[0].record.changes]
+        return Table(("field", "default", "this run"), tuple(row for row in rows if row))
+    configs = [run.record.config for run in runs]
+    names = dict.fromkeys(name for config in configs for name in config)
+    rows = [
+        (name, *(_shown(config.get(name, _ABSENT)) for config in configs))
+        for name in names
+        if not _is_aside(name) and len({repr(config.get(name, _ABSENT)) for config in configs if config}) > 1
+    ]
+    if len(runs) > FEW:  # a row a run
+        by_run = zip(*(row[1:] for row in rows), strict=True) if rows else ()
+        named = ((run.label, *values) for run, values in zip(runs, by_run, strict=False))
+        return Table(("run", *(row[0] for row in rows)), tuple(named))
+    return Table(("field", *(run.label for run in runs)), tuple(rows))
+
+
+def _is_aside(name: str) -> bool:
+    return name.startswith(_ASIDE)
+
+
+def _change(line: str) -> tuple[str, str, str] | None:
+    name, colon, values = line.partition(": ")
+    before, arrow, after = values.partition(" -> ")
+    return (name, before, after) if colon and arrow else None
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)

@@ -1,0 +1,181 @@
+"""What the page says, section by section: runs in, plain rows and charts out; the templates only set them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from keras_cnn.errors import InputError
+from keras_cnn.evaluation import repeats
+from keras_cnn.report import published
+from keras_cnn.report.comparisons import read_comparisons
+from keras_cnn.report.inferences import Inference, inferences
+from keras_cnn.report.runs import Run
+from keras_cnn.report.sections.audits import Audit, audits, checks
+from keras_cnn.report.sections.classes import calibration, classes, confusions, ranking
+from keras_cnn.report.sections.comparisons import Compared, compared
+from keras_cnn.report.sections.configuration import differences
+from keras_cnn.report.sections.curves import costs, curves
+from keras_cnn.report.sections.environment import Fact, Repro, environment, repro
+from keras_cnn.report.sections.evaluations import evaluations
+from keras_cnn.report.sections.models import Model, models
+from keras_cnn.report.sections.runs import Columns, lead, table_of_runs
+from keras_cnn.report.sections.shapes import FEW, Cell, Chart, Table
+from keras_cnn.report.sweeps import BEST as BEST_FOLDER
+from keras_cnn.report.sweeps import RunTable, Swept
+
+SHOWN = 6  # of more, the best ones have them
+MATRICES = 2  # of more, the best ones have their confusion matrices
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The published figures beside a run's own."""
+
+    run: Run
+    caveats: tuple[str, ...]  # of all rows that have any
+    rows: tuple[published.Beside, ...]  # with the caveats of their own alone
+
+
+@dataclass
+class Content:
+    """All of a page but its pictures."""
+
+    title: str
+    runs: list[Run]
+    shown: list[Run]  # those with lines, columns and tables of their own: all of few, the best of many
+    lead: str
+    columns: Columns
+    rows: tuple[tuple[Cell, ...], ...]
+    inferences: list[Inference]
+    published: list[tuple[Run, list[published.Beside]]]
+    groups: list[repeats.Group]
+    evaluations: Table
+    differences: Table
+    curves: list[Chart]
+    costs: list[Chart]
+    classes: list[Chart]
+    confusions: list[Chart]  # one a run
+    more_confusions: list[Chart]  # of further evaluations
+    ranking: Table
+    calibration: list[Chart]
+    comparisons: list[Compared]
+    models: list[Model]
+    audits: list[Audit]
+    environment: list[Fact]
+    reproduce: list[Repro]
+    checks: Table | None = None  # of many runs, how many have which verdict
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def publications(self) -> list[Publication]:
+        return [_publication(run, rows) for run, rows in self.published]
+
+
+def collect(runs: list[Run], table: RunTable | None = None) -> Content:
+    """Everything that the page says about `runs`, of a sweep or a file with `table` too.
+
+    Of more than FEW runs the SHOWN best by validation accuracy are shown one by one, before them the sweep's `best`;
+    all are in the table of runs, in the curves, among the repeats and behind the inferences.
+    """
+    swept = table.swept if table else None
+    runs, shown = _ranked(runs, swept)
+    groups = repeats.sum_up([run.record for run in _trials(runs, swept)])
+    beside, problems = _published(shown)
+    columns, rows = table_of_runs(runs, swept)
+    every = audits(runs, groups, swept)
+    comparisons, damaged = _comparisons(shown)
+    matrices = confusions(shown if len(shown) == len(runs) else shown[:MATRICES])
+    return Content(
+        title=table.name if table else runs[0].label if len(runs) == 1 else f"{len(runs)} runs",
+        runs=runs,
+        shown=shown,
+        lead=lead(runs, table),
+        columns=columns,
+        rows=rows,
+        inferences=_inferences(runs, shown, swept),
+        published=beside,
+        groups=[group for group in groups if group.n > 1],
+        evaluations=evaluations(shown),
+        differences=differences(runs, swept),
+        curves=curves([run for run in runs if run.record.history], shown),
+        costs=[] if table else costs(runs),
+        classes=classes(shown),
+        confusions=[chart for chart, further in matrices if not further],
+        more_confusions=[chart for chart, further in matrices if further],
+        ranking=ranking(shown),
+        calibration=calibration(shown),
+        comparisons=comparisons,
+        models=models(shown),
+        audits=[audit for audit in every if audit.run in shown],
+        environment=environment(runs),
+        reproduce=[repro(run) for run in shown],
+        checks=checks(every) if len(shown) < len(runs) else None,
+        problems=[*problems, *damaged],
+    )
+
+
+def _ranked(runs: list[Run], swept: Swept | None) -> tuple[list[Run], list[Run]]:
+    """The runs with their numbers, and those that are shown; of many, the shown ones have the first numbers."""
+    if len(runs) <= FEW:
+        return runs, runs
+    best = sorted(runs, key=lambda run: (not swept or run.label != BEST_FOLDER, -(run.validation.accuracy or 0)))
+    numbers = {run.label: i for i, run in enumerate(best)}
+    runs = [replace(run, number=numbers[run.label]) for run in runs]
+    return runs, sorted((run for run in runs if run.number < SHOWN), key=lambda run: run.number)
+
+
+def _trials(runs: Sequence[Run], swept: Swept | None) -> list[Run]:
+    """Without the sweep's best trained again, which is one of its trials a second time."""
+    return [run for run in runs if not swept or run.label != BEST_FOLDER]
+
+
+def again(runs: Sequence[Run]) -> dict[str, float] | None:
+    """The numbers of a sweep's best trial trained again, as a table of runs calls them; None if that is not done."""
+    found = next((run for run in runs if run.label == BEST_FOLDER and run.test.accuracy is not None), None)
+    if found is None:
+        return None
+    return {
+        "validation_accuracy": found.validation.accuracy,
+        "test_accuracy": found.test.accuracy,
+        "validation_loss": found.validation.loss,
+        "test_loss": found.test.loss,
+        "best_epoch": found.best_epoch,
+        "parameters": found.total("trainable"),
+        "seconds": found.seconds,
+    }
+
+
+def _inferences(runs: Sequence[Run], shown: Sequence[Run], swept: Swept | None) -> list[Inference]:
+    """Of many runs, what is said of single ones is kept of the shown ones alone."""
+    trials = _trials(runs, swept)
+    others = [run.record for run in runs if run not in trials]
+    found = [*inferences([run.record for run in trials]), *(inferences(others) if others else [])]
+    names = {run.record.name for run in shown}
+    return [one for one in found if len(one.rows) > 1 or set(one.rows) <= names]
+
+
+def _publication(run: Run, rows: Sequence[published.Beside]) -> Publication:
+    """What all rows whose verdict a caveat can weaken have in common stands once."""
+    weak = [row.caveats for row in rows if row.caveats]
+    common = tuple(caveat for caveat in weak[0] if all(caveat in row for row in weak)) if len(weak) > 1 else ()
+    own = (replace(row, caveats=tuple(caveat for caveat in row.caveats if caveat not in common)) for row in rows)
+    return Publication(run, common, tuple(own))
+
+
+def _published(runs: Sequence[Run]) -> tuple[list[tuple[Run, list[published.Beside]]], list[str]]:
+    """The published figures beside those of each run that names some, and what is wrong with a reference."""
+    rows, problems = [], []
+    for run in runs:
+        try:
+            found = published.beside(run.record, published.figures_of(run.record))
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if found:
+            rows.append((run, found))
+    return rows, problems
+
+
+def _comparisons(runs: Sequence[Run]) -> tuple[list[Compared], list[str]]:
+    read = [read_comparisons(run) for run in runs]
+    found = [comparison for comparisons, _ in read for comparison in comparisons]
+    return [compared(one, i) for i, one in enumerate(found)], [problem for _, problems in read for problem in problems]

@@ -1,0 +1,84 @@
+"""Where the runs were made, and how to make them again."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keras_cnn.report.runs import Run
+from keras_cnn.report.scores import number
+from keras_cnn.report.sections.shapes import FEW
+from keras_cnn.report.sections.text import count
+
+_LISTED = 4  # different values of a fact that are printed where there are many runs
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A row of the environment: the same for all runs, or one text a run."""
+
+    name: str
+    texts: tuple[str, ...]
+
+    @property
+    def shared(self) -> bool:
+        return len(set(self.texts)) == 1
+
+
+def environment(runs: Sequence[Run]) -> list[Fact]:
+    """Data, versions, hardware and commit: one row a fact that at least one run knows."""
+    columns = [_environment(run) for run in runs]
+    names = dict.fromkeys(name for column in columns for name in column)
+    if len(runs) > FEW:
+        return [Fact(name, (_spread([column.get(name, "–") for column in columns]),)) for name in names]
+    return [Fact(name, tuple(column.get(name, "–") for column in columns)) for name in names]
+
+
+def _spread(texts: Sequence[str]) -> str:
+    """The one value, or the commonest with their numbers of runs."""
+    counts = Counter(texts)
+    if len(counts) == 1:
+        return texts[0]
+    listed = [f"{text} ({n:,} {'run' if n == 1 else 'runs'})" for text, n in counts.most_common(_LISTED)]
+    more = f"; and {len(counts) - _LISTED:,} more" if len(counts) > _LISTED else ""
+    return "; ".join(listed) + more
+
+
+def _environment(run: Run) -> dict[str, str]:
+    found, split, config = run.record.environment, run.record.split, run.record.config
+    hardware = found.get("hardware") if isinstance(found.get("hardware"), dict) else {}
+    packages = found.get("packages") if isinstance(found.get("packages"), dict) else {}
+    counts = split.get("counts") if isinstance(split.get("counts"), dict) else {}
+    gpus = hardware.get("gpus")
+    facts = {
+        "data": config.get("data.source") or split.get("source"),
+        "images": ", ".join(f"{name} {count(number(n))}" for name, n in counts.items()),
+        "split (SHA-256)": str(split.get("sha256") or "")[:16],
+        "started": str(found.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
+        "computed in": run.record.metrics.get("computed_in") or hardware.get("computed_in"),
+        "processor": hardware.get("processor"),
+        "cores": hardware.get("cores"),
+        "GPUs": ", ".join(map(str, gpus)) or "none" if isinstance(gpus, list) else gpus,
+        "platform": found.get("platform"),
+        "Python": found.get("python"),
+        **{name: version for name, version in packages.items() if version},
+        "git commit": found.get("git"),
+    }
+    return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+@dataclass(frozen=True)
+class Repro:
+    """How a run is made again."""
+
+    run: Run
+    command: str | None
+    commit: str | None
+    config: str
+
+
+def repro(run: Run) -> Repro:
+    """The command, the commit and the configuration of a run."""
+    found = run.record.environment
+    text = (run.record.path / "config.yaml").read_text(encoding="utf-8", errors="backslashreplace")
+    command, commit = found.get("command"), found.get("git")
+    return Repro(run, str(command) if command else None, str(commit) if commit else None, text)

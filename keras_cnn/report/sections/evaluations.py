@@ -1,0 +1,35 @@
+"""Every set of images on which a run was measured."""
+
+from collections.abc import Sequence
+
+from keras_cnn.report.runs import Run
+from keras_cnn.report.scores import Scores
+from keras_cnn.report.sections.shapes import Table
+from keras_cnn.report.sections.text import count, percent, percent_with_interval, with_interval
+
+
+def evaluations(runs: Sequence[Run]) -> Table:
+    """Every split and every other set of images on which a run was measured, with what is known of each."""
+    ks = sorted({k for run in runs for scores in run.scores.values() for k in scores.top_k or ()})
+    head = ("run", "images of", "images", "accuracy", *(f"top {k}" for k in ks))
+    rows = tuple(
+        (
+            run.label,
+            name,
+            count(scores.images),
+            percent_with_interval(scores.accuracy, scores.interval),
+            *(percent((scores.top_k or {}).get(k)) for k in ks),
+            with_interval(scores.loss, scores.loss_interval),
+            with_interval(scores.brier, scores.brier_interval),
+            percent_with_interval(*_calibration(scores)),
+            percent_with_interval(scores.macro_f1, scores.macro_f1_interval),
+        )
+        for run in runs
+        for name, scores in run.scores.items()
+    )
+    return Table((*head, "loss", "Brier score", "calibration error", "macro F1"), rows)
+
+
+def _calibration(scores: Scores) -> tuple[float | None, tuple[float, float] | None]:
+    found = scores.calibration
+    return (found.error, found.interval) if found else (None, None)

@@ -1,0 +1,59 @@
+"""The networks, layer by layer."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keras_cnn.report.runs import Run
+from keras_cnn.report.scores import number
+from keras_cnn.report.sections.text import count
+
+
+@dataclass(frozen=True)
+class Model:
+    """One network and the runs that have it."""
+
+    runs: tuple[Run, ...]
+    name: str
+    layers: tuple[dict, ...]
+    totals: dict
+
+
+def models(runs: Sequence[Run]) -> list[Model]:
+    """The different networks, each with its runs. A run without a readable model.json is in none."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        layers = run.record.model.get("layers")
+        if isinstance(layers, list) and layers and all(isinstance(layer, dict) for layer in layers):
+            found.setdefault(json.dumps(layers), []).append(run)
+    return [
+        Model(
+            tuple(group),
+            str(group[0].record.model.get("name", "")),
+            tuple(_layer(layer) for layer in group[0].record.model["layers"]),
+            {name: group[0].total(name) for name in ("trainable", "other", "multiply_adds")},
+        )
+        for group in found.values()
+    ]
+
+
+def _layer(row: dict) -> dict:
+    """One layer as text; what an older or damaged file does not have is a dash."""
+    shape, view = row.get("output_shape"), row.get("field")
+    sides = [view.get(side) for side in ("height", "width")] if isinstance(view, dict) else []
+    known = len(sides) == 2 and all(isinstance(side, dict) for side in sides)
+    return {
+        "layer": str(row.get("layer", "–")),
+        "type": str(row.get("type", "–")),
+        "output": "×".join("?" if n is None else str(n) for n in shape) if isinstance(shape, list) else "–",
+        "trainable": count(number(row.get("trainable"))),
+        "other": count(number(row.get("other"))),
+        "multiply_adds": count(number(row.get("multiply_adds"))),
+        "field": _both(sides, "size") if known else "–",
+        "stride": _both(sides, "stride") if known else "–",
+    }
+
+
+def _both(sides: list[dict], name: str) -> str:
+    height, width = (side.get(name, "?") for side in sides)
+    return f"{height}" if height == width else f"{height}×{width}"

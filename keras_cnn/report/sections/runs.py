@@ -1,0 +1,128 @@
+"""The runs at a glance: the sentence at the top, and the table with a row a run."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from keras_cnn.report.runs import Run
+from keras_cnn.report.scores import Scores, number
+from keras_cnn.report.sections.shapes import Cell
+from keras_cnn.report.sections.text import count, digits, duration, interval, large, percent
+from keras_cnn.report.sweeps import BEST as BEST_FOLDER
+from keras_cnn.report.sweeps import RunTable, Swept
+from keras_cnn.sweeps.factors import show
+
+Columns = tuple[tuple[str, str], ...]  # (heading, how it sorts: text or number)
+
+
+def lead(runs: Sequence[Run], table: RunTable | None = None) -> str:
+    """One or a few sentences with what matters most about the runs, the sweep or the table."""
+    if table is None:
+        return _lead(runs)
+    if table.swept is None:
+        factors = table.runs.attrs["factors"]
+        settings = f"{len(factors)} setting{'s' if len(factors) > 1 else ''}: {', '.join(factors)}"
+        return f"{len(table.runs):,} runs in a table, {settings if factors else 'no settings'}."
+    swept, best = table.swept, table.swept.best
+    total = len(swept.trials)
+    states = ", ".join(f"{n:,} {'ended early' if s == 'early' else s}" for s, n in swept.counts.items())
+    text = f"{total:,} trial{'' if total == 1 else 's'}: {states}. " if total else "No trial has begun. "
+    if best is None:
+        return text + ("None has ended with a value." if total else "")
+    text += f"The best, {best.label}, has {_metric(swept.metric, best.value)}. "
+    again = [run for run in runs if run.label == BEST_FOLDER and run.test.accuracy is not None]
+    if again:
+        test = again[0].test
+        found = f"{percent(test.accuracy)} {interval(test.interval)}"
+        return f"{text}Trained again it gets {found} of {count(test.images)} test images right."
+    return text + "The test images have not been looked at."
+
+
+def _lead(runs: Sequence[Run]) -> str:
+    """One sentence with what matters most."""
+    chosen = [run for run in runs if run.validation.accuracy is not None]
+    best = max(chosen, key=lambda run: run.validation.accuracy, default=runs[0])
+    images = f"{best.test.images:,} test images" if best.test.images else "test images"
+    test = f"{percent(best.test.accuracy)} {interval(best.test.interval)}".strip()
+    measured = best.test.accuracy is not None
+    equals = sum(run.validation.accuracy == best.validation.accuracy for run in chosen)
+    shared = f", shared by {equals}" if equals > 1 else ""
+    if not measured and best.record.finished and best.validation.accuracy is not None:
+        images = f"{best.validation.images:,} validation images" if best.validation.images else "validation images"
+        found = f"{percent(best.validation.accuracy)} {interval(best.validation.interval)}".strip()
+        end = "the test images have not been looked at."
+        if len(runs) == 1:
+            return f"{found} of {images} right, in epoch {best.best_epoch} of {best.epochs}; {end}"
+        return f"Of {len(runs)} runs, {best.label} has the highest validation accuracy, {found}{shared}; {end}"
+    if len(runs) == 1:
+        epoch = f", in epoch {best.best_epoch} of {best.epochs}, chosen by {best.monitor}" if best.best_epoch else ""
+        return f"{test} of {images} right{epoch}." if measured else f"No test accuracy: {best.state}."
+    if not chosen:
+        return f"{len(runs)} runs, none with a validation accuracy."
+    validation = f"{percent(best.validation.accuracy)} {interval(best.validation.interval)}".strip()
+    there = f"it gets {test} of {images} right" if measured else f"no test accuracy, {best.state}"
+    return f"Of {len(runs)} runs, {best.label} has the highest validation accuracy, {validation}{shared}; {there}."
+
+
+def _metric(column: str, value: float) -> str:
+    names = {"val_accuracy": "validation accuracy", "val_loss": "validation loss", "accuracy": "training accuracy"}
+    return f"{names.get(column, column)} {percent(value) if column.endswith('accuracy') else f'{value:.4f}'}"
+
+
+def table_of_runs(runs: Sequence[Run], swept: Swept | None = None) -> tuple[Columns, tuple[tuple[Cell, ...], ...]]:
+    """The columns, and one row a run; a sweep's have its parameters, and where no run was tested there is no test."""
+    accuracies = [scores for run in runs for scores in (run.test, run.validation)]
+    ends = [end for scores in accuracies if scores.accuracy is not None for end in scores.interval or ()]
+    low, high = (min(ends), max(ends)) if ends else (0, 1)
+    tested = any(run.test.accuracy is not None for run in runs) or not any(run.record.finished for run in runs)
+    columns = {
+        "run": ("text", lambda run: Cell(run.label, run.label)),
+        **{name: (kind, cell) for name, kind, cell in _parameters(runs, swept)},
+        "test accuracy": ("number", lambda run: _accuracy(run.test, low, high)),
+        "validation accuracy": ("number", lambda run: _accuracy(run.validation, low, high)),
+        "test loss": ("number", lambda run: Cell(digits(run.test.loss, 4), run.test.loss)),
+        "validation loss": ("number", lambda run: Cell(digits(run.validation.loss, 4), run.validation.loss)),
+        "best epoch": ("number", _best_epoch),
+        "parameters": ("number", lambda run: Cell(count(run.total("trainable")), run.total("trainable"))),
+        "multiply-adds": ("number", lambda run: Cell(large(run.total("multiply_adds")), run.total("multiply_adds"))),
+        "time": ("number", lambda run: Cell(duration(run.seconds), run.seconds)),
+        "seed": ("number", _seed),
+        "state": ("text", lambda run: Cell(run.state, run.state)),
+    }
+    for name in ("test accuracy", "test loss") if not tested else ("validation loss",):
+        del columns[name]
+    rows = tuple(tuple(cell(run) for _, cell in columns.values()) for run in runs)
+    return tuple((name, kind) for name, (kind, _) in columns.items()), rows
+
+
+def _parameters(runs: Sequence[Run], swept: Swept | None) -> Iterator[tuple[str, str, Callable[[Run], Cell]]]:
+    """A column for each parameter of the sweep that has several values."""
+    trials = {run.label: swept.trial_of(run.label) or swept.best for run in runs} if swept else {}
+    for name in swept.sweep.parameters if swept else ():
+        values = {label: trial.assignment.get(name) for label, trial in trials.items() if trial}
+        if len({repr(value) for value in values.values()}) < 2:
+            continue
+        kind = "number" if all(number(value) is not None for value in values.values()) else "text"
+
+        def cell(run: Run, values: dict = values) -> Cell:
+            value = values.get(run.label)
+            return Cell("–" if value is None else show(value), value if number(value) is not None else str(value))
+
+        yield name, kind, cell
+
+
+def _best_epoch(run: Run) -> Cell:
+    return Cell(f"{run.best_epoch} of {run.epochs}" if run.best_epoch else "–", run.best_epoch)
+
+
+def _seed(run: Run) -> Cell:
+    seed = run.record.config.get("seed")
+    return Cell("–" if seed is None else str(seed), number(seed))
+
+
+def _accuracy(scores: Scores, low: float, high: float) -> Cell:
+    if scores.accuracy is None:
+        return Cell("–", None)
+    bar = None
+    if scores.interval and high > low:
+        places = (scores.interval[0], scores.accuracy, scores.interval[1])
+        bar = tuple(round(100 * (place - low) / (high - low), 1) for place in places)
+    return Cell(percent(scores.accuracy), scores.accuracy, scores.interval, bar)

@@ -1,0 +1,118 @@
+"""The comparison that `evaluate.py RUN --against OTHER` left, on the page."""
+
+import json
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_cnn.evaluation.comparison import compare
+from keras_cnn.evaluation.predictions import Predictions
+from keras_cnn.report import comparison_charts, pictures
+from keras_cnn.report import wandb as report_wandb
+from keras_cnn.report.comparisons import read_comparisons
+from keras_cnn.report.html import write_report
+from keras_cnn.report.runs import find_runs
+from keras_cnn.report.sections.comparisons import compared
+
+CLASSES = ("cat", "dog", "owl", "yak")
+# Of 100 cats 60 are right both times, 10 only before, 30 never; of 100 dogs 50 both times, 40 only after, 10 never,
+# which are taken for cats; the one owl is right both times; there is no yak.
+LABELS = np.array([0] * 100 + [1] * 100 + [2])
+BEFORE = np.array([0] * 70 + [1] * 30 + [1] * 50 + [0] * 50 + [2])
+AFTER = np.array([0] * 60 + [1] * 40 + [1] * 90 + [0] * 10 + [2])
+
+
+def predictions(guesses: np.ndarray) -> Predictions:
+    ids = tuple(f"{i}" for i in range(len(LABELS)))
+    return Predictions(ids, ("",) * len(ids), CLASSES, LABELS, np.eye(4)[guesses])
+
+
+@pytest.fixture
+def run(make_run, tmp_path) -> Path:
+    """A run compared with one called older."""
+    path = make_run(tmp_path / "newer", classes=CLASSES)
+    folder = path / "evaluations" / "test" / "against_older"
+    (folder / "figures").mkdir(parents=True)
+    found = compare(predictions(BEFORE), predictions(AFTER)).as_json()
+    (folder / "comparison.json").write_text(json.dumps(found))
+    for name in ("newly_wrong", "class_differences", "confusion_difference"):
+        Image.new("RGB", (400, 300), "#808080").save(folder / "figures" / f"{name}.png")
+    return path
+
+
+def test_numbers_worked_out_by_hand(run):
+    (found,), problems = read_comparisons(find_runs([run])[0][0])
+    assert problems == []
+    shown = compared(found, 0)
+    # 121 and 151 of 201 right: 30 / 201 = 14.93 points; of 50 images that differ 10 got worse.
+    assert shown.sentence.startswith("75.12 % of the same 201 test images right, older 60.20 %: +14.93 points [+")
+    assert shown.sentence.endswith("McNemar p < 0.0001. Newly right 40, newly wrong 10.")
+    rows = {row[0]: row[1:] for row in shown.table.rows}
+    assert list(rows) == ["all images", *CLASSES]
+    assert rows["cat"][:3] == ("70.00 %", "60.00 %", "−10.00")
+    assert rows["cat"][4:] == ("10", "0", "0.0039")  # 2 · 2 / 2^10, adjusted by Holm: twice for the second of three
+    assert rows["dog"][4:] == ("0", "40", "< 0.0001")
+    assert rows["owl"][2:] == ("+0.00", "[+0.00, +0.00]", "0", "0", "1")
+    assert rows["yak"] == ("–", "–", "–", "–", "0", "0", "–")
+    change = dict(zip(CLASSES, shown.charts[1].table.rows, strict=True))
+    assert change["cat"] == ("cat", "-10", "+10", "+0", "+0")
+    assert change["dog"] == ("dog", "-40", "+40", "+0", "+0")
+
+
+def test_blue_is_better_on_and_beside_the_diagonal():
+    figure = comparison_charts.confusion(np.array([[5, -3], [4, -4]]), ("a", "b"))
+    (heat,) = figure.data
+    np.testing.assert_allclose(np.square(heat.z) * np.sign(heat.z), [[5, 3], [-4, -4]], atol=0.01)
+    assert [list(row) for row in heat.text] == [["+5", "−3"], ["+4", "−4"]]
+    assert heat.zmin == -heat.zmax
+
+
+def test_a_class_that_may_not_have_changed_is_hollow(run):
+    (found,), _ = read_comparisons(find_runs([run])[0][0])
+    points = comparison_charts.differences(found.classes).data[-1]
+    assert list(points.x) == [-10.0, 40.0, 0.0]
+    assert list(points.marker.symbol) == ["circle", "circle", "circle-open"]
+
+
+def test_page_has_the_comparison_with_its_sheet_once(run, blobs):
+    page = write_report([run]).read_text()
+    assert 'id="comparisons"' in page
+    assert {"change-0", "confusion-change-0"} <= blobs(page).keys()
+    assert "newer against older" in unescape(page)
+    assert page.count('aria-label="Enlarge newer against older, newly wrong"') == 1
+    sources = [source for source in pictures.find(find_runs([run])[0]) if source.against]
+    assert [(source.against, source.path.stem) for source in sources] == [("older", "newly_wrong")]
+
+
+def test_the_wandb_report_has_the_comparison_too(run):
+    blocks = report_wandb.build([run]).blocks
+    written = "\n".join(getattr(block, "text", "") for block in blocks)
+    assert "newer against older, test images" in written
+    assert "75.12 % of the same 201 test images right, older 60.20 %" in written
+    assert "| cat | 70.00 % | 60.00 % | −10.00 |" in written
+
+
+def test_page_without_a_comparison_has_no_such_section(make_run, tmp_path):
+    assert 'id="comparisons"' not in write_report([make_run(tmp_path / "alone")]).read_text()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: "{",
+        lambda whole: json.dumps(whole | {"per_class": 3}),
+        lambda whole: json.dumps(whole | {"confusion_difference": [[1]]}),
+        lambda whole: json.dumps(whole | {"difference": "much"}),
+        lambda whole: json.dumps({key: value for key, value in whole.items() if key != "classes_tested"}),
+    ],
+)
+def test_a_damaged_comparison_is_one_line_and_the_rest_is_shown(run, damage):
+    path = run / "evaluations" / "test" / "against_older" / "comparison.json"
+    path.write_text(damage(json.loads(path.read_text())))
+    page = write_report([run]).read_text()
+    assert 'id="comparisons"' not in page
+    assert f"{path}: cannot be read" in unescape(page)
+    assert 'id="runs"' in page
