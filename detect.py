@@ -1,0 +1,9 @@
+"""Finds, follows and counts objects: `python detect.py --help`."""
+
+import sys
+
+from keras_cnn.command_line import run
+from keras_cnn.faces.detect import main
+
+if __name__ == "__main__":
+    sys.exit(run(main, sys.argv[1:]))

@@ -1,0 +1,46 @@
+"""What a [yolo] section says about the map before it: anchors and classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_cnn.detection.cfg import Cfg, Section
+from keras_cnn.errors import require
+
+
+@dataclass(frozen=True)
+class Head:
+    """One YOLO output. `anchors` (A, 2) are widths and heights in pixels of the network's image."""
+
+    anchors: np.ndarray
+    classes: int
+    scale_x_y: float  # how far centres may leave their cell; 1 is YOLOv3
+
+    @property
+    def anchors_count(self) -> int:
+        return len(self.anchors)
+
+
+def read_head(section: Section) -> Head:
+    """The head of a [yolo] section; InputError where its mask, anchors and num do not agree."""
+    total = section.integer("num", 1, least=1)
+    classes = section.integer("classes", 20, least=1)
+    numbers = section.reals("anchors")
+    found = f"{len(numbers)} numbers"
+    require(len(numbers) == 2 * total, section.at("anchors"), found, f"{2 * total}: two for each of num={total}")
+    mask = section.integers("mask") if "mask" in section.values else list(range(total))
+    inside = all(0 <= index < total for index in mask)
+    require(inside, section.at("mask"), f"found {mask}", f"numbers from 0 to {total - 1}, as num={total}")
+    anchors = np.array(numbers, np.float32).reshape(total, 2)[mask]
+    return Head(anchors, classes, section.real("scale_x_y", 1.0))
+
+
+def read_heads(network: Cfg) -> list[Head]:
+    """The heads of a network in the order of its outputs. InputError if it has none or they disagree on the classes."""
+    sections = [section for section in network.layers if section.kind == "yolo"]
+    require(bool(sections), str(network.file), "no [yolo] section", "a network that detects")
+    heads = [read_head(section) for section in sections]
+    for section, head in zip(sections, heads, strict=True):
+        expected = f"{heads[0].classes}, as in the first [yolo]"
+        require(head.classes == heads[0].classes, section.at("classes"), f"found {head.classes}", expected)
+    return heads

@@ -1,0 +1,53 @@
+"""Darknet's weights files: a header of version numbers, then every layer's float32 numbers one after the other."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn.errors import InputError
+
+
+class WeightsFile:
+    """The numbers of a weights file, taken in the order of the layers.
+
+    The header is three 32-bit numbers (major, minor, revision) and how many images the training has seen: 64 bits wide
+    where 10 * major + minor is at least 2, else 32. `transposed` says that connected layers are stored input by output,
+    which early versions marked by a version number above 1000.
+    """
+
+    def __init__(self, file: str | Path):
+        self.file = Path(file)
+        try:
+            self._bytes = np.memmap(self.file, np.uint8, "r")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "the file is empty"
+            raise InputError(f"{self.file}: cannot read the Darknet weights: {reason}") from None
+        self._position = 0
+        major, minor, self._revision = (int(n) for n in self._take(12, "header", "<i4"))
+        self.version = (major, minor)
+        wide = major * 10 + minor >= 2 and major < 1000 and minor < 1000
+        self.seen = int(self._take(8 if wide else 4, "header", "<u8" if wide else "<u4")[0])
+        self.transposed = major > 1000 or minor > 1000
+
+    def floats(self, count: int, where: str) -> np.ndarray:
+        """The next `count` numbers; InputError naming `where` if the file ends before."""
+        return self._take(4 * count, where, "<f4").astype(np.float32)
+
+    def expect_end(self, where: str) -> None:
+        """InputError if anything is left behind the last layer."""
+        if left := len(self._bytes) - self._position:
+            raise InputError(
+                f"{self.file}: {left:,} bytes are left after {where}, the last layer with weights: the cfg takes"
+                f" {self._position:,} bytes, the file has {len(self._bytes):,}; expected the weights of this cfg"
+            )
+
+    def _take(self, size: int, where: str, kind: str) -> np.ndarray:
+        end = self._position + size
+        if end > len(self._bytes):
+            raise InputError(
+                f"{self.file}: the file ends in {where}: expected at least {end:,} bytes up to there, found"
+                f" {len(self._bytes):,}; is it cut off, or of another cfg?"
+            )
+        taken = np.frombuffer(self._bytes[self._position : end], kind)
+        self._position = end
+        return taken
