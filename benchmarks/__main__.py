@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-NAMES = ("pipeline", "training", "prediction", "sweep", "finetuning", "detection")
+NAMES = ("pipeline", "training", "prediction", "sweep", "finetuning", "detection", "occlusion", "filters")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

@@ -19,7 +19,7 @@ MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import; "errors" i
     "checking": set(),
     "models": {"checking"},
     "records": {"config"},
-    "loading": {"config", "data", "models"},
+    "loading": {"checking", "config", "data", "models"},
     "evaluation": {"runs", "records", "loading", "config", "data", "figures"},
     "training": {"config", "runs", "tracking", "loading", "data", "models", "evaluation", "figures"},
     "sweeps": {"checking", "command_line", "config", "runs", "records", "tracking", "training", "loading", "evaluation"}

@@ -5,6 +5,7 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from keras_cnn.atlas import views
 from keras_cnn.checking import check, options_of, placed, strip
 from keras_cnn.command_line import Parser, import_tensorflow
 from keras_cnn.errors import UsageError
@@ -22,12 +23,10 @@ views:
 def main(arguments: list[str]) -> None:
     """`python visualize.py`: see its --help."""
     view = arguments[1] if len(arguments) > 1 and not arguments[1].startswith("-") else None
-    import_tensorflow()  # takes seconds; the options of a view are those of its function
-    from keras_cnn.atlas import session, views
-    from keras_cnn.atlas.subject import Asked
-
+    if view in views.VIEWS:
+        import_tensorflow()  # takes seconds: --help and an unknown view do without
     options = options_of(views.find(view)) if view not in (None, "all") else {}
-    parser = _parser(options, views.VIEWS)
+    parser = _parser(options)
     chosen = vars(parser.parse_args(arguments))
     source, view, out = chosen.pop("source"), chosen.pop("view"), chosen.pop("out")
     chosen.pop("debug")
@@ -37,15 +36,20 @@ def main(arguments: list[str]) -> None:
             given[name] = check(placed(given[name], "command line"), hint, _flag(name))
     if chosen["input_range"]:
         chosen["input_range"] = tuple(chosen["input_range"])
+    import_tensorflow()
+    from keras_cnn.atlas import session
+    from keras_cnn.atlas.subject import Asked
+
     asked = Asked(images=tuple(chosen.pop("image")), classes=tuple(chosen.pop("classes")), out=out, **chosen)
     if asked.image_count < 1:
         raise UsageError(f"command line: --image-count: found {asked.image_count}, expected at least 1")
     drawn = session.visualize(source, view, asked, given)
-    print(f"{len(drawn)} figures, the arrays behind each beside it as .npz")
+    print(f"{len(drawn)} figure{'s' * (len(drawn) > 1)}, with the arrays behind as .npz")
 
 
-def _parser(options: dict[str, tuple[Any, Any, str]], views: dict[str, str]) -> Parser:
-    listed = "\n".join(f"  {name:<16} {summary}" for name, summary in (*views.items(), ("all", "all of these")))
+def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
+    known = (*views.VIEWS.items(), ("all", "all of these"))
+    listed = "\n".join(f"  {name:<16} {summary}" for name, summary in known)
     parser = Parser(
         prog="python visualize.py",
         description="Draws what a network looks at. SOURCE VIEW --help shows the options of a view.",

@@ -1,0 +1,60 @@
+"""What `visualize.py` does: opens a subject, draws one view or all, and says what was found where."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from keras_cnn.atlas import views
+from keras_cnn.atlas.drawing import Drawn
+from keras_cnn.atlas.subject import Asked, Subject, open_subject
+from keras_cnn.errors import InputError
+
+
+def visualize(source: str, view: str, asked: Asked, options: Mapping[str, object]) -> list[Drawn]:
+    """Draws one view of `source`, or with `all` every one, into a folder of its name below `Subject.out`.
+
+    `options` are those of the view; `all` takes none. Raises InputError as the view does; with `all`, a view that this
+    subject has nothing for is left out with a line that says why, and the error is raised only if none is left.
+    """
+    subject = open_subject(source, asked)
+    for note in subject.notes:
+        print(f"note  {note}")
+    if view != "all":
+        return _drawn(subject, view, options)
+    drawn: list[Drawn] = []
+    refused: list[InputError] = []
+    for name in views.VIEWS:
+        try:
+            drawn += _drawn(subject, name, {})
+        except InputError as error:
+            print(f"{name}: left out: {error}")
+            refused.append(error)
+    if not drawn and refused:
+        raise refused[0]
+    return drawn
+
+
+def _drawn(subject: Subject, view: str, options: Mapping[str, object]) -> list[Drawn]:
+    draw = views.find(view)
+    out = subject.out / view
+    with _folder(out):
+        drawn = draw(subject, out, **options)
+    for one in drawn:
+        print(f"{one.figure}   {one.line}")
+    return drawn
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """A folder that is there, and is not any more if it was made for nothing."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot make the folder: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()

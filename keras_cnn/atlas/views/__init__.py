@@ -1,0 +1,37 @@
+"""The views by name. A view is a module here of its name (`-` as `_`) with one function:
+
+    def draw(subject: Subject, out: Path, *, OPTION: TYPE = DEFAULT, ...) -> list[Drawn]
+
+It looks at `subject` (see `atlas.subject`), writes each figure with the arrays behind it into the folder `out`, which
+is there, by `atlas.drawing.keep`, and gives what was written in the order of the printed lines. Its keyword-only
+parameters are the view's options on the command line (`layer: tuple[str, ...] = ()` is `--layer NAME ...`), with their
+types and defaults; a line `name: what it does` under "Options:" in the docstring is the help. Wrong input raises
+InputError.
+"""
+
+import importlib
+from collections.abc import Callable
+
+from keras_cnn.checking import nearest
+from keras_cnn.errors import UsageError
+
+VIEWS = {  # name -> what it shows, for --help
+    "kernels": "kernels of convolutions as RGB and channel by channel, with bias and norm",
+    "activations": "feature maps before and after batch norm and activation",
+    "pairs": "kernel, its conv map and its ReLU map side by side, the pairing checked by numbers",
+    "attribution": "what a class or a neuron depends on, ten methods, each with the verdict of its sanity checks",
+    "page": "one HTML page to pick image, layer and channel: kernel, maps, pixels seen and gradient together",
+    "occlusion": "confidence left in a class while a patch hides one part of the image after the other",
+    "ablation": "what some filters at zero cost, class by class, beside as many random filters",
+    "filters": "over a split in one pass: each filter's top images, patches and classes, and dead filters",
+    "receptive-field": "the pixels that a unit of each layer sees, by arithmetic and by gradient",
+    "statistics": "non-positive values by layer, eigenvalues of the features' covariance, several networks and images",
+    "embedding": "images as points by PCA and t-SNE of their features, with classes and mistakes",
+}
+
+
+def find(name: str) -> Callable:
+    """The `draw` function of a view. UsageError, with the nearest name, for one that is not there."""
+    if name not in VIEWS:
+        raise UsageError(f"command line: unknown view {name!r}{nearest(name, (*VIEWS, 'all'))}")
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").draw

@@ -1,0 +1,119 @@
+"""`filters`: what each filter responds to, over a whole split in one pass."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn.atlas.drawing import Drawn, keep
+from keras_cnn.atlas.streams import SplitName, Stream, stream
+from keras_cnn.atlas.subject import Subject
+from keras_cnn.errors import require
+from keras_cnn.figures.responses import class_table, filter_summary, top_images
+from keras_cnn.models.arithmetic import ReceptiveField
+from keras_cnn.visualization import receptive_field
+from keras_cnn.visualization.filters import DEAD, TOP, Responses, respond
+from keras_cnn.visualization.receptive_field import Box
+
+_LAYERS, _COLUMNS, _ROWS = 5, 10, 6
+
+
+def draw(
+    subject: Subject,
+    out: Path,
+    *,
+    layer: tuple[str, ...] = (),
+    filters: tuple[int, ...] = (0, 1),
+    top: int = TOP,
+    split: SplitName = "validation",
+) -> list[Drawn]:
+    """Top images and patches of some filters, the classes of their top images, and dead filters of all layers.
+
+    Options:
+        layer: convolutions whose filters are drawn; by default the first five
+        filters: numbers of the filters that are drawn of each
+        top: how many images of each filter are kept
+        split: which images of the run: validation or train
+    """
+    probe, images = subject.probe, stream(subject, split)
+    names = [probe.convolution(name).name for name in layer] or [b.name for b in probe.convolutions[:_LAYERS]]
+    for name in names:
+        count = probe.convolution(name).node.shape[-1]
+        bad = [number for number in filters if not 0 <= number < count]
+        require(not bad, f"{subject.name}: {name}", f"filter {bad and bad[0]}", f"0 to {count - 1}")
+    found = {responses.layer: responses for responses in respond(probe, images, top=top)}
+    drawn = [_summary(subject, out, images, list(found.values()))]
+    if subject.classes is not None and (images.labels >= 0).all():
+        drawn.append(_classes(subject, out, images, [(found[name], number) for name in names for number in filters]))
+    fields, shown = receptive_field.fields(subject.model), list(filters)[:_ROWS]
+    return drawn + [_layer(subject, out, images, found[name], shown, fields.get(name)) for name in names]
+
+
+def _summary(subject: Subject, out: Path, images: Stream, found: list[Responses]) -> Drawn:
+    names = [responses.layer for responses in found]
+    title = f"{subject.name}: every filter of every convolution on {images.words}"
+    figure = filter_summary(names, [r.largest for r in found], [r.mean for r in found], title)
+    arrays = {}
+    for r in found:
+        for name in ("top", "responses", "labels", "units", "peaks", "mean", "largest"):
+            arrays[f"{r.layer}_{name}".replace("/", "-")] = getattr(r, name)
+    counts = ", ".join(f"{r.layer} {int(r.dead.sum())} of {len(r.dead)}" for r in found if r.dead.any())
+    return keep(out, "filters-summary", figure, arrays, f"dead ({DEAD}): {counts or 'none'}")
+
+
+def _classes(subject: Subject, out: Path, images: Stream, chosen: list[tuple[Responses, int]]) -> Drawn:
+    classes = subject.classes
+    counts = np.stack([r.class_counts(len(classes))[number] for r, number in chosen])
+    names = [f"{r.layer} filter {number}" for r, number in chosen]
+    top = chosen[0][0].top.shape[1]
+    title = f"{subject.name}: classes of each filter's top {top} of {images.words}"
+    figure = class_table(counts, names, classes, title)
+    best = ", ".join(f"{name} {classes[row.argmax()]}" for name, row in zip(names, counts, strict=True))
+    return keep(out, "filters-classes", figure, {"filters": names, "classes": classes, "counts": counts}, best)
+
+
+def _layer(
+    subject: Subject,
+    out: Path,
+    images: Stream,
+    found: Responses,
+    filters: tuple[int, ...],
+    field: ReceptiveField | None,
+) -> Drawn:
+    shown = list(filters)[:_ROWS]
+    numbers = found.top[shown][:, :_COLUMNS]
+    pixels = images.pixels(numbers.ravel()).reshape(*numbers.shape, *images.shape)
+    height, width = images.shape[:2]
+    whole = Box(0, height, 0, width)
+    seen = field is not None and max(field.height.size, field.width.size) <= min(height, width)
+    units = found.units[shown][:, : numbers.shape[1]]
+    boxes = np.array([[_box(field, unit) if seen else whole for unit in row] for row in units])
+    patches = [
+        [_patch(field, image, unit) if seen else image for image, unit in zip(*row, strict=True)]
+        for row in zip(pixels, units, strict=True)
+    ]
+    headings = [_heading(subject, found, f) for f in shown]
+    size = f"patches of {field.height.size}×{field.width.size} pixels" if seen else "each unit sees the whole image"
+    title = f"{subject.name}, {found.layer}: images with the largest responses, {size}"
+    figure = top_images(pixels, boxes, patches, headings, title)
+    arrays = {"filters": shown, "numbers": numbers, "responses": found.responses[shown], "boxes": boxes}
+    line = f"{found.layer}: largest responses " + ", ".join(f"{found.maximum[f]:.4g}" for f in shown)
+    return keep(out, f"filters-{found.layer}", figure, arrays, line)
+
+
+def _heading(subject: Subject, found: Responses, number: int) -> str:
+    mean, most, value = found.mean[number], found.maximum[number], found.largest[number]
+    text = f"filter {number}: largest response {most:.4g}, mean {mean:.4g}, largest value {value:.3g}"
+    if found.dead[number]:
+        text += ", dead"
+    if subject.classes and (found.labels >= 0).all():
+        classes = len(subject.classes)
+        text += f"; top images mostly {subject.classes[found.class_most_seen(classes)[number]]}"
+    return text
+
+
+def _box(field: ReceptiveField, unit: np.ndarray) -> Box:
+    return receptive_field.box(field, tuple(unit.tolist()))
+
+
+def _patch(field: ReceptiveField, image: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    return receptive_field.patch(image, field, tuple(unit.tolist()))

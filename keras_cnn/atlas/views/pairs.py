@@ -1,0 +1,66 @@
+"""Kernel, conv map and ReLU map side by side by output channel, the pairing checked by numbers."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn.atlas.drawing import Drawn, keep
+from keras_cnn.atlas.subject import Subject
+from keras_cnn.atlas.views.kernels import Count
+from keras_cnn.figures import pairs as figures
+from keras_cnn.visualization.activations import most_active, spread
+from keras_cnn.visualization.pairs import Pairs, pairs
+from keras_cnn.visualization.probe import taps
+
+_IMAGES = 3  # in one figure
+
+
+def draw(
+    subject: Subject, out: Path, *, layer: tuple[str, ...] = (), channels: tuple[int, ...] = (), count: Count = 8
+) -> list[Drawn]:
+    """A figure of each layer for every three images.
+
+    Options:
+        layer: convolutions; default an early, a middle and a deep one
+        channels: which output channels; default those whose maps differ most over these images
+        count: how many channels, if none are named
+    """
+    drawn = []
+    images = subject.images
+    for name in layer or spread(subject.probe, 3):
+        linear = subject.probe.convolution(name).linear
+        chosen = channels or most_active(taps(subject.probe, [linear])(images.pixels)[linear], count)
+        found = pairs(subject.probe, images.pixels, name, chosen)
+        for start in range(0, len(images.names), _IMAGES):
+            drawn.append(_sheet(subject, out, found, slice(start, start + _IMAGES)))
+    return drawn
+
+
+def _sheet(subject: Subject, out: Path, found: Pairs, part: slice) -> Drawn:
+    linear, normalised, activated = found.points
+    maps = [("conv map", found.convolved[part])]
+    if found.activated is not None:
+        maps.append(("after activation", found.activated[part]))
+    height, width, depth, _ = found.kernels.shape
+    kernels = found.kernels if depth == 3 else found.kernels.mean(axis=2)
+    shown = "weights on three channels as RGB" if depth == 3 else f"mean over {depth} input channels"
+    between = f"; then {' and '.join(filter(None, (normalised, activated)))}" if activated else ""
+    note = (
+        f"Kernels {height}×{width}×{depth}: {shown}, one scale{between}.\n"
+        f"Each conv map was computed again from the kernel beside it alone: at most {found.difference:.0e} of the"
+        " largest value apart."
+    )
+    title = f"{subject.name}: {linear}, kernel and maps by output channel"
+    indices = range(*part.indices(len(subject.images.names)))
+    names = [subject.caption(index, "\n") for index in indices]
+    figure = figures.kernel_and_maps(subject.images.pixels[part], names, kernels, maps, found.channels, title, note)
+    arrays = {
+        "images": subject.images.pixels[part],
+        "channels": np.asarray(found.channels),
+        "kernels": found.kernels,
+        "convolved": found.convolved[part],
+        **({} if found.normalised is None else {"normalised": found.normalised[part]}),
+        **({} if found.activated is None else {"activated": found.activated[part]}),
+    }
+    line = f"{found.layer}: {len(found.channels)} pairs, recomputed to {found.difference:.0e}"
+    return keep(out, f"{found.layer}_{indices[0] + 1}-{indices[-1] + 1}", figure, arrays, line)

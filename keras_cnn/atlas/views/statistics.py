@@ -1,0 +1,95 @@
+"""`statistics`: how many values of each layer are not positive, and how many directions the features use."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn import data
+from keras_cnn.atlas.drawing import Drawn, keep
+from keras_cnn.atlas.streams import SplitName, Stream, stream, stream_of
+from keras_cnn.atlas.subject import Asked, Subject, open_subject
+from keras_cnn.errors import require
+from keras_cnn.figures.features import sparsity as sparsity_figure
+from keras_cnn.figures.features import spectra as spectra_figure
+from keras_cnn.visualization.embedding import penultimate
+from keras_cnn.visualization.statistics import Reduction, Sparsity, features, sparsity, spectrum
+
+_MOST_SERIES = 6
+
+
+def draw(
+    subject: Subject,
+    out: Path,
+    *,
+    layer: tuple[str, ...] = (),
+    point: str | None = None,
+    reduction: Reduction = "pooled",
+    most: int = 200,
+    against: tuple[str, ...] = (),
+    images_of: tuple[str, ...] = (),
+    split: SplitName = "validation",
+) -> list[Drawn]:
+    """Shares of non-positive values by layer, and eigenvalues of the covariance of the features, with intervals.
+
+    Options:
+        layer: layers whose values are counted; by default what follows each convolution's activation
+        point: layer whose features' covariance is taken; by default before the class scores, or the last map
+        reduction: pooled (means over the map) or flattened
+        most: images of each set
+        against: other runs, model files or backbones, for the same images
+        images_of: other sources of images, such as folder:PATH, for the same networks
+        split: which images of the run: validation or train
+    """
+    require(most >= 2, "command line: --most", f"found {most}", "at least 2")
+    subjects = [subject, *(open_subject(name, Asked()) for name in against)]
+    count = len(subjects) * (1 + len(images_of))
+    where = "command line: --against and --images-of"
+    require(count <= _MOST_SERIES, where, f"{count} pairs of network and images", f"at most {_MOST_SERIES}")
+    drawn, series, arrays = [], {}, {}
+    for one in subjects:
+        shares: dict[str, list[Sparsity]] = {}
+        layers = list(layer) or _activated(one)
+        for name, images in _sets(subject, one, images_of, split, most).items():
+            shares[name] = sparsity(one.probe, layers, images)
+            found = spectrum(features(one.probe, _point(one, point), images, reduction))
+            rank, (low, high) = found.effective_rank, found.effective_rank_interval
+            key = f"{one.name} on {name}: effective rank {rank:.1f} [{low:.1f}, {high:.1f}] of {found.dimensions}"
+            series[key] = (found.eigenvalues, found.band)
+            arrays[f"eigenvalues {len(series)}"], arrays[f"band {len(series)}"] = series[key]
+        drawn.append(_shares(one, out, layers, shares))
+    what = point or "the features before the class scores"
+    title = f"Covariance of {what}, {reduction}: eigenvalues, the largest first"
+    figure = spectra_figure(series, title)
+    arrays["series"] = list(series)
+    return [*drawn, keep(out, "statistics-spectra", figure, arrays, "; ".join(series))]
+
+
+def _sets(first: Subject, subject: Subject, sources: tuple[str, ...], split: SplitName, most: int) -> dict[str, Stream]:
+    """Name -> images: those of the first subject, and of the other sources, in the size of this subject."""
+    shape = subject.probe.input_shape
+    found = stream(first, split, most, shape)
+    sets = {found.words: found}
+    for name in sources:
+        dataset = data.load(name, image_size=shape[:2], channels=shape[2])
+        other = stream_of(dataset.validation, shape, "crop", most, f"images of {name}")
+        sets[other.words] = other
+    return sets
+
+
+def _activated(subject: Subject) -> list[str]:
+    return [block.activated or block.before_activation for block in subject.probe.convolutions]
+
+
+def _point(subject: Subject, point: str | None) -> str:
+    if point is not None:
+        return point
+    return penultimate(subject.probe) if subject.is_classifier else subject.probe.output().name
+
+
+def _shares(subject: Subject, out: Path, layers: list[str], shares: dict[str, list[Sparsity]]) -> Drawn:
+    series = {name: np.array([(s.share, *s.interval) for s in found]) for name, found in shares.items()}
+    figure = sparsity_figure(layers, series, f"{subject.name}: values that are not above 0")
+    arrays = {"layers": layers, "series": list(series), "shares": np.stack(list(series.values()))}
+    first = next(iter(shares.values()))
+    line = ", ".join(f"{s.layer} {100 * s.share:.1f} %" for s in first)
+    return keep(out, f"statistics-sparsity-{subject.name}", figure, arrays, line)

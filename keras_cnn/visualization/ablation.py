@@ -1,0 +1,229 @@
+"""What a classifier loses with some of its filters: the filters set to zero, and as many random ones as a control."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_cnn.errors import require
+from keras_cnn.evaluation.comparison import Comparison, compare
+from keras_cnn.evaluation.metrics import softmax
+from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.evaluation.predictions import Predictions
+from keras_cnn.visualization.probe import Block, Head, Probe
+from keras_cnn.visualization.streaming import labelled
+
+Filters = Mapping[str, Sequence[int]]  # name of a convolution -> indices of its filters
+
+CONTROLS = 5
+
+
+@dataclass(frozen=True)
+class Control:
+    """As many filters of the same layers, drawn at random, set to zero instead."""
+
+    filters: dict[str, tuple[int, ...]]
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A classifier before and after filters were set to zero, on the same images."""
+
+    filters: dict[str, tuple[int, ...]]
+    silent: bool
+    left_behind: dict[str, tuple[float, ...]]  # what the next layers get of each filter, as `left_behind` says
+    comparison: Comparison
+    predicted: np.ndarray  # (N,) classes predicted with the filters at zero
+    controls: tuple[Control, ...]
+
+    @property
+    def rank_p(self) -> float | None:
+        """One-sided p that random filters cost as much: (1 + controls at least as bad) / (1 + controls).
+
+        If the chosen filters were drawn like the controls, all ranks would be equally likely, so the p is exact; with n
+        controls it is never below 1 / (1 + n). None without controls.
+
+        Source: B. Phipson and G. K. Smyth, Permutation P-values Should Never Be Zero, 2010.
+        """
+        if not self.controls:
+            return None
+        found = self.comparison.overall.difference
+        as_bad = sum(control.comparison.overall.difference <= found for control in self.controls)
+        return (1 + as_bad) / (1 + len(self.controls))
+
+    def as_json(self) -> dict:
+        """Plain values; of the controls the filters and the overall numbers."""
+        controls = []
+        for control in self.controls:
+            overall = control.comparison.overall.as_json()
+            del overall["mcnemar"]["p_holm"]  # one test needs no adjustment
+            controls.append({"filters": _lists(control.filters), **overall})
+        return {
+            "filters": _lists(self.filters),
+            "silent": self.silent,
+            "left_behind": _lists(self.left_behind),
+            **self.comparison.as_json(),
+            "controls": controls,
+            "rank_p": self.rank_p,
+        }
+
+
+def first_filters(model: keras.Model | Probe, *, convs: int = 5, filters: int = 2) -> dict[str, tuple[int, ...]]:
+    """The first filters of each of the first convolutions, as CS7015 chose them; of all that there are if fewer."""
+    probe = Probe.of(model)
+    require(bool(probe.convolutions), probe.name, "no convolutions", "at least one")
+    return {block.name: tuple(range(min(filters, block.node.shape[-1]))) for block in probe.convolutions[:convs]}
+
+
+def ablate(
+    model: keras.Model | Probe,
+    batches: Iterable,
+    classes: Sequence[str],
+    filters: Filters | None = None,
+    *,
+    ids: Sequence[str] | None = None,
+    silent: bool = False,
+    controls: int = CONTROLS,
+    seed: int = 0,
+) -> Ablation:
+    """Predicts all images with the model as it is, with `filters` at zero, and with `controls` random choices at zero.
+
+    `batches` is read 2 + `controls` times; its elements start with images (B, H, W, C) uint8 and labels (B,). `filters`
+    are by default those of `first_filters`; `silent` is explained at `zeroed`. A control has as many filters in each of
+    the same layers, every choice equally likely, those chosen among them. `ids` name the images; by default their
+    numbers do. The model is unchanged afterwards, also after an error.
+
+    Raises InputError for an unknown layer or filter, no images, a model that is no classifier of `classes`, and outputs
+    that are not finite.
+    """
+    probe = Probe.of(model)
+    filters = _checked(probe, first_filters(probe) if filters is None else filters)
+    predictor, head = Predictor(probe.model), probe.head()
+    told = f"{head.classes} classes"
+    require(head.classes == len(classes), probe.name, told, f"{len(classes)}, as the images have")
+    generator = np.random.default_rng(seed)
+
+    def predictions() -> Predictions:
+        return _predictions(predictor, head, batches, tuple(classes), ids)
+
+    def after(chosen: Filters) -> Predictions:
+        with zeroed(probe, chosen, silent=silent):
+            return predictions()
+
+    before, found = predictions(), after(filters)
+    drawn = [_random(probe, filters, generator) for _ in range(controls)]
+    left = {name: (0.0,) * len(chosen) for name, chosen in filters.items()} if silent else left_behind(probe, filters)
+    random = tuple(Control(chosen, compare(before, after(chosen))) for chosen in drawn)
+    return Ablation(filters, silent, left, compare(before, found), found.predicted, random)
+
+
+@contextmanager
+def zeroed(model: keras.Model | Probe, filters: Filters, *, silent: bool = False) -> Iterator[None]:
+    """Inside, the filters' kernels and biases are zero, so that their convolutions put out 0 for them everywhere.
+
+    After it, also after an error, the model is as it was, to the bit. Setting kernels to zero is what CS7015 did.
+    Behind a batch norm the filter is not silent then: the 0 becomes a constant, see `left_behind`. With `silent` gamma
+    and beta of that batch norm are zero for these filters too, and the next layers get 0 (but for what an activation
+    makes of it). Of a separable convolution it is the pointwise kernel that is set.
+
+    Raises InputError for an unknown layer or filter.
+    """
+    probe, saved = Probe.of(model), []
+    filters = _checked(probe, filters)
+    try:
+        for name, chosen in filters.items():
+            block = probe.convolution(name)
+            parts = _parts(block.node.operation, list(chosen))
+            if silent and block.normalised:
+                norm = probe.node(block.normalised).operation
+                parts += [(v, (list(chosen),)) for v in (norm.gamma, norm.beta) if v is not None]
+            for variable, where in parts:
+                values = np.array(variable)
+                saved.append((variable, values.copy()))
+                values[where] = 0
+                variable.assign(values)
+        yield
+    finally:
+        for variable, values in reversed(saved):
+            variable.assign(values)
+
+
+def left_behind(model: keras.Model | Probe, filters: Filters) -> dict[str, tuple[float, ...]]:
+    """For each filter at zero what the batch norm directly behind its convolution makes of 0; 0 where there is none.
+
+    It is beta - gamma * mean / sqrt(variance + epsilon), the same at every pixel of every image.
+    """
+    probe = Probe.of(model)
+    return {
+        name: tuple(_of_zero(probe, probe.convolution(name))[list(chosen)].tolist())
+        for name, chosen in _checked(probe, filters).items()
+    }
+
+
+def _of_zero(probe: Probe, block: Block) -> np.ndarray:
+    """(filters,) float64."""
+    if block.normalised is None:
+        return np.zeros(block.node.shape[-1])
+    norm = probe.node(block.normalised).operation
+    mean, variance = (np.asarray(v, np.float64) for v in (norm.moving_mean, norm.moving_variance))
+    gamma = np.asarray(norm.gamma, np.float64) if norm.scale else 1.0
+    beta = np.asarray(norm.beta, np.float64) if norm.center else 0.0
+    return beta - gamma * mean / np.sqrt(variance + norm.epsilon)
+
+
+def _checked(probe: Probe, filters: Filters) -> dict[str, tuple[int, ...]]:
+    """Each filter once and in order. InputError, naming layer and filter, for one that does not exist."""
+    found = {}
+    for name, chosen in filters.items():
+        count = probe.convolution(name).node.shape[-1]
+        bad = [index for index in chosen if not 0 <= index < count]
+        require(not bad, f"{probe.name}: {name}", f"filter {bad and bad[0]}", f"0 to {count - 1}")
+        if len(chosen):
+            found[name] = tuple(sorted({int(index) for index in chosen}))
+    require(bool(found), probe.name, "no filters chosen", "at least one")
+    return found
+
+
+def _parts(layer: layers.Layer, chosen: list[int]) -> list[tuple[keras.Variable, tuple]]:
+    """The variables of a convolution's filters, and where in them these filters are."""
+    match layer:
+        case layers.DepthwiseConv2D():
+            channel, multiple = np.divmod(chosen, layer.kernel.shape[3])
+            parts = [(layer.kernel, (slice(None), slice(None), channel, multiple))]
+        case layers.SeparableConv2D():
+            parts = [(layer.pointwise_kernel, (..., chosen))]
+        case _:
+            parts = [(layer.kernel, (..., chosen))]
+    return [*parts, (layer.bias, (chosen,))] if layer.use_bias else parts
+
+
+def _random(probe: Probe, filters: Filters, generator: np.random.Generator) -> dict[str, tuple[int, ...]]:
+    drawn = {
+        name: generator.choice(probe.convolution(name).node.shape[-1], len(chosen), replace=False)
+        for name, chosen in filters.items()
+    }
+    return {name: tuple(sorted(chosen.tolist())) for name, chosen in drawn.items()}
+
+
+def _predictions(predictor: Predictor, head: Head, batches: Iterable, classes: tuple[str, ...], ids) -> Predictions:
+    labels = []
+
+    def images() -> Iterator[tuple]:
+        for pixels, truth in labelled("ablation", batches):
+            labels.append(truth)
+            yield (pixels,)
+
+    outputs = predictor.logits(images())
+    require(bool(np.isfinite(outputs).all()), "ablation", "outputs that are not finite", "numbers")
+    truth = np.concatenate(labels)
+    names = tuple(map(str, range(len(truth)))) if ids is None else tuple(ids)
+    probabilities = outputs.astype(np.float64) if head.squashing else softmax(outputs)
+    return Predictions(names, ("",) * len(names), classes, truth, probabilities)
+
+
+def _lists(values: Mapping[str, Sequence]) -> dict[str, list]:
+    return {name: list(chosen) for name, chosen in values.items()}

@@ -1,0 +1,67 @@
+"""Images as points: the features before the class scores, brought to two dimensions."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from keras_cnn.errors import require
+from keras_cnn.visualization.probe import Probe
+
+PERPLEXITY = 30.0
+_BEFORE_TSNE = 50  # dimensions, as van der Maaten and Hinton recommend
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """N images as points of the plane."""
+
+    method: str  # "PCA" or "t-SNE"
+    points: np.ndarray  # (N, 2) float64
+    note: str  # what the axes mean, and how much they keep
+
+
+def penultimate(model: keras.Model | Probe) -> str:
+    """The point that the layer of the class scores reads. InputError for a network that is no classifier."""
+    probe = Probe.of(model)
+    scores = probe.node(probe.head().point.partition(":")[0])
+    require(len(scores.inputs) == 1, f"{probe.name}: {scores.name}", f"{len(scores.inputs)} inputs", "one")
+    return scores.inputs[0]
+
+
+def pca(features: np.ndarray) -> Embedding:
+    """The two directions in which `features` (N, D) vary most; N and D at least 2.
+
+    Signs are fixed: in each direction the feature with the largest weight counts positive.
+    """
+    _check(features, 2)
+    fitted = PCA(2, svd_solver="full").fit(np.asarray(features, np.float64))
+    signs = np.sign(fitted.components_[np.arange(2), np.abs(fitted.components_).argmax(axis=1)])
+    first, second = 100 * fitted.explained_variance_ratio_
+    points = fitted.transform(np.asarray(features, np.float64)) * signs
+    return Embedding("PCA", points, f"the axes hold {first:.1f} % and {second:.1f} % of the variance")
+
+
+def tsne(features: np.ndarray, *, perplexity: float = PERPLEXITY, seed: int = 0) -> Embedding:
+    """t-SNE of `features` (N, D), started from their principal components, of which it gets at most 50.
+
+    The same seed gives the same points on one machine. Raises InputError where the perplexity is not below N.
+
+    Source: L. van der Maaten and G. Hinton, Visualizing Data using t-SNE, JMLR 9 (2008).
+    """
+    _check(features, 4)
+    require(1 < perplexity < len(features), "embedding: perplexity", f"found {perplexity:g}", f"1 to {len(features)}")
+    features = np.asarray(features, np.float64)
+    if min(features.shape) > _BEFORE_TSNE:
+        features = PCA(_BEFORE_TSNE, svd_solver="full").fit_transform(features)
+    fitted = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit(features)
+    note = f"perplexity {perplexity:g}; distances between groups and sizes of groups mean nothing"
+    return Embedding("t-SNE", fitted.embedding_.astype(np.float64), note)
+
+
+def _check(features: np.ndarray, least: int) -> None:
+    shape = np.shape(features)
+    fits = len(shape) == 2 and shape[0] >= least and shape[1] >= 2
+    require(fits, "embedding", f"features of shape {shape}", f"at least {least} images and 2 features")

@@ -1,0 +1,163 @@
+"""What the filters of a network respond to, over a whole split in one pass: images, classes, patches, dead filters.
+
+The response of a filter to an image is the sum over the pixels of its map, after a batch norm directly behind the
+convolution and before the activation, as in CS7015.
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_cnn.errors import require
+from keras_cnn.visualization.probe import Probe
+from keras_cnn.visualization.streaming import compiled, labelled, reader
+
+TOP = 20
+DEAD = "no value above 0 before the activation, at any pixel of any image"
+_GATHERED = 2**22  # numbers gathered from maps at a time: 48 MB with their indices
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What the C filters of one layer did over N images; K = min(top, N) images of each are kept, the best first."""
+
+    layer: str
+    images: int  # N
+    top: np.ndarray  # (C, K) int64, numbers of images in the order of the stream; of equal responses the first image
+    responses: np.ndarray  # (C, K) float32, of these images
+    labels: np.ndarray  # (C, K) int64, of these images
+    units: np.ndarray  # (C, K, 2) int64, row and column on the map of the largest value; of equal ones the first
+    peaks: np.ndarray  # (C, K) float32, that value
+    mean: np.ndarray  # (C,) float64, mean response over all images
+    largest: np.ndarray  # (C,) float32, largest value at any pixel of any image
+
+    @property
+    def maximum(self) -> np.ndarray:
+        """(C,) float32: largest response to any image."""
+        return self.responses[:, 0]
+
+    @property
+    def dead(self) -> np.ndarray:
+        """(C,) bool, see DEAD: behind a ReLU such a filter never puts out anything but 0 on these images."""
+        return self.largest <= 0
+
+    def class_counts(self, classes: int) -> np.ndarray:
+        """(C, classes) int64: how many of the top images are of each class."""
+        return np.stack([np.bincount(labels, minlength=classes) for labels in self.labels])
+
+    def class_most_seen(self, classes: int) -> np.ndarray:
+        """(C,) int64: the class with the most top images; of a tie the first class."""
+        return self.class_counts(classes).argmax(axis=1)
+
+
+def respond(
+    model: keras.Model | Probe, batches: Iterable, layers: Sequence[str] | None = None, *, top: int = TOP
+) -> list[Responses]:
+    """Reads `batches` once, for the convolutions `layers`, by default all of them.
+
+    The elements of `batches` start with images (B, H, W, C) uint8 and labels (B,). Memory depends on their size, on the
+    number of filters and on `top`, not on the number of images.
+
+    Raises InputError for no images, a layer that is no convolution, `top` below 1, and responses that are not finite.
+    """
+    require(top >= 1, "filters: top", f"found {top}", "at least 1")
+    probe = Probe.of(model)
+    blocks = probe.convolutions if layers is None else [probe.convolution(name) for name in layers]
+    require(len(blocks) > 0, probe.name, "no convolutions", "at least one")
+    require(None not in probe.input_shape, probe.name, f"images of shape {probe.input_shape}", "a fixed size")
+    read = reader(probe, [block.before_activation for block in blocks])
+
+    def measure(images):
+        maps = read(images)
+        return [(m, tf.reduce_sum(tf.cast(m, tf.float32), axis=[1, 2]), _largest(m)) for m in maps]
+
+    measure = compiled(probe, measure)
+    kept = [_Kept(block.name, block.node.shape, top) for block in blocks]
+    count = 0
+    for images, labels in labelled("filters", batches):
+        for layer, (maps, sums, largest) in zip(kept, measure(images), strict=True):
+            layer.add(maps, sums.numpy(), tf.cast(largest, tf.float32).numpy(), labels, count)
+        count += len(labels)
+    return [layer.responses(count) for layer in kept]
+
+
+def _largest(maps: tf.Tensor) -> tf.Tensor:
+    """(C,): largest value of each channel. Pooled first: in 16 bits TensorFlow's reduce_max takes ten times as long."""
+    pooled = tf.nn.max_pool2d(maps, maps.shape[1:3], 1, "VALID")
+    return tf.reduce_max(pooled, axis=[0, 1, 2])
+
+
+class _Kept:
+    """What is known of one layer so far."""
+
+    def __init__(self, name: str, shape: tuple, top: int):
+        _, self.width, filters = shape
+        self.name, self.top = name, top
+        self.sums = np.zeros(filters)
+        self.largest = np.full(filters, -np.inf, np.float32)
+        self.values = np.full((filters, top), -np.inf, np.float32)
+        self.images, self.labels, self.places = (np.full((filters, top), -1, np.int64) for _ in range(3))
+        self.peaks = np.zeros((filters, top), np.float32)
+
+    def add(self, maps: tf.Tensor, sums: np.ndarray, largest: np.ndarray, labels: np.ndarray, first: int) -> None:
+        """A batch: `sums` (B, C) of `maps` (B, h, w, C), `largest` (C,), `labels` (B,); `first` numbers its images."""
+        require(bool(np.isfinite(sums).all()), f"filters: {self.name}", "a response that is not finite", "numbers")
+        self.sums += sums.sum(axis=0, dtype=np.float64)
+        self.largest = np.maximum(self.largest, largest)
+        changed = np.flatnonzero(sums.max(axis=0) > self.values[:, -1])
+        candidates = np.concatenate([self.values[changed], sums.T[changed]], axis=1)
+        order = np.argsort(-candidates, axis=1, kind="stable")[:, : self.top]  # of equal ones the image seen first
+        rows, columns = np.nonzero(order >= self.top)
+        new = order[rows, columns] - self.top
+        places, peaks = _peaks(maps, new, changed[rows])
+        incoming = {"values": sums[new, changed[rows]], "images": first + new, "labels": labels[new]}
+        for name, values in (incoming | {"places": places, "peaks": peaks}).items():
+            state = getattr(self, name)
+            kept = np.take_along_axis(state[changed], np.minimum(order, self.top - 1), axis=1)
+            kept[rows, columns] = values
+            state[changed] = kept
+
+    def responses(self, count: int) -> Responses:
+        full = slice(min(self.top, count))
+        return Responses(
+            self.name,
+            count,
+            self.images[:, full],
+            self.values[:, full],
+            self.labels[:, full],
+            np.stack(np.divmod(self.places[:, full], self.width), axis=-1),
+            self.peaks[:, full],
+            self.sums / count,
+            self.largest,
+        )
+
+
+def _peaks(maps: tf.Tensor, images: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Place (n,) int64 on the flattened map, and value (n,) float32, of the largest value in each (image, channel)."""
+    step = max(1, _GATHERED // (maps.shape[1] * maps.shape[2]))
+    find = _peak_finder(maps.dtype)
+    parts = [find(maps, images[i : i + step], channels[i : i + step]) for i in range(0, len(images), step)]
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    return tuple(np.concatenate([part[k].numpy() for part in parts]) for k in range(2))
+
+
+@functools.cache
+def _peak_finder(dtype: tf.DType):
+    """(maps, images (n,), channels (n,)) -> place and value of the largest number in each; compiled once a type."""
+
+    # Only images new among the best are searched, a few in a thousand: an argmax of every map would take longer than
+    # the network.
+    def find(maps, images, channels):
+        _, height, width, filters = tf.unstack(tf.shape(maps, tf.int64))
+        pixels = tf.range(height * width)
+        where = (images[:, None] * (height * width) + pixels) * filters + channels[:, None]
+        values = tf.gather(tf.reshape(maps, [-1]), where)
+        return tf.argmax(values, axis=1), tf.cast(tf.reduce_max(values, axis=1), tf.float32)
+
+    numbers = tf.TensorSpec([None], tf.int64)
+    return tf.function(find, input_signature=[tf.TensorSpec([None] * 4, dtype), numbers, numbers], autograph=False)

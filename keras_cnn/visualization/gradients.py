@@ -1,0 +1,184 @@
+"""Gradients of a score with respect to the image or to a map inside the network: the only place with a gradient tape.
+
+And so the only place here that asks which backend Keras runs on.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_cnn.errors import InputError, require
+from keras_cnn.visualization.probe import LINEAR, Probe, in_batches, traced
+
+# Operations that are a ReLU in a traced graph, whatever called them. Those of this module are made of others.
+RELUS = frozenset(("Relu", "Relu6", "LeakyRelu"))
+
+
+@dataclass(frozen=True)
+class Score:
+    """What is explained: for each image a weighted sum of the tensor at one point of the network.
+
+    A class is a weight of 1 for one logit, a difference of classes 1 and -1, a neuron 1 at one place of a map.
+    """
+
+    point: str
+    weights: np.ndarray  # (N, ...) float32, N images and the shape of the tensor at the point
+    words: tuple[str, ...]  # for each image, what the score is of
+
+
+@dataclass(frozen=True)
+class Rewiring:
+    """ReLUs with another gradient: node name -> function in its place, and a key that tells it from other rewirings."""
+
+    key: str
+    activations: Mapping[str, Callable]
+
+
+def gradients(
+    probe: Probe, images: np.ndarray, score: Score, at: str | None = None, rewiring: Rewiring | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores (N,), the tensors at point `at` (N, ...) and the gradients of each score with respect to them, float32.
+
+    `at` None is the image: its tensors are the images, its gradients are per grey level of 0-255. Raises InputError if
+    the score does not depend on the point.
+    """
+    function = probe.compiled(
+        ("gradients", score.point, at, rewiring and rewiring.key), lambda: _build(probe, score.point, at, rewiring)
+    )
+    size = probe.batch_size()
+    pairs = zip(in_batches(images, size), in_batches(score.weights, size), strict=True)
+    parts = [function(tf.constant(batch, tf.float32), tf.constant(weights, tf.float32)) for batch, weights in pairs]
+    scores, values, found = (np.concatenate([part.numpy() for part in column]) for column in zip(*parts, strict=True))
+    return scores, values, found
+
+
+def scores(probe: Probe, images: np.ndarray, score: Score) -> np.ndarray:
+    """Scores (N,) float32 alone."""
+    function = probe.compiled(("scores", score.point), lambda: _build_scores(probe, score.point))
+    size = probe.batch_size()
+    pairs = zip(in_batches(images, size), in_batches(score.weights, size), strict=True)
+    return np.concatenate(
+        [function(tf.constant(batch, tf.float32), tf.constant(w, tf.float32)).numpy() for batch, w in pairs]
+    )
+
+
+def guided_relu(ceiling: float | None = None) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A ReLU (with `ceiling`, clipped there) whose gradient passes only where input and gradient are positive.
+
+    Guided backpropagation, Springenberg et al., Striving for Simplicity, 2015.
+    """
+
+    @tf.custom_gradient
+    def function(x):
+        passes = _passes(x, ceiling)
+        return _rectified(x, ceiling), lambda upstream: tf.where(passes & (upstream > 0), upstream, 0)
+
+    return function
+
+
+def deconvnet_relu(ceiling: float | None = None) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A ReLU whose gradient passes where it is positive, whatever the input was.
+
+    Deconvnet, Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014.
+    """
+
+    @tf.custom_gradient
+    def function(x):
+        return _rectified(x, ceiling), lambda upstream: tf.where(upstream > 0, upstream, 0)
+
+    return function
+
+
+def relus_left(probe: Probe, point: str, activations: Mapping[str, Callable]) -> list[str]:
+    """Nodes up to `point` in which there is still a ReLU when those of `activations` are replaced.
+
+    Read from the traced graph, so that a ReLU shows wherever it was written: in a layer of one's own, in an activation
+    that is made with one, in a function that a layer calls.
+    """
+    _require_tensorflow()
+    ends: list[tuple[str, int]] = []  # a point, and the number of operations in the graph when it was reached
+
+    def mark(name):
+        def edit(value):
+            ends.append((name, len(tf.compat.v1.get_default_graph().get_operations())))
+            return value
+
+        return edit
+
+    def forward(images):
+        edits = {name: mark(name) for name in probe.points}
+        return probe.run(images, (point,), activations=activations, edits=edits)[1][point]
+
+    graph = traced(forward, probe.input_shape).graph
+    operations = graph.get_operations()
+    library = {function.signature.name: function for function in graph.as_graph_def().library.function}
+    needed = probe.ancestors(point)
+    behind = point.removesuffix(LINEAR) if point.endswith(LINEAR) else None  # the activation that the point feeds
+    starts = [0, *(end for _, end in ends)]
+    found = [
+        reached.removesuffix(LINEAR)
+        for start, (reached, end) in zip(starts, ends, strict=False)
+        if reached != behind and any(_is_relu(operation, library) for operation in operations[start:end])
+    ]
+    return [name for name in found if name in needed]
+
+
+def _build(probe: Probe, point: str, at: str | None, rewiring: Rewiring | None) -> Callable:
+    _require_tensorflow()
+    activations = rewiring.activations if rewiring else None
+    read = (point,) if at is None else (point, at)
+
+    def function(images, weights):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            _, found = probe.run(images, read, activations=activations)
+            axes = list(range(1, weights.shape.rank))
+            score = tf.reduce_sum(tf.cast(found[point], tf.float32) * weights, axis=axes)
+        source = images if at is None else found[at]
+        gradient = tape.gradient(score, source)
+        if gradient is None:
+            found = f"{point} does not depend on {at or 'the image'}"
+            raise InputError(f"{probe.name}: {found}; expected a layer before it")
+        return score, tf.cast(source, tf.float32), tf.cast(gradient, tf.float32)
+
+    return traced(function, probe.input_shape, probe.shape(point))
+
+
+def _build_scores(probe: Probe, point: str) -> Callable:
+    def function(images, weights):
+        _, found = probe.run(images, (point,))
+        return tf.reduce_sum(tf.cast(found[point], tf.float32) * weights, axis=list(range(1, weights.shape.rank)))
+
+    return traced(function, probe.input_shape, probe.shape(point))
+
+
+def _require_tensorflow() -> None:
+    backend = keras.backend.backend()
+    require(backend == "tensorflow", "gradients", f"Keras runs on {backend}", "tensorflow (KERAS_BACKEND)")
+
+
+def _passes(x: tf.Tensor, ceiling: float | None) -> tf.Tensor:
+    return x > 0 if ceiling is None else (x > 0) & (x < ceiling)
+
+
+def _rectified(x: tf.Tensor, ceiling: float | None) -> tf.Tensor:
+    positive = tf.where(x > 0, x, 0)
+    return positive if ceiling is None else tf.where(positive < ceiling, positive, ceiling)
+
+
+def _is_relu(operation: tf.Operation, library: Mapping[str, Any]) -> bool:
+    if operation.type == "Maximum":  # of something and zero
+        constants = (tf.get_static_value(tensor) for tensor in operation.inputs)
+        return any(constant is not None and not np.any(constant) for constant in constants)
+    return _has_relu(operation.node_def, library)
+
+
+def _has_relu(node: Any, library: Mapping[str, Any]) -> bool:
+    """Whether a node of a graph is a ReLU, or calls a function with one in it."""
+    called = [name for value in node.attr.values() for name in (value.func.name, *(f.name for f in value.list.func))]
+    inside = (inner for name in called if name in library for inner in library[name].node_def)
+    return node.op in RELUS or any(_has_relu(inner, library) for inner in inside)

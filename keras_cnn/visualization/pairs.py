@@ -1,0 +1,100 @@
+"""Kernel, conv map and ReLU map of the same output channel, and the proof that they belong together.
+
+A grid of kernels beside a grid of maps is easily off by an index, an axis or a layer, and nobody sees it. Here each
+channel's map is computed again in NumPy from its kernel alone, and compared with the layer's own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from keras_cnn.errors import require
+from keras_cnn.visualization.kernels import Kernels, kernels
+from keras_cnn.visualization.probe import Block, Probe, taps
+
+TOLERANCE = 1e-3  # of the layer's largest value: float32 sums of some thousand products differ by 1e-5
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Some output channels of a convolution for some images; channel `channels[u]` at index u of each last axis."""
+
+    layer: str
+    channels: np.ndarray  # (U,) int
+    kernels: np.ndarray  # (kh, kw, inputs, U) float32
+    convolved: np.ndarray  # (N, h, w, U) float32, with the bias
+    normalised: np.ndarray | None  # (N, h, w, U) after the batch norm between convolution and activation
+    activated: np.ndarray | None  # (N, h, w, U)
+    points: tuple[str, str | None, str | None]  # where the three were read
+    difference: float  # largest |recomputed - layer's|, as a share of the layer's largest absolute value
+
+
+def pairs(model: keras.Model | Probe, images: np.ndarray, layer: str, channels: Sequence[int]) -> Pairs:
+    """Kernels and maps of the output channels of a convolution for `images` (N, H, W, C) of 0-255.
+
+    Raises InputError for a layer without kernels and a channel that is not there, and ArithmeticError if a map is not
+    the one that its kernel makes.
+    """
+    probe = Probe.of(model)
+    block, found = probe.convolution(layer), kernels(probe, layer)
+    chosen = np.asarray(channels, int)
+    count = found.values.shape[-1]
+    for channel in chosen:
+        require(0 <= channel < count, f"{probe.name}: {block.name}", f"channel {channel}", f"0 to {count - 1}")
+    before = block.node.inputs[0]
+    points = (block.linear, block.normalised, block.activated)
+    maps = taps(probe, [before, *filter(None, points)])(images)
+    convolved, normalised, activated = (maps[point][..., chosen] if point else None for point in points)
+    difference = _difference(block, found, maps[before], convolved, chosen)
+    if difference > TOLERANCE:
+        words = f"maps differ from those of their kernels by {difference:.1e} of the largest value"
+        raise ArithmeticError(f"{probe.name}: {block.name}: {words}; expected at most {TOLERANCE:g}")
+    return Pairs(block.name, chosen, found.values[..., chosen], convolved, normalised, activated, points, difference)
+
+
+def convolve(
+    maps: np.ndarray,
+    kernel: np.ndarray,
+    bias: float,
+    *,
+    strides: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    padding: str = "valid",
+) -> np.ndarray:
+    """One filter: maps (N, H, W, inputs) with a kernel (kh, kw, inputs) to (N, h, w) float64, in NumPy.
+
+    Padding "same" is TensorFlow's: zeros so that h is H / stride rounded up, the odd one behind.
+    """
+    values = maps.astype(np.float64)
+    windows = [(side - 1) * step + 1 for side, step in zip(kernel.shape[:2], dilation, strict=True)]
+    if padding == "same":
+        before = [_same(maps.shape[1 + i], windows[i], strides[i]) for i in (0, 1)]
+        values = np.pad(values, ((0, 0), *before, (0, 0)))
+    views = sliding_window_view(values, windows, axis=(1, 2))
+    views = views[:, :: strides[0], :: strides[1], :, :: dilation[0], :: dilation[1]]
+    return np.einsum("nhwcij,ijc->nhw", views, kernel.astype(np.float64), optimize=True) + bias
+
+
+def _same(side: int, window: int, stride: int) -> tuple[int, int]:
+    total = max((-(-side // stride) - 1) * stride + window - side, 0)
+    return total // 2, total - total // 2
+
+
+def _difference(block: Block, found: Kernels, inputs: np.ndarray, convolved: np.ndarray, channels: np.ndarray) -> float:
+    convolution = block.node.operation
+    scale = max(float(np.abs(convolved).max()), np.finfo(np.float32).tiny)
+    worst = 0.0
+    for index, channel in enumerate(channels):
+        again = convolve(
+            inputs[..., found.inputs_of(channel)],
+            found.values[..., channel],
+            0.0 if found.bias is None else float(found.bias[channel]),
+            strides=convolution.strides,
+            dilation=convolution.dilation_rate,
+            padding=convolution.padding,
+        )
+        worst = max(worst, float(np.abs(again - convolved[..., index]).max()) / scale)
+    return worst

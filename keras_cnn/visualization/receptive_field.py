@@ -1,0 +1,131 @@
+"""Which pixels of the image a unit of a layer sees: by the arithmetic of the layers, and as the gradient shows it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_cnn.checking import nearest
+from keras_cnn.errors import InputError, require
+from keras_cnn.models import arithmetic
+from keras_cnn.models.arithmetic import ReceptiveField
+from keras_cnn.visualization.gradients import Score, gradients
+from keras_cnn.visualization.probe import Probe
+
+BORDER = 127  # what a patch shows beyond the border of the image
+NOISE_IMAGES = 16
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels, ends excluded; outside the image where a unit sees padding."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def inside(self, height: int, width: int) -> "Box":
+        """The part that lies on an image; without pixels where nothing does."""
+        rows = (min(max(edge, 0), height) for edge in (self.top, self.bottom))
+        return Box(*rows, *(min(max(edge, 0), width) for edge in (self.left, self.right)))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What one unit of a layer sees of the image by arithmetic, and what moves it by gradient."""
+
+    layer: str
+    unit: tuple[int, int]  # row and column on the layer's map
+    box: Box  # by arithmetic, on the image
+    strength: np.ndarray  # (H, W) float64: mean absolute gradient of the unit, over channels and noise images
+    found: Box | None  # the smallest that holds every pixel with a gradient; None where no pixel has one
+
+    @property
+    def contained(self) -> bool:
+        """Whether no pixel outside the arithmetic's box moves the unit: it must hold for every network."""
+        if self.found is None:
+            return True
+        edges = zip(self.box, self.found, strict=True)
+        (top, a), (bottom, b), (left, c), (right, d) = edges
+        return top <= a and b <= bottom and left <= c and d <= right
+
+    @property
+    def exact(self) -> bool:
+        """Whether the outermost pixels of the box do move the unit; zeros among the weights may keep them from it."""
+        return self.found == self.box
+
+
+def fields(model: keras.Model) -> dict[str, ReceptiveField]:
+    """Layer -> size, stride and offset in pixels, for every layer of a flat network whose view is known.
+
+    See `models.arithmetic.Axis`. Raises InputError for a model that `arithmetic.table` refuses.
+
+    Source: A. Araujo, W. Norris and J. Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
+    """
+    return {row.layer: row.field for row in arithmetic.table(model) if row.field is not None}
+
+
+def field_of(model: keras.Model, layer: str) -> ReceptiveField:
+    """The receptive field of one layer. InputError for an unknown layer, and for one whose view is not known."""
+    rows = {row.layer: row for row in arithmetic.table(model)}
+    if layer not in rows:
+        raise InputError(f"{model.name}: no layer {layer!r}{nearest(layer, rows)}")
+    field = rows[layer].field
+    require(field is not None, f"{model.name}: {layer}", "a view that is not known", "layers up to here that slide")
+    return field
+
+
+def reach(model: keras.Model | Probe, layer: str, unit: tuple[int, int] | None = None, *, seed: int = 0) -> Reach:
+    """What moves one unit of a layer's map, by default the middle one, beside what arithmetic says it sees.
+
+    The gradient of random weights of the unit's channels is taken at images of noise; where a ReLU or a max pool keeps
+    a pixel from the unit on one of them, another lets it through.
+
+    Raises InputError for an unknown layer, a layer without a map, one whose view is not known, and a unit beside it.
+    """
+    probe = Probe.of(model)
+    point = probe.point(layer)
+    shape = probe.shape(point)
+    require(len(shape) == 3, f"{probe.name}: {layer}", f"an output of shape {shape}", "a map (H, W, C)")
+    unit = (shape[0] // 2, shape[1] // 2) if unit is None else unit
+    inside = all(0 <= place < side for place, side in zip(unit, shape, strict=False))
+    require(inside, f"{probe.name}: {layer}", f"unit {unit}", f"0 to {shape[0] - 1} and 0 to {shape[1] - 1}")
+    height, width, channels = probe.input_shape
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 256, (NOISE_IMAGES, height, width, channels)).astype(np.float32)
+    weights = np.zeros((NOISE_IMAGES, *shape), np.float32)
+    weights[:, unit[0], unit[1]] = generator.normal(size=(NOISE_IMAGES, shape[2]))
+    words = (f"{layer} at {unit}",) * NOISE_IMAGES
+    _, _, found = gradients(probe, images, Score(point, weights, words))
+    strength = np.abs(found.astype(np.float64)).mean(axis=(0, 3))
+    seen = box(field_of(probe.model, layer), unit).inside(height, width)
+    return Reach(layer, unit, seen, strength, _around(strength > 0))
+
+
+def box(field: ReceptiveField, unit: tuple[int, int]) -> Box:
+    """The pixels that the unit at (row, column) of the map sees; outside the image where it sees padding."""
+    (top, bottom), (left, right) = (
+        (axis.offset + place * axis.stride, axis.offset + place * axis.stride + axis.size)
+        for axis, place in zip(field, unit, strict=True)
+    )
+    return Box(top, bottom, left, right)
+
+
+def patch(image: np.ndarray, field: ReceptiveField, unit: tuple[int, int], fill: int = BORDER) -> np.ndarray:
+    """What a unit sees of an image (H, W, C): (height, width, C) pixels, with `fill` beyond the image's border."""
+    seen = box(field, unit)
+    there = seen.inside(*image.shape[:2])
+    found = np.full((seen.bottom - seen.top, seen.right - seen.left, image.shape[2]), fill, image.dtype)
+    rows = slice(there.top - seen.top, there.bottom - seen.top)
+    columns = slice(there.left - seen.left, there.right - seen.left)
+    found[rows, columns] = image[there.top : there.bottom, there.left : there.right]
+    return found
+
+
+def _around(pixels: np.ndarray) -> Box | None:
+    """The smallest box that holds all True of (H, W)."""
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    if not len(rows):
+        return None
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)

@@ -1,0 +1,198 @@
+"""Statistics of feature maps over images: how many values are not positive, and the spectrum of their covariance.
+
+Both are what IN4310 asks for: shares of non-positive values by layer, and the largest eigenvalues of the empirical
+covariance of the features of 200 images, for several networks and several sets of images.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_cnn.errors import require
+from keras_cnn.evaluation.intervals import paired_bootstrap
+from keras_cnn.evaluation.metrics import CONFIDENCE_LEVEL
+from keras_cnn.visualization.probe import Probe
+from keras_cnn.visualization.streaming import compiled, reader
+
+Reduction = Literal["pooled", "flattened"]
+
+SAMPLES = 200  # of the bootstrap
+_LARGEST = 2**30  # bytes of features that are kept
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """Share of the values of one layer's output that are not above 0, over N images."""
+
+    layer: str
+    shape: tuple[int, ...]  # of one image's output
+    shares: np.ndarray  # (N,) float64 in [0, 1], of each image
+    interval: tuple[float, float]  # of the mean, by bootstrap over the images
+
+    @property
+    def share(self) -> float:
+        """Over all values of all images."""
+        return float(self.shares.mean())
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues of the empirical covariance of N feature vectors of D numbers, the largest first."""
+
+    images: int  # N
+    dimensions: int  # D
+    eigenvalues: np.ndarray  # (min(N, D),) float64, not negative
+    resampled: np.ndarray  # (samples, min(N, D)): the same of images drawn with replacement
+
+    @property
+    def effective_rank(self) -> float:
+        """See `effective_rank`."""
+        return effective_rank(self.eigenvalues)
+
+    @property
+    def effective_rank_interval(self) -> tuple[float, float]:
+        """95 % bootstrap interval, as `band` has it."""
+        resampled = np.array([effective_rank(values) for values in self.resampled])
+        low, high = _spread(resampled[:, None], np.array([self.effective_rank]))
+        return float(low[0]), float(high[0])
+
+    @property
+    def band(self) -> np.ndarray:
+        """(2, min(N, D)): low and high end of each eigenvalue's 95 % bootstrap interval.
+
+        It is the estimate times the resampled percentiles over their median. The percentiles themselves would leave the
+        estimate out at both ends of the spectrum: images drawn twice add no direction.
+        """
+        return np.stack(_spread(self.resampled, self.eigenvalues))
+
+
+def sparsity(model: keras.Model | Probe, points: Sequence[str], batches: Iterable) -> list[Sparsity]:
+    """Share of the values that are at most 0 at each of `points`, see `probe`; reads `batches` once.
+
+    The elements of `batches` start with images (B, H, W, C) uint8. One number an image and point is kept. Raises
+    InputError for no images, a point that is not there, and values that are not finite.
+    """
+    probe = Probe.of(model)
+    read = reader(probe, points)
+    measure = compiled(probe, lambda images: [_not_positive(values) for values in read(images)])
+    found = [[part.numpy() for part in measure(images)] for images, *_ in batches]
+    require(bool(found), "statistics", "no images", "a split with images")
+    result = []
+    for name, parts in zip(points, zip(*found, strict=True), strict=True):
+        shares = np.concatenate(parts).astype(np.float64)
+        require(bool(np.isfinite(shares).all()), f"statistics: {name}", "values that are not finite", "numbers")
+        result.append(Sparsity(name, probe.shape(name), shares, paired_bootstrap(shares, CONFIDENCE_LEVEL)))
+    return result
+
+
+def features(
+    model: keras.Model | Probe,
+    point: str,
+    batches: Iterable,
+    reduction: Reduction = "pooled",
+    most: int | None = None,
+) -> np.ndarray:
+    """(N, D) float32: what the network has at `point` for each image; of a map the mean over its pixels, or all of it.
+
+    The elements of `batches` start with images (B, H, W, C) uint8; reading stops after `most` images. Raises InputError
+    where the features take more than 1 GiB, for no images, a point that is not there, and values that are not finite.
+    """
+    probe = Probe.of(model)
+    read = reader(probe, [point])
+
+    def vectors(images):
+        values = tf.cast(read(images)[0], tf.float32)
+        if reduction == "pooled" and len(values.shape) == 4:
+            values = tf.reduce_mean(values, axis=[1, 2])
+        return tf.reshape(values, [tf.shape(values)[0], -1])
+
+    vectors = compiled(probe, vectors)
+    parts, count = [], 0
+    for images, *_ in batches:
+        part = vectors(images).numpy()[: None if most is None else most - count]
+        parts.append(part)
+        count += len(part)
+        wanted = f"at most {_LARGEST / 2**30:.0f} GiB: pooled features, or fewer images"
+        require(count * part.shape[1] * 4 <= _LARGEST, "features", f"{count} of {part.shape[1]} numbers each", wanted)
+        if count == most:
+            break
+    require(count > 0, "features", "no images", "a split with images")
+    found = np.concatenate(parts)
+    require(bool(np.isfinite(found).all()), "features", "values that are not finite", "numbers")
+    return found
+
+
+def spectrum(values: np.ndarray, *, samples: int = SAMPLES, seed: int = 0) -> Spectrum:
+    """Eigenvalues of the covariance (divided by N - 1) of `values` (N, D), N at least 2, with a bootstrap over N.
+
+    The covariance is never formed where D exceeds N: the N×N matrix of inner products has the same eigenvalues.
+    """
+    values = np.asarray(values, np.float64)
+    require(values.ndim == 2 and len(values) >= 2, "spectrum", f"features of shape {values.shape}", "at least 2 rows")
+    count, dimensions = values.shape
+    values = values - values.mean(axis=0)
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(count, np.full(count, 1 / count), size=samples)
+    if dimensions > count:
+        products = values @ values.T
+        resampled = [_of_products(products, weights) for weights in drawn]
+        eigenvalues = _of_products(products, np.ones(count))
+    else:
+        resampled = [_of_covariance(values, weights) for weights in drawn]
+        eigenvalues = _of_covariance(values, np.ones(count))
+    shape = (samples, len(eigenvalues))
+    return Spectrum(count, dimensions, eigenvalues, np.array(resampled).reshape(shape))
+
+
+def effective_rank(eigenvalues: np.ndarray) -> float:
+    """exp of the entropy of the eigenvalues' shares of their sum: D if all are equal, 1 if one alone is not 0.
+
+    Without any variance it is 0. Source: O. Roy and M. Vetterli, The Effective Rank, EUSIPCO 2007.
+    """
+    total = eigenvalues.sum()
+    if total <= 0:
+        return 0.0
+    shares = eigenvalues[eigenvalues > 0] / total
+    return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def _not_positive(values: tf.Tensor) -> tf.Tensor:
+    """(B,) float32 share of values at most 0 in each image; NaN where a value is not finite."""
+    axes = list(range(1, len(values.shape)))
+    share = tf.reduce_mean(tf.cast(values <= 0, tf.float32), axis=axes)
+    total = tf.cast(tf.reduce_sum(tf.cast(values, tf.float32) * 0, axis=axes), tf.float32)  # 0, or NaN
+    return share + total
+
+
+def _of_covariance(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    count = len(values)
+    mean = weights @ values / count
+    matrix = (values * weights[:, None]).T @ values - count * np.outer(mean, mean)
+    return _eigenvalues(matrix / (count - 1))
+
+
+def _of_products(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Eigenvalues from inner products of the rows, each row counted as often as its weight says."""
+    count = len(products)
+    shares = weights / count
+    to_mean = products @ shares
+    centred = products - to_mean[:, None] - to_mean[None] + shares @ to_mean
+    root = np.sqrt(weights)
+    return _eigenvalues(root[:, None] * centred * root / (count - 1))
+
+
+def _eigenvalues(matrix: np.ndarray) -> np.ndarray:
+    """The largest first; 0 where only rounding is left, as always for one of N eigenvalues from N images."""
+    found = np.linalg.eigvalsh(matrix)[::-1]
+    return np.where(found > len(matrix) * np.finfo(np.float64).eps * found[0], found, 0.0)
+
+
+def _spread(resampled: np.ndarray, estimate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Percentiles of `resampled` (samples, n), each times estimate / median; the estimate where the median is 0."""
+    tails = (1 - CONFIDENCE_LEVEL) / 2
+    low, middle, high = np.quantile(resampled, [tails, 0.5, 1 - tails], axis=0)
+    return tuple(np.divide(end * estimate, middle, out=estimate.copy(), where=middle > 0) for end in (low, high))

@@ -1,0 +1,134 @@
+"""What an attribution explains: a class, a difference of two classes, or a neuron of a layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_cnn.errors import require
+from keras_cnn.visualization.gradients import Score
+from keras_cnn.visualization.probe import Probe, taps
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """The score of a class before softmax; `index` one for all images, one an image, or None: the predicted class."""
+
+    index: int | Sequence[int] | None = None
+
+    def point(self, probe: Probe) -> str:
+        return probe.head().point
+
+    def score(self, probe: Probe, images: np.ndarray) -> Score:
+        """InputError for a network that is no classifier and for a class that is not there."""
+        head = probe.head()
+        classes = _predicted(probe, images) if self.index is None else _each(self.index, len(images))
+        _check(probe, classes, head.classes)
+        words = tuple(f"class {index}" for index in classes)
+        return Score(head.point, np.eye(head.classes, dtype=np.float32)[classes], words)
+
+
+@dataclass(frozen=True)
+class ClassDifference:
+    """The score of one class minus that of another, each as in `ClassScore`: what speaks for the first of the two."""
+
+    index: int | Sequence[int] | None
+    against: int | Sequence[int]
+
+    def point(self, probe: Probe) -> str:
+        return probe.head().point
+
+    def score(self, probe: Probe, images: np.ndarray) -> Score:
+        """InputError as in `ClassScore`."""
+        first = ClassScore(self.index).score(probe, images)
+        second = ClassScore(self.against).score(probe, images)
+        same = [a for a, b in zip(first.words, second.words, strict=True) if a == b]
+        require(not same, f"{probe.name}: target", f"{same and same[0]} minus itself", "two classes")
+        words = tuple(f"{a} minus {b}" for a, b in zip(first.words, second.words, strict=True))
+        return Score(first.point, first.weights - second.weights, words)
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """One unit of a layer's output, or of `LAYER:linear`, what the layer has before its activation argument.
+
+    In a map it is the unit of `channel` at `position` (row, column), or in each image where that channel is strongest.
+    Both are one for all images or one for each.
+    """
+
+    layer: str
+    channel: int | Sequence[int]
+    position: tuple[int, int] | Sequence[tuple[int, int]] | None = None
+
+    def point(self, probe: Probe) -> str:
+        return probe.point(self.layer)
+
+    def score(self, probe: Probe, images: np.ndarray) -> Score:
+        """InputError for a layer, channel or position that is not there."""
+        point = probe.point(self.layer)
+        shape = probe.shape(point)
+        where = f"{probe.name}: {point}"
+        fits = len(shape) in (1, 3) and None not in shape
+        require(fits, where, f"an output of shape {shape}", "a map or a vector of a fixed size")
+        channels = self._channels(probe, len(images))
+        weights = np.zeros((len(images), *shape), np.float32)
+        each = np.arange(len(images))
+        if len(shape) == 1:
+            weights[each, channels] = 1
+            return Score(point, weights, tuple(f"{point} unit {channel}" for channel in channels))
+        places = self.places(probe, images)
+        weights[each, *places.T, channels] = 1
+        named = zip(channels, places, strict=True)
+        return Score(point, weights, tuple(f"{point} channel {c} at ({row}, {column})" for c, (row, column) in named))
+
+    def _channels(self, probe: Probe, count: int) -> np.ndarray:
+        point = probe.point(self.layer)
+        channels, last = _each(self.channel, count), probe.shape(point)[-1] - 1
+        for channel in channels:
+            require(0 <= channel <= last, f"{probe.name}: {point}", f"channel {channel}", f"0 to {last}")
+        return channels
+
+    def places(self, probe: Probe, images: np.ndarray) -> np.ndarray:
+        """(N, 2) int: row and column of the unit in each image. InputError for a position outside the map."""
+        point = probe.point(self.layer)
+        sides = probe.shape(point)[:2]
+        if self.position is None:
+            maps = taps(probe, [point])(images)[point]
+            own = maps[np.arange(len(images)), ..., self._channels(probe, len(images))]
+            return np.stack(np.unravel_index(own.reshape(len(images), -1).argmax(axis=1), sides), axis=1)
+        places = np.broadcast_to(np.asarray(self.position, int), (len(images), 2))
+        for row, column in places:
+            expected = f"rows 0 to {sides[0] - 1} and columns 0 to {sides[1] - 1}"
+            inside = 0 <= row < sides[0] and 0 <= column < sides[1]
+            require(inside, f"{probe.name}: {point}", f"position ({row}, {column})", expected)
+        return places
+
+
+Target = ClassScore | ClassDifference | Neuron
+
+
+def strongest(model, images: np.ndarray, layer: str, count: int) -> list[tuple[int, int]]:
+    """The `count` channels of a layer that respond most anywhere in `images`, each with the image where it does."""
+    probe = Probe.of(model)
+    point = probe.point(layer)
+    values = taps(probe, [point])(images)[point]
+    highest = values.reshape(len(values), -1, values.shape[-1]).max(axis=1)
+    channels = np.argsort(-highest.max(axis=0), kind="stable")[:count]
+    return [(int(channel), int(highest[:, channel].argmax())) for channel in channels]
+
+
+def _predicted(probe: Probe, images: np.ndarray) -> np.ndarray:
+    point = probe.head().point
+    return taps(probe, [point])(images)[point].argmax(axis=1)
+
+
+def _each(index: int | Sequence[int], count: int) -> np.ndarray:
+    classes = np.asarray(index)
+    fits = classes.ndim == 0 or classes.shape == (count,)
+    require(fits, "target", f"{classes.size} numbers", f"one, or one for each of {count} images")
+    return np.broadcast_to(classes, (count,))
+
+
+def _check(probe: Probe, classes: np.ndarray, count: int) -> None:
+    for index in classes:
+        require(0 <= index < count, f"{probe.name}: target", f"class {index}", f"0 to {count - 1}")

@@ -1,0 +1,151 @@
+"""Figures of the views over data: they show what they are given, nothing is cut, wrong shapes are refused."""
+
+import numpy as np
+import pytest
+
+from keras_cnn.figures.ablation import against_random
+from keras_cnn.figures.features import scatter, sparsity, spectra
+from keras_cnn.figures.fields import Field, receptive_fields
+from keras_cnn.figures.occlusion import Map, occlusion_maps, occlusion_sizes
+from keras_cnn.figures.responses import class_table, filter_summary, top_images
+
+LONG = "a title that is much longer than the page is wide, as names of runs and of classes may well be " * 2
+RNG = np.random.default_rng(0)
+
+
+def occlusion_map(size: int, side: int = 32, stride: int = 1) -> Map:
+    places = np.unique(np.append(np.arange(0, side - size + 1, stride), side - size))
+    confidence = np.full((len(places), len(places)), 0.75)
+    confidence[1, 2] = 0.25
+    return Map(size, places, places, confidence)
+
+
+@pytest.mark.parametrize(("side", "sizes", "channels"), [(32, (4, 8, 12, 16), 3), (299, (37, 149), 3), (28, (28,), 1)])
+def test_occlusion_maps(check_nothing_cut, side, sizes, channels):
+    images = RNG.integers(0, 256, (2, side, side, channels)).astype(np.uint8)
+    if sizes == (28,):
+        maps = [[Map(28, np.array([0]), np.array([0]), np.array([[0.5]]))] for _ in images]
+    else:
+        maps = [[occlusion_map(size, side, max(1, side // 32)) for size in sizes] for _ in images]
+    check_nothing_cut(occlusion_maps(images, maps, [LONG, "b"], LONG))
+
+
+def test_an_occlusion_map_lies_on_the_pixels_of_its_image():
+    figure = occlusion_maps(np.zeros((1, 32, 32, 3), np.uint8), [[occlusion_map(8)]], ["a"], "t")
+    _, ax, bar = figure.axes
+    mesh, frame = ax.collections[0], ax.patches[0]
+    # Patch 0 covers pixels 0 to 7, which imshow draws from -0.5 to 7.5: its middle is 3.5, its cell 3 to 4.
+    assert mesh.get_coordinates()[0, 0].tolist() == [3.0, 3.0]
+    assert mesh.get_coordinates()[-1, -1].tolist() == [28.0, 28.0]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 31.5), (31.5, -0.5))
+    assert frame.get_bbox().bounds == (1.5, 0.5, 8, 8)  # the least confidence: row 1, column 2
+    assert bar.get_xlim() == (0, 1)
+
+
+def test_occlusion_sizes(check_nothing_cut):
+    totals = np.array([[800.0, 500, 200], [700, 650, 600]])
+    figure = occlusion_sizes((4, 8, 12), totals, totals / 1000, ["a", LONG], LONG)
+    check_nothing_cut(figure)
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == totals.tolist()
+    with pytest.raises(ValueError, match="for 1 images and 3 sizes"):
+        occlusion_sizes((4, 8, 12), totals, totals, ["a"], "t")
+    with pytest.raises(ValueError, match="expected as many"):
+        occlusion_maps(np.zeros((1, 8, 8, 3), np.uint8), [], [], "t")
+
+
+@pytest.mark.parametrize(("shape", "count"), [((32, 32, 3), 10), ((40, 60, 1), 3)])
+def test_top_images(check_nothing_cut, rendered, shape, count):
+    images = np.zeros((2, count, *shape), np.uint8)
+    boxes = np.tile([-2, 5, 28, 40], (2, count, 1))  # partly beyond the image
+    patches = [[np.full((7, 12, shape[-1]), 200, np.uint8)] * count] * 2
+    figure = top_images(images, boxes, patches, ["filter 0", LONG], LONG)
+    check_nothing_cut(figure)
+    assert len(figure.axes) == 4 * count
+    assert figure.axes[0].get_xlim() == (-0.5, shape[1] - 0.5)  # the frame does not move the picture
+    with pytest.raises(ValueError, match="headings"):
+        top_images(images, boxes, patches, ["filter 0"], "t")
+
+
+def test_class_table(check_nothing_cut):
+    counts = np.array([[3, 3, 0], [0, 1, 5]])
+    figure = class_table(counts, ["conv1 filter 0", LONG], ["ant", "bee", LONG], LONG)
+    check_nothing_cut(figure)
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.texts] == ["3", "3", "1", "5"]
+    assert [patch.get_xy() for patch in ax.patches] == [(-0.5, -0.5), (1.5, 0.5)]  # of a tie the first
+    check_nothing_cut(
+        class_table(RNG.integers(0, 3, (10, 200)), [f"f{i}" for i in range(10)], [str(i) for i in range(200)], "t")
+    )
+    with pytest.raises(ValueError, match="2 filters and 2 classes"):
+        class_table(counts, ["a", "b"], ["ant", "bee"], "t")
+
+
+def test_filter_summary_has_dead_filters_apart(check_nothing_cut):
+    largest = [np.array([3.0, 0, -1]), np.array([500.0, 2])]
+    figure = filter_summary(["conv1", LONG], largest, [np.array([-5.0, -2000, -1]), np.array([3e5, 0.5])], LONG)
+    check_nothing_cut(figure)
+    left, right = figure.axes
+    assert [label.get_text().split("\n")[1] for label in left.get_yticklabels()] == ["2 of 3 dead", "0 of 2 dead"]
+    drawn = [
+        sorted(line.get_xdata().tolist()) for line in right.lines if len(line.get_xdata()) and line.get_marker() == "o"
+    ]
+    assert drawn == [[3.0], [-1.0, 0.0], [2.0, 500.0]]
+
+
+def test_receptive_fields(check_nothing_cut):
+    strength = np.zeros((20, 30))
+    strength[4:9, 6:12] = 4.0
+    field = Field(f"conv1\n5 px\n{LONG}", (4, 9, 6, 12), strength)
+    figure = receptive_fields([field] * 7, LONG)
+    check_nothing_cut(figure)
+    ax = figure.axes[0]
+    values = ax.images[0].get_array()
+    assert values.mask.sum() == 600 - 30  # grey where no gradient is
+    assert values.max() == 1
+    assert ax.patches[0].get_bbox().bounds == (5.5, 3.5, 6, 5)
+    with pytest.raises(ValueError, match="no receptive field"):
+        receptive_fields([], "t")
+
+
+def test_sparsity_and_spectra(check_nothing_cut):
+    values = np.array([[0.2, 0.1, 0.3], [0.5, 0.45, 0.55]])
+    figure = sparsity(["relu1", LONG], {"net3 on a": values, LONG: values / 2}, LONG)
+    check_nothing_cut(figure)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_xdata(), [20, 50])
+    eigenvalues = np.array([8.0, 1.5, 0.5, 0.0])
+    figure = spectra(
+        {"a": (eigenvalues, np.stack([eigenvalues / 2, eigenvalues * 2])), LONG: (eigenvalues[:2], np.ones((2, 2)))},
+        LONG,
+    )
+    check_nothing_cut(figure)
+    np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), [80, 95, 100, 100])
+    assert "$" not in "".join(label.get_text() for label in figure.axes[0].get_yticklabels())
+    for draw, wrong in ((sparsity, (["a"], {"s": values})), (spectra, ({"s": (eigenvalues, np.ones((2, 3)))},))):
+        with pytest.raises(ValueError, match="s: "):
+            draw(*wrong, "t")
+    with pytest.raises(ValueError, match="7 series"):
+        spectra({str(i): (eigenvalues, np.ones((2, 4))) for i in range(7)}, "t")
+
+
+@pytest.mark.parametrize("classes", [3, 10, 40])
+def test_scatter(check_nothing_cut, classes):
+    labels = np.concatenate([np.arange(classes), [0, 0, -1]])
+    points, wrong = RNG.normal(size=(len(labels), 2)), np.arange(len(labels)) % 3 == 0
+    figure = scatter(points, labels, wrong, [f"{LONG}{i}" for i in range(classes)], LONG, "what the axes mean")
+    check_nothing_cut(figure)
+    drawn = sum(len(part.get_offsets()) for part in figure.axes[0].collections)
+    assert drawn == len(labels) + wrong.sum()
+    assert len(figure.axes[0].collections[-1].get_offsets()) == wrong.sum()
+    with pytest.raises(ValueError, match="expected one an image"):
+        scatter(points[1:], labels, wrong, ["a"] * classes, "t")
+
+
+def test_against_random(check_nothing_cut):
+    figure = against_random(
+        -0.03, (-0.04, -0.02), [-0.01, 0.0], [(-0.02, 0.0), (-0.01, 0.01)], ["random 1", LONG], LONG
+    )
+    check_nothing_cut(figure)
+    points = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(np.ravel(points), [-3, -1, 0])
+    with pytest.raises(ValueError, match="1 random choices"):
+        against_random(0, (0, 0), [0, 0], [(0, 0)] * 2, ["a"], "t")

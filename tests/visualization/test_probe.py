@@ -1,0 +1,192 @@
+"""Points of a network against Keras's own sub-models, nested, shared and in 16 bits; and nothing left changed."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_cnn.errors import InputError
+from keras_cnn.models import build
+from keras_cnn.visualization.probe import Probe, copy_of, taps
+
+
+def test_taps_are_what_a_sub_model_of_keras_gives(small, photos):
+    points = ["conv1", "bn1", "relu1", "pool1", "conv2", "add", "separable", "logits"]
+    found = taps(small, points)(photos)
+    expected = keras.Model(small.inputs[0], [small.get_layer(name).output for name in points])(photos, training=False)
+    for point, values in zip(points, expected, strict=True):
+        assert found[point].dtype == np.float32
+        np.testing.assert_allclose(found[point], values, atol=1e-5)
+
+
+def test_the_linear_part_is_what_the_activation_argument_gets(small, photos):
+    found = taps(small, ["pool1", "conv2:linear", "conv2"])(photos)
+    conv2 = small.get_layer("conv2")
+    expected = keras.ops.conv(found["pool1"], conv2.kernel, padding="same") + conv2.bias
+    np.testing.assert_allclose(found["conv2:linear"], expected, atol=1e-5)
+    assert found["conv2:linear"].min() < 0
+    np.testing.assert_array_equal(found["conv2"], np.maximum(found["conv2:linear"], 0))
+
+
+def test_a_network_inside_a_network_is_looked_into(hand, hand_image):
+    flat, nested = Probe(hand()), Probe(hand(nested=True))
+    assert nested.names == ("outer", "conv", "relu", "mean", "logits")
+    for point in ("conv", "relu", "mean", "logits"):
+        np.testing.assert_array_equal(taps(flat, [point])(hand_image)[point], taps(nested, [point])(hand_image)[point])
+    assert nested.node("inner/conv").name == "conv"
+    np.testing.assert_array_equal(taps(nested, ["relu"])(hand_image)["relu"][0, ..., 0], [[2, 4], [6, 0]])
+
+
+def test_a_sequential_model_inside_another_with_equal_names_has_paths():
+    keras.utils.set_random_seed(1)
+    inner = keras.Sequential([keras.Input((8, 8, 4)), layers.Conv2D(4, 3, name="conv")], name="inner")
+    outer = keras.Sequential([keras.Input((10, 10, 3)), layers.Conv2D(4, 3, name="conv"), inner], name="outer")
+    probe = Probe(outer)
+    assert probe.names[1:] == ("conv", "inner/conv")
+    image = np.full((1, 10, 10, 3), 100.0)
+    np.testing.assert_allclose(taps(probe, ["inner/conv"])(image)["inner/conv"], outer(image), rtol=1e-5)
+
+
+def test_a_layer_called_twice_has_two_names():
+    keras.utils.set_random_seed(2)
+    image = keras.Input((6, 6, 3))
+    conv = layers.Conv2D(3, 3, padding="same", name="conv")
+    model = keras.Model(image, conv(conv(image)))
+    found = taps(model, ["conv", "conv#2"])(np.full((1, 6, 6, 3), 9.0))
+    np.testing.assert_allclose(found["conv#2"], conv(found["conv"]), rtol=1e-5)
+
+
+def test_16_bit_layers_are_computed_in_32(photos):
+    keras.utils.set_random_seed(3)
+    with_policy = {}
+    for policy in ("mixed_bfloat16", "bfloat16"):
+        image = keras.Input((16, 16, 3), dtype="float32")
+        x = layers.Conv2D(5, 3, dtype=policy, name="conv")(image)
+        x = layers.BatchNormalization(dtype=policy, name="bn")(x)
+        model = keras.Model(image, x)
+        wide = keras.ops.conv(photos.astype("float32"), keras.ops.cast(model.get_layer("conv").kernel, "float32"))
+        with_policy[policy] = taps(model, ["conv"])(photos)["conv"]
+        np.testing.assert_allclose(with_policy[policy], wide, rtol=2e-5, atol=1e-3)
+        assert model.get_layer("conv").dtype_policy.name == policy
+        assert np.abs(model(photos) - taps(model, ["bn"])(photos)["bn"]).max() > 1e-3  # 16 bits have their own rounding
+
+
+def test_blocks_are_convolution_batch_norm_and_activation(small):
+    blocks = {block.name: block for block in Probe(small).convolutions}
+    assert list(blocks) == ["conv1", "conv2", "separable"]
+    assert (blocks["conv1"].linear, blocks["conv1"].normalised, blocks["conv1"].activated) == ("conv1", "bn1", "relu1")
+    assert blocks["conv1"].before_activation == "bn1"
+    assert (blocks["conv2"].linear, blocks["conv2"].normalised, blocks["conv2"].activated) == (
+        "conv2:linear",
+        None,
+        "conv2",
+    )
+    assert blocks["separable"].activated.startswith("relu")
+
+
+def test_net3_normalises_its_last_convolution_after_the_relu():
+    probe = Probe(build("net3", (32, 32, 3), l1_oc=4))
+    last = probe.convolutions[-1]
+    assert (last.name, last.normalised, last.activated, last.before_activation) == ("conv4", None, "relu4", "conv4")
+    assert probe.last_map() == "bn4"
+
+
+def test_the_last_map_of_a_residual_network_is_its_last_sum():
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same")(image)
+    x = layers.Add(name="sum")([x, layers.Conv2D(4, 3, padding="same")(x)])
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    assert Probe(model).last_map() == "sum"
+
+
+@pytest.mark.parametrize("ending", ["argument", "layer", "softmax layer", "operation"])
+def test_scores_are_read_before_the_softmax(ending):
+    image = keras.Input((2, 2, 1))
+    flat = layers.Flatten()(image)
+    dense = layers.Dense(3, name="dense", activation="softmax" if ending == "argument" else None)
+    x = dense(flat)
+    if ending == "layer":
+        x = layers.Activation("softmax", name="last")(x)
+    if ending == "softmax layer":
+        x = layers.Softmax(name="last")(x)
+    if ending == "operation":
+        x = keras.ops.softmax(x)
+    model = keras.Model(image, x)
+    head, pixels = Probe(model).head(), np.array([[1, 2], [3, 4]], np.float32)[None, :, :, None]
+    assert head.squashing == "softmax"
+    assert "softmax" in head.words
+    scores = taps(model, [head.point])(pixels)[head.point]
+    np.testing.assert_allclose(scores, pixels.reshape(1, 4) @ dense.kernel.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(head.probabilities(scores), model(pixels), rtol=1e-5)
+
+
+def test_a_sigmoid_a_class_is_kept_as_such(hand, hand_image):
+    probe = Probe(hand("sigmoid"))
+    head = probe.head()
+    scores = taps(probe, [head.point])(hand_image)[head.point]
+    np.testing.assert_allclose(scores, [[4, -2.5]])
+    np.testing.assert_allclose(head.probabilities(scores), [[1 / (1 + np.exp(-4)), 1 / (1 + np.exp(2.5))]])
+
+
+def test_edits_and_replaced_activations_hold_for_one_run(small, photos, state_of):
+    probe, before = Probe(small), state_of(small)
+    plain, _ = probe.run(photos)
+    changed, found = probe.run(photos, ["pool1"], edits={"pool1": lambda x: x * 0}, activations={"conv2": lambda x: x})
+    assert not np.any(found["pool1"])
+    assert np.abs(changed - plain).max() > 1e-3
+    np.testing.assert_array_equal(probe.run(photos)[0], plain)
+    assert state_of(small) == before
+
+
+def test_nothing_of_the_network_changes(small, photos, state_of):
+    before = state_of(small)
+    probe = Probe(small)
+    taps(probe, probe.names)(photos)
+    with pytest.raises(InputError):
+        taps(probe, ["conv9"])
+    assert state_of(small) == before
+
+
+def test_a_copy_has_the_weights_and_not_the_variables(small, photos, state_of):
+    before = state_of(small)
+    copy = copy_of(small)
+    np.testing.assert_allclose(copy(photos), small(photos), rtol=1e-5)
+    copy.get_layer("conv1").kernel.assign(copy.get_layer("conv1").kernel * 2)
+    assert state_of(small) == before
+
+
+def test_errors_name_what_was_found_and_what_is_near(small, photos):
+    probe = Probe(small)
+    with pytest.raises(InputError, match=r"small: no layer 'cnv1'; did you mean conv1\?"):
+        probe.point("cnv1")
+    with pytest.raises(InputError, match="found 'liner', expected LAYER or LAYER:linear"):
+        probe.point("conv1:liner")
+    with pytest.raises(InputError, match="a MaxPooling2D, expected a convolution or dense layer"):
+        probe.point("pool1:linear")
+    with pytest.raises(InputError, match="relu1, of type Activation, has no kernels; expected one of conv1, conv2"):
+        probe.convolution("relu1")
+    with pytest.raises(InputError, match=r"found shape \(3, 8, 8, 3\), expected \(N, 16, 16, 3\)"):
+        taps(probe, ["conv1"])(photos[:, ::2, ::2])
+    with pytest.raises(InputError, match="found values from 0 to 300, expected 0 to 255"):
+        taps(probe, ["conv1"])(np.linspace(0, 300, 768).reshape(1, 16, 16, 3))
+    with pytest.raises(InputError, match="found values from nan to nan"):
+        taps(probe, ["conv1"])(np.full((1, 16, 16, 3), np.nan))
+
+
+def test_what_is_no_network_of_images_is_refused():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(InputError, match="a model of class Own, expected a graph of layers"):
+        Probe(Own())
+    vector = keras.Input((4,))
+    with pytest.raises(InputError, match=r"inputs of shape \(4,\), expected images"):
+        Probe(keras.Model(vector, layers.Dense(2)(vector)))
+    image = keras.Input((4, 4, 3))
+    with pytest.raises(InputError, match="2 outputs, expected one"):
+        Probe(keras.Model(image, [layers.Conv2D(1, 1)(image), layers.Conv2D(1, 1)(image)]))
+    with pytest.raises(InputError, match=r"its output conv is a 4×4×1 map, expected a classifier"):
+        Probe(keras.Model(image, layers.Conv2D(1, 1, name="conv")(image))).head()
+    with pytest.raises(InputError, match="its output one has 1 unit"):
+        Probe(keras.Model(image, layers.Dense(1, name="one")(layers.Flatten()(image)))).head()

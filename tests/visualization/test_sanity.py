@@ -1,0 +1,157 @@
+"""The measures against SciPy, and verdicts on methods of which the right one is known."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from scipy import ndimage, stats
+
+from keras_cnn.visualization import sanity
+from keras_cnn.visualization.attribution import METHODS, Attribution
+from keras_cnn.visualization.sanity import FAILS, RandomNetworks, verdict
+from keras_cnn.visualization.targets import ClassScore, Neuron
+
+
+def test_rank_correlation_is_spearmans():
+    generator = np.random.default_rng(0)
+    for ties in (False, True):
+        a, b = generator.normal(size=(2, 200))
+        b += a
+        if ties:
+            a, b = a.round(), b.round(1)
+        assert sanity.rank_correlation(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert sanity.rank_correlation(a, np.ones(200)) == 0
+
+
+def test_ssim_against_the_formula():
+    generator = np.random.default_rng(1)
+    a, b = generator.uniform(size=(2, 24, 24))
+    a, b = ((m - m.min()) / np.ptp(m) for m in (a, 0.7 * a + 0.3 * b))
+    line = np.exp(-0.5 * (np.arange(11) - 5) ** 2 / 1.5**2)
+    window = np.outer(line, line) / line.sum() ** 2
+    mean = lambda m: ndimage.correlate(m, window)[5:-5, 5:-5]  # noqa: E731
+    mean_a, mean_b = mean(a), mean(b)
+    var_a, var_b, both = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2, mean(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    whole = (2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    assert sanity.structural_similarity(a[None], b[None])[0] == pytest.approx(whole.mean(), abs=1e-4)
+    assert sanity.structural_similarity(a[None], np.zeros((1, 24, 24)))[0] == 0
+
+
+def test_edges_are_sobels(photos):
+    grey = photos.astype(float).mean(axis=-1)
+    for image, found in zip(grey, sanity.edges(photos), strict=True):
+        expected = np.hypot(*(ndimage.sobel(image, axis, mode="nearest") for axis in (0, 1)))
+        np.testing.assert_allclose(found, expected)
+
+
+def test_maps_are_compared_where_one_of_them_says_something():
+    a, b = np.zeros((2, 1, 32, 32))
+    generator = np.random.default_rng(2)
+    a[0, 3:15, 4:16], b[0, 3:15, 4:16] = generator.normal(size=(2, 12, 12))
+    inside = stats.spearmanr(np.abs(a[0, 3:15, 4:16]).ravel(), np.abs(b[0, 3:15, 4:16]).ravel()).statistic
+    assert sanity.likeness(a, b).rank == pytest.approx(inside)
+    assert stats.spearmanr(np.abs(a).ravel(), np.abs(b).ravel()).statistic > 0.8  # by the zeros around alone
+    assert sanity.likeness(a, a) == sanity.Likeness(pytest.approx(1), pytest.approx(1))
+
+
+def test_the_cascade_goes_from_the_last_layer_to_the_first(small, state_of):
+    before = state_of(small)
+    networks = RandomNetworks(small, stages=3)
+    weighted = ["conv1", "bn1", "conv2", "separable", "logits"]
+    reached = []
+    for last, probe in networks.stages():
+        changed = [
+            name
+            for name in weighted
+            if any(
+                not np.array_equal(a, b)
+                for a, b in zip(
+                    small.get_layer(name).get_weights(), probe.nodes[name].operation.get_weights(), strict=True
+                )
+            )
+        ]
+        reached.append((last, changed))
+    assert reached == [
+        ("separable", ["separable", "logits"]),
+        ("bn1", ["bn1", "conv2", "separable", "logits"]),
+        ("conv1", weighted),
+    ]
+    assert networks.shares == pytest.approx([0.4, 0.8, 1])
+    assert state_of(small) == before
+
+
+def test_random_weights_have_the_variance_of_he_and_layers_behind_a_neuron_stay(small):
+    networks = RandomNetworks(small, "conv2", stages=1)
+    ((last, probe),) = networks.stages()
+    assert last == "conv1"
+    np.testing.assert_array_equal(probe.nodes["logits"].operation.kernel, small.get_layer("logits").kernel)
+    kernel = probe.nodes["conv2"].operation.kernel.numpy()
+    assert kernel.var() == pytest.approx(2 / (3 * 3 * 6), rel=0.2)
+    np.testing.assert_array_equal(probe.nodes["bn1"].operation.get_weights(), [[1] * 6, [0] * 6, [0] * 6, [1] * 6])
+    again = next(iter(RandomNetworks(small, "conv2", stages=1).stages()))[1]
+    np.testing.assert_array_equal(again.nodes["conv2"].operation.kernel, kernel)
+
+
+def edge_detector(model, images, target):
+    """A method that looks at no network."""
+    return Attribution("edges", sanity.edges(images), np.zeros(len(images)), ("edges",) * len(images))
+
+
+def test_an_edge_detector_is_found_out(small, photos):
+    _, checked = verdict(edge_detector, photos, ClassScore(), RandomNetworks(small))
+    assert not checked.passes
+    assert checked.words == f"{FAILS}, like an edge detector, much the same for another class"
+    assert checked.random == sanity.Likeness(pytest.approx(1), pytest.approx(1))
+
+
+def test_a_map_that_comes_from_the_weights_passes(small, photos):
+    def from_weights(model, images, target):
+        """The first kernel's weights, repeated: all that can be learnt and nothing of the image."""
+        kernel = model.nodes["conv1"].operation.kernel.numpy()[..., 0, :].ravel()[:16]
+        maps = np.broadcast_to(np.outer(kernel, kernel), (len(images), 16, 16))
+        return Attribution("weights", maps, np.zeros(len(images)), ("weights",) * len(images))
+
+    _, checked = verdict(from_weights, photos, Neuron("separable", 0), RandomNetworks(small, "separable", stages=2))
+    assert checked.half.rank == pytest.approx(1)  # the first kernel is the last to be randomised
+    assert not checked.passes
+    assert checked.random.rank < 0.5
+    assert checked.other_class is None
+
+
+def test_the_verdict_keeps_class_and_place_of_the_trained_network(small, photos):
+    networks = RandomNetworks(small, stages=2)
+    asked = []
+
+    def method(model, images, target):
+        asked.append(target)
+        return METHODS["gradient"](model, images, target)
+
+    verdict(method, photos, ClassScore(), networks)
+    predicted = tuple(small(photos).numpy().argmax(axis=1))
+    assert asked[:3] == [ClassScore(predicted)] * 3
+    second = tuple(np.argsort(small(photos).numpy(), axis=1)[:, -2])
+    assert asked[3] == ClassScore(second)
+    asked.clear()
+    verdict(method, photos, Neuron("conv1", 2), networks)
+    assert len({target.position for target in asked}) == 1
+    assert asked[0].position is not None
+
+
+def test_a_blank_map_says_nothing(small, photos):
+    def blank(model, images, target):
+        return Attribution("blank", np.zeros((len(images), 16, 16)), np.zeros(len(images)), ("blank",) * len(images))
+
+    _, checked = verdict(blank, photos, ClassScore(0), RandomNetworks(small, stages=1))
+    assert not checked.passes
+    assert checked.words == sanity.BLANK
+
+
+def test_statistics_of_a_normalization_are_not_randomised():
+    image = keras.Input((8, 8, 3))
+    x = layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 4.0, 4.0], name="statistics")(image)
+    deep = layers.DepthwiseConv2D(5, depth_multiplier=40, name="deep")(x)
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(deep))
+    ((last, probe),) = RandomNetworks(model, stages=2).stages()
+    assert last == "deep"
+    assert probe.nodes["deep"].operation.kernel.numpy().var() == pytest.approx(2 / 25, rel=0.1)

@@ -1,0 +1,9 @@
+"""Draws what a network looks at: `python visualize.py --help`."""
+
+import sys
+
+from keras_cnn.command_line import run
+from keras_cnn.faces.visualize import main
+
+if __name__ == "__main__":
+    sys.exit(run(main, sys.argv[1:]))
