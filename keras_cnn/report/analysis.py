@@ -17,6 +17,7 @@ import pandas as pd
 from keras_cnn.errors import InputError
 from keras_cnn.report import sweep_charts as charts
 from keras_cnn.report import sweeps
+from keras_cnn.report.sections import means as published_means
 from keras_cnn.report.sections.shapes import Chart, Table
 from keras_cnn.report.sections.text import count, digits, duration, percent
 from keras_cnn.report.sweeps import RunTable, Swept
@@ -47,6 +48,7 @@ class Part:
     title: str
     short: str  # in the page's bar
     warnings: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()  # sentences with the answer, before everything else
     notes: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
     grids: tuple[tuple[str, Table], ...] = ()  # captions with tables, in sight
@@ -65,7 +67,7 @@ def parts(table: RunTable, again: dict[str, float] | None = None) -> list[Part]:
         warning = f"There is nothing to analyse yet: {reason}."
         return [*found, Part("analysis", "Analysis", "Analysis", warnings=(warning,))]
     view = _View(table, again)
-    return found + [_attempt(view, make) for make in _PARTS if make is not _epochs or table.epochs is not None]
+    return found + [part for make in _PARTS if (part := _attempt(view, make)) is not None]
 
 
 class _View:
@@ -108,7 +110,8 @@ class _View:
         return self.short.get(name, name)
 
 
-def _attempt(view: _View, make: Callable[[_View], Part]) -> Part:
+def _attempt(view: _View, make: Callable[[_View], Part | None]) -> Part | None:
+    """The part, or the reason why it is not shown; None where there is no such thing."""
     try:
         return make(view)
     except InputError as error:
@@ -376,7 +379,28 @@ def _level_chart(view: _View, name: str, table: pd.DataFrame) -> Chart | None:
     return _chart(f"means-{_slug(name)}", f"By {view.label(name)}", figure, _means_grid(view, [name], table), taken)
 
 
-def _epochs(view: _View) -> Part:
+def _published_means(view: _View) -> Part | None:
+    found = view.table.means_beside
+    if found is None:
+        return None
+    orders = published_means.orders(found)
+    return Part(
+        "published-means",
+        "Grouped means beside published",
+        "Means published",
+        findings=_sentences(
+            [*published_means.order_sentences(found), *filter(None, [published_means.hindered(found)])]
+        ),
+        notes=_sentences(published_means.notes(found)),
+        charts=tuple(published_means.drawn(found)),
+        grids=tuple(published_means.grids(found)),
+        folded=(("Order of the groups, mean by mean", orders),) if orders.rows else (),
+    )
+
+
+def _epochs(view: _View) -> Part | None:
+    if view.epochs is None:
+        return None
     table = analysis.grouped_means(view.epochs, ["epoch"])
     grid = _means_grid(view, ["epoch"], table)
     epochs = [int(epoch) for epoch in table["epoch"]]
@@ -549,6 +573,7 @@ _TITLES = {
     _effects: ("effects", "Marginal effects", "Effects"),
     _balance: ("balance", "Balance", "Balance"),
     _means: ("means", "Grouped means", "Means"),
+    _published_means: ("published-means", "Grouped means beside published", "Means published"),
     _epochs: ("epoch-means", "Means by epoch", "By epoch"),
     _costs: ("pareto", "Result and its cost", "Cost"),
     _landscape: ("landscape", "Slices and surface", "Landscape"),

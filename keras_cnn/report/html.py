@@ -22,7 +22,7 @@ from markupsafe import Markup
 from keras_cnn import runs as run_folders
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import analysis, charts, pictures
+from keras_cnn.report import analysis, charts, pictures, recipes
 from keras_cnn.report.runs import Run, find_runs
 from keras_cnn.report.sections import text
 from keras_cnn.report.sections.audits import VERDICTS
@@ -62,7 +62,7 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         content = collect(runs, table)
-        parts = analysis.parts(table, again(runs)) if table else []
+        parts = [*recipes.parts(table), *analysis.parts(table, again(runs))] if table else []
         run_folders.write_text(place, render(content, pictures.find(content.shown), problems, parts))
     except OSError as error:
         raise InputError(f"{place}: cannot write the report: {error.strerror}") from None

@@ -2,9 +2,10 @@
 
 The printed numbers of five student reports stand in `published/*.yaml`, one file a report: its data set, what weakens
 every number of it (`caveats`), and its experiments with their conditions, caveats and figures. A figure that no run
-folder holds has `needs` with what it would take.
+folder holds has `needs` with what it would take; tables of a grid's means are read by `published_means`.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,28 +78,62 @@ class Beside:
     finding: str  # how far; or why not
     source: str
     caveats: tuple[str, ...] = ()  # what weakens the verdict
+    obstacles: tuple[str, ...] = ()  # why it cannot be compared
 
     @property
     def reason(self) -> str:
         return self.finding + "".join(f"; caveat: {caveat}" for caveat in self.caveats)
 
 
+@functools.cache  # reading the files takes 0.6 s on two busy cores, and all runs of a sweep name the same experiment
 def read_published(name: str) -> tuple[Figure, ...]:
     """The figures of an experiment that comes with the package, such as "cs7015/net1", in the order of the print.
 
     InputError, with the nearest name, if there is none.
     """
-    report, experiment = config_module.published_name(name, "published").split("/")
-    text = (config_module.PUBLISHED / f"{report}.yaml").read_text(encoding="utf-8")
-    publication = yaml.safe_load(text)
-    found = publication["experiments"][experiment]
+    report, publication, found = experiment(name)
     shared = {
-        "dataset": _dataset(publication["dataset"]),
+        "dataset": dataset_of(publication),
         "conditions": found.get("conditions", {}),
         "needs": found.get("needs"),
     }
     weak = (*publication["caveats"], *found.get("caveats", ()))
     return tuple(_figure(report.upper(), shared, weak, dict(entry)) for entry in found["figures"])
+
+
+def experiment(name: str) -> tuple[str, dict, dict]:
+    """(report, publication, experiment) of a name such as "cs7015/net1", as they stand in the file.
+
+    InputError, with the nearest name, if there is none.
+    """
+    report, _, key = config_module.published_name(name, "published").partition("/")
+    publication = yaml.safe_load((config_module.PUBLISHED / f"{report}.yaml").read_text(encoding="utf-8"))
+    return report, publication, publication["experiments"][key]
+
+
+def dataset_of(publication: dict) -> Dataset:
+    """The images of a publication, as `experiment` gives it."""
+    entry = publication["dataset"]
+    return Dataset(**entry | {"classes": tuple(entry.get("classes", ()))})
+
+
+def of_the_same_recipe(record: Record) -> dict[str, tuple[Figure, ...]]:
+    """REPORT/EXPERIMENT -> figures of the fine-tunings that were of the record's images, backbone and weights.
+
+    Those are experiments with a condition on model.weights, all conditions of which the record's config meets. Their
+    figures are to be shown and not judged: what else they `need` is not printed.
+    """
+    found = {}
+    for file in sorted(config_module.PUBLISHED.glob("*.yaml")):
+        for name, entry in yaml.safe_load(file.read_text(encoding="utf-8"))["experiments"].items():
+            conditions = entry.get("conditions", {})
+            if "model.weights" not in conditions:
+                continue
+            figures = read_published(f"{file.stem}/{name}")
+            same_recipe = not any(other_conditions(record, conditions))
+            if same_recipe and other_images(record, figures[0].dataset) is None:
+                found[f"{file.stem}/{name}"] = figures
+    return found
 
 
 def figures_of(record: Record) -> tuple[Figure, ...]:
@@ -142,10 +177,6 @@ def beside(record: Record, figures: Sequence[Figure]) -> list[Beside]:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _dataset(entry: dict) -> Dataset:
-    return Dataset(**entry | {"classes": tuple(entry.get("classes", ()))})
-
-
 def _figure(report: str, shared: dict, weak: tuple[str, ...], entry: dict) -> Figure:
     """`weak` are the caveats of the whole experiment, which do not touch what is counted."""
     entry["decimals"] = entry.get("decimals", _decimals(entry["value"]))
@@ -186,7 +217,16 @@ def _beside(record: Record, figure: Figure) -> Beside:
         verdict, finding = _judge(figure, measured, interval)
         caveats = (*figure.caveats, *_caveats(record, figure))
     return Beside(
-        figure.label, figure.value, figure.decimals, measured, interval, verdict, finding, figure.source, caveats
+        figure=figure.label,
+        published=figure.value,
+        decimals=figure.decimals,
+        measured=measured,
+        interval=interval,
+        verdict=verdict,
+        finding=finding,
+        source=figure.source,
+        caveats=caveats,
+        obstacles=tuple(obstacles),
     )
 
 
@@ -198,23 +238,34 @@ def _obstacles(record: Record, figure: Figure) -> Iterator[str]:
     parameters = figure.figure == "trainable_parameters"
     if not parameters and not record.finished:
         yield "the run is not finished"
-    if figure.dataset and (other := _other_images(record, figure.dataset)):
+    if figure.dataset and (other := other_images(record, figure.dataset)):
         yield other
         return
+    yield from other_conditions(record, figure.conditions, parameters)
+    if not parameters and figure.dataset:
+        yield from parts_of_images(record, figure.conditions)
+
+
+def other_conditions(record: Record, conditions: Mapping[str, Any], parameters: bool = False) -> Iterator[str]:
+    """Fields that the run has otherwise than published; with `parameters` those of the model alone."""
     model = record.config.get("model.name")
-    other_model = model != figure.conditions.get("model.name", model)
-    for name, value in figure.conditions.items():
+    other_model = model != conditions.get("model.name", model)
+    for name, value in conditions.items():
         of_model, found = name.startswith("model."), record.config.get(name)
         if found == value or (parameters and not of_model) or (other_model and of_model and name != "model.name"):
             continue  # another model has other options, which say no more than its name
         yield f"{name} is {found}, not {value}"
-    if not parameters and figure.dataset:
-        for name in _PARTS:
-            if record.config.get(name) and name not in figure.conditions:
-                yield f"the run trained on a part of the images ({name} is {record.config[name]})"
 
 
-def _other_images(record: Record, dataset: Dataset) -> str | None:
+def parts_of_images(record: Record, conditions: Mapping[str, Any]) -> Iterator[str]:
+    """That the run trained on less than its data set, unless `conditions` say so too."""
+    for name in _PARTS:
+        if record.config.get(name) and name not in conditions:
+            yield f"the run trained on a part of the images ({name} is {record.config[name]})"
+
+
+def other_images(record: Record, dataset: Dataset) -> str | None:
+    """That the run's images are not the published ones; None where they are."""
     source, classes = str(record.config.get("data.source")), record.split.get("classes")
     if dataset.classes and classes and sorted(dataset.classes) == sorted(name.lower() for name in classes):
         return None
@@ -225,9 +276,13 @@ def _other_images(record: Record, dataset: Dataset) -> str | None:
 
 def _caveats(record: Record, figure: Figure) -> Iterator[str]:
     """What else is not the same, as far as the run folder tells."""
-    if figure.figure in COUNTED or figure.dataset is None:
-        return
-    for split, published in (("train", figure.dataset.train), ("test", figure.dataset.test)):
+    if figure.figure not in COUNTED and figure.dataset is not None:
+        yield from other_counts(record, figure.dataset)
+
+
+def other_counts(record: Record, dataset: Dataset) -> Iterator[str]:
+    """The splits with more or fewer images than published."""
+    for split, published in (("train", dataset.train), ("test", dataset.test)):
         found = _images(record, split)
         if published and found and found != published:
             yield f"{found:,} {split} images here, {published:,} there"

@@ -12,7 +12,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from keras_cnn.figures import style
-from keras_cnn.report.charts import CLEAR, LABEL, SYMBOLS, frame, short, whole_epochs
+from keras_cnn.figures.convergence import Line
+from keras_cnn.report.charts import CLEAR, DASHES, LABEL, PALETTE, SYMBOLS, frame, short, whole_epochs
 from keras_cnn.sweeps.factors import MOST_LEVELS, Factor, show
 
 FAINT = "#85898f"  # lines beside the data; 3:1 against the page in light and in dark
@@ -218,6 +219,30 @@ def by_epoch(epochs: Sequence[int], means: Mapping[str, Sequence[float]], axis: 
         )
     figure.update_xaxes(**whole_epochs(epochs))
     figure.update_layout(hovermode="x unified")
+    return _with_key(figure)
+
+
+def convergence(lines: Sequence[Line], by_time: bool) -> go.Figure:
+    """The mean validation accuracy of each recipe over its seeds, by epoch or by seconds, with their range as bars."""
+    figure = frame("seconds of training" if by_time else "epoch", "validation accuracy, %")
+    for line in lines:
+        means, epochs = 100 * line.accuracy.mean(axis=0), range(1, line.accuracy.shape[1] + 1)
+        ends = 100 * line.accuracy.min(axis=0), 100 * line.accuracy.max(axis=0)
+        colour = PALETTE[line.colour % len(PALETTE)]
+        figure.add_scatter(
+            x=_clean(line.seconds.mean(axis=0).tolist()) if by_time else list(epochs),
+            y=_clean(means.tolist()),
+            error_y=_errors(means.tolist(), list(zip(*(end.tolist() for end in ends), strict=True))),
+            mode="lines+markers",
+            name=escape(line.label),
+            line={"color": colour, "width": 2, "dash": DASHES[line.dash % len(DASHES)]},
+            marker={"size": 6},
+            hovertemplate="%{y:.2f} % after epoch " + "%{text}",
+            text=[str(epoch) for epoch in epochs],
+        )
+    if not by_time:
+        figure.update_xaxes(**whole_epochs([1, max(line.accuracy.shape[1] for line in lines)]))
+    figure.update_layout(hovermode="closest")
     return _with_key(figure)
 
 

@@ -12,6 +12,9 @@ import pandas as pd
 
 from keras_cnn.errors import InputError
 from keras_cnn.records import Record, read_record
+from keras_cnn.report.published_means import MeansBeside, beside_means, read_grid
+from keras_cnn.report.sections import means
+from keras_cnn.runs import write_text
 from keras_cnn.sweeps import analysis
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial
@@ -77,6 +80,24 @@ class RunTable:
     epochs: pd.DataFrame | None
     metric: str  # the column that is explained
     swept: Swept | None = None
+    record: Record | None = None  # the sweep's first run with a number, for what all its runs have in common
+
+    @cached_property
+    def means_beside(self) -> MeansBeside | None:
+        """The published means of a grid beside those of this sweep; None where its runs name none.
+
+        Raises InputError where they cannot be compared at all.
+        """
+        named = self.record.config.get("published") if self.record else None
+        grid = read_grid(named) if isinstance(named, str) else None
+        if grid is None:
+            return None
+        names = factor_names(self.swept.sweep)
+        fields = {parameter: self.swept.sweep.names.get(parameter, parameter) for parameter in names}
+        columns = {
+            fields[parameter]: column for parameter, column in names.items() if isinstance(fields[parameter], str)
+        }
+        return beside_means(self.epochs, columns, self.record, grid)
 
 
 def is_sweep(path: Path) -> bool:
@@ -133,7 +154,7 @@ def read_swept(folder: Path) -> RunTable:
     rows = dict(zip(runs["run"], range(len(runs)), strict=True))
     which = [rows[run] for run in epochs["run"]]
     epochs = _with_settings(epochs, {name: [values[i] for i in which] for name, values in settings.items()})
-    return RunTable(folder.resolve().name, runs, epochs, metric, swept)
+    return RunTable(folder.resolve().name, runs, epochs, metric, swept, records[0])
 
 
 def write_tables(table: RunTable, page: Path) -> tuple[Path, list[Path]]:
@@ -143,9 +164,25 @@ def write_tables(table: RunTable, page: Path) -> tuple[Path, list[Path]]:
     """
     folder = table.swept.folder / "analysis" if table.swept else page.with_name(f"{page.stem}_analysis")
     try:
-        return folder, analysis.write_analysis(folder, table.runs, table.epochs, table.metric)
+        paths = analysis.write_analysis(folder, table.runs, table.epochs, table.metric)
+        return folder, [*_write_means(table, paths[-1]), *paths]
     except OSError as error:
         raise InputError(f"{folder}: cannot write the analysis: {error.strerror or error}") from None
+
+
+def _write_means(table: RunTable, notes: Path) -> list[Path]:
+    """The files of the means beside published ones; what hinders the comparison, or forbids it, joins the notes."""
+    try:
+        found = table.means_beside
+    except InputError as error:
+        paths, said = [], [f"not written: {error}"]
+    else:
+        if found is None:
+            return []
+        paths, said = means.write(found, notes.parent), [*means.order_sentences(found), *found.hindrances]
+    lines = "".join(f"published means: {line}\n" for line in said)
+    write_text(notes, notes.read_text(encoding="utf-8") + lines)
+    return paths
 
 
 def _records(folder: Path, trial: Trial) -> list[Record]:

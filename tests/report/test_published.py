@@ -18,6 +18,8 @@ from keras_cnn.report.published import Dataset, Figure, beside, figures_of, read
 ROOT = Path(__file__).resolve().parents[2]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 FILES = sorted(config.PUBLISHED.glob("*.yaml"))
+CONFIGS = sorted((ROOT / "configs" / "published").glob("*.yaml"))
+WITHOUT_NUMBERS = ("tdt4265_resnet18",)  # configs whose report prints curves alone
 NAMES = [f"{f.stem}/{name}" for f in FILES for name in yaml.safe_load(f.read_text())["experiments"]]
 
 
@@ -376,12 +378,12 @@ def test_published_figures_are_whole(name):
     assert len(told) == len(set(told))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "published").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_configs_meet_the_conditions_of_the_figures_they_name(path):
     found = config.load(path, [], BUILDERS)
     flat = config.flat(found)
     figures = figures_of(Record(path, config=flat))
-    assert figures
+    assert bool(figures) == (path.stem not in WITHOUT_NUMBERS)
     record = Record(path, config=flat, metrics={"accuracy": 0.5})
     for figure in figures:
         assert list(published._obstacles(record, figure)) == []

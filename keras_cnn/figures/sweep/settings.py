@@ -172,8 +172,19 @@ def epoch_means(
 
 
 @styled
-def intervals(rows: Sequence[Row], axis: str, title: str, caption: str, zero: bool = False, other: str = ""):
-    """Values with their intervals, from the top down, one group of rows after the other; `zero` draws a line at 0."""
+def intervals(
+    rows: Sequence[Row],
+    axis: str,
+    title: str,
+    caption: str,
+    zero: bool = False,
+    other: str = "",
+    value_name: str = "other settings held",
+):
+    """Values with their intervals, from the top down, one group of rows after the other; `zero` draws a line at 0.
+
+    `value_name` and `other` name the filled and the hollow marks.
+    """
     groups = list(dict.fromkeys(row.group for row in rows))
     height = HEADER + (len(rows) + 0.9 * len(groups)) * _ROW + 0.6 + caption_height(caption)
     figure = new_figure(WIDTH, height, beside_legend(title, 3.5))
@@ -189,7 +200,7 @@ def intervals(rows: Sequence[Row], axis: str, title: str, caption: str, zero: bo
         ax.plot(
             plain, at, linestyle="", marker="o", markersize=6, mfc="white", mec=GREY, label=fit(other, SMALL_SIZE, 2)
         )
-    ax.plot(value, at, linestyle="", marker="o", markersize=4.5, color=BLUE, label="other settings held")
+    ax.plot(value, at, linestyle="", marker="o", markersize=4.5, color=BLUE, label=value_name)
     ax.set_ylim(at[-1] + 0.8, -1.5)
     ax.set_yticks(at, [fit(row.label, SMALL_SIZE, _LABEL - 0.2) for row in rows])
     ax.tick_params(axis="y", length=0)

@@ -1,5 +1,6 @@
 """What the page says, section by section: runs in, plain rows and charts out; the templates only set them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -47,6 +48,7 @@ class Content:
     rows: tuple[tuple[Cell, ...], ...]
     inferences: list[Inference]
     published: list[tuple[Run, list[published.Beside]]]
+    unpublished: str  # which runs of a sweep have no place there, and why; "" where all have one
     groups: list[repeats.Group]
     evaluations: Table
     differences: Table
@@ -79,7 +81,7 @@ def collect(runs: list[Run], table: RunTable | None = None) -> Content:
     swept = table.swept if table else None
     runs, shown = _ranked(runs, swept)
     groups = repeats.sum_up([run.record for run in _trials(runs, swept)])
-    beside, problems = _published(shown)
+    beside, left_out, problems = _published(runs if swept else shown, swept is not None)
     columns, rows = table_of_runs(runs, swept)
     every = audits(runs, groups, swept)
     comparisons, damaged = _comparisons(shown)
@@ -93,6 +95,7 @@ def collect(runs: list[Run], table: RunTable | None = None) -> Content:
         rows=rows,
         inferences=_inferences(runs, shown, swept),
         published=beside,
+        unpublished=left_out,
         groups=[group for group in groups if group.n > 1],
         evaluations=evaluations(shown),
         differences=differences(runs, swept),
@@ -161,8 +164,12 @@ def _publication(run: Run, rows: Sequence[published.Beside]) -> Publication:
     return Publication(run, common, tuple(own))
 
 
-def _published(runs: Sequence[Run]) -> tuple[list[tuple[Run, list[published.Beside]]], list[str]]:
-    """The published figures beside those of each run that names some, and what is wrong with a reference."""
+def _published(runs: Sequence[Run], is_sweep: bool) -> tuple[list[tuple[Run, list[published.Beside]]], str, list[str]]:
+    """The published figures beside those of each run that names some, and what is wrong with a reference.
+
+    Of a sweep only the runs with figures that can be compared, the best SHOWN of them, or else the closest run; the
+    sentence between says how many others are left out, and why.
+    """
     rows, problems = [], []
     for run in runs:
         try:
@@ -172,7 +179,28 @@ def _published(runs: Sequence[Run]) -> tuple[list[tuple[Run, list[published.Besi
             continue
         if found:
             rows.append((run, found))
-    return rows, problems
+    problems = list(dict.fromkeys(problems))
+    if not is_sweep or not rows:
+        return rows, "", problems
+    rows.sort(key=lambda row: row[0].number)
+    kept = [row for row in rows if any(not one.obstacles for one in row[1])][:SHOWN]
+    kept = kept or [min(rows, key=lambda row: sum(len(one.obstacles) for one in row[1]))]
+    left = [row for row in rows if row not in kept]
+    return kept, _left_out(kept, left), problems
+
+
+def _left_out(
+    kept: Sequence[tuple[Run, list[published.Beside]]], left: Sequence[tuple[Run, list[published.Beside]]]
+) -> str:
+    """How many runs are left out, with the obstacles that the kept runs do not have."""
+    if not left:
+        return ""
+    common = {text for _, rows in kept for row in rows for text in row.obstacles}
+    found = Counter(text for _, rows in left for text in {t for row in rows for t in row.obstacles} - common)
+    reasons = [f"{text} ({n} {'run' if n == 1 else 'runs'})" for text, n in sorted(found.items())]
+    others = "1 other run is" if len(left) == 1 else f"{len(left)} other runs are"
+    why = "; ".join(reasons) or "they compare no more figures, and are not among the best"
+    return f"{others} left out: {why}."
 
 
 def _comparisons(runs: Sequence[Run]) -> tuple[list[Compared], list[str]]:
