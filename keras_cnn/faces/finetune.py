@@ -1,10 +1,14 @@
 """`python finetune.py`: what its arguments ask for. A fine-tuning is a run of `train.py` whose network has a past."""
 
 import argparse
+import shlex
 from pathlib import Path
 
+from keras_cnn import runs
 from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.config import Config
 from keras_cnn.errors import InputError
+from keras_cnn.faces import compare
 from keras_cnn.faces.train import start
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "finetune.yaml"
@@ -14,6 +18,7 @@ EXAMPLES = """examples:
   python finetune.py --backbone xception --freeze-upto block10 --data.source folder:photos --dry-run
   python finetune.py --backbone resnet50 --unfreeze-last 3 --weights resnet50.pth --data.source folder:photos
   python finetune.py --backbone resnet18 --finetune.strategy gradual --finetune.stage_decay 0.4 --freeze-upto 0
+  python finetune.py --compare configs/comparisons/quick.yaml  backbones x strategies, with seeds and intervals
   python finetune.py --export runs/finetune --formats litert,onnx
   python finetune.py --resume                                  goes on with the last unfinished run
 """
@@ -34,8 +39,14 @@ def main(arguments: list[str]) -> None:
     parser.option("--unfreeze-last", type=int, metavar="K", help="train the last K layers with weights, and the head")
     parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
     parser.option(
-        "--resume", nargs="?", type=Path, const=Path(), metavar="RUN", help="go on with a run; default the last"
+        "--resume",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="RUN",
+        help="go on with a run or a comparison; default the last run",
     )
+    compare.add_options(parser)
     parser.option("--export", type=Path, metavar="RUN", help="write a finished run's model for other programs")
     parser.option("--formats", metavar="F,...", help="of --export: keras, savedmodel, litert, onnx; default all")
     parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
@@ -47,7 +58,22 @@ def main(arguments: list[str]) -> None:
     if chosen.export or chosen.formats:
         _export(chosen, overrides)
         return
-    start(chosen, [*_as_overrides(chosen), *overrides], DEFAULT_CONFIG)
+    overrides = [*_as_overrides(chosen), *overrides]
+    if compare.is_asked_for(chosen):
+        compare.main(chosen, overrides)
+        return
+    start(chosen, overrides, DEFAULT_CONFIG, check=_require_backbone, then=_export_next)
+
+
+def _require_backbone(config: Config) -> None:
+    from keras_cnn.loading import require_backbone  # imports TensorFlow
+
+    require_backbone(config)
+
+
+def _export_next(folder: Path) -> str:
+    """What to do with a fine-tuned network."""
+    return f"{shlex.join([runs.python(), 'finetune.py', '--export', str(folder)])}   (for phones and other programs)"
 
 
 def _export(chosen: argparse.Namespace, overrides: list[str]) -> None:

@@ -32,10 +32,10 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
     """Whether the arguments are about a sweep. InputError where they are about a trial of one, or need one."""
     asked = chosen.sweep is not None or chosen.join is not None or chosen.finish is not None
     if chosen.resume is not None and chosen.resume != Path():
-        if _is_sweep(chosen.resume.parent):
+        if is_sweep(chosen.resume.parent):
             sweep = chosen.resume.parent
             raise InputError(f"{chosen.resume}: a trial of {sweep}; expected the sweep itself: --resume {sweep}")
-        asked = asked or _is_sweep(chosen.resume)
+        asked = asked or is_sweep(chosen.resume)
     for name in ("workers", "run_cap"):
         if not asked and getattr(chosen, name) is not None:
             raise InputError(f"command line: {_option(name)} is for sweeps; expected --sweep with it")
@@ -74,7 +74,7 @@ def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:
         raise InputError(
             f"command line: {chosen.config}: a sweep names its config as keras_cnn.base in its own file; expected none"
         )
-    if chosen.sweep and _is_sweep(chosen.sweep):
+    if chosen.sweep and is_sweep(chosen.sweep):
         raise InputError(f"{chosen.sweep}: a sweep that was begun; expected a file, or: --resume {chosen.sweep}")
     _check_going_on(chosen, overrides)
 
@@ -99,7 +99,7 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _is_sweep(folder: Path) -> bool:
+def is_sweep(folder: Path) -> bool:
     return (folder / "sweep.json").is_file()
 
 
@@ -107,7 +107,7 @@ def _folder(named: Path, option: str) -> Path:
     """The folder named, or without a name the sweep below runs/ that was written to last."""
     if named != Path():
         return named
-    found = [path for path in Path("runs").glob("*/study.journal") if _is_sweep(path.parent)]
+    found = [path for path in Path("runs").glob("*/study.journal") if is_sweep(path.parent)]
     if not found:
         raise InputError(f"runs: no sweep there; name one: {option} FOLDER")
     return max(found, key=lambda path: path.stat().st_mtime).parent

@@ -2,11 +2,13 @@
 
 import argparse
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from keras_cnn import config as config_module
 from keras_cnn import runs
 from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.faces import sweep
 
@@ -52,8 +54,23 @@ def main(arguments: list[str]) -> None:
     start(chosen, overrides, DEFAULT_CONFIG)
 
 
-def start(chosen: argparse.Namespace, overrides: list[str], default: Path) -> None:
-    """Trains as the arguments say, from `default` where they name no config, or goes on with a run."""
+def photos_next(folder: Path) -> str:
+    """What to try after a run from scratch."""
+    return f"{runs.python()} train.py configs/photos.yaml --data.source folder:YOUR_PHOTOS   (one folder a class)"
+
+
+def start(
+    chosen: argparse.Namespace,
+    overrides: list[str],
+    default: Path,
+    *,
+    check: Callable[[Config], None] = lambda config: None,
+    then: Callable[[Path], str] = photos_next,
+) -> None:
+    """Trains as the arguments say, from `default` where they name no config, or goes on with a run.
+
+    `check` refuses configs that are not for this program; `then` says what to try next with the run's folder.
+    """
     for name in ("run_dir", "dry_run", "find_learning_rate"):
         if chosen.resume and getattr(chosen, name):
             option = name.replace("_", "-")
@@ -71,6 +88,7 @@ def start(chosen: argparse.Namespace, overrides: list[str], default: Path) -> No
         folder, config = _resumed(chosen, overrides, builders)
     else:
         config = config_module.load(chosen.config or default, overrides, builders)
+        check(config)
         if chosen.dry_run:
             experiment.dry_run(config)
             return
@@ -80,7 +98,7 @@ def start(chosen: argparse.Namespace, overrides: list[str], default: Path) -> No
             rate = experiment.find_learning_rate(config, folder)
             print(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {folder.figures / 'learning_rates.png'})")
         else:
-            conclude(experiment.train(config, folder), folder.path)
+            conclude(experiment.train(config, folder), folder.path, then)
 
 
 def _resumed(chosen: argparse.Namespace, overrides: list[str], builders):
@@ -105,7 +123,7 @@ def _own_config(folder: runs.RunFolder, chosen: argparse.Namespace, overrides: l
     return stored
 
 
-def conclude(metrics: dict, folder: Path) -> None:
+def conclude(metrics: dict, folder: Path, then: Callable[[Path], str] = photos_next) -> None:
     """Says where a finished run lies, what it reached, and what to try next."""
     low, high = metrics["accuracy_interval"]
     print()
@@ -115,5 +133,4 @@ def conclude(metrics: dict, folder: Path) -> None:
         f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
     )
     print(f"next           {shlex.join([runs.python(), 'report.py', str(folder)])}   (all of it on one page)")
-    photos = "configs/photos.yaml --data.source folder:YOUR_PHOTOS"
-    print(f"               {runs.python()} train.py {photos}   (one folder a class)")
+    print(f"               {then(folder)}")

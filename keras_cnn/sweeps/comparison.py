@@ -32,13 +32,15 @@ FOLDER = "comparison"  # of a sweep, for what is written here
 MEASURES = ("minutes", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best_epoch")
 COLUMNS = ("recipe", "run", "seed", "seeds", *MEASURES, "trainable_parameters", "validation_images", "images", "epochs")
 _BY_EPOCH = {"epoch": "epoch", "seconds": "run_seconds", "validation_accuracy": "val_accuracy"}  # ours: the history's
+_COUNTED_FROM_1 = ("best_epoch", "epochs")
 SHARES = (0.5, 0.9, 0.95, 0.99)  # of the accuracy of the best recipe
 CONVENTIONS = (
     "best epoch: the one that the config's train.monitor chooses on the validation images; that choice makes its"
     " validation accuracy a little too good",
     "train loss and accuracy: running means of that epoch, on augmented images with dropout on",
-    "minutes: from the start of the training to its last epoch, the features of a frozen part and validation included",
-    "no test image was looked at",
+    "minutes: from the start of the training to its last epoch, with compiling, the features of a frozen part and"
+    " validation",
+    "none of these numbers is of test images",
 )
 
 
@@ -85,25 +87,25 @@ def _varied(sweep: Sweep) -> dict[str, str]:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read(study: Study) -> Compared:
+def read(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> Compared:
     """The runs of all trials that have ended with a value. InputError if there is none, or `check` refuses."""
-    check(study.sweep)
-    columns = _varied(study.sweep)
+    check(sweep)
+    columns = _varied(sweep)
     runs, epochs, records, notes = [], [], [], []
-    for trial in study.trials():
+    for trial in trials:
         settings = {column: space.typed(trial.assignment[name]) for name, column in columns.items()}
         recipe = " ".join(settings.values())
         if trial.state != "finished":
             notes.append(f"left out: trial {trial.label} ({recipe}) {trial.state}: {trial.reason or 'not ended'}")
             continue
-        for record in (read_record(study.folder / name) for name in trial.runs):
+        for record in (read_record(folder / name) for name in trial.runs):
             known = {"recipe": recipe, **settings, "run": record.name, "seed": record.config["seed"]}
             records.append(record)
             runs.append(known | _measured(record))
             epochs += [known | {ours: row[theirs] for ours, theirs in _BY_EPOCH.items()} for row in record.history]
     if not runs:
-        raise InputError(f"{study.folder}: no trial has ended with a value; nothing to compare")
-    notes += _timing(study, records)
+        raise InputError(f"{folder}: no trial has ended with a value; nothing to compare")
+    notes += _timing(trials, records)
     return Compared(pd.DataFrame(runs), pd.DataFrame(epochs), tuple(columns.values()), tuple(notes))
 
 
@@ -133,13 +135,13 @@ def _hash(ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:12]
 
 
-def _timing(study: Study, records: Sequence[Record]) -> list[str]:
+def _timing(trials: Sequence[Trial], records: Sequence[Record]) -> list[str]:
     """Why the times may not be those that each recipe takes by itself on one machine."""
     notes = []
     machines = {repr(sorted(record.environment.get("hardware", {}).items())) for record in records}
     if len(machines) > 1:
         notes.append(f"minutes and seconds are of {len(machines)} machines or number formats: not to be compared")
-    if _overlap(study.trials()):
+    if _overlap(trials):
         notes.append("minutes and seconds are of workers that ran side by side, each on its share of the machine")
     return notes
 
@@ -156,9 +158,9 @@ def _overlap(trials: Sequence[Trial]) -> bool:
 def summary(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """A row a recipe, in the order of the grid: the mean of each measure over its seeds, with 95 % intervals.
 
-    MEASURE_low and MEASURE_high are Student's t interval of the mean over seeds; of a single seed there is none, but
-    of validation accuracy Wilson's over the images; `interval` says which. The training accuracy of one seed has none:
-    it is a mean over weights that change.
+    MEASURE_low and MEASURE_high are Student's t interval of the mean over seeds, as far as it lies where the measure
+    can; of a single seed there is none, but of validation accuracy Wilson's over the images; `interval` says which.
+    The training accuracy of one seed has none: it is a mean over weights that change.
     """
     rows = []
     for recipe, mine in runs.groupby("recipe", sort=False):
@@ -175,7 +177,10 @@ def summary(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
 
 
 def _with_interval(name: str, values: np.ndarray) -> dict[str, float]:
-    low, high = mean_interval(values) if len(values) > 1 else (math.nan, math.nan)
+    ends = mean_interval(values) if len(values) > 1 else (math.nan, math.nan)
+    low, high = np.clip(
+        ends, 1 if name in _COUNTED_FROM_1 else 0, 1 if name.endswith("accuracy") else math.inf
+    ).tolist()
     return {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
 
 
@@ -252,7 +257,7 @@ def epochs_to_accuracy(epochs: pd.DataFrame, factors: Sequence[str], wanted: Map
 
 def write(study: Study) -> tuple[str, list[Path]]:
     """Writes tables, text and figure into the sweep's folder; returns the text and the files. InputError as `read`."""
-    found = read(study)
+    found = read(study.folder, study.sweep, study.trials())
     folder = study.folder / FOLDER
     folder.mkdir(exist_ok=True)
     tables = {
@@ -268,7 +273,7 @@ def write(study: Study) -> tuple[str, list[Path]]:
     said = text(tables["comparison"], tables["differences"], tables["epochs_to_accuracy"], found.notes)
     write_text(folder / "comparison.txt", said)
     seeds = tables["comparison"]["seeds"].max()
-    title = f"{study.folder.resolve().name}: mean and range of {seeds} seeds" if seeds > 1 else study.folder.name
+    title = study.folder.resolve().name + (f": mean and range of {seeds} seeds" if seeds > 1 else ": one seed")
     style.save(convergence.convergence(lines(found), title), folder / "convergence.png")
     return said, [*paths, folder / "comparison.txt", folder / "convergence.png"]
 
@@ -317,14 +322,11 @@ def text(cells: pd.DataFrame, differing: pd.DataFrame, reaching: pd.DataFrame, n
         ("minutes", "difference in minutes"),
     ):
         blocks.append(_differences(differing[differing["measure"] == measure], title, measure))
-    accuracies = ", ".join(
-        f"{n} is {a:.4f}" for n, a in dict(zip(reaching["reach"], reaching["accuracy"], strict=True)).items()
-    )
+    named = reaching.drop_duplicates("reach")
+    wanted = ", ".join(f"{n} is {a:.4f}" for n, a in zip(named["reach"], named["accuracy"], strict=True))
     for column in ("epochs", "seconds"):
-        blocks.append(
-            f"{column} to a share of the best recipe's validation accuracy: {accuracies}\n"
-            + _reaching(reaching, column)
-        )
+        head = f"{column} to a share of the best recipe's validation accuracy: {wanted}"
+        blocks.append(f"{head}\n{_reaching(reaching, column)}")
     kinds = dict.fromkeys(cells["interval"])
     said = [f"intervals of 95 %: {', '.join(kinds)}", *CONVENTIONS, "differences: seeds paired, each tested by itself"]
     return "\n\n".join([*blocks, "\n".join(f"- {line}" for line in [*said, *notes])]) + "\n"
@@ -362,11 +364,9 @@ def _costs(cells: pd.DataFrame) -> str:
 
 def _differences(table: pd.DataFrame, title: str, measure: str) -> str:
     scale = 100 if measure.endswith("accuracy") else 1
-    rows = [(f"{title}", "with", "b - a", "p", "verdict")]
+    rows = [(title, "with", "b - a", "p", "verdict")]
     for row in table.to_dict("records"):
-        size = "-"
-        if row["pairs"]:
-            size = f"{scale * row['difference']:+.2f}"
+        size = f"{scale * row['difference']:+.2f}" if row["pairs"] else "-"
         if row["pairs"] > 1:
             size += f" [{scale * row['low']:+.2f}, {scale * row['high']:+.2f}]"
         p = "-" if math.isnan(row["p"]) else f"{row['p']:.2g}"
@@ -376,11 +376,10 @@ def _differences(table: pd.DataFrame, title: str, measure: str) -> str:
 
 def _reaching(table: pd.DataFrame, column: str) -> str:
     names = list(dict.fromkeys(table["reach"]))
-    places = 1
     rows = [("recipe", *names)]
     for recipe, mine in table.groupby("recipe", sort=False):
         by_name = {row["reach"]: row for row in mine.to_dict("records")}
-        rows.append((recipe, *(by_name[n]["note"] or _number(by_name[n], column, places) for n in names)))
+        rows.append((recipe, *(by_name[n]["note"] or _number(by_name[n], column, 1) for n in names)))
     return _table(rows)
 
 

@@ -29,15 +29,16 @@ def resume(study: Study, workers: int, say: Say = print) -> None:
     run(study, workers, say)
 
 
-def run(study: Study, workers: int, say: Say = print, is_new: bool = False) -> None:
+def run(study: Study, workers: int, say: Say = print, is_new: bool = False, resume: str | None = None) -> None:
     """Runs the sweep to its end with so many processes, the cores shared out between them; says each trial's end.
 
-    A new sweep whose images cannot be had leaves no folder, so that the next attempt can have its name.
+    A new sweep whose images cannot be had leaves no folder, so that the next attempt can have its name. `resume` is the
+    command that goes on with it, if not `train.py --sweep --resume`.
 
     Raises Interrupted on a signal, after all workers have stopped at a checkpoint, Stopped where the workers stopped
     for another reason or no trial has come to a value, and InputError where the images are not what a sweep can use.
     """
-    go_on = f"go on with: {_command('--resume', study)}"
+    go_on = f"go on with: {resume or _command('--resume', study)}"
     told = _Told(study, say)
     if study.cap is not None:
         workers = max(1, min(workers, study.cap - told.ended))

@@ -58,7 +58,9 @@ def test_each_measure_is_the_mean_over_seeds_with_students_interval():
     ):
         low, high = scipy.stats.t.interval(0.95, 2, expected.mean(), scipy.stats.sem(expected))
         found = [row[measure], row[f"{measure}_low"], row[f"{measure}_high"]]
-        assert found == pytest.approx([expected.mean(), low, high])
+        assert found == pytest.approx([expected.mean(), max(low, 0), high])
+    assert row["minutes_low"] == 0  # Student's is below
+    assert comparison.summary(run_rows({("a", "b"): (0.7, 0.99)}), FACTORS)["validation_accuracy_high"][0] == 1
     assert row["seeds"] == 3
     assert row["trainable_parameters"] == 3000
     assert row["interval"] == "Student's t over seeds"
@@ -153,7 +155,7 @@ def test_the_first_epoch_that_is_as_accurate_counts_and_who_never_is_is_said():
     table = comparison.epochs_to_accuracy(epochs, ("strategy",), {"half": 0.5})
     rows = table.set_index("recipe").to_dict("index")
     low, high = scipy.stats.t.interval(0.95, 1, 1.5, scipy.stats.sem([2, 1]))
-    assert [rows["head"][n] for n in ("epochs", "epochs_low", "epochs_high")] == pytest.approx([1.5, low, high])
+    assert [rows["head"][n] for n in ("epochs", "epochs_low", "epochs_high")] == pytest.approx([1.5, max(low, 1), high])
     assert rows["head"]["seconds"] == (10 * 1 * 2 + 10 * 2 * 1) / 2
     assert rows["head"]["by_seed"] == "1: 2, 2: 1"
     assert [rows[r]["note"] for r in rows] == ["", "reached by 1 of 2", "not reached"]
@@ -235,6 +237,10 @@ def record_run(folder, seed, accuracies, seconds, hardware="cpu"):
     run_folders.write_json(folder / "environment.json", {"hardware": {"device": hardware}})
 
 
+def read(study):
+    return comparison.read(study.folder, study.sweep, study.trials())
+
+
 def test_a_folder_is_read_compared_and_written(sweep_of):
     study = sweep_of(GRID)
     for accuracies in ((0.2, 0.5, 0.4), (0.1, 0.2, 0.3)):
@@ -270,17 +276,20 @@ def test_a_folder_is_read_compared_and_written(sweep_of):
 def test_what_is_missing_or_not_alike_is_said(sweep_of):
     study = sweep_of(GRID.replace("repeats: 2, ", ""))
     with pytest.raises(InputError, match="no trial has ended with a value"):
-        comparison.read(study)
+        read(study)
     one, two = study.claim(), study.claim()
     record_run(study.folder / "0001", 1, [0.5, 0.6], 10)
     study.end(one, state="finished", value=0.6, runs=("0001",))
     study.end(two, state="failed", reason="out of memory")
-    notes = comparison.read(study).notes
+    notes = read(study).notes
     assert notes[0] == "left out: trial 0002 (0.2) failed: out of memory"
     assert "side by side" in notes[1]
+    said, _ = comparison.write(study)  # one recipe alone has no differences, and is drawn
+    assert said.endswith("".join(f"- {note}\n" for note in notes))
+    assert "pairs" not in said
     (study.folder / "0001" / "metrics.json").write_text("{")
     with pytest.raises(InputError, match=r"0001: cannot be compared: .*metrics\.json: cannot be read"):
-        comparison.read(study)
+        read(study)
 
 
 def test_runs_of_several_machines_are_said_to_have_times_that_do_not_compare(sweep_of):
@@ -289,4 +298,4 @@ def test_runs_of_several_machines_are_said_to_have_times_that_do_not_compare(swe
         claim = study.claim()
         record_run(study.folder / claim.trial.label, 1, [0.5, 0.6], 10, device)
         study.end(claim, state="finished", value=0.6, runs=(claim.trial.label,))
-    assert "of 2 machines" in comparison.read(study).notes[0]
+    assert "of 2 machines" in read(study).notes[0]
