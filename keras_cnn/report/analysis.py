@@ -21,7 +21,7 @@ from keras_cnn.report.sections import means as published_means
 from keras_cnn.report.sections.shapes import Chart, Table
 from keras_cnn.report.sections.text import count, digits, duration, percent
 from keras_cnn.report.sweeps import RunTable, Swept
-from keras_cnn.sweeps import analysis
+from keras_cnn.sweeps import analysis, comparison
 from keras_cnn.sweeps.distributions import Distribution
 from keras_cnn.sweeps.factors import factor, short_names, show, usable, varied
 from keras_cnn.sweeps.grouped import CONVENTIONS
@@ -151,7 +151,8 @@ def _swept(swept: Swept) -> Part:
     if failed:
         grids.append(("Failed trials", _ends(failed)))
     folded = [(f"{len(early)} trials ended early", _ends(early))] if early else []
-    command = f"python train.py --sweep {shlex.quote(str(swept.folder / 'sweep.yaml'))}"
+    program = "finetune.py --compare" if (swept.folder / comparison.FOLDER).is_dir() else "train.py --sweep"
+    command = f"python {program} {shlex.quote(str(swept.folder / 'sweep.yaml'))}"
     files = [(f"{name} of the sweep", _text_of(swept.folder / name)) for name in ("sweep.yaml", "base.yaml")]
     return Part(
         "sweep",
