@@ -152,7 +152,9 @@ class Finetune:
     ] = "auto"
     features_dtype: Annotated[Literal["auto", "bfloat16"], "what is kept; auto: as computed, to the bit"] = "auto"
     augment_views: Annotated[
-        int, "keep so many augmented views of each image; 0: new ones every epoch, and none kept", AT_LEAST_0
+        int,
+        "so many augmented views of each image, one an epoch in turn, which can be kept; 0: new ones every epoch",
+        AT_LEAST_0,
     ] = 0
 
 
@@ -236,6 +238,7 @@ ACTS_WITH = {
     "finetune.head_epochs": ("finetune.strategy", ("staged", "gradual")),
     "finetune.unfreeze_epochs": ("finetune.strategy", ("gradual",)),
     "finetune.features_dtype": ("finetune.features", ("auto", "memory", "disk")),
+    "finetune.augment_views": ("train.overfit_batch", (False,)),
     "data.corrupt": ("data.source", ("folder",)),
     "data.cache": ("data.source", ("folder",)),
     "data.validation": ("the source's own splits", ("train", "train, test")),
@@ -510,8 +513,8 @@ def help_text(builders: Builders) -> str:
     lines = []
     for name, hint, default, note in _options(Config, ""):
         if name in builders:
-            names = ", ".join(builders[name])
-            lines.append(f"  --{name}.name NAME   {note}; one of {names} (default {default.name})")
+            count = len(builders[name])
+            lines.append(f"  --{name}.name NAME   {note}; one of the {count} below (default {default.name})")
             lines += _builders_help(name, builders[name])
         else:
             lines.append(f"  --{name}   {note}: {describe(hint)} (default {_shown(default)})")

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_cnn import data, models
+from keras_cnn.checking import nearest
 from keras_cnn.config import Config
 from keras_cnn.data import augment
 from keras_cnn.data.dataset import Dataset
@@ -41,6 +42,13 @@ def load_dataset(config: Config, source: str | None = None) -> Dataset:
         corrupt=wanted.corrupt,
         cache_dir=wanted.cache_dir,
     )
+
+
+def require_backbone(config: Config) -> None:
+    """InputError, with the nearest one, unless the config's network is a backbone."""
+    name, names = config.model.name, backbones.names()
+    if name not in names:
+        raise InputError(f"model.name: {name} is no backbone, and train.py trains it{nearest(name, names)}")
 
 
 def load_model(path: Path) -> keras.Model:

@@ -268,6 +268,6 @@ def test_help_lists_the_options_of_builders_once_with_the_defaults_that_differ()
 def test_help_lists_every_field_with_its_default():
     text = config.help_text(BUILDERS)
     assert "--optim.learning_rate   peak learning rate: a number (default 0.001)" in text
-    assert "one of five_block, other (default five_block)" in text
+    assert "--model.name NAME   network and its options; one of the 2 below (default five_block)" in text
     listed = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
     assert listed == [f"--{name}" for name in config.flat(config.Config())]

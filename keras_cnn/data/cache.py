@@ -54,13 +54,16 @@ def on_disk(
     """An array memory-mapped from a file in `folder`, written now from `batches()` if it is not there.
 
     `key` is a SHA-256 of everything the content depends on. The file is named by it, and its last 32 bytes repeat it,
-    so a truncated or foreign file is found out and replaced. Processes that want the same file wait for the first.
+    so a truncated or foreign file is found out and replaced. Processes wait for one another where they want files of
+    the same `prefix`.
     Raises `InputError` naming the need and the free space if the disk is too small; nothing is left behind.
     """
     folder, dtype = checked_folder(folder), np.dtype(dtype)
     path = folder / f"{prefix}{key.hex()[:32]}.npy"
-    with _locked(folder):
+    with _locked(folder, prefix):
         if not _is_complete(path, shape, dtype, key):
+            for left in folder.glob(f"{prefix}{'[0-9a-f]' * 32}.part"):
+                left.unlink()  # by a process that was killed: whoever else writes would hold the lock
             _write(path, shape, dtype, key, batches(), what)
     return np.load(path, mmap_mode="r")
 
@@ -115,10 +118,10 @@ def checked_folder(cache_dir: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path):
+def _locked(folder: Path, prefix: str):
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        lock = (folder / f".{prefix}lock").open("w")
     except OSError as error:
         raise InputError(f"data.cache_dir {folder}: {error.strerror}; {_EXPECTED}") from None
     with lock:
@@ -142,7 +145,7 @@ def _write(path: Path, shape, dtype: np.dtype, key: bytes, batches: Iterable, wh
     need, free = math.prod(shape) * dtype.itemsize, shutil.disk_usage(path.parent).free
     if need > free:
         raise _too_small(path.parent, need, free, what)
-    part = path.with_suffix(".part")  # one name, under the lock: a killed process's leftover is overwritten
+    part = path.with_suffix(".part")
     try:
         with open(part, "wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": dtype.str, "fortran_order": False, "shape": shape})
@@ -160,6 +163,6 @@ def _write(path: Path, shape, dtype: np.dtype, key: bytes, batches: Iterable, wh
 
 def _too_small(folder, need, free, what):
     return InputError(
-        f"the {what} needs {need / 2**20:,.0f} MiB in {folder}, where {free / 2**20:,.0f} MiB are free; "
+        f"the {what} needs {need / 2**20:,.2f} MiB in {folder}, where {free / 2**20:,.2f} MiB are free; "
         f"expected a cache_dir with more room, or {what.split()[-1]}: none"
     )

@@ -225,7 +225,10 @@ def _check_counts(wanted: dict[str, int], available: int, classes: int) -> None:
     least = 0 if "train" in wanted else classes
     if sum(wanted.values()) + least > available:
         parts = " + ".join(f"{total} for {name}" for name, total in wanted.items())
-        raise InputError(f"{parts} cannot be had from {available} images of {classes} classes: ask for fewer")
+        raise InputError(
+            f"{parts} cannot be had from {available} images of {classes} classes: ask for fewer, or bring more images:"
+            " every part needs at least one of each class"
+        )
 
 
 def _identical_sets(part: Part, seed: int) -> list[list[int]]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -38,7 +39,7 @@ class Parts:
     phases: list[Phase]
     recipe: augment.Augmentation
 
-    @property
+    @cached_property
     def plan(self) -> list[StagePlan]:
         """What becomes of each stage of the model."""
         return freeze_plan(self.model, self.phases, self.config.finetune.stage_decay)

@@ -191,9 +191,9 @@ class Running:
         maps = "×".join(map(str, self._front.output_shape[1:]))
         part = f"features  the frozen part ends at {self._boundary} {maps}, {self._front.count_params():,} weights"
         if self.place is None:
-            too_large = self._parts.config.finetune.features == "auto"
-            way_out = "; finetune.features disk keeps them in data.cache_dir"
-            why = f"{_size(self._bytes)} are much for the memory{way_out}" if too_large else "finetune.features none"
+            why = "finetune.features none"
+            if self._parts.config.finetune.features == "auto":
+                why = f"{_size(self._bytes)} do not fit in memory; finetune.features disk keeps them in data.cache_dir"
             self._say(f"{part}; computed in every step ({why})")
             return
         where = "on disk" if self.place == "disk" else "in memory"

@@ -42,7 +42,7 @@ def phases(
     require(unfreezes, f"finetune.strategy {strategy}", found, "a part of the backbone to unfreeze, such as 0 for all")
     steps = [ALL]
     if strategy == "gradual":
-        backbone = [stage for stage, _ in stages(model) if stage not in (INPUT, HEAD)]
+        backbone = [stage for stage, found in stages(model) if stage not in (INPUT, HEAD) and any(map(trains, found))]
         steps += [stage for stage in reversed(backbone[:-1]) if set(frozen_layers(model, stage)) > target]
     ends = [head_epochs + i * unfreeze_epochs for i in range(len(steps))]
     if ends[-1] >= epochs:
@@ -55,9 +55,12 @@ def phases(
 
 def rate_factors(model: keras.Model, stage_decay: float) -> dict[str, float]:
     """Layer name -> factor of the learning rate: 1 in the head, `stage_decay` in the last stage, its square before."""
-    names = [(stage, [layer.name for layer in found]) for stage, found in stages(model)]
-    depth = {stage: i for i, (stage, _) in enumerate(reversed([row for row in names if row[0] != HEAD]), start=1)}
-    return {layer: stage_decay ** depth.get(stage, 0) for stage, found in names for layer in found}
+    factors, factor = {}, 1.0
+    for stage, found in reversed(stages(model)):
+        if stage != HEAD and any(map(trains, found)):  # a stage without weights is no step down
+            factor *= stage_decay
+        factors |= {layer.name: factor for layer in found}
+    return factors
 
 
 @dataclass(frozen=True)

@@ -296,7 +296,7 @@ def test_another_shape_fit_or_file_is_another_cache(photos, tmp_path):
 def test_a_full_disk_is_named_beforehand_and_leaves_nothing(photos, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(0, 0, 3 * 2**20)
     monkeypatch.setattr(caching.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(InputError, match=r"needs 6 MiB in .*, where 3 MiB are free"):
+    with pytest.raises(InputError, match=r"needs 6.32 MiB in .*, where 3.00 MiB are free"):
         cached(photos, (448, 448, 3), cache="disk", cache_dir=tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == [".lock"]
 

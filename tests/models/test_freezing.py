@@ -1,4 +1,4 @@
-"""What is frozen, and where a frozen network can be cut: beside a search of the graph that knows nothing of the code."""
+"""What is frozen, and where a network can be cut: beside a search of the graph that knows nothing of the code."""
 
 import functools
 import re
@@ -66,20 +66,19 @@ def trained_weights(model: keras.Model, upto) -> list[str]:
 def test_a_number_counts_layers_with_weights_from_the_input_or_leaves_some_at_the_end():
     model = network("resnet18")
     weighted = [layer.name for layer in freezing.weighted_layers(model)]
-    for number in (0, 1, 7, 39, 40, -1, -7, -39, -40):
-        assert trained_weights(model, number) == weighted[number % len(weighted) if abs(number) < 40 else number :] or (
-            number == 40 and trained_weights(model, number) == []
-        )
-    assert trained_weights(model, 3) == weighted[3:]
-    assert trained_weights(model, -3) == weighted[-3:]
-    assert trained_weights(model, -40) == trained_weights(model, 0) == weighted
+    for number in (1, 7, 39, 40):
+        assert trained_weights(model, number) == weighted[number:]
+        assert trained_weights(model, -number) == weighted[-number:]
+    assert trained_weights(model, 0) == weighted
 
 
 def test_a_layer_or_stage_is_frozen_with_all_before_it_and_all_is_the_backbone():
     model = network("resnet18")
     names = [layer.name for layer in model.layers]
     assert freezing.frozen_layers(model, "layer2_0_conv2") == names[: names.index("layer2_0_conv2") + 1]
-    first_two = [layer.name for stage, found in stages(model) if stage in ("input", "conv1", "layer1") for layer in found]
+    first_two = [
+        layer.name for stage, found in stages(model) if stage in ("input", "conv1", "layer1") for layer in found
+    ]
     assert sorted(freezing.frozen_layers(model, "layer1")) == sorted(first_two)
     assert trained_weights(model, "all") == []
     assert trained_weights(model, "layer4") == []
@@ -195,9 +194,9 @@ def test_the_boundary_is_the_last_tensor_that_everything_frozen_goes_through(nam
 
 def test_a_dropout_that_may_draw_ends_what_can_be_computed_once_and_a_frozen_one_does_not():
     model = chain()
-    for upto, expected in (("conv1", None), ("bn1", "relu1"), ("dropout1", "dropout1"), ("all", "pool"), (0, None)):
+    for upto, expected in (("conv1", "conv1"), ("bn1", "relu1"), ("dropout1", "dropout1"), ("all", "pool"), (0, None)):
         freezing.freeze(model, upto)
-        assert freezing.boundary(model) == (expected or searched_boundary(model)) == searched_boundary(model)
+        assert freezing.boundary(model) == expected == searched_boundary(model)
     head = models.build("resnet18", (32, 32, 3), 2, weights="none", dropout=0.5)
     freezing.freeze(head, "all")
     assert freezing.boundary(head) == searched_boundary(head) == "pool"
@@ -232,7 +231,12 @@ def test_a_boundary_may_be_an_operation_that_is_no_layer():
 
 @pytest.mark.parametrize(
     ("name", "upto"),
-    [("resnet18", "layer2_0_conv1"), ("efficientnetb0", "block4"), ("inceptionv3", "mixed2"), ("nasnetmobile", "cell_8")],
+    [
+        ("resnet18", "layer2_0_conv1"),
+        ("efficientnetb0", "block4"),
+        ("inceptionv3", "mixed2"),
+        ("nasnetmobile", "cell_8"),
+    ],
 )
 def test_the_two_parts_are_the_model_and_share_its_weights(name, upto):
     model = network(name)
@@ -264,7 +268,8 @@ def test_cutting_again_and_again_changes_nothing_of_the_model(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
-    assert [layer.trainable for layer in loaded.layers] == [layer.trainable for layer in model.layers]
+    trainable = [layer.name for layer in model.layers if layer.weights and layer.trainable]
+    assert [layer.name for layer in loaded.layers if layer.weights and layer.trainable] == trainable
     np.testing.assert_array_equal(loaded.predict(images, verbose=0), before)
     for weight in model.weights:
         weight.assign(keras.ops.zeros_like(weight))

@@ -1,0 +1,162 @@
+"""A fine-tuning in phases that is killed and resumed ends like the one that was not: to the bit, on one CPU."""
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_cnn.training import checkpoints
+
+ROOT = Path(__file__).resolve().parents[2]
+EPOCHS, STEPS = 4, 5
+TABLE = (
+    "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {conv: 4, kernel: 3}, {bn: }, {flatten: }, {dropout: 0.3},"
+    " {dense: 16}, {relu: }]"
+)
+OPTIONS = {  # everything that has a state: moments, dropout's seeds, batch norm, average; and rates by depth, and views
+    "--data.train": "300",
+    "--data.augment.name": "fashion",
+    "--model.name": "layers",
+    "--model.table": TABLE,
+    "--optim.optimizer": "adamw",
+    "--optim.weight_decay": "0.01",
+    "--train.epochs": str(EPOCHS),
+    "--train.batch_size": "64",
+    "--train.ema": "0.9",
+    "--finetune.strategy": "staged",
+    "--finetune.head_epochs": "2",
+    "--finetune.freeze_upto": "bn1",
+    "--finetune.stage_decay": "0.5",
+    "--finetune.augment_views": "2",
+    "--tracking.wandb": "off",
+}
+EARLY = {"--finetune.head_epochs": "3", "--train.early_stopping": "1"}
+ADD = ("keras_cnn.training.fit:Position", "add")
+
+# Without figures; and the head's epochs are the best ones, so that the best weights are of the phase before the last.
+PREPARED = """
+command_line.import_tensorflow()
+from keras_cnn.training import results, running
+results._draw = results.draw_augmentation = lambda *_: None
+running.Running.validate = lambda self: (1.0, 0.9 if self._phase.upto == "all" else 0.5)
+"""
+
+# Runs train.py in a process that sends itself a signal after the `count`-th call of a function.
+SIGNALLED = f"""
+import importlib, os, signal, sys
+from keras_cnn import command_line
+from keras_cnn.faces import train
+{PREPARED}
+number, where, name, count, *arguments = sys.argv[1:]
+module_name, _, class_name = where.partition(":")
+owner = getattr(importlib.import_module(module_name), class_name)
+original, calls = getattr(owner, name), [0]
+def dying(*arguments, **settings):
+    calls[0] += 1
+    result = original(*arguments, **settings)
+    if calls[0] == int(count):
+        os.kill(os.getpid(), int(number))
+    return result
+setattr(owner, name, dying)
+sys.exit(command_line.run(train.main, arguments))
+"""
+
+ENDS = {  # name: signal, after which call, exit status, other options, the run that it must end like
+    "in the first phase": (signal.SIGKILL, (*ADD, STEPS + 2), -9, {}, "whole"),
+    "between the phases": (signal.SIGKILL, ("keras_cnn.training.session:Session", "leave", 1), -9, {}, "whole"),
+    "in the second phase": (signal.SIGTERM, (*ADD, 3 * STEPS + 2), 3, {}, "whole"),
+    "after its last epoch": (
+        *(signal.SIGKILL, ("keras_cnn.training.session:Session", "save_model", 1), -9),
+        *(EARLY, "stopped early"),
+    ),
+}
+
+
+def arguments(folder: Path, changes: dict[str, str]) -> list[str]:
+    pairs = (OPTIONS | changes).items()
+    return ["configs/default.yaml", *(word for pair in pairs for word in pair), "--run-dir", str(folder)]
+
+
+def signalled(folder: Path, number: int, moment: tuple, status: int, changes: dict[str, str]) -> None:
+    words = [str(int(number)), *map(str, moment), *arguments(folder, changes)]
+    done = subprocess.run([sys.executable, "-c", SIGNALLED, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert not (folder / "metrics.json").exists()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, train_several) -> tuple[Path, dict[str, dict]]:
+    """A folder with two whole runs and those that were killed and resumed, and what these said."""
+    folder = tmp_path_factory.mktemp("runs")
+    lines = {"whole": arguments(folder / "whole", {}), "stopped early": arguments(folder / "stopped early", EARLY)}
+    with ThreadPoolExecutor(2) as pool:  # two processes at a time
+        answers = pool.submit(train_several, ROOT, lines, PREPARED)
+        kills = [pool.submit(signalled, folder / name, *how[:4]) for name, how in ENDS.items()]
+    for kill in kills:
+        kill.result()
+    assert all(answer["status"] == 0 for answer in answers.result().values()), answers.result()
+    shutil.copytree(folder / "in the first phase", folder / "tampered with")
+    told = folder / "tampered with" / "freeze.json"
+    content = told.read_text()
+    told.write_text(content.replace(content.rpartition('": "')[2].split('"')[0], "0" * 64))
+    names = [*ENDS, "tampered with"]
+    halves = [{name: ["--resume", folder / name] for name in names[start::2]} for start in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda half: train_several(ROOT, half, PREPARED), halves)
+    return folder, answers.result() | first | second
+
+
+def history(folder: Path) -> list[list[str]]:
+    """The rows without the columns of seconds."""
+    return [row[:6] for row in csv.reader((folder / "history.csv").read_text().splitlines())]
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_fine_tuning_broken_off_and_resumed_ends_like_the_whole_one(runs, name):
+    folder, answers = runs
+    *_, whole = ENDS[name]
+    assert answers[name]["status"] == 0, answers[name]["err"]
+    assert "warning" not in answers[name]["out"]
+    assert "proof     the weights and statistics of " in answers[name]["out"]
+    one, other = folder / name, folder / whole
+    assert history(one) == history(other)
+    (found, state), (expected, theirs) = (checkpoints.load(run / "checkpoint") for run in (one, other))
+    assert state["position"]["ended"]
+    assert state["phase"] == theirs["phase"]
+    assert found.keys() == expected.keys() == {"model", "optimizer", "average"}
+    for group in expected:
+        for ours, whole_ones in zip(found[group], expected[group], strict=True):
+            np.testing.assert_array_equal(ours, whole_ones)
+    assert (one / "predictions.csv").read_bytes() == (other / "predictions.csv").read_bytes()
+    assert (one / "freeze.json").read_bytes() == (other / "freeze.json").read_bytes()
+    for file in ("model.keras", "last.keras"):
+        ours, whole_ones = (keras.models.load_model(run / file).get_weights() for run in (one, other))
+        for weight, expected_weight in zip(ours, whole_ones, strict=True):
+            np.testing.assert_array_equal(weight, expected_weight)
+    assert not (one / "best").exists()
+
+
+def test_the_whole_runs_are_what_the_others_are_measured_by(runs):
+    folder, answers = runs
+    assert len(history(folder / "whole")) == 1 + EPOCHS
+    assert len(history(folder / "stopped early")) == 1 + 2
+    assert answers["whole"]["out"].count("features  the frozen part ends at") == 2
+    states = {name: checkpoints.load(folder / name / "checkpoint")[1] for name in ("whole", "stopped early")}
+    assert {name: state["phase"] for name, state in states.items()} == {"whole": 1, "stopped early": 0}
+    assert states["whole"]["callbacks"]["Best"]["epoch"] == 1  # of the phase before the last
+    assert states["whole"]["features"] == "memory"
+
+
+def test_other_frozen_weights_are_refused(runs):
+    folder, answers = runs
+    assert answers["tampered with"]["status"] == 2
+    (line,) = answers["tampered with"]["err"].splitlines()
+    words = "the frozen weights are not those that the run began with; expected the same as then"
+    assert line == f"error: {folder / 'tampered with' / 'freeze.json'}: {words}"
