@@ -89,7 +89,7 @@ def _describe(parts: Parts, folder: RunFolder) -> None:
     """Writes what is known before the first step."""
     defaults = config_module.load(None, [], BUILDERS)
     folder.describe(parts.config, defaults, _hardware(parts))
-    if notes := parts.without_effect:
+    if notes := parts.notes:
         write_text(folder / "notes.txt", "\n".join(notes) + "\n")
     write_text(folder / "model.txt", arithmetic.text(parts.model))
     write_json(folder / "model.json", arithmetic.record(parts.model))
@@ -160,7 +160,8 @@ def _train(
             if position.ended:
                 break
             session.leave()
-        session.save_model("last.keras")
+        if not parts.freezes:
+            session.save_model("last.keras")
         if settings.overfit_batch:
             say(_memorised(parts, running))
         session.load_best()

@@ -83,6 +83,8 @@ class Frozen:
         computed = np.dtype(tf.as_dtype(front.outputs[0].dtype).as_numpy_dtype)
         self.dtype = BFLOAT16 if dtype == "bfloat16" else computed
         self.rounds = self.dtype != computed
+        self._forward = inference(front)
+        self._compiled: dict[Recipe | None, Callable] = {}
 
     def bytes(self, images: int, views: int = 1) -> int:
         """What the features of so many images take."""
@@ -120,7 +122,9 @@ class Frozen:
 
     def _computed(self, split: Split, recipe: Recipe | None, heed: Heed, say: Say) -> Iterator[np.ndarray]:
         """(B, ...) after (B, ...), view after view. Says how far it is every ten seconds."""
-        forward = self._compiled(recipe)
+        if recipe not in self._compiled:
+            self._compiled[recipe] = self._compile(recipe)
+        forward = self._compiled[recipe]
         views, done, began = recipe.views if recipe else 1, 0, time.monotonic()
         said = began
         for view in range(views):
@@ -133,14 +137,12 @@ class Frozen:
                     say(f"features  {done:,} of {views * len(split):,}, {done / (now - began):.0f} images/s")
                     said = now
 
-    def _compiled(self, recipe: Recipe | None):
-        front = inference(self.front)
-
+    def _compile(self, recipe: Recipe | None) -> Callable:
         def forward(images, keys, view):
             if recipe:
                 labels = tf.zeros((tf.shape(images)[0], 1))
                 images, _ = augment.augment(images, labels, keys, view, recipe.seed, recipe.augmentation)
-            return tf.cast(front(images), self.dtype)
+            return tf.cast(self._forward(images), self.dtype)
 
         images = tf.TensorSpec(self.front.inputs[0].shape, tf.uint8)
         keys, view = tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec((), tf.int32)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import keras
@@ -38,6 +38,7 @@ class Parts:
     loaded: Loaded | None  # what became of the weights that a backbone was to start with
     phases: list[Phase]
     recipe: augment.Augmentation
+    shared: "Shared | None" = None  # in a sweep
 
     @cached_property
     def plan(self) -> list[StagePlan]:
@@ -54,9 +55,10 @@ class Parts:
         return math.ceil(len(self.train) / self.config.train.batch_size)
 
     @property
-    def without_effect(self) -> list[str]:
-        """A line for each option that was given and changes nothing in this run."""
-        return without_effect(self.config, self.dataset.findings["own_splits"])
+    def notes(self) -> list[str]:
+        """What a reader of the numbers should know, a line each: options that change nothing in this run, and batch
+        norms that it is too short for."""
+        return [*without_effect(self.config, self.dataset.findings["own_splits"]), *_slow_statistics(self)]
 
     def batches(self, split: Split, batch_size: int | None = None, **how):
         """The pipeline over a split with the settings of this run; in order, once, unless `how` says otherwise."""
@@ -72,19 +74,22 @@ class Shared:
 
     def __init__(self):
         self._settings, self._found = None, None
+        self._decoded: dict[int, tuple[Split, Split]] = {}  # by the first one's id
 
     def dataset(self, config: Config) -> tuple[Dataset, dict]:
         wanted = {k: v for k, v in as_dict(config.data).items() if k != "augment"} | {"seed": config.seed}
         if wanted != self._settings:
             self._settings = self._found = None  # let go of before the next one is read
+            self._decoded = {}
             dataset = load_dataset(config)
-            decoded = replace(
-                dataset,
-                train=_decoded(dataset.train, dataset, config),
-                validation=_decoded(dataset.validation, dataset, config),
-            )
-            self._settings, self._found = wanted, (decoded, data.split_record(dataset))
+            self._settings, self._found = wanted, (dataset, data.split_record(dataset))
         return self._found
+
+    def decoded(self, split: Split, dataset: Dataset, config: Config) -> Split:
+        """The split with its images decoded, the first time that they are asked for."""
+        if id(split) not in self._decoded:
+            self._decoded[id(split)] = (split, _decoded(split, dataset, config))
+        return self._decoded[id(split)][1]
 
 
 def prepare(config: Config, chosen_precision: str | None = None, shared: Shared | None = None) -> Parts:
@@ -118,7 +123,7 @@ def prepare(config: Config, chosen_precision: str | None = None, shared: Shared 
         wanted.unfreeze_epochs,
     )
     freezing.freeze(model, wanted.freeze_upto)
-    return Parts(config, found, chosen, dataset, split, train, model, loaded, steps, recipe)
+    return Parts(config, found, chosen, dataset, split, train, model, loaded, steps, recipe, shared)
 
 
 def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, Loaded | None]:
@@ -134,13 +139,29 @@ def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, Loaded | No
 
 def cached(split: Split, parts: Parts) -> Split:
     """The split with its images decoded once, where the config asks for a cache."""
-    return _decoded(split, parts.dataset, parts.config)
+    return (parts.shared.decoded if parts.shared else _decoded)(split, parts.dataset, parts.config)
 
 
 def _decoded(split: Split, dataset: Dataset, config: Config) -> Split:
     wanted = config.data
     where = {"fit": wanted.fit, "cache": wanted.cache, "cache_dir": wanted.cache_dir or default_cache_dir()}
     return pipeline.cached(split, dataset.image_shape, **where)
+
+
+UNSETTLED = 0.05  # share of a batch norm's first statistics from which on a run is too short for it
+
+
+def _slow_statistics(parts: Parts) -> Iterator[str]:
+    if parts.loaded and parts.loaded.loaded:
+        return  # they start from statistics of images
+    norms = [layer for layer in parts.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    steps = parts.steps * parts.config.train.epochs
+    slowest = max((layer.momentum for layer in norms if layer.trainable), default=0.0)
+    if (left := slowest**steps) > UNSETTLED:
+        yield (
+            f"after {steps} steps the statistics of batch norms with momentum {slowest:g} still hold {left:.0%} of what"
+            " they start with: validation may stay at chance; train longer or start from weights"
+        )
 
 
 def schedule_of(config: Config, steps: int) -> Schedule:
@@ -174,7 +195,7 @@ def introduce(parts: Parts, say: Say) -> None:
     if parts.loaded or parts.config.finetune != Finetune():
         for line in plan_text(parts.plan, parts.config.optim.learning_rate).splitlines():
             say(f"          {line}")
-    for line in parts.without_effect:
+    for line in parts.notes:
         say(f"note      {line}")
 
 

@@ -41,6 +41,8 @@ class Running:
         if self._boundary is not None:
             self._front, self._tail = freezing.split(parts.model, self._boundary)
         self._frozen_weights = fingerprints(parts.model)
+        self.validated: np.ndarray | None = None  # logits of the last validation, where they are those of the images
+        self.known: dict[str, np.ndarray] = {}  # logits by split that need not be computed again
 
     # --- training ---
 
@@ -90,12 +92,15 @@ class Running:
         """Mean cross-entropy and accuracy on the validation split; nan where a logit is not finite."""
         kept, labels = self._validation_features, self._parts.dataset.validation.labels
         logits = self.logits("validation") if kept is None else self._predict(kept)
+        self.validated = None if kept is not None and self._frozen.rounds else logits
         if not np.isfinite(logits).all():
             return math.nan, math.nan
         return cross_entropy(labels, logits), float(np.mean(logits.argmax(axis=1) == labels))
 
     def logits(self, split: str) -> np.ndarray:
         """(N, classes) float32 of the network in inference mode, for the images of a split as they are."""
+        if split in self.known:
+            return self.known[split]
         parts = self._parts
         kept = {"validation": self._validation_features, "train": None if self._views else self._train_features}
         if (found := kept.get(split)) is not None and not self._frozen.rounds:
@@ -234,11 +239,14 @@ class FrozenChanged(RuntimeError):
 
 def fingerprints(model) -> dict[str, str]:
     """SHA-256 of the weights and statistics of each frozen layer that has any, by its name."""
-    return {
-        layer.name: hashlib.sha256(b"".join(np.ascontiguousarray(v).tobytes() for v in layer.weights)).hexdigest()
-        for layer in model.layers
-        if layer.weights and not layer.trainable
-    }
+    return {layer.name: _digest(layer) for layer in model.layers if layer.weights and not layer.trainable}
+
+
+def _digest(layer) -> str:
+    digest = hashlib.sha256()
+    for variable in layer.weights:
+        digest.update(np.ascontiguousarray(variable))
+    return digest.hexdigest()
 
 
 def _as_they_are(features, labels, keys, epoch):

@@ -37,6 +37,7 @@ class Session:
         self._changing = freezing.trained_part(parts.model).variables  # all that any phase of the run changes
         self._running: Running | None = None
         self.phase, self._stored = 0, None
+        self._best_logits = None  # on the validation images, of the best epoch of this process
         config = parts.config
         self.position = Position()
         self.best = callbacks.Best(config.train.monitor)
@@ -125,6 +126,7 @@ class Session:
 
     def _keep(self) -> None:
         """Keeps the best model so far: whole or, with a frozen part, which may be large, only what changes."""
+        self._best_logits = self._running.validated
         if self._parts.freezes:
             with self._running.trainer.averaged_weights():
                 checkpoints.save(self._folder / BEST, {"model": self._changing}, {})
@@ -140,6 +142,8 @@ class Session:
             shutil.rmtree(self._folder / BEST)
         else:
             self._parts.model.load_weights(model)
+        if self._best_logits is not None:
+            self._running.known["validation"] = self._best_logits
 
     def save_model(self, name: str) -> None:
         """Writes the model as it is now, with its averaged weights where there are any."""
