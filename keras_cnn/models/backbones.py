@@ -80,9 +80,9 @@ def classifier(
     """The backbone with a head: images (N, H, W, C) of 0-255 to float32 logits (N, classes).
 
     The pooled head is global pooling (`pool`), a dense layer with ReLU (`dense`, if it has units), dropout (`dropout`,
-    if its rate is above 0) and one dense layer (`logits`). The reference head is the one of the publication, for the networks of `classics`: with the dense layers
-    of AlexNet and VGG, the convolution of SqueezeNet, and their own dropout. A head that a weights file has in the same
-    shape is loaded with the rest.
+    if its rate is above 0) and one dense layer (`logits`). The reference head is the one of the publication, for the
+    networks of `classics`: with the dense layers of AlexNet and VGG, the convolution of SqueezeNet, and their own
+    dropout. A head that a weights file has in the same shape is loaded with the rest.
 
     Options:
         weights: imagenet, none or a file (.keras, .weights.h5, .h5, .safetensors, .pth, .pt)
