@@ -96,7 +96,7 @@ class Trainer:
         self._updates = tf.Variable(0.0, trainable=False)
         images = inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)
         signature = [images, *(tf.TensorSpec(s, t) for s, t in STEP_INPUTS)]
-        self.step = tf.function(self._step, input_signature=signature)
+        self.step = tf.function(self._step, input_signature=signature, autograph=False)
 
     def groups(self) -> dict[str, list]:
         """Every variable that training changes, by group, in a fixed order."""

@@ -546,6 +546,25 @@ def test_real_xception_gives_the_answers_of_keras(real_weights, photos):
     assert expected.max() > 0.1
 
 
+def test_the_real_kitchenware_model_answers_the_same_through_our_loader(real_weights):
+    """Base and head of a nested model on its own photos: 18 of six classes of kitchenware."""
+    from PIL import Image
+
+    file = real_weights / "xception_kitchenware.keras"
+    paths = sorted((real_weights / "kitchenware").glob("*.jpg"))
+    images = np.stack([np.asarray(Image.open(path).convert("RGB").resize((150, 150))) for path in paths])
+    theirs = keras.models.load_model(file, compile=False)
+    expected = theirs.predict([keras.applications.xception.preprocess_input(images.astype("float32"))], verbose=0)
+    ours = backbones.classifier("xception", (150, 150, 3), 6, weights="none", dense=100, dropout=0.2)
+    assert str(load_weights(ours, file)) == "82 layers loaded"
+    found = ours.predict(images, verbose=0)
+    assert len(set(expected.argmax(axis=1))) == 6
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    other = backbones.classifier("xception", (150, 150, 3), 10, weights="none")
+    loaded = load_weights(other, file)
+    assert (loaded.kept, loaded.unused) == (("logits",), ("dense",))
+
+
 def test_real_vgg16_convolutions_give_the_answers_of_their_own_layers(real_weights, photos):
     ours = backbones.backbone("vgg16", (150, 150, 3), weights=real_weights / "vgg16_hed.weights.h5")
     theirs = keras.applications.VGG16(weights=None, include_top=False, input_shape=(150, 150, 3))
