@@ -21,7 +21,6 @@ from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.parts import Parts, Say, cached
 from keras_cnn.training.strategies import Phase, rate_factors
 
-
 JUDGED = 2**20  # numbers of the images of a batch in inference
 
 
