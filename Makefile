@@ -11,7 +11,7 @@ train: $(READY)                ## train on the embedded default; ARGS="--train.e
 	@$(BIN)/python train.py $(ARGS)
 
 test: $(READY)                 ## the whole test suite
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(READY)                 ## ruff: rules and format
 	@$(BIN)/ruff check .
