@@ -20,6 +20,14 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="module")
+def float32_afterwards():
+    """A module that trains sets the number format of its process, which it may share with the next one."""
+    yield
+    if keras := sys.modules.get("keras"):
+        keras.config.set_dtype_policy("float32")
+
+
 SEVERAL = """
 import contextlib, io, json, sys
 from keras_cnn import command_line
