@@ -9,7 +9,7 @@ from keras_cnn.command_line import Parser, import_tensorflow
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.faces import compare
-from keras_cnn.faces.train import start
+from keras_cnn.faces.train import add_options, start
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "finetune.yaml"
 
@@ -37,23 +37,10 @@ def main(arguments: list[str]) -> None:
         " or all: train the head alone",
     )
     parser.option("--unfreeze-last", type=int, metavar="K", help="train the last K layers with weights, and the head")
-    parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
-    parser.option(
-        "--resume",
-        nargs="?",
-        type=Path,
-        const=Path(),
-        metavar="RUN",
-        help="go on with a run or a comparison; default the last run",
-    )
+    add_options(parser, resumes="a run or a comparison", shows="data, what is frozen, and cost")
     compare.add_options(parser)
     parser.option("--export", type=Path, metavar="RUN", help="write a finished run's model for other programs")
     parser.option("--formats", metavar="F,...", help="of --export: keras, savedmodel, litert, onnx; default all")
-    parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
-    parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
-    parser.option("--dry-run", action="store_true", help="print data, what is frozen, and cost, and stop")
-    parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
-    parser.option("--debug", action="store_true", help="show the traceback of an error")
     chosen, overrides = parser.split(arguments)
     if chosen.export or chosen.formats:
         _export(chosen, overrides)

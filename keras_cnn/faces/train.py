@@ -32,26 +32,25 @@ def main(arguments: list[str]) -> None:
     """`python train.py`: see its --help."""
     parser = Parser(prog="python train.py", description="Trains a CNN from scratch.", epilog=EXAMPLES)
     parser.add_argument("config", nargs="?", type=Path, help="YAML file; configs/default.yaml if left out")
-    parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
-    parser.option(
-        "--resume",
-        nargs="?",
-        type=Path,
-        const=Path(),
-        metavar="RUN",
-        help="go on with a run or a sweep; default the last run",
-    )
+    add_options(parser, resumes="a run or a sweep", shows="data, network and cost")
     sweep.add_options(parser)
-    parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
-    parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
-    parser.option("--dry-run", action="store_true", help="print data, network and cost, and stop")
-    parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
-    parser.option("--debug", action="store_true", help="show the traceback of an error")
     chosen, overrides = parser.split(arguments)
     if sweep.is_asked_for(chosen):
         sweep.main(chosen, overrides)
         return
     start(chosen, overrides, DEFAULT_CONFIG)
+
+
+def add_options(parser: Parser, *, resumes: str, shows: str) -> None:
+    """What every program that trains takes; `resumes` and `shows` say what --resume and --dry-run are for there."""
+    parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
+    where = {"nargs": "?", "type": Path, "const": Path(), "metavar": "RUN"}
+    parser.option("--resume", **where, help=f"go on with {resumes}; default the last run")
+    parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
+    parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
+    parser.option("--dry-run", action="store_true", help=f"print {shows}, and stop")
+    parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
+    parser.option("--debug", action="store_true", help="show the traceback of an error")
 
 
 def photos_next(folder: Path) -> str:

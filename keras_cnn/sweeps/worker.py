@@ -101,7 +101,7 @@ def _try(study: Study, claim: Claim, engine: Engine, shared: Shared, before: Int
         _heed(before)
         value, early = _train(study, claim.trial, engine, shared, names, say)
         found = {"state": "early" if early else "finished", "value": value, "reason": early}
-    except Exception as error:
+    except Exception as error:  # whatever settings lead to is recorded with its reason, and the sweep goes on
         if isinstance(error, Stopped) and not isinstance(error, NotFinite):
             _let_go(study, claim)
             raise

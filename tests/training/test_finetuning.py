@@ -200,7 +200,10 @@ def test_rates_by_depth_are_an_optimizer_a_group(rule, settings):
     images, labels = rng.random((9, 2, 2, 1), np.float32), rng.integers(0, 3, 9).astype(np.int32)
     ours, theirs = three_layers(), three_layers()
     by_path = {v.path: FACTORS[layer.name] for layer in ours.layers if layer.weights for v in layer.weights}
-    unchanged = lambda images, labels, keys, epoch: (images, labels)  # noqa: E731
+
+    def unchanged(images, labels, keys, epoch):
+        return images, labels
+
     spec = tf.TensorSpec((None, 2, 2, 1))
     trainer = Trainer(ours, build_optimizer(rule, **settings), unchanged, inputs=spec, rate_factors=by_path)
     groups = {name: build_optimizer(rule, **settings | {"loss_scaling": False}) for name in FACTORS}
@@ -258,7 +261,10 @@ def phase_by_phase(monkeypatch) -> list[tuple[list[str], list[str]]]:
 
     def fit(trainer, batches, session, *arguments, **settings):
         model = session._parts.model
-        bytes_of = lambda: {x.name: [w.numpy().tobytes() for w in x.weights] for x in model.layers if x.weights}  # noqa: E731
+
+        def bytes_of():
+            return {x.name: [w.numpy().tobytes() for w in x.weights] for x in model.layers if x.weights}
+
         before = bytes_of()
         original(trainer, batches, session, *arguments, **settings)
         after = bytes_of()
