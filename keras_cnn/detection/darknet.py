@@ -76,11 +76,25 @@ class _Builder:
         self._outputs: list = []
         self._weights: list[tuple[layers.Layer, list[np.ndarray]]] = []
         self._heads: list = []
+        self._weighted_kinds = {"convolutional": self._convolutional, "connected": self._connected}
+        self._kinds = {
+            "avgpool": self._avgpool,
+            "cost": self._cost,
+            "crop": self._crop,
+            "dropout": self._dropout,
+            "maxpool": self._maxpool,
+            "route": self._route,
+            "shortcut": self._shortcut,
+            "softmax": self._softmax,
+            "upsample": self._upsample,
+            "yolo": self._yolo,
+        }
 
     def add(self, section: Section, file: WeightsFile) -> None:
-        build = getattr(self, f"_{section.kind}")
-        weighted = section.kind in ("convolutional", "connected")
-        self._current = build(section, file) if weighted else build(section)
+        if build := self._weighted_kinds.get(section.kind):
+            self._current = build(section, file)
+        else:
+            self._current = self._kinds[section.kind](section)
         self._outputs.append(self._current)
 
     def model(self) -> keras.Model:

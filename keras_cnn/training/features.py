@@ -86,9 +86,9 @@ class Frozen:
         self._forward = inference(front)
         self._compiled: dict[Recipe | None, Callable] = {}
 
-    def bytes(self, images: int, views: int = 1) -> int:
+    def bytes(self, images: int) -> int:
         """What the features of so many images take."""
-        return images * views * math.prod(self.front.output_shape[1:]) * self.dtype.itemsize
+        return images * math.prod(self.front.output_shape[1:]) * self.dtype.itemsize
 
     def in_memory(self, split: Split, recipe: Recipe | None, heed: Heed, say: Say) -> Features:
         values, filled = np.empty(self._shape(split, recipe), self.dtype), 0

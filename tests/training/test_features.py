@@ -91,7 +91,7 @@ def test_bfloat16_is_the_same_rounded(model, images):
     frozen = frozen_of(model, "bfloat16")
     found = in_memory(frozen, images)
     assert (found.dtype, frozen.rounds) == (BFLOAT16, True)
-    assert frozen.bytes(COUNT, 3) == 3 * COUNT * 8 * 8 * 64 * 2
+    assert frozen.bytes(3 * COUNT) == 3 * COUNT * 8 * 8 * 64 * 2
     np.testing.assert_array_equal(found, in_memory(frozen_of(model), images).astype(BFLOAT16))
 
 
