@@ -21,6 +21,11 @@ class Drawn:
     line: str  # what it shows and what was found, for the terminal
 
 
+def input_channels(depth: int) -> str:
+    """Which weights of a kernel of so many input channels one picture shows."""
+    return f"mean over {depth} input channels" if depth > 1 else "its one input channel"
+
+
 def keep(out: Path, name: str, figure: Figure, arrays: Mapping[str, np.ndarray], line: str) -> Drawn:
     """Writes `out/NAME.png` and `out/NAME.npz`; `name` is made safe as a file name. No array is of type object."""
     stem = re.sub(r"[^\w.+-]+", "-", name)

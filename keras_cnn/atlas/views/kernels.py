@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from keras_cnn.atlas.drawing import Drawn, keep
+from keras_cnn.atlas.drawing import Drawn, input_channels, keep
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.checking import Limit
 from keras_cnn.errors import require
@@ -63,7 +63,7 @@ def _of_layer(
         ]
     if not inputs:
         means = values.mean(axis=2)
-        what = f"mean over {depth} input channels" if depth > 1 else "the one input channel of each"
+        what = input_channels(depth)
         figure = figures.kernel_maps(means, chosen, captions, own, title, what)
         return [keep(out, f"{found.layer}_mean", figure, arrays | {"shown": means}, f"{line}, {what}")]
     drawn = []

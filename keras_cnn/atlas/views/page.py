@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from keras_cnn.atlas.drawing import Drawn
+from keras_cnn.atlas.drawing import Drawn, input_channels
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.atlas.views.kernels import Count
 from keras_cnn.errors import InputError
@@ -110,7 +110,7 @@ def _unit(
 ) -> dict:
     kernel = found.kernels[..., u]
     shown = kernel if kernel.shape[2] == 3 else kernel.mean(axis=2)
-    words = "as RGB, grey is zero" if kernel.shape[2] == 3 else f"mean over {kernel.shape[2]} input channels"
+    words = "as RGB, grey is zero" if kernel.shape[2] == 3 else input_channels(kernel.shape[2])
     bound = np.abs(shown).max() or 1.0
     picture = np.round(127.5 + 127.5 * shown / bound).astype(np.uint8) if shown.ndim == 3 else coloured(shown)
     large = picture.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_cnn.atlas.drawing import Drawn, keep
+from keras_cnn.atlas.drawing import Drawn, input_channels, keep
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.atlas.views.kernels import Count
 from keras_cnn.figures import pairs as figures
@@ -43,7 +43,7 @@ def _sheet(subject: Subject, out: Path, found: Pairs, part: slice) -> Drawn:
         maps.append(("after activation", found.activated[part]))
     height, width, depth, _ = found.kernels.shape
     kernels = found.kernels if depth == 3 else found.kernels.mean(axis=2)
-    shown = "weights on three channels as RGB" if depth == 3 else f"mean over {depth} input channels"
+    shown = "weights on three channels as RGB" if depth == 3 else input_channels(depth)
     between = f"; then {' and '.join(filter(None, (normalised, activated)))}" if activated else ""
     note = (
         f"Kernels {height}×{width}×{depth}: {shown}, one scale{between}.\n"
