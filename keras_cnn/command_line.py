@@ -38,10 +38,11 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
     return DONE
 
 
-def import_tensorflow() -> None:
+def import_tensorflow(counts_devices: bool = True) -> None:
     """Imports TensorFlow and passes on what it writes to standard error, without its remarks about the machine.
 
-    Those lines come from C++ before any log level is read, so that no setting silences them.
+    Counting the devices, of which it remarks too, settles which ones this process has. The lines come from C++ before
+    any log level is read, so that no setting silences them.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors still come as exceptions
     sys.stderr.flush()
@@ -51,7 +52,8 @@ def import_tensorflow() -> None:
         try:
             import tensorflow as tf
 
-            tf.config.list_physical_devices()
+            if counts_devices:
+                tf.config.list_physical_devices()
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)

@@ -4,6 +4,7 @@ import csv
 import datetime
 import errno
 import fcntl
+import functools
 import io
 import json
 import os
@@ -273,6 +274,7 @@ def python() -> str:
     return str(executable.relative_to(Path.cwd())) if inside else "python"
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -280,6 +282,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@functools.cache  # of the code that this process has read, whatever is committed meanwhile
 def _git_commit() -> str | None:
     def git(*words: str) -> str:
         here = Path(__file__).parent

@@ -49,6 +49,23 @@ class Batches:
             yield batch
 
 
+@dataclass(frozen=True)
+class InMemory:
+    """The same of an array in memory, once and in order: slices, without the 50 ms that a tf.data pipeline takes to
+    set up, which a network of 32×32 images spends on a thousand of them."""
+
+    split: Split
+    batch_size: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        split, epoch = self.split, tf.constant(0)
+        for start in range(0, len(split), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            with tf.device("CPU:0"):
+                arrays = (split.pixels[part], split.labels[part].astype(np.int32), split.keys[part])
+                yield Batch(*map(tf.constant, arrays), epoch)
+
+
 def order(seed: int | None, epoch: int, count: int) -> np.ndarray:
     """Permutation of range(count), int64, from (seed, epoch) alone; in order without a seed.
 
@@ -71,7 +88,7 @@ def batches(
     cache: str = "none",
     cache_dir=None,
     threads: int | None = None,
-) -> Batches:
+) -> Batches | InMemory:
     """`Batch` after `Batch` over the epochs `start[0]` to `epochs - 1`, beginning at step `start[1]` of the first.
 
     Nothing before `start` is decoded, and the next epoch's first batches are decoded while the caller validates.
@@ -82,6 +99,8 @@ def batches(
     if cache == "auto" and epochs - start[0] < 2:
         cache = "none"  # nothing would be read twice
     split = cached(split, image_shape, fit=fit, cache=cache, cache_dir=cache_dir, threads=threads)
+    if (seed, start, epochs) == (None, (0, 0), 1) and _is_ready(split, image_shape):
+        return InMemory(split, batch_size)
     threads = threads or len(os.sched_getaffinity(0))
     indices = _indices(len(split), batch_size, seed, start, epochs)
     with tf.device("CPU:0"):
@@ -97,6 +116,12 @@ def batches(
         return Batch(pixels, tf.gather(labels, index), tf.gather(keys, index), epoch)
 
     return Batches(tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options()), split)
+
+
+def _is_ready(split: Split, image_shape) -> bool:
+    """Whether nothing is left to do about the images; a memory-mapped file is read ahead."""
+    pixels = split.pixels
+    return pixels is not None and pixels.shape[1:] == tuple(image_shape) and not isinstance(pixels, np.memmap)
 
 
 def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=None, threads=None) -> Split:

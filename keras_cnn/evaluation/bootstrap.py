@@ -10,6 +10,7 @@ Source: B. Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of St
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import sparse
 
 RESAMPLES, SEED = 2000, 0
 _CHUNK = 2**21  # images drawn at a time: 16 MB; 2,000 resamples of 10,000 images and 10 classes take 0.4 s
@@ -27,13 +28,28 @@ def resampled(images: int, samples: int = RESAMPLES, seed: int = SEED) -> Iterat
         yield np.bincount(drawn.ravel(), minlength=size * images).reshape(size, images).astype(np.float64)
 
 
-def summed(counts: np.ndarray, groups: np.ndarray, number: int) -> np.ndarray:
-    """(R, number): the columns of `counts` (R, N) summed by group; `groups` (N,) are from 0 to number - 1."""
-    order = np.argsort(groups, kind="stable")
-    found, starts = np.unique(groups[order], return_index=True)
-    sums = np.zeros((len(counts), number))
-    sums[:, found] = np.add.reduceat(counts[:, order], starts, axis=1)
-    return sums
+def terms(*columns: np.ndarray | tuple[np.ndarray, int] | tuple[np.ndarray, int, np.ndarray]) -> sparse.csr_array:
+    """(N, T): what each of N images adds to T sums; the sums of resamples are `counts @ terms`.
+
+    A column is (N,) values, or (groups, number) for the images of each of so many groups, from 0 to number - 1, or
+    (groups, number, values) for their values. Sparse: each image is in one group, of ten or of a thousand.
+    """
+    places, values, width = [], [], 0
+    for column in columns:
+        groups, number, given = _grouped(column)
+        places.append(width + groups)
+        values.append(given)
+        width += number
+    images = len(places[0])
+    rows = np.tile(np.arange(images), len(places))
+    return sparse.csr_array((np.concatenate(values), (rows, np.concatenate(places))), shape=(images, width))
+
+
+def _grouped(column) -> tuple[np.ndarray, int, np.ndarray]:
+    if not isinstance(column, tuple):
+        return np.zeros(len(column), np.int64), 1, column
+    groups, number, *values = column
+    return groups, number, values[0] if values else np.ones(len(groups))
 
 
 def percentile(values: np.ndarray, level: float) -> Interval:

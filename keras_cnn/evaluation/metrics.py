@@ -133,19 +133,13 @@ def _resampled(labels, predicted, losses, distances, probabilities) -> dict[str,
     """What each of S resamples gives: loss, Brier score and ECE (S,), scores and support of each class (S, C)."""
     images, classes = probabilities.shape
     gap, bins = gaps(labels, probabilities)
-    cells, cell = np.unique(labels * classes + predicted, return_inverse=True)  # of the confusion matrix, not empty
-    true, guess = np.divmod(cells, classes)
-    parts = []
-    for counts in bootstrap.resampled(images):
-        by_cell = bootstrap.summed(counts, cell, len(cells))
-        hits, support, named = (
-            bootstrap.summed(part, place, classes)
-            for part, place in ((by_cell * (true == guess), true), (by_cell, true), (by_cell, guess))
-        )
-        ece = np.abs(bootstrap.summed(counts * gap, bins, BINS)).sum(axis=1) / images
-        means = {"loss": counts @ losses / images, "brier": counts @ distances / images, "ece": ece}
-        parts.append(means | _scores(hits, support, named))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    right, true, named = (labels == predicted).astype(np.float64), (labels, classes), (predicted, classes)
+    terms = bootstrap.terms((*true, right), true, named, (bins, BINS, gap), losses, distances)
+    sums = np.concatenate([counts @ terms for counts in bootstrap.resampled(images)])
+    ends = np.cumsum([classes, classes, classes, BINS, 1])
+    hits, support, taken, gaps_of_bins, loss, distance = np.split(sums, ends, axis=1)
+    means = {"loss": loss[:, 0] / images, "brier": distance[:, 0] / images}
+    return means | {"ece": np.abs(gaps_of_bins).sum(axis=1) / images} | _scores(hits, support, taken)
 
 
 def _percentiles(values: np.ndarray) -> list[float]:

@@ -8,6 +8,7 @@ from keras_cnn import runs
 from keras_cnn.command_line import Parser, import_tensorflow
 from keras_cnn.errors import InputError
 from keras_cnn.faces.sweep import is_sweep
+from keras_cnn.sweeps import standby
 
 NOT_FOR_COMPARISONS = ("config", "run_dir", "find_learning_rate", "overfit_batch", "options")
 
@@ -34,22 +35,27 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
 def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
     """Trains the recipes of a comparison, or those that are left of it, and writes its tables."""
     _check(chosen, overrides)
-    import_tensorflow()
+    workers = 1 if chosen.workers is None else chosen.workers
+    with standby.standing_by(0 if chosen.dry_run else workers) as ready:
+        import_tensorflow()
+        _run(chosen, overrides, workers, ready)
+
+
+def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: standby.Standby) -> None:
     from keras_cnn.sweeps import comparison, local, plan, space, study
 
-    workers = 1 if chosen.workers is None else chosen.workers
     if chosen.resume is not None:
         found = study.Study(chosen.resume)
         comparison.check(found.sweep)
         if not found.ended():
-            local.run(found, workers, resume=_resume(found.folder))
+            local.run(found, workers, resume=_resume(found.folder), standby=ready)
     else:
         comparison.check(space.read_sweep(chosen.compare))
         if chosen.dry_run:
             plan.dry_run(chosen.compare, overrides, None)
             return
         found = plan.create(chosen.compare, overrides)
-        local.run(found, workers, is_new=True, resume=_resume(found.folder))
+        local.run(found, workers, is_new=True, resume=_resume(found.folder), standby=ready)
     said, files = comparison.write(found)
     print(f"\n{said}")
     print(f"comparison  {files[0].parent}   ({len(files)} files: {', '.join(file.name for file in files)})")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_cnn.command_line import Parser, import_tensorflow
 from keras_cnn.errors import InputError
+from keras_cnn.sweeps import standby
 
 DEFAULT_SWEEP = Path(__file__).resolve().parents[2] / "configs" / "sweeps" / "cs6910.yaml"
 NOT_FOR_SWEEPS = ("run_dir", "find_learning_rate", "overfit_batch", "options")
@@ -45,23 +46,42 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
 def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
     """Starts, resumes, joins or finishes a sweep, or says what it would be."""
     _check(chosen, overrides)
-    import_tensorflow()
+    if chosen.join is not None:
+        _join(chosen.join)
+        return
+    workers = 1 if chosen.workers is None else chosen.workers
+    trains = chosen.finish is None and not chosen.dry_run
+    with standby.standing_by(workers if trains else 0) as ready:
+        import_tensorflow()
+        _run(chosen, overrides, workers, ready)
+
+
+def _join(sweep: Path) -> None:
+    waits = str(sweep) == standby.ORDERED
+    import_tensorflow(counts_devices=not waits)
+    from keras_cnn.sweeps import study, worker
+
+    if waits:
+        sweep = standby.take_order()
+        import_tensorflow()  # now that it is said which devices are ours
+    if sweep is not None:
+        worker.work(study.Study(sweep))
+
+
+def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: standby.Standby) -> None:
     from keras_cnn.faces.train import conclude
-    from keras_cnn.sweeps import local, plan, study, worker
+    from keras_cnn.sweeps import local, plan, study
 
     file = DEFAULT_SWEEP if chosen.sweep == Path() else chosen.sweep
-    workers = 1 if chosen.workers is None else chosen.workers
-    if chosen.join is not None:
-        worker.work(study.Study(chosen.join))
-    elif chosen.finish is not None:
+    if chosen.finish is not None:
         found = study.Study(_folder(chosen.finish, "--finish"))
         conclude(local.finish(found), found.folder / "best")
     elif chosen.resume is not None:
-        local.resume(study.Study(_folder(chosen.resume, "--resume")), workers)
+        local.resume(study.Study(_folder(chosen.resume, "--resume")), workers, ready)
     elif chosen.dry_run:
         plan.dry_run(file, overrides, chosen.run_cap)
     else:
-        local.run(plan.create(file, overrides, run_cap=chosen.run_cap), workers, is_new=True)
+        local.run(plan.create(file, overrides, run_cap=chosen.run_cap), workers, is_new=True, standby=ready)
 
 
 def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:

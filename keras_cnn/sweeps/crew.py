@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,34 +9,24 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_cnn.errors import DONE, STOPPED, WRONG_INPUT, InputError, Stopped
+from keras_cnn.sweeps.standby import Standby, order, shares
 from keras_cnn.sweeps.study import Study
 
-PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
 DEATHS = 3  # of one worker without any trial ended in between: then it is not the trials
 
 
 class Worker:
     """A worker process and its log."""
 
-    def __init__(self, folder: Path, number: int, cores: set[int], devices: dict[str, str]):
+    def __init__(self, folder: Path, number: int, cores: set[int], devices: dict[str, str], standby: Standby):
         self._folder, self._number, self._cores, self._devices = folder, number, cores, devices
-        self._log = folder / f"worker-{number}.log"
+        self._standby, self._log = standby, folder / f"worker-{number}.log"
         self._deaths, self._ended = 0, 0
         self._start()
 
     def _start(self) -> None:
-        everywhere = os.sched_getaffinity(0)
-        command = [sys.executable, str(PROGRAM), "--join", str(self._folder)]
-        environment = os.environ | self._devices | {"PYTHONUNBUFFERED": "1"}  # a killed worker's log is whole
-        os.sched_setaffinity(0, self._cores)  # inherited, and TensorFlow counts the cores that it may use
-        try:
-            with self._log.open("a") as log:
-                # A session of its own: Ctrl-C reaches it through us, once.
-                self._process = subprocess.Popen(
-                    command, stdout=log, stderr=log, env=environment, start_new_session=True
-                )
-        finally:
-            os.sched_setaffinity(0, everywhere)
+        self._process = self._standby.take(self._cores)
+        order(self._process, self._folder, self._log, self._cores, self._devices)
 
     @property
     def is_busy(self) -> bool:
@@ -79,26 +67,18 @@ class Worker:
 
 
 @contextmanager
-def crew(folder: Path, workers: int) -> Iterator[list[Worker]]:
-    """So many workers of a sweep's folder; all have stopped, at a checkpoint, in the end."""
+def crew(folder: Path, workers: int, standby: Standby) -> Iterator[list[Worker]]:
+    """So many workers of a sweep's folder, taken from `standby`; all have stopped, at a checkpoint, in the end."""
     started: list[Worker] = []
     try:
-        for number, cores in enumerate(_shared_out(workers), 1):
-            started.append(Worker(folder, number, cores, _devices(number, workers)))
+        for number, cores in enumerate(shares(workers), 1):
+            started.append(Worker(folder, number, cores, _devices(number, workers), standby))
         yield started
     finally:
         for worker in started:
             worker.stop()
         for worker in started:
             worker.wait()
-
-
-def _shared_out(workers: int) -> list[set[int]]:
-    """The cores of each worker: equal shares, and where there are fewer cores than workers, one core for several."""
-    cores = sorted(os.sched_getaffinity(0))
-    if workers >= len(cores):
-        return [{cores[i % len(cores)]} for i in range(workers)]
-    return [set(cores[i * len(cores) // workers : (i + 1) * len(cores) // workers]) for i in range(workers)]
 
 
 def _devices(number: int, workers: int) -> dict[str, str]:

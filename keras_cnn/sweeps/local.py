@@ -11,7 +11,8 @@ from keras_cnn import config as config_module
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.runs import RunFolder, python
-from keras_cnn.sweeps.crew import PROGRAM, crew
+from keras_cnn.sweeps.crew import crew
+from keras_cnn.sweeps.standby import PROGRAM, Standby
 from keras_cnn.sweeps.study import Study, Trial
 from keras_cnn.sweeps.worker import outcome, settings, trial_config
 from keras_cnn.training import experiment
@@ -20,20 +21,28 @@ Say = Callable[[str], None]
 SECONDS = 0.5  # between two looks at the workers
 
 
-def resume(study: Study, workers: int, say: Say = print) -> None:
+def resume(study: Study, workers: int, standby: Standby, say: Say = print) -> None:
     """Goes on with a sweep. InputError if it is complete."""
     if study.ended():
         is_finished = (study.folder / "best" / "metrics.json").is_file()
         following = _report(study) if is_finished else _command("--finish", study)
         raise InputError(f"{study.folder}: this sweep is complete; next: {following}")
-    run(study, workers, say)
+    run(study, workers, say, standby=standby)
 
 
-def run(study: Study, workers: int, say: Say = print, is_new: bool = False, resume: str | None = None) -> None:
+def run(
+    study: Study,
+    workers: int,
+    say: Say = print,
+    *,
+    is_new: bool = False,
+    resume: str | None = None,
+    standby: Standby | None = None,
+) -> None:
     """Runs the sweep to its end with so many processes, the cores shared out between them; says each trial's end.
 
     A new sweep whose images cannot be had leaves no folder, so that the next attempt can have its name. `resume` is the
-    command that goes on with it, if not `train.py --sweep --resume`.
+    command that goes on with it, if not `train.py --sweep --resume`; `standby` has processes to take for workers.
 
     Raises Interrupted on a signal, after all workers have stopped at a checkpoint, Stopped where the workers stopped
     for another reason or no trial has come to a value, and InputError where the images are not what a sweep can use.
@@ -46,7 +55,7 @@ def run(study: Study, workers: int, say: Say = print, is_new: bool = False, resu
     say(f"epochs    in {study.folder}/worker-{'1' if workers == 1 else 'N'}.log")
     say(f"join      {_join(study)}   (one worker more, here or on a host that sees this folder)")
     try:
-        with crew(study.folder, workers) as members:
+        with crew(study.folder, workers, standby or Standby()) as members:
             while any(worker.is_busy for worker in members):
                 time.sleep(SECONDS)
                 told.news()

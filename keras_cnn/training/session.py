@@ -125,9 +125,12 @@ class Session:
         return not self._stopping.stops(row["epoch"], self.best)
 
     def _keep(self) -> None:
-        """Keeps the best model so far: whole or, with a frozen part, which may be large, only what changes."""
+        """Keeps the best model so far: whole, for whoever looks into the folder meanwhile, or only what changes.
+
+        The latter with a frozen part, which may be large, and in a sweep, whose small networks it costs less time.
+        """
         self._best_logits = self._running.validated
-        if self._parts.freezes:
+        if self._parts.freezes or self._parts.shared:
             with self._running.trainer.averaged_weights():
                 checkpoints.save(self._folder / BEST, {"model": self._changing}, {})
         else:

@@ -61,9 +61,12 @@ def test_resamples_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch, ch
 
 
 def test_groups_are_summed_in_any_order_and_may_be_empty():
-    counts = np.array([[1.0, 2, 4, 8], [0, 1, 0, 1]])
-    sums = bootstrap.summed(counts, np.array([3, 0, 3, 1]), 5)
-    np.testing.assert_array_equal(sums, [[2, 8, 0, 5, 0], [1, 1, 0, 0, 0]])
+    counts, groups = np.array([[1.0, 2, 4, 8], [0, 1, 0, 1]]), np.array([3, 0, 3, 1])
+    values = np.array([1.0, 0.5, -1, 3])
+    sums = counts @ bootstrap.terms((groups, 5), values, (groups, 4, values))
+    np.testing.assert_array_equal(sums[:, :5], [[2, 8, 0, 5, 0], [1, 1, 0, 0, 0]])
+    np.testing.assert_array_equal(sums[:, 5], [22, 3.5])
+    np.testing.assert_array_equal(sums[:, 6:], [[1, 24, 0, -3], [0.5, 3, 0, 0]])
 
 
 def test_where_nothing_varies_the_interval_has_no_width():
@@ -80,7 +83,8 @@ def test_mirrored_intervals_reach_the_error_of_a_calibrated_model_where_percenti
         p = rng.dirichlet(np.full(5, 0.6), 400)
         labels = (p.cumsum(axis=1) > rng.random((400, 1))).argmax(axis=1)
         gap, bins = gaps(labels, p)
-        again = [np.abs(bootstrap.summed(n * gap, bins, 15)).sum(axis=1) / 400 for n in bootstrap.resampled(400, 400)]
+        terms = bootstrap.terms((bins, 15, gap))
+        again = [np.abs(n @ terms).sum(axis=1) / 400 for n in bootstrap.resampled(400, 400)]
         again, found = np.concatenate(again), reliability(labels, p).error
         held["mirrored"] += bootstrap.reflected(again, found, 0.95)[0] == 0
         held["percentile"] += bootstrap.percentile(again, 0.95)[0] <= 0.001

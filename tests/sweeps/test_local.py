@@ -6,12 +6,13 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.sweeps import crew, local, plan
+from keras_cnn.sweeps import crew, local, plan, standby
 from keras_cnn.sweeps.study import Study
 from keras_cnn.training import checkpoints
 
@@ -89,8 +90,8 @@ def test_the_name_of_a_sweep_may_be_any_text(tmp_path):
     ],
 )
 def test_cores_are_shared_out(monkeypatch, cores, workers, shares):
-    monkeypatch.setattr(crew.os, "sched_getaffinity", lambda process: cores)
-    assert crew._shared_out(workers) == shares
+    monkeypatch.setattr(standby.os, "sched_getaffinity", lambda process: cores)
+    assert standby.shares(workers) == shares
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,8 @@ def test_the_default_sweep_starts(monkeypatch, tmp_path):
     from keras_cnn.faces import train
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(local, "run", lambda study, workers, is_new: started.append((study, workers)))
+    monkeypatch.setattr(standby, "_start", _Process.started)  # nobody is to work here
+    monkeypatch.setattr(local, "run", lambda study, workers, **_: started.append((study, workers)))
     started = []
     train.main(["--sweep", "--workers", "2"])
     train.main(["--sweep", "--run-cap", "12"])
@@ -250,9 +252,40 @@ def test_the_default_sweep_starts(monkeypatch, tmp_path):
     assert (shorter.folder, shorter.cap) == (Path("runs/cs6910-2"), 12)
     assert len(study.claim().trial.assignment) == 11
     assert sorted(os.listdir("runs")) == ["cs6910", "cs6910-2"]
-    monkeypatch.setattr(local, "resume", lambda study, workers: started.append((study, workers)))
+    monkeypatch.setattr(local, "resume", lambda study, workers, standby: started.append((study, workers)))
     train.main(["--resume", "runs/cs6910"])
     assert (started[-1][0].folder, started[-1][1]) == (study.folder, 1)
+    assert _Process.log == [
+        "start",
+        "start",
+        "kill",
+        "kill",
+        "end",
+        "end",
+        "start",
+        "kill",
+        "end",
+        "start",
+        "kill",
+        "end",
+    ]
+
+
+class _Process:
+    """In the place of a process that stands by."""
+
+    log: ClassVar[list[str]] = []
+
+    @classmethod
+    def started(cls, cores: set[int]) -> "_Process":
+        cls.log.append("start")
+        return cls()
+
+    def kill(self) -> None:
+        self.log.append("kill")
+
+    def communicate(self) -> None:
+        self.log.append("end")
 
 
 # --- how it ends ---
@@ -279,14 +312,14 @@ def ended(study: Study, *reasons: str | None) -> list[str]:
 
 
 def test_a_sweep_of_which_nothing_came_is_no_success(sweep_of, monkeypatch):
-    monkeypatch.setattr(local, "crew", lambda folder, workers: _NoCrew())
+    monkeypatch.setattr(local, "crew", lambda *_: _NoCrew())
     text = "method: grid\nparameters: {seed: {values: [1, 2]}}\n"
     with pytest.raises(Stopped, match=r"no trial came to a value; the last, 0002: NaN$"):
         ended(sweep_of(text), "out of memory", "NaN")
 
 
 def test_what_is_said_in_the_end(sweep_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "crew", lambda folder, workers: _NoCrew())
+    monkeypatch.setattr(local, "crew", lambda *_: _NoCrew())
     said = ended(sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n"), "NaN", None)
     assert said[-4].endswith("2 trials: 1 finished, 1 failed   (all of them: " + f"{tmp_path}/sweep/trials.csv)")
     assert said[-3] == "best      trial 0002  val_accuracy 0.5000   seed=2"
@@ -307,8 +340,11 @@ def test_what_is_said_in_the_end(sweep_of, tmp_path, monkeypatch):
 )
 def test_why_a_worker_gave_up_is_said(sweep_of, monkeypatch, tmp_path, code, log, raised):
     program = tmp_path / "train.py"
-    program.write_text(f"import sys; print({log!r}, end=''); sys.exit({code})")
-    monkeypatch.setattr(crew, "PROGRAM", program)
+    taken = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from keras_cnn.sweeps.standby import take_order; take_order()"
+    )
+    program.write_text(f"{taken}; print({log!r}, end=''); sys.exit({code})")
+    monkeypatch.setattr(standby, "PROGRAM", program)
     study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n")
     with pytest.raises(raised[0], match=raised[1]):
         local.run(study, 1, str)
@@ -330,7 +366,7 @@ def test_the_printed_command_joins_from_anywhere(tmp_path, monkeypatch):
     base = "data: {source: 'npz:images.npz'}\nmodel: {name: layers, table: [{flatten: }]}\ntracking: {wandb: off}\n"
     text = "method: grid\nparameters: {train.epochs: {value: 1}}\nkeras_cnn: {base: base.yaml}\n"
     study = plan.create(given(tmp_path, text, base), [], str)
-    monkeypatch.setattr(local, "crew", lambda folder, workers: _NoCrew())
+    monkeypatch.setattr(local, "crew", lambda *_: _NoCrew())
     said = []
     local.run(study, 1, said.append)
     (command,) = (line.removeprefix("join").partition("   (")[0] for line in said if line.startswith("join"))
