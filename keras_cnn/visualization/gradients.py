@@ -56,6 +56,24 @@ def gradients(
     return scores, values, found
 
 
+def climb(
+    probe: Probe, point: str, key: object, picture: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], shape: tuple[int, ...]
+) -> Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """A compiled step of an ascent: parameters (N, *shape), weights (N, ...), transform (2, 3) to scores, gradients.
+
+    `picture` makes the images (N, H, W, C) of 0-255 from the parameters, under the transform; scores (N,) are those of
+    the images, gradients (N, *shape) with respect to the parameters. `key` tells this `picture` from others. Raises
+    InputError if the tensor at the point does not depend on the image.
+    """
+    function = probe.compiled(("climb", point, key), lambda: _build_climb(probe, point, picture, shape))
+
+    def step(parameters, weights, transform):
+        found = function(*(tf.constant(part, tf.float32) for part in (parameters, weights, transform)))
+        return tuple(part.numpy() for part in found)
+
+    return step
+
+
 def scores(probe: Probe, images: np.ndarray, score: Score) -> np.ndarray:
     """Scores (N,) float32 alone."""
     function = probe.compiled(("scores", score.point), lambda: _build_scores(probe, score.point))
@@ -146,6 +164,23 @@ def _build(probe: Probe, point: str, at: str | None, rewiring: Rewiring | None) 
         return score, tf.cast(source, tf.float32), tf.cast(gradient, tf.float32)
 
     return traced(function, probe.input_shape, probe.shape(point))
+
+
+def _build_climb(probe: Probe, point: str, picture: Callable, shape: tuple[int, ...]) -> Callable:
+    _require_tensorflow()
+
+    def function(parameters, weights, transform):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(parameters)
+            _, found = probe.run(picture(parameters, transform), (point,))
+            axes = list(range(1, weights.shape.rank))
+            score = tf.reduce_sum(tf.cast(found[point], tf.float32) * weights, axis=axes)
+        gradient = tape.gradient(score, parameters)
+        if gradient is None:
+            raise InputError(f"{probe.name}: {point} does not depend on the image; expected a layer that does")
+        return score, gradient
+
+    return traced(function, shape, probe.shape(point), (3,))
 
 
 def _build_scores(probe: Probe, point: str) -> Callable:

@@ -1,4 +1,4 @@
-"""What an attribution explains: a class, a difference of two classes, or a neuron of a layer."""
+"""What is explained or maximised: a class, a difference of two classes, a neuron of a layer, a channel's mean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,11 +66,7 @@ class Neuron:
     def score(self, probe: Probe, images: np.ndarray) -> Score:
         """InputError for a layer, channel or position that is not there."""
         point = probe.point(self.layer)
-        shape = probe.shape(point)
-        where = f"{probe.name}: {point}"
-        fits = len(shape) in (1, 3) and None not in shape
-        require(fits, where, f"an output of shape {shape}", "a map or a vector of a fixed size")
-        channels = self._channels(probe, len(images))
+        shape, channels = _sized(probe, point), _channels(probe, point, self.channel, len(images))
         weights = np.zeros((len(images), *shape), np.float32)
         each = np.arange(len(images))
         if len(shape) == 1:
@@ -81,20 +77,13 @@ class Neuron:
         named = zip(channels, places, strict=True)
         return Score(point, weights, tuple(f"{point} channel {c} at ({row}, {column})" for c, (row, column) in named))
 
-    def _channels(self, probe: Probe, count: int) -> np.ndarray:
-        point = probe.point(self.layer)
-        channels, last = _each(self.channel, count), probe.shape(point)[-1] - 1
-        for channel in channels:
-            require(0 <= channel <= last, f"{probe.name}: {point}", f"channel {channel}", f"0 to {last}")
-        return channels
-
     def places(self, probe: Probe, images: np.ndarray) -> np.ndarray:
         """(N, 2) int: row and column of the unit in each image. InputError for a position outside the map."""
         point = probe.point(self.layer)
         sides = probe.shape(point)[:2]
         if self.position is None:
             maps = taps(probe, [point])(images)[point]
-            own = maps[np.arange(len(images)), ..., self._channels(probe, len(images))]
+            own = maps[np.arange(len(images)), ..., _channels(probe, point, self.channel, len(images))]
             return np.stack(np.unravel_index(own.reshape(len(images), -1).argmax(axis=1), sides), axis=1)
         places = np.broadcast_to(np.asarray(self.position, int), (len(images), 2))
         for row, column in places:
@@ -104,7 +93,27 @@ class Neuron:
         return places
 
 
-Target = ClassScore | ClassDifference | Neuron
+@dataclass(frozen=True)
+class ChannelMean:
+    """The mean of a layer's output channel over its map, or a unit of a vector; one for all or one an image."""
+
+    layer: str
+    channel: int | Sequence[int]
+
+    def point(self, probe: Probe) -> str:
+        return probe.point(self.layer)
+
+    def score(self, probe: Probe, images: np.ndarray) -> Score:
+        """InputError for a layer or channel that is not there."""
+        point = probe.point(self.layer)
+        shape, channels = _sized(probe, point), _channels(probe, point, self.channel, len(images))
+        weights = np.zeros((len(images), *shape), np.float32)
+        weights[np.arange(len(images)), ..., channels] = 1 / np.prod(shape[:-1])
+        words = "mean of channel" if len(shape) == 3 else "unit"
+        return Score(point, weights, tuple(f"{point} {words} {channel}" for channel in channels))
+
+
+Target = ClassScore | ClassDifference | Neuron | ChannelMean
 
 
 def strongest(model, images: np.ndarray, layer: str, count: int) -> list[tuple[int, int]]:
@@ -120,6 +129,20 @@ def strongest(model, images: np.ndarray, layer: str, count: int) -> list[tuple[i
 def _predicted(probe: Probe, images: np.ndarray) -> np.ndarray:
     point = probe.head().point
     return taps(probe, [point])(images)[point].argmax(axis=1)
+
+
+def _sized(probe: Probe, point: str) -> tuple[int, ...]:
+    shape = probe.shape(point)
+    fits = len(shape) in (1, 3) and None not in shape
+    require(fits, f"{probe.name}: {point}", f"an output of shape {shape}", "a map or a vector of a fixed size")
+    return shape
+
+
+def _channels(probe: Probe, point: str, channel: int | Sequence[int], count: int) -> np.ndarray:
+    channels, last = _each(channel, count), probe.shape(point)[-1] - 1
+    for one in channels:
+        require(0 <= one <= last, f"{probe.name}: {point}", f"channel {one}", f"0 to {last}")
+    return channels
 
 
 def _each(index: int | Sequence[int], count: int) -> np.ndarray:

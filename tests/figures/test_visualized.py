@@ -6,6 +6,7 @@ import pytest
 from keras_cnn.figures.ablation import against_random
 from keras_cnn.figures.features import scatter, sparsity, spectra
 from keras_cnn.figures.fields import Field, receptive_fields
+from keras_cnn.figures.maximise import maximised
 from keras_cnn.figures.occlusion import Map, occlusion_maps, occlusion_sizes
 from keras_cnn.figures.responses import class_table, filter_summary, top_images
 
@@ -149,3 +150,15 @@ def test_against_random(check_nothing_cut):
     np.testing.assert_allclose(np.ravel(points), [-3, -1, 0])
     with pytest.raises(ValueError, match="1 random choices"):
         against_random(0, (0, 0), [0, 0], [(0, 0)] * 2, ["a"], "t")
+
+
+@pytest.mark.parametrize(("shape", "count"), [((32, 32, 3), 10), ((299, 299, 3), 3), ((28, 28, 1), 1)])
+def test_maximised(check_nothing_cut, shape, count):
+    pictures = RNG.integers(0, 256, (count, *shape)).astype(np.uint8)
+    below = ["made: −0.00123\nnoise: −0.00456\nnever above 0"] * count
+    figure = maximised(pictures, pictures[::-1], [LONG] * count, below, [f"real: 12\n{LONG}"] * count, LONG, LONG)
+    check_nothing_cut(figure)
+    with pytest.raises(ValueError, match="expected the same shape, both uint8"):
+        maximised(pictures, pictures[:, 1:], [""] * count, below, below, "t", "n")
+    with pytest.raises(ValueError, match="expected one each"):
+        maximised(pictures, pictures, [""] * (count + 1), below, below, "t", "n")

@@ -26,6 +26,7 @@ VIEWS = {  # name -> what it shows, for --help
     "filters": "over a split in one pass: each filter's top images, patches and classes, and dead filters",
     "receptive-field": "the pixels that a unit of each layer sees, by arithmetic and by gradient",
     "statistics": "non-positive values by layer, eigenvalues of the features' covariance, several networks and images",
+    "maximise": "pictures that raise a class or a channel, by optimisation, beside the real images that do so most",
     "embedding": "images as points by PCA and t-SNE of their features, with classes and mistakes",
 }
 

@@ -1,0 +1,281 @@
+"""Pictures that raise a unit as far as an optimiser can: feature visualisation by optimisation.
+
+Four parts that know nothing of each other: what is raised (a `Target`), what the picture is made of (pixels or its
+spectrum, with colours that vary independently), the random transforms it has to withstand, and the ascent. Olah,
+Mordvintsev and Schubert, Feature Visualization, Distill 2017, and Mordvintsev et al., Differentiable Image
+Parameterizations, Distill 2018.
+"""
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_cnn.errors import require
+from keras_cnn.visualization.gradients import Score, climb, scores
+from keras_cnn.visualization.probe import AFFINE, LINEAR, Probe, in_batches, is_activation, taps
+from keras_cnn.visualization.targets import Target
+
+# Of red, green and blue of 0-1 in 200 photos of ImageNet; those of CIFAR-10 are about 0.01 smaller.
+COLOUR_COVARIANCE = np.array([[0.070, 0.063, 0.058], [0.063, 0.069, 0.066], [0.058, 0.066, 0.075]])
+STEPS = 128
+RATE = 0.05  # of Adam
+_START = 0.01  # standard deviation of the parameters at the start: nearly grey
+_SPECTRUM_SCALE = 0.25  # a spectrum of standard deviation 1 makes a picture of about that before the colours
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """What each step of the ascent draws evenly, so that a picture does not depend on single pixels."""
+
+    jitter: float  # pixels, at most, down and across
+    scale: float  # at most that share larger or smaller
+    rotation: float  # degrees, at most, either way
+
+    @classmethod
+    def usual(cls, side: int) -> "Transforms":
+        """For images of `side` pixels: two pixels of jitter at 32, eighteen at 299."""
+        return cls(max(1, side // 16), 0.1, 5.0)
+
+    def matrices(self, count: int, size: tuple[int, int], seed: int) -> np.ndarray:
+        """(count, 2, 3) float32: which row and column of the picture a row and column (1) of the image shows."""
+        generator = np.random.default_rng([seed, 1])
+        shift = generator.uniform(-self.jitter, self.jitter, (count, 2))
+        zoom = 1 + generator.uniform(-self.scale, self.scale, count)
+        angle = np.deg2rad(generator.uniform(-self.rotation, self.rotation, count))
+        cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
+        linear = np.stack([np.stack([cosine, -sine], axis=1), np.stack([sine, cosine], axis=1)], axis=1)
+        middle = (np.array(size) - 1) / 2
+        offset = middle + shift - linear @ middle
+        return np.concatenate([linear, offset[..., None]], axis=2).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Parametrisation:
+    """How a picture (H, W, C) of 0-255 is written as numbers that the ascent changes."""
+
+    kind: Literal["fourier", "pixel"]
+    size: tuple[int, int, int]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the numbers: a pixel each, or the real and imaginary parts of the spectrum of each channel."""
+        height, width, channels = self.size
+        return self.size if self.kind == "pixel" else (2, channels, height, width // 2 + 1)
+
+    def picture(self, parameters: tf.Tensor) -> tf.Tensor:
+        """(N, H, W, C) float32 of 0-255 from parameters (N, *shape): colours mixed, then squeezed by a sigmoid."""
+        height, width, channels = self.size
+        values = parameters
+        if self.kind == "fourier":
+            spectrum = tf.complex(parameters[:, 0], parameters[:, 1]) * spectrum_scale(height, width)
+            values = tf.transpose(tf.signal.irfft2d(spectrum, [height, width]), [0, 2, 3, 1])
+        return 255 * tf.sigmoid(tf.tensordot(values, colour_mixing(channels).astype(np.float32), [[3], [1]]))
+
+
+@dataclass(frozen=True)
+class Maximised:
+    """What the ascent found for U units."""
+
+    pictures: np.ndarray  # (U, H, W, C) uint8
+    values: np.ndarray  # (U,) float32, measured on these pictures
+    start: np.ndarray  # (H, W, C) uint8, the noise that all began with
+    start_values: np.ndarray  # (U,) float32, measured on it
+    highest: np.ndarray  # (U,) float32, the largest number of the unit's own map on its picture
+    moved: np.ndarray  # (U,) bool, whether any step had a gradient
+    score: Score  # what was raised
+
+    @property
+    def dead(self) -> np.ndarray:
+        """(U,) bool: no step had a gradient, so that nothing could be raised."""
+        return ~self.moved
+
+
+@dataclass(frozen=True)
+class Real:
+    """The image that reaches most at each of U units."""
+
+    values: np.ndarray  # (U,) float32
+    numbers: np.ndarray  # (U,) int64, in the order in which they came; of equal ones the first
+    count: int  # images that were tried
+
+
+def maximise(
+    model: keras.Model | Probe,
+    target: Target,
+    units: int,
+    *,
+    steps: int = STEPS,
+    rate: float = RATE,
+    parametrisation: Literal["fourier", "pixel"] = "fourier",
+    transforms: Transforms | None = None,
+    seed: int = 0,
+) -> Maximised:
+    """Raises the target's score for each of `units`, by Adam from the same noise.
+
+    The target is one for all units or names one for each of them, as it does for images elsewhere. A picture depends on
+    its own unit, the options and the seed. `transforms` None are the usual ones for the size of the images.
+
+    Raises InputError for a target that the network does not have, images of no fixed size or not of 1 or 3 channels,
+    and fewer than one step.
+    """
+    probe = Probe.of(model)
+    size = probe.input_shape
+    fits = None not in size and size[-1] in (1, 3)
+    require(fits, f"{probe.name}: maximise", f"images of shape {size}", "a fixed size and 1 or 3 channels")
+    require(steps >= 1, "maximise: steps", f"found {steps}", "at least 1")
+    transforms = Transforms.usual(min(size[:2])) if transforms is None else transforms
+    made_of = Parametrisation(parametrisation, size)
+    first = (np.random.default_rng([seed, 0]).normal(size=made_of.shape) * _START).astype(np.float32)
+    start = _as_bytes(made_of.picture(tf.constant(first[None])))[0]
+    score = target.score(probe, np.repeat(start[None], units, axis=0).astype(np.float32))
+    step = climb(probe, score.point, made_of, functools.partial(_seen, made_of), made_of.shape)
+    matrices = transforms.matrices(steps, size[:2], seed)
+    parts = [_ascend(step, first, weights, matrices, rate) for weights in in_batches(score.weights, probe.batch_size())]
+    parameters, moved = (np.concatenate(column) for column in zip(*parts, strict=True))
+    pictures = np.concatenate(
+        [_as_bytes(made_of.picture(tf.constant(part))) for part in in_batches(parameters, probe.batch_size())]
+    )
+    values = _measured(probe, pictures, score)
+    start_values = _measured(probe, np.repeat(start[None], units, axis=0), score)
+    return Maximised(pictures, values, start, start_values, _highest(probe, pictures, score), moved, score)
+
+
+def best_of(model: keras.Model | Probe, score: Score, batches: Iterable) -> Real:
+    """What real images reach at the units of a score; `batches` start with images (B, H, W, C) of 0-255.
+
+    Raises InputError for no images and for images that do not fit the network.
+    """
+    probe = Probe.of(model)
+    read, weights = taps(probe, [score.point]), score.weights.reshape(len(score.weights), -1)
+    values, numbers, count = np.full(len(weights), -np.inf, np.float32), np.zeros(len(weights), np.int64), 0
+    for images, *_ in batches:
+        for part in in_batches(np.asarray(images), probe.batch_size()):
+            found = read(part)[score.point].reshape(len(part), -1) @ weights.T
+            best = found.argmax(axis=0)
+            reached = found[best, np.arange(len(weights))]
+            better = reached > values
+            values, numbers = np.where(better, reached, values), np.where(better, count + best, numbers)
+            count += len(part)
+    require(count > 0, "maximise", "no images", "at least one")
+    return Real(values, numbers, count)
+
+
+def before_activation(model: keras.Model | Probe, layer: str) -> tuple[str, str | None]:
+    """The point of a layer where a unit has a gradient even while its ReLU is shut, and the activation that reads it.
+
+    Of a convolution or dense layer, of a batch norm behind one, and of an activation it is the point that the
+    activation reads; of other layers their own output, with no activation.
+    """
+    probe = Probe.of(model)
+    node = probe.node(probe.point(layer).partition(":")[0])
+    if type(node.operation) in AFFINE:
+        if f"{node.name}{LINEAR}" in probe.points:
+            return f"{node.name}{LINEAR}", node.name
+        return _followed(probe, node.name)
+    if is_activation(node.operation):
+        return node.inputs[0], node.name
+    if isinstance(node.operation, keras.layers.BatchNormalization):
+        return _followed(probe, node.name)
+    return node.name, None
+
+
+def colour_mixing(channels: int) -> np.ndarray:
+    """(channels, channels): what makes colours as they vary in photos from numbers that vary independently.
+
+    The symmetric square root of the colours' covariance, its longest column scaled to 1; of grey images 1.
+    """
+    if channels == 1:
+        return np.ones((1, 1))
+    variances, directions = np.linalg.eigh(COLOUR_COVARIANCE)
+    root = directions * np.sqrt(variances)
+    return root / np.linalg.norm(root, axis=0).max()
+
+
+def spectrum_scale(height: int, width: int) -> np.ndarray:
+    """(H, W // 2 + 1) float32: of natural images, a wave of half the length has half the size.
+
+    The mean counts as the longest wave. Field, Relations between the Statistics of Natural Images and the Response
+    Properties of Cortical Cells, 1987.
+    """
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
+    frequency = np.maximum(np.hypot(rows, columns), 1 / max(height, width))
+    return (_SPECTRUM_SCALE * np.sqrt(height * width) / frequency).astype(np.float32)
+
+
+def transformed(pictures: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    """Pictures (N, H, W, C) seen through a matrix (2, 3) of `Transforms`, bilinear, mirrored beyond their borders."""
+    _, height, width, channels = pictures.shape
+    grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1).reshape(-1, 2)
+    places = tf.matmul(tf.constant(grid, tf.float32), matrix[:, :2], transpose_b=True) + matrix[:, 2]
+    low = tf.floor(places)
+    share = places - low
+    rows, columns = (
+        [_mirrored(tf.cast(low[:, axis], tf.int32) + step, side) for step in (0, 1)]
+        for axis, side in enumerate((height, width))
+    )
+    # One gather serves all pictures: a row of it has the pixels of all of them.
+    flat = tf.reshape(tf.transpose(pictures, [1, 2, 0, 3]), [height * width, -1])
+    result = 0.0
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            weight = (share[:, 0] if i else 1 - share[:, 0]) * (share[:, 1] if j else 1 - share[:, 1])
+            result += weight[:, None] * tf.gather(flat, row * width + column)
+    return tf.transpose(tf.reshape(result, [height, width, -1, channels]), [2, 0, 1, 3])
+
+
+def _mirrored(index: tf.Tensor, side: int) -> tf.Tensor:
+    """Row or column numbers as they are on a picture that goes on mirrored, its border not repeated."""
+    period = max(2 * (side - 1), 1)
+    index = tf.math.floormod(index, period)
+    return tf.minimum(index, period - index) if side > 1 else tf.zeros_like(index)
+
+
+def _seen(made_of: Parametrisation, parameters: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    return transformed(made_of.picture(parameters), matrix)
+
+
+def _ascend(
+    step: Callable, first: np.ndarray, weights: np.ndarray, matrices: np.ndarray, rate: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters (N, ...) after all steps of Adam (Kingma and Ba, 2015), and whether each had any gradient (N,)."""
+    parameters = np.repeat(first[None], len(weights), axis=0)
+    mean, square = np.zeros_like(parameters), np.zeros_like(parameters)
+    moved = np.zeros(len(weights), bool)
+    for number, matrix in enumerate(matrices, 1):
+        _, gradient = step(parameters, weights, matrix)
+        moved |= gradient.reshape(len(gradient), -1).any(axis=1)
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        size = np.sqrt(square / (1 - 0.999**number)) + 1e-8
+        parameters = parameters + np.float32(rate) * (mean / np.float32(1 - 0.9**number)) / size
+        parameters = parameters.astype(np.float32)
+    return parameters, moved
+
+
+def _as_bytes(pictures: tf.Tensor) -> np.ndarray:
+    return np.round(pictures.numpy()).astype(np.uint8)
+
+
+def _measured(probe: Probe, pictures: np.ndarray, score: Score) -> np.ndarray:
+    return scores(probe, probe.images(pictures), score)
+
+
+def _highest(probe: Probe, pictures: np.ndarray, score: Score) -> np.ndarray:
+    """(U,): the largest number anywhere on the map of each unit's channel."""
+    found = taps(probe, [score.point])(pictures)[score.point]
+    channels = score.weights.reshape(len(found), -1, found.shape[-1]).any(axis=1)
+    own = np.where(channels[:, None], found.reshape(len(found), -1, found.shape[-1]), -np.inf)
+    return own.max(axis=(1, 2))
+
+
+def _followed(probe: Probe, name: str) -> tuple[str, str | None]:
+    """The last of a layer and the batch norm behind it, and the activation that reads it, if there is one."""
+    readers = probe.readers(name)
+    if len(readers) == 1 and isinstance(readers[0].operation, keras.layers.BatchNormalization):
+        return _followed(probe, readers[0].name)
+    return name, readers[0].name if len(readers) == 1 and is_activation(readers[0].operation) else None
