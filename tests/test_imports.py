@@ -28,7 +28,7 @@ MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import; "errors" i
     "detection": {"checking", "runs", "figures"},
     "visualization": {"checking", "models", "evaluation"},
     "atlas": {"checking", "config", "runs", "records", "loading", "data", "models", "evaluation", "figures"}
-    | {"visualization"},
+    | {"visualization", "detection"},
     "command_line": set(),
     "export": {"checking", "config", "runs", "records", "loading", "data", "models", "evaluation"},
     "faces": {

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from keras_cnn.atlas import views
+from keras_cnn.atlas import detectors, views
 from keras_cnn.atlas.drawing import Drawn
 from keras_cnn.atlas.subject import Asked, Subject, open_subject
 from keras_cnn.errors import InputError
@@ -36,6 +36,7 @@ def visualize(source: str, view: str, asked: Asked, options: Mapping[str, object
 
 def _drawn(subject: Subject, view: str, options: Mapping[str, object]) -> list[Drawn]:
     draw = views.find(view)
+    detectors.check(subject, view)
     out = subject.out / view
     with _folder(out):
         drawn = draw(subject, out, **options)

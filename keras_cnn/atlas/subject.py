@@ -119,19 +119,23 @@ class Subject:
 
 def open_subject(source: str, asked: Asked) -> Subject:
     """The subject that `source` names. InputError, in one line, for whatever makes that impossible."""
+    from keras_cnn.atlas import detectors  # which builds on this module
+
     path = Path(source)
+    if detectors.is_detector(source):
+        return detectors.open_detector(source, asked)
     if path.suffix == ".keras":
         return _model_file(path, asked)
     if path.is_dir():
         return _run(path, asked)
     if source in backbones.names():
         return _backbone(source, asked)
-    hint = nearest(source, backbones.names()) if path.name == source else ""
-    raise InputError(f"{source}: neither a run folder, nor a .keras file, nor a backbone{hint}")
+    hint = nearest(source, (*backbones.names(), *detectors.NAMED)) if path.name == source else ""
+    raise InputError(f"{source}: neither a run folder, nor a .keras or .cfg file, nor a backbone{hint}")
 
 
 def _run(path: Path, asked: Asked) -> Subject:
-    _refuse(asked, "a run", weights="imagenet", image_size=None, input_range=None, classes=())
+    refuse(asked, "a run", weights="imagenet", image_size=None, input_range=None, classes=())
     folder, record = RunFolder.open(path), read_record(path)
     config = folder.config(BUILDERS)
     model = load_model(folder / "model.keras")
@@ -146,7 +150,7 @@ def _run(path: Path, asked: Asked) -> Subject:
 
 
 def _backbone(name: str, asked: Asked) -> Subject:
-    _refuse(asked, "a backbone", input_range=None, classes=())
+    refuse(asked, "a backbone", input_range=None, classes=())
     side = asked.image_size or backbones.default_side(name)
     model = backbones.backbone(name, (side, side, 3), weights=asked.weights)
     notes = ("its weights are untrained: --weights none",) if asked.weights == "none" else ()
@@ -155,7 +159,7 @@ def _backbone(name: str, asked: Asked) -> Subject:
 
 
 def _model_file(path: Path, asked: Asked) -> Subject:
-    _refuse(asked, "a model file", weights="imagenet", image_size=None)
+    refuse(asked, "a model file", weights="imagenet", image_size=None)
     model, notes = load_model(path), []
     if asked.input_range:
         model = _with_range(model, *asked.input_range)
@@ -179,7 +183,7 @@ def _with_range(model: keras.Model, low: float, high: float) -> keras.Model:
     return keras.Model(image, model(scaled), name=model.name)
 
 
-def _refuse(asked: Asked, kind: str, **without: object) -> None:
+def refuse(asked: Asked, kind: str, **without: object) -> None:
     """UsageError for an option that has no meaning for this kind of subject."""
     for name, default in without.items():
         if getattr(asked, name) != default:

@@ -35,12 +35,18 @@ def cache_folder() -> Path:
 
 
 def open_network(
-    model: str, weights: Path | None = None, names: Path | None = None, size: tuple[int, int] | None = None
+    model: str,
+    weights: Path | None = None,
+    names: Path | None = None,
+    size: tuple[int, int] | None = None,
+    *,
+    fold: bool = True,
 ) -> Network:
     """The network that `model` names: a cfg file with `weights`, one of NAMED, or a file that `save_network` wrote.
 
     Without `names`, a .names file beside the cfg or the weights serves if it is the only one that has a line for each
-    class; without any, classes are called by their numbers. Batch norms are folded into their convolutions.
+    class; without any, classes are called by their numbers. Batch norms are folded into their convolutions
+    unless `fold` is False; those of a saved file are as they were saved.
     """
     if model.endswith(".keras"):
         for option, given in {"--weights": weights, "--size": size}.items():
@@ -58,7 +64,7 @@ def open_network(
     heads = read_heads(cfg)
     classes = heads[0].classes
     found = _read_names(names, classes) if names else _names_beside((cfg_file, weights), classes)
-    return Network(load_darknet(cfg_file, weights, size=size, fold=True), cfg, heads, found)
+    return Network(load_darknet(cfg_file, weights, size=size, fold=fold), cfg, heads, found)
 
 
 def save_network(network: Network, file: Path) -> None:

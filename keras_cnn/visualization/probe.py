@@ -87,17 +87,16 @@ class Head:
 
 
 class Probe:
-    """A functional or sequential model with one image input and one output, opened for reading.
+    """A functional or sequential model with one image input, opened for reading.
 
-    Raises InputError for a model that is no graph of layers, and for other numbers of inputs or outputs.
+    Raises InputError for a model that is no graph of layers, and for another number of inputs.
     """
 
     def __init__(self, model: keras.Model):
         self.model = model
         graph = _graph(model)
         require(graph is not None, model.name, f"a model of class {type(model).__name__}", "a graph of layers")
-        for words, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
-            require(len(tensors) == 1, model.name, f"{len(tensors)} {words}", "one")
+        require(len(model.inputs) == 1, model.name, f"{len(model.inputs)} inputs", "one")
         self._graph = graph
         self.input_shape: tuple[int | None, ...] = tuple(model.inputs[0].shape[1:])
         require(len(self.input_shape) == 3, model.name, f"inputs of shape {self.input_shape}", "images (H, W, C)")
@@ -180,15 +179,21 @@ class Probe:
                 todo += self.nodes[name].inputs
         return frozenset(found)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the nodes whose outputs are the model's; a detector has several."""
+        return self._outputs
+
     def output(self) -> Node:
-        """The node whose output is the model's."""
-        return self.nodes[self._output]
+        """The node whose output is the model's, or the first of several."""
+        return self.nodes[self._outputs[0]]
 
     def head(self) -> Head:
         """Where the class scores are. InputError for a network whose output is not one number a class."""
         node = self.output()
         shape = "×".join(map(str, node.shape))
         expected = "a classifier: one number for each of at least 2 classes"
+        require(len(self.outputs) == 1, self.name, f"{len(self.outputs)} outputs", expected)
         require(len(node.shape) == 1, self.name, f"its output {node.name} is a {shape} map", expected)
         require((node.shape[0] or 0) >= 2, self.name, f"its output {node.name} has {shape} unit", expected)
         squashing = _squashing(node.operation)
@@ -220,7 +225,7 @@ class Probe:
         activations: Mapping[str, Callable] | None = None,
         edits: Mapping[str, Callable] | None = None,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The network's output for images (N, H, W, C) of 0-255, and the tensors at the points to `read`.
+        """The network's first output for images (N, H, W, C) of 0-255, and the tensors at the points to `read`.
 
         `activations` puts other functions in the place of nodes that are activations, or of layers' own activation
         arguments, by name; `edits` changes the tensor at a point before it is read and before what follows gets it.
@@ -293,7 +298,7 @@ class Probe:
 
         image = keras.KerasTensor(self.model.inputs[0].shape, self.model.inputs[0].dtype)
         made_by[id(image)] = -1
-        output = keras.tree.flatten(_walk(self._graph, [image], "", _numbered(visit), lambda _, x: x))[0]
+        found = keras.tree.flatten(_walk(self._graph, [image], "", _numbered(visit), lambda _, x: x))
         first = self._graph.inputs[0]._keras_history.operation
         self._names = _short([first.name, *(key for key, *_ in calls)])
         names = [self._names[key] for key, *_ in calls]
@@ -303,7 +308,8 @@ class Probe:
             read = tuple(first.name if i < 0 else names[i] for i in inputs)
             self.nodes[name] = Node(name, operation, read, shape)
         self._aliases = {key: name for key, name in self._names.items() if key != name}
-        self._output = names[made_by[id(output)]] if made_by[id(output)] >= 0 else first.name
+        ends = [made_by[id(output)] for output in found]
+        self._outputs = tuple(names[end] if end >= 0 else first.name for end in ends)
         self._twins = {name: _twin(node.operation) for name, node in self.nodes.items() if node.inputs}
         self._linear = {
             name: (_twin(node.operation, activation=keras.activations.linear), node.operation.activation)

@@ -52,7 +52,7 @@ class Verdict:
     cascade: tuple[tuple[str, Likeness], ...]
     half: Likeness  # of the first stage with at least half of the layers random
     edges: Likeness  # to a Sobel filter of the images
-    other_class: Likeness | None  # to the maps of another class; None for a neuron and for a difference
+    other_class: Likeness | None  # to the maps of another class; None for a difference, and mostly for a neuron
     images: int  # that the means are over
     blank: int  # of them with a map that is the same everywhere, which is like no other
 
@@ -144,7 +144,13 @@ def _random(layer: layers.Layer, weight, generator: np.random.Generator) -> np.n
 
 
 def verdict(
-    method: Callable[..., Attribution], images: np.ndarray, target: Target, networks: RandomNetworks, **options
+    method: Callable[..., Attribution],
+    images: np.ndarray,
+    target: Target,
+    networks: RandomNetworks,
+    *,
+    other: Target | None = None,
+    **options,
 ) -> tuple[Attribution, Verdict]:
     """The attribution on the trained network, and what the checks say about it.
 
@@ -155,10 +161,11 @@ def verdict(
     target = _fixed(target, probe, images)
     found = method(probe, images, target, **options)
     cascade = tuple(
-        (name, likeness(found.maps, method(other, images, target, **options).maps)) for name, other in networks.stages()
+        (name, likeness(found.maps, method(random, images, target, **options).maps))
+        for name, random in networks.stages()
     )
     half = next(like for (_, like), share in zip(cascade, networks.shares, strict=True) if share >= 0.5)
-    other = _other_class(target, probe, images)
+    other = other or _other_class(target, probe, images)
     other_class = None if other is None else likeness(found.maps, method(probe, images, other, **options).maps)
     edge = likeness(found.maps, _only_where(found.maps, edges(images)))
     blank = int((np.ptp(found.maps, axis=(1, 2)) == 0).sum())

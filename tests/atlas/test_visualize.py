@@ -136,7 +136,7 @@ def test_all_draws_what_there_is_and_says_what_it_leaves_out(run, photo, tmp_pat
 WRONG = {
     ("{run}", "kernal"): "unknown view 'kernal'; did you mean kernels?",
     ("{run}",): "the following arguments are required: VIEW",
-    ("{run}/nothing", "kernels"): "neither a run folder, nor a .keras file, nor a backbone",
+    ("{run}/nothing", "kernels"): "neither a run folder, nor a .keras or .cfg file, nor a backbone",
     ("resnet5", "kernels"): "nor a backbone; did you mean resnet50?",
     ("{run}/nothing.keras", "kernels"): "nothing.keras: no model file; expected a .keras file",
     ("{run}", "kernels", "--layer", "relu1"): "relu1, of type Activation, has no kernels; expected one of conv1, conv2",

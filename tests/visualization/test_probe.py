@@ -184,9 +184,24 @@ def test_what_is_no_network_of_images_is_refused():
     with pytest.raises(InputError, match=r"inputs of shape \(4,\), expected images"):
         Probe(keras.Model(vector, layers.Dense(2)(vector)))
     image = keras.Input((4, 4, 3))
-    with pytest.raises(InputError, match="2 outputs, expected one"):
-        Probe(keras.Model(image, [layers.Conv2D(1, 1)(image), layers.Conv2D(1, 1)(image)]))
+    with pytest.raises(InputError, match="2 outputs, expected a classifier"):
+        Probe(keras.Model(image, [layers.Conv2D(1, 1)(image), layers.Conv2D(1, 1)(image)])).head()
+    with pytest.raises(InputError, match="2 inputs, expected one"):
+        Probe(keras.Model([image, other := keras.Input((4, 4, 3))], layers.Add()([image, other])))
     with pytest.raises(InputError, match=r"its output conv is a 4×4×1 map, expected a classifier"):
         Probe(keras.Model(image, layers.Conv2D(1, 1, name="conv")(image))).head()
     with pytest.raises(InputError, match="its output one has 1 unit"):
         Probe(keras.Model(image, layers.Dense(1, name="one")(layers.Flatten()(image)))).head()
+
+
+def test_a_network_with_several_outputs_is_read_at_each():
+    image = keras.Input((4, 4, 3))
+    first = layers.Conv2D(2, 1, name="first")(image)
+    model = keras.Model(image, [layers.Conv2D(1, 3, name="deep")(first), first])
+    probe = Probe(model)
+    assert probe.outputs == ("deep", "first")
+    assert probe.output().name == "deep"
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype(np.float32)
+    found = taps(probe, probe.outputs)(pixels)
+    for name, expected in zip(probe.outputs, model(pixels), strict=True):
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-3)

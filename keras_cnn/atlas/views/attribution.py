@@ -1,15 +1,17 @@
-"""What a class, a difference of classes or neurons depend on, by every method, each with its verdict."""
+"""What a class, a difference of classes, neurons or a box depend on, by every method, each with its verdict."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from keras_cnn.atlas.detectors import DetectorSubject, Found, map_behind
 from keras_cnn.atlas.drawing import Drawn, keep
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.atlas.views.kernels import Count
-from keras_cnn.errors import UsageError
+from keras_cnn.checking import Limit
+from keras_cnn.errors import InputError, UsageError
 from keras_cnn.figures.attribution import attribution_sheet
 from keras_cnn.figures.panels import number
 from keras_cnn.visualization.attribution import METHODS, Attribution
@@ -17,7 +19,9 @@ from keras_cnn.visualization.sanity import OTHER_CLASS, THRESHOLD, RandomNetwork
 from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target, strongest
 
 Method = Literal[tuple(METHODS)]
+AtLeastOne = Annotated[int | None, Limit("at least 1", lambda value: value >= 1)]
 _CAMS = ("grad-cam", "grad-cam++", "score-cam", "layer-cam")
+_RULES = ("guided-backpropagation", "deconvnet")  # for ReLUs; they refuse a network with others
 _NEURONS = 10
 
 
@@ -29,6 +33,8 @@ class _Question:
     images: np.ndarray  # indices into the subject's images, one for each row of the figure
     title: str  # "the predicted class"
     stem: str  # of the files
+    boxes: tuple[Found, ...] = ()  # of a detector, one for each image
+    other: Target | None = None  # of another class, for the verdict; None: as it finds it
 
 
 def draw(
@@ -39,6 +45,7 @@ def draw(
     target: str | None = None,
     against: str | None = None,
     neuron: tuple[str, ...] = (),
+    box: AtLeastOne = None,
     layer: str | None = None,
     score_cam_channels: Count = 64,
     seed: int = 0,
@@ -46,34 +53,60 @@ def draw(
     """A figure of each method and target, with what its sanity checks found on these images.
 
     Options:
-        method: default all ten
+        method: default all ten, but for those that a network's activations rule out
         target: the class to explain, by name or number; default the predicted class of each image
         against: a class to subtract: what speaks for the target rather than for this one
         neuron: LAYER:CHANNEL or LAYER:CHANNEL,ROW,COLUMN instead of a class; LAYER for its ten strongest channels
-        layer: whose maps the class activation maps weigh; default the last map before pooling
+        box: of a detector, which detection of each image by confidence; default 1, the strongest
+        layer: whose maps the class activation maps weigh; default the last before pooling, of a box the last seen by a 3×3
         score_cam_channels: channels that Score-CAM tries, those of the largest spread; one forward pass each
         seed: of the random networks and of SmoothGrad's noise
     """
-    questions = _questions(subject, target, against, neuron)
+    questions = _questions(subject, target, against, neuron, box)
     points = {question.stem: question.target.point(subject.probe) for question in questions}
     networks = {stem: RandomNetworks(subject.probe, point, seed=seed) for stem, point in points.items()}
     drawn = []
     for name in method or METHODS:
-        options = {"layer": layer} if name in _CAMS else {"seed": seed} if name == "smoothgrad" else {}
+        options = {"seed": seed} if name == "smoothgrad" else {}
         options |= {"channels": score_cam_channels} if name == "score-cam" else {}
         for question in questions:
-            pixels = subject.images.pixels[question.images]
-            found, checked = verdict(METHODS[name], pixels, question.target, networks[question.stem], **options)
+            if name in _CAMS:
+                of_boxes = question.boxes and map_behind(subject.probe, points[question.stem])
+                options["layer"] = layer or of_boxes or None
+            options["other"] = question.other
+            try:
+                found, checked = verdict(
+                    METHODS[name], _pixels(subject, question), question.target, networks[question.stem], **options
+                )
+            except InputError as error:
+                if method or name not in _RULES:
+                    raise
+                print(f"{name}: left out: {error}")
+                continue
             drawn.append(_sheet(subject, out, name, question, found, checked))
     return drawn
 
 
-def _questions(subject: Subject, target: str | None, against: str | None, neurons: tuple[str, ...]) -> list[_Question]:
+def _pixels(subject: Subject, question: _Question) -> np.ndarray:
+    """The images of a question; of boxes not rounded, so that their scores are those of the detections."""
+    every = subject.letterboxed if isinstance(subject, DetectorSubject) else subject.images.pixels
+    return every[question.images]
+
+
+def _questions(
+    subject: Subject, target: str | None, against: str | None, neurons: tuple[str, ...], box: int | None
+) -> list[_Question]:
     every = np.arange(len(subject.images.names))
+    if box and (neurons or not isinstance(subject, DetectorSubject)):
+        raise UsageError("command line: --box explains a detection of a detector, and nothing else with it")
     if neurons:
         if target or against:
             raise UsageError("command line: --neuron explains neurons; --target and --against explain classes")
         return [_neurons(subject, text) for text in neurons]
+    if isinstance(subject, DetectorSubject):
+        if target or against:
+            raise UsageError(f"command line: {subject.name} is a detector: --box N instead of --target and --against")
+        return _boxes(subject, box or 1)
     if not subject.is_classifier:
         point = subject.probe.last_map()
         raise UsageError(f"command line: {subject.name} has no classes; explain neurons, such as --neuron {point}")
@@ -84,6 +117,21 @@ def _questions(subject: Subject, target: str | None, against: str | None, neuron
     other = subject.class_index(against)
     title = f"{words} against {subject.class_name(other)}"
     return [_Question(ClassDifference(index, other), every, title, f"{target or 'predicted'}-against-{against}")]
+
+
+def _boxes(subject: DetectorSubject, number: int) -> list[_Question]:
+    """A question for each head, with the images whose box comes from it."""
+    boxes, questions = subject.boxes(number), []
+    for head, point in enumerate(subject.probe.outputs):
+        images = [index for index, one in enumerate(boxes) if one.head == head]
+        if images:
+            chosen = [boxes[index] for index in images]
+            target = subject.logit(chosen, [one.class_index for one in chosen])
+            other = subject.logit(chosen, [one.next_class for one in chosen])
+            title = f"the class logit of box {number} at {point}"
+            stem = f"box-{number}_{point}"
+            questions.append(_Question(target, np.array(images), title, stem, tuple(chosen), other))
+    return questions
 
 
 def _neurons(subject: Subject, text: str) -> _Question:
@@ -105,20 +153,37 @@ def _is_place(text: str) -> bool:
 
 
 def _sheet(subject: Subject, out: Path, name: str, question: _Question, found: Attribution, checked: Verdict) -> Drawn:
-    captions = [
-        f"{subject.caption(image)}\n{_named(subject, words)}: {number(score)}"
-        for image, words, score in zip(question.images, found.words, found.scores, strict=True)
-    ]
+    pixels = subject.images.pixels[question.images]
+    if question.boxes:
+        pixels = np.stack([subject.drawn(i, one) for i, one in zip(question.images, question.boxes, strict=True)])
+        captions = [
+            f"{subject.images.names[image]}\n{_box_in_words(subject, one)}: {number(score)}"
+            for image, one, score in zip(question.images, question.boxes, found.scores, strict=True)
+        ]
+    else:
+        captions = [
+            f"{subject.caption(image)}\n{_named(subject, words)}: {number(score)}"
+            for image, words, score in zip(question.images, found.words, found.scores, strict=True)
+        ]
     at = f", maps of {found.facts['layer']}" if "layer" in found.facts else ""
     title = f"{subject.name}: {found.method} of {question.title}{at}"
-    note = "\n".join([*_facts(subject, found), *_checks(checked)])
-    figure = attribution_sheet(subject.images.pixels[question.images], found.values, captions, title, note)
-    arrays = {"images": subject.images.pixels[question.images], "values": found.values, "scores": found.scores}
+    note = "\n".join([*_facts(subject, question, found), *_checks(checked)])
+    figure = attribution_sheet(pixels, found.values, captions, title, note)
+    arrays = {"images": _pixels(subject, question), "values": found.values, "scores": found.scores}
+    if question.boxes:
+        arrays |= {"boxes": np.stack([one.box for one in question.boxes])}
+        arrays |= {"confidences": np.array([one.confidence for one in question.boxes])}
+        arrays |= {"classes": [subject.class_name(one.class_index) for one in question.boxes]}
     arrays |= {key: value for key, value in found.facts.items() if isinstance(value, np.ndarray)}
     arrays |= {"cascade": np.array([[like.rank, like.ssim] for _, like in checked.cascade])}
     error = _completeness(found)
     line = f"{found.method} of {question.title}: {checked.words}" + (f"; {error}" if error else "")
     return keep(out, f"{name}_{question.stem}", figure, arrays, line)
+
+
+def _box_in_words(subject: Subject, one: Found) -> str:
+    name = f"{subject.class_name(one.class_index)} {one.confidence:.2f}"
+    return f"{name}, anchor {one.anchor} of cell ({one.row}, {one.column})"
 
 
 def _named(subject: Subject, words: str) -> str:
@@ -129,8 +194,10 @@ def _named(subject: Subject, words: str) -> str:
     return " minus ".join(subject.class_name(int(part)) for part in parts)
 
 
-def _facts(subject: Subject, found: Attribution) -> list[str]:
+def _facts(subject: Subject, question: _Question, found: Attribution) -> list[str]:
     scored = subject.head.words if found.words[0].startswith("class ") else "the neuron's value"
+    if question.boxes:
+        scored = "the logit of the box's class at its anchor and cell, without its objectness"
     lines = [f"Explained: {scored}."]
     if error := _completeness(found):
         lines.append(f"{error[0].upper()}{error[1:]}; baseline black, {found.facts['steps']} steps.")
