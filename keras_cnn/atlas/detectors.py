@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from keras_cnn.atlas.subject import Asked, Images, Subject, refuse
 from keras_cnn.detection.boxes import Detections, Letterbox, decode
@@ -163,7 +164,10 @@ def map_behind(probe: Probe, point: str) -> str:
     before = probe.ancestors(point)
     wide = [b for b in probe.convolutions if b.name in before and max(b.node.operation.kernel_size) > 1]
     require(bool(wide), f"{probe.name}: {point}", "no convolution wider than 1×1 before it", "one")
-    return wide[-1].node.inputs[0]
+    node = probe.nodes[wide[-1].node.inputs[0]]
+    while isinstance(node.operation, layers.ZeroPadding2D):
+        node = probe.nodes[node.inputs[0]]
+    return node.name
 
 
 def _in_letterbox(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

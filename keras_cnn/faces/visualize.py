@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   python visualize.py runs/net3 attribution --method grad-cam --target cat  one method, one class
   python visualize.py vgg16 pairs --image dog.jpg --layer block1_conv1      a backbone with ImageNet weights
   python visualize.py model.keras activations --image a.jpg b.jpg           any Keras model file, nested ones too
+  python visualize.py yolov3-tiny attribution --image street.jpg --box 2    the second box of a detector
 
 views:
 """
@@ -55,15 +56,19 @@ def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
         description="Draws what a network looks at. SOURCE VIEW --help shows the options of a view.",
         epilog=EXAMPLES + listed,
     )
-    parser.add_argument("source", metavar="SOURCE", help="run folder, name of a backbone, or .keras file")
+    parser.add_argument("source", metavar="SOURCE", help="run folder, backbone, detector, .keras or .cfg file")
     parser.add_argument("view", metavar="VIEW", help="see below")
     parser.add_argument("--image", nargs="+", type=Path, default=[], metavar="FILE", help="images to look at")
     parser.add_argument(
         "--image-count", type=int, default=4, metavar="N", help="without --image: N validation images of a run"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default RUN/visualizations or visualizations/NAME")
-    parser.add_argument("--weights", default="imagenet", help="of a backbone: imagenet, none or a file")
-    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="of a backbone's images; default its own")
+    parser.add_argument(
+        "--weights", default="imagenet", help="of a backbone: imagenet, none or a file; of a .cfg a file"
+    )
+    parser.add_argument(
+        "--image-size", type=int, metavar="PIXELS", help="of a backbone's or detector's images; default its own"
+    )
     parser.add_argument(
         "--input-range",
         nargs=2,

@@ -197,14 +197,18 @@ def colour_mixing(channels: int) -> np.ndarray:
 
 
 def spectrum_scale(height: int, width: int) -> np.ndarray:
-    """(H, W // 2 + 1) float32: of natural images, a wave of half the length has half the size.
+    """(H, W // 2 + 1) float32: of natural images, a wave of half the length has half the size, of large ones a third.
 
-    The mean counts as the longest wave. Field, Relations between the Statistics of Natural Images and the Response
-    Properties of Cortical Cells, 1987.
+    Above 64 pixels fine waves would win: with the shares of natural images Xception's deep channels come out at 299
+    pixels as scribble, with the same values. The mean counts as the longest wave. Field, Relations between the
+    Statistics of Natural Images and the Response Properties of Cortical Cells, 1987.
     """
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     frequency = np.maximum(np.hypot(rows, columns), 1 / max(height, width))
-    return (_SPECTRUM_SCALE * np.sqrt(height * width) / frequency).astype(np.float32)
+    power = 1.0 if max(height, width) <= 64 else 1.5
+    same_at = 8 / max(height, width)  # the frequency whose size does not depend on the power
+    sizes = (same_at / frequency) ** power / same_at
+    return (_SPECTRUM_SCALE * np.sqrt(height * width) * sizes).astype(np.float32)
 
 
 def transformed(pictures: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:

@@ -374,7 +374,8 @@ def copy_of(model: keras.Model) -> keras.Model:
 def is_activation(operation: Any) -> bool:
     """Whether it is an element-wise activation: a layer of that kind, or an activation called as a function."""
     if isinstance(operation, layers.Layer):
-        return isinstance(operation, ACTIVATION_LAYERS)
+        linear = getattr(operation, "activation", None) is keras.activations.linear  # a name for what is there already
+        return isinstance(operation, ACTIVATION_LAYERS) and not linear
     return type(operation).__name__ in ACTIVATION_OPERATIONS
 
 

@@ -150,6 +150,9 @@ def test_waves_of_twice_the_frequency_have_half_the_size():
     assert scale[1, 0] / scale[4, 0] == pytest.approx(4)
     assert scale[-3, 4] == pytest.approx(scale[0, 5])  # 3 and 4 make 5
     assert scale[0, 0] == scale[0, 1]
+    large = spectrum_scale(299, 299)
+    assert large[0, 4] / large[0, 16] == pytest.approx(8)
+    assert large[0, 8] == pytest.approx(0.25 * 299 / (8 / 299))  # here as by the rule for small images
 
 
 def test_mixed_colours_vary_together_as_in_photos():

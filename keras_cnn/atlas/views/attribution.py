@@ -58,7 +58,7 @@ def draw(
         against: a class to subtract: what speaks for the target rather than for this one
         neuron: LAYER:CHANNEL or LAYER:CHANNEL,ROW,COLUMN instead of a class; LAYER for its ten strongest channels
         box: of a detector, which detection of each image by confidence; default 1, the strongest
-        layer: whose maps the class activation maps weigh; default the last before pooling, of a box the last seen by a 3×3
+        layer: whose maps the class activation maps weigh; default the last before pooling, or seen by a 3×3
         score_cam_channels: channels that Score-CAM tries, those of the largest spread; one forward pass each
         seed: of the random networks and of SmoothGrad's noise
     """
