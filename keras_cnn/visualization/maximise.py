@@ -22,7 +22,7 @@ from keras_cnn.visualization.targets import Target
 
 # Of red, green and blue of 0-1 in 200 photos of ImageNet; those of CIFAR-10 are about 0.01 smaller.
 COLOUR_COVARIANCE = np.array([[0.070, 0.063, 0.058], [0.063, 0.069, 0.066], [0.058, 0.066, 0.075]])
-STEPS = 128
+STEPS = 96
 RATE = 0.05  # of Adam
 _START = 0.01  # standard deviation of the parameters at the start: nearly grey
 _SPECTRUM_SCALE = 0.25  # a spectrum of standard deviation 1 makes a picture of about that before the colours

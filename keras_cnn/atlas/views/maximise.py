@@ -23,7 +23,7 @@ from keras_cnn.visualization.targets import ChannelMean, Neuron, Target
 AtLeastOne = Annotated[int | None, Limit("at least 1", lambda value: value >= 1)]
 _ROUNDING = 1e-5  # of a sum of many float32 numbers
 _CLASSES = 10  # drawn unless they are named
-_SMALL, _FEWER_STEPS = 64, 96  # pixels of a side; above it a step of Xception takes a second
+_SMALL = 64  # pixels of a side, up to which eight channels take seconds
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def draw(
     target: tuple[str, ...] = (),
     unit: Literal["channel", "middle"] = "channel",
     count: AtLeastOne = None,
-    steps: AtLeastOne = None,
+    steps: Count = STEPS,
     parametrisation: Literal["fourier", "pixel"] = "fourier",
-    most: Count = 1000,
+    most: Count = 500,
     split: SplitName = "validation",
     seed: int = 0,
 ) -> list[Drawn]:
@@ -66,7 +66,7 @@ def draw(
         target: classes to raise, by name or number; alone, no layer is drawn
         unit: a channel's mean over its map, or its unit in the middle of the map
         count: how many channels of a layer, if none are named; default 8, of images above 64 pixels 4
-        steps: of the ascent; default 128, of images above 64 pixels 96
+        steps: of the ascent
         parametrisation: what the picture is made of: its Fourier spectrum, or pixels
         most: real images that are tried, at even distances in the split
         split: which images of the run they are
@@ -81,7 +81,6 @@ def draw(
         names = layer or spread(subject.probe, 3)
         questions += [_channels(subject, name, channels, count, unit) for name in names]
     real = stream(subject, split, most)
-    steps = steps or (STEPS if small else _FEWER_STEPS)
     options = {"steps": steps, "parametrisation": parametrisation, "seed": seed}
     drawn = []
     for question in questions:
