@@ -1,10 +1,30 @@
 """Darknet's weights files: a header of version numbers, then every layer's float32 numbers one after the other."""
 
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from keras_cnn.detection.cfg import Section
 from keras_cnn.errors import InputError
+
+
+class Convolution(NamedTuple):
+    """The numbers of a convolution of F filters, flat; `norm` is of its batch norm, if it has one."""
+
+    biases: np.ndarray  # (F,)
+    norm: list[np.ndarray] | None  # scales, means and variances, (F,) each
+    kernel: np.ndarray  # (F * channels * rows * columns,), the columns fastest
+
+
+class Weights(Protocol):
+    """Where a network's numbers come from, asked for layer by layer."""
+
+    transposed: bool  # of connected layers: input by output
+
+    def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution: ...
+
+    def floats(self, count: int, where: str) -> np.ndarray: ...
 
 
 class WeightsFile:
@@ -32,6 +52,17 @@ class WeightsFile:
     def floats(self, count: int, where: str) -> np.ndarray:
         """The next `count` numbers; InputError naming `where` if the file ends before."""
         return self._take(4 * count, where, "<f4").astype(np.float32)
+
+    def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution:
+        """The next convolution; `fan_in` numbers go into each of its filters."""
+        biases = self.floats(filters, section.where)
+        norm = [self.floats(filters, section.where) for _ in range(3)] if normalised else None
+        return Convolution(biases, norm, self.floats(filters * fan_in, section.where))
+
+    @property
+    def left(self) -> int:
+        """How many whole numbers have not been taken yet."""
+        return (len(self._bytes) - self._position) // 4
 
     def expect_end(self, where: str) -> None:
         """InputError if anything is left behind the last layer."""
