@@ -222,7 +222,10 @@ def _claim(name: str, parent: Path) -> Path:
 def detects(path: Path) -> bool:
     """Whether a run folder is of a training on boxes, by its config."""
     config = path / "config.yaml"
-    return config.is_file() and "model.cfg" in config_module.read_flat(config)
+    try:
+        return config.is_file() and "model.cfg" in config_module.read_flat(config)
+    except InputError:  # whoever reads the config next says what is wrong with it
+        return False
 
 
 def latest_unfinished(parent: Path = Path("runs"), detecting: bool = False) -> Path:

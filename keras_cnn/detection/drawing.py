@@ -31,7 +31,8 @@ def annotated(
 ) -> np.ndarray:
     """A copy of an (H, W, 3) uint8 picture with its detections (see `Records.add`), gates and totals by direction.
 
-    A true box has a confidence of None. A class keeps its colour by its place in `names`. Lines and text grow with the picture.
+    A true box has a confidence of None. A class keeps its colour by its place in `names`. Lines and text
+    grow with the picture.
     """
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture, "RGBA")

@@ -96,7 +96,7 @@ class Scores:
         return self.precisions.mean(axis=2)
 
     def intervals(self, level: float = 0.95) -> dict[str, Interval | list[Interval | None]]:
-        """Bootstrap intervals over images: of `map` and `map50`, and a class of its AP (`classes_map`, `classes_map50`).
+        """Bootstrap intervals over images of `map` and `map50`, and a class: `classes_map`, `classes_map50`.
 
         Resamples are those of `evaluation.bootstrap`. A class that a resample has no box of is left out of its mean;
         an interval is None where no resample has one.

@@ -34,7 +34,7 @@ class Batches:
 def training(
     images: Images, batch_size: int, recipe: Augment, seed: int, start: tuple[int, int], epochs: int
 ) -> Batches:
-    """Augmented batches in the order of (seed, epoch), from step `start[1]` of epoch `start[0]` to the end of `epochs`."""
+    """Augmented batches in the order of (seed, epoch), from `start`, epoch and step, to the end of `epochs`."""
     steps = math.ceil(len(images) / batch_size)
 
     def at(position: int) -> tuple[list[Sample], np.ndarray, int]:

@@ -141,9 +141,8 @@ def introduce(parts: Parts, say: Say) -> None:
     counts = ", ".join(f"{len(pictures):,} {name}" for name, pictures in dataset.splits.items())
     boxes = {name: sum(_box_counts(dataset, name).values()) for name in SPLITS}
     say(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {parts.size}x{parts.size}")
-    say(
-        f"          {', '.join(f'{count:,}' for count in boxes.values())} boxes: {_listed(_box_counts(dataset, 'train'))}"
-    )
+    totals = ", ".join(f"{count:,}" for count in boxes.values())
+    say(f"          {totals} boxes: {_listed(_box_counts(dataset, 'train'))}")
     for note in dataset.notes:
         say(f"          {note}")
     trainable_count = sum(int(np.prod(v.shape)) for v in parts.model.trainable_variables)

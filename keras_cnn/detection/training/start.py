@@ -103,7 +103,7 @@ def _load(model: keras.Model, network: Cfg, asked: list, heads: set[int], weight
         whole = sum(_floats(*rest) for _, *rest in asked)
         raise InputError(
             f"{weights}: {file.left:,} numbers fit neither {network.file.name} with another class count (this one takes"
-            f" {whole:,}) nor its first layers; expected its weights, or a beginning such as {network.file.stem}.conv.15"
+            f" {whole:,}) nor its first layers; expected its weights, or a beginning such as darknet53.conv.74"
         )
     loaded = 0
     for section, filters, normalised, fan_in in asked[:ends]:
