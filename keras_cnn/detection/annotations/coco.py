@@ -61,9 +61,8 @@ def _read(file: Path, reading: Reading) -> tuple[dict[int, str], list[Picture]]:
         if of not in images:
             reading.problems.append(f"{where}: image_id {of}: no image has this id")
         elif category not in numbers:
-            reading.problems.append(
-                f"{where}: category_id {category}: no category has this id, expected one of {names}"
-            )
+            known = ", ".join(f"{number} ({name})" for number, name in names.items())
+            reading.problems.append(f"{where}: category_id {category}: no category of this id, expected one of {known}")
         else:
             boxes[of].append(_box(annotation, numbers[category], where))
     return names, [

@@ -3,6 +3,8 @@
 Redmon & Farhadi, YOLO9000: Better, Faster, Stronger, arXiv:1612.08242, section 2 (Dimension Clusters).
 """
 
+import itertools
+
 import numpy as np
 
 ROUNDS = 300  # until no box changes its cluster; far more than was ever needed
@@ -30,7 +32,7 @@ def kmeans(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float]
         if (nearest == assigned).all():
             break
         assigned = nearest
-        worst = iter(np.argsort(overlaps.max(axis=1), kind="stable"))
+        worst = itertools.cycle(np.argsort(overlaps.max(axis=1), kind="stable"))
         for number in range(count):
             members = sizes[assigned == number]
             anchors[number] = members.mean(axis=0) if len(members) else sizes[next(worst)]

@@ -1,10 +1,11 @@
 """YOLOv3's loss, as Darknet computes it.
 
 Each box is assigned to one prediction: of all anchors of all heads to the one whose shape overlaps its own most, in the
-cell of that head where its centre lies. Its loss: binary cross-entropy of the centre's place in the cell, half the
-squared error of the logarithm of width and height in anchors, both times 2 - the box's share of the image, and binary
-cross-entropy of objectness 1 and of each class. Every other prediction costs the cross-entropy of objectness 0, unless
-its box overlaps a true one by more than `ignore` (IoU). All is summed over an image and averaged over the batch.
+cell of that head where its centre lies. Its loss: binary cross-entropy of the centre's place in the cell, less what it
+costs at least, so that a perfect network has a loss of 0 (the gradient is the same); half the squared error of the
+logarithm of width and height in anchors, both times 2 - the box's share of the image; and binary cross-entropy of
+objectness 1 and of each class. Every other prediction costs the cross-entropy of objectness 0, unless its box overlaps
+a true one by more than `ignore` (IoU). All is summed over an image and averaged over the batch.
 
 The gradients are those of Darknet's `yolo_layer.c` (deltas of truth minus prediction on the logistic outputs), which is
 what Redmon & Farhadi, YOLOv3, arXiv:1804.02767, section 2 describes; the factor 2 - share is in the code alone.
@@ -88,7 +89,7 @@ class YoloLoss:
         return tf.where(real, place, 0), wanted, real & ~_repeated_later(place, real)
 
     def _box_loss(self, chosen: tf.Tensor, wanted: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        place = tf.reduce_sum(_cross_entropy(wanted[..., :2], chosen[..., :2]), axis=-1)
+        place = tf.reduce_sum(_cross_entropy(wanted[..., :2], chosen[..., :2]) - _entropy(wanted[..., :2]), axis=-1)
         sides = tf.reduce_sum(tf.square(chosen[..., 2:4] - wanted[..., 2:]), axis=-1) / 2
         return (place + sides) * (2 - labels[..., 2] * labels[..., 3])
 
@@ -123,6 +124,11 @@ class YoloLoss:
 
 def _cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+
+
+def _entropy(shares: tf.Tensor) -> tf.Tensor:
+    """What the cross-entropy with these shares costs at least."""
+    return -tf.math.xlogy(shares, shares) - tf.math.xlogy(1 - shares, 1 - shares)
 
 
 def _repeated_later(place: tf.Tensor, real: tf.Tensor) -> tf.Tensor:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from keras_cnn.detection.annotations.dataset import Picture
 from keras_cnn.detection.boxes import Detections
@@ -22,7 +23,7 @@ from keras_cnn.tracking import Tracker
 
 SHOWN, PREVIEW_ROWS, PREVIEW_VIEWS = 12, 4, 4
 COLUMNS = ("image", "path", "class", "confidence", "x0", "y0", "x1", "y1")
-_SMALLEST = 360  # pixels of a picture's longer side when its boxes are drawn, so that their labels can be read
+_SIDE = 280  # pixels of a picture's longer side on a sheet: drawn at this size, its boxes' labels can be read
 
 
 def finish(parts: Parts, folder: RunFolder, tracker: Tracker, best_epoch: int) -> dict:
@@ -91,8 +92,8 @@ def write_detections(
     writer.writerow(COLUMNS)
     for picture, one in zip(pictures, found, strict=True):
         for box, number, confidence in zip(one.boxes, one.classes, one.confidences, strict=True):
-            edges = [f"{edge:.2f}" for edge in box]
-            writer.writerow([picture.id, str(picture.path), names[number], f"{confidence:.6f}", *edges])
+            digits = [f"{value:.9g}" for value in (confidence, *box)]  # all that a float32 has
+            writer.writerow([picture.id, str(picture.path), names[number], *digits])
     write_text(folder / "predictions.csv", table.getvalue())
 
 
@@ -127,11 +128,12 @@ def _one(box: np.ndarray, name: str, confidence: float | None) -> dict:
 
 
 def drawn(image: np.ndarray, boxes: list[dict], classes: Sequence[str]) -> np.ndarray:
-    """A copy of an image with its boxes, enlarged where it is too small for their labels."""
-    times = max(1, -(-_SMALLEST // max(image.shape[:2])))
-    large = image.repeat(times, axis=0).repeat(times, axis=1)
-    scaled = [box | {"box": [times * edge for edge in box["box"]]} for box in boxes]
-    return annotated(large, scaled, list(classes))
+    """A copy of an image with its boxes, at the size that it has on a sheet."""
+    factor = _SIDE / max(image.shape[:2])
+    size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
+    resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    scaled = [box | {"box": [factor * edge for edge in box["box"]]} for box in boxes]
+    return annotated(resized, scaled, list(classes))
 
 
 def draw_augmentation(parts: Parts, folder: RunFolder) -> None:

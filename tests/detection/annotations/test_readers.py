@@ -156,6 +156,7 @@ def test_voc_counts_pixels_from_1_and_difficult_boxes_are_ignored(tmp_path):
 def broken(kind: str, folder: Path) -> str:
     """A source with one mistake."""
     good = {"image_id": 0, "category_id": 3, "bbox": [1, 1, 3, 3]}
+    big = {"id": 0, "file_name": "0.png", "width": 80, "height": 40}
     if kind == "outside":
         return f"coco:{coco(folder, annotations=[good | {'bbox': [35, 1, 10, 5]}])}"
     if kind == "no area":
@@ -169,7 +170,7 @@ def broken(kind: str, folder: Path) -> str:
         (folder / "images" / "2.png").unlink()
         return f"coco:{file}"
     if kind == "other size":
-        return f"coco:{coco(folder, images=[{'id': 0, 'file_name': '0.png', 'width': 80, 'height': 40}])}"
+        return f"coco:{coco(folder, annotations=[good], images=[big])}"
     if kind == "json":
         file = folder / "boxes.json"
         file.write_text('{"images": [],\n "annotations": [\n')
