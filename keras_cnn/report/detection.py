@@ -179,7 +179,9 @@ def _training(run: Run) -> Part:
         fit = digits(number(record.metrics.get("anchors_mean_iou")), 3)
         facts.append(f"Anchors in pixels of the network's image: {sizes}; mean IoU with the training boxes {fit}.")
     listed = ", ".join(f"{name} {count(number(n))}" for name, n in images.items())
-    facts.append(f"Images: {listed}. Training took {duration(run.seconds)}.")
+    computed = record.metrics.get("trained_in")
+    where = f" in {computed}" if computed else ""
+    facts.append(f"Images: {listed}. Training took {duration(run.seconds)}{where}.")
     changed = differences([run])
     if changed.rows:
         grids.append(("Fields that differ from the defaults", changed))

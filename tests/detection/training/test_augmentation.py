@@ -43,10 +43,8 @@ def test_boxes_lie_where_their_pixels_are(images, colours, seed):
             mosaics += len(sample.boxes) > 3
             shown = [found_again(sample.pixels, colour) for colour in colours]
             for box, number in zip(sample.boxes, sample.classes, strict=True):
-                apart = (sample.boxes[:, :2] > box[2:] + 4).any(axis=1) | (sample.boxes[:, 2:] < box[:2] - 4).any(
-                    axis=1
-                )
-                if number < 0 or not apart.sum() == len(apart) - 1:  # not where another one is near
+                after, before = sample.boxes[:, :2] > box[2:] + 4, sample.boxes[:, 2:] < box[:2] - 4
+                if number < 0 or (after | before).any(axis=1).sum() < len(sample.boxes) - 1:  # another one is near
                     continue
                 x0, y0, x1, y1 = np.round(box).astype(int)
                 inside = shown[number][y0:y1, x0:x1]

@@ -1,6 +1,8 @@
 """A training on boxes that is killed at any moment and resumed ends like the one that was not: to the bit."""
 
+import contextlib
 import csv
+import io
 import os
 import signal
 import subprocess
@@ -11,28 +13,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn import runs
+from keras_cnn import command_line, runs
+from keras_cnn.detection.training import results
+from keras_cnn.faces import detect
 from keras_cnn.training import checkpoints
+from keras_cnn.training.fit import Position
 
 ROOT = Path(__file__).resolve().parents[3]
 EPOCHS, STEPS = 2, 4
-MID_EPOCH = ("keras_cnn.training.fit:Position", "add", STEPS + 2)
 DEATHS = {
-    "mid-epoch": (signal.SIGKILL, MID_EPOCH),
-    "during a checkpoint": (signal.SIGKILL, ("numpy", "savez", 3)),  # written, not yet renamed
-    "terminated": (signal.SIGTERM, MID_EPOCH),
+    "mid-epoch": ("keras_cnn.training.fit:Position", "add", STEPS + 2),
+    "during a checkpoint": ("numpy", "savez", 3),  # written, not yet renamed
 }
 
-# Runs detect.py in a process that sends itself a signal after the `count`-th call of a function; without figures, which
-# take most of a tiny run's time, and nothing of what is compared.
-SIGNALLED = """
-import importlib, os, sys
+# Runs detect.py in a process that kills itself after the `count`-th call of a function; without figures, which take
+# most of a tiny run's time, and nothing of what is compared.
+KILLED = """
+import importlib, os, signal, sys
 from keras_cnn import command_line
 from keras_cnn.faces import detect
 command_line.import_tensorflow()
 from keras_cnn.detection.training import results
 results._draw = results.draw_augmentation = lambda *_: None
-number, where, name, count, *arguments = sys.argv[1:]
+where, name, count, *arguments = sys.argv[1:]
 module_name, _, class_name = where.partition(":")
 owner = importlib.import_module(module_name)
 owner = getattr(owner, class_name) if class_name else owner
@@ -41,24 +44,23 @@ def dying(*arguments, **settings):
     calls[0] += 1
     result = original(*arguments, **settings)
     if calls[0] == int(count):
-        os.kill(os.getpid(), int(number))
+        os.kill(os.getpid(), signal.SIGKILL)
     return result
 setattr(owner, name, dying)
 sys.exit(command_line.run(detect.main, arguments))
 """
-NEVER = (signal.SIGKILL, ("numpy", "savez", 10**6))
 
 
-def started(arguments: list, death: tuple = NEVER) -> subprocess.CompletedProcess:
-    number, moment = death
-    command = [sys.executable, "-c", SIGNALLED, str(int(number)), *map(str, (*moment, *arguments))]
+def killed(arguments: list, moment: tuple) -> int:
+    command = [sys.executable, "-c", KILLED, *map(str, (*moment, *arguments))]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory, small_cfg, rectangles) -> tuple[Path, dict[str, subprocess.CompletedProcess]]:
-    """A whole run, and runs that died each in its own way and were resumed; and how they died."""
+def ended(tmp_path_factory, small_cfg, rectangles) -> tuple[Path, str]:
+    """A folder with a whole run, and runs that died each in its own way and were resumed by this process; and what
+    SIGTERM made the program say."""
     folder = tmp_path_factory.mktemp("runs")
     source = rectangles(tmp_path_factory.mktemp("set"), {"train": 14, "val": 4, "test": 4})
     options = {
@@ -74,21 +76,43 @@ def ended(tmp_path_factory, small_cfg, rectangles) -> tuple[Path, dict[str, subp
         "--tracking.wandb": "off",
     }
     arguments = ["--train", *(word for pair in options.items() for word in pair), "--run-dir"]
-    with ThreadPoolExecutor(2) as pool:  # two processes at a time
-        whole = pool.submit(started, [*arguments, folder / "whole"])
-        dead = {name: pool.submit(started, [*arguments, folder / name], death) for name, death in DEATHS.items()}
-    assert whole.result().returncode == 0, whole.result().stderr
-    with ThreadPoolExecutor(2) as pool:
-        resumed = {name: pool.submit(started, ["--resume", folder / name]) for name in DEATHS}
-    for name, one in resumed.items():
-        assert one.result().returncode == 0, name + one.result().stderr
-    return folder, {name: one.result() for name, one in dead.items()}
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        dead = pool.map(lambda name: killed([*arguments, folder / name], DEATHS[name]), DEATHS)
+        for name in ("_draw", "draw_augmentation"):
+            patch.setattr(results, name, lambda *_: None)
+        run(0, [*arguments, folder / "whole"])
+        with pytest.MonkeyPatch.context() as ending:
+            ending.setattr(Position, "add", terminating(Position.add, STEPS + 2))
+            said = run(3, [*arguments, folder / "terminated"])
+        assert list(dead) == [-9, -9]
+        for name in (*DEATHS, "terminated"):
+            assert not (folder / name / "metrics.json").exists()
+            run(0, ["--resume", folder / name])
+    return folder, said
 
 
-@pytest.mark.parametrize("name", DEATHS)
+def terminating(original, count: int):
+    calls = [0]
+
+    def add(*arguments):
+        original(*arguments)
+        calls[0] += 1
+        if calls[0] == count:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return add
+
+
+def run(status: int, arguments: list) -> str:
+    """Standard error of `detect.py`, which must end with this status."""
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert command_line.run(detect.main, list(map(str, arguments))) == status, said.getvalue()
+    return said.getvalue()
+
+
+@pytest.mark.parametrize("name", [*DEATHS, "terminated"])
 def test_a_run_broken_off_and_resumed_ends_like_the_whole_one(ended, name):
-    folder, dead = ended
-    assert dead[name].returncode == (-9 if DEATHS[name][0] == signal.SIGKILL else 3), dead[name].stderr
+    folder, _ = ended
     (found, state), (expected, _) = (checkpoints.load(folder / run / "checkpoint") for run in (name, "whole"))
     assert state["position"]["ended"]
     assert found.keys() == expected.keys() == {"model", "optimizer", "average"}
@@ -104,7 +128,7 @@ def test_a_run_broken_off_and_resumed_ends_like_the_whole_one(ended, name):
 
 
 def test_a_signal_says_how_to_go_on(ended):
-    folder, dead = ended
-    (line,) = dead["terminated"].stderr.splitlines()
+    folder, said = ended
+    (line,) = said.splitlines()
     assert "stopped by SIGTERM after 1 epochs and 2 steps; the checkpoint is complete" in line
     assert line.endswith(f"; go on with: {runs.resume_command(folder / 'terminated', 'detect.py')}")
