@@ -1,5 +1,6 @@
 """Darknet's weights files: a header of version numbers, then every layer's float32 numbers one after the other."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from keras_cnn.detection.cfg import Section
 from keras_cnn.errors import InputError
+from keras_cnn.runs import replacing
 
 
 class Convolution(NamedTuple):
@@ -25,6 +27,15 @@ class Weights(Protocol):
     def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution: ...
 
     def floats(self, count: int, where: str) -> np.ndarray: ...
+
+
+def write_weights(file: Path, convolutions: Iterable[Convolution]) -> None:
+    """A weights file of version 0.2 with the convolutions of a network, in the order of its layers."""
+    with replacing(file) as temporary, temporary.open("wb") as out:
+        out.write(np.array([0, 2, 0], "<i4").tobytes() + np.array([0], "<u8").tobytes())
+        for biases, norm, kernel in convolutions:
+            for numbers in (biases, *(norm or []), kernel):
+                out.write(np.asarray(numbers, "<f4").tobytes())
 
 
 class WeightsFile:

@@ -38,7 +38,8 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int, title: str) 
         ax.axvline(best_epoch, color=BLUE, linewidth=1, linestyle=":")
         ax.grid(axis="y")
         epoch_axis(ax, epochs, name)
-        ax.legend(loc="lower right" if ax is axes[2] else "upper right")
+        place = "lower right" if ax is axes[2] else "upper right"
+        ax.legend(loc=place, frameon=True, framealpha=0.9, edgecolor="none")
     for ax in axes[:2]:
         ax.set_ylim(bottom=0)
     axes[2].set_title(f"best epoch: {best_epoch}", loc="right", color=GREY)

@@ -21,6 +21,7 @@ from keras_cnn.detection.training.images import Images
 from keras_cnn.detection.training.networks import find_cfg, rewritten, slots
 from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.detection.training.start import Loaded, Trained, trainable
+from keras_cnn.detection.weights import Convolution
 from keras_cnn.training import precision
 
 Say = Callable[[str], None]
@@ -63,15 +64,17 @@ class Parts:
     def images(self, split: str) -> Images:
         return Images(self.dataset.splits[split], self.size, self.config.data.cache)
 
-    def network(self) -> Network:
-        """The model with its present weights, as `detect.py` opens it: in float32, batch norms folded."""
+    def network(self) -> tuple[Network, list[Convolution]]:
+        """The model with its present weights, as `detect.py` opens it: in float32, batch norms folded; and Darknet's
+        numbers of each convolution."""
+        trained = Trained(self.model)
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy("float32")
         try:
-            model = build(self.cfg, Trained(self.model), fold=True)
+            model = build(self.cfg, trained, fold=True)
         finally:
             keras.config.set_dtype_policy(policy)
-        return Network(model, self.cfg, self.heads, list(self.dataset.classes))
+        return Network(model, self.cfg, self.heads, list(self.dataset.classes)), trained.given
 
 
 def prepare(config: BoxConfig, chosen_precision: str | None = None) -> Parts:

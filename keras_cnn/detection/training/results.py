@@ -16,6 +16,7 @@ from keras_cnn.detection.sources import read_image
 from keras_cnn.detection.training import judge
 from keras_cnn.detection.training.augmentation import Sample, augmented
 from keras_cnn.detection.training.parts import Parts
+from keras_cnn.detection.weights import write_weights
 from keras_cnn.detection.yolo import THRESHOLD
 from keras_cnn.figures import detectors, style
 from keras_cnn.runs import RunFolder, naming_a_full_disk, record_test_reading, write_json, write_text
@@ -28,8 +29,9 @@ _SIDE = 280  # pixels of a picture's longer side on a sheet: drawn at this size,
 
 def finish(parts: Parts, folder: RunFolder, tracker: Tracker, best_epoch: int) -> dict:
     """Saves the network and measures it on validation and, once, on test; writes numbers, detections and figures."""
-    network = parts.network()
+    network, convolutions = parts.network()
     save_network(network, folder / "model.keras")
+    write_weights(folder / "model.weights", convolutions)  # of model.cfg: for Darknet, and for trainings that go on
     record_test_reading(folder)
     splits = parts.dataset.splits
     found = {name: judge.detections(network, splits[name]) for name in ("validation", "test")}

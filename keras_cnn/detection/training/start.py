@@ -46,8 +46,13 @@ class Trained:
 
     def __init__(self, model: keras.Model):
         self._model = model
+        self.given: list[Convolution] = []  # in the order in which they were asked for
 
     def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution:
+        self.given.append(self._numbers(section, normalised))
+        return self.given[-1]
+
+    def _numbers(self, section: Section, normalised: bool) -> Convolution:
         kernel, *bias = self._model.get_layer(f"conv_{section.index}").get_weights()
         flat = kernel.transpose(3, 2, 0, 1).ravel()
         if not normalised:

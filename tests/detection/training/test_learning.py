@@ -10,9 +10,13 @@ import pytest
 
 from keras_cnn import command_line, runs
 from keras_cnn.config import load
+from keras_cnn.detection.cfg import read_cfg
 from keras_cnn.detection.network import open_network
+from keras_cnn.detection.sources import read_image
 from keras_cnn.detection.training import experiment
 from keras_cnn.detection.training.settings import BoxConfig
+from keras_cnn.detection.training.start import trainable
+from keras_cnn.detection.yolo import Detector
 from keras_cnn.errors import InputError
 from keras_cnn.faces import detect
 from keras_cnn.report.html import write_report
@@ -128,6 +132,27 @@ def test_the_saved_network_is_opened_like_any_other_and_finds_the_same(trained, 
         assert float(one["confidence"]) == pytest.approx(float(other["confidence"]), abs=1e-6)
         edges = [min(max(float(one[name]), 0), 64) for name in ("x0", "y0", "x1", "y1")]
         assert edges == pytest.approx([float(other[name]) for name in ("x0", "y0", "x1", "y1")], abs=0.006)
+
+
+def test_darknet_itself_finds_the_same_with_the_cfg_and_weights_of_the_run(trained, source, darknet):
+    path, _, _ = trained
+    photos = sorted((source.parent / "images").glob("test_*.png"))[:8]
+    job = {"cfg": str(path / "model.cfg"), "weights": str(path / "model.weights"), "images": list(map(str, photos))}
+    network = open_network(str(path))
+    detector, total = Detector(network.model, network.heads), 0
+    for photo, rows in zip(photos, darknet([job])[0], strict=True):
+        found, expected = detector(read_image(photo)), np.array(rows).reshape(-1, 6)
+        assert found.classes.tolist() == expected[:, 0].tolist(), photo
+        np.testing.assert_allclose(found.confidences, expected[:, 1], atol=1e-3)
+        np.testing.assert_allclose(found.boxes, expected[:, 2:], atol=0.5)
+        total += len(found)
+    assert total >= 8
+
+
+def test_a_training_goes_on_from_the_weights_of_another(trained, small_cfg):
+    path, _, _ = trained
+    _, loaded = trainable(read_cfg(path / "model.cfg"), 1, str(path / "model.weights"))
+    assert str(loaded).startswith("whole, of 3 classes: 5 convolutions loaded")
 
 
 def test_the_page_says_the_result_with_its_interval(trained, tmp_path):
