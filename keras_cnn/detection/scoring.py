@@ -229,12 +229,9 @@ def _resampled_precision(one: ClassMatches, level: int, counts: np.ndarray) -> n
         recall = hits / total[:, None]
     precision = hits / (hits + misses + np.spacing(1))
     falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    found = np.full(len(counts), np.nan)
-    for row in np.flatnonzero(total > 0):
-        place = np.searchsorted(recall[row], RECALLS, side="left")
-        reached = place < number
-        found[row] = falling[row, place[reached]].sum() / len(RECALLS)
-    return found
+    reached = np.searchsorted(RECALLS, recall, side="right")  # how many of them, at each right detection
+    found = (np.diff(reached, axis=1, prepend=0) * falling).sum(axis=1) / len(RECALLS)
+    return np.where(total > 0, found, np.nan)
 
 
 def _row_means(values: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ def fields(cfg, source, **changes) -> list[str]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory, rectangles):
-    return rectangles(tmp_path_factory.mktemp("set"), {"train": 160, "val": 24, "test": 40})
+    return rectangles(tmp_path_factory.mktemp("set"), {"train": 160, "val": 12, "test": 24})
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_the_run_folder_has_everything(trained):
     assert values["loss"] == pytest.approx(values["box_loss"] + values["object_loss"] + values["class_loss"], rel=1e-4)
     assert len((path / "test_readings.csv").read_text().splitlines()) == 2
     split = json.loads((path / "split.json").read_text())
-    assert split["counts"] == {"train": 160, "validation": 24, "test": 40}
+    assert split["counts"] == {"train": 160, "validation": 12, "test": 24}
     assert {p.name for p in (path / "figures").iterdir()} == {
         "augmentation.png",
         "curves.png",
@@ -224,7 +224,7 @@ def test_a_dry_run_writes_nothing(small_cfg, source, tmp_path, monkeypatch, caps
     assert command_line.run(detect.main, ["--train", *fields(small_cfg, source), "--dry-run"]) == 0
     said = capsys.readouterr().out
     for word in (
-        "160 train, 24 validation, 40 test; 3 classes",
+        "160 train, 12 validation, 24 test; 3 classes",
         "anchors   kmeans:",
         "cost      12 epochs of 20 steps",
     ):
