@@ -18,7 +18,7 @@ from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.detection.training.start import trainable
 from keras_cnn.detection.yolo import Detector
 from keras_cnn.errors import InputError
-from keras_cnn.faces import detect
+from keras_cnn.faces import detect, evaluate, finetune, train
 from keras_cnn.report.html import write_report
 
 
@@ -29,9 +29,11 @@ def fields(cfg, source, **changes) -> list[str]:
         "model.cfg": str(cfg),
         "precision": "float32",
         "augment.hue": "0",
-        "augment.mosaic": "0.3",
+        "augment.mosaic": "0.2",
+        "augment.scale": "0.2",
         "optim.learning_rate": "5e-3",
-        "train.epochs": "12",
+        "train.epochs": "16",
+        "train.ema": "0.95",
         "train.batch_size": "8",
         "tracking.wandb": "off",
     }
@@ -70,7 +72,7 @@ def test_the_run_folder_has_everything(trained):
     head, *rows = csv.reader((path / "history.csv").read_text().splitlines())
     assert head == ["epoch", "loss", "box_loss", "object_loss", "class_loss", "val_loss", "val_map50", "val_map",
                     "learning_rate", "epoch_seconds", "run_seconds"]  # fmt: skip
-    assert len(rows) == 12
+    assert len(rows) == 16
     values = {name: float(value) for name, value in zip(head, rows[-1], strict=True)}
     assert values["loss"] == pytest.approx(values["box_loss"] + values["object_loss"] + values["class_loss"], rel=1e-4)
     assert len((path / "test_readings.csv").read_text().splitlines()) == 2
@@ -173,7 +175,7 @@ def test_a_page_of_a_damaged_or_unfinished_run_says_what_is_missing(trained, tmp
     (copy / "metrics.json").unlink()
     (copy / "split.json").write_text("{")
     page = write_report([copy]).read_text()
-    assert "Unfinished: epoch 12 of 12; no test image has been looked at." in page
+    assert "Unfinished: epoch 16 of 16; no test image has been looked at." in page
     assert "split.json: cannot be read" in page
 
 
@@ -202,6 +204,14 @@ def refused(arguments, capsys) -> str:
     return line
 
 
+def test_programs_for_classifiers_refuse_it_in_one_line(trained, capsys):
+    path, _, _ = trained
+    for program, arguments in ((evaluate, [path]), (train, ["--resume", path]), (finetune, ["--export", path])):
+        assert command_line.run(program.main, list(map(str, arguments))) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "a run of detect.py" in line
+
+
 def test_wrong_arguments_get_one_line(trained, small_cfg, source, tmp_path, capsys):
     path, _, _ = trained
     base = ["--train", *fields(small_cfg, source)]
@@ -226,7 +236,7 @@ def test_a_dry_run_writes_nothing(small_cfg, source, tmp_path, monkeypatch, caps
     for word in (
         "160 train, 12 validation, 24 test; 3 classes",
         "anchors   kmeans:",
-        "cost      12 epochs of 20 steps",
+        "cost      16 epochs of 20 steps",
     ):
         assert word in said
     assert not list(tmp_path.iterdir())
