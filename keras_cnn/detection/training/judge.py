@@ -1,6 +1,6 @@
 """Detections of whole splits, for their mean average precision."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,15 +36,12 @@ def cut(found: Detections, size: tuple[int, int]) -> Detections:
     return Detections(boxes, found.classes, found.confidences)[inside]
 
 
-def detections(
-    network: Network, pictures: Sequence[Picture], heed: Callable[[], None] = lambda: None
-) -> list[Detections]:
+def detections(network: Network, pictures: Sequence[Picture]) -> list[Detections]:
     """What a saved network finds in each picture, computed as `detect.py` does, down to a confidence of LOWEST."""
     detector = Detector(network.model, network.heads)
     size = detector.size[0]
     every = []
     for picture in pictures:
-        heed()
         try:
             image = read_image(picture.path)
         except InputError as error:

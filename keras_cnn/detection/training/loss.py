@@ -68,12 +68,11 @@ class YoloLoss:
         shared = tf.reduce_prod(tf.minimum(sides, anchors), axis=-1)
         union = tf.reduce_prod(sides, axis=-1) + tf.reduce_prod(anchors, axis=-1) - shared
         best = tf.argmax(shared / union, axis=-1, output_type=tf.int32)
-        table, start, first = [], 0, 0
+        table, start = [], 0
         for head, (rows, columns) in zip(self._heads, shapes, strict=True):
             for number in range(head.anchors_count):
                 table.append((start, rows, columns, head.anchors_count, number, head.scale_x_y))
             start += rows * columns * head.anchors_count
-            first += head.anchors_count
         begins, rows, columns, each, number, grown = tf.unstack(
             tf.gather(tf.constant(table, tf.float32), best), axis=-1
         )
@@ -133,8 +132,6 @@ def _entropy(shares: tf.Tensor) -> tf.Tensor:
 
 def _repeated_later(place: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """(B, M) whether a later box of the image has the same place."""
-    same = (place[:, :, None] == place[:, None]) & real[:, None]
-    later = tf.linalg.band_part(tf.ones_like(same[0], tf.int32), 0, -1) - tf.linalg.band_part(
-        tf.ones_like(same[0], tf.int32), 0, 0
-    )
-    return tf.reduce_any(same & (later > 0), axis=-1)
+    count = tf.shape(place)[1]
+    later = tf.range(count)[:, None] < tf.range(count)[None]
+    return tf.reduce_any((place[:, :, None] == place[:, None]) & real[:, None] & later, axis=-1)
