@@ -251,8 +251,15 @@ Builders = Mapping[str, Mapping[str, Callable]]  # {"model": {"net1": builder, .
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def load(path: str | Path | None, overrides: list[str] = (), builders: Builders = types.MappingProxyType({})) -> Config:
+def load(
+    path: str | Path | None,
+    overrides: list[str] = (),
+    builders: Builders = types.MappingProxyType({}),
+    kind: type = Config,
+) -> Any:
     """Reads a YAML file (None: all defaults), applies `--a.b VALUE` overrides and returns the complete config.
+
+    `kind` is the dataclass of the whole, whose field `optim` is an Optim.
 
     Raises InputError, in one line with place, field, what was found, what is expected and the nearest valid name.
     """
@@ -260,7 +267,7 @@ def load(path: str | Path | None, overrides: list[str] = (), builders: Builders 
     named_first = sorted(pairs(overrides), key=lambda pair: pair[0].removesuffix(".name") not in builders)
     for name, text in named_first:  # another name drops options, so it comes before the options given with it
         root = _override(root, name.split("."), text, builders)
-    config = _dataclass(root, Config, "", builders)
+    config = _dataclass(root, kind, "", builders)
     if config.optim.nesterov and config.optim.optimizer == "sgd" and not config.optim.momentum:
         place = root.value["optim"].value["nesterov"].place
         raise InputError(f"{place}: optim.nesterov: found true with optim.momentum 0, expected a momentum above 0")
@@ -461,12 +468,12 @@ def _listed(value: Any) -> Any:
     return [_listed(v) for v in value] if isinstance(value, tuple | list) else value
 
 
-def dump(config: Config) -> str:
+def dump(config: Any) -> str:
     """YAML text that loads to an equal config."""
     return yaml.dump(as_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def flat(config: Config) -> dict[str, Any]:
+def flat(config: Any) -> dict[str, Any]:
     """`{"optim.learning_rate": 0.001, ...}`, one entry a field, in the order of declaration."""
     return dict(_walk(as_dict(config), ""))
 
@@ -484,7 +491,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def differences(old: Config, new: Config) -> list[str]:
+def differences(old: Any, new: Any) -> list[str]:
     """One line a field that differs: `optim.learning_rate: 0.001 -> 0.01`; a field of one side only shows `-`."""
     before, after = flat(old), flat(new)
     names = list(dict.fromkeys([*before, *after]))
@@ -508,10 +515,10 @@ def without_effect(config: Config, own_splits: Iterable[str]) -> list[str]:
     ]
 
 
-def help_text(builders: Builders) -> str:
+def help_text(builders: Builders = types.MappingProxyType({}), kind: type = Config) -> str:
     """Every option with its type, default and meaning, as `--help` shows it."""
     lines = []
-    for name, hint, default, note in _options(Config, ""):
+    for name, hint, default, note in _options(kind, ""):
         if name in builders:
             count = len(builders[name])
             lines.append(f"  --{name}.name NAME   {note}; one of the {count} below (default {default.name})")

@@ -13,10 +13,12 @@ import shlex
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from keras_cnn import config as config_module
 from keras_cnn.config import Builders, Config
@@ -159,7 +161,7 @@ class RunFolder:
     def finished(self) -> bool:
         return (self.path / "metrics.json").is_file()
 
-    def describe(self, config: Config, defaults: Config, hardware: dict) -> None:
+    def describe(self, config: Any, defaults: Any, hardware: dict) -> None:
         """Writes what runs: config.yaml, changes.txt (against the defaults) and environment.json."""
         write_text(self / "config.yaml", config_module.dump(config))
         changes = config_module.differences(defaults, config)
@@ -189,12 +191,12 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error}); expected what a run writes") from None
 
-    def config(self, builders: Builders) -> Config:
-        return config_module.load(self / "config.yaml", [], builders)
+    def config(self, builders: Builders = MappingProxyType({}), kind: type = Config) -> Any:
+        return config_module.load(self / "config.yaml", [], builders, kind)
 
-    def write_history(self, rows: list[dict]) -> None:
+    def write_history(self, rows: list[dict], columns: Sequence[str] = HISTORY_COLUMNS) -> None:
         table = io.StringIO()
-        writer = csv.DictWriter(table, HISTORY_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_text(self / "history.csv", table.getvalue())
@@ -217,12 +219,23 @@ def _claim(name: str, parent: Path) -> Path:
             number += 1
 
 
-def latest_unfinished(parent: Path = Path("runs")) -> Path:
+def detects(path: Path) -> bool:
+    """Whether a run folder is of a training on boxes, by its config."""
+    config = path / "config.yaml"
+    try:
+        return config.is_file() and "model.cfg" in config_module.read_flat(config)
+    except InputError:  # whoever reads the config next says what is wrong with it
+        return False
+
+
+def latest_unfinished(parent: Path = Path("runs"), detecting: bool = False) -> Path:
     """The run below `parent` that was written to last and has not ended; InputError if there is none.
 
-    A folder without a checkpoint, such as a learning-rate test's, has nothing to go on with.
+    Of trainings on boxes if `detecting`, else of the others. A folder without a checkpoint, such as a learning-rate
+    test's, has nothing to go on with.
     """
-    runs = [p.parent for p in parent.glob("*/checkpoint") if not (p.parent / "metrics.json").is_file()]
+    begun = [p.parent for p in parent.glob("*/checkpoint") if not (p.parent / "metrics.json").is_file()]
+    runs = [run for run in begun if detects(run) is detecting]
     if not runs:
         raise InputError(f"{parent}: no unfinished run to resume; name one: --resume RUN")
     return max(runs, key=_last_written)

@@ -4,7 +4,7 @@ import json
 import netrc
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,8 +40,17 @@ class Tracker:
                     if row["epoch"] >= self._run.starting_step:
                         self._run.log(row, step=row["epoch"], commit=True)  # else it would wait for the next epoch
 
-    def finish(self, metrics: dict, figures: list[Path], confusion: dict[str, tuple], classes: tuple[str, ...]) -> None:
+    def finish(
+        self,
+        metrics: dict,
+        figures: list[Path],
+        confusion: dict[str, tuple],
+        classes: Sequence[str],
+        columns: Sequence[str] = ("precision", "recall", "f1", "support"),
+    ) -> None:
         """Final numbers and figures, confusion matrices from (labels, predicted) a split, and a table a class.
+
+        The table has these `columns` of `metrics["per_class"]`.
 
         The numbers of the summary are named "test/accuracy" and so on: "accuracy" is the last training epoch's.
         """
@@ -49,7 +58,7 @@ class Tracker:
             with self._harmless():
                 plain = {k: v for k, v in metrics.items() if isinstance(v, int | float | str)}
                 self._run.summary.update({f"{metrics['split']}/{k}": v for k, v in plain.items()})
-                self._run.log(_final(metrics, figures, confusion, classes))
+                self._run.log(_final(metrics, figures, confusion, classes, columns))
                 self._run.finish()
 
     def stop(self) -> None:
@@ -67,7 +76,13 @@ class Tracker:
             self._say(f"W&B is left out from now on ({_reason(error)}); the run folder has everything")
 
 
-def _final(metrics: dict, figures: list[Path], confusion: dict[str, tuple], classes: tuple[str, ...]) -> dict:
+def _final(
+    metrics: dict,
+    figures: list[Path],
+    confusion: dict[str, tuple],
+    classes: Sequence[str],
+    columns: Sequence[str],
+) -> dict:
     import wandb
 
     final = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
@@ -75,9 +90,8 @@ def _final(metrics: dict, figures: list[Path], confusion: dict[str, tuple], clas
         final[f"confusion/{name}"] = wandb.plot.confusion_matrix(
             y_true=[int(v) for v in labels], preds=[int(v) for v in predicted], class_names=list(classes)
         )
-    columns = ["class", "precision", "recall", "f1", "support"]
-    rows = [[name, *(scores[c] for c in columns[1:])] for name, scores in metrics["per_class"].items()]
-    final["classes"] = wandb.Table(columns=columns, data=rows)
+    rows = [[name, *(scores[c] for c in columns)] for name, scores in metrics["per_class"].items()]
+    final["classes"] = wandb.Table(columns=["class", *columns], data=rows)
     return final
 
 

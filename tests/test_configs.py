@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from keras_cnn import config, models
+from keras_cnn.detection.training import networks
+from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import backbones, freezing
 from keras_cnn.sweeps import comparison, space
 from keras_cnn.sweeps.worker import trial_config
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs"
-FILES = sorted(path for path in FOLDER.rglob("*.yaml") if path.parent.name not in ("sweeps", "comparisons"))
+BOXES = FOLDER / "boxes.yaml"
+APART = {"sweeps", "comparisons"}
+FILES = sorted(path for path in FOLDER.rglob("*.yaml") if path.parent.name not in APART and path != BOXES)
 COMPARISONS = sorted((FOLDER / "comparisons").glob("*.yaml"))
 SIDES = {"comp5623": 128, "cs6910": 224, "default": 28}
 PUBLISHED = {
@@ -25,6 +29,11 @@ PUBLISHED = {
     "comp5623_full": 40_940_852,
     "tdt4265_resnet18": 8_398_858,  # of torchvision's resnet18: layer4, and fc with 10 outputs
 }
+
+
+def test_the_config_for_boxes_loads_and_its_network_comes_with_the_package():
+    found = config.load(BOXES, [], kind=BoxConfig)
+    assert (networks.OWN / f"{found.model.cfg}.cfg").is_file()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -25,7 +25,7 @@ MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import; "errors" i
     "sweeps": {"checking", "command_line", "config", "runs", "records", "tracking", "training", "loading", "evaluation"}
     | {"figures"},
     "report": {"checking", "config", "runs", "records", "evaluation", "figures", "sweeps"},
-    "detection": {"checking", "runs", "figures"},
+    "detection": {"checking", "config", "runs", "tracking", "data", "models", "evaluation", "training", "figures"},
     "visualization": {"checking", "models", "evaluation"},
     "atlas": {"checking", "config", "runs", "records", "loading", "data", "models", "evaluation", "figures"}
     | {"visualization", "detection"},

@@ -4,6 +4,8 @@ What a section computes is defined by Darknet's C code (https://github.com/pjred
 and keys that AlexeyAB's version added (dilation, route groups, mish, scale_x_y) follow that version.
 """
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -13,7 +15,7 @@ from keras import layers, ops
 from keras_cnn.checking import nearest
 from keras_cnn.detection.cfg import Cfg, Section, read_cfg
 from keras_cnn.detection.heads import read_head
-from keras_cnn.detection.weights import WeightsFile
+from keras_cnn.detection.weights import Weights, WeightsFile
 from keras_cnn.errors import InputError, require
 
 ACTIVATIONS = {  # Darknet's name -> Keras's; leaky, whose slope is 0.1, has a layer of its own
@@ -46,12 +48,28 @@ def load_darknet(
     """
     network = read_cfg(cfg)
     file = WeightsFile(weights)
-    builder = _Builder(network, _image_size(network, size), fold)
-    last = "the header"
+    model = build(network, file, size=size, fold=fold)
+    weighted = [section.where for section in network.layers if section.kind in ("convolutional", "connected")]
+    file.expect_end(weighted[-1] if weighted else "the header")
+    return model
+
+
+# Darknet's formula has a batch norm of no epsilon here; see _Builder._weighted.
+BATCH_NORM = functools.partial(layers.BatchNormalization, momentum=0.99, epsilon=1e-12)
+
+
+def build(
+    network: Cfg,
+    weights: Weights,
+    *,
+    size: int | tuple[int, int] | None = None,
+    fold: bool = False,
+    batch_norm: Callable[..., layers.Layer] = BATCH_NORM,
+) -> keras.Model:
+    """The model of a cfg that has been read, with numbers from `weights`; as `load_darknet` otherwise."""
+    builder = _Builder(network, _image_size(network, size), fold, batch_norm)
     for section in network.layers:
-        builder.add(section, file)
-        last = section.where if section.kind in ("convolutional", "connected") else last
-    file.expect_end(last)
+        builder.add(section, weights)
     return builder.model()
 
 
@@ -69,8 +87,8 @@ def _image_size(network: Cfg, size: int | tuple[int, int] | None) -> tuple[int, 
 class _Builder:
     """A Keras graph under construction, section by section; `_outputs[i]` is what Darknet's layer i gives."""
 
-    def __init__(self, network: Cfg, shape: tuple[int, int, int], fold: bool):
-        self._network, self._fold = network, fold
+    def __init__(self, network: Cfg, shape: tuple[int, int, int], fold: bool, batch_norm: Callable[..., layers.Layer]):
+        self._network, self._fold, self._batch_norm = network, fold, batch_norm
         self._inputs = keras.Input(shape, name="image")
         self._current = layers.Rescaling(1 / 255, name="rescale")(self._inputs)
         self._outputs: list = []
@@ -90,7 +108,7 @@ class _Builder:
             "yolo": self._yolo,
         }
 
-    def add(self, section: Section, file: WeightsFile) -> None:
+    def add(self, section: Section, file: Weights) -> None:
         if build := self._weighted_kinds.get(section.kind):
             self._current = build(section, file)
         else:
@@ -104,7 +122,7 @@ class _Builder:
             layer.set_weights(values)
         return model
 
-    def _convolutional(self, section: Section, file: WeightsFile):
+    def _convolutional(self, section: Section, file: Weights):
         inputs = self._map(section)
         channels = inputs.shape[-1]
         filters, size, stride = (section.integer(key, 1, least=1) for key in ("filters", "size", "stride"))
@@ -121,8 +139,7 @@ class _Builder:
             "an odd size with pad=1 and stride 1 under a dilation",
         )
         normalised = bool(section.integer("batch_normalize", 0))
-        biases, norm = self._biases(filters, normalised, section, file)
-        kernel = file.floats(channels // groups * filters * size * size, section.where)
+        biases, norm, kernel = file.convolution(section, filters, normalised, channels // groups * size * size)
         if section.integer("flipped", 0):
             kernel = kernel.reshape(-1, filters).T
         kernel = kernel.reshape(filters, channels // groups, size, size).transpose(2, 3, 1, 0)
@@ -143,7 +160,7 @@ class _Builder:
         )
         return self._weighted(layer, inputs, kernel, biases, norm, section)
 
-    def _connected(self, section: Section, file: WeightsFile):
+    def _connected(self, section: Section, file: Weights):
         inputs, shape = self._current, self._current.shape[1:]
         units = section.integer("output", 1, least=1)
         count = int(np.prod(shape))
@@ -160,11 +177,6 @@ class _Builder:
         layer = layers.Dense(units, use_bias=not normalised or self._fold, name=f"dense_{section.index}")
         return self._weighted(layer, inputs, kernel, biases, norm, section)
 
-    def _biases(self, filters: int, normalised: bool, section: Section, file: WeightsFile):
-        """A convolution's biases, and of its batch norm scales, means and variances; the kernel follows in the file."""
-        biases = file.floats(filters, section.where)
-        return biases, [file.floats(filters, section.where) for _ in range(3)] if normalised else None
-
     def _weighted(self, layer, inputs, kernel: np.ndarray, biases: np.ndarray, norm: list | None, section: Section):
         """`layer`, its batch norm if there is one, and the activation.
 
@@ -180,7 +192,7 @@ class _Builder:
         outputs = layer(inputs)
         if norm is not None and not self._fold:
             scales, means, variances = norm
-            batch_norm = layers.BatchNormalization(momentum=0.99, epsilon=1e-12, name=f"bn_{section.index}")
+            batch_norm = self._batch_norm(name=f"bn_{section.index}")
             self._weights.append((batch_norm, [scales, biases, means, variances + 2e-6 * np.sqrt(variances)]))
             outputs = batch_norm(outputs)
         return self._activated(outputs, section, "logistic")
@@ -262,7 +274,8 @@ class _Builder:
             f"the layer before has {found} channels (filters={found})",
             f"{expected}: {head.anchors_count} anchors in mask x (5 + {head.classes} classes)",
         )
-        self._heads.append(layers.Activation("linear", name=f"yolo_{section.index}")(self._current))
+        output = layers.Activation("linear", dtype="float32", name=f"yolo_{section.index}")
+        self._heads.append(output(self._current))
         return self._heads[-1]
 
     def _avgpool(self, section: Section):

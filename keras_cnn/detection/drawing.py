@@ -31,7 +31,8 @@ def annotated(
 ) -> np.ndarray:
     """A copy of an (H, W, 3) uint8 picture with its detections (see `Records.add`), gates and totals by direction.
 
-    A class keeps its colour by its place in `names`. Lines and text grow with the picture.
+    A true box has a confidence of None. A class keeps its colour by its place in `names`. Lines and text
+    grow with the picture.
     """
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture, "RGBA")
@@ -54,7 +55,7 @@ def annotated(
 def _by_box(found: Sequence[dict]) -> list[list[dict]]:
     """Detections by falling confidence, those of one box together: Darknet gives a box to several classes."""
     boxes: dict[tuple, list[dict]] = {}
-    for one in sorted(found, key=lambda one: -one["confidence"]):
+    for one in sorted(found, key=lambda one: -(one["confidence"] or 0.0)):
         boxes.setdefault(tuple(one["box"]), []).append(one)
     return list(boxes.values())
 
@@ -75,13 +76,17 @@ def _box(
     )
     draw.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=colour, width=unit)
     number = "" if same[0]["track"] is None else f"#{same[0]['track']} "
-    text = number + ", ".join(f"{one['class']} {one['confidence']:.2f}" for one in same)
+    text = number + ", ".join(map(_named, same))
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     wide, high = right - left + 4 * unit, bottom - top + 3 * unit
     x = min(x0, max(0, width - wide))
     rows = [y for y in (y0 - high, y1, y0, y1 - high) if 0 <= y <= height - high] or [max(0, min(y0, height - high))]
     y = next((y for y in rows if not any(_meet((x, y, x + wide, y + high), place) for place in taken)), rows[0])
     return _Label((x, y, x + wide, y + high), (x + 2 * unit - left, y + 1.5 * unit - top), text, colour)
+
+
+def _named(one: dict) -> str:
+    return one["class"] if one["confidence"] is None else f"{one['class']} {one['confidence']:.2f}"
 
 
 def _meet(one: tuple, other: tuple) -> bool:

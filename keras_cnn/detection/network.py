@@ -42,12 +42,17 @@ def open_network(
     *,
     fold: bool = True,
 ) -> Network:
-    """The network that `model` names: a cfg file with `weights`, one of NAMED, or a file that `save_network` wrote.
+    """The network that `model` names: a cfg file with `weights`, one of NAMED, a file that `save_network` wrote, or the
+    folder of a training on boxes, which has one.
 
     Without `names`, a .names file beside the cfg or the weights serves if it is the only one that has a line for each
     class; without any, classes are called by their numbers. Batch norms are folded into their convolutions
     unless `fold` is False; those of a saved file are as they were saved.
     """
+    if Path(model).is_dir():
+        trained = Path(model, "model.keras")
+        require(trained.is_file(), model, "no model.keras in this folder", "the folder of a training that has ended")
+        model = str(trained)
     if model.endswith(".keras"):
         for option, given in {"--weights": weights, "--size": size}.items():
             require(given is None, option, f"given with {model}", "none: the file has its own")

@@ -1,10 +1,41 @@
 """Darknet's weights files: a header of version numbers, then every layer's float32 numbers one after the other."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from keras_cnn.detection.cfg import Section
 from keras_cnn.errors import InputError
+from keras_cnn.runs import replacing
+
+
+class Convolution(NamedTuple):
+    """The numbers of a convolution of F filters, flat; `norm` is of its batch norm, if it has one."""
+
+    biases: np.ndarray  # (F,)
+    norm: list[np.ndarray] | None  # scales, means and variances, (F,) each
+    kernel: np.ndarray  # (F * channels * rows * columns,), the columns fastest
+
+
+class Weights(Protocol):
+    """Where a network's numbers come from, asked for layer by layer."""
+
+    transposed: bool  # of connected layers: input by output
+
+    def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution: ...
+
+    def floats(self, count: int, where: str) -> np.ndarray: ...
+
+
+def write_weights(file: Path, convolutions: Iterable[Convolution]) -> None:
+    """A weights file of version 0.2 with the convolutions of a network, in the order of its layers."""
+    with replacing(file) as temporary, temporary.open("wb") as out:
+        out.write(np.array([0, 2, 0], "<i4").tobytes() + np.array([0], "<u8").tobytes())
+        for biases, norm, kernel in convolutions:
+            for numbers in (biases, *(norm or []), kernel):
+                out.write(np.asarray(numbers, "<f4").tobytes())
 
 
 class WeightsFile:
@@ -32,6 +63,17 @@ class WeightsFile:
     def floats(self, count: int, where: str) -> np.ndarray:
         """The next `count` numbers; InputError naming `where` if the file ends before."""
         return self._take(4 * count, where, "<f4").astype(np.float32)
+
+    def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution:
+        """The next convolution; `fan_in` numbers go into each of its filters."""
+        biases = self.floats(filters, section.where)
+        norm = [self.floats(filters, section.where) for _ in range(3)] if normalised else None
+        return Convolution(biases, norm, self.floats(filters * fan_in, section.where))
+
+    @property
+    def left(self) -> int:
+        """How many whole numbers have not been taken yet."""
+        return (len(self._bytes) - self._position) // 4
 
     def expect_end(self, where: str) -> None:
         """InputError if anything is left behind the last layer."""

@@ -22,7 +22,7 @@ from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.views import Views, choose_views
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
 from keras_cnn.records import Record, read_record
-from keras_cnn.runs import RunFolder
+from keras_cnn.runs import RunFolder, detects
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ def open_subject(path: Path, asked: Asked) -> Subject:
 
     A run that is not finished has the best model so far, and a note says so.
     """
+    if detects(path):
+        raise UsageError(f"{path}: a run of detect.py; evaluate.py measures classifiers: see its report.py page")
     folder, record = RunFolder.open(path), read_record(path)
     config = _config(folder, record)
     recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)

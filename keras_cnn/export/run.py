@@ -11,7 +11,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.export import exports
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
 from keras_cnn.records import read_record
-from keras_cnn.runs import RunFolder
+from keras_cnn.runs import RunFolder, detects
 
 IMAGES = 64
 
@@ -23,6 +23,8 @@ def export_run(run: Path, formats: Sequence[str], say: Callable[[str], None] = p
     line, for an unknown format, a missing package, and a run that is not finished or whose images cannot be had.
     """
     exports.require_available(formats)
+    if detects(run):
+        raise InputError(f"{run}: a run of detect.py, which has model.keras and model.weights; expected a classifier's")
     record = read_record(run)
     if not record.finished:
         raise InputError(f"{run}: not finished: it has no metrics.json; expected a run that has come to its end")

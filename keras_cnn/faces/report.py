@@ -26,7 +26,10 @@ def main(arguments: list[str]) -> None:
 
     from keras_cnn.report import sweeps  # takes a second: --help does without
     from keras_cnn.report.html import write_report
+    from keras_cnn.runs import detects
 
+    if chosen.wandb and any(detects(path) for path in chosen.runs):
+        raise InputError(f"--wandb: a W&B Report is about runs of train.py; {chosen.runs[0]} is one of detect.py")
     table = sweeps.find_table(chosen.runs)
     if chosen.wandb and table is not None and table.swept is None:
         raise InputError(f"--wandb: a W&B Report is about runs; {chosen.runs[0]} is a table; expected run folders")

@@ -1,9 +1,11 @@
 """`python train.py`: what its arguments ask for."""
 
 import argparse
+import functools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from keras_cnn import config as config_module
 from keras_cnn import runs
@@ -84,7 +86,7 @@ def start(
         return
     overrides = [*overrides, *(["--train.overfit_batch", "true"] if chosen.overfit_batch else [])]
     if chosen.resume:
-        folder, config = _resumed(chosen, overrides, builders)
+        folder, config = resumed(chosen, overrides, functools.partial(config_module.load, builders=builders))
     else:
         config = config_module.load(chosen.config or default, overrides, builders)
         check(config)
@@ -100,22 +102,30 @@ def start(
             conclude(experiment.train(config, folder), folder.path, then)
 
 
-def _resumed(chosen: argparse.Namespace, overrides: list[str], builders):
-    path = runs.latest_unfinished() if chosen.resume == Path() else chosen.resume
-    folder = runs.RunFolder.open(path).lock()
+def resumed(
+    chosen: argparse.Namespace, overrides: list[str], load: Callable[[Path, list[str]], Any], detecting: bool = False
+) -> tuple[runs.RunFolder, Any]:
+    """The run to go on with, locked, and its config; `load` reads one, and `detecting` says of which kind."""
+    path = runs.latest_unfinished(detecting=detecting) if chosen.resume == Path() else chosen.resume
+    folder = runs.RunFolder.open(path)
+    if runs.detects(path) is not detecting:
+        raise InputError(f"{path}: a run of {'train.py or finetune.py' if detecting else 'detect.py'}; go on with that")
+    folder.lock()
     try:
-        return folder, _own_config(folder, chosen, overrides, builders)
+        return folder, _own_config(folder, chosen, overrides, load)
     except InputError:
         folder.release()
         raise
 
 
-def _own_config(folder: runs.RunFolder, chosen: argparse.Namespace, overrides: list[str], builders):
+def _own_config(
+    folder: runs.RunFolder, chosen: argparse.Namespace, overrides: list[str], load: Callable[[Path, list[str]], Any]
+) -> Any:
     path = folder.path
     if folder.finished:
         raise InputError(f"{path}: this run is complete; to train longer, start a new one with a larger --train.epochs")
-    stored = folder.config(builders)
-    wanted = config_module.load(chosen.config or folder / "config.yaml", overrides, builders)
+    stored = load(folder / "config.yaml", [])
+    wanted = load(chosen.config or folder / "config.yaml", overrides)
     if changed := config_module.differences(stored, wanted):
         listed = "; ".join(changed)
         raise InputError(f"{path}: --resume goes on with the run's own config, but these fields differ: {listed}")

@@ -27,7 +27,7 @@ def curves(
     epochs = np.asarray(history.get("epoch", np.arange(1, len(history["loss"]) + 1)))
     if best_epoch not in epochs:
         raise ValueError(f"best epoch {best_epoch} is not among the {len(epochs)} epochs of the history")
-    rate = _finite(history["learning_rate"]) if "learning_rate" in history else np.zeros(1)
+    rate = finite(history["learning_rate"]) if "learning_rate" in history else np.zeros(1)
     varies = len(np.unique(rate)) > 1
     figure = new_figure(WIDTH, 4.6 if varies else 3.5, title)
     grid = figure.add_gridspec(2 if varies else 1, 2, height_ratios=[3, 1] if varies else [1])
@@ -40,7 +40,7 @@ def curves(
         ax.plot(epochs, rate, color=GREEN, drawstyle="steps-mid")
         ax.yaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_formatter(FuncFormatter(_short))
-        _epoch_axis(ax, epochs, "learning rate")
+        epoch_axis(ax, epochs, "learning rate")
         ax.set_ylim(0, np.nanmax(rate) * 1.08)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4)
     return figure
@@ -53,7 +53,7 @@ def learning_rate_curve(rates: Sequence[float], losses: Sequence[float], suggest
     The view ends above at twice the deepest fall of the loss, so that the divergence at the end does not
     flatten the part that matters. Raises ValueError where no loss is finite.
     """
-    rates, losses = np.asarray(rates, np.float64), _finite(losses)
+    rates, losses = np.asarray(rates, np.float64), finite(losses)
     if np.isnan(losses).all():
         raise ValueError(f"none of the {len(losses)} losses of the sweep is finite")
     title = "Learning-rate finder: " + (f"{suggestion:.2g} suggested" if suggestion else "no rate to suggest")
@@ -78,18 +78,19 @@ def learning_rate_curve(rates: Sequence[float], losses: Sequence[float], suggest
 def _metric_panel(ax: Axes, history: Mapping, name: str, epochs: np.ndarray, best_epoch: int) -> None:
     marker = "o" if len(epochs) <= _MARKED_EPOCHS else None
     look = {"marker": marker, "markersize": 3}
-    ax.plot(epochs, _finite(history[name]), color=GREY, linestyle=(0, (3, 1.2)), label="training", **look)
+    ax.plot(epochs, finite(history[name]), color=GREY, linestyle=(0, (3, 1.2)), label="training", **look)
     if (key := f"val_{name}") in history:
-        values = _finite(history[key])
+        values = finite(history[key])
         ax.plot(epochs, values, color=BLUE, label="validation", **look)
         best = values[epochs == best_epoch]
         ax.plot([best_epoch], best, color=BLUE, marker="o", markersize=5, markeredgecolor="white", label="_best")
         ax.set_title(f"validation {best[0]:.3f} at epoch {best_epoch}", loc="right", color=GREY)
     ax.grid(axis="y")
-    _epoch_axis(ax, epochs, name)
+    epoch_axis(ax, epochs, name)
 
 
-def _epoch_axis(ax: Axes, epochs: np.ndarray, name: str) -> None:
+def epoch_axis(ax: Axes, epochs: np.ndarray, name: str) -> None:
+    """Whole epochs below, and the name of what is drawn above."""
     pad = max(0.4, 0.015 * (epochs[-1] - epochs[0]))
     ax.set_xlim(epochs[0] - pad, epochs[-1] + pad)
     ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
@@ -104,7 +105,8 @@ def _mark_epochs(ax: Axes, epochs: np.ndarray, best_epoch: int, onset: int | Non
         ax.axvspan(*span, facecolor=SHADE, edgecolor="none", zorder=0, label=f"overfitting after epoch {onset}")
 
 
-def _finite(values: Sequence[float]) -> np.ndarray:
+def finite(values: Sequence[float]) -> np.ndarray:
+    """With a gap where a value is no number."""
     values = np.asarray(values, np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 

@@ -10,7 +10,7 @@ import functools
 import gzip
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -22,7 +22,7 @@ from markupsafe import Markup
 from keras_cnn import runs as run_folders
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import analysis, charts, pictures, recipes
+from keras_cnn.report import analysis, charts, detection, pictures, recipes
 from keras_cnn.report.runs import Run, find_runs
 from keras_cnn.report.sections import text
 from keras_cnn.report.sections.audits import VERDICTS
@@ -54,19 +54,31 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
 
     Raises InputError, in one line, for a path that is no run and for a place that cannot be written.
     """
+    if detector := detection.find(paths):
+        place = out or detector / "report.html"
+        _write(place, lambda: render_detection(detector))
+        return place
     table = table or find_table(paths)
     runs, problems = _runs(paths, table)
     place = out or _place(paths, runs, table)
+
+    def page() -> str:
+        content = collect(runs, table)
+        parts = [*recipes.parts(table), *analysis.parts(table, again(runs))] if table else []
+        return render(content, pictures.find(content.shown), problems, parts)
+
+    _write(place, page)
+    return place
+
+
+def _write(place: Path, page: Callable[[], str]) -> None:
     if place.is_dir():
         raise InputError(f"{place}: is a folder; expected a file to write, such as {place / 'report.html'}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        content = collect(runs, table)
-        parts = [*recipes.parts(table), *analysis.parts(table, again(runs))] if table else []
-        run_folders.write_text(place, render(content, pictures.find(content.shown), problems, parts))
+        run_folders.write_text(place, page())
     except OSError as error:
         raise InputError(f"{place}: cannot write the report: {error.strerror}") from None
-    return place
 
 
 def render(
@@ -80,6 +92,26 @@ def render(
     bare = _page(content, [], [], problems, parts)
     shown, more, damaged = pictures.embed(sources, max(0, LIMIT - _RESERVE - len(bare.encode())))
     return _page(content, shown, more, [*problems, *damaged], parts)
+
+
+def render_detection(path: Path) -> str:
+    """The page about the training on boxes at `path`, within LIMIT bytes as long as it is without its pictures."""
+    run, parts, sources, problems = detection.content(path)
+
+    def page(shown: Sequence[pictures.Picture], more: Sequence[pictures.More], problems: list[str]) -> str:
+        return _filled(
+            "detection.html",
+            title=run.label,
+            lead=detection.lead(run),
+            parts=parts,
+            shown=shown,
+            more=more,
+            problems=list(dict.fromkeys(problems)),
+        )
+
+    bare = page([], [], problems)
+    shown, more, damaged = pictures.embed(sources, max(0, LIMIT - _RESERVE - len(bare.encode())))
+    return page(shown, more, [*problems, *damaged])
 
 
 def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[Run], list[str]]:
@@ -118,19 +150,30 @@ def _page(
     problems: list[str],
     parts: Sequence[analysis.Part],
 ) -> str:
-    template = _templates().get_template("page.html")
-    page = template.render(
+    return _filled(
+        "page.html",
         content=content,
         parts=parts,
         pictures=shown,
         more_pictures=more,
         problems=list(dict.fromkeys(problems)),
-        style=_file("style.css"),
-        script=_file("page.js"),
         flaws=protocol.FLAWS,
         verdicts=VERDICTS,
-        plotly=_plotly(),
-        plotly_version=plotly.__version__,
+    )
+
+
+def _filled(name: str, **values: object) -> str:
+    """A template with its values, and with what every page carries: its style, scripts and plotly.js."""
+    page = (
+        _templates()
+        .get_template(name)
+        .render(
+            **values,
+            style=_file("style.css"),
+            script=_file("page.js"),
+            plotly=_plotly(),
+            plotly_version=plotly.__version__,
+        )
     )
     return page.encode("utf-8", "backslashreplace").decode()  # names of files may hold bytes that are no UTF-8
 

@@ -12,6 +12,7 @@ from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.records import Record, read_record
 from keras_cnn.report.scores import Scores, number, read_scores
+from keras_cnn.runs import detects
 
 SPLITS = ("test", "validation", "train")
 AGAIN = ", evaluated again"  # of a split that the run itself has measured too
@@ -100,13 +101,17 @@ def find_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
     problems: list[str] = []
     for path in paths:
         found = [path] if (path / "config.yaml").is_file() else _below(path)
+        apart = [folder for folder in found if folder != path and detects(folder)]
+        problems += [f"{folder}: a run of detect.py, which has a page of its own; left out" for folder in apart]
+        found = [folder for folder in found if folder not in apart]
         for folder in found:
             folders.setdefault(folder.resolve(), folder)
         if found != [path]:
             problems += [
                 f"{folder}: not a run folder: it has no config.yaml; left out"
                 for folder in sorted(path.iterdir())
-                if folder not in found and ((folder / "run.lock").is_file() or (folder / "metrics.json").is_file())
+                if folder not in (*found, *apart)
+                and ((folder / "run.lock").is_file() or (folder / "metrics.json").is_file())
             ]
     records = [read_record(folder) for folder in folders.values()]
     labels = _labels(list(folders))

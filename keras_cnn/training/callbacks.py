@@ -8,18 +8,18 @@ from dataclasses import asdict, dataclass
 class Best:
     """The best epoch so far by one monitored value; ties go to the earlier epoch, or to the lower validation loss."""
 
-    monitor: str  # "val_accuracy" or "val_loss"
+    monitor: str  # "val_loss", or a column of the history of which more is better
     epoch: int = 0  # 1-based; 0: none yet
-    accuracy: float = -math.inf
+    value: float = -math.inf  # of the monitor, where more is better
     loss: float = math.inf
 
     def update(self, row: dict) -> bool:
         """Takes the epoch's row of the history; True if it is the best so far."""
-        accuracy, loss = row["val_accuracy"], row["val_loss"]
-        by_accuracy = (accuracy, -loss) > (self.accuracy, -self.loss)
-        better = by_accuracy if self.monitor == "val_accuracy" else loss < self.loss
+        value, loss = row[self.monitor], row["val_loss"]
+        by_value = (value, -loss) > (self.value, -self.loss)
+        better = loss < self.loss if self.monitor == "val_loss" else by_value
         if better:
-            self.epoch, self.accuracy, self.loss = row["epoch"], accuracy, loss
+            self.epoch, self.value, self.loss = row["epoch"], value, loss
         return better
 
 

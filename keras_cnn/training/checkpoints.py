@@ -14,7 +14,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.runs import replacing
 
 FILE = "state.npz"
-VERSION = 2
+VERSION = 3
 
 
 def save(folder: Path, groups: dict[str, list], state: dict) -> None:

@@ -30,7 +30,7 @@ def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
         if step == STEPS:
             break
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
-        total, _ = trainer.step(images, labels, keys, epoch, tf.constant(rate, tf.float32))
+        total, *_ = trainer.step(images, labels, keys, epoch, tf.constant(rate, tf.float32))
         loss = float(total) / int(labels.shape[0])
         mean = MEMORY * mean + (1 - MEMORY) * loss
         smooth = mean / (1 - MEMORY ** (step + 1))

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import Interrupted, Stopped
+from keras_cnn.training.objectives import CrossEntropy, Objective
 from keras_cnn.training.optimizers import exclude_from_decay
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -34,23 +35,24 @@ class Position:
     epoch: int = 0  # epochs completed
     step: int = 0  # steps done of the epoch under way
     images: int = 0  # of this epoch so far
-    loss_sum: float = 0.0
-    correct: int = 0
+    sums: dict[str, float] = field(default_factory=dict)  # over those images, by what the objective measures
     epoch_seconds: float = 0.0
     run_seconds: float = 0.0
     history: list[dict] = field(default_factory=list)
 
-    def add(self, loss_sum: float, correct: int, images: int) -> None:
+    def add(self, sums: dict[str, float], images: int) -> None:
         self.step += 1
-        self.loss_sum, self.correct, self.images = (
-            self.loss_sum + loss_sum,
-            self.correct + correct,
-            self.images + images,
-        )
+        self.images += images
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in sums.items()}
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Of this epoch so far, an image."""
+        return {name: value / self.images for name, value in self.sums.items()}
 
     def next_epoch(self, row: dict) -> None:
         self.history.append(row)
-        self.epoch, self.step, self.images, self.loss_sum, self.correct = self.epoch + 1, 0, 0, 0.0, 0
+        self.epoch, self.step, self.images, self.sums = self.epoch + 1, 0, 0, {}
         self.epoch_seconds = 0.0
 
 
@@ -58,12 +60,12 @@ class Trainer:
     """A model, or the part of one that trains, an optimizer and the compiled step that joins them.
 
     Args:
-        augment: (images (B, H, W, C) uint8, one-hot labels (B, classes), keys (B, 2) int32, epoch) -> float32 images
-            0-255 and labels, traced into the step, so that it runs on the device that trains.
+        augment: (images (B, H, W, C) uint8, the objective's targets, keys (B, 2) int32, epoch) -> float32 images
+            0-255 and targets, traced into the step, so that it runs on the device that trains.
+        objective: what is made small; by default the cross-entropy of the model's classes.
         inputs: what the batches hold, if not uint8 images of the model's size.
         before: the frozen part: turns augmented images into what `model` takes. No gradient passes through it.
         rate_factors: factors of the learning rate by a variable's path; 1 where there is none.
-        class_weights: (classes,) float32 factors of the loss, or None.
         ema: decay of an average over all model variables, after Polyak & Juditsky 1992, with a warm-up of
             (1 + t) / (10 + t); or None.
     """
@@ -74,18 +76,17 @@ class Trainer:
         optimizer: keras.optimizers.Optimizer,
         augment: Augment,
         *,
+        objective: Objective | None = None,
         inputs: tf.TensorSpec | None = None,
         before: Callable[[tf.Tensor], tf.Tensor] | None = None,
         rate_factors: Mapping[str, float] = MappingProxyType({}),
-        label_smoothing: float = 0.0,
-        class_weights: np.ndarray | None = None,
         ema: float | None = None,
     ):
         self.model, self.optimizer = model, optimizer
+        self.objective = objective or CrossEntropy(model.outputs[0].shape[-1])
         self._before = before
         self._slowed = [(v, f) for v in model.trainable_variables if (f := rate_factors.get(v.path, 1.0)) != 1.0]
-        self._augment, self._smoothing, self._weights = augment, label_smoothing, class_weights
-        self._classes = model.outputs[0].shape[-1]
+        self._augment = augment
         exclude_from_decay(optimizer, model.trainable_variables)
         optimizer.build(model.trainable_variables)
         frozen = {id(v) for layer in model.layers if not layer.trainable for v in layer.variables}
@@ -95,7 +96,7 @@ class Trainer:
         self._shadow = [tf.Variable(v, trainable=False) for v in self._averaged]
         self._updates = tf.Variable(0.0, trainable=False)
         images = inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)
-        signature = [images, *(tf.TensorSpec(s, t) for s, t in STEP_INPUTS)]
+        signature = [images, self.objective.labels, *(tf.TensorSpec(s, t) for s, t in STEP_INPUTS)]
         self.step = tf.function(self._step, input_signature=signature, autograph=False)
 
     def groups(self) -> dict[str, list]:
@@ -107,17 +108,13 @@ class Trainer:
         }
 
     def _step(self, images, labels, keys, epoch, rate):
-        """One update; returns the batch's summed cross-entropy and its number of right answers."""
+        """One update; returns the sums of the objective's measures over the batch before it."""
         self.optimizer.learning_rate.assign(rate)
-        targets = tf.one_hot(labels, self._classes)
-        images, targets = self._augment(images, targets, keys, epoch)
+        images, targets = self._augment(images, self.objective.targets(labels), keys, epoch)
         if self._before:
             images = self._before(images)
-        smooth = targets * (1 - self._smoothing) + self._smoothing / self._classes
         with tf.GradientTape() as tape:
-            logits = tf.cast(self.model(images, training=True), tf.float32)
-            losses = tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
-            loss = tf.reduce_mean(losses) if self._weights is None else self._weighted(losses, targets)
+            loss, sums = self.objective(self.model(images, training=True), targets)
             if self.model.losses:
                 loss += tf.add_n(self.model.losses)
             scaled = self.optimizer.scale_loss(loss)
@@ -130,12 +127,7 @@ class Trainer:
             variable.assign(value + factor * (tf.convert_to_tensor(variable) - value))
         if self._ema:
             self._average()
-        hits = tf.argmax(logits, 1) == tf.argmax(targets, 1)
-        return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.int32))
-
-    def _weighted(self, losses, targets):
-        weights = tf.linalg.matvec(targets, tf.constant(self._weights, tf.float32))
-        return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+        return sums
 
     def _average(self) -> None:
         self._updates.assign_add(1.0)
@@ -160,7 +152,7 @@ class Trainer:
         return all(np.isfinite(np.asarray(v)).all() for group in self.groups().values() for v in group)
 
 
-STEP_INPUTS = [((None,), tf.int32), ((None, 2), tf.int32), ((), tf.int32), ((), tf.float32)]  # after the images
+STEP_INPUTS = [((None, 2), tf.int32), ((), tf.int32), ((), tf.float32)]  # after images and labels
 
 
 class Session(Protocol):
@@ -170,7 +162,7 @@ class Session(Protocol):
 
     def rate(self, progress: float) -> float: ...
 
-    def validate(self) -> tuple[float, float]: ...
+    def validate(self) -> dict[str, float]: ...
 
     def epoch_started(self) -> None: ...
 
@@ -216,7 +208,7 @@ def _epoch(trainer: Trainer, stream: Iterator, session: Session, steps: int, che
         images, labels, keys, epoch = next(stream)
         rate = session.rate(position.epoch + step / steps)
         result = trainer.step(images, labels, keys, epoch, tf.constant(rate, tf.float32))
-        _count(position, *result, int(labels.shape[0]))
+        _count(position, dict(zip(trainer.objective.measures, map(float, result), strict=True)), int(labels.shape[0]))
         position.epoch_seconds = before + time.monotonic() - began
         session.step_done()
         due = time.monotonic() - saved > checkpoint_seconds
@@ -227,29 +219,27 @@ def _epoch(trainer: Trainer, stream: Iterator, session: Session, steps: int, che
             _heed(session)
 
 
-def _count(position: Position, loss_sum: tf.Tensor, correct: tf.Tensor, images: int) -> None:
-    value = float(loss_sum)
+def _count(position: Position, sums: dict[str, float], images: int) -> None:
+    value = sums["loss"]
     if not math.isfinite(value):
         raise NotFinite(
             _not_finite(f"loss became {value}", position, f"epoch {position.epoch + 1}, step {position.step + 1}")
         )
-    position.add(value, int(correct), images)
+    position.add(sums, images)
 
 
 def _close_epoch(trainer: Trainer, session: Session) -> dict:
     position, began = session.position, time.monotonic()
-    loss, accuracy = session.validate()
-    if not math.isfinite(loss):
+    validated = session.validate()
+    if not math.isfinite(validated["val_loss"]):
         where = f"the end of epoch {position.epoch + 1}"
-        raise NotFinite(_not_finite(f"validation loss became {loss}", position, where))
+        raise NotFinite(_not_finite(f"validation loss became {validated['val_loss']}", position, where))
     _require_finite(trainer, position, f"the end of epoch {position.epoch + 1}")
     position.run_seconds += position.epoch_seconds + time.monotonic() - began
     row = {
         "epoch": position.epoch + 1,
-        "loss": position.loss_sum / position.images,
-        "accuracy": position.correct / position.images,
-        "val_loss": loss,
-        "val_accuracy": accuracy,
+        **position.means,
+        **validated,
         "learning_rate": session.rate(position.epoch + (position.step - 1) / position.step),
         "epoch_seconds": position.epoch_seconds,
         "run_seconds": position.run_seconds,

@@ -7,6 +7,8 @@ from typing import TextIO
 
 from keras_cnn.training.fit import Position
 
+SECONDS = ("epoch_seconds", "run_seconds")
+
 
 class Progress:
     """Shows the steps of an epoch on a terminal (ten times a second at most) and a line after each epoch."""
@@ -31,7 +33,7 @@ class Progress:
         filled = 20 * done // self._steps
         text = (
             f"epoch {position.epoch + 1}/{self._epochs} [{'#' * filled}{'.' * (20 - filled)}] {done}/{self._steps}"
-            f"  loss {position.loss_sum / position.images:.4f}  accuracy {position.correct / position.images:.4f}"
+            f"  {_listed(position.means)}"
             f"  {(position.images - self._images) / spent:.0f} images/s"
             f"  {clock(spent / (done - self._first) * (self._steps - done))} left"
         )
@@ -40,8 +42,7 @@ class Progress:
     def end_epoch(self, row: dict, images: int, best: bool) -> None:
         """Prints the epoch's row of the history; `images` were trained on in its seconds."""
         self._write(
-            f"epoch {row['epoch']:>3}/{self._epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}"
-            f"  val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}{' *' if best else '  '}"
+            f"epoch {row['epoch']:>3}/{self._epochs}  {_listed(_measured(row))}{' *' if best else '  '}"
             f"  {images / max(row['epoch_seconds'], 1e-9):.0f} images/s  {clock(row['run_seconds'])}"
         )
         print(file=self._stream, flush=True)
@@ -52,6 +53,14 @@ class Progress:
         self._stream.write(start + text.ljust(self._width if self._live else 0))
         self._stream.flush()
         self._width = len(text)
+
+
+def _measured(row: dict) -> dict[str, float]:
+    return {name: value for name, value in row.items() if name not in ("epoch", "learning_rate", *SECONDS)}
+
+
+def _listed(numbers: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
 
 
 def clock(seconds: float) -> str:

@@ -17,6 +17,7 @@ from keras_cnn.evaluation.predict import Predictor, inference
 from keras_cnn.models import arithmetic, freezing
 from keras_cnn.training.features import Features, Frozen, Heed, Recipe, image_key
 from keras_cnn.training.fit import Trainer
+from keras_cnn.training.objectives import CrossEntropy
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.parts import Parts, Say, cached
 from keras_cnn.training.strategies import Phase, rate_factors
@@ -64,15 +65,15 @@ class Running:
         layers = [layer for layer in self._tail.layers if layer.variables]
         by_path = {v.path: factors[layer.name] for layer in layers for v in layer.variables}
         kept = self._train_features is not None
+        weights = _balanced(parts) if settings.class_weights == "balanced" else None
         return Trainer(
             self._tail,
             optimizer,
             _as_they_are if kept else self._augmented,
+            objective=CrossEntropy(len(parts.dataset.classes), settings.label_smoothing, weights),
             inputs=self._train_features.spec if kept else self._image_spec,
             before=None if kept or self._front is None else inference(self._front),
             rate_factors=by_path,
-            label_smoothing=settings.label_smoothing,
-            class_weights=_balanced(parts) if settings.class_weights == "balanced" else None,
             ema=settings.ema,
         )
 

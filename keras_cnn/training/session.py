@@ -98,10 +98,10 @@ class Session:
         """The learning rate after `progress` epochs."""
         return self._schedule(progress) * self._plateau.scale
 
-    def validate(self) -> tuple[float, float]:
+    def validate(self) -> dict[str, float]:
         """Loss and accuracy on the validation split, in inference mode."""
         with self._running.trainer.averaged_weights():
-            return self._running.validate()
+            return dict(zip(("val_loss", "val_accuracy"), self._running.validate(), strict=True))
 
     def epoch_started(self) -> None:
         self._progress.start_epoch(self.position)

@@ -68,7 +68,7 @@ def detections(library, job: dict) -> list[list]:
         library.network_predict_image(network, image)
         count = c_int()
         boxes = library.get_network_boxes(network, image.w, image.h, 0.25, 0.5, None, 0, byref(count))
-        library.do_nms_sort(boxes, count.value, 80, 0.45)
+        library.do_nms_sort(boxes, count.value, boxes[0].classes if count.value else 0, 0.45)
         rows = []
         for one in (boxes[i] for i in range(count.value)):
             b = one.box

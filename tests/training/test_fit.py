@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_cnn.errors import Stopped
 from keras_cnn.training import fit as fitting
 from keras_cnn.training.fit import Position, Trainer
+from keras_cnn.training.objectives import CrossEntropy
 from keras_cnn.training.optimizers import build_optimizer
 
 CLASSES, PIXELS = 3, 4
@@ -88,7 +89,7 @@ def test_a_step_returns_the_batch_before_it_and_changes_the_weights_as_by_hand()
 
 
 def test_label_smoothing_spreads_its_share_over_all_classes():
-    trainer, hand = trainer_of(label_smoothing=0.3), ByHand()
+    trainer, hand = trainer_of(objective=CrossEntropy(CLASSES, label_smoothing=0.3)), ByHand()
     targets = one_hot(LABELS) * 0.7 + 0.1
     assert np.allclose(targets.sum(1), 1)
     assert step(trainer)[0] == pytest.approx(hand.losses(IMAGES, targets).sum(), rel=1e-5)
@@ -98,7 +99,7 @@ def test_label_smoothing_spreads_its_share_over_all_classes():
 
 def test_class_weights_make_a_weighted_mean_but_the_reported_loss_is_of_images():
     weights = np.array([0.5, 2.0, 4.0], "float32")
-    trainer, hand = trainer_of(class_weights=weights), ByHand()
+    trainer, hand = trainer_of(objective=CrossEntropy(CLASSES, class_weights=weights)), ByHand()
     assert step(trainer)[0] == pytest.approx(hand.losses(IMAGES, one_hot(LABELS)).sum(), rel=1e-5)
     hand.step(IMAGES, one_hot(LABELS), weights[LABELS].astype(float))
     hand.assert_weights(trainer.model)
@@ -233,7 +234,7 @@ class Recorder:
         return float(RATE) * (1 + progress)
 
     def validate(self):
-        return next(self._validations, (0.5, 0.25))
+        return dict(zip(("val_loss", "val_accuracy"), next(self._validations, (0.5, 0.25)), strict=True))
 
     def epoch_started(self): ...
 

@@ -32,7 +32,7 @@ def clocked(monkeypatch):
 
 
 def after(steps: int, epoch: int = 1) -> Position:
-    return Position(epoch=epoch, step=steps, images=64 * steps, loss_sum=32.0 * steps, correct=16 * steps)
+    return Position(epoch=epoch, step=steps, images=64 * steps, sums={"loss": 32.0 * steps, "accuracy": 16.0 * steps})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Training YOLO networks on the user's boxes."""

@@ -1,0 +1,214 @@
+"""The page about a training on boxes: its mAP with interval, classes, curves, pictures, config and environment."""
+
+from html import escape
+from pathlib import Path
+
+from keras_cnn import runs as run_folders
+from keras_cnn.errors import InputError
+from keras_cnn.records import Record, read_record
+from keras_cnn.report import charts, pictures
+from keras_cnn.report.analysis import Part
+from keras_cnn.report.runs import Run
+from keras_cnn.report.scores import number
+from keras_cnn.report.sections.configuration import differences
+from keras_cnn.report.sections.environment import environment, repro
+from keras_cnn.report.sections.models import models
+from keras_cnn.report.sections.shapes import Chart, Table, plotted
+from keras_cnn.report.sections.text import count, digits, duration, with_interval
+
+RECALLS = [index / 100 for index in range(101)]  # of the precisions in metrics.json
+_DRAWN = ("curves", "precision_recall")  # the page has them as charts
+
+
+def find(paths: list[Path]) -> Path | None:
+    """The run folder if `paths` name a training on boxes; None for other runs. InputError for one among others."""
+    chosen = [path for path in paths if run_folders.detects(path)]
+    if not chosen:
+        return None
+    if len(paths) > 1:
+        raise InputError(f"{chosen[0]}: a run of detect.py has a page of its own; expected it alone")
+    return chosen[0]
+
+
+def content(path: Path) -> tuple[Run, list[Part], list[pictures.Source], list[str]]:
+    """The run at `path`, the parts of its page, its pictures, and what is missing or damaged."""
+    record = read_record(path)
+    run = Run(0, record.name, record, {}, record.problems)
+    parts = [_result(run), *_curves(run), *_classes(run), _training(run), *_network(run), _environment(run)]
+    sources = [source for source in pictures.find([run]) if source.path.stem not in _DRAWN]
+    return run, parts, sources, list(record.problems)
+
+
+def lead(run: Run) -> str:
+    """The sentence at the head of the page."""
+    metrics, source = run.record.metrics, run.record.config.get("data.source", "boxes")
+    network = run.record.config.get("model.cfg", "a detector")
+    if not metrics:
+        return f"{network}, in training on {source}."
+    found = [f"mAP@0.5 {_score(metrics, 'map50')}", f"mAP@[.5:.95] {_score(metrics, 'map')}"]
+    images = count(number(metrics.get("images")))
+    return f"{network}, trained on {source}: {' and '.join(found)} on {images} test images."
+
+
+def _result(run: Run) -> Part:
+    record = run.record
+    metrics = record.metrics
+    if not metrics:
+        planned = record.config.get("train.epochs")
+        text = f"Unfinished: epoch {len(record.history)} of {planned}; no test image has been looked at."
+        return Part("result", "Result", "Result", findings=(text,))
+    rows = [
+        (name, *(_score(found, key) for key in ("map50", "map")), digits(number(found.get("map75")), 4),
+         count(number(found.get("images"))), count(number(found.get("boxes"))))
+        for name, found in (("test", metrics), ("validation", metrics.get("validation")))
+        if isinstance(found, dict)
+    ]  # fmt: skip
+    head = ("split", "mAP@0.5", "mAP@[.5:.95]", "mAP@0.75", "images", "boxes")
+    readings = len(record.test_readings)
+    times = "once" if readings == 1 else f"{readings} times"
+    best = f"Of epoch {metrics.get('best_epoch')}, the best by {metrics.get('chosen_by')}"
+    return Part(
+        "result",
+        "Result",
+        "Result",
+        findings=(f"{best}. The test images were read {times}.",),
+        grids=(("", Table(head, tuple(rows))),),
+        notes=(
+            "mAP as pycocotools counts it: boxes of every size, 100 detections an image and class, 101 recalls."
+            " Brackets: 95 % bootstrap over the images.",
+        ),
+    )
+
+
+def _score(found: dict, key: str) -> str:
+    interval = found.get(f"{key}_interval")
+    ends = tuple(interval) if isinstance(interval, list) and len(interval) == 2 else None
+    return with_interval(number(found.get(key)), ends)
+
+
+def _curves(run: Run) -> list[Part]:
+    record = run.record
+    if not record.history:
+        return []
+    lines = {
+        "loss": (("loss", "training", 1.4), ("val_loss", "validation", 2.4)),
+        "training loss, parts": (("box_loss", "box", 2), ("object_loss", "objectness", 2), ("class_loss", "class", 2)),
+        "validation mAP": (("val_map", "@[.5:.95]", 2.4), ("val_map50", "@0.5", 2)),
+    }
+    found = [_history_chart(record, f"curve-{i}", title, columns) for i, (title, columns) in enumerate(lines.items())]
+    note = "The dotted line marks the best epoch. Training is measured with augmentation, while the weights change."
+    return [Part("curves", "Curves", "Curves", charts=tuple(found), notes=(note,))]
+
+
+def _history_chart(record: Record, name: str, title: str, columns: tuple) -> Chart:
+    figure = charts.frame("epoch", title)
+    epochs = [row["epoch"] for row in record.history]
+    for place, (column, label, width) in enumerate(columns):
+        figure.add_scatter(
+            x=epochs,
+            y=[number(row.get(column)) for row in record.history],
+            mode="lines" if len(epochs) > 1 else "markers",
+            name=label,
+            line={"color": charts.PALETTE[place], "width": width, "dash": charts.DASHES[place]},
+            hovertemplate="%{y:.4f}",
+        )
+    if best := number(record.metrics.get("best_epoch")):
+        figure.add_vline(x=best, line={"dash": "dot", "width": 1, "color": charts.FAINT})
+    figure.update_xaxes(**charts.whole_epochs(epochs), unifiedhovertitle={"text": "epoch %{x}"})
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(hovermode="x unified", hoverdistance=-1, showlegend=True, legend=_LEGEND)
+    names = [column for column, *_ in columns]
+    rows = [(str(row["epoch"]), *(digits(number(row.get(n)), 4) for n in names)) for row in record.history]
+    return Chart(name, title, plotted(figure), Table(("epoch", *(label for _, label, _ in columns)), tuple(rows)))
+
+
+_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": charts.CLEAR}
+
+
+def _classes(run: Run) -> list[Part]:
+    metrics = run.record.metrics
+    scores = metrics.get("per_class")
+    if not isinstance(scores, dict) or not scores:
+        return []
+    rows = [
+        (name, _score(found, "map50"), _score(found, "map"), count(number(found.get("boxes"))))
+        for name, found in scores.items()
+    ]
+    head = ("class", "AP@0.5", "AP@[.5:.95]", "test boxes")
+    curves = metrics.get("precision50")
+    found = [_precision_chart(curves)] if isinstance(curves, dict) and curves else []
+    return [Part("classes", "Classes", "Classes", charts=tuple(found), grids=(("", Table(head, tuple(rows))),))]
+
+
+def _precision_chart(curves: dict) -> Chart:
+    figure = charts.frame("recall", "precision")
+    for place, (name, values) in enumerate(curves.items()):
+        figure.add_scatter(
+            x=RECALLS,
+            y=values,
+            mode="lines",
+            name=escape(charts.short([name])[0]),
+            line={
+                "color": charts.colour(place),
+                "width": 2,
+                "dash": charts.DASHES[place // len(charts.PALETTE) % len(charts.DASHES)],
+            },
+            hovertemplate="recall %{x:.2f}: precision %{y:.3f}",
+        )
+    figure.update_xaxes(range=[0, 1.01])
+    figure.update_yaxes(range=[0, 1.02])
+    figure.update_layout(showlegend=len(curves) <= 12, legend=_LEGEND)
+    rows = [(f"{recall:.1f}", *(digits(values[index], 3) for values in curves.values()))
+            for index, recall in enumerate(RECALLS) if index % 10 == 0]  # fmt: skip
+    table = Table(("recall", *curves), tuple(rows))
+    return Chart("precision-recall", "Precision over recall on test images, IoU 0.5", plotted(figure), table)
+
+
+def _training(run: Run) -> Part:
+    record = run.record
+    split, counts = record.split, record.split.get("boxes")
+    splits = list(counts) if isinstance(counts, dict) else []
+    classes = list(counts[splits[0]]) if splits else []
+    rows = [(name, *(count(counts[s].get(name)) for s in splits)) for name in classes]
+    images = split.get("counts") if isinstance(split.get("counts"), dict) else {}
+    grids = [("Boxes by class", Table(("class", *splits), tuple(rows)))] if rows else []
+    anchors = record.metrics.get("anchors")
+    facts = []
+    if isinstance(anchors, list):
+        sizes = ", ".join(f"{w:.0f}×{h:.0f}" for w, h in anchors)
+        fit = digits(number(record.metrics.get("anchors_mean_iou")), 3)
+        facts.append(f"Anchors in pixels of the network's image: {sizes}; mean IoU with the training boxes {fit}.")
+    listed = ", ".join(f"{name} {count(number(n))}" for name, n in images.items())
+    computed = record.metrics.get("trained_in")
+    where = f" in {computed}" if computed else ""
+    facts.append(f"Images: {listed}. Training took {duration(run.seconds)}{where}.")
+    changed = differences([run])
+    if changed.rows:
+        grids.append(("Fields that differ from the defaults", changed))
+    return Part("training", "Training", "Training", findings=tuple(facts), grids=tuple(grids))
+
+
+def _network(run: Run) -> list[Part]:
+    head = ("layer", "type", "output", "trainable", "other", "multiply_adds")
+    return [
+        Part(
+            "network",
+            f"Network: {found.name}",
+            "Network",
+            findings=(
+                f"{count(found.totals['trainable'])} trainable parameters,"
+                f" {count(found.totals['multiply_adds'])} multiply-adds an image.",
+            ),
+            folded=(("Layers", Table(head, tuple(tuple(layer[name] for name in head) for layer in found.layers))),),
+        )
+        for found in models([run])
+    ]
+
+
+def _environment(run: Run) -> Part:
+    facts = [(fact.name, fact.texts[0]) for fact in environment([run])]
+    again = repro(run)
+    code = [("Command", again.command)] if again.command else []
+    code.append(("Complete configuration, config.yaml", again.config))
+    grids = (("", Table(("fact", "value"), tuple(facts))),)
+    return Part("environment", "Environment", "Environment", grids=grids, code=tuple(code))
