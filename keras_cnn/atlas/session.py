@@ -1,11 +1,12 @@
 """What `visualize.py` does: opens a subject, draws one view or all, and says what was found where."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from keras_cnn.atlas import views
 from keras_cnn.atlas.drawing import Drawn
+from keras_cnn.atlas.streams import Reads, read_ahead
 from keras_cnn.atlas.subject import Asked, Subject, open_subject
 from keras_cnn.errors import InputError
 
@@ -23,15 +24,35 @@ def visualize(source: str, view: str, asked: Asked, options: Mapping[str, object
         return _drawn(subject, view, options)
     drawn: list[Drawn] = []
     refused: list[InputError] = []
-    for name in views.VIEWS:
-        try:
-            drawn += _drawn(subject, name, {})
-        except InputError as error:
-            print(f"{name}: left out: {error}")
-            refused.append(error)
+    for name, found in every_view(subject):
+        if isinstance(found, InputError):
+            print(f"{name}: left out: {found}")
+            refused.append(found)
+        else:
+            drawn += found
     if not drawn and refused:
         raise refused[0]
     return drawn
+
+
+def every_view(subject: Subject) -> Iterator[tuple[str, list[Drawn] | InputError]]:
+    """Draws the views one after the other, after all that they read was read at once; of one that cannot be, why."""
+    read_ahead(subject, _reads(subject))
+    for name in views.VIEWS:
+        try:
+            found = _drawn(subject, name, {})
+        except InputError as error:
+            found = error
+        yield name, found
+
+
+def _reads(subject: Subject) -> list[Reads]:
+    """What the views will read. One that has nothing to read says so when it is drawn."""
+    found = []
+    for reads in filter(None, map(views.reads, views.VIEWS)):
+        with suppress(InputError):
+            found.append(reads(subject))
+    return found
 
 
 def _drawn(subject: Subject, view: str, options: Mapping[str, object]) -> list[Drawn]:

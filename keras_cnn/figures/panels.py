@@ -97,7 +97,7 @@ def sheet(rows: Sequence[Row], title: str, note: str = "", columns: int | None =
     """
     columns = columns or max(len(row.panels) for row in rows)
     place = _pixels((WIDTH - 2 * MARGIN + _GAP) / columns) - _GAP
-    notes = [part for line in note.split("\n") for part in _broken(line)] if note else []
+    notes = [part for line in note.split("\n") for part in broken(line)] if note else []
     top = HEADER + len(notes) * _LINE
     heights = [_height(row, place) for row in rows]
     figure = new_figure(WIDTH, top + sum(heights) + MARGIN, title, layout=None)
@@ -195,7 +195,7 @@ def _draw_key(figure: Figure, bounds: tuple[float, float], top: float) -> None:
 _LABEL = 0.55  # inches for a number beside the key
 
 
-def _broken(line: str) -> list[str]:
+def broken(line: str) -> list[str]:
     """A line as several that are as wide as the page, broken between words."""
     parts = [""]
     for word in line.split(" "):

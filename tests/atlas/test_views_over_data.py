@@ -156,11 +156,11 @@ def test_bad_options_are_told_in_one_line(subject, tmp_path):
             views.find(name)(subject, tmp_path, **options)
     alone = Subject("tiny", subject.model, subject.probe, tmp_path, CLASSES, Asked())
     with pytest.raises(UsageError, match="comes without images"):
-        stream(alone, "validation")
+        stream(alone, "filters", "validation")
 
 
 def test_a_stream_can_be_read_again_and_in_part(subject):
-    images = stream(subject, "train", most=7)
+    images = stream(subject, "filters", "train", most=7)
     assert len(images) == 7
     assert images.ids[0] == "train/000"
     assert images.ids[-1] == "train/029"

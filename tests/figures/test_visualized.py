@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_cnn.figures.ablation import against_random
+from keras_cnn.figures.ablation import against_random, beside_published
 from keras_cnn.figures.features import scatter, sparsity, spectra
 from keras_cnn.figures.fields import Field, receptive_fields
 from keras_cnn.figures.occlusion import Map, occlusion_maps, occlusion_sizes
@@ -149,3 +149,17 @@ def test_against_random(check_nothing_cut):
     np.testing.assert_allclose(np.ravel(points), [-3, -1, 0])
     with pytest.raises(ValueError, match="1 random choices"):
         against_random(0, (0, 0), [0, 0], [(0, 0)] * 2, ["a"], "t")
+
+
+def test_an_ablation_beside_the_published_one(check_nothing_cut):
+    names, note = [LONG, "cat", "all images"], f"{LONG}\n{LONG}"
+    published, measured = np.array([[0.86, 0.82], [0.7, 0.82], [0.9, 0.87]]), np.array([[0.8, 0.79], [1, 1], [0.5, 0]])
+    intervals = np.array([[-0.05, 0.03], [0, 0], [-0.6, -0.4]])
+    figure = beside_published(names, published, measured, intervals, LONG, note)
+    check_nothing_cut(figure)
+    left, right = figure.axes
+    assert left.lines[0].get_xdata().round(6).tolist() == [86, 70, 90]
+    assert right.lines[0].get_xdata().round(6).tolist() == [-4, 12, -3]
+    assert right.lines[1].get_xdata().round(6).tolist() == [-1, 0, -50]
+    with pytest.raises(ValueError, match="for 2 rows"):
+        beside_published(["a", "b"], published, measured, intervals, "t", "")

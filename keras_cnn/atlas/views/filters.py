@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.atlas.drawing import Drawn, keep
-from keras_cnn.atlas.streams import SplitName, Stream, stream
+from keras_cnn.atlas.streams import Reads, SplitName, Stream, Wanted, measured, stream
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.errors import require
 from keras_cnn.figures.responses import class_table, filter_summary, top_images
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.visualization import receptive_field
-from keras_cnn.visualization.filters import DEAD, TOP, Responses, respond
+from keras_cnn.visualization.filters import DEAD, TOP, Responding, Responses
 from keras_cnn.visualization.receptive_field import Box
 
 _LAYERS, _COLUMNS, _ROWS = 5, 10, 6
@@ -32,20 +32,29 @@ def draw(
         layer: convolutions whose filters are drawn; by default the first five
         filters: numbers of the filters that are drawn of each
         top: how many images of each filter are kept
-        split: which images of the run: validation or train
+        split: which images of the run: validation, train or test; a reading of test images is recorded
     """
-    probe, images = subject.probe, stream(subject, split)
+    probe, wanted = subject.probe, _wanted(subject, top, split)
     names = [probe.convolution(name).name for name in layer] or [b.name for b in probe.convolutions[:_LAYERS]]
     for name in names:
         count = probe.convolution(name).node.shape[-1]
         bad = [number for number in filters if not 0 <= number < count]
         require(not bad, f"{subject.name}: {name}", f"filter {bad and bad[0]}", f"0 to {count - 1}")
-    found = {responses.layer: responses for responses in respond(probe, images, top=top)}
+    (every,) = measured(subject, wanted)
+    images, found = wanted[0][0], {responses.layer: responses for responses in every}
     drawn = [_summary(subject, out, images, list(found.values()))]
     if subject.classes is not None and (images.labels >= 0).all():
         drawn.append(_classes(subject, out, images, [(found[name], number) for name in names for number in filters]))
     fields, shown = receptive_field.fields(subject.model), list(filters)[:_ROWS]
     return drawn + [_layer(subject, out, images, found[name], shown, fields.get(name)) for name in names]
+
+
+def reads(subject: Subject) -> Reads:
+    return Reads(measured=_wanted(subject, TOP, "validation"))
+
+
+def _wanted(subject: Subject, top: int, split: SplitName) -> Wanted:
+    return [(stream(subject, "filters", split), Responding(subject.probe, top=top))]
 
 
 def _summary(subject: Subject, out: Path, images: Stream, found: list[Responses]) -> Drawn:

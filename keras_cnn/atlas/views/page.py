@@ -14,16 +14,17 @@ from markupsafe import Markup
 from PIL import Image
 
 from keras_cnn.atlas.drawing import Drawn, input_channels
+from keras_cnn.atlas.streams import Reads
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.atlas.views.kernels import Count
+from keras_cnn.atlas.views.pairs import found_pairs
 from keras_cnn.errors import InputError
 from keras_cnn.figures.panels import coloured, limits, value_range
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.runs import replacing, write_text
-from keras_cnn.visualization.activations import most_active, spread
+from keras_cnn.visualization.activations import spread
 from keras_cnn.visualization.attribution import METHODS
-from keras_cnn.visualization.pairs import Pairs, pairs
-from keras_cnn.visualization.probe import taps
+from keras_cnn.visualization.pairs import Pairs, points_of
 from keras_cnn.visualization.receptive_field import fields, patch
 from keras_cnn.visualization.targets import ClassScore, Neuron
 
@@ -46,8 +47,7 @@ def draw(subject: Subject, out: Path, *, layer: tuple[str, ...] = (), count: Cou
     views, note = _fields(subject)
     layers, arrays = [], {"images": pixels}
     for name in layer or spread(subject.probe, 3):
-        linear = subject.probe.convolution(name).linear
-        found = pairs(subject.probe, pixels, name, most_active(taps(subject.probe, [linear])(pixels)[linear], count))
+        found = found_pairs(subject, name, count)
         gradients, places = _gradients(subject, found)
         units = [
             _unit(found, u, pixels, gradients[u], places[u], views.get(found.layer)) for u in range(len(gradients))
@@ -67,6 +67,10 @@ def draw(subject: Subject, out: Path, *, layer: tuple[str, ...] = (), count: Cou
             f"{len(images)} images, {len(layers)} layers to choose from; {size:.1f} MB, opens in any browser",
         )
     ]
+
+
+def reads(subject: Subject) -> Reads:
+    return Reads(shown=[point for name in spread(subject.probe, 3) for point in points_of(subject.probe, name)])
 
 
 def _fields(subject: Subject) -> tuple[dict[str, ReceptiveField], str]:

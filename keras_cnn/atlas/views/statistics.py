@@ -6,14 +6,15 @@ import numpy as np
 
 from keras_cnn import data
 from keras_cnn.atlas.drawing import Drawn, keep
-from keras_cnn.atlas.streams import SplitName, Stream, stream, stream_of
+from keras_cnn.atlas.streams import Reads, SplitName, Stream, Wanted, measured, stream, stream_of
 from keras_cnn.atlas.subject import Asked, Subject, open_subject
 from keras_cnn.errors import require
 from keras_cnn.figures.features import sparsity as sparsity_figure
 from keras_cnn.figures.features import spectra as spectra_figure
 from keras_cnn.visualization.embedding import penultimate
-from keras_cnn.visualization.statistics import Reduction, Sparsity, features, sparsity, spectrum
+from keras_cnn.visualization.statistics import Features, NotPositive, Reduction, Sparsity, spectrum
 
+MOST = 200
 _MOST_SERIES = 6
 
 
@@ -24,7 +25,7 @@ def draw(
     layer: tuple[str, ...] = (),
     point: str | None = None,
     reduction: Reduction = "pooled",
-    most: int = 200,
+    most: int = MOST,
     against: tuple[str, ...] = (),
     images_of: tuple[str, ...] = (),
     split: SplitName = "validation",
@@ -38,7 +39,7 @@ def draw(
         most: images of each set
         against: other runs, model files or backbones, for the same images
         images_of: other sources of images, such as folder:PATH, for the same networks
-        split: which images of the run: validation or train
+        split: which images of the run: validation, train or test; a reading of test images is recorded
     """
     require(most >= 2, "command line: --most", f"found {most}", "at least 2")
     subjects = [subject, *(open_subject(name, Asked()) for name in against)]
@@ -50,8 +51,8 @@ def draw(
         shares: dict[str, list[Sparsity]] = {}
         layers = list(layer) or _activated(one)
         for name, images in _sets(subject, one, images_of, split, most).items():
-            shares[name] = sparsity(one.probe, layers, images)
-            found = spectrum(features(one.probe, _point(one, point), images, reduction))
+            shares[name], values = measured(one, _wanted(one, images, layers, point, reduction))
+            found = spectrum(values)
             rank, (low, high) = found.effective_rank, found.effective_rank_interval
             key = f"{one.name} on {name}: effective rank {rank:.1f} [{low:.1f}, {high:.1f}] of {found.dimensions}"
             series[key] = (found.eigenvalues, found.band)
@@ -64,14 +65,26 @@ def draw(
     return [*drawn, keep(out, "statistics-spectra", figure, arrays, "; ".join(series))]
 
 
+def reads(subject: Subject) -> Reads:
+    images = stream(subject, "statistics", "validation", MOST)
+    return Reads(measured=_wanted(subject, images, _activated(subject), None, "pooled"))
+
+
+def _wanted(subject: Subject, images: Stream, layers: list[str], point: str | None, reduction: Reduction) -> Wanted:
+    return [
+        (images, NotPositive(subject.probe, layers)),
+        (images, Features(_point(subject, point), reduction)),
+    ]
+
+
 def _sets(first: Subject, subject: Subject, sources: tuple[str, ...], split: SplitName, most: int) -> dict[str, Stream]:
     """Name -> images: those of the first subject, and of the other sources, in the size of this subject."""
     shape = subject.probe.input_shape
-    found = stream(first, split, most, shape)
+    found = stream(subject, "statistics", split, most, of=first)
     sets = {found.words: found}
     for name in sources:
         dataset = data.load(name, image_size=shape[:2], channels=shape[2])
-        other = stream_of(dataset.validation, shape, "crop", most, f"images of {name}")
+        other = stream_of(subject, dataset.validation, most, f"images of {name}")
         sets[other.words] = other
     return sets
 
