@@ -155,6 +155,11 @@ def measured(subject: Subject, wanted: Wanted) -> list[Any]:
     return [subject.known[_key(*pair)] for pair in wanted]
 
 
+def known(subject: Subject, images: Stream, measure: Measure) -> Any | None:
+    """What the measure found in the stream, if it was measured."""
+    return subject.known.get(_key(images, measure))
+
+
 def read_ahead(subject: Subject, reads: Sequence[Reads]) -> None:
     """Reads for several views at once: their streams in one pass each, and maps of the images on display.
 

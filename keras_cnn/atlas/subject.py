@@ -140,14 +140,17 @@ class Subject:
         known = self.classes or (f"0 to {self.head.classes - 1}",)
         raise UsageError(f"command line: {self.name}: unknown class {name!r}{nearest(name, known)}")
 
-    def caption(self, index: int, between: str = ", ") -> str:
-        """Of an image: its name and, as far as they are known, its true and predicted class with probability."""
+    def caption(self, index: int, between: str = ", ", after_name: str | None = None) -> str:
+        """Of an image: its name and, as far as they are known, its true and predicted class with probability.
+
+        `between` stands between them, `after_name`, if given, behind the name.
+        """
         name, label = self.images.names[index], self.images.labels[index]
-        parts = [name, *([f"true {self.class_name(label)}"] if label >= 0 else [])]
+        parts = [f"true {self.class_name(label)}"] if label >= 0 else []
         if self.is_classifier:
             best = int(self.probabilities[index].argmax())
             parts.append(f"predicted {self.class_name(best)} {self.probabilities[index, best]:.2f}")
-        return between.join(parts)
+        return (between if after_name is None else after_name).join([name, between.join(parts)] if parts else [name])
 
 
 def open_subject(source: str, asked: Asked) -> Subject:

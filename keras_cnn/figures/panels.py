@@ -187,7 +187,7 @@ def _draw_key(figure: Figure, bounds: tuple[float, float], top: float) -> None:
     _text(figure, right, top, number(high), GREY, ha="right")
     left = right - text_width(number(high), SMALL_SIZE) - 0.06 - _KEY[0]
     _text(figure, left - 0.06, top, number(low), GREY, ha="right")
-    ax = _axes(figure, left, top + 0.25 * _LINE, *_KEY)
+    ax = _axes(figure, left, top + 0.12 * _LINE, *_KEY)
     ramp = np.linspace(0, 1, 128)[None]
     ax.imshow(ramp, cmap=matplotlib.colormaps[SIGNED if low < 0 else POSITIVE], aspect="auto")
 

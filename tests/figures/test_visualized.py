@@ -32,14 +32,17 @@ def test_occlusion_maps(check_nothing_cut, side, sizes, channels):
 
 def test_an_occlusion_map_lies_on_the_pixels_of_its_image():
     figure = occlusion_maps(np.zeros((1, 32, 32, 3), np.uint8), [[occlusion_map(8)]], ["a"], "t")
-    _, ax, bar = figure.axes
+    _, _, ax = figure.axes
     mesh, frame = ax.collections[0], ax.patches[0]
     # Patch 0 covers pixels 0 to 7, which imshow draws from -0.5 to 7.5: its middle is 3.5, its cell 3 to 4.
     assert mesh.get_coordinates()[0, 0].tolist() == [3.0, 3.0]
     assert mesh.get_coordinates()[-1, -1].tolist() == [28.0, 28.0]
     assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 31.5), (31.5, -0.5))
     assert frame.get_bbox().bounds == (1.5, 0.5, 8, 8)  # the least confidence: row 1, column 2
-    assert bar.get_xlim() == (0, 1)
+    assert mesh.get_clim() == (0.25, 0.75)
+    texts = [text.get_text() for text in figure.texts]
+    assert "0.25" in texts
+    assert "0.75" in texts
 
 
 def test_occlusion_sizes(check_nothing_cut):

@@ -7,7 +7,7 @@ import numpy as np
 from keras_cnn.atlas import published
 from keras_cnn.atlas.drawing import Drawn, keep
 from keras_cnn.atlas.published import Beside
-from keras_cnn.atlas.streams import SplitName, Stream, stream
+from keras_cnn.atlas.streams import Reads, SplitName, Stream, known, stream
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.errors import UsageError, require
 from keras_cnn.figures.ablation import against_random, beside_published
@@ -16,6 +16,7 @@ from keras_cnn.figures.confusion import confusion, confusion_difference
 from keras_cnn.figures.sheets import image_sheet
 from keras_cnn.runs import write_json, write_text
 from keras_cnn.visualization.ablation import CONTROLS, Ablation, ablate
+from keras_cnn.visualization.statistics import Features
 
 _SHEET, _COLUMNS = 24, 6
 
@@ -55,12 +56,22 @@ def draw(
         silent=silent,
         controls=controls,
         seed=seed,
+        scores=known(subject, *_before(subject, images)),
     )
     beside = published.beside(subject, found, split)
     told = {} if beside is None else {"published": beside.as_json()}
     write_json(out / "ablation.json", {"of": images.words, **found.as_json(), **told})
     drawn = _drawn(subject, out, images, found)
     return drawn if beside is None else [*drawn, _beside(subject, out, images, beside)]
+
+
+def reads(subject: Subject) -> Reads:
+    """The scores before, which other views read too; alone the view predicts them as it does those after."""
+    return Reads(measured=[_before(subject, stream(subject, "ablation", "validation"))] if subject.classes else [])
+
+
+def _before(subject: Subject, images: Stream) -> tuple[Stream, Features]:
+    return images, Features(subject.head.point)
 
 
 def _drawn(subject: Subject, out: Path, images: Stream, found: Ablation) -> list[Drawn]:

@@ -16,6 +16,7 @@ from keras_cnn.visualization.statistics import Features, NotPositive, Reduction,
 
 MOST = 200
 _MOST_SERIES = 6
+_LISTED = 8  # layers on the terminal
 
 
 def draw(
@@ -58,7 +59,8 @@ def draw(
             series[key] = (found.eigenvalues, found.band)
             arrays[f"eigenvalues {len(series)}"], arrays[f"band {len(series)}"] = series[key]
         drawn.append(_shares(one, out, layers, shares))
-    what = point or "the features before the class scores"
+    read = list(dict.fromkeys(_point(one, point) for one in subjects))
+    what = read[0] if len(read) == 1 else "each network's last features"
     title = f"Covariance of {what}, {reduction}: eigenvalues, the largest first"
     figure = spectra_figure(series, title)
     arrays["series"] = list(series)
@@ -103,6 +105,17 @@ def _shares(subject: Subject, out: Path, layers: list[str], shares: dict[str, li
     series = {name: np.array([(s.share, *s.interval) for s in found]) for name, found in shares.items()}
     figure = sparsity_figure(layers, series, f"{subject.name}: values that are not above 0")
     arrays = {"layers": layers, "series": list(series), "shares": np.stack(list(series.values()))}
-    first = next(iter(shares.values()))
-    line = ", ".join(f"{s.layer} {100 * s.share:.1f} %" for s in first)
-    return keep(out, f"statistics-sparsity-{subject.name}", figure, arrays, line)
+    return keep(
+        out,
+        f"statistics-sparsity-{subject.name}",
+        figure,
+        arrays,
+        "; ".join(_line(name, found) for name, found in shares.items()),
+    )
+
+
+def _line(name: str, found: list[Sparsity]) -> str:
+    """The share of each of a few layers; of many the least and the largest."""
+    shown = found if len(found) <= _LISTED else sorted(found, key=lambda one: one.share)[:: len(found) - 1]
+    listed = (" to " if len(found) > _LISTED else ", ").join(f"{one.layer} {100 * one.share:.1f} %" for one in shown)
+    return f"{name}: {listed}"
