@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from keras_cnn.atlas import views
@@ -10,6 +11,8 @@ from keras_cnn.atlas.streams import Reads, read_ahead
 from keras_cnn.atlas.subject import Asked, Subject, open_subject
 from keras_cnn.errors import InputError
 
+_SHOWN = 12  # images in the figures of `all`: each takes a figure a layer, and some hundred predictions
+
 
 def visualize(source: str, view: str, asked: Asked, options: Mapping[str, object]) -> list[Drawn]:
     """Draws one view of `source`, or with `all` every one, into a folder of its name below `Subject.out`.
@@ -17,6 +20,11 @@ def visualize(source: str, view: str, asked: Asked, options: Mapping[str, object
     `options` are those of the view; `all` takes none. Raises InputError as the view does; with `all`, a view that this
     subject has nothing for is left out with a line that says why, and the error is raised only if none is left.
     """
+    if view == "all" and asked.image_count is None and len(asked.images) > _SHOWN:
+        print(
+            f"note  {_SHOWN} of {len(asked.images)} images in figures, or as many as --image-count says; all measured"
+        )
+        asked = replace(asked, image_count=_SHOWN)
     subject = open_subject(source, asked)
     for note in subject.notes:
         print(f"note  {note}")

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -81,11 +82,11 @@ class Stream:
         self.before()
         return self.decoded.take(self.numbers)
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         return tuple(self.decoded.split.ids[number] for number in self.numbers)
 
-    @property
+    @cached_property
     def labels(self) -> np.ndarray:
         return self.decoded.split.labels[self.numbers]
 

@@ -4,6 +4,7 @@ A map is drawn from its smallest to its largest value, or symmetrically about ze
 is zero, red above and blue below, and both sides have the same scale.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,8 +80,13 @@ def coloured(values: np.ndarray, bounds: tuple[float, float] | None = None) -> n
 
 
 def value_range(values: np.ndarray, digits: int = 3) -> str:
-    """Smallest and largest value."""
-    return f"{number(values.min(), digits)} to {number(values.max(), digits)}"
+    """Smallest and largest value, neither finer than the larger magnitude of the two has digits."""
+    low, high = float(values.min()), float(values.max())
+    scale = max(-low, high)
+    if np.isfinite(scale) and scale > 0:
+        decimals = max(digits - 1 - math.floor(math.log10(scale)), 2 if scale < 10 else 0)
+        low, high = (round(value, decimals) + 0.0 for value in (low, high))  # + 0.0: without the sign of a zero
+    return f"{number(low, digits)} to {number(high, digits)}"
 
 
 def number(value: float, digits: int = 3) -> str:

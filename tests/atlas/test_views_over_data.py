@@ -124,6 +124,17 @@ def test_several_networks_and_sets_side_by_side(subject, tmp_path):
         assert arrays["shares"].shape == (2, 2, 3)
 
 
+def test_networks_of_one_name_are_told_apart(subject, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        subject.model.save(tmp_path / folder / "tiny.keras")
+    files = tuple(str(tmp_path / folder / "tiny.keras") for folder in ("a", "b"))
+    drawn = views.find("statistics")(subject, tmp_path, against=files, most=12, layer=("conv1",))
+    assert [one.figure.stem for one in drawn[:-1]] == [f"statistics-sparsity-tiny{end}" for end in ("", "-2", "-3")]
+    with np.load(drawn[-1].arrays) as arrays:
+        assert [name.split(" on ")[0] for name in arrays["series"].tolist()] == ["tiny", "tiny #2", "tiny #3"]
+
+
 def test_images_without_classes_serve_where_classes_are_not_needed(subject, tmp_path):
     photos = []
     for number in range(4):

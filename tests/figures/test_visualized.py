@@ -63,6 +63,7 @@ def test_top_images(check_nothing_cut, rendered, shape, count):
     patches = [[np.full((7, 12, shape[-1]), 200, np.uint8)] * count] * 2
     figure = top_images(images, boxes, patches, ["filter 0", LONG], LONG)
     check_nothing_cut(figure)
+    check_nothing_cut(top_images(images, boxes, patches, ["filter 0", "b"], "t", [[LONG] * count] * 2))
     assert len(figure.axes) == 4 * count
     assert figure.axes[0].get_xlim() == (-0.5, shape[1] - 0.5)  # the frame does not move the picture
     with pytest.raises(ValueError, match="headings"):

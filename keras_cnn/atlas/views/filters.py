@@ -8,6 +8,7 @@ from keras_cnn.atlas.drawing import Drawn, keep
 from keras_cnn.atlas.streams import Reads, SplitName, Stream, Wanted, measured, stream
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.errors import require
+from keras_cnn.figures.panels import number as number_in_words
 from keras_cnn.figures.responses import class_table, filter_summary, top_images
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.visualization import receptive_field
@@ -100,18 +101,23 @@ def _layer(
         [_patch(field, image, unit) if seen else image for image, unit in zip(*row, strict=True)]
         for row in zip(pixels, units, strict=True)
     ]
+    labels = images.labels[numbers]
+    known = bool(subject.classes) and bool((labels >= 0).all())
     headings = [_heading(subject, found, f) for f in shown]
     size = f"patches of {field.height.size}×{field.width.size} pixels" if seen else "each unit sees the whole image"
-    title = f"{subject.name}, {found.layer}: images with the largest responses, {size}"
-    figure = top_images(pixels, boxes, patches, headings, title)
-    arrays = {"filters": shown, "numbers": numbers, "responses": found.responses[shown], "boxes": boxes}
+    title = f"{subject.name}, {found.layer}: images with the largest responses, {size}{', true classes' * known}"
+    captions = [[subject.classes[label] for label in row] for row in labels] if known else None
+    figure = top_images(pixels, boxes, patches, headings, title, captions)
+    ids = np.array([[images.ids[number] for number in row] for row in numbers])
+    arrays = {"filters": shown, "numbers": numbers, "ids": ids, "responses": found.responses[shown], "boxes": boxes}
     line = f"{found.layer}: largest responses " + ", ".join(f"{found.maximum[f]:.4g}" for f in shown)
     return keep(out, f"filters-{found.layer}", figure, arrays, line)
 
 
 def _heading(subject: Subject, found: Responses, number: int) -> str:
-    mean, most, value = found.mean[number], found.maximum[number], found.largest[number]
-    text = f"filter {number}: largest response {most:.4g}, mean {mean:.4g}, largest value {value:.3g}"
+    most, mean = (number_in_words(value, 4) for value in (found.maximum[number], found.mean[number]))
+    value = number_in_words(found.largest[number])
+    text = f"filter {number}: largest response {most}, mean {mean}, largest value {value}"
     if found.dead[number]:
         text += ", dead"
     if subject.classes and (found.labels >= 0).all():

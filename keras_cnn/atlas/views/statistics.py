@@ -48,17 +48,17 @@ def draw(
     where = "command line: --against and --images-of"
     require(count <= _MOST_SERIES, where, f"{count} pairs of network and images", f"at most {_MOST_SERIES}")
     drawn, series, arrays = [], {}, {}
-    for one in subjects:
+    for one, label in zip(subjects, _labels(subjects), strict=True):
         shares: dict[str, list[Sparsity]] = {}
         layers = list(layer) or _activated(one)
         for name, images in _sets(subject, one, images_of, split, most).items():
             shares[name], values = measured(one, _wanted(one, images, layers, point, reduction))
             found = spectrum(values)
             rank, (low, high) = found.effective_rank, found.effective_rank_interval
-            key = f"{one.name} on {name}: effective rank {rank:.1f} [{low:.1f}, {high:.1f}] of {found.dimensions}"
+            key = f"{label} on {name}: effective rank {rank:.1f} [{low:.1f}, {high:.1f}] of {found.dimensions}"
             series[key] = (found.eigenvalues, found.band)
             arrays[f"eigenvalues {len(series)}"], arrays[f"band {len(series)}"] = series[key]
-        drawn.append(_shares(one, out, layers, shares))
+        drawn.append(_shares(label, out, layers, shares))
     read = list(dict.fromkeys(_point(one, point) for one in subjects))
     what = read[0] if len(read) == 1 else "each network's last features"
     title = f"Covariance of {what}, {reduction}: eigenvalues, the largest first"
@@ -101,13 +101,20 @@ def _point(subject: Subject, point: str | None) -> str:
     return penultimate(subject.probe) if subject.is_classifier else subject.probe.output().name
 
 
-def _shares(subject: Subject, out: Path, layers: list[str], shares: dict[str, list[Sparsity]]) -> Drawn:
+def _labels(subjects: list[Subject]) -> list[str]:
+    """Their names; of networks with one name the second is NAME #2."""
+    names = [one.name for one in subjects]
+    before = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} #{times + 1}" if times else name for name, times in zip(names, before, strict=True)]
+
+
+def _shares(network: str, out: Path, layers: list[str], shares: dict[str, list[Sparsity]]) -> Drawn:
     series = {name: np.array([(s.share, *s.interval) for s in found]) for name, found in shares.items()}
-    figure = sparsity_figure(layers, series, f"{subject.name}: values that are not above 0")
+    figure = sparsity_figure(layers, series, f"{network}: values that are not above 0")
     arrays = {"layers": layers, "series": list(series), "shares": np.stack(list(series.values()))}
     return keep(
         out,
-        f"statistics-sparsity-{subject.name}",
+        f"statistics-sparsity-{network}",
         figure,
         arrays,
         "; ".join(_line(name, found) for name, found in shares.items()),
