@@ -140,6 +140,8 @@ def test_scatter(check_nothing_cut, classes):
     drawn = sum(len(part.get_offsets()) for part in figure.axes[0].collections)
     assert drawn == len(labels) + wrong.sum()
     assert len(figure.axes[0].collections[-1].get_offsets()) == wrong.sum()
+    unknown = scatter(points, np.full(len(points), -1), np.zeros(len(points), bool), [], "t")
+    assert [text.get_text() for text in unknown.legends[0].get_texts()] == ["class not known"]
     with pytest.raises(ValueError, match="expected one an image"):
         scatter(points[1:], labels, wrong, ["a"] * classes, "t")
 
