@@ -23,7 +23,7 @@ class Record:
     metrics: dict = field(default_factory=dict)  # metrics.json; {} until the run is complete
     split: dict = field(default_factory=dict)  # split.json
     model: dict = field(default_factory=dict)  # model.json: layers and totals
-    test_readings: tuple[dict[str, str], ...] = ()  # of the test split: date and command of each
+    test_readings: tuple[dict[str, str], ...] = ()  # of the test split: date, images, command
     other_readings: tuple[dict[str, str], ...] = ()  # of other images: date, images and command
     evaluations: dict[str, dict] = field(default_factory=dict)  # evaluations/NAME/metrics.json by NAME
     problems: tuple[str, ...] = ()  # one line each, naming file, what was found and what is expected
@@ -109,5 +109,9 @@ def _history(text: str) -> tuple[tuple[dict[str, float], ...], list[str]]:
 def _readings(text: str) -> tuple[tuple[dict[str, str], ...], ...]:
     """Those of the test split, and those of other images; older versions did not say which, and read no others."""
     rows = tuple(csv.DictReader(text.splitlines()))
-    own = tuple(row for row in rows if row.get("images", "test split") == "test split")
-    return own, tuple(row for row in rows if row not in own)
+    of_own = [_of_own_split(row.get("images") or "test split") for row in rows]
+    return tuple(tuple(row for row, own in zip(rows, of_own, strict=True) if own == wanted) for wanted in (True, False))
+
+
+def _of_own_split(images: str) -> bool:
+    return images == "test split" or images.startswith("test split (")  # (what for)

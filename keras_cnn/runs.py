@@ -308,17 +308,19 @@ def _git_commit() -> str | None:
 
 
 READING_COLUMNS = ("date", "images", "command")
+TEST_SPLIT = "test split"
 
 
-def record_test_reading(folder: RunFolder, images: str = "test split") -> None:
+def record_test_reading(folder: RunFolder, images: str = TEST_SPLIT) -> None:
     """Adds a line to test_readings.csv: the test split is to be read once, and a reader of the run may count.
 
-    `images` names those that were read; lines of older versions, which did not say it, are of the test split.
+    `images` names those that were read, "test split (what for)" where it was not for an evaluation; lines of older
+    versions, which did not say it, are of the test split.
     """
     path = folder / "test_readings.csv"
     before = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
     table = io.StringIO()
-    writer = csv.DictWriter(table, READING_COLUMNS, restval="test split", lineterminator="\n")
+    writer = csv.DictWriter(table, READING_COLUMNS, restval=TEST_SPLIT, lineterminator="\n")
     writer.writeheader()
     writer.writerows([*before, {"date": _now(), "images": images, "command": _command()}])
     write_text(path, table.getvalue())

@@ -24,11 +24,12 @@ MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import; "errors" i
     "training": {"config", "runs", "tracking", "loading", "data", "models", "evaluation", "figures"},
     "sweeps": {"checking", "command_line", "config", "runs", "records", "tracking", "training", "loading", "evaluation"}
     | {"figures"},
-    "report": {"checking", "config", "runs", "records", "evaluation", "figures", "sweeps"},
+    "publications": {"config", "records"},
+    "report": {"checking", "config", "publications", "runs", "records", "evaluation", "figures", "sweeps"},
     "detection": {"checking", "config", "runs", "tracking", "data", "models", "evaluation", "training", "figures"},
     "visualization": {"checking", "models", "evaluation"},
     "atlas": {"checking", "config", "runs", "records", "loading", "data", "models", "evaluation", "figures"}
-    | {"visualization", "detection"},
+    | {"publications", "visualization", "detection"},
     "command_line": set(),
     "export": {"checking", "config", "runs", "records", "loading", "data", "models", "evaluation"},
     "faces": {

@@ -44,7 +44,7 @@ class DetectorSubject(Subject):
     network: Network = field(kw_only=True)
 
     @cached_property
-    def images(self) -> Images:
+    def given(self) -> Images:
         """The images asked for, each in its letterbox. InputError, naming the file, for one that cannot be read."""
         pixels = np.round(self.letterboxed).astype(np.uint8)
         return Images(pixels, tuple(path.name for path in self.asked.images), np.full(len(pixels), -1, np.int32))

@@ -1,13 +1,17 @@
 """What `visualize.py` does: opens a subject, draws one view or all, and says what was found where."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from keras_cnn.atlas import detectors, views
 from keras_cnn.atlas.drawing import Drawn
+from keras_cnn.atlas.streams import Reads, read_ahead
 from keras_cnn.atlas.subject import Asked, Subject, open_subject
 from keras_cnn.errors import InputError
+
+_SHOWN = 12  # images in the figures of `all`: each takes a figure a layer, and some hundred predictions
 
 
 def visualize(source: str, view: str, asked: Asked, options: Mapping[str, object]) -> list[Drawn]:
@@ -16,6 +20,11 @@ def visualize(source: str, view: str, asked: Asked, options: Mapping[str, object
     `options` are those of the view; `all` takes none. Raises InputError as the view does; with `all`, a view that this
     subject has nothing for is left out with a line that says why, and the error is raised only if none is left.
     """
+    if view == "all" and asked.image_count is None and len(asked.images) > _SHOWN:
+        print(
+            f"note  {_SHOWN} of {len(asked.images)} images in figures, or as many as --image-count says; all measured"
+        )
+        asked = replace(asked, image_count=_SHOWN)
     subject = open_subject(source, asked)
     for note in subject.notes:
         print(f"note  {note}")
@@ -23,15 +32,35 @@ def visualize(source: str, view: str, asked: Asked, options: Mapping[str, object
         return _drawn(subject, view, options)
     drawn: list[Drawn] = []
     refused: list[InputError] = []
-    for name in views.VIEWS:
-        try:
-            drawn += _drawn(subject, name, {})
-        except InputError as error:
-            print(f"{name}: left out: {error}")
-            refused.append(error)
+    for name, found in every_view(subject):
+        if isinstance(found, InputError):
+            print(f"{name}: left out: {found}")
+            refused.append(found)
+        else:
+            drawn += found
     if not drawn and refused:
         raise refused[0]
     return drawn
+
+
+def every_view(subject: Subject) -> Iterator[tuple[str, list[Drawn] | InputError]]:
+    """Draws the views one after the other, after all that they read was read at once; of one that cannot be, why."""
+    read_ahead(subject, _reads(subject))
+    for name in views.VIEWS:
+        try:
+            found = _drawn(subject, name, {})
+        except InputError as error:
+            found = error
+        yield name, found
+
+
+def _reads(subject: Subject) -> list[Reads]:
+    """What the views will read. One that has nothing to read says so when it is drawn."""
+    found = []
+    for reads in filter(None, map(views.reads, views.VIEWS)):
+        with suppress(InputError):
+            found.append(reads(subject))
+    return found
 
 
 def _drawn(subject: Subject, view: str, options: Mapping[str, object]) -> list[Drawn]:

@@ -1,8 +1,10 @@
 """What is looked at: a run, a backbone with its weights, or a model file; with its classes and some images."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,6 +23,9 @@ from keras_cnn.records import read_record
 from keras_cnn.runs import RunFolder
 from keras_cnn.visualization.probe import Head, Probe, taps
 
+_SHOWN = 4  # images of a run, unless more are asked for
+_KEPT_BYTES = 10**9
+
 
 @dataclass(frozen=True)
 class Images:
@@ -36,7 +41,7 @@ class Asked:
     """What the command line says of the subject."""
 
     images: tuple[Path, ...] = ()  # none: from the validation split
-    image_count: int = 4  # images of the validation split
+    image_count: int | None = None  # images on display; None: all of `images`, or 4 of the validation split
     weights: str = "imagenet"  # of a backbone
     image_size: int | None = None  # side of a backbone's images
     input_range: tuple[float, float] | None = None  # what 0-255 becomes before a model file gets it
@@ -57,6 +62,14 @@ class Subject:
     config: Config | None = None  # of a run
     dataset: Dataset | None = None  # of a run
     notes: tuple[str, ...] = ()  # what the reader must know, a line each
+    run: RunFolder | None = None
+    known: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)  # what one view left for others
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made for the first view that wants it."""
+        if key not in self.known:
+            self.known[key] = make()
+        return self.known[key]
 
     @property
     def fit(self) -> str:
@@ -64,14 +77,19 @@ class Subject:
         return self.config.data.fit if self.config else "crop"
 
     @cached_property
-    def images(self) -> Images:
-        """The images asked for. InputError, naming the file, for one that cannot be read."""
-        if self.asked.images:
-            return _from_files(self.asked.images, self.probe.input_shape, self.fit)
-        if self.dataset is None:
+    def given(self) -> Images:
+        """All images of the command line. InputError, naming the file, for one that cannot be read."""
+        if not self.asked.images:
             raise UsageError(f"command line: {self.name} comes without images; give some: --image FILE ...")
+        return _from_files(self.asked.images, self.probe.input_shape, self.fit)
+
+    @cached_property
+    def images(self) -> Images:
+        """The images on display: those given or some of the validation split. InputError as `given`."""
+        if self.asked.images or self.dataset is None:
+            return _some(self.given, self.asked.image_count or len(self.given.names))
         split = self.dataset.validation if len(self.dataset.validation) else self.dataset.train
-        chosen = np.unique(np.linspace(0, len(split) - 1, min(self.asked.image_count, len(split))).astype(int))
+        chosen = _spread(len(split), self.asked.image_count or _SHOWN)
         return _from_split(split.take(chosen), self.dataset.image_shape, self.fit)
 
     @cached_property
@@ -88,12 +106,27 @@ class Subject:
     @cached_property
     def scores(self) -> np.ndarray:
         """(N, classes) float32: the network's scores for the images."""
-        return taps(self.probe, [self.head.point])(self.images.pixels)[self.head.point]
+        return self.maps([self.head.point])[self.head.point]
 
     @cached_property
     def probabilities(self) -> np.ndarray:
         """(N, classes) float64 in [0, 1] for the images."""
         return self.head.probabilities(self.scores)
+
+    def maps(self, points: Iterable[str]) -> dict[str, np.ndarray]:
+        """What the network has at these points for the images on display, float32 by point.
+
+        What is not known yet is computed in one go, and kept for other views while it is below 1 GB together.
+        """
+        points = [self.probe.point(point) for point in points]
+        kept = self.once("maps", dict)
+        found = {point: kept[point] for point in points if point in kept}
+        missing = [point for point in points if point not in kept]
+        if missing:
+            found |= taps(self.probe, missing)(self.images.pixels)
+        if sum(maps.nbytes for maps in (kept | found).values()) <= _KEPT_BYTES:
+            kept.update(found)
+        return found
 
     def class_name(self, index: int) -> str:
         return self.classes[index] if self.classes else f"class {index}"
@@ -107,14 +140,17 @@ class Subject:
         known = self.classes or (f"0 to {self.head.classes - 1}",)
         raise UsageError(f"command line: {self.name}: unknown class {name!r}{nearest(name, known)}")
 
-    def caption(self, index: int, between: str = ", ") -> str:
-        """Of an image: its name and, as far as they are known, its true and predicted class with probability."""
+    def caption(self, index: int, between: str = ", ", after_name: str | None = None) -> str:
+        """Of an image: its name and, as far as they are known, its true and predicted class with probability.
+
+        `between` stands between them, `after_name`, if given, behind the name.
+        """
         name, label = self.images.names[index], self.images.labels[index]
-        parts = [name, *([f"true {self.class_name(label)}"] if label >= 0 else [])]
+        parts = [f"true {self.class_name(label)}"] if label >= 0 else []
         if self.is_classifier:
             best = int(self.probabilities[index].argmax())
             parts.append(f"predicted {self.class_name(best)} {self.probabilities[index, best]:.2f}")
-        return between.join(parts)
+        return (between if after_name is None else after_name).join([name, between.join(parts)] if parts else [name])
 
 
 def open_subject(source: str, asked: Asked) -> Subject:
@@ -146,7 +182,8 @@ def _run(path: Path, asked: Asked) -> Subject:
     except InputError as error:  # the network can be looked at with other images
         notes.append(f"without the run's own images: {error}")
     out = asked.out or path / "visualizations"
-    return Subject(record.name, model, Probe(model), out, classes or None, asked, config, dataset, tuple(notes))
+    told = {"config": config, "dataset": dataset, "notes": tuple(notes), "run": folder}
+    return Subject(record.name, model, Probe(model), out, classes or None, asked, **told)
 
 
 def _backbone(name: str, asked: Asked) -> Subject:
@@ -199,6 +236,17 @@ def _from_files(paths: tuple[Path, ...], shape: tuple[int, ...], fit: str) -> Im
             raise InputError(f"{path}: {problems[path.name]}; expected an image")
         pixels.append(decode(passed[path.name].file, shape[:2], shape[2], fit))
     return Images(np.stack(pixels), tuple(path.name for path in paths), np.full(len(paths), -1, np.int32))
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """At most `most` of `count` numbers at even distances."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
+
+
+def _some(images: Images, most: int) -> Images:
+    chosen = _spread(len(images.names), most)
+    names = tuple(images.names[number] for number in chosen)
+    return Images(images.pixels[chosen], names, images.labels[chosen])
 
 
 def _from_split(split: Split, shape: tuple[int, int, int], fit: str) -> Images:

@@ -69,7 +69,7 @@ class Protocol:
     accuracy: float | None = None  # quoted
     has_interval: bool | None = None  # the accuracy is printed with one
     seeds: int | None = None  # with which the quoted configuration was trained
-    test_readings: int | None = None  # how often an accuracy was measured on the test split
+    test_readings: int | None = None  # how often the network was measured or looked at on the test split
     tested: int | None = None  # configurations whose accuracy on these test images lies side by side, to choose from
     highest_on_test: bool | None = None  # of these it has the highest test accuracy, or shares it
     highest_on_validation: bool | None = None  # and the highest validation accuracy, or shares it
@@ -199,9 +199,14 @@ def _of_training(record: Record, seeds: Sequence[int] | None) -> Protocol:
             "epochs": "history.csv: rows",
             "epoch_chosen_on": f"{where} = {monitor}",
             "seeds": f"config.yaml: seed = {', '.join(map(str, every))}",
-            "test_readings": "test_readings.csv: " + ", ".join(row.get("date", "?") for row in record.test_readings),
+            "test_readings": "test_readings.csv: " + ", ".join(map(_reading, record.test_readings)),
         },
     )
+
+
+def _reading(row: dict[str, str]) -> str:
+    """When, and what for where it was not an evaluation."""
+    return row.get("date", "?") + (row.get("images") or "").removeprefix("test split")
 
 
 def _is_tested(record: Record) -> bool:

@@ -66,6 +66,8 @@ def inference(model: keras.Model, read: Sequence[str] = ()) -> Callable[[tf.Tens
             return _kept(call, layer.name, found) if layer.name in read else call
 
         outputs = model._run_through_graph(tf.cast(images, model.inputs[0].dtype), operation)
+        if isinstance(outputs, list) and len(outputs) == 1:  # as files of Keras 2 have it
+            (outputs,) = outputs
         return [found[name] for name in read] if read else outputs
 
     return forward

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     from keras_cnn.atlas.subject import Asked
 
     asked = Asked(images=tuple(chosen.pop("image")), classes=tuple(chosen.pop("classes")), out=out, **chosen)
-    if asked.image_count < 1:
+    if asked.image_count is not None and asked.image_count < 1:
         raise UsageError(f"command line: --image-count: found {asked.image_count}, expected at least 1")
     drawn = session.visualize(source, view, asked, given)
     print(f"{len(drawn)} figure{'s' * (len(drawn) > 1)}, with the arrays behind as .npz")
@@ -60,7 +60,10 @@ def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
     parser.add_argument("view", metavar="VIEW", help="see below")
     parser.add_argument("--image", nargs="+", type=Path, default=[], metavar="FILE", help="images to look at")
     parser.add_argument(
-        "--image-count", type=int, default=4, metavar="N", help="without --image: N validation images of a run"
+        "--image-count",
+        type=int,
+        metavar="N",
+        help="images in figures: of --image, default all, or of a run's validation images, default 4",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default RUN/visualizations or visualizations/NAME")
     parser.add_argument(

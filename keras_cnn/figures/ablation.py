@@ -1,11 +1,26 @@
-"""An ablation beside its control: the filters chosen, and as many that were drawn at random."""
+"""An ablation beside its control, as many filters drawn at random; and beside the same one as it was published."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_cnn.figures.style import BLUE, GREY, HEADER, ORANGE, WIDTH, fit, new_figure, styled
+from keras_cnn.figures.panels import broken
+from keras_cnn.figures.style import (
+    BLUE,
+    GREY,
+    HEADER,
+    MARGIN,
+    ORANGE,
+    POINT,
+    SMALL_SIZE,
+    WIDTH,
+    fit,
+    new_figure,
+    styled,
+)
+
+_LEGEND = 0.25  # inches
 
 
 @styled
@@ -33,4 +48,44 @@ def against_random(difference: float, interval, random, random_intervals, names:
     ax.set_xlabel("change of the accuracy in points, 95 % paired bootstrap interval")
     ax.grid(axis="x")
     ax.tick_params(axis="y", length=0)
+    return figure
+
+
+@styled
+def beside_published(names: Sequence[str], published, measured, intervals, title: str, note: str) -> Figure:
+    """Class by class the accuracy before and after as published and as measured, and the two differences.
+
+    `published` and `measured` (R, 2) are shares in [0, 1], before and after; NaN where there is none. `intervals`
+    (R, 2) are those of the measured difference. The lines of the `note` stand below. Raises ValueError for lengths at
+    odds.
+    """
+    published, measured, intervals = (np.asarray(values, np.float64) for values in (published, measured, intervals))
+    if not published.shape == measured.shape == intervals.shape == (len(names), 2):
+        raise ValueError(f"{published.shape}, {measured.shape} and {intervals.shape} for {len(names)} rows")
+    lines = [part for line in note.split("\n") for part in broken(line)]
+    below = 1.4 * SMALL_SIZE * POINT * len(lines) + 2 * MARGIN
+    height = HEADER + _LEGEND + 0.3 * len(names) + 0.6 + below
+    figure = new_figure(WIDTH, height, title, layout=None)
+    figure.set_layout_engine("constrained", rect=(0, below / height, 1, 1 - (below + HEADER + _LEGEND) / height))
+    place = {"x": MARGIN / WIDTH, "y": MARGIN / height, "va": "bottom"}
+    figure.text(s="\n".join(lines), **place, fontsize=SMALL_SIZE, color=GREY, linespacing=1.3)
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = np.arange(len(names))
+    for values, colour, shift, name in ((published, GREY, -0.17, "published"), (measured, BLUE, 0.17, "measured")):
+        before, after = 100 * values.T
+        left.hlines(rows + shift, before, after, color=colour, linewidth=1)
+        look = {"color": colour, "markersize": 4.5, "linestyle": ""}
+        left.plot(before, rows + shift, "o", **look | {"markerfacecolor": "white"}, label=f"{name}, before")
+        left.plot(after, rows + shift, "o", **look, label=f"{name}, after")
+        right.plot(after - before, rows + shift, "o", **look)
+    right.hlines(rows + 0.17, *(100 * intervals.T), color=BLUE, linewidth=1.2)
+    right.axvline(0, color=GREY, linewidth=0.8)
+    left.set_yticks(rows, [fit(name, SMALL_SIZE, 1.6) for name in names])
+    left.set_ylim(len(rows) - 0.4, -0.6)
+    left.set_title("accuracy in %")
+    right.set_title("difference in points, 95 % interval")
+    for ax in (left, right):
+        ax.grid(axis="x")
+        ax.tick_params(axis="y", length=0)
+    figure.legend(*left.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0, 1 - HEADER / height), ncols=4)
     return figure

@@ -97,7 +97,14 @@ def scatter(points, labels, wrong, classes: Sequence[str], title: str, note: str
     rest = ~np.isin(labels, named)
     size = float(np.clip(6000 / max(1, len(points)), 5, 30))
     if rest.any():
-        ax.scatter(*points[rest].T, s=size, color=GREY, alpha=0.4, linewidths=0, label="other classes")
+        ax.scatter(
+            *points[rest].T,
+            s=size,
+            color=GREY,
+            alpha=0.4,
+            linewidths=0,
+            label="other classes" if named else "class not known",
+        )
     colours = class_colours(len(named))
     for number, index in enumerate(named):
         chosen = labels == index
@@ -105,7 +112,8 @@ def scatter(points, labels, wrong, classes: Sequence[str], title: str, note: str
         label = fit(classes[index], SMALL_SIZE, 1.05)
         ax.scatter(*points[chosen].T, s=size, marker=mark, color=colours[number], alpha=0.75, linewidths=0, label=label)
     look = {"facecolors": "none", "edgecolors": INK, "linewidths": 0.7}
-    ax.scatter(*points[wrong].T, s=2.2 * size, label="predicted wrong", **look)
+    if wrong.any():
+        ax.scatter(*points[wrong].T, s=2.2 * size, label="predicted wrong", **look)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set(visible=True, color=GREY)
     ax.set_aspect("equal", adjustable="datalim")

@@ -9,10 +9,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from keras_cnn.figures.style import FAINT, GREY, HEADER, INK, MARGIN, POINT, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.figures.style import (
+    FAINT,
+    GREY,
+    HEADER,
+    INK,
+    MARGIN,
+    POINT,
+    SMALL_SIZE,
+    WIDTH,
+    fit,
+    new_figure,
+    styled,
+    text_width,
+)
 
 _LARGEST_PANEL = 1.9  # inches, as are the next
-_GAP, _BAR, _LINE = 0.12, 0.7, 1.3 * SMALL_SIZE * POINT
+_GAP, _FOOT, _LINE = 0.12, 0.3, 1.3 * SMALL_SIZE * POINT
+_RAMP, _KEY_ROOM = (0.75, 0.09), 1.6
 _COLOURS = "viridis"
 _LINES = ("o-", "s--", "^-.", "D:", "v-", "P--")
 
@@ -32,7 +46,8 @@ def occlusion_maps(images: np.ndarray, maps: Sequence[Sequence[Map]], captions: 
     """A row an image: the image, and its map for every size of patch, each value at the middle of its patch.
 
     `images` (N, H, W, 1 or 3) uint8; `maps` has the same sizes for each. A frame shows the patch at the place of the
-    least confidence. All maps share the scale from 0 to 1. Raises ValueError for numbers of rows or maps at odds.
+    least confidence. The maps of a row share the scale from its smallest to its largest confidence, shown as a key: a
+    sure network's confidence hardly moves on a scale from 0 to 1. Raises ValueError for rows or maps at odds.
     """
     if not len(images) == len(maps) == len(captions) or len({len(row) for row in maps}) != 1:
         raise ValueError(f"{len(images)} images, {len(maps)} rows of maps, {len(captions)} captions; expected as many")
@@ -41,21 +56,23 @@ def occlusion_maps(images: np.ndarray, maps: Sequence[Sequence[Map]], captions: 
     across = min(_LARGEST_PANEL, (WIDTH - 2 * MARGIN + _GAP) / columns - _GAP)
     panel = (across * height / width, across)
     row_height = _LINE + panel[0] + 1.8 * _LINE
-    figure = new_figure(WIDTH, HEADER + len(images) * row_height + _BAR, title, layout=None)
+    figure = new_figure(WIDTH, HEADER + len(images) * row_height + _FOOT, title, layout=None)
     for row, (image, found, caption) in enumerate(zip(images, maps, captions, strict=True)):
         top = HEADER + row * row_height
-        _text(figure, MARGIN, top, fit(caption, SMALL_SIZE, WIDTH - 2 * MARGIN), INK)
+        low = min(float(one.confidence.min()) for one in found)
+        high = max(float(one.confidence.max()) for one in found)
+        _text(figure, MARGIN, top, fit(caption, SMALL_SIZE, WIDTH - 2 * MARGIN - _KEY_ROOM), INK)
+        _key(figure, top, low, high)
         top += 1.2 * _LINE
         _image(_panel(figure, 0, top, panel), image)
         for column, one in enumerate(found, start=1):
-            mesh = _map(_panel(figure, column, top, panel), image, one)
-            low, high = one.confidence.min(), one.confidence.max()
+            _map(_panel(figure, column, top, panel), image, one, (low, high))
             left = MARGIN + column * (across + _GAP)
-            words = fit(f"{one.size} px: {low:.2f} to {high:.2f}", SMALL_SIZE, across + _GAP)
+            words = f"{one.size} px: {one.confidence.min():.2f} to {one.confidence.max():.2f}"
+            words = fit(words, SMALL_SIZE, across + _GAP)
             _text(figure, left, top + panel[0] + 0.15 * _LINE, words, GREY)
-    total = figure.get_size_inches()[1]
-    bar = figure.colorbar(mesh, cax=figure.add_axes((0.2, 0.5 / total, 0.6, 0.1 / total)), orientation="horizontal")
-    bar.set_label("confidence with the patch there, drawn at its middle; frame: the patch that leaves least")
+    words = "Confidence with the patch there, drawn at its middle; frame: the patch that leaves least."
+    _text(figure, MARGIN, HEADER + len(images) * row_height, words, GREY)
     return figure
 
 
@@ -102,19 +119,34 @@ def _image(ax: Axes, image: np.ndarray) -> None:
     ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, interpolation="nearest", **grey)
 
 
-def _map(ax: Axes, image: np.ndarray, found: Map):
+def _key(figure: Figure, top: float, low: float, high: float) -> None:
+    """A ramp of the colours with its ends, at the right of a line of text."""
+    width, height = figure.get_size_inches()
+    ends = [f"{value:.2f}" for value in (low, high)]
+    right = WIDTH - MARGIN - text_width(ends[1], SMALL_SIZE) - 0.06
+    left = right - _RAMP[0]
+    _text(figure, right + 0.06, top, ends[1], GREY)
+    _text(figure, left - 0.06 - text_width(ends[0], SMALL_SIZE), top, ends[0], GREY)
+    place = (left, height - top - 0.12 * _LINE - _RAMP[1], *_RAMP)
+    ax = figure.add_axes([value / side for value, side in zip(place, (width, height) * 2, strict=True)])
+    _bare(ax)
+    ax.imshow(np.linspace(0, 1, 128)[None], cmap=_COLOURS, aspect="auto")
+
+
+def _map(ax: Axes, image: np.ndarray, found: Map, limits: tuple[float, float]) -> None:
     """The map on the image's pixels; where no patch has its middle nothing is drawn."""
     _bare(ax)
     height, width = image.shape[:2]
     ax.set_facecolor(FAINT)
     middle = found.size / 2 - 0.5  # imshow has pixel 0 from -0.5 to 0.5
     edges = [_edges(first + middle) for first in (found.columns, found.rows)]
-    mesh = ax.pcolormesh(*edges, found.confidence, cmap=_COLOURS, vmin=0, vmax=1, rasterized=True)
+    low, high = limits
+    scale = {"vmin": low, "vmax": max(high, low + 1e-6)}  # of a network that never moves
+    ax.pcolormesh(*edges, found.confidence, cmap=_COLOURS, **scale, rasterized=True)
     row, column = np.unravel_index(found.confidence.argmin(), found.confidence.shape)
     corner = (found.columns[column] - 0.5, found.rows[row] - 0.5)
     ax.add_patch(Rectangle(corner, found.size, found.size, fill=False, edgecolor="white", linewidth=1.2))
     ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal")
-    return mesh
 
 
 def _edges(centres: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ def kernel_and_maps(
 
     `images` (N, H, W, C) uint8, at most three, with `names` of one or more lines; `kernels` (kh, kw, U) of numbers or
     (kh, kw, 3, U) of weights on RGB; `maps` are a heading and an array (N, h, w, U) each. Every map has its own scale,
-    its range stands below it.
+    its range stands below it; the colours are about zero for all maps of a heading if one of them has both signs.
     """
     count = len(maps)
     tops: list[Panel | None] = [None]
@@ -38,7 +38,9 @@ def kernel_and_maps(
         for index in range(len(images)):
             for _, values in maps:
                 one = values[index, ..., u]
-                panels.append(Panel(one, value_range(one, 2), limits(one)))
+                low, high = limits(one)
+                signed = limits(values)[0] < 0 < limits(values)[1]
+                panels.append(Panel(one, value_range(one, 2), (-max(-low, high), high) if signed else (low, high)))
         titles = [f"kernel {channel}", *([heading for heading, _ in maps] * len(images))]
         rows.append(Row(panels, "", None, titles))
     return sheet(rows, title, note, 1 + count * _IMAGES)

@@ -4,6 +4,7 @@ A map is drawn from its smallest to its largest value, or symmetrically about ze
 is zero, red above and blue below, and both sides have the same scale.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,8 +80,13 @@ def coloured(values: np.ndarray, bounds: tuple[float, float] | None = None) -> n
 
 
 def value_range(values: np.ndarray, digits: int = 3) -> str:
-    """Smallest and largest value."""
-    return f"{number(values.min(), digits)} to {number(values.max(), digits)}"
+    """Smallest and largest value, neither finer than the larger magnitude of the two has digits."""
+    low, high = float(values.min()), float(values.max())
+    scale = max(-low, high)
+    if np.isfinite(scale) and scale > 0:
+        decimals = max(digits - 1 - math.floor(math.log10(scale)), 2 if scale < 10 else 0)
+        low, high = (round(value, decimals) + 0.0 for value in (low, high))  # + 0.0: without the sign of a zero
+    return f"{number(low, digits)} to {number(high, digits)}"
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -97,7 +103,7 @@ def sheet(rows: Sequence[Row], title: str, note: str = "", columns: int | None =
     """
     columns = columns or max(len(row.panels) for row in rows)
     place = _pixels((WIDTH - 2 * MARGIN + _GAP) / columns) - _GAP
-    notes = [part for line in note.split("\n") for part in _broken(line)] if note else []
+    notes = [part for line in note.split("\n") for part in broken(line)] if note else []
     top = HEADER + len(notes) * _LINE
     heights = [_height(row, place) for row in rows]
     figure = new_figure(WIDTH, top + sum(heights) + MARGIN, title, layout=None)
@@ -187,7 +193,7 @@ def _draw_key(figure: Figure, bounds: tuple[float, float], top: float) -> None:
     _text(figure, right, top, number(high), GREY, ha="right")
     left = right - text_width(number(high), SMALL_SIZE) - 0.06 - _KEY[0]
     _text(figure, left - 0.06, top, number(low), GREY, ha="right")
-    ax = _axes(figure, left, top + 0.25 * _LINE, *_KEY)
+    ax = _axes(figure, left, top + 0.12 * _LINE, *_KEY)
     ramp = np.linspace(0, 1, 128)[None]
     ax.imshow(ramp, cmap=matplotlib.colormaps[SIGNED if low < 0 else POSITIVE], aspect="auto")
 
@@ -195,7 +201,7 @@ def _draw_key(figure: Figure, bounds: tuple[float, float], top: float) -> None:
 _LABEL = 0.55  # inches for a number beside the key
 
 
-def _broken(line: str) -> list[str]:
+def broken(line: str) -> list[str]:
     """A line as several that are as wide as the page, broken between words."""
     parts = [""]
     for word in line.split(" "):

@@ -31,12 +31,18 @@ _LIGHT = 0.55  # of the colour map: numbers on darker cells are white
 
 @styled
 def top_images(
-    images: np.ndarray, boxes: np.ndarray, patches: Sequence[Sequence[np.ndarray]], headings: Sequence[str], title: str
+    images: np.ndarray,
+    boxes: np.ndarray,
+    patches: Sequence[Sequence[np.ndarray]],
+    headings: Sequence[str],
+    title: str,
+    captions: Sequence[Sequence[str]] | None = None,
 ) -> Figure:
     """Two rows a filter: its top images with a frame around the patch of the largest value, and those patches enlarged.
 
     `images` (F, K, H, W, 1 or 3) uint8, K at most 10; `boxes` (F, K, 4): top, bottom, left, right in pixels, ends
     excluded; `patches` F×K arrays (h, w, 1 or 3) uint8. A frame may leave the image, where the filter sees padding.
+    `captions` (F×K), such as the true classes, stand below.
 
     Raises ValueError for other numbers of rows or columns.
     """
@@ -46,7 +52,7 @@ def top_images(
         raise ValueError(f"{images.shape} images, {len(patches)} rows of {sizes} patches, {len(headings)} headings")
     height, width = images.shape[2:4]
     tile = (_TILE * height / width, _TILE)
-    row = _LINE * 1.4 + tile[0] + _GAP + _TILE + 2 * _GAP
+    row = _LINE * 1.4 + tile[0] + _GAP + _TILE + 2 * _GAP + (_LINE if captions else 0)
     figure = new_figure(WIDTH, HEADER + filters * row + MARGIN, title, layout=None)
     total = figure.get_size_inches()[1]
     for f in range(filters):
@@ -62,6 +68,10 @@ def top_images(
             patch = np.asarray(patches[f][k])
             scale = _TILE / max(patch.shape[:2])
             _tile(figure, left, top + tile[0] + _GAP, (patch.shape[0] * scale, patch.shape[1] * scale), patch)
+            if captions:
+                below = 1 - (top + tile[0] + _GAP + _TILE + 0.4 * _GAP) / total
+                words = fit(captions[f][k], SMALL_SIZE, _TILE + _GAP / 2)
+                figure.text(left / WIDTH, below, words, **look | {"color": GREY})
     return figure
 
 

@@ -6,7 +6,6 @@ folder holds has `needs` with what it would take; tables of a grid's means are r
 """
 
 import functools
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,6 +16,18 @@ import yaml
 from keras_cnn import config as config_module
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
+from keras_cnn.publications import (
+    Ablation,
+    Dataset,
+    ablation_in,
+    dataset_of,
+    experiment,
+    images_in,
+    other_conditions,
+    other_counts,
+    other_images,
+    parts_of_images,
+)
 from keras_cnn.records import Record
 from keras_cnn.report.scores import Scores, number, read_scores
 
@@ -24,19 +35,6 @@ Verdict = Literal["agrees", "differs", "cannot be compared"]
 Interval = tuple[float, float]
 
 COUNTED = ("trainable_parameters", "support", "epochs")  # exact: sampling does not move them
-# Any of these makes a run train on less than its data set, which no publication here did unless its conditions say so.
-_PARTS = ("data.subset", "data.per_class", "data.train", "train.overfit_batch")
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What a publication says of its images; a run's are the same if classes, or else name and class count, agree."""
-
-    name: str
-    source: str  # letters and digits that the run's data.source must contain
-    classes: tuple[str, ...] = ()  # () where they are not printed
-    train: int | None = None
-    test: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,23 +96,17 @@ def read_published(name: str) -> tuple[Figure, ...]:
         "needs": found.get("needs"),
     }
     weak = (*publication["caveats"], *found.get("caveats", ()))
-    return tuple(_figure(report.upper(), shared, weak, dict(entry)) for entry in found["figures"])
+    entries = found.get("figures") or _of_ablation(ablation_in(name))
+    return tuple(_figure(report.upper(), shared, weak, dict(entry)) for entry in entries)
 
 
-def experiment(name: str) -> tuple[str, dict, dict]:
-    """(report, publication, experiment) of a name such as "cs7015/net1", as they stand in the file.
-
-    InputError, with the nearest name, if there is none.
-    """
-    report, _, key = config_module.published_name(name, "published").partition("/")
-    publication = yaml.safe_load((config_module.PUBLISHED / f"{report}.yaml").read_text(encoding="utf-8"))
-    return report, publication, publication["experiments"][key]
-
-
-def dataset_of(publication: dict) -> Dataset:
-    """The images of a publication, as `experiment` gives it."""
-    entry = publication["dataset"]
-    return Dataset(**entry | {"classes": tuple(entry.get("classes", ()))})
+def _of_ablation(table: Ablation) -> Iterator[dict]:
+    every = [*((name, table.decimals, pair) for name, pair in table.classes.items())]
+    every.append(("all images", table.overall_decimals, table.overall))
+    for name, decimals, pair in every:
+        for when, value in zip(("before", "after"), pair, strict=True):
+            told = {"value": value, "decimals": decimals, "source": table.table}
+            yield {"figure": f"accuracy of {name}, {when}", **told}
 
 
 def of_the_same_recipe(record: Record) -> dict[str, tuple[Figure, ...]]:
@@ -246,46 +238,10 @@ def _obstacles(record: Record, figure: Figure) -> Iterator[str]:
         yield from parts_of_images(record, figure.conditions)
 
 
-def other_conditions(record: Record, conditions: Mapping[str, Any], parameters: bool = False) -> Iterator[str]:
-    """Fields that the run has otherwise than published; with `parameters` those of the model alone."""
-    model = record.config.get("model.name")
-    other_model = model != conditions.get("model.name", model)
-    for name, value in conditions.items():
-        of_model, found = name.startswith("model."), record.config.get(name)
-        if found == value or (parameters and not of_model) or (other_model and of_model and name != "model.name"):
-            continue  # another model has other options, which say no more than its name
-        yield f"{name} is {found}, not {value}"
-
-
-def parts_of_images(record: Record, conditions: Mapping[str, Any]) -> Iterator[str]:
-    """That the run trained on less than its data set, unless `conditions` say so too."""
-    for name in _PARTS:
-        if record.config.get(name) and name not in conditions:
-            yield f"the run trained on a part of the images ({name} is {record.config[name]})"
-
-
-def other_images(record: Record, dataset: Dataset) -> str | None:
-    """That the run's images are not the published ones; None where they are."""
-    source, classes = str(record.config.get("data.source")), record.split.get("classes")
-    if dataset.classes and classes and sorted(dataset.classes) == sorted(name.lower() for name in classes):
-        return None
-    named = re.search(rf"{dataset.source}(?!\d)", re.sub(r"[^a-z0-9]", "", source.lower()))  # not cifar100
-    as_many = not dataset.classes or not classes or len(classes) == len(dataset.classes)
-    return None if named and as_many else f"it was measured on {dataset.name}, and the run's images are {source}"
-
-
 def _caveats(record: Record, figure: Figure) -> Iterator[str]:
     """What else is not the same, as far as the run folder tells."""
     if figure.figure not in COUNTED and figure.dataset is not None:
         yield from other_counts(record, figure.dataset)
-
-
-def other_counts(record: Record, dataset: Dataset) -> Iterator[str]:
-    """The splits with more or fewer images than published."""
-    for split, published in (("train", dataset.train), ("test", dataset.test)):
-        found = _images(record, split)
-        if published and found and found != published:
-            yield f"{found:,} {split} images here, {published:,} there"
 
 
 def _judge(figure: Figure, measured: float, interval: Interval | None) -> tuple[Verdict, str]:
@@ -309,12 +265,6 @@ def _is_share(figure: Figure) -> bool:
 
 Measured = tuple[float | None, Interval | None]
 _NOTHING: Measured = (None, None)
-
-
-def _images(record: Record, split: str) -> int | None:
-    counts = record.split.get("counts")
-    found = number(counts.get(split)) if isinstance(counts, dict) else None
-    return None if found is None else int(found)
 
 
 def _scores(record: Record, split: str) -> Scores:
@@ -360,7 +310,7 @@ def _of_history(column: str, pick: Callable[[list[float]], int], epoch: bool = F
         chosen = rows[pick([row[column] for row in rows])]
         if epoch:
             return number(chosen.get("epoch")), None
-        images = _images(record, "validation") if column == "val_accuracy" and 0 <= chosen[column] <= 1 else None
+        images = images_in(record, "validation") if column == "val_accuracy" and 0 <= chosen[column] <= 1 else None
         return chosen[column], wilson(round(chosen[column] * images), images) if images else None
 
     return measure

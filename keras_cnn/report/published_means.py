@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from keras_cnn import publications
 from keras_cnn.errors import InputError
+from keras_cnn.publications import Dataset
 from keras_cnn.records import Record
-from keras_cnn.report import published
-from keras_cnn.report.published import Dataset
 from keras_cnn.sweeps.factors import show
 from keras_cnn.sweeps.grouped import grouped_means
 from keras_cnn.sweeps.table import listed, words
@@ -117,7 +117,7 @@ def read_grid(name: str) -> PublishedGrid | None:
 
     InputError, with the nearest name, for an experiment that is not known.
     """
-    report, publication, found = published.experiment(name)
+    report, publication, found = publications.experiment(name)
     if "means" not in found:
         return None
     means = found["means"]
@@ -133,7 +133,7 @@ def read_grid(name: str) -> PublishedGrid | None:
     )
     conditions = {field: value for field, value in found.get("conditions", {}).items() if field not in levels}
     caveats = (*found.get("caveats", ()), *means.get("caveats", ()))
-    return PublishedGrid(name, levels, conditions, published.dataset_of(publication), caveats, tables)
+    return PublishedGrid(name, levels, conditions, publications.dataset_of(publication), caveats, tables)
 
 
 def beside_means(epochs: pd.DataFrame, columns: Mapping[str, str], record: Record, grid: PublishedGrid) -> MeansBeside:
@@ -147,7 +147,7 @@ def beside_means(epochs: pd.DataFrame, columns: Mapping[str, str], record: Recor
     model, own = grid.conditions.get("model.name"), record.config.get("model.name")
     if model != own:
         raise InputError(f"the runs are of {own}, the means of {grid.name} are of {model}")
-    if other := published.other_images(record, grid.dataset):
+    if other := publications.other_images(record, grid.dataset):
         raise InputError(f"the means of {grid.name}: {other}")
     table, outside = _inside(_with_fields(epochs, columns, record, grid), grid)
     held_out = HELD_OUT if _has_all(table, HELD_OUT) else "validation_accuracy"
@@ -159,8 +159,8 @@ def beside_means(epochs: pd.DataFrame, columns: Mapping[str, str], record: Recor
     hindrances = [
         *_other_conditions(table, columns, record, grid),
         *_held_out(held_out, record),
-        *published.other_counts(record, grid.dataset),
-        *published.parts_of_images(record, grid.conditions),
+        *publications.other_counts(record, grid.dataset),
+        *publications.parts_of_images(record, grid.conditions),
         *_cells(table, grid, outside),
         *notes,
     ]
@@ -289,7 +289,7 @@ def _other_conditions(
         for field, column in columns.items()
         if field in grid.conditions and column in table and table[column].nunique() > 1
     }
-    for text in published.other_conditions(replace(record, config=record.config | several), grid.conditions):
+    for text in publications.other_conditions(replace(record, config=record.config | several), grid.conditions):
         short_runs = text.startswith("train.epochs is ")
         yield text + ("; means over all epochs hold the first ones, whose accuracy is low" if short_runs else "")
 

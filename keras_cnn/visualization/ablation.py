@@ -89,13 +89,16 @@ def ablate(
     silent: bool = False,
     controls: int = CONTROLS,
     seed: int = 0,
+    scores: np.ndarray | None = None,
 ) -> Ablation:
     """Predicts all images with the model as it is, with `filters` at zero, and with `controls` random choices at zero.
 
     `batches` is read 2 + `controls` times; its elements start with images (B, H, W, C) uint8 and labels (B,). `filters`
     are by default those of `first_filters`; `silent` is explained at `zeroed`. A control has as many filters in each of
     the same layers, every choice equally likely, those chosen among them. `ids` name the images; by default their
-    numbers do. The model is unchanged afterwards, also after an error.
+    numbers do. `scores` (N, classes) are the model's at `Probe.head().point`, if another pass has read them: they serve
+    as those before if they are, in the first batch, the prediction's to the bit; rounding must not count as an effect.
+    The model is unchanged afterwards, also after an error.
 
     Raises InputError for an unknown layer or filter, no images, a model that is no classifier of `classes`, and outputs
     that are not finite.
@@ -114,7 +117,9 @@ def ablate(
         with zeroed(probe, chosen, silent=silent):
             return predictions()
 
-    before, found = predictions(), after(filters)
+    known = scores is not None and _are_predicted(predictor, head, batches, scores)
+    before = _predictions(_Known(scores), head, batches, tuple(classes), ids) if known else predictions()
+    found = after(filters)
     drawn = [_random(probe, filters, generator) for _ in range(controls)]
     left = {name: (0.0,) * len(chosen) for name, chosen in filters.items()} if silent else left_behind(probe, filters)
     random = tuple(Control(chosen, compare(before, after(chosen))) for chosen in drawn)
@@ -209,7 +214,29 @@ def _random(probe: Probe, filters: Filters, generator: np.random.Generator) -> d
     return {name: tuple(sorted(chosen.tolist())) for name, chosen in drawn.items()}
 
 
-def _predictions(predictor: Predictor, head: Head, batches: Iterable, classes: tuple[str, ...], ids) -> Predictions:
+class _Known:
+    """Has the scores of all images and predicts nothing."""
+
+    def __init__(self, scores: np.ndarray):
+        self._scores = scores
+
+    def logits(self, batches: Iterable) -> np.ndarray:
+        count = sum(len(images) for images, *_ in batches)
+        require(count == len(self._scores), "ablation: scores", f"of {len(self._scores)} images", f"of {count}")
+        return self._scores
+
+
+def _are_predicted(predictor: Predictor, head: Head, batches: Iterable, scores: np.ndarray) -> bool:
+    """Whether the scores of the first batch are what `predictor` puts out for it, to the bit."""
+    images = next((images for images, *_ in batches), None)
+    if head.squashing or images is None:
+        return False
+    return np.array_equal(predictor.logits([(images,)]), scores[: len(images)])
+
+
+def _predictions(
+    predictor: Predictor | _Known, head: Head, batches: Iterable, classes: tuple[str, ...], ids
+) -> Predictions:
     labels = []
 
     def images() -> Iterator[tuple]:

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import require
+from keras_cnn.visualization.passes import one_pass
 from keras_cnn.visualization.probe import Probe
-from keras_cnn.visualization.streaming import compiled, labelled, reader
 
 TOP = 20
 DEAD = "no value above 0 before the activation, at any pixel of any image"
@@ -64,25 +64,36 @@ def respond(
 
     Raises InputError for no images, a layer that is no convolution, `top` below 1, and responses that are not finite.
     """
-    require(top >= 1, "filters: top", f"found {top}", "at least 1")
-    probe = Probe.of(model)
-    blocks = probe.convolutions if layers is None else [probe.convolution(name) for name in layers]
-    require(len(blocks) > 0, probe.name, "no convolutions", "at least one")
-    require(None not in probe.input_shape, probe.name, f"images of shape {probe.input_shape}", "a fixed size")
-    read = reader(probe, [block.before_activation for block in blocks])
+    (found,) = one_pass(model, batches, [Responding(model, layers, top=top)])
+    return found
 
-    def measure(images):
-        maps = read(images)
-        return [(m, tf.reduce_sum(tf.cast(m, tf.float32), axis=[1, 2]), _largest(m)) for m in maps]
 
-    measure = compiled(probe, measure)
-    kept = [_Kept(block.name, block.node.shape, top) for block in blocks]
-    count = 0
-    for images, labels in labelled("filters", batches):
-        for layer, (maps, sums, largest) in zip(kept, measure(images), strict=True):
-            layer.add(maps, sums.numpy(), tf.cast(largest, tf.float32).numpy(), labels, count)
-        count += len(labels)
-    return [layer.responses(count) for layer in kept]
+class Responding:
+    """`respond` as a measure of a pass, see `passes`."""
+
+    def __init__(self, model: keras.Model | Probe, layers: Sequence[str] | None = None, *, top: int = TOP):
+        require(top >= 1, "filters: top", f"found {top}", "at least 1")
+        probe = Probe.of(model)
+        blocks = probe.convolutions if layers is None else [probe.convolution(name) for name in layers]
+        require(len(blocks) > 0, probe.name, "no convolutions", "at least one")
+        require(None not in probe.input_shape, probe.name, f"images of shape {probe.input_shape}", "a fixed size")
+        self.points = tuple(block.before_activation for block in blocks)
+        self.key = ("responses", self.points, top)
+        self._kept = [_Kept(block.name, block.node.shape, top) for block in blocks]
+        self._count = 0
+
+    def compute(self, values: Sequence[tf.Tensor]) -> list[tuple[tf.Tensor, ...]]:
+        return [(maps, tf.reduce_sum(tf.cast(maps, tf.float32), axis=[1, 2]), _largest(maps)) for maps in values]
+
+    def add(self, found: Sequence[tuple[tf.Tensor, ...]], labels: np.ndarray) -> None:
+        if not len(labels):
+            return
+        for layer, (maps, sums, largest) in zip(self._kept, found, strict=True):
+            layer.add(maps, sums.numpy(), tf.cast(largest, tf.float32).numpy(), labels, self._count)
+        self._count += len(labels)
+
+    def result(self) -> list[Responses]:
+        return [layer.responses(self._count) for layer in self._kept]
 
 
 def _largest(maps: tf.Tensor) -> tf.Tensor:

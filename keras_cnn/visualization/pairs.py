@@ -4,7 +4,7 @@ A grid of kernels beside a grid of maps is easily off by an index, an axis or a 
 channel's map is computed again in NumPy from its kernel alone, and compared with the layer's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -39,16 +39,28 @@ def pairs(model: keras.Model | Probe, images: np.ndarray, layer: str, channels: 
     the one that its kernel makes.
     """
     probe = Probe.of(model)
+    return pairs_of_maps(probe, taps(probe, points_of(probe, layer))(images), layer, channels)
+
+
+def points_of(model: keras.Model | Probe, layer: str) -> tuple[str, ...]:
+    """The points that `pairs_of_maps` needs: what the convolution reads, and the maps that it makes."""
+    block = Probe.of(model).convolution(layer)
+    return (block.node.inputs[0], *filter(None, (block.linear, block.normalised, block.activated)))
+
+
+def pairs_of_maps(
+    model: keras.Model | Probe, maps: Mapping[str, np.ndarray], layer: str, channels: Sequence[int]
+) -> Pairs:
+    """As `pairs`, from the maps (N, h, w, C) at the points of `points_of`."""
+    probe = Probe.of(model)
     block, found = probe.convolution(layer), kernels(probe, layer)
     chosen = np.asarray(channels, int)
     count = found.values.shape[-1]
     for channel in chosen:
         require(0 <= channel < count, f"{probe.name}: {block.name}", f"channel {channel}", f"0 to {count - 1}")
-    before = block.node.inputs[0]
     points = (block.linear, block.normalised, block.activated)
-    maps = taps(probe, [before, *filter(None, points)])(images)
     convolved, normalised, activated = (maps[point][..., chosen] if point else None for point in points)
-    difference = _difference(block, found, maps[before], convolved, chosen)
+    difference = _difference(block, found, maps[block.node.inputs[0]], convolved, chosen)
     if difference > TOLERANCE:
         words = f"maps differ from those of their kernels by {difference:.1e} of the largest value"
         raise ArithmeticError(f"{probe.name}: {block.name}: {words}; expected at most {TOLERANCE:g}")

@@ -4,7 +4,7 @@ Both are what IN4310 asks for: shares of non-positive values by layer, and the l
 covariance of the features of 200 images, for several networks and several sets of images.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +15,8 @@ import tensorflow as tf
 from keras_cnn.errors import require
 from keras_cnn.evaluation.intervals import paired_bootstrap
 from keras_cnn.evaluation.metrics import CONFIDENCE_LEVEL
+from keras_cnn.visualization.passes import one_pass
 from keras_cnn.visualization.probe import Probe
-from keras_cnn.visualization.streaming import compiled, reader
 
 Reduction = Literal["pooled", "flattened"]
 
@@ -76,17 +76,33 @@ def sparsity(model: keras.Model | Probe, points: Sequence[str], batches: Iterabl
     The elements of `batches` start with images (B, H, W, C) uint8. One number an image and point is kept. Raises
     InputError for no images, a point that is not there, and values that are not finite.
     """
-    probe = Probe.of(model)
-    read = reader(probe, points)
-    measure = compiled(probe, lambda images: [_not_positive(values) for values in read(images)])
-    found = [[part.numpy() for part in measure(images)] for images, *_ in batches]
-    require(bool(found), "statistics", "no images", "a split with images")
-    result = []
-    for name, parts in zip(points, zip(*found, strict=True), strict=True):
-        shares = np.concatenate(parts).astype(np.float64)
-        require(bool(np.isfinite(shares).all()), f"statistics: {name}", "values that are not finite", "numbers")
-        result.append(Sparsity(name, probe.shape(name), shares, paired_bootstrap(shares, CONFIDENCE_LEVEL)))
-    return result
+    (found,) = one_pass(model, batches, [NotPositive(model, points)])
+    return found
+
+
+class NotPositive:
+    """`sparsity` as a measure of a pass, see `passes`."""
+
+    def __init__(self, model: keras.Model | Probe, points: Sequence[str]):
+        probe = Probe.of(model)
+        self.points = tuple(points)
+        self.key = ("not positive", self.points)
+        self._shapes = [probe.shape(point) for point in points]
+        self._found: list[list[np.ndarray]] = []  # of each batch, the shares at each point
+
+    def compute(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        return [_not_positive(value) for value in values]
+
+    def add(self, found: Sequence[tf.Tensor], labels: np.ndarray) -> None:
+        self._found.append([shares.numpy() for shares in found])
+
+    def result(self) -> list[Sparsity]:
+        result = []
+        for name, shape, parts in zip(self.points, self._shapes, zip(*self._found, strict=True), strict=True):
+            shares = np.concatenate(parts).astype(np.float64)
+            require(bool(np.isfinite(shares).all()), f"statistics: {name}", "values that are not finite", "numbers")
+            result.append(Sparsity(name, shape, shares, paired_bootstrap(shares, CONFIDENCE_LEVEL)))
+        return result
 
 
 def features(
@@ -101,29 +117,39 @@ def features(
     The elements of `batches` start with images (B, H, W, C) uint8; reading stops after `most` images. Raises InputError
     where the features take more than 1 GiB, for no images, a point that is not there, and values that are not finite.
     """
-    probe = Probe.of(model)
-    read = reader(probe, [point])
-
-    def vectors(images):
-        values = tf.cast(read(images)[0], tf.float32)
-        if reduction == "pooled" and len(values.shape) == 4:
-            values = tf.reduce_mean(values, axis=[1, 2])
-        return tf.reshape(values, [tf.shape(values)[0], -1])
-
-    vectors = compiled(probe, vectors)
-    parts, count = [], 0
-    for images, *_ in batches:
-        part = vectors(images).numpy()[: None if most is None else most - count]
-        parts.append(part)
-        count += len(part)
-        wanted = f"at most {_LARGEST / 2**30:.0f} GiB: pooled features, or fewer images"
-        require(count * part.shape[1] * 4 <= _LARGEST, "features", f"{count} of {part.shape[1]} numbers each", wanted)
-        if count == most:
-            break
-    require(count > 0, "features", "no images", "a split with images")
-    found = np.concatenate(parts)
-    require(bool(np.isfinite(found).all()), "features", "values that are not finite", "numbers")
+    (found,) = one_pass(model, batches if most is None else _first(batches, most), [Features(point, reduction)])
     return found
+
+
+class Features:
+    """`features` as a measure of a pass, see `passes`."""
+
+    def __init__(self, point: str, reduction: Reduction = "pooled"):
+        self.points = (point,)
+        self.key = ("features", point, reduction)
+        self._pooled = reduction == "pooled"
+        self._parts: list[np.ndarray] = []
+        self._count = 0
+
+    def compute(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        vectors = tf.cast(values[0], tf.float32)
+        if self._pooled and len(vectors.shape) == 4:
+            vectors = tf.reduce_mean(vectors, axis=[1, 2])
+        shape = tf.shape(vectors)
+        return [tf.reshape(vectors, [shape[0], tf.reduce_prod(shape[1:])])]  # -1 would not do for a batch of none
+
+    def add(self, found: Sequence[tf.Tensor], labels: np.ndarray) -> None:
+        part = found[0].numpy()
+        self._parts.append(part)
+        self._count += len(part)
+        wanted = f"at most {_LARGEST / 2**30:.0f} GiB: pooled features, or fewer images"
+        size = part.shape[1]
+        require(self._count * size * 4 <= _LARGEST, "features", f"{self._count} of {size} numbers each", wanted)
+
+    def result(self) -> np.ndarray:
+        found = np.concatenate(self._parts)
+        require(bool(np.isfinite(found).all()), "features", "values that are not finite", "numbers")
+        return found
 
 
 def spectrum(values: np.ndarray, *, samples: int = SAMPLES, seed: int = 0) -> Spectrum:
@@ -158,6 +184,15 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
         return 0.0
     shares = eigenvalues[eigenvalues > 0] / total
     return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def _first(batches: Iterable, most: int) -> Iterator[tuple]:
+    """The first `most` images of the batches; what comes behind them is not read."""
+    for images, *_ in batches:
+        yield (images[:most],)
+        most -= len(images)
+        if most <= 0:
+            return
 
 
 def _not_positive(values: tf.Tensor) -> tf.Tensor:

@@ -27,10 +27,13 @@ def reader(probe: Probe, points: Sequence[str]) -> Callable[[tf.Tensor], list[tf
     return read
 
 
-def compiled(probe: Probe, function: Callable) -> tf.function:
-    """`function` of a batch of images (B, H, W, C) uint8, compiled for the network's image size."""
+def compiled(probe: Probe, function: Callable, *more) -> tf.function:
+    """`function` of a batch of images (B, H, W, C) uint8, compiled for the network's image size.
+
+    `more` are the specifications of further arguments.
+    """
     signature = tf.TensorSpec((None, *probe.input_shape), tf.uint8)
-    return tf.function(function, input_signature=[signature], autograph=False)
+    return tf.function(function, input_signature=[signature, *more], autograph=False)
 
 
 def labelled(where: str, batches: Iterable) -> Iterator[tuple[tf.Tensor, np.ndarray]]:

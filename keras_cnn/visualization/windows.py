@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 from keras.src.models.functional import operation_fn  # what Keras runs a graph of layers with
 
+from keras_cnn.evaluation.predict import readable
 from keras_cnn.visualization.probe import Node, Probe
 
 # Of a map. For a patch of 8 on 32×32 pixels net3 is twice as fast with 0.8 as without windows, in float32 and in
@@ -70,7 +71,8 @@ def first_steps(probe: Probe, size: int) -> list[Step]:
     while len(readers := probe.readers(previous.name)) == 1 and None not in previous.shape:
         (node,) = readers
         sliding = _sliding(node, previous)
-        if "/" in node.name or "#" in node.name or (sliding is None and not isinstance(node.operation, _EACH_PIXEL)):
+        known = sliding is not None or isinstance(node.operation, _EACH_PIXEL)
+        if not known or not readable(probe.model, node.name):  # nor is a layer of a nested model or of several calls
             break
         if sliding is not None:
             window = _larger(sliding, window, node.shape)

@@ -34,7 +34,7 @@ def _content(page: Path) -> dict:
 
 
 def _pixels(part: dict) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(part["src"].partition(",")[2]))))
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(part["src"].partition(",")[2]))).convert("RGB"))
 
 
 def test_the_pictures_are_the_networks_numbers(page, run):

@@ -124,6 +124,17 @@ def test_several_networks_and_sets_side_by_side(subject, tmp_path):
         assert arrays["shares"].shape == (2, 2, 3)
 
 
+def test_networks_of_one_name_are_told_apart(subject, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        subject.model.save(tmp_path / folder / "tiny.keras")
+    files = tuple(str(tmp_path / folder / "tiny.keras") for folder in ("a", "b"))
+    drawn = views.find("statistics")(subject, tmp_path, against=files, most=12, layer=("conv1",))
+    assert [one.figure.stem for one in drawn[:-1]] == [f"statistics-sparsity-tiny{end}" for end in ("", "-2", "-3")]
+    with np.load(drawn[-1].arrays) as arrays:
+        assert [name.split(" on ")[0] for name in arrays["series"].tolist()] == ["tiny", "tiny #2", "tiny #3"]
+
+
 def test_images_without_classes_serve_where_classes_are_not_needed(subject, tmp_path):
     photos = []
     for number in range(4):
@@ -156,11 +167,11 @@ def test_bad_options_are_told_in_one_line(subject, tmp_path):
             views.find(name)(subject, tmp_path, **options)
     alone = Subject("tiny", subject.model, subject.probe, tmp_path, CLASSES, Asked())
     with pytest.raises(UsageError, match="comes without images"):
-        stream(alone, "validation")
+        stream(alone, "filters", "validation")
 
 
 def test_a_stream_can_be_read_again_and_in_part(subject):
-    images = stream(subject, "train", most=7)
+    images = stream(subject, "filters", "train", most=7)
     assert len(images) == 7
     assert images.ids[0] == "train/000"
     assert images.ids[-1] == "train/029"

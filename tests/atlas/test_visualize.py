@@ -209,3 +209,17 @@ def test_pictures_of_other_sizes_come_at_the_size_of_the_network(run, tmp_path):
     keras.Model(image, layers.Conv2D(1, 1)(image)).save(tmp_path / "model.keras")
     with pytest.raises(InputError, match=r"model\.keras: images: found \(None, None, 3\), expected a fixed size"):
         open_subject(str(tmp_path / "model.keras"), Asked())
+
+
+def test_all_shows_some_of_many_images_and_measures_all(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(views, "VIEWS", {"activations": "", "filters": ""})
+    photos = []
+    for number in range(13):
+        photos.append(tmp_path / f"{number}.png")
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (16, 16, 3)).astype(np.uint8)).save(photos[-1])
+    words = [str(run), "all", "--out", str(tmp_path / "out"), "--image", *map(str, photos)]
+    assert run_face(visualize.main, words) == 0
+    assert "note  12 of 13 images in figures" in capsys.readouterr().out
+    assert len(list((tmp_path / "out" / "activations").glob("conv1_*.png"))) == 12
+    with np.load(tmp_path / "out" / "filters" / "filters-summary.npz") as arrays:
+        assert arrays["conv1_top"].shape == (6, 13)

@@ -147,3 +147,12 @@ def test_a_model_that_is_no_plain_graph_and_no_images_at_all(images):
     assert_close(found, sequential(tf.cast(images, tf.float32), training=False).numpy())
     empty = Predictor(sequential).logits([])
     assert (empty.shape, empty.dtype) == ((0, 5), np.float32)
+
+
+def test_a_model_whose_one_output_stands_in_a_list(images):
+    """As Keras writes what Keras 2 has saved."""
+    plain = functional(layers.Conv2D(4, 3))
+    model = keras.Model(plain.inputs, [plain.outputs[0]])
+    found = Predictor(model).logits([(images,), (images[:1],)])
+    assert found.shape == (8, 5)
+    assert_close(found[:7], plain(images, training=False).numpy())

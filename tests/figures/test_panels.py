@@ -24,6 +24,11 @@ def test_limits_are_symmetric_where_there_are_both_signs():
 def test_numbers_are_short_and_have_a_minus_sign():
     assert number(-0.012345) == "−0.0123"
     assert value_range(np.array([-1.0, 0.123456]), 2) == "−1 to 0.12"
+    assert value_range(np.array([-0.961, -0.00091]), 2) == "−0.96 to 0"  # it has 14 letters' room below a map
+    assert value_range(np.array([3.8e-5, 0.0114]), 2) == "0 to 0.011"
+    assert value_range(np.array([2.5e-5, 0.000123])) == "2.5e−05 to 0.000123"
+    assert value_range(np.array([-1234.5, 18.26])) == "−1.23e+03 to 18"
+    assert value_range(np.zeros(3)) == "0 to 0"
 
 
 def test_zero_is_white_and_the_signs_have_their_colours(rendered):

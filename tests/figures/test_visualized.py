@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_cnn.figures.ablation import against_random
+from keras_cnn.figures.ablation import against_random, beside_published
 from keras_cnn.figures.features import scatter, sparsity, spectra
 from keras_cnn.figures.fields import Field, receptive_fields
 from keras_cnn.figures.maximise import maximised
@@ -33,14 +33,17 @@ def test_occlusion_maps(check_nothing_cut, side, sizes, channels):
 
 def test_an_occlusion_map_lies_on_the_pixels_of_its_image():
     figure = occlusion_maps(np.zeros((1, 32, 32, 3), np.uint8), [[occlusion_map(8)]], ["a"], "t")
-    _, ax, bar = figure.axes
+    _, _, ax = figure.axes
     mesh, frame = ax.collections[0], ax.patches[0]
     # Patch 0 covers pixels 0 to 7, which imshow draws from -0.5 to 7.5: its middle is 3.5, its cell 3 to 4.
     assert mesh.get_coordinates()[0, 0].tolist() == [3.0, 3.0]
     assert mesh.get_coordinates()[-1, -1].tolist() == [28.0, 28.0]
     assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 31.5), (31.5, -0.5))
     assert frame.get_bbox().bounds == (1.5, 0.5, 8, 8)  # the least confidence: row 1, column 2
-    assert bar.get_xlim() == (0, 1)
+    assert mesh.get_clim() == (0.25, 0.75)
+    texts = [text.get_text() for text in figure.texts]
+    assert "0.25" in texts
+    assert "0.75" in texts
 
 
 def test_occlusion_sizes(check_nothing_cut):
@@ -61,6 +64,7 @@ def test_top_images(check_nothing_cut, rendered, shape, count):
     patches = [[np.full((7, 12, shape[-1]), 200, np.uint8)] * count] * 2
     figure = top_images(images, boxes, patches, ["filter 0", LONG], LONG)
     check_nothing_cut(figure)
+    check_nothing_cut(top_images(images, boxes, patches, ["filter 0", "b"], "t", [[LONG] * count] * 2))
     assert len(figure.axes) == 4 * count
     assert figure.axes[0].get_xlim() == (-0.5, shape[1] - 0.5)  # the frame does not move the picture
     with pytest.raises(ValueError, match="headings"):
@@ -137,6 +141,8 @@ def test_scatter(check_nothing_cut, classes):
     drawn = sum(len(part.get_offsets()) for part in figure.axes[0].collections)
     assert drawn == len(labels) + wrong.sum()
     assert len(figure.axes[0].collections[-1].get_offsets()) == wrong.sum()
+    unknown = scatter(points, np.full(len(points), -1), np.zeros(len(points), bool), [], "t")
+    assert [text.get_text() for text in unknown.legends[0].get_texts()] == ["class not known"]
     with pytest.raises(ValueError, match="expected one an image"):
         scatter(points[1:], labels, wrong, ["a"] * classes, "t")
 
@@ -162,3 +168,17 @@ def test_maximised(check_nothing_cut, shape, count):
         maximised(pictures, pictures[:, 1:], [""] * count, below, below, "t", "n")
     with pytest.raises(ValueError, match="expected one each"):
         maximised(pictures, pictures, [""] * (count + 1), below, below, "t", "n")
+
+
+def test_an_ablation_beside_the_published_one(check_nothing_cut):
+    names, note = [LONG, "cat", "all images"], f"{LONG}\n{LONG}"
+    published, measured = np.array([[0.86, 0.82], [0.7, 0.82], [0.9, 0.87]]), np.array([[0.8, 0.79], [1, 1], [0.5, 0]])
+    intervals = np.array([[-0.05, 0.03], [0, 0], [-0.6, -0.4]])
+    figure = beside_published(names, published, measured, intervals, LONG, note)
+    check_nothing_cut(figure)
+    left, right = figure.axes
+    assert left.lines[0].get_xdata().round(6).tolist() == [86, 70, 90]
+    assert right.lines[0].get_xdata().round(6).tolist() == [-4, 12, -3]
+    assert right.lines[1].get_xdata().round(6).tolist() == [-1, 0, -50]
+    with pytest.raises(ValueError, match="for 2 rows"):
+        beside_published(["a", "b"], published, measured, intervals, "t", "")

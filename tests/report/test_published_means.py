@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from keras_cnn.errors import InputError
+from keras_cnn.publications import Dataset
 from keras_cnn.records import Record
 from keras_cnn.report import analysis, sweeps
 from keras_cnn.report.html import write_report
-from keras_cnn.report.published import Dataset
 from keras_cnn.report.published_means import (
     PublishedGrid,
     PublishedTable,

@@ -7,6 +7,7 @@ from keras import layers
 
 from keras_cnn import models
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.visualization.ablation import ablate, first_filters, left_behind, zeroed
 
 SHAPE, CLASSES = (16, 16, 3), ("ant", "bee", "cow")
@@ -167,3 +168,26 @@ def test_bad_input_is_told_in_one_line():
         ablate(model, [], CLASSES, CHOSEN)
     with pytest.raises(InputError, match="no filters chosen"):
         ablate(model, images(), CLASSES, {"conv1": ()})
+
+
+def test_scores_of_another_pass_serve_only_if_they_are_the_predictions_to_the_bit():
+    model, batches = network(), images()
+    alone = ablate(model, batches, CLASSES, CHOSEN, controls=0)
+    scores = Predictor(model).logits(images())
+    predicted = []
+    logits = Predictor.logits
+
+    def counted(self, batches):
+        found = logits(self, batches)
+        predicted.append(len(found))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Predictor, "logits", counted)
+        shared = ablate(model, batches, CLASSES, CHOSEN, controls=0, scores=scores)
+        assert predicted == [16, 40]  # a batch to see that they are equal, and the images with filters at zero
+        other = ablate(model, batches, CLASSES, CHOSEN, controls=0, scores=np.nextafter(scores, np.float32(9)))
+        assert predicted[2:] == [16, 40, 40]
+    assert alone.as_json() == shared.as_json() == other.as_json()
+    with pytest.raises(InputError, match="ablation: scores: of 39 images, expected of 40"):
+        ablate(model, batches, CLASSES, CHOSEN, controls=0, scores=scores[:39])

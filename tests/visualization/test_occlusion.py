@@ -86,6 +86,15 @@ def test_equals_a_loop_of_keras(fill, size):
     np.testing.assert_allclose(found.confidence, expected, atol=2e-5)
 
 
+def test_a_network_inside_a_network_has_the_same_map():
+    flat = network()
+    inputs = keras.Input((11, 9, 3))
+    body = keras.Model(flat.inputs[0], flat.layers[-2].output, name="body")
+    nested = keras.Model(inputs, flat.layers[-1](body(inputs)), name="outer")
+    found, expected = (Occluder(model).occlude(IMAGE, 1, 2).confidence for model in (nested, flat))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_in_sixteen_bits_the_map_is_kerass_to_rounding():
     model = network("mixed_bfloat16")
     found = Occluder(model).occlude(IMAGE, 2, 3)

@@ -7,10 +7,17 @@ is there, by `atlas.drawing.keep`, and gives what was written in the order of th
 parameters are the view's options on the command line (`layer: tuple[str, ...] = ()` is `--layer NAME ...`), with their
 types and defaults; a line `name: what it does` under "Options:" in the docstring is the help. Wrong input raises
 InputError.
+
+    def reads(subject: Subject) -> Reads
+
+if there is one, says what `draw` will read without options, so that `all` can read it once for all views. What is
+measured over many images is asked of `atlas.streams.measured`, maps of the images on display of `Subject.maps`: both
+know what was read ahead.
 """
 
 import importlib
 from collections.abc import Callable
+from types import ModuleType
 
 from keras_cnn.checking import nearest
 from keras_cnn.errors import UsageError
@@ -35,4 +42,13 @@ def find(name: str) -> Callable:
     """The `draw` function of a view. UsageError, with the nearest name, for one that is not there."""
     if name not in VIEWS:
         raise UsageError(f"command line: unknown view {name!r}{nearest(name, (*VIEWS, 'all'))}")
-    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").draw
+    return _module(name).draw
+
+
+def reads(name: str) -> Callable | None:
+    """The `reads` function of a view, if it has one."""
+    return getattr(_module(name), "reads", None)
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")

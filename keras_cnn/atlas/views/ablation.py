@@ -4,16 +4,19 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from keras_cnn.atlas import published
 from keras_cnn.atlas.drawing import Drawn, keep
-from keras_cnn.atlas.streams import SplitName, Stream, stream
+from keras_cnn.atlas.published import Beside
+from keras_cnn.atlas.streams import Reads, SplitName, Stream, known, stream
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.errors import UsageError, require
-from keras_cnn.figures.ablation import against_random
+from keras_cnn.figures.ablation import against_random, beside_published
 from keras_cnn.figures.comparison import class_differences
 from keras_cnn.figures.confusion import confusion, confusion_difference
 from keras_cnn.figures.sheets import image_sheet
-from keras_cnn.runs import write_json
+from keras_cnn.runs import write_json, write_text
 from keras_cnn.visualization.ablation import CONTROLS, Ablation, ablate
+from keras_cnn.visualization.statistics import Features
 
 _SHEET, _COLUMNS = 24, 6
 
@@ -30,15 +33,17 @@ def draw(
 ) -> list[Drawn]:
     """Accuracy by class, confusion matrices, images newly wrong, and the random choices; ablation.json has the numbers.
 
+    Of a run whose config names a publication with an ablation, the published table stands beside the measured one.
+
     Options:
         filters: LAYER:NUMBER of each filter set to zero; by default the first two of the first five convolutions
         silent: set gamma and beta of the batch norm behind to zero too, which otherwise makes a constant of the zeros
         controls: how many random choices of as many filters of the same layers stand beside it
         seed: of these random choices
-        split: which images of the run: validation or train
+        split: which images of the run: validation, train or test; a reading of test images is recorded
     """
     require(controls >= 0, "command line: --controls", f"found {controls}", "at least 0")
-    images = stream(subject, split)
+    images = stream(subject, "ablation", split)
     require(subject.classes is not None, f"{subject.name}: ablation", "class names that are not known", "a run")
     require(bool((images.labels >= 0).all()), f"{subject.name}: ablation", "images without a true class", "a run's own")
     chosen = _parsed(filters) if filters else None
@@ -51,9 +56,22 @@ def draw(
         silent=silent,
         controls=controls,
         seed=seed,
+        scores=known(subject, *_before(subject, images)),
     )
-    write_json(out / "ablation.json", {"of": images.words, **found.as_json()})
-    return _drawn(subject, out, images, found)
+    beside = published.beside(subject, found, split)
+    told = {} if beside is None else {"published": beside.as_json()}
+    write_json(out / "ablation.json", {"of": images.words, **found.as_json(), **told})
+    drawn = _drawn(subject, out, images, found)
+    return drawn if beside is None else [*drawn, _beside(subject, out, images, beside)]
+
+
+def reads(subject: Subject) -> Reads:
+    """The scores before, which other views read too; alone the view predicts them as it does those after."""
+    return Reads(measured=[_before(subject, stream(subject, "ablation", "validation"))] if subject.classes else [])
+
+
+def _before(subject: Subject, images: Stream) -> tuple[Stream, Features]:
+    return images, Features(subject.head.point)
 
 
 def _drawn(subject: Subject, out: Path, images: Stream, found: Ablation) -> list[Drawn]:
@@ -82,6 +100,18 @@ def _drawn(subject: Subject, out: Path, images: Stream, found: Ablation) -> list
     if found.controls:
         drawn.append(_controls(subject, out, found))
     return drawn
+
+
+def _beside(subject: Subject, out: Path, images: Stream, found: Beside) -> Drawn:
+    """The published table beside the measured one, as figure and as CSV."""
+    write_text(out / "ablation-published.csv", found.csv())
+    rows, table = found.rows, found.table
+    names = [row.name for row in rows]
+    columns = {name: np.array([getattr(row, name) for row in rows]) for name in ("published", "measured", "interval")}
+    title = f"{subject.name}, {images.words}: the ablation beside that of {table.source}"
+    note = "\n".join([f"Not the same: {'; '.join(found.hindrances)}.", f"Published: {'; '.join(table.caveats)}."])
+    figure = beside_published(names, *columns.values(), title, note)
+    return keep(out, "ablation-published", figure, {"names": names, **columns}, "\n".join(found.lines()))
 
 
 def _sheet(subject: Subject, out: Path, images: Stream, found: Ablation) -> Drawn:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.atlas.drawing import Drawn, keep
+from keras_cnn.atlas.streams import Reads
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.atlas.views.kernels import Count
 from keras_cnn.errors import require
@@ -28,9 +29,14 @@ def draw(
     return drawn
 
 
+def reads(subject: Subject) -> Reads:
+    layers = measures.first_and_last(subject.probe)
+    return Reads(shown=[point for name in layers for point in _parts(subject, name).values()])
+
+
 def _of_layer(subject: Subject, out: Path, name: str, channels: tuple[int, ...], count: int) -> list[Drawn]:
     parts = _parts(subject, name)
-    found = measures.activations(subject.probe, subject.images.pixels, parts.values())
+    found = subject.maps(parts.values())
     maps = {part: found[point] for part, point in parts.items()}
     first = next(iter(maps.values()))
     if first.ndim != 4:

@@ -162,7 +162,7 @@ def _sheet(subject: Subject, out: Path, name: str, question: _Question, found: A
         ]
     else:
         captions = [
-            f"{subject.caption(image)}\n{_named(subject, words)}: {number(score)}"
+            "\n".join([subject.caption(image, after_name="\n"), f"{_named(subject, words)}: {number(score)}"])
             for image, words, score in zip(question.images, found.words, found.scores, strict=True)
         ]
     at = f", maps of {found.facts['layer']}" if "layer" in found.facts else ""

@@ -8,12 +8,14 @@ import numpy as np
 
 from keras_cnn.atlas.drawing import Drawn, keep
 from keras_cnn.atlas.hover import hover_page
-from keras_cnn.atlas.streams import SplitName, stream
+from keras_cnn.atlas.streams import Reads, SplitName, Wanted, measured, stream
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.figures.features import scatter
 from keras_cnn.runs import write_text
 from keras_cnn.visualization.embedding import PERPLEXITY, pca, penultimate, tsne
-from keras_cnn.visualization.statistics import features
+from keras_cnn.visualization.statistics import Features
+
+MOST = 1000
 
 
 def draw(
@@ -22,7 +24,7 @@ def draw(
     *,
     method: tuple[Literal["pca", "tsne"], ...] = ("pca", "tsne"),
     layer: str | None = None,
-    most: int = 1000,
+    most: int = MOST,
     perplexity: float = PERPLEXITY,
     split: SplitName = "validation",
 ) -> list[Drawn]:
@@ -34,14 +36,13 @@ def draw(
         layer: where features are read, pooled over a map; by default before the class scores, or a backbone's last map
         most: images, at even distances in the split
         perplexity: of t-SNE: about how many neighbours of an image count
-        split: which images of the run: validation or train
+        split: which images of the run: validation, train or test; a reading of test images is recorded
     """
-    images = stream(subject, split, most)
-    point = layer or (penultimate(subject.probe) if subject.is_classifier else subject.probe.output().name)
-    values = features(subject.probe, point, images)
-    scores = features(subject.probe, subject.head.point, images) if subject.is_classifier else None
+    wanted = _wanted(subject, layer, most, split)
+    images, point = wanted[0][0], wanted[0][1].points[0]
+    values, *scores = measured(subject, wanted)
     known = images.labels >= 0
-    predicted = scores.argmax(axis=1) if scores is not None else np.full(len(images), -1)
+    predicted = scores[0].argmax(axis=1) if scores else np.full(len(images), -1)
     wrong = known & (predicted >= 0) & (predicted != images.labels)
     classes = subject.classes or tuple(subject.class_name(i) for i in range(int(images.labels.max()) + 1))
     found = [pca(values) if name == "pca" else tsne(values, perplexity=perplexity) for name in method]
@@ -56,6 +57,18 @@ def draw(
         line = f"{int(wrong.sum()):,} of {len(images):,} predicted wrong; with the image under the mouse: {page}"
         drawn.append(keep(out, f"embedding-{name}", figure, arrays, line))
     return drawn
+
+
+def reads(subject: Subject) -> Reads:
+    return Reads(measured=_wanted(subject, None, MOST, "validation"))
+
+
+def _wanted(subject: Subject, layer: str | None, most: int, split: SplitName) -> Wanted:
+    """The features and, of a classifier, the scores."""
+    point = layer or (penultimate(subject.probe) if subject.is_classifier else subject.probe.output().name)
+    points = [point, *([subject.head.point] if subject.is_classifier else [])]
+    images = stream(subject, "embedding", split, most)
+    return [(images, Features(one)) for one in points]
 
 
 def _caption(name: str, classes: Sequence[str], label: int, predicted: int) -> str:

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.atlas.drawing import Drawn, keep
-from keras_cnn.atlas.streams import SplitName, Stream, stream
+from keras_cnn.atlas.streams import Reads, SplitName, Stream, Wanted, measured, stream
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.errors import require
+from keras_cnn.figures.panels import number as number_in_words
 from keras_cnn.figures.responses import class_table, filter_summary, top_images
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.visualization import receptive_field
-from keras_cnn.visualization.filters import DEAD, TOP, Responses, respond
+from keras_cnn.visualization.filters import DEAD, TOP, Responding, Responses
 from keras_cnn.visualization.receptive_field import Box
 
 _LAYERS, _COLUMNS, _ROWS = 5, 10, 6
@@ -32,20 +33,29 @@ def draw(
         layer: convolutions whose filters are drawn; by default the first five
         filters: numbers of the filters that are drawn of each
         top: how many images of each filter are kept
-        split: which images of the run: validation or train
+        split: which images of the run: validation, train or test; a reading of test images is recorded
     """
-    probe, images = subject.probe, stream(subject, split)
+    probe, wanted = subject.probe, _wanted(subject, top, split)
     names = [probe.convolution(name).name for name in layer] or [b.name for b in probe.convolutions[:_LAYERS]]
     for name in names:
         count = probe.convolution(name).node.shape[-1]
         bad = [number for number in filters if not 0 <= number < count]
         require(not bad, f"{subject.name}: {name}", f"filter {bad and bad[0]}", f"0 to {count - 1}")
-    found = {responses.layer: responses for responses in respond(probe, images, top=top)}
+    (every,) = measured(subject, wanted)
+    images, found = wanted[0][0], {responses.layer: responses for responses in every}
     drawn = [_summary(subject, out, images, list(found.values()))]
     if subject.classes is not None and (images.labels >= 0).all():
         drawn.append(_classes(subject, out, images, [(found[name], number) for name in names for number in filters]))
     fields, shown = receptive_field.fields(subject.model), list(filters)[:_ROWS]
     return drawn + [_layer(subject, out, images, found[name], shown, fields.get(name)) for name in names]
+
+
+def reads(subject: Subject) -> Reads:
+    return Reads(measured=_wanted(subject, TOP, "validation"))
+
+
+def _wanted(subject: Subject, top: int, split: SplitName) -> Wanted:
+    return [(stream(subject, "filters", split), Responding(subject.probe, top=top))]
 
 
 def _summary(subject: Subject, out: Path, images: Stream, found: list[Responses]) -> Drawn:
@@ -91,18 +101,23 @@ def _layer(
         [_patch(field, image, unit) if seen else image for image, unit in zip(*row, strict=True)]
         for row in zip(pixels, units, strict=True)
     ]
+    labels = images.labels[numbers]
+    known = bool(subject.classes) and bool((labels >= 0).all())
     headings = [_heading(subject, found, f) for f in shown]
     size = f"patches of {field.height.size}×{field.width.size} pixels" if seen else "each unit sees the whole image"
-    title = f"{subject.name}, {found.layer}: images with the largest responses, {size}"
-    figure = top_images(pixels, boxes, patches, headings, title)
-    arrays = {"filters": shown, "numbers": numbers, "responses": found.responses[shown], "boxes": boxes}
+    title = f"{subject.name}, {found.layer}: images with the largest responses, {size}{', true classes' * known}"
+    captions = [[subject.classes[label] for label in row] for row in labels] if known else None
+    figure = top_images(pixels, boxes, patches, headings, title, captions)
+    ids = np.array([[images.ids[number] for number in row] for row in numbers])
+    arrays = {"filters": shown, "numbers": numbers, "ids": ids, "responses": found.responses[shown], "boxes": boxes}
     line = f"{found.layer}: largest responses " + ", ".join(f"{found.maximum[f]:.4g}" for f in shown)
     return keep(out, f"filters-{found.layer}", figure, arrays, line)
 
 
 def _heading(subject: Subject, found: Responses, number: int) -> str:
-    mean, most, value = found.mean[number], found.maximum[number], found.largest[number]
-    text = f"filter {number}: largest response {most:.4g}, mean {mean:.4g}, largest value {value:.3g}"
+    most, mean = (number_in_words(value, 4) for value in (found.maximum[number], found.mean[number]))
+    value = number_in_words(found.largest[number])
+    text = f"filter {number}: largest response {most}, mean {mean}, largest value {value}"
     if found.dead[number]:
         text += ", dead"
     if subject.classes and (found.labels >= 0).all():

@@ -17,7 +17,6 @@ from keras_cnn.figures.maximise import maximised
 from keras_cnn.figures.panels import number
 from keras_cnn.visualization.activations import most_active, spread
 from keras_cnn.visualization.maximise import STEPS, Maximised, Real, before_activation, best_of, maximise
-from keras_cnn.visualization.probe import taps
 from keras_cnn.visualization.targets import ChannelMean, Neuron, Target
 
 AtLeastOne = Annotated[int | None, Limit("at least 1", lambda value: value >= 1)]
@@ -69,7 +68,7 @@ def draw(
         steps: of the ascent
         parametrisation: what the picture is made of: its Fourier spectrum, or pixels
         most: real images that are tried, at even distances in the split
-        split: which images of the run they are
+        split: which images of the run they are: validation, train or test; of test it is recorded
         seed: of the noise and of the random transforms
     """
     if channels and not layer:
@@ -80,7 +79,7 @@ def draw(
         count = count or (8 if small else 4)
         names = layer or spread(subject.probe, 3)
         questions += [_channels(subject, name, channels, count, unit) for name in names]
-    real = stream(subject, split, most)
+    real = stream(subject, "maximise", split, most)
     options = {"steps": steps, "parametrisation": parametrisation, "seed": seed}
     drawn = []
     for question in questions:
@@ -107,7 +106,7 @@ def _channels(subject: Subject, name: str, channels: Sequence[int], count: int, 
     shape = probe.shape(point)
     if not channels:
         shown = activation or point  # a channel that its activation always shuts does not differ
-        maps = taps(probe, [shown])(subject.images.pixels)[shown]
+        maps = subject.maps([shown])[shown]
         channels = tuple(int(channel) for channel in most_active(maps, count))
     named = tuple(f"channel {channel}" for channel in channels)
     target: Target = ChannelMean(point, channels)

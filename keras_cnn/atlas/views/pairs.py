@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.atlas.drawing import Drawn, input_channels, keep
+from keras_cnn.atlas.streams import Reads
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.atlas.views.kernels import Count
 from keras_cnn.figures import pairs as figures
 from keras_cnn.visualization.activations import most_active, spread
-from keras_cnn.visualization.pairs import Pairs, pairs
-from keras_cnn.visualization.probe import taps
+from keras_cnn.visualization.pairs import Pairs, pairs_of_maps, points_of
 
 _IMAGES = 3  # in one figure
 
@@ -28,12 +28,22 @@ def draw(
     drawn = []
     images = subject.images
     for name in layer or spread(subject.probe, 3):
-        linear = subject.probe.convolution(name).linear
-        chosen = channels or most_active(taps(subject.probe, [linear])(images.pixels)[linear], count)
-        found = pairs(subject.probe, images.pixels, name, chosen)
+        found = found_pairs(subject, name, count, channels)
         for start in range(0, len(images.names), _IMAGES):
             drawn.append(_sheet(subject, out, found, slice(start, start + _IMAGES)))
     return drawn
+
+
+def reads(subject: Subject) -> Reads:
+    return Reads(shown=[point for name in spread(subject.probe, 3) for point in points_of(subject.probe, name)])
+
+
+def found_pairs(subject: Subject, layer: str, count: int, channels: tuple[int, ...] = ()) -> Pairs:
+    """The pairs of the channels of a layer, or of the `count` whose maps differ most over the images on display."""
+    block = subject.probe.convolution(layer)
+    maps = subject.maps(points_of(subject.probe, layer))
+    chosen = channels or tuple(most_active(maps[block.linear], count).tolist())
+    return subject.once(("pairs", block.name, chosen), lambda: pairs_of_maps(subject.probe, maps, layer, chosen))
 
 
 def _sheet(subject: Subject, out: Path, found: Pairs, part: slice) -> Drawn:
