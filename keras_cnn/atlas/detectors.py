@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from keras_cnn.atlas.subject import Asked, Images, Subject, refuse
+from keras_cnn.atlas.subject import Asked, Images, Subject, refuse, spread
 from keras_cnn.detection.boxes import Detections, Letterbox, decode
 from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.network import CFG_MEMBER, NAMED, Network, open_network
@@ -46,32 +46,44 @@ class DetectorSubject(Subject):
     @cached_property
     def given(self) -> Images:
         """The images asked for, each in its letterbox. InputError, naming the file, for one that cannot be read."""
-        pixels = np.round(self.letterboxed).astype(np.uint8)
+        pixels = np.round(self._letterboxed).astype(np.uint8)
         return Images(pixels, tuple(path.name for path in self.asked.images), np.full(len(pixels), -1, np.int32))
 
-    @cached_property
+    @property
     def letterboxed(self) -> np.ndarray:
-        """(N, H, W, 3) float32 of 0-255: exactly what the network gets."""
+        """(N, H, W, 3) float32 of 0-255: exactly what the network gets of the images on display."""
+        return self._letterboxed[self._shown]
+
+    @property
+    def _shown(self) -> np.ndarray:
+        """Numbers of the images on display, as `Subject.images` chooses them."""
+        count = len(self.asked.images)
+        return spread(count, self.asked.image_count or count)
+
+    @cached_property
+    def _letterboxed(self) -> np.ndarray:
         if not self.asked.images:
             raise UsageError(f"command line: {self.name} comes without images; give some: --image FILE ...")
         return np.concatenate([_in_letterbox(image, self.probe.input_shape[:2]) for image in self._files])
 
     @cached_property
     def found(self) -> list[list[Found]]:
-        """For each image the detections that `detect.py` gives, the most confident first."""
+        """For each image on display the detections that `detect.py` gives, the most confident first."""
         detector = Detector(self.network.model, self.network.heads)
-        return [self._found(detector, image) for image in self._files]
+        return [self._found(detector, self._files[number]) for number in self._shown]
 
     @cached_property
     def _files(self) -> list[np.ndarray]:
         return [read_image(path) for path in self.asked.images]
 
-    def caption(self, index: int, between: str = ", ") -> str:
+    def caption(self, index: int, between: str = ", ", after_name: str | None = None) -> str:
         """Of an image: its name and its strongest detections."""
         found = self.found[index]
         shown = ", ".join(f"{self.class_name(one.class_index)} {one.confidence:.2f}" for one in found[:_NAMED_BOXES])
         more = f" and {len(found) - _NAMED_BOXES} more" if len(found) > _NAMED_BOXES else ""
-        return between.join([self.images.names[index], f"{shown}{more}" if found else "nothing detected"])
+        return (after_name or between).join(
+            [self.images.names[index], f"{shown}{more}" if found else "nothing detected"]
+        )
 
     def boxes(self, number: int) -> list[Found]:
         """The `number`-th detection of each image, counted from 1. UsageError for an image that has fewer."""
@@ -121,9 +133,12 @@ class DetectorSubject(Subject):
 
 
 def is_detector(source: str) -> bool:
-    """Whether `source` names a detector: a name, a cfg file, or a .keras file that `detect.py --save` wrote."""
+    """Whether `source` names a detector: a name, a cfg file, a .keras file that `detect.py --save` wrote, or the folder
+    of a training on boxes, whose model.keras is such a file."""
     if source in NAMED or source.endswith(".cfg"):
         return True
+    if Path(source).is_dir():
+        source = str(Path(source, "model.keras"))
     if not (source.endswith(".keras") and zipfile.is_zipfile(source)):
         return False
     with zipfile.ZipFile(source) as archive:
@@ -137,15 +152,17 @@ def open_detector(source: str, asked: Asked) -> DetectorSubject:
     """
     refuse(asked, "a detector, which has its own", input_range=None, classes=())
     notes, weights, size = [], None, None
-    if source.endswith(".keras"):
+    path = Path(source)
+    if path.is_dir() or source.endswith(".keras"):
         refuse(asked, "a saved detector", weights="imagenet", image_size=None)
-        notes.append("its batch norms are folded into the convolutions: open the cfg with --weights to see them")
+        cfg = path / "model.cfg --weights model.weights" if path.is_dir() else "the cfg with --weights"
+        notes.append(f"its batch norms are folded into the convolutions: open {cfg} to see them")
     else:
         weights = None if asked.weights == "imagenet" else Path(asked.weights)
         size = (asked.image_size, asked.image_size) if asked.image_size else None
     network = open_network(source, weights, size=size, fold=False)
-    model, name = network.model, Path(source).stem if "." in source else source
-    out = asked.out or Path("visualizations") / name
+    model, name = network.model, path.resolve().name if path.is_dir() else path.stem if "." in source else source
+    out = asked.out or (path / "visualizations" if path.is_dir() else Path("visualizations") / name)
     classes = tuple(network.names)
     return DetectorSubject(name, model, Probe(model), out, classes, asked, notes=tuple(notes), network=network)
 

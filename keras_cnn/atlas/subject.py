@@ -89,7 +89,7 @@ class Subject:
         if self.asked.images or self.dataset is None:
             return _some(self.given, self.asked.image_count or len(self.given.names))
         split = self.dataset.validation if len(self.dataset.validation) else self.dataset.train
-        chosen = _spread(len(split), self.asked.image_count or _SHOWN)
+        chosen = spread(len(split), self.asked.image_count or _SHOWN)
         return _from_split(split.take(chosen), self.dataset.image_shape, self.fit)
 
     @cached_property
@@ -238,13 +238,13 @@ def _from_files(paths: tuple[Path, ...], shape: tuple[int, ...], fit: str) -> Im
     return Images(np.stack(pixels), tuple(path.name for path in paths), np.full(len(paths), -1, np.int32))
 
 
-def _spread(count: int, most: int) -> np.ndarray:
+def spread(count: int, most: int) -> np.ndarray:
     """At most `most` of `count` numbers at even distances."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 
 def _some(images: Images, most: int) -> Images:
-    chosen = _spread(len(images.names), most)
+    chosen = spread(len(images.names), most)
     names = tuple(images.names[number] for number in chosen)
     return Images(images.pixels[chosen], names, images.labels[chosen])
 

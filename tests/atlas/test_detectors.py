@@ -55,6 +55,19 @@ def subject(files):
     return open_subject(str(cfg), Asked(images=(photo,), weights=str(weights)))
 
 
+def test_a_run_on_boxes_is_opened_and_image_count_chooses_among_the_images(files, subject, tmp_path):
+    cfg, weights, photo = files
+    Image.fromarray(np.full((30, 30, 3), 90, np.uint8)).save(grey := tmp_path / "grey.png")
+    save_network(open_network(str(cfg), weights), tmp_path / "run" / "model.keras")
+    found = open_subject(str(tmp_path / "run"), Asked(images=(photo, grey), image_count=1))
+    assert (found.name, found.out) == ("run", tmp_path / "run" / "visualizations")
+    assert (found.images.names, len(found.given.names)) == (("photo.png",), 2)
+    assert len(found.found) == len(found.letterboxed) == 1
+    assert found.caption(0, after_name=": ").removeprefix("photo.png: ") == subject.caption(0).removeprefix(
+        "photo.png, "
+    )
+
+
 def test_boxes_are_those_of_detect(files, subject):
     cfg, weights, photo = files
     network = open_network(str(cfg), weights)
