@@ -93,7 +93,7 @@ def test_an_offline_run_holds_config_history_summary_figures_matrices_and_table(
     assert {pair: n for pair, n in counts.items() if n} == {
         ("cat", "cat"): 1, ("dog", "dog"): 1, ("é1", "dog"): 1, ("é1", "é1"): 1
     }  # fmt: skip
-    assert of_type(found, "exit") == [{"exit_code": 0}]
+    assert [one["exit_code"] for one in of_type(found, "exit")] == [0]  # a slow run has its seconds beside it
 
 
 def test_a_stopped_run_ends_with_its_exit_status(folder):
