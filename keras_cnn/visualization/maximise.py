@@ -7,7 +7,7 @@ Parameterizations, Distill 2018.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -145,24 +145,39 @@ def maximise(
     return Maximised(pictures, values, start, start_values, _highest(probe, pictures, score), moved, score)
 
 
-def best_of(model: keras.Model | Probe, score: Score, batches: Iterable) -> Real:
-    """What real images reach at the units of a score; `batches` start with images (B, H, W, C) of 0-255.
+def best_of(model: keras.Model | Probe, wanted: Sequence[Score], batches: Iterable) -> list[Real]:
+    """What real images reach at the units of each score; `batches`, read once, start with images (B, H, W, C) of 0-255.
 
     Raises InputError for no images and for images that do not fit the network.
     """
     probe = Probe.of(model)
-    read, weights = taps(probe, [score.point]), score.weights.reshape(len(score.weights), -1)
-    values, numbers, count = np.full(len(weights), -np.inf, np.float32), np.zeros(len(weights), np.int64), 0
+    read = taps(probe, [score.point for score in wanted])
+    kept, count = [_Best(score) for score in wanted], 0
     for images, *_ in batches:
         for part in in_batches(np.asarray(images), probe.batch_size()):
-            found = read(part)[score.point].reshape(len(part), -1) @ weights.T
-            best = found.argmax(axis=0)
-            reached = found[best, np.arange(len(weights))]
-            better = reached > values
-            values, numbers = np.where(better, reached, values), np.where(better, count + best, numbers)
+            maps = read(part)
+            for one in kept:
+                one.add(maps[probe.point(one.point)], count)
             count += len(part)
     require(count > 0, "maximise", "no images", "at least one")
-    return Real(values, numbers, count)
+    return [Real(one.values, one.numbers, count) for one in kept]
+
+
+class _Best:
+    """The largest values of one score so far."""
+
+    def __init__(self, score: Score):
+        self.point, self._weights = score.point, score.weights.reshape(len(score.weights), -1)
+        self.values = np.full(len(self._weights), -np.inf, np.float32)
+        self.numbers = np.zeros(len(self._weights), np.int64)
+
+    def add(self, maps: np.ndarray, first: int) -> None:
+        """Maps (B, ...) of the images that `first` begins to number."""
+        found = maps.reshape(len(maps), -1) @ self._weights.T
+        best = found.argmax(axis=0)
+        reached = found[best, np.arange(len(best))]
+        better = reached > self.values
+        self.values, self.numbers = np.where(better, reached, self.values), np.where(better, first + best, self.numbers)
 
 
 def before_activation(model: keras.Model | Probe, layer: str) -> tuple[str, str | None]:

@@ -10,7 +10,7 @@ Maps are compared as magnitudes, by Spearman's rank correlation and by SSIM of t
 over the images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import keras
@@ -150,16 +150,18 @@ def verdict(
     networks: RandomNetworks,
     *,
     other: Target | None = None,
+    checks: Mapping[str, object] | None = None,
     **options,
 ) -> tuple[Attribution, Verdict]:
     """The attribution on the trained network, and what the checks say about it.
 
-    `options` are the method's. The target is the same class or neuron on every network: the predicted class is that of
-    the trained one, and a neuron stays where it is. Raises InputError as the method does.
+    `options` are the method's, `checks` those that it has otherwise on random networks and for another class. The
+    target is the same class or neuron on every network: the predicted class is that of the trained one, and a neuron
+    stays where it is. Raises InputError as the method does.
     """
     probe = networks.trained
     target = _fixed(target, probe, images)
-    found = method(probe, images, target, **options)
+    found, options = method(probe, images, target, **options), options | dict(checks or {})
     cascade = tuple(
         (name, likeness(found.maps, method(random, images, target, **options).maps))
         for name, random in networks.stages()

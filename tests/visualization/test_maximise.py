@@ -201,14 +201,19 @@ def test_drawn_transforms_stay_in_their_bounds():
 def test_the_best_real_image_is_that_of_a_plain_loop(small, photos):
     batches = [(photos, None), (photos, None)]  # the second time round none is better
     score = ChannelMean("conv1", (1, 4)).score(Probe(small), np.zeros((2, 16, 16, 3), np.float32))
-    found = best_of(small, score, batches)
-    maps = keras.Model(small.inputs[0], small.get_layer("conv1").output)(photos.astype(np.float32)).numpy()
+    behind = ChannelMean("bn1", 3).score(Probe(small), np.zeros((1, 16, 16, 3), np.float32))
+    found, other = best_of(small, [score, behind], batches)
+    maps, later = keras.Model(small.inputs[0], [small.get_layer(name).output for name in ("conv1", "bn1")])(
+        photos.astype(np.float32)
+    )
+    np.testing.assert_allclose(other.values, later.numpy().mean(axis=(1, 2))[:, 3].max(), rtol=1e-4)
+    maps = maps.numpy()
     means = maps.mean(axis=(1, 2))[:, [1, 4]]
     np.testing.assert_allclose(found.values, means.max(axis=0), rtol=1e-4)
     np.testing.assert_array_equal(found.numbers, means.argmax(axis=0))
     assert found.count == 6
     with pytest.raises(InputError, match="maximise: no images"):
-        best_of(small, score, [])
+        best_of(small, [score], [])
 
 
 def test_what_cannot_be_maximised_is_refused(small, linear):
@@ -227,5 +232,5 @@ def test_a_score_is_not_bound_to_a_target(linear):
     weights = np.zeros((1, 4, 4, 1), np.float32)
     weights[0, 0, 0] = 2
     image = np.arange(36, dtype=np.float32).reshape(1, 6, 6, 1)
-    found = best_of(linear, Score("conv", weights, ("corner",)), [(image,)])
+    (found,) = best_of(linear, [Score("conv", weights, ("corner",))], [(image,)])
     assert found.values[0] == pytest.approx(2 * ((image[0, :3, :3, 0] * KERNEL).sum() + 7))

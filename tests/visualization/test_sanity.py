@@ -138,6 +138,17 @@ def test_the_verdict_keeps_class_and_place_of_the_trained_network(small, photos)
     assert asked[0].position is not None
 
 
+def test_the_checks_may_have_other_options(small, photos):
+    steps = []
+
+    def method(model, images, target, **options):
+        steps.append(options["steps"])
+        return METHODS["gradient"](model, images, target)
+
+    verdict(method, photos, ClassScore(), RandomNetworks(small, stages=2), checks={"steps": 3}, steps=8)
+    assert steps == [8, 3, 3, 3]  # the trained network; two random ones; another class
+
+
 def test_a_blank_map_says_nothing(small, photos):
     def blank(model, images, target):
         return Attribution("blank", np.zeros((len(images), 16, 16)), np.zeros(len(images)), ("blank",) * len(images))

@@ -81,11 +81,12 @@ def draw(
         questions += [_channels(subject, name, channels, count, unit) for name in names]
     real = stream(subject, "maximise", split, most)
     options = {"steps": steps, "parametrisation": parametrisation, "seed": seed}
-    drawn = []
-    for question in questions:
-        found = maximise(subject.probe, question.target, question.units, **options)
-        drawn.append(_sheet(subject, out, question, found, best_of(subject.probe, found.score, real), real, options))
-    return drawn
+    found = [maximise(subject.probe, question.target, question.units, **options) for question in questions]
+    reached = best_of(subject.probe, [one.score for one in found], real)
+    return [
+        _sheet(subject, out, question, one, best, real, options)
+        for question, one, best in zip(questions, found, reached, strict=True)
+    ]
 
 
 def _classes(subject: Subject, names: Sequence[str]) -> _Question:
