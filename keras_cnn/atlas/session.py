@@ -17,8 +17,9 @@ _SHOWN = 12  # images in the figures of `all`: each takes a figure a layer, and 
 def visualize(source: str, view: str, asked: Asked, options: Mapping[str, object]) -> list[Drawn]:
     """Draws one view of `source`, or with `all` every one, into a folder of its name below `Subject.out`.
 
-    `options` are those of the view; `all` takes none. Raises InputError as the view does; with `all`, a view that this
-    subject has nothing for is left out with a line that says why, and the error is raised only if none is left.
+    `options` are those of the view; `all` takes none, and gives some views cheaper ones. Raises InputError as the view
+    does; with `all`, a view that this subject has nothing for is left out with a line that says why, and the error is
+    raised only if none is left.
     """
     if view == "all" and asked.image_count is None and len(asked.images) > _SHOWN:
         print(
@@ -48,7 +49,7 @@ def every_view(subject: Subject) -> Iterator[tuple[str, list[Drawn] | InputError
     read_ahead(subject, _reads(subject))
     for name in views.VIEWS:
         try:
-            found = _drawn(subject, name, {})
+            found = _drawn(subject, name, views.options_in_all(name))
         except InputError as error:
             found = error
         yield name, found

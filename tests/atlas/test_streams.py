@@ -1,6 +1,7 @@
 """What the views share: images decoded once, one pass for all, maps of the images on display; and readings of test."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from keras_cnn.atlas import session, streams, views
 from keras_cnn.atlas.streams import Decoded, Reads, measured, read_ahead, stream
 from keras_cnn.atlas.subject import Asked, open_subject
+from keras_cnn.atlas.views import ablation
 from keras_cnn.command_line import run as run_face
 from keras_cnn.data import pipeline
 from keras_cnn.data.dataset import Split
@@ -105,3 +107,14 @@ def test_a_reading_of_the_test_split_is_counted_and_told(run, tmp_path, capsys):
     with np.load(tmp_path / "filters" / "filters-summary.npz") as arrays:
         count = len(open_subject(str(run), Asked()).dataset.test)
         assert arrays["conv1_top"].shape == (6, min(20, count))
+
+
+def test_with_all_the_ablation_takes_some_of_many_images(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(views, "VIEWS", {"ablation": ""})
+    monkeypatch.setitem(ablation.IN_ALL, "most", 2)
+    subject = open_subject(str(run), Asked(out=tmp_path))
+    ((_, drawn),) = session.every_view(subject)
+    told = json.loads((tmp_path / "ablation" / "ablation.json").read_text())
+    assert (told["of"], told["images"]) == ("2 images of the validation split", 2)
+    assert len(subject.dataset.validation) > 2
+    assert len(drawn) == 6

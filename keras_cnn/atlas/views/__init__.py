@@ -10,14 +10,15 @@ InputError.
 
     def reads(subject: Subject) -> Reads
 
-if there is one, says what `draw` will read without options, so that `all` can read it once for all views. What is
-measured over many images is asked of `atlas.streams.measured`, maps of the images on display of `Subject.maps`: both
-know what was read ahead.
+if there is one, says what `draw` will read with the options `IN_ALL` of the module, or without any, so that `all` can
+read it once for all views. What is measured over many images is asked of `atlas.streams.measured`, maps of the images
+on display of `Subject.maps`: both know what was read ahead.
 """
 
 import importlib
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from keras_cnn.checking import nearest
 from keras_cnn.errors import UsageError
@@ -48,6 +49,11 @@ def find(name: str) -> Callable:
 def reads(name: str) -> Callable | None:
     """The `reads` function of a view, if it has one."""
     return getattr(_module(name), "reads", None)
+
+
+def options_in_all(name: str) -> dict[str, Any]:
+    """Options that a view gets where all views are drawn, if not its defaults."""
+    return getattr(_module(name), "IN_ALL", {})
 
 
 def _module(name: str) -> ModuleType:
