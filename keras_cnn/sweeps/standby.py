@@ -1,7 +1,7 @@
 """Worker processes that are started before there is a sweep: they import TensorFlow while it is still being planned.
 
 `python train.py --join -` imports what a worker needs, takes its order from a line on standard input, and goes on as
-`--join SWEEP`. Importing takes some 5 s of a core, which a planning process spends on importing too.
+`--join SWEEP`. Importing takes 4 s of a core, and the process that plans must import first too.
 """
 
 import contextlib
