@@ -62,13 +62,13 @@ def beside_published(names: Sequence[str], published, measured, intervals, title
     published, measured, intervals = (np.asarray(values, np.float64) for values in (published, measured, intervals))
     if not published.shape == measured.shape == intervals.shape == (len(names), 2):
         raise ValueError(f"{published.shape}, {measured.shape} and {intervals.shape} for {len(names)} rows")
-    lines = [part for line in note.split("\n") for part in broken(line)]
-    below = 1.4 * SMALL_SIZE * POINT * len(lines) + 2 * MARGIN
+    note = broken(note, WIDTH - 2 * MARGIN)
+    below = 1.4 * SMALL_SIZE * POINT * (note.count("\n") + 1) + 2 * MARGIN
     height = HEADER + _LEGEND + 0.3 * len(names) + 0.6 + below
     figure = new_figure(WIDTH, height, title, layout=None)
     figure.set_layout_engine("constrained", rect=(0, below / height, 1, 1 - (below + HEADER + _LEGEND) / height))
     place = {"x": MARGIN / WIDTH, "y": MARGIN / height, "va": "bottom"}
-    figure.text(s="\n".join(lines), **place, fontsize=SMALL_SIZE, color=GREY, linespacing=1.3)
+    figure.text(s=note, **place, fontsize=SMALL_SIZE, color=GREY, linespacing=1.3)
     left, right = figure.subplots(1, 2, sharey=True)
     rows = np.arange(len(names))
     for values, colour, shift, name in ((published, GREY, -0.17, "published"), (measured, BLUE, 0.17, "measured")):

@@ -6,7 +6,7 @@ is zero, red above and blue below, and both sides have the same scale.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matplotlib
 import numpy as np
@@ -23,6 +23,7 @@ from keras_cnn.figures.style import (
     WIDTH,
     fit,
     new_figure,
+    printable,
     styled,
     text_width,
 )
@@ -90,20 +91,22 @@ def value_range(values: np.ndarray, digits: int = 3) -> str:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """With so many significant digits and a proper minus sign."""
-    return f"{value:.{digits}g}".replace("-", "−")
+    """With so many significant digits, a proper minus sign, and no zeros before an exponent: −1.3e−5."""
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}{e}{int(exponent) if e else ''}".replace("-", "−")
 
 
 @styled
 def sheet(rows: Sequence[Row], title: str, note: str = "", columns: int | None = None) -> Figure:
     """The rows one below the other; all have the places of `columns`, by default of the longest row.
 
-    The lines of the `note` stand below the title, broken where they are too long. Pictures of one row must have one
-    shape.
+    The lines of the `note` stand below the title. Lines that are too long are broken between words, and a word that is
+    too long is shortened. Pictures of one row must have one shape.
     """
     columns = columns or max(len(row.panels) for row in rows)
     place = _pixels((WIDTH - 2 * MARGIN + _GAP) / columns) - _GAP
-    notes = [part for line in note.split("\n") for part in broken(line)] if note else []
+    rows = [_broken_row(row, place) for row in rows]
+    notes = broken(note, WIDTH - 2 * MARGIN).split("\n") if note else []
     top = HEADER + len(notes) * _LINE
     heights = [_height(row, place) for row in rows]
     figure = new_figure(WIDTH, top + sum(heights) + MARGIN, title, layout=None)
@@ -113,6 +116,15 @@ def sheet(rows: Sequence[Row], title: str, note: str = "", columns: int | None =
         _draw_row(figure, row, top, place)
         top += height
     return figure
+
+
+def _broken_row(row: Row, place: float) -> Row:
+    panels = [panel and replace(panel, caption=broken(panel.caption, place)) for panel in row.panels]
+    return replace(row, panels=panels, titles=[broken(title, _title_room(row, place)) for title in row.titles])
+
+
+def _title_room(row: Row, place: float) -> float:
+    return row.span * (place + _GAP) - _GAP
 
 
 def _height(row: Row, place: float) -> float:
@@ -144,7 +156,7 @@ def _draw_row(figure: Figure, row: Row, top: float, place: float) -> None:
         if row.key:
             _draw_key(figure, row.key, top)
         top += _LINE
-    room = row.span * (place + _GAP) - _GAP
+    room = _title_room(row, place)
     for index, title in enumerate(row.titles):
         left = _left(row.indent + index * row.span, place)
         for row_line, line in enumerate(title.split("\n")):
@@ -201,12 +213,16 @@ def _draw_key(figure: Figure, bounds: tuple[float, float], top: float) -> None:
 _LABEL = 0.55  # inches for a number beside the key
 
 
-def broken(line: str) -> list[str]:
-    """A line as several that are as wide as the page, broken between words."""
+def broken(text: str, room: float) -> str:
+    """The lines of a text as lines of at most `room` inches, broken between words."""
+    return "\n".join(part for line in text.split("\n") for part in _parts(line, room))
+
+
+def _parts(line: str, room: float) -> list[str]:
     parts = [""]
-    for word in line.split(" "):
+    for word in printable(line).split(" "):
         longer = f"{parts[-1]} {word}".strip()
-        if parts[-1] and text_width(longer, SMALL_SIZE) > WIDTH - 2 * MARGIN:
+        if parts[-1] and text_width(longer, SMALL_SIZE) > room:
             parts.append(word)
         else:
             parts[-1] = longer

@@ -23,7 +23,7 @@ from keras_cnn.visualization.targets import Target
 # Of red, green and blue of 0-1 in 200 photos of ImageNet; those of CIFAR-10 are about 0.01 smaller.
 COLOUR_COVARIANCE = np.array([[0.070, 0.063, 0.058], [0.063, 0.069, 0.066], [0.058, 0.066, 0.075]])
 STEPS = 96
-RATE = 0.05  # of Adam
+_SMALL = 64  # pixels of a side, up to which a picture has few waves, each of which must go far
 _START = 0.01  # standard deviation of the parameters at the start: nearly grey
 _SPECTRUM_SCALE = 0.25  # a spectrum of standard deviation 1 makes a picture of about that before the colours
 
@@ -104,13 +104,22 @@ class Real:
     count: int  # images that were tried
 
 
+def usual_rate(side: int) -> float:
+    """Of Adam, for images of `side` pixels.
+
+    With 0.05 and 96 steps one of ten channel means of net4's first convolution, at 32 pixels, comes above the best of
+    500 real images, with 0.2 all ten; Xception's deep channels, at 299, reach less with 0.1 than with 0.05.
+    """
+    return 0.15 if side <= _SMALL else 0.05
+
+
 def maximise(
     model: keras.Model | Probe,
     target: Target,
     units: int,
     *,
     steps: int = STEPS,
-    rate: float = RATE,
+    rate: float | None = None,
     parametrisation: Literal["fourier", "pixel"] = "fourier",
     transforms: Transforms | None = None,
     seed: int = 0,
@@ -118,7 +127,7 @@ def maximise(
     """Raises the target's score for each of `units`, by Adam from the same noise.
 
     The target is one for all units or names one for each of them, as it does for images elsewhere. A picture depends on
-    its own unit, the options and the seed. `transforms` None are the usual ones for the size of the images.
+    its own unit, the options and the seed. `rate` and `transforms` None are the usual ones for the size of the images.
 
     Raises InputError for a target that the network does not have, images of no fixed size or not of 1 or 3 channels,
     and fewer than one step.
@@ -128,6 +137,7 @@ def maximise(
     fits = None not in size and size[-1] in (1, 3)
     require(fits, f"{probe.name}: maximise", f"images of shape {size}", "a fixed size and 1 or 3 channels")
     require(steps >= 1, "maximise: steps", f"found {steps}", "at least 1")
+    rate = usual_rate(max(size[:2])) if rate is None else rate
     transforms = Transforms.usual(min(size[:2])) if transforms is None else transforms
     made_of = Parametrisation(parametrisation, size)
     first = (np.random.default_rng([seed, 0]).normal(size=made_of.shape) * _START).astype(np.float32)
@@ -220,7 +230,7 @@ def spectrum_scale(height: int, width: int) -> np.ndarray:
     """
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     frequency = np.maximum(np.hypot(rows, columns), 1 / max(height, width))
-    power = 1.0 if max(height, width) <= 64 else 1.5
+    power = 1.0 if max(height, width) <= _SMALL else 1.5
     same_at = 8 / max(height, width)  # the frequency whose size does not depend on the power
     sizes = (same_at / frequency) ** power / same_at
     return (_SPECTRUM_SCALE * np.sqrt(height * width) * sizes).astype(np.float32)

@@ -13,8 +13,11 @@ import pytest
 from PIL import Image
 
 from keras_cnn.command_line import run as run_face
+from keras_cnn.data.pipeline import batches
 from keras_cnn.faces import visualize
 from keras_cnn.figures.panels import coloured
+from keras_cnn.loading import BUILDERS, load_dataset
+from keras_cnn.runs import RunFolder
 from keras_cnn.visualization.attribution import METHODS
 from keras_cnn.visualization.targets import ClassScore
 
@@ -67,6 +70,28 @@ def test_the_pictures_are_the_networks_numbers(page, run):
         assert np.abs(_pixels(parts[0]).astype(int) - coloured(cam[i])).max() <= 2
 
 
+def test_the_patches_are_those_of_the_largest_responses_in_the_split(page, run):
+    dataset = load_dataset(RunFolder.open(run).config(BUILDERS))
+    model = keras.saving.load_model(run / "model.keras")
+    images = np.concatenate([b.images.numpy() for b in batches(dataset.validation, dataset.image_shape, 64)])
+    maps = keras.Model(model.inputs[0], model.get_layer("bn1").output)(images.astype("float32")).numpy()
+    content = _content(page)
+    for unit in content["layers"][0]["units"]:
+        channel = int(unit["name"].removeprefix("channel "))
+        sums = maps[..., channel].sum(axis=(1, 2))
+        order = np.argsort(-sums, kind="stable")[:6]
+        stated = f"of channel {channel} among {len(images)} images of the validation split: patches of 3×3 pixels"
+        assert stated in unit["best"]
+        for part, image in zip(unit["patches"], order, strict=True):
+            assert part["title"] == dataset.classes[dataset.validation.labels[image]]
+            assert float(part["note"].partition(",")[0].replace("−", "-")) == pytest.approx(sums[image], rel=0.01)
+            row, column = np.unravel_index(maps[image, ..., channel].argmax(), (16, 16))
+            padded = np.pad(images[image].astype(int), ((1, 1), (1, 1), (0, 0)), constant_values=-1)
+            seen = padded[row : row + 3, column : column + 3]
+            inside = seen[..., 0] >= 0
+            np.testing.assert_array_equal(_pixels(part)[inside], seen[inside])
+
+
 def test_the_page_asks_nobody_for_anything(page):
     text = page.read_text()
     assert "default-src 'none'" in text
@@ -109,15 +134,21 @@ def test_the_reader_picks_image_layer_and_channel(page):
             parts = (*unit["images"][image], *content["layers"][layer]["images"][image])
             return [part["src"] for part in (content["images"][image], unit["kernel"], *parts)]
 
+        def patches() -> list[str]:
+            return js("return [...document.querySelectorAll('#patches img')].map((image) => image.src)")
+
         assert shown() == expected(0, 0, 0)
         pick("channel", 2)
         assert shown() == expected(0, 0, 2)
+        chosen = content["layers"][0]["units"][2]
+        assert patches() == [part["src"] for part in chosen["patches"]]
+        assert js("return document.getElementById('best').textContent") == chosen["best"]
         pick("image", 1)
         assert shown() == expected(1, 0, 2)
         assert js("return document.getElementById('caption').textContent") == content["images"][1]["caption"]
         pick("layer", 1)
         assert shown() == expected(1, 1, 0)
-        assert js("return [...document.querySelectorAll('#pictures img')].every((i) => i.complete && i.naturalWidth)")
+        assert js("return [...document.querySelectorAll('img')].every((i) => i.complete && i.naturalWidth)")
         assert js("return document.documentElement.scrollWidth <= window.innerWidth")
         assert [line for line in browser.get_log("browser") if "favicon" not in line["message"]] == []
     finally:

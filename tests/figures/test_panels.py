@@ -26,8 +26,8 @@ def test_numbers_are_short_and_have_a_minus_sign():
     assert value_range(np.array([-1.0, 0.123456]), 2) == "−1 to 0.12"
     assert value_range(np.array([-0.961, -0.00091]), 2) == "−0.96 to 0"  # it has 14 letters' room below a map
     assert value_range(np.array([3.8e-5, 0.0114]), 2) == "0 to 0.011"
-    assert value_range(np.array([2.5e-5, 0.000123])) == "2.5e−05 to 0.000123"
-    assert value_range(np.array([-1234.5, 18.26])) == "−1.23e+03 to 18"
+    assert value_range(np.array([2.5e-5, 0.000123])) == "2.5e−5 to 0.000123"
+    assert value_range(np.array([-1234.5, 18.26])) == "−1.23e3 to 18"
     assert value_range(np.zeros(3)) == "0 to 0"
 
 
@@ -58,6 +58,21 @@ def test_a_long_note_is_broken_between_words():
     lines = [text.get_text() for text in figure.texts if "word" in text.get_text()]
     assert len(lines) > 1
     assert " ".join(lines).split() == note.split()
+
+
+def test_a_caption_is_broken_between_words_and_only_a_long_word_is_shortened():
+    caption, title = "−0.000123 to 0.000456\n" + "long" * 20, "train/airplane/0021.jpg, true airplane, predicted truck"
+    rows = [Row([Panel(image, caption) for image in _images(8, 8)], titles=[title] * 4, span=2)]
+    figure = sheet([*rows, Row([Panel(image, "last") for image in _images(8, 8)])], "title")
+    lines = [text.get_text() for text in figure.texts]
+    assert lines.count("−0.000123 to") == 8
+    assert "train/airplane/0021.jpg, true" in lines
+    assert "airplane, predicted truck" in lines
+    shortened = [text for text in lines if text.startswith("long")]
+    assert len(shortened) == 8
+    assert all("…" in text for text in shortened)
+    below = min(text.get_position()[1] for text in figure.texts if text.get_text() in shortened)
+    assert below > max(ax.get_position().y1 for ax in figure.axes[8:])  # the next row stands below all of its lines
 
 
 SHEETS = {

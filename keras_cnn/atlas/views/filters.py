@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.atlas.drawing import Drawn, keep
-from keras_cnn.atlas.streams import Reads, SplitName, Stream, Wanted, measured, stream
+from keras_cnn.atlas.patches import responses_to, top_patches
+from keras_cnn.atlas.streams import Reads, SplitName, Stream, measured
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.errors import require
 from keras_cnn.figures.panels import number as number_in_words
 from keras_cnn.figures.responses import class_table, filter_summary, top_images
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.visualization import receptive_field
-from keras_cnn.visualization.filters import DEAD, TOP, Responding, Responses
-from keras_cnn.visualization.receptive_field import Box
+from keras_cnn.visualization.filters import DEAD, TOP, Responses
 
 _LAYERS, _COLUMNS, _ROWS = 5, 10, 6
 
@@ -35,7 +35,7 @@ def draw(
         top: how many images of each filter are kept
         split: which images of the run: validation, train or test; a reading of test images is recorded
     """
-    probe, wanted = subject.probe, _wanted(subject, top, split)
+    probe, wanted = subject.probe, responses_to(subject, "filters", split, top)
     names = [probe.convolution(name).name for name in layer] or [b.name for b in probe.convolutions[:_LAYERS]]
     for name in names:
         count = probe.convolution(name).node.shape[-1]
@@ -51,11 +51,7 @@ def draw(
 
 
 def reads(subject: Subject) -> Reads:
-    return Reads(measured=_wanted(subject, TOP, "validation"))
-
-
-def _wanted(subject: Subject, top: int, split: SplitName) -> Wanted:
-    return [(stream(subject, "filters", split), Responding(subject.probe, top=top))]
+    return Reads(measured=responses_to(subject, "filters"))
 
 
 def _summary(subject: Subject, out: Path, images: Stream, found: list[Responses]) -> Drawn:
@@ -86,30 +82,19 @@ def _layer(
     out: Path,
     images: Stream,
     found: Responses,
-    filters: tuple[int, ...],
+    shown: list[int],
     field: ReceptiveField | None,
 ) -> Drawn:
-    shown = list(filters)[:_ROWS]
-    numbers = found.top[shown][:, :_COLUMNS]
-    pixels = images.pixels(numbers.ravel()).reshape(*numbers.shape, *images.shape)
-    height, width = images.shape[:2]
-    whole = Box(0, height, 0, width)
-    seen = field is not None and max(field.height.size, field.width.size) <= min(height, width)
-    units = found.units[shown][:, : numbers.shape[1]]
-    boxes = np.array([[_box(field, unit) if seen else whole for unit in row] for row in units])
-    patches = [
-        [_patch(field, image, unit) if seen else image for image, unit in zip(*row, strict=True)]
-        for row in zip(pixels, units, strict=True)
-    ]
-    labels = images.labels[numbers]
+    best = top_patches(images, found, field, shown, _COLUMNS)
+    labels = images.labels[best.numbers]
     known = bool(subject.classes) and bool((labels >= 0).all())
     headings = [_heading(subject, found, f) for f in shown]
-    size = f"patches of {field.height.size}×{field.width.size} pixels" if seen else "each unit sees the whole image"
-    title = f"{subject.name}, {found.layer}: images with the largest responses, {size}{', true classes' * known}"
+    title = f"{subject.name}, {found.layer}: images with the largest responses, {best.words}{', true classes' * known}"
     captions = [[subject.classes[label] for label in row] for row in labels] if known else None
-    figure = top_images(pixels, boxes, patches, headings, title, captions)
-    ids = np.array([[images.ids[number] for number in row] for row in numbers])
-    arrays = {"filters": shown, "numbers": numbers, "ids": ids, "responses": found.responses[shown], "boxes": boxes}
+    figure = top_images(best.pixels, best.boxes, best.patches, headings, title, captions)
+    ids = np.array([[images.ids[number] for number in row] for row in best.numbers])
+    arrays = {"filters": shown, "numbers": best.numbers, "ids": ids, "boxes": best.boxes}
+    arrays |= {"responses": found.responses[shown]}
     line = f"{found.layer}: largest responses " + ", ".join(f"{found.maximum[f]:.4g}" for f in shown)
     return keep(out, f"filters-{found.layer}", figure, arrays, line)
 
@@ -124,11 +109,3 @@ def _heading(subject: Subject, found: Responses, number: int) -> str:
         classes = len(subject.classes)
         text += f"; top images mostly {subject.classes[found.class_most_seen(classes)[number]]}"
     return text
-
-
-def _box(field: ReceptiveField, unit: np.ndarray) -> Box:
-    return receptive_field.box(field, tuple(unit.tolist()))
-
-
-def _patch(field: ReceptiveField, image: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    return receptive_field.patch(image, field, tuple(unit.tolist()))

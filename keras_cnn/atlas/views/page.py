@@ -6,7 +6,7 @@ It is one HTML file without a request to anywhere, which opens from disk.
 import base64
 import json
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import jinja2
 import numpy as np
@@ -14,25 +14,31 @@ from markupsafe import Markup
 from PIL import Image
 
 from keras_cnn.atlas.drawing import Drawn, input_channels
-from keras_cnn.atlas.streams import Reads
+from keras_cnn.atlas.patches import TopPatches, responses_to, top_patches
+from keras_cnn.atlas.streams import Reads, Stream, measured
 from keras_cnn.atlas.subject import Subject
 from keras_cnn.atlas.views.kernels import Count
 from keras_cnn.atlas.views.pairs import found_pairs
 from keras_cnn.errors import InputError
-from keras_cnn.figures.panels import coloured, limits, value_range
+from keras_cnn.figures.panels import coloured, limits, number, value_range
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.runs import replacing, write_text
 from keras_cnn.visualization.activations import spread
 from keras_cnn.visualization.attribution import METHODS
+from keras_cnn.visualization.filters import Responses
 from keras_cnn.visualization.pairs import Pairs, points_of
 from keras_cnn.visualization.receptive_field import fields, patch
 from keras_cnn.visualization.targets import ClassScore, Neuron
 
+_PATCHES = 6  # of a channel
+_PATCH_PIXELS = 128  # of the longer side, at most
 _ENLARGED = 8  # times, a kernel's pixels: browsers smooth what they enlarge by hundreds
 
 
 def draw(subject: Subject, out: Path, *, layer: tuple[str, ...] = (), count: Count = 8) -> list[Drawn]:
-    """page.html, with kernel, conv map, map after the activation, what the strongest unit sees, and its gradient.
+    """page.html: kernel, conv map, map after the activation, what the strongest unit sees, its gradient, top patches.
+
+    The patches are those of the validation split, or of all images given, with the channel's largest responses.
 
     Options:
         layer: convolutions; default an early, a middle and a deep one
@@ -45,16 +51,21 @@ def draw(subject: Subject, out: Path, *, layer: tuple[str, ...] = (), count: Cou
         for image, caption in zip(pixels, captions, strict=True)
     ]
     views, note = _fields(subject)
+    wanted = responses_to(subject, "page")
+    every, responses = wanted[0][0], {one.layer: one for one in measured(subject, wanted)[0]}
     layers, arrays = [], {"images": pixels}
     for name in layer or spread(subject.probe, 3):
         found = found_pairs(subject, name, count)
         gradients, places = _gradients(subject, found)
-        units = [
-            _unit(found, u, pixels, gradients[u], places[u], views.get(found.layer)) for u in range(len(gradients))
-        ]
+        field = views.get(found.layer)
+        units = [_unit(found, u, pixels, gradients[u], places[u], field) for u in range(len(gradients))]
+        best = top_patches(every, responses[found.layer], field, found.channels, _PATCHES)
+        patches = _most_responsive(subject, every, responses[found.layer], found.channels, best)
+        units = [unit | patch for unit, patch in zip(units, patches, strict=True)]
         layers.append({"name": found.layer, "units": units, "images": _class_maps(subject, found)})
         arrays |= {f"{found.layer}/channels": found.channels, f"{found.layer}/kernels": found.kernels}
         arrays |= {f"{found.layer}/convolved": found.convolved, f"{found.layer}/gradients": gradients}
+        arrays[f"{found.layer}/top"] = np.array([[every.ids[place] for place in row] for row in best.numbers])
     page, beside = out / "page.html", out / "page.npz"
     write_text(page, _page(f"{subject.name}: what its kernels see", note, {"images": images, "layers": layers}))
     with replacing(beside) as temporary:
@@ -70,7 +81,8 @@ def draw(subject: Subject, out: Path, *, layer: tuple[str, ...] = (), count: Cou
 
 
 def reads(subject: Subject) -> Reads:
-    return Reads(shown=[point for name in spread(subject.probe, 3) for point in points_of(subject.probe, name)])
+    points = [point for name in spread(subject.probe, 3) for point in points_of(subject.probe, name)]
+    return Reads(points, responses_to(subject, "page"))
 
 
 def _fields(subject: Subject) -> tuple[dict[str, ReceptiveField], str]:
@@ -147,6 +159,31 @@ def _of_image(
         seen = patch(image, field, place)
         shown.append(_picture(seen, "what it sees", f"{seen.shape[0]}×{seen.shape[1]} pixels {unit}"))
     return [*shown, _map(gradient, "gradient", f" {unit}")]
+
+
+def _most_responsive(
+    subject: Subject, images: Stream, responses: Responses, channels: np.ndarray, best: TopPatches
+) -> list[dict]:
+    """For each channel its top patches, and a line of what they are."""
+    return [
+        {
+            "best": f"Largest responses of channel {channel} among {images.words}: {best.words}",
+            "patches": [
+                _patch(subject, images, place, patch, value)
+                for place, patch, value in zip(places, patches, responses.responses[channel][:_PATCHES], strict=True)
+            ],
+        }
+        for channel, places, patches in zip(channels, best.numbers, best.patches, strict=True)
+    ]
+
+
+def _patch(subject: Subject, images: Stream, place: int, pixels: np.ndarray, response: float) -> dict:
+    name = PurePosixPath(images.ids[place]).name
+    title = subject.class_name(images.labels[place]) if images.labels[place] >= 0 else name
+    small = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    small.thumbnail((_PATCH_PIXELS, _PATCH_PIXELS))
+    shown = np.asarray(small).reshape(small.height, small.width, -1)
+    return _picture(shown, title, f"{number(response)}" + (f", {name}" if title != name else ""))
 
 
 def _map(values: np.ndarray, title: str, more: str = "") -> dict:
