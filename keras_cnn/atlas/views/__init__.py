@@ -28,7 +28,7 @@ VIEWS = {  # name -> what it shows, for --help
     "activations": "feature maps before and after batch norm and activation",
     "pairs": "kernel, its conv map and its ReLU map side by side, the pairing checked by numbers",
     "attribution": "what a class or a neuron depends on, ten methods, each with the verdict of its sanity checks",
-    "page": "one HTML page to pick image, layer and channel: kernel, maps, pixels seen and gradient together",
+    "page": "one HTML page to pick image, layer and channel: kernel, maps, gradient, Grad-CAM, top patches",
     "occlusion": "confidence left in a class while a patch hides one part of the image after the other",
     "ablation": "what some filters at zero cost, class by class, beside as many random filters",
     "filters": "over a split in one pass: each filter's top images, patches and classes, and dead filters",

@@ -20,7 +20,7 @@ def draw(
 
     Options:
         layer: layers of any kind; default the first and the last convolution
-        channels: which channels; default those that differ most over these images
+        channels: which channels; default those that differ most over these images, after the activation
         count: how many channels, if none are named
     """
     drawn = []
@@ -38,21 +38,17 @@ def _of_layer(subject: Subject, out: Path, name: str, channels: tuple[int, ...],
     parts = _parts(subject, name)
     found = subject.maps(parts.values())
     maps = {part: found[point] for part, point in parts.items()}
-    first = next(iter(maps.values()))
-    if first.ndim != 4:
-        return [_vectors(subject, out, name, first)]
+    last = list(maps.values())[-1]  # a channel that its activation always shuts has nothing to show
+    if last.ndim != 4:
+        return [_vectors(subject, out, name, last)]
     for channel in channels:
-        require(
-            0 <= channel < first.shape[-1],
-            f"{subject.name}: {name}",
-            f"channel {channel}",
-            f"0 to {first.shape[-1] - 1}",
-        )
-    chosen = np.array(channels, int) if channels else measures.most_active(first, count)
-    size = "×".join(map(str, first.shape[1:3]))
+        inside = 0 <= channel < last.shape[-1]
+        require(inside, f"{subject.name}: {name}", f"channel {channel}", f"0 to {last.shape[-1] - 1}")
+    chosen = np.array(channels, int) if channels else measures.most_active(last, count)
+    size = "×".join(map(str, last.shape[1:3]))
     drawn = []
     for index, pixels in enumerate(subject.images.pixels):
-        title = f"{subject.name}: {name}, {len(chosen)} of {first.shape[-1]} maps of {size}"
+        title = f"{subject.name}: {name}, {len(chosen)} of {last.shape[-1]} maps of {size}"
         one = {part: values[index][..., chosen] for part, values in maps.items()}
         figure = figures.feature_maps(pixels, one, chosen, title, subject.caption(index))
         arrays = {"image": pixels, "channels": chosen} | {_key(part): values for part, values in one.items()}

@@ -145,7 +145,7 @@ def _sheet(
 
 
 def _below(question: _Question, found: Maximised, beaten: np.ndarray, index: int) -> str:
-    value, start = number(found.values[index]), number(found.start_values[index])
+    value, start = number(found.values[index]), number(found.start_values[index], 2)
     lines = [f"made: {value}", f"noise: {start}"]
     if found.dead[index]:
         lines.append("dead")

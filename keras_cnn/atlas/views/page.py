@@ -42,7 +42,7 @@ def draw(subject: Subject, out: Path, *, layer: tuple[str, ...] = (), count: Cou
 
     Options:
         layer: convolutions; default an early, a middle and a deep one
-        count: channels of each layer, those whose maps differ most over these images
+        count: channels of each layer, those whose maps after the activation differ most over these images
     """
     pixels = subject.images.pixels
     captions = [subject.caption(index) for index in range(len(pixels))]

@@ -22,7 +22,7 @@ def draw(
 
     Options:
         layer: convolutions; default an early, a middle and a deep one
-        channels: which output channels; default those whose maps differ most over these images
+        channels: which output channels; default those whose maps after the activation differ most over these images
         count: how many channels, if none are named
     """
     drawn = []
@@ -39,10 +39,11 @@ def reads(subject: Subject) -> Reads:
 
 
 def found_pairs(subject: Subject, layer: str, count: int, channels: tuple[int, ...] = ()) -> Pairs:
-    """The pairs of the channels of a layer, or of the `count` whose maps differ most over the images on display."""
+    """The pairs of the channels of a layer, or of the `count` that differ most, see `most_active`."""
     block = subject.probe.convolution(layer)
-    maps = subject.maps(points_of(subject.probe, layer))
-    chosen = channels or tuple(most_active(maps[block.linear], count).tolist())
+    points = points_of(subject.probe, layer)
+    maps = subject.maps(points)
+    chosen = channels or tuple(most_active(maps[points[-1]], count).tolist())
     return subject.once(("pairs", block.name, chosen), lambda: pairs_of_maps(subject.probe, maps, layer, chosen))
 
 
