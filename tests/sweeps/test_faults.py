@@ -200,8 +200,10 @@ def test_workers_and_their_parent_killed(started, tmp_path):
     assert "trial 0001  failed: its worker died 2 times" in said
 
     orphan = process_of(study.trials()[1])
-    os.kill(orphan, 0)  # goes on
+    os.kill(orphan, signal.SIGSTOP)  # goes on, but not to the end of the sweep before there is help
     resumed = started(tmp_path, "--sweep", "--resume")
+    wait_for(lambda: len(study.trials()) == 3, resumed)
+    os.kill(orphan, signal.SIGCONT)
     said = resumed.communicate()[0]
     assert resumed.returncode == 0, said
     wait_for(study.ended)

@@ -183,7 +183,7 @@ def _patch(subject: Subject, images: Stream, place: int, pixels: np.ndarray, res
     small = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     small.thumbnail((_PATCH_PIXELS, _PATCH_PIXELS))
     shown = np.asarray(small).reshape(small.height, small.width, -1)
-    return _picture(shown, title, f"{number(response)}" + (f", {name}" if title != name else ""))
+    return _picture(shown, title, f"{number(response, 4)}" + (f", {name}" if title != name else ""))
 
 
 def _map(values: np.ndarray, title: str, more: str = "") -> dict:
