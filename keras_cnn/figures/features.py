@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from keras_cnn.figures.style import BLUE, GREEN, GREY, HEADER, INK, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
 
@@ -65,6 +65,9 @@ def spectra(series: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, mos
         total = values.sum()
         right.plot(places, 100 * np.cumsum(values)[shown] / total if total > 0 else 0 * places, **look)
     left.set_yscale("log")
+    low, high = left.get_ylim()
+    if high < 100 * low:  # powers of ten alone would leave one number at the axis
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # its own is TeX, which is off here
     left.minorticks_off()
     left.set_title("eigenvalue, 95 % bootstrap band")

@@ -132,6 +132,14 @@ def test_sparsity_and_spectra(check_nothing_cut):
         spectra({str(i): (eigenvalues, np.ones((2, 4))) for i in range(7)}, "t")
 
 
+def test_eigenvalues_of_less_than_a_decade_have_several_numbers_at_their_axis():
+    eigenvalues = np.linspace(3.0, 0.9, 20)
+    figure = spectra({"s": (eigenvalues, np.stack([0.9 * eigenvalues, 1.1 * eigenvalues]))}, "t")
+    figure.draw_without_rendering()
+    low, high = figure.axes[0].get_ylim()
+    assert sum(low <= place <= high for place in figure.axes[0].get_yticks()) >= 2
+
+
 @pytest.mark.parametrize("classes", [3, 10, 40])
 def test_scatter(check_nothing_cut, classes):
     labels = np.concatenate([np.arange(classes), [0, 0, -1]])

@@ -43,7 +43,9 @@ def draw(
     values, *scores = measured(subject, wanted)
     known = images.labels >= 0
     predicted = scores[0].argmax(axis=1) if scores else np.full(len(images), -1)
-    wrong = known & (predicted >= 0) & (predicted != images.labels)
+    judged = known & (predicted >= 0)
+    wrong = judged & (predicted != images.labels)
+    count = f"{int(wrong.sum()):,} of {int(judged.sum()):,} predicted wrong" if judged.any() else images.words
     classes = subject.classes or tuple(subject.class_name(i) for i in range(int(images.labels.max()) + 1))
     found = [pca(values) if name == "pca" else tsne(values, perplexity=perplexity) for name in method]
     page, heading = out / "embedding.html", f"{subject.name}, {values.shape[1]} features at {point}, {images.words}"
@@ -54,7 +56,7 @@ def draw(
     for name, one in zip(method, found, strict=True):
         figure = scatter(one.points, images.labels, wrong, classes, f"{heading}: {one.method}", one.note)
         arrays = {"points": one.points, "labels": images.labels, "predicted": predicted, "ids": images.ids}
-        line = f"{int(wrong.sum()):,} of {len(images):,} predicted wrong; with the image under the mouse: {page}"
+        line = f"{count}; with the image under the mouse: {page}"
         drawn.append(keep(out, f"embedding-{name}", figure, arrays, line))
     return drawn
 
