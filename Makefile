@@ -17,7 +17,7 @@ lint: $(READY)                 ## ruff: rules and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-bench: $(READY)                ## measured ratios; 20 minutes. PyTorch joins where it is installed: .venv/bin/pip install 'torch==2.13.*'
+bench: $(READY)                ## measured ratios; over an hour. PyTorch joins where it is installed: .venv/bin/pip install 'torch==2.13.*'
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 $(READY): requirements.txt

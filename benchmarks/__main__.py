@@ -3,7 +3,19 @@
 import argparse
 import importlib
 
-NAMES = ("pipeline", "training", "prediction", "sweep", "finetuning", "detection", "occlusion", "filters", "atlas")
+NAMES = (
+    "pipeline",
+    "training",
+    "optimizers",
+    "prediction",
+    "sweep",
+    "finetuning",
+    "detection",
+    "occlusion",
+    "filters",
+    "atlas",
+)
+
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

@@ -40,8 +40,7 @@ class _Adam(keras.optimizers.Adam):
     """Updated by TensorFlow's one op a variable.
 
     Keras spells the update out in element-wise ops, each of which goes through all numbers once more. The formula, and
-    with it the result to rounding, is the same. For the 15 million weights of ResNet50's last stage, on 2 cores: 12 ms
-    instead of 43, with SGD and momentum 9.5 instead of 16.
+    with it the result to rounding, is the same. `benchmarks.optimizers`: 2.8 times as fast, SGD's momentum 1.8 times.
     """
 
     def update_step(self, gradient, variable, learning_rate):

@@ -88,6 +88,7 @@ class Maximised:
     highest: np.ndarray  # (U,) float32, the largest number of the unit's own map on its picture
     moved: np.ndarray  # (U,) bool, whether any step had a gradient
     score: Score  # what was raised
+    rate: float  # of Adam
 
     @property
     def dead(self) -> np.ndarray:
@@ -153,7 +154,7 @@ def maximise(
     )
     values = _measured(probe, pictures, score)
     start_values = _measured(probe, np.repeat(start[None], units, axis=0), score)
-    return Maximised(pictures, values, start, start_values, _highest(probe, pictures, score), moved, score)
+    return Maximised(pictures, values, start, start_values, _highest(probe, pictures, score), moved, score, rate)
 
 
 def best_of(model: keras.Model | Probe, wanted: Sequence[Score], batches: Iterable) -> list[Real]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_cnn.atlas.views import page as page_view
 from keras_cnn.command_line import run as run_face
 from keras_cnn.data.pipeline import batches
 from keras_cnn.faces import visualize
@@ -90,6 +91,14 @@ def test_the_patches_are_those_of_the_largest_responses_in_the_split(page, run):
             seen = padded[row : row + 3, column : column + 3]
             inside = seen[..., 0] >= 0
             np.testing.assert_array_equal(_pixels(part)[inside], seen[inside])
+
+
+def test_a_large_patch_is_shown_smaller_and_no_more_than_so_many(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_view, "_PATCHES", 2)
+    monkeypatch.setattr(page_view, "_PATCH_PIXELS", 2)
+    assert run_face(visualize.main, [str(run), "page", "--out", str(tmp_path), "--count", "1"]) == 0
+    patches = _content(tmp_path / "page" / "page.html")["layers"][0]["units"][0]["patches"]
+    assert [_pixels(part).shape for part in patches] == [(2, 2, 3)] * 2  # of 3×3 pixels
 
 
 def test_the_page_asks_nobody_for_anything(page):

@@ -143,8 +143,11 @@ def test_the_augmentation_gets_the_epoch_and_its_fractions_reach_the_model():
     assert step(trainer, epoch=3)[0] == pytest.approx(hand.losses(IMAGES + 0.75, one_hot(LABELS)).sum(), rel=1e-5)
 
 
-def test_loss_scaling_changes_nothing_where_nothing_vanishes():
-    plain, scaled = trainer_of(), trainer_of(optimizer=build_optimizer("sgd", loss_scaling=True))
+@pytest.mark.parametrize(("name", "settings"), [("sgd", {}), ("sgd", {"momentum": 0.9}), ("adam", {})])
+def test_loss_scaling_changes_nothing_where_nothing_vanishes(name, settings):
+    plain, scaled = (
+        trainer_of(optimizer=build_optimizer(name, **settings, loss_scaling=scaling)) for scaling in (False, True)
+    )
     for _ in range(2):
         step(plain)
         step(scaled)

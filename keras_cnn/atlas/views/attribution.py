@@ -168,8 +168,7 @@ def _sheet(subject: Subject, out: Path, name: str, question: _Question, found: A
             "\n".join([subject.caption(image, after_name="\n"), f"{_named(subject, words)}: {number(score)}"])
             for image, words, score in zip(question.images, found.words, found.scores, strict=True)
         ]
-    at = f", maps of {found.facts['layer']}" if "layer" in found.facts else ""
-    title = f"{subject.name}: {found.method} of {question.title}{at}"
+    title = f"{subject.name}: {found.method} of {question.title}"
     note = "\n".join([*_facts(subject, question, found), *_checks(checked)])
     figure = attribution_sheet(pixels, found.values, captions, title, note)
     arrays = {"images": _pixels(subject, question), "values": found.values, "scores": found.scores}
@@ -201,7 +200,8 @@ def _facts(subject: Subject, question: _Question, found: Attribution) -> list[st
     scored = subject.head.words if found.words[0].startswith("class ") else "the neuron's value"
     if question.boxes:
         scored = "the logit of the box's class at its anchor and cell, without its objectness"
-    lines = [f"Explained: {scored}."]
+    at = f", by the maps of {found.facts['layer']}" if "layer" in found.facts else ""
+    lines = [f"Explained: {scored}{at}."]
     if error := _completeness(found):
         few = _IN_CHECKS["integrated-gradients"]["steps"]
         lines.append(

@@ -132,8 +132,9 @@ def _sheet(
     title = f"{subject.name}: pictures that raise {question.heading}"
     line = f"{int(beaten.sum())} of {question.units} pictures above every real image"
     notes = [
-        f"Raised: {question.words}. {options['steps']} steps of Adam, {options['parametrisation']} parameters, seed"
-        f" {options['seed']}. All values are those of the 8-bit pictures shown; beside each the best of {real.words}.",
+        f"Raised: {question.words}. {options['steps']} steps of Adam at {found.rate:g}, {options['parametrisation']}"
+        f" parameters, seed {options['seed']}. All values are those of the 8-bit pictures shown; beside each the"
+        f" best of {real.words}.",
         f"{line}{_not_beaten(question, found, beaten)}.",
     ]
     figure = maximised(found.pictures, images, question.names, below, below_images, title, "\n".join(notes))
