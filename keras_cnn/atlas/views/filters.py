@@ -107,5 +107,5 @@ def _heading(subject: Subject, found: Responses, number: int) -> str:
         text += ", dead"
     if subject.classes and (found.labels >= 0).all():
         classes = len(subject.classes)
-        text += f"; top images mostly {subject.classes[found.class_most_seen(classes)[number]]}"
+        text += f"; top {found.top.shape[1]} mostly {subject.classes[found.class_most_seen(classes)[number]]}"
     return text
