@@ -2,8 +2,8 @@
 
 import sys
 
+from keras_cnn.cli.detect import main
 from keras_cnn.command_line import run
-from keras_cnn.faces.detect import main
 
 if __name__ == "__main__":
     sys.exit(run(main, sys.argv[1:]))

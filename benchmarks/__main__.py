@@ -13,7 +13,7 @@ NAMES = (
     "detection",
     "occlusion",
     "filters",
-    "atlas",
+    "views",
 )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_cnn.runs import RunFolder
+from keras_cnn.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, TESTED, EPOCHS, CELLS = 51_000, 1_000, 5, 24  # the CS7015 grid on as many images as CIFAR-10 trains on

@@ -22,14 +22,14 @@ from benchmarks.interleave import interleave, table
 from benchmarks.torch_net4 import TorchContestant
 from keras_cnn import config, models
 from keras_cnn.models import arithmetic
-from keras_cnn.runs import RunFolder
+from keras_cnn.run_folder import RunFolder
 from keras_cnn.tracking import Tracker
-from keras_cnn.training import parts as parts_module
 from keras_cnn.training import precision
-from keras_cnn.training.fit import Trainer, fit
+from keras_cnn.training import setup as parts_module
 from keras_cnn.training.interrupt import Interrupt
+from keras_cnn.training.loop import Trainer, fit
 from keras_cnn.training.optimizers import build_optimizer
-from keras_cnn.training.running import Running
+from keras_cnn.training.phase_runner import PhaseRunner
 from keras_cnn.training.session import Session
 
 IMAGES, BATCH, SHAPE, CLASSES = 1024, 128, (32, 32, 3), 10
@@ -149,7 +149,7 @@ def compare_epoch() -> None:
 
 def _epochs(parts, folder: RunFolder):
     """A callable that trains one more epoch, as `experiment.train` does."""
-    running = Running(parts, parts.phases[0])
+    running = PhaseRunner(parts, parts.phases[0])
     trainer = running.trainer
     quiet = Tracker("off", folder.path, print)
     with redirect_stdout(StringIO()):  # where its progress goes

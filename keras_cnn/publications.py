@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from keras_cnn import config as config_module
-from keras_cnn.records import Record
+from keras_cnn.run_folder.record import Record
 
 # Any of these makes a run train on less than its data set, which no publication here did unless its conditions say so.
 _PARTS = ("data.subset", "data.per_class", "data.train", "train.overfit_batch")

@@ -31,7 +31,7 @@ def float32_afterwards():
 SEVERAL = """
 import contextlib, io, json, sys
 from keras_cnn import command_line
-from keras_cnn.faces import train
+from keras_cnn.cli import train
 exec(sys.argv[1])
 answers = []
 for arguments in json.loads(sys.stdin.read()):

@@ -13,30 +13,38 @@ MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import; "errors" i
     "errors": set(),
     "config": {"checking"},
     "figures": set(),
-    "runs": {"config"},
+    "run_folder": {"config"},
     "tracking": set(),
-    "data": {"runs"},
+    "data": {"run_folder"},
     "checking": set(),
     "models": {"checking"},
-    "records": {"config"},
     "loading": {"checking", "config", "data", "models"},
-    "evaluation": {"runs", "records", "loading", "config", "data", "figures"},
-    "training": {"config", "runs", "tracking", "loading", "data", "models", "evaluation", "figures"},
-    "sweeps": {"checking", "command_line", "config", "runs", "records", "tracking", "training", "loading", "evaluation"}
+    "evaluation": {"run_folder", "loading", "config", "data", "figures"},
+    "training": {"config", "run_folder", "tracking", "loading", "data", "models", "evaluation", "figures"},
+    "sweeps": {"checking", "command_line", "config", "run_folder", "tracking", "training", "loading", "evaluation"}
     | {"figures"},
-    "publications": {"config", "records"},
-    "report": {"checking", "config", "publications", "runs", "records", "evaluation", "figures", "sweeps"},
-    "detection": {"checking", "config", "runs", "tracking", "data", "models", "evaluation", "training", "figures"},
+    "publications": {"config", "run_folder"},
+    "report": {"checking", "config", "publications", "run_folder", "evaluation", "figures", "sweeps"},
+    "detection": {
+        "checking",
+        "config",
+        "run_folder",
+        "tracking",
+        "data",
+        "models",
+        "evaluation",
+        "training",
+        "figures",
+    },
     "visualization": {"checking", "models", "evaluation"},
-    "atlas": {"checking", "config", "runs", "records", "loading", "data", "models", "evaluation", "figures"}
+    "views": {"checking", "config", "run_folder", "loading", "data", "models", "evaluation", "figures"}
     | {"publications", "visualization", "detection"},
     "command_line": set(),
-    "export": {"checking", "config", "runs", "records", "loading", "data", "models", "evaluation"},
-    "faces": {
+    "export": {"checking", "config", "run_folder", "loading", "data", "models", "evaluation"},
+    "cli": {
         "command_line",
         "config",
-        "runs",
-        "records",
+        "run_folder",
         "loading",
         "training",
         "evaluation",
@@ -44,7 +52,7 @@ MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import; "errors" i
         "report",
         "export",
     }
-    | {"detection", "checking", "atlas"},
+    | {"detection", "checking", "views"},
 }
 ONLY_IN = {"wandb": {"tracking.py", "sweeps/wandb.py", "report/wandb.py"}, "wandb_workspaces": {"report/wandb.py"}}
 
@@ -76,7 +84,7 @@ def test_imports_point_one_way(path):
 
 
 def test_gradients_of_visualization_come_from_one_module():
-    tapes = [path for folder in ("visualization", "atlas") for path in (PACKAGE / folder).rglob("*.py")]
+    tapes = [path for folder in ("visualization", "views") for path in (PACKAGE / folder).rglob("*.py")]
     found = [
         path.name for path in tapes if "GradientTape" in path.read_text() or "backend.backend()" in path.read_text()
     ]

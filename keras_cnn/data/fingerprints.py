@@ -32,31 +32,31 @@ _CHUNK = 4096  # pairs, or images of 32 × 32 pixels, at a time, so that tempora
 
 
 @dataclass(frozen=True)
-class Prints:
+class Fingerprints:
     """Fingerprints of N images."""
 
     pixel_hashes: tuple[bytes, ...]  # 16 bytes each, equal if and only if the upright pixels are
     thumbnails: np.ndarray  # (N, 72) uint8, mean grey levels of an 8 × 9 grid
 
-    def take(self, indices) -> "Prints":
+    def take(self, indices) -> "Fingerprints":
         """Those of the images at `indices`, in that order."""
-        return Prints(tuple(self.pixel_hashes[i] for i in indices), self.thumbnails[indices])
+        return Fingerprints(tuple(self.pixel_hashes[i] for i in indices), self.thumbnails[indices])
 
 
-def of_arrays(pixels: np.ndarray) -> Prints:
+def of_arrays(pixels: np.ndarray) -> Fingerprints:
     """Fingerprints of (N, H, W, C) uint8 images, computed with whole numbers: the same on every machine."""
     shape = f"{pixels.shape[1:]}".encode()
     hashes = tuple(pixel_hash(shape, np.ascontiguousarray(image)) for image in pixels)
     step = max(1, _CHUNK * 1024 // (pixels.shape[1] * pixels.shape[2]))
     thumbnails = [_thumbnails(pixels[start : start + step]) for start in range(0, len(pixels), step)]
-    return Prints(hashes, np.concatenate(thumbnails) if thumbnails else np.empty((0, ROWS * COLUMNS), np.uint8))
+    return Fingerprints(hashes, np.concatenate(thumbnails) if thumbnails else np.empty((0, ROWS * COLUMNS), np.uint8))
 
 
-def of_batches(batches: Iterable[np.ndarray]) -> Prints:
+def of_batches(batches: Iterable[np.ndarray]) -> Fingerprints:
     """The same of (B, H, W, C) uint8 arrays that come one after the other, N images in all."""
     prints = [of_arrays(pixels) for pixels in batches] or [of_arrays(np.empty((0, 1, 1, 1), np.uint8))]
     hashes = tuple(h for part in prints for h in part.pixel_hashes)
-    return Prints(hashes, np.concatenate([part.thumbnails for part in prints]))
+    return Fingerprints(hashes, np.concatenate([part.thumbnails for part in prints]))
 
 
 def pixel_hash(shape: bytes, pixels) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_cnn.data.audit import Checked, audit, refuse
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.fingerprints import COLUMNS, ROWS, Prints
+from keras_cnn.data.fingerprints import COLUMNS, ROWS, Fingerprints
 from keras_cnn.data.splits import PART_OF, Labelled, Part, part_names
 from keras_cnn.errors import InputError
 
@@ -188,4 +188,4 @@ def _part(found: list[_Found], titles: list[str], passed: dict[str, Checked]) ->
         labels=np.array([index[f.title] for f in found], np.int32),
         files=tuple(c.file for c in checked),
     )
-    return Part(split, Prints(tuple(c.pixel_hash for c in checked), thumbnails))
+    return Part(split, Fingerprints(tuple(c.pixel_hash for c in checked), thumbnails))

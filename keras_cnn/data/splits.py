@@ -17,7 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.fingerprints import MAX_BITS, MAX_DIFFERENCE, MIN_CORRELATION, Prints, exact_groups, near_pairs
+from keras_cnn.data.fingerprints import (
+    MAX_BITS,
+    MAX_DIFFERENCE,
+    MIN_CORRELATION,
+    Fingerprints,
+    exact_groups,
+    near_pairs,
+)
 from keras_cnn.errors import InputError
 
 NAMES = ("train", "validation", "test")
@@ -40,7 +47,7 @@ class Part:
     """Images that belong together, with their fingerprints."""
 
     split: Split
-    prints: Prints
+    prints: Fingerprints
 
     def take(self, indices) -> "Part":
         """The images at `indices`, in that order."""

@@ -12,7 +12,7 @@ from keras_cnn.detection.cfg import Cfg, parse_cfg, read_cfg
 from keras_cnn.detection.darknet import load_darknet
 from keras_cnn.detection.heads import Head, read_heads
 from keras_cnn.errors import InputError, require
-from keras_cnn.runs import replacing
+from keras_cnn.run_folder import replacing
 
 NAMED = ("yolov3", "yolov3-tiny")
 CFG_MEMBER, NAMES_MEMBER = "darknet.cfg", "classes.txt"  # beside Keras's own members of a .keras file

@@ -27,14 +27,14 @@ from keras_cnn.detection.yolo import THRESHOLD, Detector
 from keras_cnn.errors import InputError, Interrupted, Stopped, require
 from keras_cnn.figures.detections import crossings as crossings_figure
 from keras_cnn.figures.style import save
-from keras_cnn.runs import replacing, write_json, write_text
+from keras_cnn.run_folder import replacing, write_json, write_text
 
 VEHICLES = ("bicycle", "car", "motorbike", "motorcycle", "bus", "truck")  # counted unless told otherwise
 REPORT_SECONDS = 1.0  # between two progress reports
 
 
 @dataclass(frozen=True)
-class Asked:
+class DetectOptions:
     """What the command line asks for beside source and network."""
 
     classes: tuple[str, ...] = ()  # all, if none; vehicles, if something is counted
@@ -43,7 +43,7 @@ class Asked:
     show: bool = False
 
 
-def detect(source: str, network: Network, asked: Asked, out: Path | None) -> None:
+def detect(source: str, network: Network, asked: DetectOptions, out: Path | None) -> None:
     """Looks at `source` and writes to `out` (default detections/NAME) what is found; says on the way how fast it is."""
     chosen = _chosen_classes(network.names, asked)
     images = find_images(source)
@@ -69,7 +69,7 @@ def detect(source: str, network: Network, asked: Asked, out: Path | None) -> Non
             window.close()
 
 
-def _chosen_classes(names: Sequence[str], asked: Asked) -> np.ndarray | None:
+def _chosen_classes(names: Sequence[str], asked: DetectOptions) -> np.ndarray | None:
     """Numbers of the classes to look for; None for all."""
     if asked.classes:
         for name in asked.classes:

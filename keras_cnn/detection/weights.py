@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_cnn.detection.cfg import Section
 from keras_cnn.errors import InputError
-from keras_cnn.runs import replacing
+from keras_cnn.run_folder import replacing
 
 
 class Convolution(NamedTuple):

@@ -21,7 +21,7 @@ from keras_cnn.evaluation.calibration import Reliability, brier, fit_temperature
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions, write_predictions
 from keras_cnn.evaluation.views import ONE, Views, mean_of_views
-from keras_cnn.runs import naming_a_full_disk, replacing, write_json
+from keras_cnn.run_folder import naming_a_full_disk, replacing, write_json
 
 SPLITS = ("test", "validation", "train")
 

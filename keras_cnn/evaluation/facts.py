@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_cnn.data.splits import LISTED_WITHIN
 from keras_cnn.errors import InputError
-from keras_cnn.records import Record
+from keras_cnn.run_folder.record import Record
 
 SPLITS = ("train", "validation", "test")
 CHOSEN_ON = (*SPLITS, "nothing")  # "nothing": not chosen by a result, such as the last epoch

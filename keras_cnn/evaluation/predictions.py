@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.checks import ROUNDING, check_classes, checked_labels, checked_probabilities
-from keras_cnn.runs import replacing
+from keras_cnn.run_folder import replacing
 
 COLUMNS = ("id", "path", "true", "predicted", "correct")
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.facts import Protocol, combined, facts_of
 from keras_cnn.evaluation.intervals import mean_interval, sign_flip
-from keras_cnn.records import Record
+from keras_cnn.run_folder.record import Record
 
 ENOUGH_PAIRS = 6  # fewer cannot reach p = 0.05 in a sign-flip test: 2 / 2^5 is 0.0625
 SIGNIFICANCE = 0.05

@@ -15,9 +15,9 @@ from keras_cnn.evaluation.comparison import compare
 from keras_cnn.evaluation.evaluations import Evaluation, evaluate, keep_comparisons, replacing_folder, write
 from keras_cnn.evaluation.model_checks import model_facts
 from keras_cnn.evaluation.predictions import read_predictions
-from keras_cnn.evaluation.subjects import Asked, Subject, copies, open_subject
-from keras_cnn.records import Record, read_record
-from keras_cnn.runs import python, record_test_reading, write_json
+from keras_cnn.evaluation.subjects import EvaluateOptions, EvaluationTarget, copies, open_subject
+from keras_cnn.run_folder import python, record_test_reading, write_json
+from keras_cnn.run_folder.record import Record, read_record
 
 Say = Callable[[str], None]
 
@@ -28,12 +28,12 @@ _CHECKED_IMAGES = 16  # that the checks of the model are made with
 class Outcome:
     """A run evaluated, and where that is kept."""
 
-    subject: Subject
+    subject: EvaluationTarget
     evaluation: Evaluation
     folder: Path
 
 
-def evaluate_run(path: Path, asked: Asked, say: Say = print) -> Outcome:
+def evaluate_run(path: Path, asked: EvaluateOptions, say: Say = print) -> Outcome:
     """Evaluates a run and says what was found. Where it cannot be, says what the run has on record, then raises."""
     try:
         outcome = _evaluate(path, asked, say)
@@ -47,13 +47,13 @@ def evaluate_run(path: Path, asked: Asked, say: Say = print) -> Outcome:
     return outcome
 
 
-def next_command(path: Path, asked: Asked) -> str:
+def next_command(path: Path, asked: EvaluateOptions) -> str:
     """The comparison that an evaluation of the run at `path` invites to."""
     words = [python(), "evaluate.py", str(path), *(["--split", asked.split] if asked.split else [])]
     return f"{shlex.join(words)} --against OTHER_RUN"
 
 
-def compare_runs(path: Path, other: Path, asked: Asked, say: Say = print) -> None:
+def compare_runs(path: Path, other: Path, asked: EvaluateOptions, say: Say = print) -> None:
     """Evaluates a run, and compares it with another one, the older, on the same images."""
     if path.resolve() == other.resolve():
         raise InputError(f"--against {other}: the run itself; expected another one")
@@ -82,7 +82,7 @@ def compare_runs(path: Path, other: Path, asked: Asked, say: Say = print) -> Non
     say(f"written     {folder}   (with figures)")
 
 
-def _check_same_images(path: Path, asked: Asked, known: Path) -> None:
+def _check_same_images(path: Path, asked: EvaluateOptions, known: Path) -> None:
     """Before any image is looked at: whether the other run's predictions are of the images that will be."""
     before = read_predictions(known)
     ids = read_record(path).split.get("ids", {}).get(asked.split or "test")
@@ -94,7 +94,7 @@ def _check_same_images(path: Path, asked: Asked, known: Path) -> None:
         )
 
 
-def sum_up_runs(paths: list[Path], asked: Asked, say: Say = print) -> None:
+def sum_up_runs(paths: list[Path], asked: EvaluateOptions, say: Say = print) -> None:
     """One line a run, from its record where that has the number; then runs that differ only in their seed together.
 
     A run that cannot be evaluated does not stop the others; InputError at the end has a line for each of them.
@@ -133,7 +133,7 @@ def _verdict(a: repeats.Group, b: repeats.Group) -> str:
         return f"not compared: {error}"
 
 
-def _evaluate(path: Path, asked: Asked, say: Say) -> Outcome:
+def _evaluate(path: Path, asked: EvaluateOptions, say: Say) -> Outcome:
     subject = open_subject(path, asked)
     if asked.reads_test:
         record_test_reading(subject.folder, asked.source or "test split")
@@ -163,7 +163,7 @@ def _evaluate(path: Path, asked: Asked, say: Say) -> Outcome:
     return Outcome(subject, evaluation, folder)
 
 
-def _checked(subject: Subject, evaluation: Evaluation) -> dict:
+def _checked(subject: EvaluationTarget, evaluation: Evaluation) -> dict:
     """Measured facts about the model for the protocol audit; what stands against measuring them, where it cannot be."""
     images = evaluation.pixels(np.arange(min(_CHECKED_IMAGES, len(evaluation.images))))
     try:
@@ -172,7 +172,7 @@ def _checked(subject: Subject, evaluation: Evaluation) -> dict:
         return {"not_measured": str(error)}
 
 
-def _tell(outcome: Outcome, asked: Asked, say: Say) -> None:
+def _tell(outcome: Outcome, asked: EvaluateOptions, say: Say) -> None:
     for line in tables.evaluation(outcome.evaluation.metrics):
         say(line)
     record = read_record(outcome.subject.folder.path)
@@ -187,14 +187,14 @@ def _tell(outcome: Outcome, asked: Asked, say: Say) -> None:
     say(f"written     {outcome.folder}   (metrics.json, predictions.csv, logits.npy, softmax.npy, figures)")
 
 
-def _readings(record: Record, asked: Asked) -> tuple[dict[str, str], ...]:
+def _readings(record: Record, asked: EvaluateOptions) -> tuple[dict[str, str], ...]:
     """When the images asked for were read with the run."""
     if asked.source is None:
         return record.test_readings
     return tuple(row for row in record.other_readings if row["images"] == asked.source)
 
 
-def _about(record: Record, outcome: Outcome, asked: Asked) -> Record:
+def _about(record: Record, outcome: Outcome, asked: EvaluateOptions) -> Record:
     """The record for an audit of this evaluation: on other images nothing counts that is known of the run's own."""
     if asked.source is None:
         return record
@@ -206,12 +206,12 @@ def _about(record: Record, outcome: Outcome, asked: Asked) -> Record:
     return replace(record, split=split, metrics=metrics, evaluations=evaluations, test_readings=readings)
 
 
-def _images_named(asked: Asked) -> str:
+def _images_named(asked: EvaluateOptions) -> str:
     split = f"{asked.split or 'test'} split" if asked.source is None else asked.source
     return f"{split} ({asked.split})" if asked.source and asked.split else split
 
 
-def _on_record(path: Path, asked: Asked, error: InputError) -> Iterator[str]:
+def _on_record(path: Path, asked: EvaluateOptions, error: InputError) -> Iterator[str]:
     try:
         metrics = _recorded(read_record(path), asked)
     except InputError:
@@ -221,7 +221,7 @@ def _on_record(path: Path, asked: Asked, error: InputError) -> Iterator[str]:
         yield from tables.evaluation(metrics)
 
 
-def _recorded(record: Record, asked: Asked) -> dict:
+def _recorded(record: Record, asked: EvaluateOptions) -> dict:
     """What the run's folder already says, {} for nothing. Of another source's images nothing is sure to be of today."""
     if asked.source is not None:
         return {}
@@ -233,7 +233,7 @@ def _recorded(record: Record, asked: Asked) -> dict:
     return record.evaluations.get(asked.name, {})
 
 
-def _measured(path: Path, asked: Asked, say: Say) -> tuple[Record, str]:
+def _measured(path: Path, asked: EvaluateOptions, say: Say) -> tuple[Record, str]:
     """The run's record with the numbers asked for as its metrics, and where they are from; unfinished, as it is."""
     record = read_record(path)
     if not record.finished:
@@ -247,7 +247,7 @@ def _measured(path: Path, asked: Asked, say: Say) -> tuple[Record, str]:
     return replace(record, metrics=metrics, split=split), source
 
 
-def _predictions_of(other: Path, asked: Asked) -> Path | None:
+def _predictions_of(other: Path, asked: EvaluateOptions) -> Path | None:
     """The other run's predictions of the same images, if it has any on record."""
     evaluated = other / "evaluations" / asked.name
     if (evaluated / "metrics.json").is_file() and (evaluated / "predictions.csv").is_file():

@@ -21,12 +21,12 @@ from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.views import Views, choose_views
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
-from keras_cnn.records import Record, read_record
-from keras_cnn.runs import RunFolder, detects
+from keras_cnn.run_folder import RunFolder, detects
+from keras_cnn.run_folder.record import Record, read_record
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluateOptions:
     """What to evaluate a run on, and how."""
 
     split: str | None = None  # None: the test split, or with a source all its images
@@ -52,7 +52,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluationTarget:
     """One run with all that evaluating it takes."""
 
     folder: RunFolder
@@ -69,7 +69,7 @@ class Subject:
         return self.record.name
 
 
-def open_subject(path: Path, asked: Asked) -> Subject:
+def open_subject(path: Path, asked: EvaluateOptions) -> EvaluationTarget:
     """The run at `path` with the images `asked` for. InputError, in one line, for whatever makes that impossible.
 
     A run that is not finished has the best model so far, and a note says so.
@@ -88,7 +88,7 @@ def open_subject(path: Path, asked: Asked) -> Subject:
         dataset, more = _foreign(folder, record, config, model, asked)
         split, notes = "test", [*notes, *more]
     _check_classes(asked.classes, dataset.classes)
-    return Subject(folder, record, config, model, dataset, split, views, tuple(notes))
+    return EvaluationTarget(folder, record, config, model, dataset, split, views, tuple(notes))
 
 
 def _config(folder: RunFolder, record: Record) -> Config:
@@ -127,7 +127,7 @@ def _what_changed(then: dict, now: dict) -> str:
     return ", ".join(parts)
 
 
-def _foreign(folder: RunFolder, record: Record, config: Config, model: keras.Model, asked: Asked):
+def _foreign(folder: RunFolder, record: Record, config: Config, model: keras.Model, asked: EvaluateOptions):
     """The run's dataset with other images as its test split, and notes on what that could not be checked for."""
     notes = []
     try:
@@ -147,7 +147,9 @@ def _foreign(folder: RunFolder, record: Record, config: Config, model: keras.Mod
     return replace(images, train=own.train, validation=own.validation), notes
 
 
-def _images_of(asked: Asked, config: Config, shape: tuple[int, int, int], classes: tuple[str, ...]) -> Dataset:
+def _images_of(
+    asked: EvaluateOptions, config: Config, shape: tuple[int, int, int], classes: tuple[str, ...]
+) -> Dataset:
     """All images of a source, or those of the part asked for, as the test split; labels count in the run's classes."""
     wanted = config.data
     found = data.load(
@@ -170,7 +172,7 @@ def _images_of(asked: Asked, config: Config, shape: tuple[int, int, int], classe
     return replace(found, classes=classes, test=replace(together, labels=order[together.labels]))
 
 
-def copies(subject: Subject) -> dict:
+def copies(subject: EvaluationTarget) -> dict:
     """What split.json says of a split, of other images and those that the run was trained and chosen with, as "train".
 
     All are compared as the model gets them. {} where the run's own images could not be had.

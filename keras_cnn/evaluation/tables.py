@@ -9,8 +9,8 @@ from keras_cnn.evaluation.calibration import TEMPERATURES
 from keras_cnn.evaluation.comparison import Change, Comparison
 from keras_cnn.evaluation.protocol import Finding
 from keras_cnn.evaluation.repeats import Group
-from keras_cnn.evaluation.subjects import Asked, Subject
-from keras_cnn.records import Record
+from keras_cnn.evaluation.subjects import EvaluateOptions, EvaluationTarget
+from keras_cnn.run_folder.record import Record
 
 _MOST_CLASSES = 20  # of more, those of lowest recall are listed
 _NAME = 24  # characters of a class name
@@ -23,7 +23,7 @@ _DATE = r"\d{4}-\d{2}-\d{2}T[\d:.+Z-]+"
 _DATES = re.compile(rf"({_DATE})(?:, {_DATE})*, ({_DATE})")
 
 
-def introduction(subject: Subject, asked: Asked) -> Iterator[str]:
+def introduction(subject: EvaluationTarget, asked: EvaluateOptions) -> Iterator[str]:
     """Which run on which images."""
     record, dataset = subject.record, subject.dataset
     best = f", best epoch {record.metrics['best_epoch']}" if "best_epoch" in record.metrics else ""

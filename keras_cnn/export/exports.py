@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_cnn import runs
+from keras_cnn import run_folder
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.evaluations import replacing_folder
@@ -88,8 +88,8 @@ def export(
     require(count == 0, f"{model.name}: export", found, "numbers")
     with _replacing(folder) as staged:
         exported = [_export(model, name, images, expected, staged, folder) for name in dict.fromkeys(formats)]
-        runs.write_json(staged / "classes.json", list(classes))
-        runs.write_json(staged / "export.json", _record(model, exported, classes))
+        run_folder.write_json(staged / "classes.json", list(classes))
+        run_folder.write_json(staged / "export.json", _record(model, exported, classes))
     return exported
 
 
@@ -214,6 +214,6 @@ def _record(model: keras.Model, exported: Sequence[Exported], classes: Sequence[
         "threads": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg()[0],  # of the last minute; far above what the threads make, others computed too
         "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],  # TensorFlow and Keras use them if any
-        "environment": runs.environment(),
+        "environment": run_folder.environment(),
         "formats": [asdict(one) | {"path": one.path.name} for one in exported],
     }

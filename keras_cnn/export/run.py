@@ -10,8 +10,8 @@ from keras_cnn.data import pipeline
 from keras_cnn.errors import InputError
 from keras_cnn.export import exports
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
-from keras_cnn.records import read_record
-from keras_cnn.runs import RunFolder, detects
+from keras_cnn.run_folder import RunFolder, detects
+from keras_cnn.run_folder.record import read_record
 
 IMAGES = 64
 

@@ -3,9 +3,8 @@
 from html import escape
 from pathlib import Path
 
-from keras_cnn import runs as run_folders
+from keras_cnn import run_folder as run_folders
 from keras_cnn.errors import InputError
-from keras_cnn.records import Record, read_record
 from keras_cnn.report import charts, pictures
 from keras_cnn.report.analysis import Part
 from keras_cnn.report.runs import Run
@@ -15,6 +14,7 @@ from keras_cnn.report.sections.environment import environment, repro
 from keras_cnn.report.sections.models import models
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.report.sections.text import count, digits, duration, with_interval
+from keras_cnn.run_folder.record import Record, read_record
 
 RECALLS = [index / 100 for index in range(101)]  # of the precisions in metrics.json
 _DRAWN = ("curves", "precision_recall")  # the page has them as charts

@@ -21,9 +21,9 @@ from keras_cnn.evaluation.comparison import Comparison, compare
 from keras_cnn.evaluation.intervals import mean_interval, welch_interval
 from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.evaluation.repeats import ENOUGH_PAIRS
-from keras_cnn.records import Record
 from keras_cnn.report.claims import LEVEL, Claim, Inference, Interval, excludes_zero, listed, points
 from keras_cnn.report.scores import number
+from keras_cnn.run_folder.record import Record
 
 _FEWEST = 3  # of two differences, Student's 95 % interval reaches 13 standard errors to each side: it shows nothing
 _DOUBLINGS = 4  # values of a number that lie this many times apart are taken by their logarithm

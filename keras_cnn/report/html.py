@@ -19,7 +19,7 @@ import jinja2
 import plotly
 from markupsafe import Markup
 
-from keras_cnn import runs as run_folders
+from keras_cnn import run_folder as run_folders
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
 from keras_cnn.report import analysis, charts, detection, pictures, recipes

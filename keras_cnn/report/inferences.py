@@ -16,10 +16,10 @@ import numpy as np
 
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.metrics import overfitting_onset
-from keras_cnn.records import Record
 from keras_cnn.report.claims import LEVEL, Claim, Inference, Interval, conclusions, excludes_zero, percent, points
 from keras_cnn.report.effects import Study, accuracy_of, between_runs
 from keras_cnn.report.scores import Scores, read_scores
+from keras_cnn.run_folder.record import Record
 
 __all__ = ["Inference", "inferences"]
 

@@ -28,8 +28,8 @@ from keras_cnn.publications import (
     other_images,
     parts_of_images,
 )
-from keras_cnn.records import Record
 from keras_cnn.report.scores import Scores, number, read_scores
+from keras_cnn.run_folder.record import Record
 
 Verdict = Literal["agrees", "differs", "cannot be compared"]
 Interval = tuple[float, float]

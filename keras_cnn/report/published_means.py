@@ -18,7 +18,7 @@ from scipy import stats
 from keras_cnn import publications
 from keras_cnn.errors import InputError
 from keras_cnn.publications import Dataset
-from keras_cnn.records import Record
+from keras_cnn.run_folder.record import Record
 from keras_cnn.sweeps.factors import show
 from keras_cnn.sweeps.grouped import grouped_means
 from keras_cnn.sweeps.table import listed, words

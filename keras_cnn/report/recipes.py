@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from keras_cnn.errors import InputError
-from keras_cnn.records import read_record
 from keras_cnn.report import published, sweep_charts
 from keras_cnn.report.analysis import Part
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.report.sections.text import count, digits, percent_with_interval, with_interval
 from keras_cnn.report.sweeps import RunTable, Swept
+from keras_cnn.run_folder.record import read_record
 from keras_cnn.sweeps import comparison
 from keras_cnn.sweeps.table import words
 

@@ -10,9 +10,9 @@ from typing import Any
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.predictions import read_predictions
-from keras_cnn.records import Record, read_record
 from keras_cnn.report.scores import Scores, number, read_scores
-from keras_cnn.runs import detects
+from keras_cnn.run_folder import detects
+from keras_cnn.run_folder.record import Record, read_record
 
 SPLITS = ("test", "validation", "train")
 AGAIN = ", evaluated again"  # of a split that the run itself has measured too

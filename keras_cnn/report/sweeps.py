@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from keras_cnn.errors import InputError
-from keras_cnn.records import Record, read_record
 from keras_cnn.report.published_means import MeansBeside, beside_means, read_grid
 from keras_cnn.report.sections import means
-from keras_cnn.runs import write_text
+from keras_cnn.run_folder import write_text
+from keras_cnn.run_folder.record import Record, read_record
 from keras_cnn.sweeps import analysis
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial

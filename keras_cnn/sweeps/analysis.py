@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from keras_cnn.errors import InputError
 from keras_cnn.figures import style
 from keras_cnn.figures import sweep as figures
-from keras_cnn.runs import replacing, write_text
+from keras_cnn.run_folder import replacing, write_text
 from keras_cnn.sweeps.balance import balance, pair_counts
 from keras_cnn.sweeps.effects import marginal_differences, marginal_means
 from keras_cnn.sweeps.factors import factor, short_names, show, usable, varied

@@ -22,8 +22,8 @@ from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import mean_interval, sign_flip, wilson
 from keras_cnn.evaluation.repeats import ENOUGH_PAIRS, SIGNIFICANCE
 from keras_cnn.figures import convergence, style
-from keras_cnn.records import Record, read_record
-from keras_cnn.runs import replacing, write_text
+from keras_cnn.run_folder import replacing, write_text
+from keras_cnn.run_folder.record import Record, read_record
 from keras_cnn.sweeps import space
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial

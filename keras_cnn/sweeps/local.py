@@ -10,11 +10,11 @@ from collections.abc import Callable
 from keras_cnn import config as config_module
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
-from keras_cnn.runs import RunFolder, python
-from keras_cnn.sweeps.crew import crew
-from keras_cnn.sweeps.standby import PROGRAM, Standby
+from keras_cnn.run_folder import RunFolder, python
+from keras_cnn.sweeps.prewarmed_workers import PROGRAM, Standby
 from keras_cnn.sweeps.study import Study, Trial
 from keras_cnn.sweeps.worker import outcome, settings, trial_config
+from keras_cnn.sweeps.worker_pool import crew
 from keras_cnn.training import experiment
 
 Say = Callable[[str], None]

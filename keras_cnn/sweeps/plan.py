@@ -12,7 +12,7 @@ from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
-from keras_cnn.runs import RunFolder
+from keras_cnn.run_folder import RunFolder
 from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import rungs
 from keras_cnn.sweeps.sampler import RANDOM_FIRST, Sampler, direction

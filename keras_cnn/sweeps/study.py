@@ -33,7 +33,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.runs import naming_a_full_disk, write_json, write_text
+from keras_cnn.run_folder import naming_a_full_disk, write_json, write_text
 from keras_cnn.sweeps import space
 from keras_cnn.sweeps.sampler import Draw, Sampler, direction
 from keras_cnn.sweeps.space import Sweep
@@ -68,7 +68,7 @@ class Trial:
 
 
 @dataclass
-class Claim:
+class TrialLease:
     """A trial that this process works on until `release`."""
 
     trial: Trial
@@ -134,7 +134,7 @@ class Study:
 
     # --- working ---
 
-    def claim(self) -> Claim | None:
+    def claim(self) -> TrialLease | None:
         """The next trial to work on: one that was left, else a new one; None if there is nothing to do.
 
         Raises Stopped after ten failures in a row since this process opened the sweep.
@@ -149,32 +149,32 @@ class Study:
             number = len(trials) + 1
             return self._begin(number, self._sampler.draw(number, self._frozen()))
 
-    def claim_left(self) -> Claim | None:
+    def claim_left(self) -> TrialLease | None:
         """A trial that was stopped, or whose worker died; None if there is none."""
         with self._locked():
             return self._left()
 
-    def begin(self, assignment: dict[str, Any], wandb_run: str) -> Claim:
+    def begin(self, assignment: dict[str, Any], wandb_run: str) -> TrialLease:
         """A new trial with settings that W&B's server has drawn. Raises Stopped as `claim` does."""
         with self._locked():
             trials = self.trials()
             self._heed_failures(trials)
             return self._begin(len(trials) + 1, Draw(assignment), wandb_run)
 
-    def end(self, claim: Claim, **changes: Any) -> Trial:
+    def end(self, claim: TrialLease, **changes: Any) -> Trial:
         """Records how a trial ended (`state`, `value`, `reason`, `runs`) and lets it go."""
         with self._locked():
             trial = self._end(replace(claim.trial, **changes))
         claim.release()
         return trial
 
-    def stop(self, claim: Claim) -> None:
+    def stop(self, claim: TrialLease) -> None:
         """Lets a trial go that was stopped on purpose, to be gone on with."""
         with self._locked():
             self._record(replace(claim.trial, state="stopped"))
         claim.release()
 
-    def _left(self) -> Claim | None:
+    def _left(self) -> TrialLease | None:
         for frozen in self._frozen():
             trial = _trial(frozen)
             if trial.ended:
@@ -189,10 +189,10 @@ class Study:
                     os.close(lock)
                     continue
                 again = replace(trial, state="running", attempts=trial.attempts + died, worker=_worker())
-                return Claim(self._record(again), lock)
+                return TrialLease(self._record(again), lock)
         return None
 
-    def _begin(self, number: int, draw: Draw, wandb_run: str = "") -> Claim:
+    def _begin(self, number: int, draw: Draw, wandb_run: str = "") -> TrialLease:
         """A trial is born whole, in one line of the journal: no kill can leave one without its settings."""
         lock = self._try_lock(number)
         trial = Trial(number, dict(draw.assignment), worker=_worker(), started=_now(), wandb_run=wandb_run)
@@ -203,7 +203,7 @@ class Study:
             user_attrs={RECORD: asdict(trial)},
         )
         self._storage.create_new_trial(self._id, born)
-        return Claim(trial, lock)
+        return TrialLease(trial, lock)
 
     def _end(self, trial: Trial) -> Trial:
         trial = self._record(replace(trial, ended=_now()))

@@ -23,7 +23,7 @@ import pandas as pd
 
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError
-from keras_cnn.records import Record
+from keras_cnn.run_folder.record import Record
 
 # Fields that change no number that a run finds, or that only name it.
 _ASIDE = ("name", "seed", "data.cache", "data.cache_dir", "train.checkpoint_minutes")

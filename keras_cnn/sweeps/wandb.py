@@ -20,7 +20,7 @@ import yaml
 from keras_cnn.config import Tracking
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.sweeps.space import Sweep
-from keras_cnn.sweeps.study import Claim, Study, Trial
+from keras_cnn.sweeps.study import Study, Trial, TrialLease
 from keras_cnn.tracking import INIT_SECONDS, _mode, _reason
 
 Say = Callable[[str], None]
@@ -99,7 +99,7 @@ class Server:
         except Exception as error:  # of any kind, as in tracking
             raise Stopped(f"W&B: {study.wandb_sweep} cannot be reached ({_reason(error)})") from error
 
-    def claim(self, interrupted: Callable[[], bool]) -> Claim | None:
+    def claim(self, interrupted: Callable[[], bool]) -> TrialLease | None:
         """A trial that was left, else what the server wants to be tried; None where it wants nothing more."""
         claim = self._study.claim_left()
         if claim is None and (order := self._order(interrupted)) is not None:

@@ -18,15 +18,15 @@ from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
-from keras_cnn.runs import HISTORY_COLUMNS, RunFolder
+from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder
 from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import should_stop
 from keras_cnn.sweeps.space import Sweep
-from keras_cnn.sweeps.study import Claim, Study, Trial
+from keras_cnn.sweeps.study import Study, Trial, TrialLease
 from keras_cnn.training import experiment
-from keras_cnn.training.fit import NotFinite
 from keras_cnn.training.interrupt import Interrupt
-from keras_cnn.training.parts import Shared
+from keras_cnn.training.loop import NotFinite
+from keras_cnn.training.setup import SharedResources
 
 Say = Callable[[str], None]
 History = list[dict[str, float]]
@@ -35,7 +35,7 @@ History = list[dict[str, float]]
 class Engine(Protocol):
     """Who says what to try, and which trials to end early."""
 
-    def claim(self, interrupted: Callable[[], bool]) -> Claim | None: ...
+    def claim(self, interrupted: Callable[[], bool]) -> TrialLease | None: ...
 
     def stops(self, trial: Trial, history: History) -> bool: ...
 
@@ -46,7 +46,7 @@ class Local:
     def __init__(self, study: Study):
         self._study = study
 
-    def claim(self, interrupted: Callable[[], bool]) -> Claim | None:
+    def claim(self, interrupted: Callable[[], bool]) -> TrialLease | None:
         return self._study.claim()
 
     def stops(self, trial: Trial, history: History) -> bool:
@@ -73,7 +73,7 @@ def work(study: Study, say: Say = print) -> None:
     # clear_session collects garbage: 0.7 s a trial in all that TensorFlow has imported, next to nothing without.
     gc.collect()
     gc.freeze()
-    engine, shared = wandb.Server(study) if study.wandb_sweep else Local(study), Shared()
+    engine, shared = wandb.Server(study) if study.wandb_sweep else Local(study), SharedResources()
     _have_images(study, shared)
     while True:
         with Interrupt() as interrupt:  # a signal waits until a trial is either taken or not
@@ -86,7 +86,7 @@ def work(study: Study, say: Say = print) -> None:
         say(f"trial {trial.label}  {outcome(study.sweep, trial)}")
 
 
-def _have_images(study: Study, shared: Shared) -> None:
+def _have_images(study: Study, shared: SharedResources) -> None:
     """Reads the images if all trials train on the same: should that fail, no trial is to blame. InputError then."""
     swept = {field for name in study.sweep.parameters for field in space.fields_of(study.sweep, name)}
     are_swept = any(field.startswith("data.") and not field.startswith("data.augment") for field in swept)
@@ -94,7 +94,9 @@ def _have_images(study: Study, shared: Shared) -> None:
         shared.dataset(config_module.load(study.folder / "base.yaml", [], BUILDERS))
 
 
-def _try(study: Study, claim: Claim, engine: Engine, shared: Shared, before: Interrupt, say: Say) -> Trial:
+def _try(
+    study: Study, claim: TrialLease, engine: Engine, shared: SharedResources, before: Interrupt, say: Say
+) -> Trial:
     say(f"trial {claim.trial.label}  {settings(study.sweep, claim.trial.assignment)}")
     names: list[str] = []
     try:
@@ -117,7 +119,7 @@ def _try(study: Study, claim: Claim, engine: Engine, shared: Shared, before: Int
     return trial
 
 
-def _let_go(study: Study, claim: Claim) -> None:
+def _let_go(study: Study, claim: TrialLease) -> None:
     with Interrupt():
         study.stop(claim)
 
@@ -138,7 +140,9 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-def _train(study: Study, trial: Trial, engine: Engine, shared: Shared, names: list[str], say: Say) -> tuple[float, str]:
+def _train(
+    study: Study, trial: Trial, engine: Engine, shared: SharedResources, names: list[str], say: Say
+) -> tuple[float, str]:
     """The mean over the trial's seeds of the sweep's metric, and why it ended early if it did; fills `names`."""
     values, early, base = [], "", study.folder / "base.yaml"
     for repeat in range(study.sweep.repeats):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.errors import InputError
-from keras_cnn.runs import replacing
+from keras_cnn.run_folder import replacing
 
 FILE = "state.npz"
 VERSION = 3

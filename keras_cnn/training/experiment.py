@@ -12,14 +12,14 @@ from keras_cnn.config import Config
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import arithmetic
-from keras_cnn.runs import RunFolder, resume_command, write_json, write_text
+from keras_cnn.run_folder import RunFolder, resume_command, write_json, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints, finder, results
-from keras_cnn.training.fit import fit
 from keras_cnn.training.interrupt import Interrupt
-from keras_cnn.training.parts import Parts, Say, Shared, introduce, prepare
-from keras_cnn.training.running import Running, fingerprints
+from keras_cnn.training.loop import fit
+from keras_cnn.training.phase_runner import PhaseRunner, fingerprints
 from keras_cnn.training.session import Saved, Session, Watch
+from keras_cnn.training.setup import Say, SharedResources, TrainingSetup, log_summary, prepare
 
 
 def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
@@ -30,7 +30,7 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
     """
     saved = checkpoints.load(folder / "checkpoint")
     parts = prepare(config, saved[1]["precision"] if saved else None)
-    introduce(parts, say)
+    log_summary(parts, say)
     try:
         say(f"run       {folder.path}")
         if saved is None:
@@ -49,7 +49,7 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
         raise _with_the_way_on(stop, folder, parts) from stop
 
 
-def train_trial(config: Config, folder: RunFolder, shared: Shared, watch: Watch, say: Say) -> dict:
+def train_trial(config: Config, folder: RunFolder, shared: SharedResources, watch: Watch, say: Say) -> dict:
     """Like `train`, as one of a sweep: data are shared, `watch` may end it early, and the test split is not read.
 
     Figures are left to the report, which draws them from the numbers.
@@ -69,7 +69,7 @@ def train_trial(config: Config, folder: RunFolder, shared: Shared, watch: Watch,
         raise
 
 
-def _with_the_way_on(stop: BaseException, folder: RunFolder, parts: Parts) -> Stopped:
+def _with_the_way_on(stop: BaseException, folder: RunFolder, parts: TrainingSetup) -> Stopped:
     complete = "; the checkpoint is complete" if (folder / "checkpoint").exists() else ""
     reason = str(stop) or f"stopped by a signal{complete}"
     if not (folder / "config.yaml").exists():  # nothing has been written yet
@@ -78,14 +78,14 @@ def _with_the_way_on(stop: BaseException, folder: RunFolder, parts: Parts) -> St
     return Stopped(f"{reason}; go on with: {resume_command(folder.path, program)}")
 
 
-def _track(parts: Parts, folder: RunFolder, say: Say) -> Tracker:
+def _track(parts: TrainingSetup, folder: RunFolder, say: Say) -> Tracker:
     config = parts.config
     where = {"project": config.tracking.project, "entity": config.tracking.entity, "group": config.tracking.group}
     flat = config_module.flat(config) | {"hardware": parts.hardware, "computed_in": parts.precision}
     return Tracker(config.tracking.wandb, folder.path, say, name=folder.path.name, config=flat, **where)
 
 
-def _describe(parts: Parts, folder: RunFolder) -> None:
+def _describe(parts: TrainingSetup, folder: RunFolder) -> None:
     """Writes what is known before the first step."""
     defaults = config_module.load(None, [], BUILDERS)
     folder.describe(parts.config, defaults, _hardware(parts))
@@ -99,14 +99,14 @@ def _describe(parts: Parts, folder: RunFolder) -> None:
         write_json(folder / "freeze.json", {"stages": rows, "frozen": fingerprints(parts.model)})
 
 
-def _record_resume(parts: Parts, folder: RunFolder, say: Say) -> None:
+def _record_resume(parts: TrainingSetup, folder: RunFolder, say: Say) -> None:
     if parts.freezes:
         _require_the_same_frozen(parts, folder / "freeze.json")
     if changes := folder.record_resume(_hardware(parts)):
         _warn(changes, say)
 
 
-def _require_the_same_frozen(parts: Parts, path: Path) -> None:
+def _require_the_same_frozen(parts: TrainingSetup, path: Path) -> None:
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))["frozen"]
     except (OSError, ValueError, KeyError) as error:
@@ -121,13 +121,13 @@ def _warn(changes: list[str], say: Say) -> None:
     say(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")
 
 
-def _hardware(parts: Parts) -> dict:
+def _hardware(parts: TrainingSetup) -> dict:
     return parts.hardware | {"computed_in": parts.precision}
 
 
 def _train(
-    parts: Parts, folder: RunFolder, tracker: Tracker, saved: Saved | None, say: Say, watch: Watch | None = None
-) -> tuple[int, Running]:
+    parts: TrainingSetup, folder: RunFolder, tracker: Tracker, saved: Saved | None, say: Say, watch: Watch | None = None
+) -> tuple[int, PhaseRunner]:
     """Trains phase after phase to the end; returns the best epoch, counted from 1, and what predicts with its weights.
 
     Raises FrozenChanged where a frozen weight has not stayed as it was.
@@ -141,8 +141,8 @@ def _train(
         for number, phase in enumerate(parts.phases):
             if number < session.phase or (position.epoch >= phase.until and not position.ended):
                 continue
-            running = Running(parts, phase, interrupt.heed, say)
-            running.introduce()
+            running = PhaseRunner(parts, phase, interrupt.heed, say)
+            running.log_summary()
             began = time.monotonic()
             if changes := session.enter(number, running):
                 _warn(changes, say)
@@ -156,7 +156,7 @@ def _train(
                 checkpoint_seconds=60 * settings.checkpoint_minutes,
                 until=phase.until,
             )
-            running.prove()
+            running.verify_frozen()
             if position.ended:
                 break
             session.leave()
@@ -165,12 +165,12 @@ def _train(
         if settings.overfit_batch:
             say(_memorised(parts, running))
         session.load_best()
-    if frozen := running.prove():
+    if frozen := running.verify_frozen():
         say(f"proof     the weights and statistics of {frozen} frozen layers are byte for byte what they were")
     return session.best.epoch, running
 
 
-def _memorised(parts: Parts, running: Running) -> str:
+def _memorised(parts: TrainingSetup, running: PhaseRunner) -> str:
     """Judges the last weights: the best on validation are from before the batch was learnt by heart."""
     accuracy = float(np.mean(running.logits("train").argmax(axis=1) == parts.train.labels))
     verdict = "memorised" if accuracy == 1 else "did not memorise"
@@ -181,11 +181,11 @@ def dry_run(config: Config, say: Say = print) -> None:
     """Says what `train` would do: data, network, steps and arithmetic."""
     parts = prepare(config)
     say(arithmetic.text(parts.model))
-    introduce(parts, say)
+    log_summary(parts, say)
     begins, operations = 0, 0
     for phase in parts.phases:
-        running = Running(parts, phase, say=say)
-        running.introduce()
+        running = PhaseRunner(parts, phase, say=say)
+        running.log_summary()
         operations += running.multiply_adds(phase.until - begins)
         begins = phase.until
     say(
@@ -198,11 +198,11 @@ def dry_run(config: Config, say: Say = print) -> None:
 def find_learning_rate(config: Config, folder: RunFolder, say: Say = print) -> float:
     """Runs the range test of `finder`, draws it into the folder and returns the suggested rate."""
     parts = prepare(config)
-    introduce(parts, say)
+    log_summary(parts, say)
     _describe(parts, folder)
     results.draw_augmentation(parts, folder)
-    running = Running(parts, parts.phases[0], say=say)
-    running.introduce()
+    running = PhaseRunner(parts, parts.phases[0], say=say)
+    running.log_summary()
     found = finder.find_learning_rate(running.trainer, running.epochs_from(0, 0, finder.STEPS))
     table = np.column_stack([found.rates, found.losses])
     write_text(folder / "learning_rates.csv", "learning_rate,loss\n" + "".join(f"{r},{v}\n" for r, v in table))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_cnn.errors import InputError
-from keras_cnn.training.fit import Trainer
+from keras_cnn.training.loop import Trainer
 
 LOWEST, HIGHEST, STEPS, MEMORY = 1e-6, 1.0, 100, 0.9
 

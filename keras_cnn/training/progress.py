@@ -5,7 +5,7 @@ import sys
 import time
 from typing import TextIO
 
-from keras_cnn.training.fit import Position
+from keras_cnn.training.loop import TrainingState
 
 SECONDS = ("epoch_seconds", "run_seconds")
 
@@ -20,10 +20,10 @@ class Progress:
         self._shown = 0.0
         self._width = 0
 
-    def start_epoch(self, position: Position) -> None:
+    def start_epoch(self, position: TrainingState) -> None:
         self._first, self._images, self._began = position.step, position.images, time.monotonic()
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingState) -> None:
         """After a step: the means of the epoch so far, the rate of this process and the time left in the epoch."""
         now = time.monotonic()
         if not self._live or now - self._shown < 0.1:

@@ -7,16 +7,16 @@ from keras_cnn.data.dataset import Split
 from keras_cnn.evaluation import metrics
 from keras_cnn.evaluation.predictions import write_predictions
 from keras_cnn.figures import confusion, curves, sheets, style
-from keras_cnn.runs import RunFolder, naming_a_full_disk, record_test_reading, write_json
+from keras_cnn.run_folder import RunFolder, naming_a_full_disk, record_test_reading, write_json
 from keras_cnn.tracking import Tracker
 from keras_cnn.training.finder import RangeTest
-from keras_cnn.training.parts import Parts
-from keras_cnn.training.running import Running
+from keras_cnn.training.phase_runner import PhaseRunner
+from keras_cnn.training.setup import TrainingSetup
 
 PREVIEW_ROWS, PREVIEW_VIEWS, MISTAKES = 6, 6, 30
 
 
-def finish(parts: Parts, folder: RunFolder, tracker: Tracker, running: Running, best_epoch: int) -> dict:
+def finish(parts: TrainingSetup, folder: RunFolder, tracker: Tracker, running: PhaseRunner, best_epoch: int) -> dict:
     """Evaluates the model on all three splits, the test split once, and writes numbers, predictions and figures."""
     dataset, classes = parts.dataset, parts.dataset.classes
     splits = {"train": parts.train, "validation": dataset.validation, "test": dataset.test}
@@ -35,7 +35,9 @@ def finish(parts: Parts, folder: RunFolder, tracker: Tracker, running: Running, 
     return whole
 
 
-def finish_trial(parts: Parts, folder: RunFolder, tracker: Tracker, running: Running, best_epoch: int) -> dict:
+def finish_trial(
+    parts: TrainingSetup, folder: RunFolder, tracker: Tracker, running: PhaseRunner, best_epoch: int
+) -> dict:
     """The validation numbers of a sweep's trial. The test split is for the one trial that is chosen."""
     split, classes = parts.dataset.validation, parts.dataset.classes
     logits = running.logits("validation")
@@ -47,7 +49,7 @@ def finish_trial(parts: Parts, folder: RunFolder, tracker: Tracker, running: Run
     return whole
 
 
-def _draw(parts: Parts, folder: RunFolder, found: dict, probabilities: np.ndarray) -> None:
+def _draw(parts: TrainingSetup, folder: RunFolder, found: dict, probabilities: np.ndarray) -> None:
     classes, name = parts.dataset.classes, folder.path.name
     history = {key: [row[key] for row in folder.history()] for key in folder.history()[0]}
     onset = metrics.overfitting_onset(history["loss"], history["val_loss"])
@@ -66,7 +68,7 @@ def _draw(parts: Parts, folder: RunFolder, found: dict, probabilities: np.ndarra
     _save(sheets.image_sheet(_images(parts, test.take(worst)), captions, 5, title), folder, "mistakes")
 
 
-def draw_augmentation(parts: Parts, folder: RunFolder) -> None:
+def draw_augmentation(parts: TrainingSetup, folder: RunFolder) -> None:
     """The augmentation preview: a few training images and what the network sees of them."""
     rows, settings = min(PREVIEW_ROWS, len(parts.train)), parts.config
     sample = parts.train.take(np.linspace(0, len(parts.train) - 1, rows).astype(int))
@@ -82,7 +84,7 @@ def draw_range_test(found: RangeTest, folder: RunFolder) -> None:
     _save(curves.learning_rate_curve(found.rates, found.losses, found.suggestion), folder, "learning_rates")
 
 
-def _images(parts: Parts, split: Split) -> np.ndarray:
+def _images(parts: TrainingSetup, split: Split) -> np.ndarray:
     """(N, H, W, C) uint8, as the network gets them."""
     if not len(split):
         return np.zeros((0, *parts.dataset.image_shape), np.uint8)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from keras_cnn.errors import InputError
 from keras_cnn.models import freezing
-from keras_cnn.runs import RunFolder, replacing, write_text
+from keras_cnn.run_folder import RunFolder, replacing, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import callbacks, checkpoints
-from keras_cnn.training.fit import Position
 from keras_cnn.training.interrupt import Interrupt
-from keras_cnn.training.parts import Parts, schedule_of
+from keras_cnn.training.loop import TrainingState
+from keras_cnn.training.phase_runner import PhaseRunner
 from keras_cnn.training.progress import Progress
-from keras_cnn.training.running import Running
+from keras_cnn.training.setup import TrainingSetup, schedule_of
 
 Saved = tuple[dict, dict]  # what checkpoints.load returns
 BEST = "best"  # where the best weights so far are kept until the end
@@ -26,7 +26,7 @@ class Session:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: TrainingSetup,
         folder: RunFolder,
         tracker: Tracker,
         interrupt: Interrupt,
@@ -35,11 +35,11 @@ class Session:
         self._parts, self._folder, self._tracker = parts, folder, tracker
         self._interrupt, self._watch = interrupt, watch
         self._changing = freezing.trained_part(parts.model).variables  # all that any phase of the run changes
-        self._running: Running | None = None
+        self._running: PhaseRunner | None = None
         self.phase, self._stored = 0, None
         self._best_logits = None  # on the validation images, of the best epoch of this process
         config = parts.config
-        self.position = Position()
+        self.position = TrainingState()
         self.best = callbacks.Best(config.train.monitor)
         self._stopping = callbacks.EarlyStopping(config.train.early_stopping)
         self._plateau = callbacks.Plateau(config.optim.gamma, config.optim.plateau_patience)
@@ -60,10 +60,10 @@ class Session:
         checkpoints.assign(self._changing, groups.pop("model"), self._folder / "checkpoint")
         self.phase, self._stored = state["phase"], (state, groups)
         callbacks.restore(state["callbacks"], self.best, self._plateau)
-        self.position = Position(**state["position"])
+        self.position = TrainingState(**state["position"])
         self._tracker.epochs(self.position.history)
 
-    def enter(self, phase: int, running: Running) -> list[str]:
+    def enter(self, phase: int, running: PhaseRunner) -> list[str]:
         """Goes on with a phase, by its number: with its optimizer as it was saved, or at its start a new one.
 
         Returns what is not as when it was saved, a line each.

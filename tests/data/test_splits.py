@@ -24,7 +24,7 @@ def part(sizes, hashes=None, prefix=""):
     for i, name in (hashes or {}).items():
         names[i] = name
     thumbnails = np.zeros((len(labels), 72), np.uint8)  # flat: no near-duplicates
-    return Part(Split(ids, labels, pixels=pixels), fp.Prints(tuple(n.encode() for n in names), thumbnails))
+    return Part(Split(ids, labels, pixels=pixels), fp.Fingerprints(tuple(n.encode() for n in names), thumbnails))
 
 
 def counts(split, classes):
@@ -232,7 +232,7 @@ def textured(part, seed):
     """The part with thumbnails of one noisy picture: all look the same."""
     picture = np.random.default_rng(9).integers(40, 200, 72)
     noise = np.random.default_rng(seed).integers(0, 2, (len(part.split), 72))
-    return Part(part.split, fp.Prints(part.prints.pixel_hashes, (picture + noise).astype(np.uint8)))
+    return Part(part.split, fp.Fingerprints(part.prints.pixel_hashes, (picture + noise).astype(np.uint8)))
 
 
 def test_every_near_duplicate_across_splits_is_listed_before_the_first_inside_one(monkeypatch):

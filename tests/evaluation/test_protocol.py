@@ -11,7 +11,7 @@ import yaml
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
 from keras_cnn.evaluation.protocol import ClassAccuracies, Protocol, Quoted, audit, facts_of, passed, unknown
-from keras_cnn.records import Record, read_record
+from keras_cnn.run_folder.record import Record, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT.parent / "shared" / "published"

@@ -9,8 +9,8 @@ from keras_cnn.config import Choice, Config, Data, dump
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
 from keras_cnn.evaluation.repeats import Group, compare_recipes, facts_of_runs, left_out, side_by_side, sum_up
-from keras_cnn.records import Record, read_record
-from keras_cnn.runs import write_json, write_text
+from keras_cnn.run_folder import write_json, write_text
+from keras_cnn.run_folder.record import Record, read_record
 
 CONFIG = {
     "name": "base",

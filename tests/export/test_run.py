@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_cnn import config as config_module
-from keras_cnn import data, runs
+from keras_cnn import data, run_folder
 from keras_cnn.errors import InputError
 from keras_cnn.export.run import export_run, validation_images
 from keras_cnn.loading import BUILDERS
@@ -29,17 +29,17 @@ def finished(tmp_path_factory) -> Path:
     )
     config = config_module.load(settings, [], BUILDERS)
     path = folder / "garments"
-    with runs.RunFolder.create("garments", path=path) as made:
+    with run_folder.RunFolder.create("garments", path=path) as made:
         made.describe(config, config, {})
         dataset = data.load(config.data.source, train=60, validation=100, test=100, seed=config.seed)
-        runs.write_json(made / "split.json", data.split_record(dataset))
+        run_folder.write_json(made / "split.json", data.split_record(dataset))
         table = config.model.options["table"]
         model = BUILDERS["model"]["layers"](dataset.image_shape, len(CLASSES), table=table)
         rng = np.random.default_rng(0)
         for weight in model.get_layer("bn1").weights:
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
         model.save(made / "model.keras")
-        runs.write_json(made / "metrics.json", {"accuracy": 0.5})
+        run_folder.write_json(made / "metrics.json", {"accuracy": 0.5})
     return path
 
 
@@ -66,7 +66,7 @@ def test_a_run_is_exported_and_told(path):
 
 
 def test_the_images_are_spread_over_the_validation_split(path):
-    config = runs.RunFolder.open(path).config(BUILDERS)
+    config = run_folder.RunFolder.open(path).config(BUILDERS)
     found = validation_images(config)
     ids = json.loads((path / "split.json").read_text())["ids"]["validation"]
     source = np.load(config.data.source.removeprefix("npz:"))["x"]
@@ -79,7 +79,7 @@ def test_the_images_are_spread_over_the_validation_split(path):
 def test_a_small_validation_split_is_taken_whole(path):
     settings = (path / "config.yaml").read_text().replace("validation: 100", "validation: 7")
     (path / "config.yaml").write_text(settings)
-    assert validation_images(runs.RunFolder.open(path).config(BUILDERS)).shape == (7, 28, 28, 1)
+    assert validation_images(run_folder.RunFolder.open(path).config(BUILDERS)).shape == (7, 28, 28, 1)
 
 
 def unfinished(path: Path) -> None:
@@ -95,7 +95,7 @@ def without_split(path: Path) -> None:
 
 
 def held(path: Path) -> None:
-    runs.RunFolder.open(path).lock()
+    run_folder.RunFolder.open(path).lock()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_cnn.figures import activations, attribution, kernels, pairs, panels, style
+from keras_cnn.figures import activations, attribution, kernel_map_pairs, kernels, panels, style
 from keras_cnn.figures.panels import Panel, Row, limits, number, sheet, value_range
 
 GENERATOR = np.random.default_rng(0)
@@ -90,7 +90,7 @@ SHEETS = {
         _images(1, 32)[0], {"conv": GENERATOR.normal(size=(13, 13, 12))}, range(12), "t", "an image"
     ),
     "feature vectors": lambda: activations.feature_vectors(GENERATOR.normal(size=(3, 100)), ["a", "b", "c"], "t"),
-    "pairs": lambda: pairs.kernel_and_maps(
+    "pairs": lambda: kernel_map_pairs.kernel_and_maps(
         _images(2, 299),
         ["a\ntrue b", "c"],
         GENERATOR.normal(size=(3, 3, 3, 4)),

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from keras_cnn.figures.ablation import against_random, beside_published
+from keras_cnn.figures.activation_maximization import maximised
 from keras_cnn.figures.features import scatter, sparsity, spectra
-from keras_cnn.figures.fields import Field, receptive_fields
-from keras_cnn.figures.maximise import maximised
 from keras_cnn.figures.occlusion import Map, occlusion_maps, occlusion_sizes
+from keras_cnn.figures.receptive_fields import Field, receptive_fields
 from keras_cnn.figures.responses import class_table, filter_summary, top_images
 
 LONG = "a title that is much longer than the page is wide, as names of runs and of classes may well be " * 2

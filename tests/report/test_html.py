@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from keras_cnn import command_line
+from keras_cnn.cli import report
 from keras_cnn.errors import InputError
-from keras_cnn.faces import report
 from keras_cnn.figures import style
 from keras_cnn.report import charts, pictures
 from keras_cnn.report import html as html_module

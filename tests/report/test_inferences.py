@@ -14,10 +14,10 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from keras_cnn.evaluation import intervals
 from keras_cnn.evaluation.predictions import write_predictions
-from keras_cnn.records import Record
 from keras_cnn.report.claims import Claim, Inference, points, uphold
 from keras_cnn.report.effects import Study
 from keras_cnn.report.inferences import _binomial, inferences
+from keras_cnn.run_folder.record import Record
 
 SOURCE = {"data.source": "folder:photos", "name": "run"}
 

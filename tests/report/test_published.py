@@ -12,9 +12,9 @@ from keras_cnn import config
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
 from keras_cnn.publications import Dataset
-from keras_cnn.records import Record, read_record
 from keras_cnn.report import published
 from keras_cnn.report.published import Figure, beside, figures_of, read_published
+from keras_cnn.run_folder.record import Record, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -14,7 +14,6 @@ import yaml
 
 from keras_cnn.errors import InputError
 from keras_cnn.publications import Dataset
-from keras_cnn.records import Record
 from keras_cnn.report import analysis, sweeps
 from keras_cnn.report.html import write_report
 from keras_cnn.report.published_means import (
@@ -28,6 +27,7 @@ from keras_cnn.report.published_means import (
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.sections import means
 from keras_cnn.report.sections.content import _published
+from keras_cnn.run_folder.record import Record
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 GRIDS = ("cs7015/net1", "cs7015/net2", "cs7015/net3", "cs7015/net4")

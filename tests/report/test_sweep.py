@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from keras_cnn import command_line
+from keras_cnn.cli import report
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol, repeats
-from keras_cnn.faces import report
-from keras_cnn.records import read_record
 from keras_cnn.report import analysis, sweeps
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.inferences import inferences
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.sections.audits import audits
 from keras_cnn.report.sections.content import again
+from keras_cnn.run_folder.record import read_record
 
 BAYES = {
     "method": "random",

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_cnn.errors import InputError
-from keras_cnn.records import Record
+from keras_cnn.run_folder.record import Record
 from keras_cnn.sweeps import analysis
 
 

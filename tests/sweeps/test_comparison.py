@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 from statsmodels.stats.proportion import proportion_confint
 
-from keras_cnn import runs as run_folders
+from keras_cnn import run_folder as run_folders
 from keras_cnn.errors import InputError
 from keras_cnn.sweeps import comparison, space
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.sweeps import crew, local, plan, standby
+from keras_cnn.sweeps import local, plan, prewarmed_workers, worker_pool
 from keras_cnn.sweeps.study import Study
 from keras_cnn.training import checkpoints
 
@@ -90,8 +90,8 @@ def test_the_name_of_a_sweep_may_be_any_text(tmp_path):
     ],
 )
 def test_cores_are_shared_out(monkeypatch, cores, workers, shares):
-    monkeypatch.setattr(standby.os, "sched_getaffinity", lambda process: cores)
-    assert standby.shares(workers) == shares
+    monkeypatch.setattr(prewarmed_workers.os, "sched_getaffinity", lambda process: cores)
+    assert prewarmed_workers.shares(workers) == shares
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_cores_are_shared_out(monkeypatch, cores, workers, shares):
     ],
 )
 def test_gpus_are_shared_out(monkeypatch, gpus, visible, workers, expected):
-    monkeypatch.setattr(crew.tf.config, "list_physical_devices", lambda kind: ["GPU"] * gpus)
+    monkeypatch.setattr(worker_pool.tf.config, "list_physical_devices", lambda kind: ["GPU"] * gpus)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    found = [crew._devices(number, workers) for number in range(1, workers + 1)]
+    found = [worker_pool._devices(number, workers) for number in range(1, workers + 1)]
     assert [f.get("CUDA_VISIBLE_DEVICES") for f in found] == expected
     assert [f.get("TF_FORCE_GPU_ALLOW_GROWTH") for f in found] == [gpu and "true" for gpu in expected]
 
@@ -229,7 +229,7 @@ def test_a_trial_is_the_run_that_train_would_make_and_the_best_one_is_tested_onc
     ],
 )
 def test_arguments_that_do_not_fit_a_sweep(monkeypatch, tmp_path, words, said):
-    from keras_cnn.faces import train
+    from keras_cnn.cli import train
 
     monkeypatch.chdir(tmp_path)
     Path("begun").mkdir()
@@ -239,10 +239,10 @@ def test_arguments_that_do_not_fit_a_sweep(monkeypatch, tmp_path, words, said):
 
 
 def test_the_default_sweep_starts(monkeypatch, tmp_path):
-    from keras_cnn.faces import train
+    from keras_cnn.cli import train
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(standby, "_start", _Process.started)  # nobody is to work here
+    monkeypatch.setattr(prewarmed_workers, "_start", _Process.started)  # nobody is to work here
     monkeypatch.setattr(local, "run", lambda study, workers, **_: started.append((study, workers)))
     started = []
     train.main(["--sweep", "--workers", "2"])
@@ -340,11 +340,10 @@ def test_what_is_said_in_the_end(sweep_of, tmp_path, monkeypatch):
 )
 def test_why_a_worker_gave_up_is_said(sweep_of, monkeypatch, tmp_path, code, log, raised):
     program = tmp_path / "train.py"
-    taken = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from keras_cnn.sweeps.standby import take_order; take_order()"
-    )
+    imported = "from keras_cnn.sweeps.prewarmed_workers import take_order"
+    taken = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {imported}; take_order()"
     program.write_text(f"{taken}; print({log!r}, end=''); sys.exit({code})")
-    monkeypatch.setattr(standby, "PROGRAM", program)
+    monkeypatch.setattr(prewarmed_workers, "PROGRAM", program)
     study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n")
     with pytest.raises(raised[0], match=raised[1]):
         local.run(study, 1, str)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from keras_cnn.errors import InputError
-from keras_cnn.records import Record
+from keras_cnn.run_folder.record import Record
 from keras_cnn.sweeps.factors import short_names
 from keras_cnn.sweeps.table import (
     best_rows,

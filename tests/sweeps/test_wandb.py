@@ -18,7 +18,7 @@ from wandb.sdk.sweeps import SweepNotFoundError
 
 from keras_cnn.config import Tracking
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.runs import HISTORY_COLUMNS
+from keras_cnn.run_folder import HISTORY_COLUMNS
 from keras_cnn.sweeps import space, wandb, worker
 from keras_cnn.sweeps.study import Study
 

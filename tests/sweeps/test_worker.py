@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from keras_cnn.errors import InputError, Interrupted, Stopped
-from keras_cnn.runs import HISTORY_COLUMNS, RunFolder
+from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder
 from keras_cnn.sweeps import space, worker
-from keras_cnn.training.fit import NotFinite
+from keras_cnn.training.loop import NotFinite
 
 SWEEP = """
 method: grid

@@ -17,14 +17,14 @@ from keras_cnn.data import pipeline
 from keras_cnn.data.augment import augment
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.loading import BUILDERS, load_model
-from keras_cnn.runs import RunFolder
-from keras_cnn.training import experiment, parts, results
-from keras_cnn.training import running as running_module
-from keras_cnn.training.fit import Trainer
+from keras_cnn.run_folder import RunFolder
+from keras_cnn.training import experiment, results, setup
+from keras_cnn.training import phase_runner as running_module
+from keras_cnn.training.loop import Trainer
 from keras_cnn.training.optimizers import build_optimizer
-from keras_cnn.training.parts import Shared
-from keras_cnn.training.running import FrozenChanged, Running, fingerprints
-from keras_cnn.training.strategies import rate_factors
+from keras_cnn.training.phase_runner import FrozenChanged, PhaseRunner, fingerprints
+from keras_cnn.training.phases import rate_factors
+from keras_cnn.training.setup import SharedResources
 
 # Two stages and a tail: what is frozen ends at pool1, pool2, or in between.
 TABLE = (
@@ -76,13 +76,13 @@ def config_of(photos: Path, **changes) -> config_module.Config:
     return config_module.load(None, words, BUILDERS)
 
 
-def ready(photos: Path, **changes) -> tuple[parts.Parts, Running]:
+def ready(photos: Path, **changes) -> tuple[setup.TrainingSetup, PhaseRunner]:
     """The parts of a run, and its last phase."""
-    found = parts.prepare(config_of(photos, **changes))
-    return found, Running(found, found.phases[-1], say=lambda _: None)
+    found = setup.prepare(config_of(photos, **changes))
+    return found, PhaseRunner(found, found.phases[-1], say=lambda _: None)
 
 
-def steps_through(running: Running, epochs: int, rate: float = 0.01) -> list[float]:
+def steps_through(running: PhaseRunner, epochs: int, rate: float = 0.01) -> list[float]:
     """The losses of every step."""
     trainer, losses = running.trainer, []
     for images, labels, keys, epoch in running.epochs_from(0, 0, epochs):
@@ -123,12 +123,12 @@ def test_training_on_what_is_kept_equals_training_on_images(photos, name):
         assert (running.place is None) == images_each_step
         losses = steps_through(running, 3)
         found[images_each_step] = [losses, *made.model.get_weights(), running.logits("validation")]
-        assert running.prove() > 0
+        assert running.verify_frozen() > 0
     for one, other in zip(found[False], found[True], strict=True):
         np.testing.assert_allclose(one, other, rtol=apart, atol=apart)
 
 
-def plain_keras(made: parts.Parts, epochs: int, rate: float) -> None:
+def plain_keras(made: setup.TrainingSetup, epochs: int, rate: float) -> None:
     """The usual way: layers with `trainable = False`, a batch norm of which is in inference mode, and one optimizer."""
     views, optimizer = made.config.finetune.augment_views, keras.optimizers.SGD(rate)
     for images, labels, keys, epoch in made.batches(made.train, seed=made.config.seed, epochs=epochs):
@@ -300,21 +300,21 @@ def test_the_parts_outputs_are_let_go_of_before_the_next_phase_asks_for_room(pho
         kept.append(weakref.ref(found.values))
         return found
 
-    original = Running.introduce
+    original = PhaseRunner.log_summary
 
-    def introduce(self):
+    def log_summary(self):
         introduced.append([ref() is None for ref in kept])
         original(self)
 
     monkeypatch.setattr(running_module.Frozen, "in_memory", remembering)
-    monkeypatch.setattr(Running, "introduce", introduce)
+    monkeypatch.setattr(PhaseRunner, "log_summary", log_summary)
     train(photos, tmp_path / "run", finetune__strategy="staged", finetune__freeze_upto="bn1", train__epochs=2)
     assert introduced == [[], [True, True]]
     assert len(kept) == 4
 
 
 def test_early_stopping_in_the_first_phase_ends_the_run(photos, tmp_path, monkeypatch, phase_by_phase):
-    monkeypatch.setattr(Running, "validate", lambda self: (1.0, 0.5))
+    monkeypatch.setattr(PhaseRunner, "validate", lambda self: (1.0, 0.5))
     options = {"finetune__strategy": "staged", "finetune__head_epochs": 5, "train__early_stopping": 2}
     metrics, _ = train(photos, tmp_path / "run", train__epochs=9, **options)
     assert len(history(tmp_path / "run")) == 3
@@ -324,8 +324,8 @@ def test_early_stopping_in_the_first_phase_ends_the_run(photos, tmp_path, monkey
 
 def test_the_best_weights_of_an_earlier_phase_are_the_runs(photos, tmp_path, monkeypatch):
     """The head's epochs are said to be the best ones, so that the rest must be as initialised in the model kept."""
-    monkeypatch.setattr(Running, "validate", lambda self: (1.0, 0.9 if self._phase.upto == "all" else 0.5))
-    made = parts.prepare(config_of(photos))
+    monkeypatch.setattr(PhaseRunner, "validate", lambda self: (1.0, 0.9 if self._phase.upto == "all" else 0.5))
+    made = setup.prepare(config_of(photos))
     first = {layer.name: [np.array(w) for w in layer.weights] for layer in made.model.layers}
     options = {"finetune__strategy": "staged", "finetune__freeze_upto": "bn1", "finetune__head_epochs": 2}
     metrics, _ = train(photos, tmp_path / "run", train__epochs=4, **options)
@@ -340,7 +340,7 @@ def test_the_best_weights_of_an_earlier_phase_are_the_runs(photos, tmp_path, mon
 
 
 def test_with_averaged_weights_the_frozen_ones_stay_to_the_byte_and_statistics_only_where_frozen(photos, tmp_path):
-    first = {layer.name: layer for layer in parts.prepare(config_of(photos)).model.layers}
+    first = {layer.name: layer for layer in setup.prepare(config_of(photos)).model.layers}
     metrics, said = train(photos, tmp_path / "run", finetune__freeze_upto="bn1", train__ema=0.9)
     assert "proof     the weights and statistics of 2 frozen layers are byte for byte what they were" in said
     told = json.loads((tmp_path / "run" / "freeze.json").read_text())
@@ -386,7 +386,7 @@ def test_the_final_numbers_are_the_saved_models_own_where_features_are_rounded(p
     options = {"finetune__freeze_upto": "pool1", "finetune__features_dtype": "bfloat16"}
     metrics, said = train(photos, tmp_path / "run", **options)
     assert any("bfloat16 in memory" in line for line in said)
-    model, made = load_model(tmp_path / "run" / "model.keras"), parts.prepare(config_of(photos))
+    model, made = load_model(tmp_path / "run" / "model.keras"), setup.prepare(config_of(photos))
     for name, split in (("validation", made.dataset.validation), ("train", made.train)):
         images = np.concatenate([batch.images.numpy() for batch in pipeline.batches(split, (SIDE, SIDE, 3), 8)])
         logits = model.predict(images, verbose=0).astype(float)
@@ -417,7 +417,7 @@ def test_a_trial_of_a_sweep_may_have_a_frozen_part(photos, tmp_path):
     said = []
     config = config_of(photos, finetune__freeze_upto="pool1")
     with RunFolder.begun(tmp_path / "0001") as folder:
-        metrics = experiment.train_trial(config, folder, Shared(), lambda rows: len(rows) == 2, said.append)
+        metrics = experiment.train_trial(config, folder, SharedResources(), lambda rows: len(rows) == 2, said.append)
     assert metrics["validation"]["images"] == 9
     assert len(history(tmp_path / "0001")) == 2
     assert any(line.startswith("proof") for line in said)
@@ -447,16 +447,16 @@ def test_a_dry_run_says_what_is_frozen_kept_and_what_it_costs(photos):
 def test_views_of_mixed_images_are_refused(photos):
     options = {"data__augment__name": "light", "data__augment__cutmix": 0.5, "finetune__augment_views": 3}
     with pytest.raises(InputError, match=r"finetune.augment_views: found 3 with data.augment.cutmix, which mixes"):
-        parts.prepare(config_of(photos, **options))
+        setup.prepare(config_of(photos, **options))
 
 
 def test_where_memory_is_short_nothing_is_kept_the_views_are_the_same_and_the_reason_is_said(photos, monkeypatch):
     monkeypatch.setattr(running_module, "bytes_fit", lambda need: False)
     said = []
     options = {"finetune__freeze_upto": "pool1", "finetune__augment_views": 2, **FASHION}
-    made = parts.prepare(config_of(photos, **options))
-    short = Running(made, made.phases[-1], say=said.append)
-    short.introduce()
+    made = setup.prepare(config_of(photos, **options))
+    short = PhaseRunner(made, made.phases[-1], say=said.append)
+    short.log_summary()
     assert short.place is None
     assert "do not fit in memory; finetune.features disk keeps them" in said[0]
     images, labels, keys, _ = next(iter(short.epochs_from(0, 0, 1)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn import data, runs
+from keras_cnn import data, run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = "[{conv: 4, kernel: 3}, {relu: }, {pool: 2}, {flatten: }]"
@@ -25,9 +25,9 @@ results._draw = results.draw_augmentation = lambda *_: None
 # Each run loses its image when its first epoch ends: {run folder: [image, what happens to it]}.
 LOSING = """
 import os
-from keras_cnn import runs
-from keras_cnn.training import fit
-losses, lock, next_epoch = json.loads(%r), runs.RunFolder.lock, fit.Position.next_epoch
+from keras_cnn import run_folder
+from keras_cnn.training import loop
+losses, lock, next_epoch = json.loads(%r), run_folder.RunFolder.lock, loop.TrainingState.next_epoch
 def locking(folder):
     global current
     current = losses[str(folder.path)]
@@ -39,7 +39,7 @@ def losing(position, row):
         os.rename(image, image + ".away")
         if how == "truncated":
             open(image, "wb").write(open(image + ".away", "rb").read()[:-100])
-runs.RunFolder.lock, fit.Position.next_epoch = locking, losing
+run_folder.RunFolder.lock, loop.TrainingState.next_epoch = locking, losing
 """
 
 
@@ -75,7 +75,7 @@ def test_the_lost_image_is_named_with_the_command_that_goes_on(broken_off, split
     (line,) = answer["err"].splitlines()
     assert line.startswith(f"{images[split]}: ")
     assert how in line
-    assert line.endswith(f"; go on with: {runs.python()} train.py --resume {folder / split}")
+    assert line.endswith(f"; go on with: {run_folder.python()} train.py --resume {folder / split}")
     assert not (folder / split / "metrics.json").exists()
     epochs = len((folder / split / "history.csv").read_text().splitlines()) - 1
     assert epochs == EPOCHS if split == "test" else 1 <= epochs < 5  # batches decoded ahead go on for a moment

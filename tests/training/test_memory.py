@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN = """
 import resource, sys
 from keras_cnn import command_line
-from keras_cnn.faces import train
+from keras_cnn.cli import train
 assert command_line.run(train.main, sys.argv[1:]) == 0
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

@@ -3,7 +3,7 @@ import io
 import pytest
 
 from keras_cnn.training import progress
-from keras_cnn.training.fit import Position
+from keras_cnn.training.loop import TrainingState
 
 ROW = {
     "epoch": 2,
@@ -31,8 +31,10 @@ def clocked(monkeypatch):
     return now
 
 
-def after(steps: int, epoch: int = 1) -> Position:
-    return Position(epoch=epoch, step=steps, images=64 * steps, sums={"loss": 32.0 * steps, "accuracy": 16.0 * steps})
+def after(steps: int, epoch: int = 1) -> TrainingState:
+    return TrainingState(
+        epoch=epoch, step=steps, images=64 * steps, sums={"loss": 32.0 * steps, "accuracy": 16.0 * steps}
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn import runs
+from keras_cnn import run_folder
 from keras_cnn.training import checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ OPTIONS = {  # everything that has a state: momentum, dropout's seeds, batch nor
     "--train.ema": "0.9",
     "--tracking.wandb": "off",
 }
-MID_EPOCH = ("keras_cnn.training.fit:Position", "add", STEPS + 2)
+MID_EPOCH = ("keras_cnn.training.loop:TrainingState", "add", STEPS + 2)
 STOPPING = ("SIGTERM", "SIGINT")
 DEATHS = {
     "mid-epoch": MID_EPOCH,
@@ -52,7 +52,7 @@ results._draw = results.draw_augmentation = lambda *_: None
 SIGNALLED = f"""
 import importlib, os, signal, sys
 from keras_cnn import command_line
-from keras_cnn.faces import train
+from keras_cnn.cli import train
 {NO_FIGURES}
 number, where, name, count, *arguments = sys.argv[1:]
 module_name, _, class_name = where.partition(":")
@@ -126,7 +126,7 @@ def ended(begun, train_several, small_disk) -> tuple[Path, dict[str, dict]]:
         **{name: ["--resume", folder / name] for name in [*DEATHS, *STOPPING]},
     }
     elsewhere = folder / "SIGINT" / "environment.json"
-    runs.write_text(elsewhere, re.sub('"numpy": "[^"]*"', '"numpy": "1.0"', elsewhere.read_text()))
+    run_folder.write_text(elsewhere, re.sub('"numpy": "[^"]*"', '"numpy": "1.0"', elsewhere.read_text()))
     if small_disk:
         subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
         lines["full disk"] = ["--resume", small_disk / "run"]
@@ -167,14 +167,14 @@ def test_a_signal_finishes_the_checkpoint_in_mid_epoch_and_says_how_to_go_on(beg
     folder, answers = begun
     (line,) = answers[name]["err"].splitlines()
     assert f"stopped by {name} after 1 epochs and 2 steps; the checkpoint is complete" in line
-    assert line.endswith(f"; go on with: {runs.resume_command(folder / name)}")
+    assert line.endswith(f"; go on with: {run_folder.resume_command(folder / name)}")
     assert answers[name]["position"]["step"] == 2
 
 
 def test_a_resume_is_recorded_and_other_versions_are_said(ended):
     folder, answers = ended
     for name in [*DEATHS, *STOPPING]:
-        found = runs.RunFolder(folder / name).environment
+        found = run_folder.RunFolder(folder / name).environment
         (resume,) = found["resumes"]
         assert len(resume["changes"]) == (name == "SIGINT")
         said = [line for line in answers[name]["out"].splitlines() if line.startswith("warning")]
@@ -187,7 +187,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(begun, ended
         pytest.skip("mounting a small disk takes root on Linux")
     stop, run = begun[1]["full disk"], small_disk / "run"
     line = f"{run}/checkpoint/state.npz: the disk is full; what was there before is unchanged"
-    assert (stop["status"], stop["err"]) == (3, f"{line}; go on with: {runs.python()} train.py --resume {run}\n")
+    assert (stop["status"], stop["err"]) == (3, f"{line}; go on with: {run_folder.python()} train.py --resume {run}\n")
     assert (stop["position"]["epoch"], stop["position"]["step"]) == (0, 0)
     assert ended[1]["full disk"]["status"] == 0, ended[1]["full disk"]["err"]
     assert_same_end(run, ended[0] / "whole")

@@ -38,21 +38,21 @@ OPTIONS = {  # everything that has a state: moments, dropout's seeds, batch norm
     "--tracking.wandb": "off",
 }
 EARLY = {"--finetune.head_epochs": "3", "--train.early_stopping": "1"}
-ADD = ("keras_cnn.training.fit:Position", "add")
+ADD = ("keras_cnn.training.loop:TrainingState", "add")
 
 # Without figures; and the head's epochs are the best ones, so that the best weights are of the phase before the last.
 PREPARED = """
 command_line.import_tensorflow()
-from keras_cnn.training import results, running
+from keras_cnn.training import results, phase_runner
 results._draw = results.draw_augmentation = lambda *_: None
-running.Running.validate = lambda self: (1.0, 0.9 if self._phase.upto == "all" else 0.5)
+phase_runner.PhaseRunner.validate = lambda self: (1.0, 0.9 if self._phase.upto == "all" else 0.5)
 """
 
 # Runs train.py in a process that sends itself a signal after the `count`-th call of a function.
 SIGNALLED = f"""
 import importlib, os, signal, sys
 from keras_cnn import command_line
-from keras_cnn.faces import train
+from keras_cnn.cli import train
 {PREPARED}
 number, where, name, count, *arguments = sys.argv[1:]
 module_name, _, class_name = where.partition(":")
@@ -73,7 +73,7 @@ ENDS = {  # name: signal, after which call, exit status, other options, the run 
     "between the phases": (signal.SIGKILL, ("keras_cnn.training.session:Session", "leave", 1), -9, {}, "whole"),
     "in the second phase": (signal.SIGTERM, (*ADD, 3 * STEPS + 2), 3, {}, "whole"),
     "after its last epoch": (
-        *(signal.SIGKILL, ("keras_cnn.training.running:Running", "prove", 1), -9),
+        *(signal.SIGKILL, ("keras_cnn.training.phase_runner:PhaseRunner", "verify_frozen", 1), -9),
         *(EARLY, "stopped early"),
     ),
 }

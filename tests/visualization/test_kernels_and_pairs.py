@@ -6,10 +6,10 @@ import pytest
 from keras import layers
 
 from keras_cnn.errors import InputError
-from keras_cnn.visualization import pairs as pairs_module
+from keras_cnn.visualization import kernel_map_pairs as pairs_module
 from keras_cnn.visualization.activations import first_and_last, most_active, parts_of, spread
+from keras_cnn.visualization.kernel_map_pairs import convolve, pairs
 from keras_cnn.visualization.kernels import Kernels, kernels
-from keras_cnn.visualization.pairs import convolve, pairs
 
 CONVOLUTIONS = {
     "plain": lambda: layers.Conv2D(6, 3, name="conv"),

@@ -12,11 +12,11 @@ from keras_cnn.detection.training.session import BEST, Session
 from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.errors import Stopped
 from keras_cnn.models import arithmetic
-from keras_cnn.runs import RunFolder, resume_command, write_json, write_text
+from keras_cnn.run_folder import RunFolder, resume_command, write_json, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints
-from keras_cnn.training.fit import Trainer, fit
 from keras_cnn.training.interrupt import Interrupt
+from keras_cnn.training.loop import Trainer, fit
 from keras_cnn.training.optimizers import build_optimizer
 
 

@@ -19,7 +19,7 @@ from keras_cnn.detection.training.parts import Parts
 from keras_cnn.detection.weights import write_weights
 from keras_cnn.detection.yolo import THRESHOLD
 from keras_cnn.figures import detectors, style
-from keras_cnn.runs import RunFolder, naming_a_full_disk, record_test_reading, write_json, write_text
+from keras_cnn.run_folder import RunFolder, naming_a_full_disk, record_test_reading, write_json, write_text
 from keras_cnn.tracking import Tracker
 
 SHOWN, PREVIEW_ROWS, PREVIEW_VIEWS = 12, 4, 4

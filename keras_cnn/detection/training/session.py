@@ -13,13 +13,13 @@ from keras_cnn.detection.training import batches, judge
 from keras_cnn.detection.training.loss import YoloLoss
 from keras_cnn.detection.training.parts import Parts
 from keras_cnn.errors import InputError
-from keras_cnn.runs import RunFolder
+from keras_cnn.run_folder import RunFolder
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import callbacks, checkpoints
-from keras_cnn.training.fit import Position, Trainer
 from keras_cnn.training.interrupt import Interrupt
-from keras_cnn.training.parts import schedule_of
+from keras_cnn.training.loop import Trainer, TrainingState
 from keras_cnn.training.progress import Progress
+from keras_cnn.training.setup import schedule_of
 
 BEST = "best"  # where the best weights so far are kept until the end
 COLUMNS = (
@@ -36,7 +36,7 @@ class Session:
         self._parts, self._trainer, self._folder = parts, trainer, folder
         self._tracker, self._interrupt = tracker, interrupt
         config = parts.config
-        self.position = Position()
+        self.position = TrainingState()
         self.best = callbacks.Best(config.train.monitor)
         self._stopping = callbacks.EarlyStopping(config.train.early_stopping)
         self._plateau = callbacks.Plateau(config.optim.gamma, config.optim.plateau_patience)
@@ -63,7 +63,7 @@ class Session:
         for name, variables in self._trainer.groups().items():
             checkpoints.assign(variables, groups.get(name, []), self._folder / "checkpoint")
         callbacks.restore(state["callbacks"], self.best, self._plateau)
-        self.position = Position(**state["position"])
+        self.position = TrainingState(**state["position"])
         self._tracker.epochs(self.position.history)
 
     def save(self) -> None:

@@ -10,7 +10,7 @@ from keras_cnn.report import sweep_charts as charts
 from keras_cnn.report.published_means import HELD_OUT, MeansBeside, TableBeside, measured_name, order_sentence
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.report.sections.text import count, digits
-from keras_cnn.runs import replacing
+from keras_cnn.run_folder import replacing
 from keras_cnn.sweeps.factors import short_names, show
 from keras_cnn.sweeps.table import ACCURACIES, words
 

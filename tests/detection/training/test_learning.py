@@ -8,7 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_cnn import command_line, runs
+from keras_cnn import command_line, run_folder
+from keras_cnn.cli import detect, evaluate, finetune, train
 from keras_cnn.config import load
 from keras_cnn.detection.cfg import read_cfg
 from keras_cnn.detection.network import open_network
@@ -18,7 +19,6 @@ from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.detection.training.start import trainable
 from keras_cnn.detection.yolo import Detector
 from keras_cnn.errors import InputError
-from keras_cnn.faces import detect, evaluate, finetune, train
 from keras_cnn.report.html import write_report
 
 
@@ -49,7 +49,7 @@ def source(tmp_path_factory, rectangles):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, small_cfg, source):
     """The run folder, what was said, and its metrics."""
-    folder = runs.RunFolder.create("learnt", path=tmp_path_factory.mktemp("runs") / "learnt")
+    folder = run_folder.RunFolder.create("learnt", path=tmp_path_factory.mktemp("runs") / "learnt")
     said: list[str] = []
     with folder:
         metrics = experiment.train(load(None, fields(small_cfg, source), kind=BoxConfig), folder, said.append)
@@ -187,15 +187,15 @@ def test_a_detection_run_is_alone_on_its_page(trained, tmp_path):
 
 def test_resume_and_train_tell_the_two_kinds_of_runs_apart(trained, monkeypatch, tmp_path):
     path, _, _ = trained
-    assert runs.detects(path)
-    assert not runs.detects(tmp_path)
+    assert run_folder.detects(path)
+    assert not run_folder.detects(tmp_path)
     (tmp_path / "runs" / "boxes").mkdir(parents=True)
     shutil.copytree(path, tmp_path / "runs" / "boxes", dirs_exist_ok=True)
     (tmp_path / "runs" / "boxes" / "metrics.json").unlink()
     monkeypatch.chdir(tmp_path)
-    assert runs.latest_unfinished(detecting=True).name == "boxes"
+    assert run_folder.latest_unfinished(detecting=True).name == "boxes"
     with pytest.raises(InputError, match="no unfinished run"):
-        runs.latest_unfinished()
+        run_folder.latest_unfinished()
 
 
 def refused(arguments, capsys) -> str:

@@ -16,22 +16,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn import command_line, runs
+from keras_cnn import command_line, run_folder
+from keras_cnn.cli import detect
 from keras_cnn.detection.training import results
-from keras_cnn.faces import detect
 from keras_cnn.training import checkpoints
-from keras_cnn.training.fit import Position
+from keras_cnn.training.loop import Position
 
 ROOT = Path(__file__).resolve().parents[3]
 EPOCHS, STEPS = 2, 4
-MID_EPOCH = ("keras_cnn.training.fit:Position", "add", STEPS + 2)
+MID_EPOCH = ("keras_cnn.training.loop:Position", "add", STEPS + 2)
 
 # Runs detect.py in a process that kills itself after the `count`-th call of a function; without figures, which take
 # most of a tiny run's time, and nothing of what is compared.
 KILLED = """
 import importlib, os, signal, sys
 from keras_cnn import command_line
-from keras_cnn.faces import detect
+from keras_cnn.cli import detect
 command_line.import_tensorflow()
 from keras_cnn.detection.training import results
 results._draw = results.draw_augmentation = lambda *_: None
@@ -131,4 +131,4 @@ def test_a_signal_says_how_to_go_on(ended):
     folder, said = ended
     (line,) = said.splitlines()
     assert "stopped by SIGTERM after 1 epochs and 2 steps; the checkpoint is complete" in line
-    assert line.endswith(f"; go on with: {runs.resume_command(folder / 'terminated', 'detect.py')}")
+    assert line.endswith(f"; go on with: {run_folder.resume_command(folder / 'terminated', 'detect.py')}")

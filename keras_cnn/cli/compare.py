@@ -1,0 +1,84 @@
+"""`python finetune.py --compare`: what the arguments of a comparison ask for."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from keras_cnn import run_folder
+from keras_cnn.cli.sweep import is_sweep
+from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.errors import InputError
+from keras_cnn.sweeps import prewarmed_workers
+
+NOT_FOR_COMPARISONS = ("config", "run_dir", "find_learning_rate", "overfit_batch", "options")
+
+
+def add_options(parser: Parser) -> None:
+    parser.option("--compare", type=Path, metavar="FILE", help="train every recipe of a grid, and compare them")
+    parser.option(
+        "--workers", type=int, metavar="N", help="processes of a comparison, which share the cores; default 1"
+    )
+
+
+def is_asked_for(chosen: argparse.Namespace) -> bool:
+    """Whether the arguments are about a comparison. InputError where they are about a run of one, or need one."""
+    going_on = chosen.resume not in (None, Path())
+    if going_on and is_sweep(chosen.resume.parent):
+        whole = chosen.resume.parent
+        raise InputError(f"{chosen.resume}: a run of {whole}; expected the comparison itself: --resume {whole}")
+    asked = chosen.compare is not None or (going_on and is_sweep(chosen.resume))
+    if chosen.workers is not None and not asked:
+        raise InputError("command line: --workers is for comparisons; expected --compare with it")
+    return asked
+
+
+def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    """Trains the recipes of a comparison, or those that are left of it, and writes its tables."""
+    _check(chosen, overrides)
+    workers = 1 if chosen.workers is None else chosen.workers
+    with prewarmed_workers.standing_by(0 if chosen.dry_run else workers) as ready:
+        import_tensorflow()
+        _run(chosen, overrides, workers, ready)
+
+
+def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: prewarmed_workers.Standby) -> None:
+    from keras_cnn.sweeps import comparison, local, plan, space, study
+
+    if chosen.resume is not None:
+        found = study.Study(chosen.resume)
+        comparison.check(found.sweep)
+        if not found.ended():
+            local.run(found, workers, resume=_resume(found.folder), standby=ready)
+    else:
+        comparison.check(space.read_sweep(chosen.compare))
+        if chosen.dry_run:
+            plan.dry_run(chosen.compare, overrides, None)
+            return
+        found = plan.create(chosen.compare, overrides)
+        local.run(found, workers, is_new=True, resume=_resume(found.folder), standby=ready)
+    said, files = comparison.write(found)
+    print(f"\n{said}")
+    print(f"comparison  {files[0].parent}   ({len(files)} files: {', '.join(file.name for file in files)})")
+
+
+def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    for name in NOT_FOR_COMPARISONS:
+        if getattr(chosen, name):
+            given = chosen.config if name == "config" else f"--{name.replace('_', '-')}"
+            hint = "; its file names the config, as keras_cnn.base" if name == "config" else ""
+            raise InputError(f"command line: {given} does not fit a comparison{hint}")
+    if chosen.workers is not None and chosen.workers < 1:
+        raise InputError(f"command line: --workers {chosen.workers}: expected a number from 1")
+    if chosen.compare is not None and is_sweep(chosen.compare):
+        raise InputError(
+            f"{chosen.compare}: a comparison that was begun; expected a file, or --resume {chosen.compare}"
+        )
+    if chosen.resume is None:
+        return
+    for name, given in (("--compare", chosen.compare), ("--dry-run", chosen.dry_run), (" ".join(overrides), overrides)):
+        if given:
+            raise InputError(f"command line: {name} does not fit --resume, which takes the comparison as it was begun")
+
+
+def _resume(folder: Path) -> str:
+    return shlex.join([run_folder.python(), "finetune.py", "--resume", str(folder)])

@@ -1,0 +1,149 @@
+"""`python detect.py`: what its arguments ask for."""
+
+import argparse
+import functools
+import shlex
+from pathlib import Path
+
+from keras_cnn import config as config_module
+from keras_cnn import run_folder
+from keras_cnn.cli import train
+from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.errors import InputError
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "boxes.yaml"
+
+EXAMPLES = """examples:
+  python detect.py photos/ --model yolov3-tiny                       every image of a folder, and those below
+  python detect.py road.mp4 --model yolov3.cfg --weights yolov3.weights --count-line 0,400,1280,400
+  python detect.py 0 --model yolov3-tiny --classes person --show     the first camera; q ends
+  python detect.py rtsp://camera/stream --model yolov3-tiny --count-zone 100,300,500,300,600,700,50,700
+
+training on boxes of your own:
+  python detect.py --train --data.source coco:annotations/train.json --dry-run     what would be trained on what
+  python detect.py --train configs/boxes.yaml --data.source yolo:FOLDER --model.weights yolov3-tiny.weights
+  python detect.py --train --data.source voc:VOC2012 --data.classes [car,bus,person] --train.epochs 30
+  python detect.py --resume runs/boxes                               goes on with it
+  python detect.py photos/ --model runs/boxes                        detects with it
+
+Detections are Darknet's (threshold 0.25, suppression 0.45). The folder gets detections.csv, detections.json, the
+annotated images or video, and of counting crossings.csv, counts.json and crossings.png.
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """`python detect.py`: see its --help."""
+    parser = Parser(
+        prog="python detect.py", description="Finds, follows and counts objects by YOLOv3.", epilog=EXAMPLES
+    )
+    parser.add_argument(
+        "source", nargs="?", help="image, folder, glob in quotes, video, camera number or stream address"
+    )
+    named = "Darknet cfg, yolov3, yolov3-tiny, a saved .keras or the folder of a training"
+    parser.option("--model", metavar="CFG", help=named)
+    parser.option("--weights", type=Path, metavar="FILE", help="Darknet weights of the cfg")
+    parser.option("--names", type=Path, metavar="FILE", help="class names, one a line; default one beside the cfg")
+    parser.option("--classes", default="", metavar="A,B", help="only these; when counting, default vehicles")
+    line = "count what crosses this line, in pixels; may be given more than once"
+    parser.option("--count-line", action="append", default=[], metavar="X1,Y1,X2,Y2", help=line)
+    zone = "count what enters and leaves this polygon; may be given more than once"
+    parser.option("--count-zone", action="append", default=[], metavar="X1,Y1,...", help=zone)
+    parser.option("--size", metavar="N|WxH", help="size of the network's images, multiples of 32; default the cfg's")
+    parser.option(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="float32 (default) equals Darknet; bfloat16 is about as good and faster where the hardware has it",
+    )
+    parser.option("--out", type=Path, metavar="DIR", help="where to write; default detections/NAME")
+    parser.option("--save", type=Path, metavar="FILE.keras", help="keep the converted network; needs no source")
+    parser.option("--show", action="store_true", help="show the pictures in a window; q ends")
+    config = {"nargs": "?", "type": Path, "const": DEFAULT_CONFIG, "metavar": "CONFIG"}
+    parser.option("--train", **config, help="train on boxes; the config, configs/boxes.yaml if left out")
+    parser.option(
+        "--run-dir", type=Path, metavar="DIR", help="run folder of --train; default runs/NAME, runs/NAME-2, ..."
+    )
+    resume = {"nargs": "?", "type": Path, "const": Path(), "metavar": "RUN"}
+    parser.option("--resume", **resume, help="go on with a training; default the last one")
+    parser.option("--dry-run", action="store_true", help="with --train: print data, network and cost, and stop")
+    parser.option("--options", action="store_true", help="list the fields of a training's config")
+    parser.option("--debug", action="store_true", help="show the traceback of an error")
+    chosen, overrides = parser.split(arguments)
+    if chosen.train or chosen.resume or chosen.options:
+        _train(chosen, overrides)
+        return
+    if overrides:
+        raise InputError(f"command line: unrecognized arguments: {overrides[0]}; fields of a config go with --train")
+    if chosen.model is None:
+        raise InputError("command line: the following arguments are required: --model")
+    if chosen.source is None and chosen.save is None:
+        raise InputError("command line: no source given; expected an image, folder, video, camera number or address")
+    import_tensorflow()  # takes seconds: --help and wrong options do without
+    from keras_cnn.detection import session
+    from keras_cnn.detection.counting import read_gate
+    from keras_cnn.detection.network import open_network, save_network
+
+    lines = [read_gate(text, f"line {n}", 2) for n, text in enumerate(chosen.count_line, 1)]
+    zones = [read_gate(text, f"zone {n}", 3) for n, text in enumerate(chosen.count_zone, 1)]
+    classes = tuple(name.strip() for name in chosen.classes.split(",") if name.strip())
+    network = open_network(chosen.model, chosen.weights, chosen.names, _size(chosen.size))
+    if chosen.save:
+        save_network(network, chosen.save)
+        print(f"network     saved as {chosen.save}")
+    if chosen.source is not None:
+        asked = session.DetectOptions(classes, (*lines, *zones), chosen.precision, chosen.show)
+        session.detect(chosen.source, network, asked, chosen.out)
+
+
+def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    """Trains on boxes, or goes on with such a run."""
+    for name in ("source", "model", "save"):
+        if getattr(chosen, name) is not None:
+            option = chosen.source if name == "source" else f"--{name}"
+            raise InputError(
+                f"command line: {option} is for detecting; expected fields such as --data.source, --model.cfg"
+            )
+    if chosen.resume and (chosen.train or chosen.run_dir or chosen.dry_run):
+        raise InputError("command line: --resume goes on with a run; --train, --run-dir and --dry-run do not fit it")
+    import_tensorflow()
+    from keras_cnn.detection.training import experiment
+    from keras_cnn.detection.training.settings import BoxConfig
+
+    load = functools.partial(config_module.load, kind=BoxConfig)
+    if chosen.options:
+        print(config_module.help_text(kind=BoxConfig))
+        return
+    if chosen.resume:
+        chosen.config = None
+        folder, config = train.resumed(chosen, overrides, load, detecting=True)
+    else:
+        config = load(chosen.train, overrides)
+        if chosen.dry_run:
+            experiment.dry_run(config)
+            return
+        folder = run_folder.RunFolder.create(config.name, path=chosen.run_dir)
+    with folder:  # left unused, because of wrong input, it goes: the next attempt can have it
+        _conclude(experiment.train(config, folder), folder.path)
+
+
+def _conclude(metrics: dict, folder: Path) -> None:
+    """Says where a finished run lies, what it reached, and what to try next."""
+    print()
+    print(f"run folder     {folder}   (curves, precision over recall, pictures in {folder / 'figures'})")
+    for label, name in (("test mAP@0.5", "map50"), ("@[.5:.95]", "map")):
+        low, high = metrics[f"{name}_interval"]
+        line = f"{label:<15}{metrics[name]:.4f}  [{low:.4f}, {high:.4f}] 95 % bootstrap interval"
+        print(f"{line}, {metrics['images']:,} images, {metrics['boxes']:,} boxes" if name == "map50" else line)
+    print(f"best epoch     {metrics['best_epoch']} by {metrics['chosen_by']}")
+    print(f"next           {shlex.join([run_folder.python(), 'report.py', str(folder)])}   (all of it on one page)")
+    print(f"               {shlex.join([run_folder.python(), 'detect.py', 'PHOTOS', '--model', str(folder)])}")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Height and width from "416" or "608x352" (width first)."""
+    if text is None:
+        return None
+    parts = text.split("x")
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise InputError(f"--size: found {text!r}, expected a number, as 416, or width and height, as 608x352")
+    return int(parts[-1]), int(parts[0])

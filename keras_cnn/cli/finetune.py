@@ -1,0 +1,90 @@
+"""`python finetune.py`: what its arguments ask for. A fine-tuning is a run of `train.py` whose network has a past."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from keras_cnn import run_folder
+from keras_cnn.cli import compare
+from keras_cnn.cli.train import add_options, start
+from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.config import Config
+from keras_cnn.errors import InputError
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "finetune.yaml"
+
+EXAMPLES = """examples:
+  python finetune.py --backbone mobilenetv2 --data.source folder:photos   the head alone; one folder a class
+  python finetune.py --backbone xception --freeze-upto block10 --data.source folder:photos --dry-run
+  python finetune.py --backbone resnet50 --unfreeze-last 3 --weights resnet50.pth --data.source folder:photos
+  python finetune.py --backbone resnet18 --finetune.strategy gradual --finetune.stage_decay 0.4 --freeze-upto 0
+  python finetune.py --compare configs/comparisons/quick.yaml  backbones x strategies, with seeds and intervals
+  python finetune.py --export runs/finetune --formats litert,onnx
+  python finetune.py --resume                                  goes on with the last unfinished run
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """`python finetune.py`: see its --help."""
+    parser = Parser(prog="python finetune.py", description="Fine-tunes a pretrained network.", epilog=EXAMPLES)
+    parser.add_argument("config", nargs="?", type=Path, help="YAML file; configs/finetune.yaml if left out")
+    parser.option("--backbone", metavar="NAME", help="a network of keras.applications, or alexnet, resnet18, ...")
+    parser.option("--weights", metavar="W", help="imagenet, none, or a file (.keras, .h5, .safetensors, .pth)")
+    parser.option(
+        "--freeze-upto",
+        metavar="K",
+        help="freeze a stage or layer and all before it; or K layers with weights from the input, all but K if below 0;"
+        " or all: train the head alone",
+    )
+    parser.option("--unfreeze-last", type=int, metavar="K", help="train the last K layers with weights, and the head")
+    add_options(parser, resumes="a run or a comparison", shows="data, what is frozen, and cost")
+    compare.add_options(parser)
+    parser.option("--export", type=Path, metavar="RUN", help="write a finished run's model for other programs")
+    parser.option("--formats", metavar="F,...", help="of --export: keras, savedmodel, litert, onnx; default all")
+    chosen, overrides = parser.split(arguments)
+    if chosen.export or chosen.formats:
+        _export(chosen, overrides)
+        return
+    overrides = [*_as_overrides(chosen), *overrides]
+    if compare.is_asked_for(chosen):
+        compare.main(chosen, overrides)
+        return
+    start(chosen, overrides, DEFAULT_CONFIG, check=_require_backbone, then=_export_next)
+
+
+def _require_backbone(config: Config) -> None:
+    from keras_cnn.loading import require_backbone  # imports TensorFlow
+
+    require_backbone(config)
+
+
+def _export_next(folder: Path) -> str:
+    """What to do with a fine-tuned network."""
+    return (
+        f"{shlex.join([run_folder.python(), 'finetune.py', '--export', str(folder)])}   (for phones and other programs)"
+    )
+
+
+def _export(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    if chosen.export is None:
+        raise InputError("command line: --formats is for --export; expected --export RUN with it")
+    if overrides:
+        raise InputError(f"command line: {overrides[0]}: --export takes the run as it is; expected no settings")
+    import_tensorflow()
+    from keras_cnn.export import exports
+    from keras_cnn.export.run import export_run
+
+    export_run(chosen.export, chosen.formats.split(",") if chosen.formats else list(exports.FORMATS))
+
+
+def _as_overrides(chosen: argparse.Namespace) -> list[str]:
+    """The face's own words for fields of the config, in those of the config."""
+    freeze = chosen.freeze_upto
+    if chosen.unfreeze_last is not None:
+        if freeze is not None:
+            raise InputError("command line: --freeze-upto and --unfreeze-last: expected one of them")
+        if chosen.unfreeze_last < 0:
+            raise InputError(f"command line: --unfreeze-last {chosen.unfreeze_last}: expected a number of at least 0")
+        freeze = -chosen.unfreeze_last or "all"
+    given = {"model.name": chosen.backbone, "model.weights": chosen.weights, "finetune.freeze_upto": freeze}
+    return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]

@@ -1,0 +1,44 @@
+"""`python report.py`: what its arguments ask for."""
+
+from pathlib import Path
+
+from keras_cnn.command_line import Parser
+from keras_cnn.errors import InputError
+
+EXAMPLES = """examples:
+  python report.py runs/fashion                     one run; writes runs/fashion/report.html
+  python report.py runs/net1 runs/net3 --out a.html several runs, compared
+  python report.py runs/cs7015_net1                 a sweep; writes its report.html and analysis/ (PNG, CSV)
+  python report.py runs.csv                         any table with a row a run, or a row a run and epoch
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """`python report.py`: see its --help."""
+    parser = Parser(prog="python report.py", description="Writes one page about runs or a sweep.", epilog=EXAMPLES)
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="run folder, folder of them, sweep, or CSV file"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page; default report.html beside the runs")
+    parser.add_argument("--wandb", action="store_true", help="save the same as a W&B Report too; needs an account")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    chosen = parser.parse_args(arguments)
+
+    from keras_cnn.report import sweeps  # takes a second: --help does without
+    from keras_cnn.report.html import write_report
+    from keras_cnn.run_folder import detects
+
+    if chosen.wandb and any(detects(path) for path in chosen.runs):
+        raise InputError(f"--wandb: a W&B Report is about runs of train.py; {chosen.runs[0]} is one of detect.py")
+    table = sweeps.find_table(chosen.runs)
+    if chosen.wandb and table is not None and table.swept is None:
+        raise InputError(f"--wandb: a W&B Report is about runs; {chosen.runs[0]} is a table; expected run folders")
+    place = write_report(chosen.runs, chosen.out, table)
+    print(f"report  {place}   ({place.stat().st_size / 1e6:.1f} MB; opens in any browser, without a network)")
+    if table is not None and len(table.runs):
+        folder, files = sweeps.write_tables(table, place)
+        print(f"analysis  {folder}   ({len(files)} files: figures as PNG, tables as CSV, notes.txt)")
+    if chosen.wandb:
+        from keras_cnn.report import wandb
+
+        print(f"W&B     {wandb.save(wandb.build(chosen.runs))}")

@@ -1,0 +1,133 @@
+"""`python train.py --sweep` and its relatives: what the arguments of a sweep ask for."""
+
+import argparse
+from pathlib import Path
+
+from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.errors import InputError
+from keras_cnn.sweeps import prewarmed_workers
+
+DEFAULT_SWEEP = Path(__file__).resolve().parents[2] / "configs" / "sweeps" / "cs6910.yaml"
+NOT_FOR_SWEEPS = ("run_dir", "find_learning_rate", "overfit_batch", "options")
+GOING_ON = ("resume", "join", "finish")  # with a sweep that there is
+
+
+def add_options(parser: Parser) -> None:
+    parser.option(
+        "--sweep", nargs="?", type=Path, const=Path(), metavar="FILE", help="run a W&B sweep file; default CS6910's"
+    )
+    parser.option("--workers", type=int, metavar="N", help="processes of a sweep, which share the cores; default 1")
+    parser.option("--run-cap", type=int, metavar="N", help="so many trials, whatever the sweep's file says")
+    parser.option("--join", type=Path, metavar="SWEEP", help="be one more worker of a sweep's folder")
+    parser.option(
+        "--finish",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="SWEEP",
+        help="train a sweep's best trial again and read the test split, once; default the last sweep",
+    )
+
+
+def is_asked_for(chosen: argparse.Namespace) -> bool:
+    """Whether the arguments are about a sweep. InputError where they are about a trial of one, or need one."""
+    asked = chosen.sweep is not None or chosen.join is not None or chosen.finish is not None
+    if chosen.resume is not None and chosen.resume != Path():
+        if is_sweep(chosen.resume.parent):
+            sweep = chosen.resume.parent
+            raise InputError(f"{chosen.resume}: a trial of {sweep}; expected the sweep itself: --resume {sweep}")
+        asked = asked or is_sweep(chosen.resume)
+    for name in ("workers", "run_cap"):
+        if not asked and getattr(chosen, name) is not None:
+            raise InputError(f"command line: {_option(name)} is for sweeps; expected --sweep with it")
+    return asked
+
+
+def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    """Starts, resumes, joins or finishes a sweep, or says what it would be."""
+    _check(chosen, overrides)
+    if chosen.join is not None:
+        _join(chosen.join)
+        return
+    workers = 1 if chosen.workers is None else chosen.workers
+    trains = chosen.finish is None and not chosen.dry_run
+    with prewarmed_workers.standing_by(workers if trains else 0) as ready:
+        import_tensorflow()
+        _run(chosen, overrides, workers, ready)
+
+
+def _join(sweep: Path) -> None:
+    waits = str(sweep) == prewarmed_workers.ORDERED
+    import_tensorflow(counts_devices=not waits)
+    from keras_cnn.sweeps import study, worker
+
+    if waits:
+        sweep = prewarmed_workers.take_order()
+        import_tensorflow()  # now that it is said which devices are ours
+    if sweep is not None:
+        worker.work(study.Study(sweep))
+
+
+def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: prewarmed_workers.Standby) -> None:
+    from keras_cnn.cli.train import conclude
+    from keras_cnn.sweeps import local, plan, study
+
+    file = DEFAULT_SWEEP if chosen.sweep == Path() else chosen.sweep
+    if chosen.finish is not None:
+        found = study.Study(_folder(chosen.finish, "--finish"))
+        conclude(local.finish(found), found.folder / "best")
+    elif chosen.resume is not None:
+        local.resume(study.Study(_folder(chosen.resume, "--resume")), workers, ready)
+    elif chosen.dry_run:
+        plan.dry_run(file, overrides, chosen.run_cap)
+    else:
+        local.run(plan.create(file, overrides, run_cap=chosen.run_cap), workers, is_new=True, standby=ready)
+
+
+def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    for name in NOT_FOR_SWEEPS:
+        if getattr(chosen, name):
+            raise InputError(f"command line: {_option(name)} does not fit a sweep")
+    if chosen.workers is not None and chosen.workers < 1:
+        raise InputError(f"command line: --workers {chosen.workers}: expected a number from 1")
+    if chosen.config:
+        raise InputError(
+            f"command line: {chosen.config}: a sweep names its config as keras_cnn.base in its own file; expected none"
+        )
+    if chosen.sweep and is_sweep(chosen.sweep):
+        raise InputError(f"{chosen.sweep}: a sweep that was begun; expected a file, or: --resume {chosen.sweep}")
+    _check_going_on(chosen, overrides)
+
+
+def _check_going_on(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    options = [_option(name) for name in GOING_ON if getattr(chosen, name) is not None]
+    if not options:
+        return
+    if len(options) > 1:
+        raise InputError(f"command line: {' and '.join(options)}: expected one of them")
+    if overrides or chosen.sweep not in (None, Path()):
+        given = overrides[0] if overrides else f"--sweep {chosen.sweep}"
+        raise InputError(f"command line: {given}: {options[0]} takes the sweep's own file and settings; expected none")
+    if chosen.run_cap is not None:
+        raise InputError(f"command line: --run-cap: {options[0]} goes by the folder's sweep.yaml; change run_cap there")
+    if chosen.dry_run or (chosen.workers is not None and chosen.resume is None):
+        given = "--dry-run" if chosen.dry_run else "--workers"
+        raise InputError(f"command line: {given} does not fit {options[0]}")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def is_sweep(folder: Path) -> bool:
+    return (folder / "sweep.json").is_file()
+
+
+def _folder(named: Path, option: str) -> Path:
+    """The folder named, or without a name the sweep below runs/ that was written to last."""
+    if named != Path():
+        return named
+    found = [path for path in Path("runs").glob("*/study.journal") if is_sweep(path.parent)]
+    if not found:
+        raise InputError(f"runs: no sweep there; name one: {option} FOLDER")
+    return max(found, key=lambda path: path.stat().st_mtime).parent

@@ -1,0 +1,148 @@
+"""`python train.py`: what its arguments ask for."""
+
+import argparse
+import functools
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from keras_cnn import config as config_module
+from keras_cnn import run_folder
+from keras_cnn.cli import sweep
+from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.config import Config
+from keras_cnn.errors import InputError
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
+
+EXAMPLES = """examples:
+  python train.py                                              the embedded Fashion-MNIST, a minute or two
+  python train.py configs/photos.yaml --data.source folder:photos   your photos, one folder a class
+  python train.py configs/published/cs7015_net1.yaml --seed 7  an experiment of a published report
+  python train.py --resume                                     goes on with the last unfinished run
+
+sweeps:
+  python train.py --sweep configs/sweeps/cs7015_net1.yaml --dry-run     what a W&B sweep file would try
+  python train.py --sweep --run-cap 8 --workers 2              CS6910's sweep, 8 trials, two at a time
+  python train.py --resume runs/cs6910                         goes on with it
+  python train.py --sweep --finish                             its best trial again, and the test split once
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """`python train.py`: see its --help."""
+    parser = Parser(prog="python train.py", description="Trains a CNN from scratch.", epilog=EXAMPLES)
+    parser.add_argument("config", nargs="?", type=Path, help="YAML file; configs/default.yaml if left out")
+    add_options(parser, resumes="a run or a sweep", shows="data, network and cost")
+    sweep.add_options(parser)
+    chosen, overrides = parser.split(arguments)
+    if sweep.is_asked_for(chosen):
+        sweep.main(chosen, overrides)
+        return
+    start(chosen, overrides, DEFAULT_CONFIG)
+
+
+def add_options(parser: Parser, *, resumes: str, shows: str) -> None:
+    """What every program that trains takes; `resumes` and `shows` say what --resume and --dry-run are for there."""
+    parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
+    where = {"nargs": "?", "type": Path, "const": Path(), "metavar": "RUN"}
+    parser.option("--resume", **where, help=f"go on with {resumes}; default the last run")
+    parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
+    parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
+    parser.option("--dry-run", action="store_true", help=f"print {shows}, and stop")
+    parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
+    parser.option("--debug", action="store_true", help="show the traceback of an error")
+
+
+def photos_next(folder: Path) -> str:
+    """What to try after a run from scratch."""
+    return f"{run_folder.python()} train.py configs/photos.yaml --data.source folder:YOUR_PHOTOS   (one folder a class)"
+
+
+def start(
+    chosen: argparse.Namespace,
+    overrides: list[str],
+    default: Path,
+    *,
+    check: Callable[[Config], None] = lambda config: None,
+    then: Callable[[Path], str] = photos_next,
+) -> None:
+    """Trains as the arguments say, from `default` where they name no config, or goes on with a run.
+
+    `check` refuses configs that are not for this program; `then` says what to try next with the run's folder.
+    """
+    for name in ("run_dir", "dry_run", "find_learning_rate"):
+        if chosen.resume and getattr(chosen, name):
+            option = name.replace("_", "-")
+            raise InputError(f"command line: --resume goes on with training; --{option} does not fit it")
+    import_tensorflow()  # takes seconds: --help and wrong options do without
+    from keras_cnn.loading import BUILDERS
+    from keras_cnn.training import experiment
+
+    builders = BUILDERS
+    if chosen.options:
+        print(config_module.help_text(builders))
+        return
+    overrides = [*overrides, *(["--train.overfit_batch", "true"] if chosen.overfit_batch else [])]
+    if chosen.resume:
+        folder, config = resumed(chosen, overrides, functools.partial(config_module.load, builders=builders))
+    else:
+        config = config_module.load(chosen.config or default, overrides, builders)
+        check(config)
+        if chosen.dry_run:
+            experiment.dry_run(config)
+            return
+        folder = run_folder.RunFolder.create(config.name, path=chosen.run_dir)
+    with folder:  # left unused, because of wrong input, it goes: the next attempt can have it
+        if chosen.find_learning_rate:
+            rate = experiment.find_learning_rate(config, folder)
+            print(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {folder.figures / 'learning_rates.png'})")
+        else:
+            conclude(experiment.train(config, folder), folder.path, then)
+
+
+def resumed(
+    chosen: argparse.Namespace, overrides: list[str], load: Callable[[Path, list[str]], Any], detecting: bool = False
+) -> tuple[run_folder.RunFolder, Any]:
+    """The run to go on with, locked, and its config; `load` reads one, and `detecting` says of which kind."""
+    path = run_folder.latest_unfinished(detecting=detecting) if chosen.resume == Path() else chosen.resume
+    folder = run_folder.RunFolder.open(path)
+    if run_folder.detects(path) is not detecting:
+        raise InputError(f"{path}: a run of {'train.py or finetune.py' if detecting else 'detect.py'}; go on with that")
+    folder.lock()
+    try:
+        return folder, _own_config(folder, chosen, overrides, load)
+    except InputError:
+        folder.release()
+        raise
+
+
+def _own_config(
+    folder: run_folder.RunFolder,
+    chosen: argparse.Namespace,
+    overrides: list[str],
+    load: Callable[[Path, list[str]], Any],
+) -> Any:
+    path = folder.path
+    if folder.finished:
+        raise InputError(f"{path}: this run is complete; to train longer, start a new one with a larger --train.epochs")
+    stored = load(folder / "config.yaml", [])
+    wanted = load(chosen.config or folder / "config.yaml", overrides)
+    if changed := config_module.differences(stored, wanted):
+        listed = "; ".join(changed)
+        raise InputError(f"{path}: --resume goes on with the run's own config, but these fields differ: {listed}")
+    return stored
+
+
+def conclude(metrics: dict, folder: Path, then: Callable[[Path], str] = photos_next) -> None:
+    """Says where a finished run lies, what it reached, and what to try next."""
+    low, high = metrics["accuracy_interval"]
+    print()
+    print(f"run folder     {folder}   (curves, confusion matrices and mistakes in {folder / 'figures'})")
+    print(
+        f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,"
+        f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
+    )
+    print(f"next           {shlex.join([run_folder.python(), 'report.py', str(folder)])}   (all of it on one page)")
+    print(f"               {then(folder)}")

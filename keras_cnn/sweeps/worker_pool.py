@@ -1,0 +1,93 @@
+"""The worker processes of one machine: started with their share of it, watched, started again when killed, stopped."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_cnn.errors import DONE, STOPPED, WRONG_INPUT, InputError, Stopped
+from keras_cnn.sweeps.prewarmed_workers import Standby, order, shares
+from keras_cnn.sweeps.study import Study
+
+DEATHS = 3  # of one worker without any trial ended in between: then it is not the trials
+
+
+class Worker:
+    """A worker process and its log."""
+
+    def __init__(self, folder: Path, number: int, cores: set[int], devices: dict[str, str], standby: Standby):
+        self._folder, self._number, self._cores, self._devices = folder, number, cores, devices
+        self._standby, self._log = standby, folder / f"worker-{number}.log"
+        self._deaths, self._ended = 0, 0
+        self._start()
+
+    def _start(self) -> None:
+        self._process = self._standby.take(self._cores)
+        order(self._process, self._folder, self._log, self._cores, self._devices)
+
+    @property
+    def is_busy(self) -> bool:
+        return self._process.poll() is None
+
+    def look(self, study: Study, ended: int, say: Callable[[str], None]) -> None:
+        """Starts it again if it was killed; `ended` is the number of trials that have ended.
+
+        Raises InputError if the images or the folder are wrong, and Stopped if it has ended otherwise than by having
+        nothing more to do.
+        """
+        code = self._process.poll()
+        if code is None or code == DONE:
+            return
+        if code == WRONG_INPUT:
+            raise InputError(self._last_line().removeprefix("error: "))
+        if code > 0:
+            reason = "" if code == STOPPED else f"worker {self._number} failed: "
+            raise Stopped(f"{reason}{self._last_line()} (log: {self._log})")
+        self._deaths, self._ended = (self._deaths + 1 if ended == self._ended else 1), ended
+        name = signal.Signals(-code).name
+        if self._deaths > DEATHS:
+            raise Stopped(f"worker {self._number} was killed by {name} {self._deaths} times without ending a trial")
+        if not study.ended():
+            say(f"worker {self._number} was killed by {name}; started again")
+            self._start()
+
+    def stop(self) -> None:
+        if self.is_busy:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> None:
+        self._process.wait()
+
+    def _last_line(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line.strip()), "no output")
+
+
+@contextmanager
+def crew(folder: Path, workers: int, standby: Standby) -> Iterator[list[Worker]]:
+    """So many workers of a sweep's folder, taken from `standby`; all have stopped, at a checkpoint, in the end."""
+    started: list[Worker] = []
+    try:
+        for number, cores in enumerate(shares(workers), 1):
+            started.append(Worker(folder, number, cores, _devices(number, workers), standby))
+        yield started
+    finally:
+        for worker in started:
+            worker.stop()
+        for worker in started:
+            worker.wait()
+
+
+def _devices(number: int, workers: int) -> dict[str, str]:
+    """Environment that gives a worker one of the GPUs and, where it shares it, no more of its memory than it needs."""
+    count = len(tf.config.list_physical_devices("GPU"))
+    if not count or workers == 1:
+        return {}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    return {
+        "CUDA_VISIBLE_DEVICES": visible.split(",")[(number - 1) % count],
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }

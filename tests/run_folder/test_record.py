@@ -1,0 +1,92 @@
+"""What a run folder says is read as far as it can be, and what is wrong with it is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from keras_cnn.errors import InputError
+from keras_cnn.run_folder.record import read_record
+
+HISTORY = "epoch,loss,val_accuracy\n1,2.5,0.25\n2,1.5,0.5\n"
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    folder = tmp_path / "run"
+    (folder / "evaluations" / "test").mkdir(parents=True)
+    (folder / "config.yaml").write_text("seed: 3\ntrain: {epochs: 2}\nmodel: {name: net1, l1_oc: 6}\n")
+    (folder / "changes.txt").write_text("seed: 1 -> 3\n")
+    (folder / "history.csv").write_text(HISTORY)
+    (folder / "test_readings.csv").write_text("date,command\n2026-01-01,python train.py\n")
+    for name in ("environment", "split", "model", "metrics", "evaluations/test/metrics"):
+        (folder / f"{name}.json").write_text(json.dumps({"is": name}))
+    return folder
+
+
+def test_a_whole_run_has_everything_and_no_problem(run):
+    record = read_record(run)
+    assert record.config == {"seed": 3, "train.epochs": 2, "model.name": "net1", "model.l1_oc": 6}
+    assert record.history == (
+        {"epoch": 1, "loss": 2.5, "val_accuracy": 0.25},
+        {"epoch": 2, "loss": 1.5, "val_accuracy": 0.5},
+    )
+    assert record.test_readings == ({"date": "2026-01-01", "command": "python train.py"},)
+    assert (record.metrics, record.evaluations) == ({"is": "metrics"}, {"test": {"is": "evaluations/test/metrics"}})
+    assert (record.name, record.finished, record.changes, record.problems) == ("run", True, ("seed: 1 -> 3",), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("metrics.json", None, "missing; the run is not finished"),
+        ("metrics.json", '{"accuracy": 0.', "cannot be read"),
+        ("split.json", "[1]", "found list, expected a mapping"),
+        ("environment.json", "\ud800", "cannot be read"),
+        ("history.csv", "", "cannot be read"),
+        ("history.csv", HISTORY + "3,x,0.5\n", "could not convert"),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_rest_is_read(run, name, content, words):
+    if content is None:
+        (run / name).unlink()
+    else:
+        (run / name).write_bytes(content.encode("utf-8", "surrogatepass"))
+    record = read_record(run)
+    assert len(record.problems) == 1
+    assert record.problems[0].startswith(f"{run / name}: ")
+    assert words in record.problems[0]
+    assert record.config["seed"] == 3
+
+
+def test_rows_before_a_cut_are_kept(run):
+    (run / "history.csv").write_text(HISTORY + "3,0.1\n")
+    record = read_record(run)
+    assert [row["epoch"] for row in record.history] == [1, 2]
+    assert record.problems == (f"{run / 'history.csv'}: row 3 has 2 of 3 fields (is it cut off?); left out",)
+
+
+def test_a_history_without_rows_is_named(run):
+    (run / "history.csv").write_text("epoch,loss\n")
+    assert read_record(run).problems == (f"{run / 'history.csv'}: no rows; expected one an epoch",)
+
+
+def test_a_run_whose_numbers_are_damaged_has_ended_all_the_same(run):
+    (run / "metrics.json").write_text("{")
+    assert read_record(run).finished
+    (run / "metrics.json").unlink()
+    assert not read_record(run).finished
+
+
+def test_readings_of_other_images_are_kept_apart(run):
+    (run / "test_readings.csv").write_text("date,images,command\n1,test split,a\n2,folder:x,b\n")
+    record = read_record(run)
+    assert [row["date"] for row in record.test_readings] == ["1"]
+    assert [row["images"] for row in record.other_readings] == ["folder:x"]
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        read_record(tmp_path / "none")
+    with pytest.raises(InputError, match=r"has no config\.yaml"):
+        read_record(tmp_path)

@@ -1,0 +1,80 @@
+"""The page of an embedding in headless Chromium: the image under the mouse, from disk, with nothing asked from afar."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.support.wait import WebDriverWait
+
+from keras_cnn.views.embedding_page import hover_page
+from keras_cnn.visualization.embedding import Embedding
+
+NASTY = "<img src=x onerror=alert(1)></script>"
+CAPTION = "return document.getElementById('caption').textContent"
+PLACE = """
+const plot = document.getElementById(arguments[0]), trace = plot._fullData[arguments[1]], layout = plot._fullLayout;
+plot.scrollIntoView();
+const box = plot.getBoundingClientRect(), size = layout._size;
+const at = (axis, value) => Math.round(axis.d2p(value));
+return [Math.round(box.left + size.l) + at(layout.xaxis, trace.x[arguments[2]]),
+        Math.round(box.top + size.t) + at(layout.yaxis, trace.y[arguments[2]])];
+"""
+FLAGS = (
+    "headless=new",
+    "window-size=1400,1000",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    service = shutil.which("chromedriver")
+    if not (binary and service):
+        pytest.skip("no Chromium with chromedriver; on Debian: apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(service))
+    yield started
+    started.quit()
+
+
+@pytest.mark.parametrize(("shape", "count"), [((8, 6, 3), 90), ((150, 100, 1), 5)])
+def test_a_point_shows_its_image_and_caption(driver, tmp_path, shape, count):
+    rng = np.random.default_rng(0)
+    pixels = np.broadcast_to(rng.integers(0, 256, (count, 1, 1, shape[2])), (count, *shape)).astype(np.uint8)
+    labels = np.arange(count) % 3 - 1
+    embeddings = [Embedding(name, rng.normal(size=(count, 2)), NASTY) for name in ("PCA", "t-SNE")]
+    captions = [f"{NASTY}\nimage {i}" for i in range(count)]
+    page = tmp_path / "embedding.html"
+    page.write_text(hover_page(embeddings, pixels, labels, labels == 1, ("ant", NASTY), captions, NASTY), "utf-8")
+    driver.get(page.as_uri())
+    WebDriverWait(driver, 20).until(lambda d: d.execute_script("return sprite.complete && !!window.Plotly"))
+    for plot, curve, point in (("embedding-0", 0, 0), ("embedding-1", 2, 0), ("embedding-1", 1, (count - 2) // 3)):
+        number = np.flatnonzero(labels == curve - 1)[point]
+        x, y = driver.execute_script(PLACE, plot, curve, point)
+        place = ActionBuilder(driver)
+        place.pointer_action.move_to_location(x, y)
+        place.perform()
+        WebDriverWait(driver, 20).until(lambda d, c=captions[number]: d.execute_script(CAPTION) == c)
+        read = "return Array.from(canvas.getContext('2d').getImageData(2, 3, 1, 1).data).slice(0, 3)"
+        expected = pixels[number, 0, 0]
+        assert driver.execute_script(read) == np.broadcast_to(expected, 3).tolist()
+    assert driver.execute_script("return document.querySelectorAll('img').length") == 0  # no name became an element
+    assert [line for line in driver.get_log("browser") if line["level"] == "SEVERE"] == []
+    messages = [json.loads(line["message"])["message"] for line in driver.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert page.as_uri() in asked
+    assert [url for url in asked if url.startswith(("http", "ws"))] == []

@@ -1,0 +1,225 @@
+"""`visualize.py` from its arguments to its files, on a run, a backbone and a model file; and what it refuses."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from keras_cnn import views
+from keras_cnn.checking import options_of
+from keras_cnn.cli import visualize
+from keras_cnn.command_line import run as run_face
+from keras_cnn.errors import InputError
+from keras_cnn.views.opened_model import VisualizeOptions, open_subject
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 30, 3)).astype(np.uint8)).save(path)
+    return path
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_kernels_of_a_run(run, tmp_path, capsys):
+    assert run_face(visualize.main, [str(run), "kernels", "--out", str(tmp_path), "--count", "4"]) == 0
+    stems = ("conv1_components", "conv1_rgb", "conv2_mean")
+    assert _files(tmp_path / "kernels") == sorted(f"{stem}.{end}" for stem in stems for end in ("npz", "png"))
+    model = keras.saving.load_model(run / "model.keras")
+    with np.load(tmp_path / "kernels" / "conv1_rgb.npz") as arrays:
+        np.testing.assert_array_equal(arrays["kernels"], model.get_layer("conv1").kernel.numpy()[..., :4])
+        np.testing.assert_array_equal(arrays["channels"], [0, 1, 2, 3])
+    with np.load(tmp_path / "kernels" / "conv2_mean.npz") as arrays:
+        np.testing.assert_allclose(arrays["shown"], model.get_layer("conv2").kernel.numpy()[..., :4].mean(axis=2))
+    assert "3 figures" in capsys.readouterr().out
+
+
+def test_activations_are_of_images_of_the_validation_split(run, tmp_path):
+    arguments = [str(run), "activations", "--out", str(tmp_path), "--layer", "conv1", "hidden", "--image-count", "2"]
+    assert run_face(visualize.main, arguments) == 0
+    subject = open_subject(str(run), VisualizeOptions(image_count=2))
+    assert set(subject.images.names) <= set(subject.dataset.validation.ids)
+    model = subject.model
+    found = sorted((tmp_path / "activations").glob("conv1_*.npz"))
+    assert len(found) == 2
+    with np.load(found[0]) as arrays:
+        pixels, channels = arrays["image"], arrays["channels"]
+        np.testing.assert_array_equal(pixels, subject.images.pixels[0])
+        expected = keras.Model(model.inputs[0], [model.get_layer(n).output for n in ("conv1", "bn1", "relu1")])
+        parts = ("convolution", "batch_norm", "activation")
+        for part, values in zip(parts, expected(pixels[None].astype("float32")), strict=True):
+            np.testing.assert_allclose(arrays[part], values[0].numpy()[..., channels], atol=1e-4)
+    with np.load(tmp_path / "activations" / "hidden.npz") as arrays:
+        assert arrays["values"].shape == (2, 5)
+
+
+def test_pairs_say_how_well_the_maps_were_recomputed(run, photo, tmp_path, capsys):
+    five = ["--image", *(str(photo) for _ in range(5))]
+    assert run_face(visualize.main, [str(run), "pairs", "--out", str(tmp_path), "--channels", "1", "3", *five]) == 0
+    assert _files(tmp_path / "pairs") == [
+        f"conv{layer}_{part}.{end}" for layer in (1, 2) for part in ("1-3", "4-5") for end in ("npz", "png")
+    ]
+    assert "conv1: 2 pairs, recomputed to" in capsys.readouterr().out
+
+
+def test_attributions_carry_their_verdict(run, photo, tmp_path, capsys):
+    methods = ["integrated-gradients", "guided-backpropagation", "grad-cam++", "score-cam"]
+    out = tmp_path / "out"
+    common = [str(run), "attribution", "--out", str(out), "--image", str(photo)]
+    assert run_face(visualize.main, [*common, "--method", *methods, "--target", "bee", "--against", "ant"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("bee against ant: passes") + printed.count("looks the same on a random network") == 4
+    assert "completeness error at most" in printed
+    with np.load(out / "attribution" / "integrated-gradients_bee-against-ant.npz") as arrays:
+        assert arrays["values"].shape == (1, 16, 16, 3)
+        assert arrays["cascade"].shape == (4, 2)
+        error = arrays["values"].sum() - arrays["difference"]
+        np.testing.assert_allclose(error, arrays["completeness_error"], atol=1e-4)
+    assert run_face(visualize.main, [*common, "--method", "gradient", "--neuron", "conv2", "conv2:3,0,1"]) == 0
+    with np.load(out / "attribution" / "gradient_conv2_strongest.npz") as arrays:
+        assert arrays["values"].shape == (8, 16, 16, 3)  # conv2 has eight channels
+        assert np.all(np.diff(arrays["scores"]) <= 0)
+    assert (out / "attribution" / "gradient_conv2_3-0-1.png").is_file()
+
+
+def test_a_model_file_with_a_network_inside_and_another_range(run, photo, tmp_path, capsys):
+    inner = keras.saving.load_model(run / "model.keras")
+    start = inner.get_layer("conv1")
+    image = keras.Input((16, 16, 3))
+    body = keras.Model(inner.get_layer("rescale").output, inner.get_layer("mean").output, name="body")
+    model = keras.Model(image, layers.Dense(2, activation="softmax", name="head")(body(image)), name="outer")
+    model.save(tmp_path / "outer.keras")
+    arguments = [str(tmp_path / "outer.keras"), "activations", "--layer", "conv1", "--out", str(tmp_path / "out")]
+    arguments += ["--image", str(photo), "--classes", "no", "yes"]
+    assert run_face(visualize.main, arguments) == 0
+    assert "no rescaling in the network: it gets 0-255" in capsys.readouterr().out
+    assert run_face(visualize.main, [*arguments, "--input-range", "-1", "1"]) == 0
+    with np.load(next((tmp_path / "out" / "activations").glob("conv1*.npz"))) as arrays:
+        scaled = arrays["image"][None] / 127.5 - 1
+        expected = keras.ops.conv(scaled.astype("float32"), start.kernel, padding="same") + start.bias
+        np.testing.assert_allclose(arrays["convolution"], expected[0].numpy()[..., arrays["channels"]], atol=1e-4)
+    subject = open_subject(arguments[0], VisualizeOptions(images=(photo,), classes=("no", "yes"), input_range=(-1, 1)))
+    np.testing.assert_allclose(subject.probabilities, model(scaled.astype("float32")), rtol=1e-4)
+    assert subject.head.words == "logits before the softmax of head"
+    assert subject.caption(0).startswith("photo.png, predicted ")
+
+
+def test_a_backbone_has_no_classes_but_neurons(photo, tmp_path):
+    arguments = ["squeezenet1_1", "attribution", "--weights", "none", "--image-size", "64", "--image", str(photo)]
+    arguments += ["--out", str(tmp_path / "out"), "--method", "gradient"]
+    assert run_face(visualize.main, [*arguments, "--neuron", "features_0:5"]) == 0
+    assert _files(tmp_path / "out" / "attribution") == ["gradient_features_0_5.npz", "gradient_features_0_5.png"]
+
+
+def test_all_draws_what_there_is_and_says_what_it_leaves_out(run, photo, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(views, "VIEWS", {"kernels": "", "attribution": ""})
+    keras.saving.load_model(run / "model.keras")
+    keras.Model(
+        (model := keras.saving.load_model(run / "model.keras")).inputs[0], model.get_layer("conv2").output, name="maps"
+    ).save(tmp_path / "maps.keras")
+    arguments = [str(tmp_path / "maps.keras"), "all", "--image", str(photo), "--out", str(tmp_path / "out")]
+    assert run_face(visualize.main, arguments) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "attribution: left out: command line: maps has no classes; explain neurons, such as --neuron conv2" in printed
+    )
+    assert "3 figures" in printed
+    assert _files(tmp_path / "out") == ["kernels"]
+
+
+WRONG = {
+    ("{run}", "kernal"): "unknown view 'kernal'; did you mean kernels?",
+    ("{run}",): "the following arguments are required: VIEW",
+    ("{run}/nothing", "kernels"): "neither a run folder, nor a .keras or .cfg file, nor a backbone",
+    ("resnet5", "kernels"): "nor a backbone; did you mean resnet50?",
+    ("{run}/nothing.keras", "kernels"): "nothing.keras: no model file; expected a .keras file",
+    ("{run}", "kernels", "--layer", "relu1"): "relu1, of type Activation, has no kernels; expected one of conv1, conv2",
+    ("{run}", "kernels", "--inputs", "9"): "tiny: conv1: input channel 9, expected 0 to 2",
+    (
+        "{run}",
+        "kernels",
+        "--scale",
+        "comon",
+    ): "--scale: found 'comon', expected one of common, own; did you mean common?",
+    ("{run}", "kernels", "--count", "0"): "--count: found 0, expected at least 1",
+    ("{run}", "kernels", "--colour", "red"): "unrecognized arguments: --colour red",
+    ("{run}", "kernels", "--image-count", "0"): "--image-count: found 0, expected at least 1",
+    ("{run}", "kernels", "--weights", "none"): "--weights has no meaning for a run",
+    ("{run}", "activations", "--image", "{run}/no.png"): "no.png: no such file, expected an image",
+    ("{run}", "activations", "--image", "{run}/config.yaml"): "config.yaml: not a JPEG, PNG, BMP, GIF or WebP image",
+    ("{run}", "activations", "--channels", "6"): "tiny: conv1: channel 6, expected 0 to 5",
+    ("{run}", "attribution", "--target", "cat"): "tiny: unknown class 'cat'",
+    ("{run}", "attribution", "--target", "beee"): "unknown class 'beee'; did you mean bee?",
+    ("{run}", "attribution", "--method", "gradcam"): "--method[0]: found 'gradcam'",
+    ("{run}", "attribution", "--neuron", "conv2:8"): "tiny: conv2: channel 8, expected 0 to 7",
+    ("{run}", "attribution", "--neuron", "conv2", "--target", "ant"): "--neuron explains neurons",
+    ("squeezenet1_1", "kernels", "--weights", "none", "--classes", "a"): "--classes has no meaning for a backbone",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
+def test_wrong_input_is_one_line_and_leaves_no_folder(arguments, run, tmp_path, capsys):
+    words = [word.format(run=run) for word in arguments]
+    assert run_face(visualize.main, [*words, *(["--out", str(tmp_path / "out")] if len(words) > 1 else [])]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert WRONG[arguments] in error.replace(str(run), "{run}")
+    assert not (tmp_path / "out").exists()
+    assert not (run / "visualizations").exists()
+
+
+def test_a_model_that_would_run_code_or_is_unknown_is_refused(tmp_path, capsys):
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, layers.Lambda(lambda x: x + 1)(image)).save(tmp_path / "lambda.keras")
+
+    class Mine(layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+    keras.Model(image, Mine()(image)).save(tmp_path / "mine.keras")
+    for name in ("lambda.keras", "mine.keras"):
+        assert run_face(visualize.main, [str(tmp_path / name), "kernels"]) == 2
+        error = capsys.readouterr().err
+        assert f"{name}: not a Keras model that can be loaded" in error
+        assert error.count("\n") == 1
+
+
+def test_every_view_has_a_function_with_options_of_its_own():
+    common = {"image", "image_count", "out", "weights", "image_size", "input_range", "classes", "debug", "help"}
+    for name in views.VIEWS:
+        options = options_of(views.find(name))
+        assert not common & set(options)
+        for hint, _, note in options.values():
+            assert note, f"{name}: an option without help"
+            visualize._kind(hint)
+
+
+def test_pictures_of_other_sizes_come_at_the_size_of_the_network(run, tmp_path):
+    Image.fromarray(np.full((50, 20), 77, np.uint8)).save(tmp_path / "grey.png")
+    subject = open_subject(str(run), VisualizeOptions(images=(tmp_path / "grey.png",)))
+    np.testing.assert_array_equal(subject.images.pixels, np.full((1, 16, 16, 3), 77))
+    image = keras.Input((None, None, 3))
+    keras.Model(image, layers.Conv2D(1, 1)(image)).save(tmp_path / "model.keras")
+    with pytest.raises(InputError, match=r"model\.keras: images: found \(None, None, 3\), expected a fixed size"):
+        open_subject(str(tmp_path / "model.keras"), VisualizeOptions())
+
+
+def test_all_shows_some_of_many_images_and_measures_all(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(views, "VIEWS", {"activations": "", "filters": ""})
+    photos = []
+    for number in range(13):
+        photos.append(tmp_path / f"{number}.png")
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (16, 16, 3)).astype(np.uint8)).save(photos[-1])
+    words = [str(run), "all", "--out", str(tmp_path / "out"), "--image", *map(str, photos)]
+    assert run_face(visualize.main, words) == 0
+    assert "note  12 of 13 images in figures" in capsys.readouterr().out
+    assert len(list((tmp_path / "out" / "activations").glob("conv1_*.png"))) == 12
+    with np.load(tmp_path / "out" / "filters" / "filters-summary.npz") as arrays:
+        assert arrays["conv1_top"].shape == (6, 13)
