@@ -78,7 +78,7 @@ def ours(photos: Path, upto: str, number_format: str):
             redirect_stdout(StringIO()),
             RunFolder.create("bench", Path(folder)) as run,
         ):
-            experiment.train_trial(settings, run, SharedResources(), lambda rows: False, print)
+            experiment.train_trial(settings, run, SharedResources(), lambda rows: False)
         keras.backend.clear_session()
         return TRAINED * EPOCHS
 

@@ -151,7 +151,7 @@ def _epochs(parts, folder: RunFolder):
     """A callable that trains one more epoch, as `experiment.train` does."""
     running = PhaseRunner(parts, parts.phases[0])
     trainer = running.trainer
-    quiet = Tracker("off", folder.path, print)
+    quiet = Tracker("off", folder.path)
     with redirect_stdout(StringIO()):  # where its progress goes
         session = Session(parts, folder, quiet, Interrupt())
         session.enter(0, running)

@@ -8,6 +8,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
+from keras_cnn.messages import show_messages
 from keras_cnn.errors import DONE, STOPPED, WRONG_INPUT, InputError, Stopped
 
 NOISE = (
@@ -21,6 +22,7 @@ NOISE = (
 
 def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
     """Calls `main`; turns what it raises into a line on standard error and an exit status."""
+    show_messages()
     debug = "--debug" in arguments
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, wherever the program is
     try:

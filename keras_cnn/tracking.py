@@ -4,9 +4,11 @@ import json
 import netrc
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from keras_cnn.messages import logger
 
 INIT_SECONDS = 5  # a key without a network would wait 100 s otherwise
 FINISH_SECONDS = 4  # a network that is gone would never let go; with all that follows it is 5 s to the end
@@ -18,15 +20,14 @@ class Tracker:
     Args:
         mode: "auto" (online where there is a key, else offline), "online", "offline" or "off".
         folder: the run folder; W&B's files go to `folder/wandb`.
-        say: takes the line that tells the user that the mirror is not where it was asked for, or gone.
     """
 
-    def __init__(self, mode: str, folder: Path, say: Callable[[str], None], **settings):
-        self._say, self._run = say, None
+    def __init__(self, mode: str, folder: Path, **settings):
+        self._run = None
         if os.environ.get("WANDB_MODE") == "disabled" or mode == "off":
             return
         with self._harmless():
-            self._run = _start(_mode(mode, say), folder, say, settings)
+            self._run = _start(_mode(mode), folder, settings)
 
     def epochs(self, rows: list[dict]) -> None:
         """Rows of the history, in order; those that a server has already are left out.
@@ -73,7 +74,7 @@ class Tracker:
             yield
         except Exception as error:  # of any kind: wandb's own, pydantic's, a broken pipe, a full disk
             self._run = None
-            self._say(f"W&B is left out from now on ({_reason(error)}); the run folder has everything")
+            logger.info(f"W&B is left out from now on ({_reason(error)}); the run folder has everything")
 
 
 def _final(
@@ -95,13 +96,13 @@ def _final(
     return final
 
 
-def _mode(wanted: str, say: Callable[[str], None]) -> str:
+def _mode(wanted: str) -> str:
     """The mode to start in: never online without a key, which would prompt for one."""
     key = _has_key()
     if wanted == "auto":
         wanted = os.environ.get("WANDB_MODE", "online" if key else "offline")
     if wanted == "online" and not key:
-        say("W&B: no key (WANDB_API_KEY or wandb login): offline")
+        logger.info("W&B: no key (WANDB_API_KEY or wandb login): offline")
         return "offline"
     return wanted
 
@@ -116,7 +117,7 @@ def _has_key() -> bool:
     return any("wandb" in host for host in hosts)
 
 
-def _start(mode: str, folder: Path, say: Callable[[str], None], settings: dict):
+def _start(mode: str, folder: Path, settings: dict):
     import wandb
 
     os.environ.setdefault("WANDB_SILENT", "true")
@@ -141,7 +142,7 @@ def _start(mode: str, folder: Path, say: Callable[[str], None], settings: dict):
         if mode != "online":
             raise
         later = f"wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-*"
-        say(f"W&B: not online ({_reason(error)}): offline; later: {later}")
+        logger.info(f"W&B: not online ({_reason(error)}): offline; later: {later}")
         return start("offline", f"{identity}-offline")  # the failed attempt still holds its own id
 
 

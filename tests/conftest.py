@@ -1,11 +1,14 @@
 import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from keras_cnn.messages import logger, show_messages
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -18,6 +21,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real test data not found at {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def messages_on_standard_output():
+    """Messages go where capsys sees them, as in a program."""
+    show_messages()
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """The package's messages, in order, as they come."""
+    texts: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: texts.append(record.getMessage())
+    logger.addHandler(handler)
+    yield texts
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True, scope="module")

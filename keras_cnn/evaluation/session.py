@@ -3,7 +3,7 @@
 import itertools
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,9 @@ from keras_cnn.evaluation.evaluations import Evaluation, evaluate, keep_comparis
 from keras_cnn.evaluation.model_checks import model_facts
 from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.evaluation.subjects import EvaluateOptions, EvaluationTarget, copies, open_subject
+from keras_cnn.messages import logger
 from keras_cnn.run_folder import python, record_test_reading, write_json
 from keras_cnn.run_folder.record import Record, read_record
-
-Say = Callable[[str], None]
 
 _CHECKED_IMAGES = 16  # that the checks of the model are made with
 
@@ -33,17 +32,17 @@ class Outcome:
     folder: Path
 
 
-def evaluate_run(path: Path, asked: EvaluateOptions, say: Say = print) -> Outcome:
+def evaluate_run(path: Path, asked: EvaluateOptions) -> Outcome:
     """Evaluates a run and says what was found. Where it cannot be, says what the run has on record, then raises."""
     try:
-        outcome = _evaluate(path, asked, say)
+        outcome = _evaluate(path, asked)
     except UsageError:
         raise
     except InputError as error:
         for line in _on_record(path, asked, error):
-            say(line)
+            logger.info(line)
         raise
-    _tell(outcome, asked, say)
+    _tell(outcome, asked)
     return outcome
 
 
@@ -53,7 +52,7 @@ def next_command(path: Path, asked: EvaluateOptions) -> str:
     return f"{shlex.join(words)} --against OTHER_RUN"
 
 
-def compare_runs(path: Path, other: Path, asked: EvaluateOptions, say: Say = print) -> None:
+def compare_runs(path: Path, other: Path, asked: EvaluateOptions) -> None:
     """Evaluates a run, and compares it with another one, the older, on the same images."""
     if path.resolve() == other.resolve():
         raise InputError(f"--against {other}: the run itself; expected another one")
@@ -61,10 +60,10 @@ def compare_runs(path: Path, other: Path, asked: EvaluateOptions, say: Say = pri
     known = _predictions_of(other, asked)
     if known is not None:
         _check_same_images(path, asked, known)
-    outcome = evaluate_run(path, asked, say)
+    outcome = evaluate_run(path, asked)
     if known is None:
-        say("")
-        known = evaluate_run(other, asked, say).folder / "predictions.csv"
+        logger.info("")
+        known = evaluate_run(other, asked).folder / "predictions.csv"
     before, after = read_predictions(known), read_predictions(outcome.folder / "predictions.csv")
     try:
         found = compare(before, after)
@@ -76,10 +75,10 @@ def compare_runs(path: Path, other: Path, asked: EvaluateOptions, say: Say = pri
         title = f"{outcome.subject.name} against {before_record.name}, {_images_named(asked)}"
         gallery.draw_comparison(found, outcome.evaluation, staged / "figures", title)
         write_json(staged / "comparison.json", {"predictions": files} | found.as_json())
-    say("")
+    logger.info("")
     for line in tables.comparison(found, before_record.name, outcome.subject.name):
-        say(line)
-    say(f"written     {folder}   (with figures)")
+        logger.info(line)
+    logger.info(f"written     {folder}   (with figures)")
 
 
 def _check_same_images(path: Path, asked: EvaluateOptions, known: Path) -> None:
@@ -94,7 +93,7 @@ def _check_same_images(path: Path, asked: EvaluateOptions, known: Path) -> None:
         )
 
 
-def sum_up_runs(paths: list[Path], asked: EvaluateOptions, say: Say = print) -> None:
+def sum_up_runs(paths: list[Path], asked: EvaluateOptions) -> None:
     """One line a run, from its record where that has the number; then runs that differ only in their seed together.
 
     A run that cannot be evaluated does not stop the others; InputError at the end has a line for each of them.
@@ -102,26 +101,26 @@ def sum_up_runs(paths: list[Path], asked: EvaluateOptions, say: Say = print) -> 
     records, failed = [], []
     for path in paths:
         try:
-            record, source = _measured(path, asked, say)
+            record, source = _measured(path, asked)
         except InputError as error:
             failed.append(str(error))
-            say(f"{path}   not evaluated: see below")
+            logger.info(f"{path}   not evaluated: see below")
             continue
         records.append(record)
         if record.finished:
-            say(tables.one_run(record, source))
+            logger.info(tables.one_run(record, source))
     groups = repeats.sum_up(records)
     for line in (*repeats.left_out(records), *(line for group in groups for line in tables.group(group))):
-        say(line)
+        logger.info(line)
     for group in groups:
         if len({tuple(record.split.get("ids", {}).get("test", ())) for record in group.records}) > 1:
-            say("note        the seed drew other test images too: the spread holds that of the images as well")
+            logger.info("note        the seed drew other test images too: the spread holds that of the images as well")
     for a, b in itertools.combinations(groups, 2):
-        say(_verdict(a, b))
+        logger.info(_verdict(a, b))
     for record, facts in zip(records, repeats.facts_of_runs(records, groups), strict=True):
         for line in tables.findings(protocol.audit(facts)):
-            say(f"{record.name}  {line}")
-    say(f"next        {shlex.join([python(), 'report.py', *map(str, paths)])}")
+            logger.info(f"{record.name}  {line}")
+    logger.info(f"next        {shlex.join([python(), 'report.py', *map(str, paths)])}")
     if failed:
         raise InputError("\n".join(failed))
 
@@ -133,12 +132,12 @@ def _verdict(a: repeats.Group, b: repeats.Group) -> str:
         return f"not compared: {error}"
 
 
-def _evaluate(path: Path, asked: EvaluateOptions, say: Say) -> Outcome:
+def _evaluate(path: Path, asked: EvaluateOptions) -> Outcome:
     subject = open_subject(path, asked)
     if asked.reads_test:
         record_test_reading(subject.folder, asked.source or "test split")
     for line in tables.introduction(subject, asked):
-        say(line)
+        logger.info(line)
     config = subject.config
     evaluation = evaluate(
         subject.model,
@@ -172,19 +171,21 @@ def _checked(subject: EvaluationTarget, evaluation: Evaluation) -> dict:
         return {"not_measured": str(error)}
 
 
-def _tell(outcome: Outcome, asked: EvaluateOptions, say: Say) -> None:
+def _tell(outcome: Outcome, asked: EvaluateOptions) -> None:
     for line in tables.evaluation(outcome.evaluation.metrics):
-        say(line)
+        logger.info(line)
     record = read_record(outcome.subject.folder.path)
     recorded = _recorded(outcome.subject.record, asked).get("accuracy")
     if recorded not in (None, outcome.evaluation.metrics["accuracy"]):
-        say(f"note        on record was {recorded:.4f}: versions of the program and machines differ in rounding")
+        logger.info(
+            f"note        on record was {recorded:.4f}: versions of the program and machines differ in rounding"
+        )
     for line in tables.findings(protocol.audit(protocol.facts_of(_about(record, outcome, asked)))):
-        say(line)
+        logger.info(line)
     if asked.reads_test:
         what = "the test split has" if asked.source is None else "these images have"
-        say(f"readings    {what} been read with this run, this time included: {len(_readings(record, asked))}")
-    say(f"written     {outcome.folder}   (metrics.json, predictions.csv, logits.npy, softmax.npy, figures)")
+        logger.info(f"readings    {what} been read with this run, this time included: {len(_readings(record, asked))}")
+    logger.info(f"written     {outcome.folder}   (metrics.json, predictions.csv, logits.npy, softmax.npy, figures)")
 
 
 def _readings(record: Record, asked: EvaluateOptions) -> tuple[dict[str, str], ...]:
@@ -233,7 +234,7 @@ def _recorded(record: Record, asked: EvaluateOptions) -> dict:
     return record.evaluations.get(asked.name, {})
 
 
-def _measured(path: Path, asked: EvaluateOptions, say: Say) -> tuple[Record, str]:
+def _measured(path: Path, asked: EvaluateOptions) -> tuple[Record, str]:
     """The run's record with the numbers asked for as its metrics, and where they are from; unfinished, as it is."""
     record = read_record(path)
     if not record.finished:
@@ -241,7 +242,7 @@ def _measured(path: Path, asked: EvaluateOptions, say: Say) -> tuple[Record, str
     metrics, source = _recorded(record, asked), "on record"
     ids = record.split.get("ids", {}).get(asked.split or "test")
     if not metrics:
-        outcome = _evaluate(path, asked, say)
+        outcome = _evaluate(path, asked)
         metrics, source, ids = outcome.evaluation.metrics, "evaluated now", list(outcome.evaluation.images.ids)
     split = record.split | {"ids": record.split.get("ids", {}) | {"test": ids}} if ids else {}
     return replace(record, metrics=metrics, split=split), source

@@ -1,6 +1,6 @@
 """Exporting a finished run: its best model, checked on validation images of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,14 @@ from keras_cnn.data import pipeline
 from keras_cnn.errors import InputError
 from keras_cnn.export import exports
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
+from keras_cnn.messages import logger
 from keras_cnn.run_folder import RunFolder, detects
 from keras_cnn.run_folder.record import read_record
 
 IMAGES = 64
 
 
-def export_run(run: Path, formats: Sequence[str], say: Callable[[str], None] = print) -> list[exports.Exported]:
+def export_run(run: Path, formats: Sequence[str]) -> list[exports.Exported]:
     """Exports `run`/model.keras below `run`/export/ and says what that gave; see `exports.export`.
 
     The formats answer up to 64 images spread over the validation split; the test split is not read. InputError, in one
@@ -35,11 +36,13 @@ def export_run(run: Path, formats: Sequence[str], say: Callable[[str], None] = p
         if not classes:
             raise InputError(f"{run / 'split.json'}: does not say the run's classes; expected their names")
         exported = exports.export(model, images, folder / "export", formats, classes)
-    say(f"run         {run}: {model.name}, computing in float32; uint8 images {images.shape[1:]} to logits")
-    say(f"compared    with Keras on {len(images)} validation images; tolerance {exports.TOLERANCE:g} of the top logit")
+    logger.info(f"run         {run}: {model.name}, computing in float32; uint8 images {images.shape[1:]} to logits")
+    logger.info(
+        f"compared    with Keras on {len(images)} validation images; tolerance {exports.TOLERANCE:g} of the top logit"
+    )
     for line in exports.table(exported):
-        say(line)
-    say(f"written     {run / 'export'}   (classes.json names the logits, export.json has the numbers)")
+        logger.info(line)
+    logger.info(f"written     {run / 'export'}   (classes.json names the logits, export.json has the numbers)")
     return exported
 
 

@@ -5,11 +5,11 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable
 
 from keras_cnn import config as config_module
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
+from keras_cnn.messages import logger
 from keras_cnn.run_folder import RunFolder, python
 from keras_cnn.sweeps.prewarmed_workers import PROGRAM, Standby
 from keras_cnn.sweeps.study import Study, Trial
@@ -17,23 +17,21 @@ from keras_cnn.sweeps.worker import outcome, settings, trial_config
 from keras_cnn.sweeps.worker_pool import crew
 from keras_cnn.training import experiment
 
-Say = Callable[[str], None]
 SECONDS = 0.5  # between two looks at the workers
 
 
-def resume(study: Study, workers: int, standby: Standby, say: Say = print) -> None:
+def resume(study: Study, workers: int, standby: Standby) -> None:
     """Goes on with a sweep. InputError if it is complete."""
     if study.ended():
         is_finished = (study.folder / "best" / "metrics.json").is_file()
         following = _report(study) if is_finished else _command("--finish", study)
         raise InputError(f"{study.folder}: this sweep is complete; next: {following}")
-    run(study, workers, say, standby=standby)
+    run(study, workers, standby=standby)
 
 
 def run(
     study: Study,
     workers: int,
-    say: Say = print,
     *,
     is_new: bool = False,
     resume: str | None = None,
@@ -48,19 +46,19 @@ def run(
     for another reason or no trial has come to a value, and InputError where the images are not what a sweep can use.
     """
     go_on = f"go on with: {resume or _command('--resume', study)}"
-    told = _Told(study, say)
+    told = _Told(study)
     if study.cap is not None:
         workers = max(1, min(workers, study.cap - told.ended))
-    say(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {_count(workers, 'worker')})")
-    say(f"epochs    in {study.folder}/worker-{'1' if workers == 1 else 'N'}.log")
-    say(f"join      {_join(study)}   (one worker more, here or on a host that sees this folder)")
+    logger.info(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {_count(workers, 'worker')})")
+    logger.info(f"epochs    in {study.folder}/worker-{'1' if workers == 1 else 'N'}.log")
+    logger.info(f"join      {_join(study)}   (one worker more, here or on a host that sees this folder)")
     try:
         with crew(study.folder, workers, standby or Standby()) as members:
             while any(worker.is_busy for worker in members):
                 time.sleep(SECONDS)
                 told.news()
                 for worker in members:
-                    worker.look(study, told.ended, say)
+                    worker.look(study, told.ended)
             told.news()
     except KeyboardInterrupt:
         raise Interrupted(f"sweep stopped by a signal; every trial has its checkpoint; {go_on}") from None
@@ -71,10 +69,10 @@ def run(
             shutil.rmtree(study.folder)
             raise
         raise InputError(f"{error}; once that is mended {go_on}") from None
-    _conclude(study, say)
+    _conclude(study)
 
 
-def finish(study: Study, say: Say = print) -> dict:
+def finish(study: Study) -> dict:
     """Trains the best trial again, with its seed, and reads the test split, once; returns the numbers of the run.
 
     InputError if no trial has finished, or if that has been done before.
@@ -86,18 +84,18 @@ def finish(study: Study, say: Say = print) -> dict:
     if (path / "metrics.json").is_file():
         raise InputError(f"{path}: trained and tested already; the test split is read once")
     config = trial_config(study.sweep, study.folder / "base.yaml", best.assignment, study.folder.resolve().name)
-    say(f"best      trial {best.label}  {settings(study.sweep, best.assignment)}  {outcome(study.sweep, best)}")
+    logger.info(f"best      trial {best.label}  {settings(study.sweep, best.assignment)}  {outcome(study.sweep, best)}")
     with RunFolder.begun(path) as folder:
         if (folder / "config.yaml").is_file() and config_module.differences(folder.config(BUILDERS), config):
             raise InputError(f"{path}: begun with a trial that is no longer the best; expected it finished or removed")
-        return experiment.train(config, folder, say)
+        return experiment.train(config, folder)
 
 
 class _Told:
     """What has been said of the trials: a line when one begins, and one when it ends."""
 
-    def __init__(self, study: Study, say: Say):
-        self._study, self._say = study, say
+    def __init__(self, study: Study):
+        self._study = study
         self._begun = {trial.number for trial in study.trials() if trial.ended}
         self._ended = set(self._begun)
 
@@ -110,10 +108,10 @@ class _Told:
         for trial in self._study.trials():
             if trial.number not in self._begun:
                 self._begun.add(trial.number)
-                self._say(f"trial {trial.label}  {settings(self._study.sweep, trial.assignment)}")
+                logger.info(f"trial {trial.label}  {settings(self._study.sweep, trial.assignment)}")
             if trial.ended and trial.number not in self._ended:
                 self._ended.add(trial.number)
-                self._say(f"trial {trial.label}  {outcome(self._study.sweep, trial)}{_leader(self._study, trial)}")
+                logger.info(f"trial {trial.label}  {outcome(self._study.sweep, trial)}{_leader(self._study, trial)}")
 
 
 def _leader(study: Study, trial: Trial) -> str:
@@ -121,20 +119,22 @@ def _leader(study: Study, trial: Trial) -> str:
     return "" if best is None else "   best so far" if best == trial else f"   best {best.value:.4f} ({best.label})"
 
 
-def _conclude(study: Study, say: Say) -> None:
+def _conclude(study: Study) -> None:
     trials, best = study.trials(), study.best()
     counts = {state: sum(t.state == state for t in trials) for state in ("finished", "early", "failed")}
     words = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
-    say("")
+    logger.info("")
     table = study.folder / "trials.csv"
-    say(f"sweep     {study.folder}: {_count(len(trials), 'trial')}: {words}   (all of them: {table})")
+    logger.info(f"sweep     {study.folder}: {_count(len(trials), 'trial')}: {words}   (all of them: {table})")
     for trial in trials:
         if not trial.ended:
-            say(f"          trial {trial.label} is {trial.state}, {trial.worker}")
+            logger.info(f"          trial {trial.label} is {trial.state}, {trial.worker}")
     if best:
-        say(f"best      trial {best.label}  {outcome(study.sweep, best)}   {settings(study.sweep, best.assignment)}")
-        say(f"next      {_command('--finish', study)}   (train it again, and read the test split once)")
-        say(f"          {_report(study)}   (what matters, on one page)")
+        logger.info(
+            f"best      trial {best.label}  {outcome(study.sweep, best)}   {settings(study.sweep, best.assignment)}"
+        )
+        logger.info(f"next      {_command('--finish', study)}   (train it again, and read the test split once)")
+        logger.info(f"          {_report(study)}   (what matters, on one page)")
     elif trials and study.ended():
         raise Stopped(f"{study.folder}: no trial came to a value; the last, {trials[-1].label}: {trials[-1].reason}")
 

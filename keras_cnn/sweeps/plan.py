@@ -3,7 +3,7 @@
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
+from keras_cnn.messages import logger
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import rungs
@@ -21,7 +22,6 @@ from keras_cnn.sweeps.study import FAILURES_IN_A_ROW, Study
 from keras_cnn.sweeps.worker import check_metric, metric_name, settings, trial_config
 from keras_cnn.training import experiment
 
-Say = Callable[[str], None]
 SHOWN = 3  # trials of a dry run
 LAST_RUNG = 100  # epochs; the rungs go on without end
 WIDEST = 60  # letters of a parameter's values
@@ -40,7 +40,7 @@ class Plan:
         return Sampler(self.sweep, self.base.seed)
 
 
-def read(path: Path, overrides: list[str], run_cap: int | None, say: Say) -> Plan:
+def read(path: Path, overrides: list[str], run_cap: int | None) -> Plan:
     """Reads a sweep file; `overrides` change the config that all trials start from, `run_cap` the number of trials.
 
     Raises InputError, in one line, for whatever W&B would refuse, for an override of what the sweep sets, and where the
@@ -52,33 +52,31 @@ def read(path: Path, overrides: list[str], run_cap: int | None, say: Say) -> Pla
     base = config_module.load(sweep.base, overrides, BUILDERS)
     plan = Plan(sweep, base, _first_possible(sweep, base))
     for note in [*sweep.notes, *_notes(plan)]:
-        say(f"note      {note}")
+        logger.info(f"note      {note}")
     return plan
 
 
-def create(
-    path: Path, overrides: list[str], say: Say = print, parent: Path = Path("runs"), run_cap: int | None = None
-) -> Study:
+def create(path: Path, overrides: list[str], parent: Path = Path("runs"), run_cap: int | None = None) -> Study:
     """The sweep in a folder of its own below `parent`. Raises InputError as `read` does; nothing is written then."""
-    plan = read(path, overrides, run_cap, say)
+    plan = read(path, overrides, run_cap)
     sweep, base = plan.sweep, plan.base
     name = dict(config_module.pairs(overrides)).get("name") or sweep.name or path.stem
     with RunFolder.create(_folder_name(name), parent) as folder:
-        on_server = wandb.create(sweep, base.tracking, say)
+        on_server = wandb.create(sweep, base.tracking)
         return Study.create(folder.path, sweep, config_module.dump(base), base.seed, on_server)
 
 
-def dry_run(path: Path, overrides: list[str], run_cap: int | None, say: Say = print) -> None:
+def dry_run(path: Path, overrides: list[str], run_cap: int | None) -> None:
     """Says what `create` would begin: the sweep, its parameters, its first trials, and of the first all that it does.
 
     Raises InputError as `read` does, and where the images or the network of the first trial cannot be had.
     """
-    plan = read(path, overrides, run_cap, say)
+    plan = read(path, overrides, run_cap)
     for line in describe(plan, overrides):
-        say(line)
-    say("")
-    say("what the first trial would do")
-    experiment.dry_run(plan.first, say)
+        logger.info(line)
+    logger.info("")
+    logger.info("what the first trial would do")
+    experiment.dry_run(plan.first)
 
 
 def describe(plan: Plan, overrides: list[str]) -> Iterator[str]:

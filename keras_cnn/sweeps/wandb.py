@@ -19,45 +19,47 @@ import yaml
 
 from keras_cnn.config import Tracking
 from keras_cnn.errors import InputError, Stopped
+from keras_cnn.messages import logger
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial, TrialLease
 from keras_cnn.tracking import INIT_SECONDS, _mode, _reason
 
-Say = Callable[[str], None]
 SECONDS = 5  # between two heartbeats of an agent that waits for something to do, as W&B has it
 
 
-def create(sweep: Sweep, tracking: Tracking, say: Say) -> str | None:
+def create(sweep: Sweep, tracking: Tracking) -> str | None:
     """The sweep "entity/project/id" on W&B's server; None where it is to be run here, as said in one line.
 
     That is without a key, with tracking off or offline, where the server cannot be reached or refuses the sweep, and
     for what it has no word for: repeats, and a grid in random order.
     """
-    if not is_online(tracking, say):
+    if not is_online(tracking):
         return None
     if not has_word_for(sweep):
-        say("W&B: its server knows neither repeats nor a random order; the sweep is run here and mirrored there")
+        logger.info(
+            "W&B: its server knows neither repeats nor a random order; the sweep is run here and mirrored there"
+        )
         return None
     import wandb
 
     server = wandb.setup().settings.base_url
     if not _is_reachable(server):
-        say(f"W&B: {server} cannot be reached; the sweep is run here")
+        logger.info(f"W&B: {server} cannot be reached; the sweep is run here")
         return None
     entity, project = sweep.entity or tracking.entity, sweep.project or tracking.project
     try:
         identity = wandb.sweep(dict(sweep.definition), entity=entity, project=project)
         return f"{entity or wandb.Api().default_entity}/{project}/{identity}"
     except Exception as error:  # of any kind, as in tracking
-        say(f"W&B: no sweep on its server ({_reason(error)}); the sweep is run here")
+        logger.info(f"W&B: no sweep on its server ({_reason(error)}); the sweep is run here")
         return None
 
 
-def is_online(tracking: Tracking, say: Say = lambda line: None) -> bool:
+def is_online(tracking: Tracking) -> bool:
     """Whether the sweep's runs are to be mirrored to W&B's server."""
     if tracking.wandb == "off" or os.environ.get("WANDB_MODE") == "disabled":
         return False
-    return _mode(tracking.wandb, say) == "online"
+    return _mode(tracking.wandb) == "online"
 
 
 def has_word_for(sweep: Sweep) -> bool:

@@ -18,6 +18,7 @@ from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
+from keras_cnn.messages import logger
 from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder
 from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import should_stop
@@ -28,7 +29,6 @@ from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.loop import NotFinite
 from keras_cnn.training.setup import SharedResources
 
-Say = Callable[[str], None]
 History = list[dict[str, float]]
 
 
@@ -62,7 +62,7 @@ class Local:
         return [RunFolder(path).history() for path in folders if path.name.partition("-")[0] != trial.label]
 
 
-def work(study: Study, say: Say = print) -> None:
+def work(study: Study) -> None:
     """Trains trials until none is left to start.
 
     Raises Interrupted on a signal and Stopped where it is not the trial that is to blame (a full disk, an image that is
@@ -80,10 +80,10 @@ def work(study: Study, say: Say = print) -> None:
             claim = engine.claim(lambda: interrupt.name is not None)
         if claim is None:
             _heed(interrupt)
-            say(f"sweep     {study.folder}: nothing is left to begin")
+            logger.info(f"sweep     {study.folder}: nothing is left to begin")
             return
-        trial = _try(study, claim, engine, shared, interrupt, say)
-        say(f"trial {trial.label}  {outcome(study.sweep, trial)}")
+        trial = _try(study, claim, engine, shared, interrupt)
+        logger.info(f"trial {trial.label}  {outcome(study.sweep, trial)}")
 
 
 def _have_images(study: Study, shared: SharedResources) -> None:
@@ -94,14 +94,12 @@ def _have_images(study: Study, shared: SharedResources) -> None:
         shared.dataset(config_module.load(study.folder / "base.yaml", [], BUILDERS))
 
 
-def _try(
-    study: Study, claim: TrialLease, engine: Engine, shared: SharedResources, before: Interrupt, say: Say
-) -> Trial:
-    say(f"trial {claim.trial.label}  {settings(study.sweep, claim.trial.assignment)}")
+def _try(study: Study, claim: TrialLease, engine: Engine, shared: SharedResources, before: Interrupt) -> Trial:
+    logger.info(f"trial {claim.trial.label}  {settings(study.sweep, claim.trial.assignment)}")
     names: list[str] = []
     try:
         _heed(before)
-        value, early = _train(study, claim.trial, engine, shared, names, say)
+        value, early = _train(study, claim.trial, engine, shared, names)
         found = {"state": "early" if early else "finished", "value": value, "reason": early}
     except Exception as error:  # whatever settings lead to is recorded with its reason, and the sweep goes on
         if isinstance(error, Stopped) and not isinstance(error, NotFinite):
@@ -140,9 +138,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-def _train(
-    study: Study, trial: Trial, engine: Engine, shared: SharedResources, names: list[str], say: Say
-) -> tuple[float, str]:
+def _train(study: Study, trial: Trial, engine: Engine, shared: SharedResources, names: list[str]) -> tuple[float, str]:
     """The mean over the trial's seeds of the sweep's metric, and why it ended early if it did; fills `names`."""
     values, early, base = [], "", study.folder / "base.yaml"
     for repeat in range(study.sweep.repeats):
@@ -150,7 +146,7 @@ def _train(
         names.append(trial.label if study.sweep.repeats == 1 else f"{trial.label}-seed{config.seed}")
         with _begun(study.folder / names[-1]) as folder:
             if not folder.finished:
-                experiment.train_trial(config, folder, shared, lambda rows: engine.stops(trial, rows), say)
+                experiment.train_trial(config, folder, shared, lambda rows: engine.stops(trial, rows))
             values.append(metric_of(study.sweep, folder))
             early = early or early_end(config, folder)
     return sum(values) / len(values), early

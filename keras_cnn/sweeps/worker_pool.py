@@ -2,13 +2,14 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
 
 from keras_cnn.errors import DONE, STOPPED, WRONG_INPUT, InputError, Stopped
+from keras_cnn.messages import logger
 from keras_cnn.sweeps.prewarmed_workers import Standby, order, shares
 from keras_cnn.sweeps.study import Study
 
@@ -32,7 +33,7 @@ class Worker:
     def is_busy(self) -> bool:
         return self._process.poll() is None
 
-    def look(self, study: Study, ended: int, say: Callable[[str], None]) -> None:
+    def look(self, study: Study, ended: int) -> None:
         """Starts it again if it was killed; `ended` is the number of trials that have ended.
 
         Raises InputError if the images or the folder are wrong, and Stopped if it has ended otherwise than by having
@@ -51,7 +52,7 @@ class Worker:
         if self._deaths > DEATHS:
             raise Stopped(f"worker {self._number} was killed by {name} {self._deaths} times without ending a trial")
         if not study.ended():
-            say(f"worker {self._number} was killed by {name}; started again")
+            logger.info(f"worker {self._number} was killed by {name}; started again")
             self._start()
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.loading import BUILDERS
+from keras_cnn.messages import logger
 from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder, resume_command, write_json, write_text
 from keras_cnn.tracking import Tracker
@@ -19,10 +20,10 @@ from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.loop import fit
 from keras_cnn.training.phase_runner import PhaseRunner, fingerprints
 from keras_cnn.training.session import Saved, Session, Watch
-from keras_cnn.training.setup import Say, SharedResources, TrainingSetup, log_summary, prepare
+from keras_cnn.training.setup import SharedResources, TrainingSetup, log_summary, prepare
 
 
-def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
+def train(config: Config, folder: RunFolder) -> dict:
     """Trains in `folder` from its checkpoint, or from the start where there is none; returns what metrics.json holds.
 
     Raises Stopped on a signal, a loss that is not finite, a full disk or an image that cannot be read any more, with
@@ -30,17 +31,17 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
     """
     saved = checkpoints.load(folder / "checkpoint")
     parts = prepare(config, saved[1]["precision"] if saved else None)
-    log_summary(parts, say)
+    log_summary(parts)
     try:
-        say(f"run       {folder.path}")
+        logger.info(f"run       {folder.path}")
         if saved is None:
             _describe(parts, folder)
             results.draw_augmentation(parts, folder)
         else:
-            _record_resume(parts, folder, say)
-        tracker = _track(parts, folder, say)
+            _record_resume(parts, folder)
+        tracker = _track(parts, folder)
         try:
-            best_epoch, running = _train(parts, folder, tracker, saved, say)
+            best_epoch, running = _train(parts, folder, tracker, saved)
             return results.finish(parts, folder, tracker, running, best_epoch)
         except (Stopped, KeyboardInterrupt):
             tracker.stop()
@@ -49,7 +50,7 @@ def train(config: Config, folder: RunFolder, say: Say = print) -> dict:
         raise _with_the_way_on(stop, folder, parts) from stop
 
 
-def train_trial(config: Config, folder: RunFolder, shared: SharedResources, watch: Watch, say: Say) -> dict:
+def train_trial(config: Config, folder: RunFolder, shared: SharedResources, watch: Watch) -> dict:
     """Like `train`, as one of a sweep: data are shared, `watch` may end it early, and the test split is not read.
 
     Figures are left to the report, which draws them from the numbers.
@@ -59,10 +60,10 @@ def train_trial(config: Config, folder: RunFolder, shared: SharedResources, watc
     if saved is None:
         _describe(parts, folder)
     else:
-        _record_resume(parts, folder, say)
-    tracker = _track(parts, folder, say)
+        _record_resume(parts, folder)
+    tracker = _track(parts, folder)
     try:
-        best_epoch, running = _train(parts, folder, tracker, saved, say, watch)
+        best_epoch, running = _train(parts, folder, tracker, saved, watch)
         return results.finish_trial(parts, folder, tracker, running, best_epoch)
     except BaseException:
         tracker.stop()  # whatever it is: the process lives on, and W&B would log the next trial into this run
@@ -78,11 +79,11 @@ def _with_the_way_on(stop: BaseException, folder: RunFolder, parts: TrainingSetu
     return Stopped(f"{reason}; go on with: {resume_command(folder.path, program)}")
 
 
-def _track(parts: TrainingSetup, folder: RunFolder, say: Say) -> Tracker:
+def _track(parts: TrainingSetup, folder: RunFolder) -> Tracker:
     config = parts.config
     where = {"project": config.tracking.project, "entity": config.tracking.entity, "group": config.tracking.group}
     flat = config_module.flat(config) | {"hardware": parts.hardware, "computed_in": parts.precision}
-    return Tracker(config.tracking.wandb, folder.path, say, name=folder.path.name, config=flat, **where)
+    return Tracker(config.tracking.wandb, folder.path, name=folder.path.name, config=flat, **where)
 
 
 def _describe(parts: TrainingSetup, folder: RunFolder) -> None:
@@ -99,11 +100,11 @@ def _describe(parts: TrainingSetup, folder: RunFolder) -> None:
         write_json(folder / "freeze.json", {"stages": rows, "frozen": fingerprints(parts.model)})
 
 
-def _record_resume(parts: TrainingSetup, folder: RunFolder, say: Say) -> None:
+def _record_resume(parts: TrainingSetup, folder: RunFolder) -> None:
     if parts.freezes:
         _require_the_same_frozen(parts, folder / "freeze.json")
     if changes := folder.record_resume(_hardware(parts)):
-        _warn(changes, say)
+        _warn(changes)
 
 
 def _require_the_same_frozen(parts: TrainingSetup, path: Path) -> None:
@@ -117,8 +118,8 @@ def _require_the_same_frozen(parts: TrainingSetup, path: Path) -> None:
         raise InputError(f"{path}: the frozen weights are not those that the run began with; {expected}")
 
 
-def _warn(changes: list[str], say: Say) -> None:
-    say(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")
+def _warn(changes: list[str]) -> None:
+    logger.info(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")
 
 
 def _hardware(parts: TrainingSetup) -> dict:
@@ -126,7 +127,7 @@ def _hardware(parts: TrainingSetup) -> dict:
 
 
 def _train(
-    parts: TrainingSetup, folder: RunFolder, tracker: Tracker, saved: Saved | None, say: Say, watch: Watch | None = None
+    parts: TrainingSetup, folder: RunFolder, tracker: Tracker, saved: Saved | None, watch: Watch | None = None
 ) -> tuple[int, PhaseRunner]:
     """Trains phase after phase to the end; returns the best epoch, counted from 1, and what predicts with its weights.
 
@@ -141,11 +142,11 @@ def _train(
         for number, phase in enumerate(parts.phases):
             if number < session.phase or (position.epoch >= phase.until and not position.ended):
                 continue
-            running = PhaseRunner(parts, phase, interrupt.heed, say)
+            running = PhaseRunner(parts, phase, interrupt.heed)
             running.log_summary()
             began = time.monotonic()
             if changes := session.enter(number, running):
-                _warn(changes, say)
+                _warn(changes)
             position.run_seconds += time.monotonic() - began  # what is computed once is part of the price
             fit(
                 running.trainer,
@@ -163,10 +164,10 @@ def _train(
         if not parts.freezes:
             session.save_model("last.keras")
         if settings.overfit_batch:
-            say(_memorised(parts, running))
+            logger.info(_memorised(parts, running))
         session.load_best()
     if frozen := running.verify_frozen():
-        say(f"proof     the weights and statistics of {frozen} frozen layers are byte for byte what they were")
+        logger.info(f"proof     the weights and statistics of {frozen} frozen layers are byte for byte what they were")
     return session.best.epoch, running
 
 
@@ -177,31 +178,31 @@ def _memorised(parts: TrainingSetup, running: PhaseRunner) -> str:
     return f"one batch: the network {verdict} its {len(parts.train)} images (training accuracy {accuracy:.3f})"
 
 
-def dry_run(config: Config, say: Say = print) -> None:
+def dry_run(config: Config) -> None:
     """Says what `train` would do: data, network, steps and arithmetic."""
     parts = prepare(config)
-    say(arithmetic.text(parts.model))
-    log_summary(parts, say)
+    logger.info(arithmetic.text(parts.model))
+    log_summary(parts)
     begins, operations = 0, 0
     for phase in parts.phases:
-        running = PhaseRunner(parts, phase, say=say)
+        running = PhaseRunner(parts, phase)
         running.log_summary()
         operations += running.multiply_adds(phase.until - begins)
         begins = phase.until
-    say(
+    logger.info(
         f"cost      {config.train.epochs} epochs of {parts.steps} steps, {len(parts.train) * config.train.epochs:,}"
         f" training images, about {float(operations):.2e} multiply-adds"
     )
-    say("dry run: no run folder was made, no image kept")
+    logger.info("dry run: no run folder was made, no image kept")
 
 
-def find_learning_rate(config: Config, folder: RunFolder, say: Say = print) -> float:
+def find_learning_rate(config: Config, folder: RunFolder) -> float:
     """Runs the range test of `finder`, draws it into the folder and returns the suggested rate."""
     parts = prepare(config)
-    log_summary(parts, say)
+    log_summary(parts)
     _describe(parts, folder)
     results.draw_augmentation(parts, folder)
-    running = PhaseRunner(parts, parts.phases[0], say=say)
+    running = PhaseRunner(parts, parts.phases[0])
     running.log_summary()
     found = finder.find_learning_rate(running.trainer, running.epochs_from(0, 0, finder.STEPS))
     table = np.column_stack([found.rates, found.losses])

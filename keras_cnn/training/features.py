@@ -16,13 +16,13 @@ from keras_cnn.data import augment, cache, pipeline
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.pipeline import Batch
 from keras_cnn.evaluation.predict import inference
+from keras_cnn.messages import logger
 
 BATCH = 32  # images a step through the frozen part, whatever the training's batches: the same bits for all of them
 VERSION = 1  # Raise it when other numbers would come out.
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 Heed = Callable[[], None]  # raises where the run is to stop
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,15 @@ class Frozen:
         """What the features of so many images take."""
         return images * math.prod(self.front.output_shape[1:]) * self.dtype.itemsize
 
-    def in_memory(self, split: Split, recipe: Recipe | None, heed: Heed, say: Say) -> Features:
+    def in_memory(self, split: Split, recipe: Recipe | None, heed: Heed) -> Features:
         values, filled = np.empty(self._shape(split, recipe), self.dtype), 0
         rows = values.reshape(-1, *values.shape[2:])
-        for batch in self._computed(split, recipe, heed, say):
+        for batch in self._computed(split, recipe, heed):
             rows[filled : filled + len(batch)] = batch
             filled += len(batch)
         return Features(values, split)
 
-    def on_disk(self, split: Split, recipe: Recipe | None, heed: Heed, say: Say, folder, image_key: bytes) -> Features:
+    def on_disk(self, split: Split, recipe: Recipe | None, heed: Heed, folder, image_key: bytes) -> Features:
         """From the file in `folder` that was computed from the same weights, images and random changes, or a new one.
 
         `image_key` stands for the images and how they are decoded. A file that is not whole is computed anew.
@@ -108,7 +108,7 @@ class Frozen:
         stored = np.dtype(np.uint16) if self.dtype == BFLOAT16 else self.dtype  # NumPy's format knows no bfloat16
 
         def batches() -> Iterator[np.ndarray]:
-            return (batch.view(stored) for batch in self._computed(split, recipe, heed, say))
+            return (batch.view(stored) for batch in self._computed(split, recipe, heed))
 
         values = cache.on_disk(folder, "features-", key, shape, stored, batches, "cache of finetune.features")
         return Features(values.view(self.dtype), split)
@@ -120,7 +120,7 @@ class Frozen:
         changes = recipe and [asdict(recipe.augmentation), recipe.seed, recipe.views]
         return json.dumps([VERSION, str(self.dtype), tf.__version__, keras.__version__, changes]).encode()
 
-    def _computed(self, split: Split, recipe: Recipe | None, heed: Heed, say: Say) -> Iterator[np.ndarray]:
+    def _computed(self, split: Split, recipe: Recipe | None, heed: Heed) -> Iterator[np.ndarray]:
         """(B, ...) after (B, ...), view after view. Says how far it is every ten seconds."""
         if recipe not in self._compiled:
             self._compiled[recipe] = self._compile(recipe)
@@ -134,7 +134,7 @@ class Frozen:
                 done += len(values)
                 yield values
                 if (now := time.monotonic()) - said > 10:
-                    say(f"features  {done:,} of {views * len(split):,}, {done / (now - began):.0f} images/s")
+                    logger.info(f"features  {done:,} of {views * len(split):,}, {done / (now - began):.0f} images/s")
                     said = now
 
     def _compile(self, recipe: Recipe | None) -> Callable:

@@ -14,13 +14,14 @@ from keras_cnn.data.cache import bytes_fit
 from keras_cnn.data.dataset import Split
 from keras_cnn.evaluation.metrics import cross_entropy
 from keras_cnn.evaluation.predict import Predictor, inference
+from keras_cnn.messages import logger
 from keras_cnn.models import arithmetic, freezing
 from keras_cnn.training.features import Features, Frozen, Heed, Recipe, image_key
 from keras_cnn.training.loop import Trainer
 from keras_cnn.training.objectives import CrossEntropy
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.phases import Phase, rate_factors
-from keras_cnn.training.setup import Say, TrainingSetup, cached
+from keras_cnn.training.setup import TrainingSetup, cached
 
 JUDGED = 2**20  # numbers of the images of a batch in inference
 
@@ -36,8 +37,8 @@ class PhaseRunner:
     computed once for each image; else, as with augmentation, in each step, in inference mode and without a gradient.
     """
 
-    def __init__(self, parts: TrainingSetup, phase: Phase, heed: Heed = never, say: Say = print):
-        self._parts, self._phase, self._heed, self._say = parts, phase, heed, say
+    def __init__(self, parts: TrainingSetup, phase: Phase, heed: Heed = never):
+        self._parts, self._phase, self._heed = parts, phase, heed
         freezing.freeze(parts.model, phase.upto)
         self._boundary = freezing.boundary(parts.model)
         self._front, self._tail = None, parts.model
@@ -192,10 +193,10 @@ class PhaseRunner:
     def _features(self, split: Split, recipe: Recipe | None) -> Features:
         parts, config = self._parts, self._parts.config
         if self.place == "memory":
-            return self._frozen.in_memory(split, recipe, self._heed, self._say)
+            return self._frozen.in_memory(split, recipe, self._heed)
         key = image_key(split, parts.dataset.image_shape, config.data.fit)
         folder = config.data.cache_dir or default_cache_dir()
-        return self._frozen.on_disk(split, recipe, self._heed, self._say, folder, key)
+        return self._frozen.on_disk(split, recipe, self._heed, folder, key)
 
     def log_summary(self) -> None:
         """Says what of the frozen part is kept, and how much that takes; nothing where nothing is frozen."""
@@ -207,13 +208,13 @@ class PhaseRunner:
             why = "finetune.features none"
             if self._parts.config.finetune.features == "auto":
                 why = f"{_size(self._bytes)} do not fit in memory; finetune.features disk keeps them in data.cache_dir"
-            self._say(f"{part}; computed in every step ({why})")
+            logger.info(f"{part}; computed in every step ({why})")
             return
         where = "on disk" if self.place == "disk" else "in memory"
         size = f"{_size(self._bytes)} of {self._frozen.dtype} {where}"
-        self._say(f"{part}; computed once for {sum(self._can_be_kept.values()):,} images and kept: {size}")
+        logger.info(f"{part}; computed once for {sum(self._can_be_kept.values()):,} images and kept: {size}")
         if "train" not in self._can_be_kept:
-            self._say(
+            logger.info(
                 "          of training images, which change every epoch, it is computed in every step;"
                 " finetune.augment_views keeps some views of each"
             )

@@ -1,7 +1,7 @@
 """What a run is made of before its first step: data, model, recipe, and the phases in which the model trains."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,13 +15,12 @@ from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS, load_dataset
+from keras_cnn.messages import logger
 from keras_cnn.models import backbones, freezing
 from keras_cnn.models.weights import Loaded, load_weights
 from keras_cnn.training import precision
 from keras_cnn.training.optimizers import Schedule, build_schedule
 from keras_cnn.training.phases import Phase, StagePlan, freeze_plan, phases, plan_text
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -180,25 +179,27 @@ def schedule_of(config: Config, steps: int) -> Schedule:
     )
 
 
-def log_summary(parts: TrainingSetup, say: Say) -> None:
+def log_summary(parts: TrainingSetup) -> None:
     """Says what is trained on what, and what was found out about the images."""
     dataset = parts.dataset
     splits = {"train": parts.train, "validation": dataset.validation, "test": dataset.test}
     counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
     size = "x".join(map(str, dataset.image_shape))
-    say(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {size}")
+    logger.info(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {size}")
     for line in _found(dataset.findings):
-        say(f"          {line}")
+        logger.info(f"          {line}")
     trainable = sum(int(np.prod(v.shape)) for v in parts.model.trainable_variables)
-    say(f"model     {parts.config.model.name}: {trainable:,} trainable parameters; computed in {parts.precision}")
+    logger.info(
+        f"model     {parts.config.model.name}: {trainable:,} trainable parameters; computed in {parts.precision}"
+    )
     if parts.loaded:
         weights = parts.config.model.options["weights"]
-        say(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else parts.loaded}")
+        logger.info(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else parts.loaded}")
     if parts.loaded or parts.config.finetune != Finetune():
         for line in plan_text(parts.plan, parts.config.optim.learning_rate).splitlines():
-            say(f"          {line}")
+            logger.info(f"          {line}")
     for line in parts.notes:
-        say(f"note      {line}")
+        logger.info(f"note      {line}")
 
 
 def _found(findings: dict) -> Iterator[str]:

@@ -24,9 +24,9 @@ def test_both_methods_train_the_same_trials_first(tmp_path, monkeypatch):
 def train(original):
     """Trains the first two trials of a sweep, and takes the others' learning rate for their value."""
 
-    def train_trial(config, folder, shared, watch, say):
+    def train_trial(config, folder, shared, watch):
         if folder.path.name in ("0001", "0002"):
-            return original(config, folder, shared, watch, say)
+            return original(config, folder, shared, watch)
         (folder / "config.yaml").touch()
         row = dict.fromkeys(search.worker.HISTORY_COLUMNS, 1) | {"val_accuracy": config.optim.learning_rate}
         folder.write_history([row])

@@ -51,7 +51,7 @@ def path(finished, tmp_path) -> Path:
 def test_a_run_is_exported_and_told(path):
     before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
     lines: list[str] = []
-    results = export_run(path, ["savedmodel", "litert", "onnx"], lines.append)
+    results = export_run(path, ["savedmodel", "litert", "onnx"])
     files = {"classes.json", "export.json", "model.onnx", "model.tflite", "savedmodel"}
     assert {file.name for file in (path / "export").iterdir()} == files
     assert json.loads((path / "export" / "classes.json").read_text()) == list(CLASSES)

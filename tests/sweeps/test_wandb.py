@@ -103,7 +103,7 @@ def trained(monkeypatch) -> list[tuple]:
     """A stand-in for training: (run folder, learning rate, momentum, epochs, W&B's run and sweep) of each run."""
     seen = []
 
-    def train_trial(config, folder, shared, watch, say):
+    def train_trial(config, folder, shared, watch):
         (folder / "config.yaml").write_text("")
         rows = []
         for epoch in range(1, config.train.epochs + 1):

@@ -38,7 +38,7 @@ class Training:
     def __init__(self, results: dict[float, list[float] | BaseException]):
         self.results, self.configs = results, []
 
-    def __call__(self, config, folder, shared, watch, say) -> None:
+    def __call__(self, config, folder, shared, watch) -> None:
         self.configs.append((folder.path.name, config))
         found = self.results[config.optim.learning_rate]
         if isinstance(found, BaseException):

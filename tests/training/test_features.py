@@ -68,7 +68,7 @@ def heedless() -> None:
 
 
 def in_memory(frozen: Frozen, split: Split, recipe: Recipe | None = None) -> np.ndarray:
-    return frozen.in_memory(split, recipe, heedless, print).values
+    return frozen.in_memory(split, recipe, heedless).values
 
 
 def layer_output(model: keras.Model, images) -> np.ndarray:
@@ -314,11 +314,11 @@ def test_whoever_asks_to_stop_is_heeded_between_two_batches_and_nothing_is_left(
 
 
 def test_a_long_pass_says_how_far_it_is(model, images, monkeypatch):
-    clock, said = iter(range(0, 1000, 6)), []
+    clock = iter(range(0, 1000, 6))
     monkeypatch.setattr(features.time, "monotonic", lambda: next(clock))
-    frozen_of(model).in_memory(images, RECIPE, heedless, said.append)
+    frozen_of(model).in_memory(images, RECIPE, heedless)
     # asked at 0, and after each of four batches at 6, 12, 18 and 24 seconds
-    assert said == [f"features  {COUNT} of {2 * COUNT}, {COUNT / 12:.0f} images/s", "features  82 of 82, 3 images/s"]
+    assert messages == [f"features  {COUNT} of {2 * COUNT}, {COUNT / 12:.0f} images/s", "features  82 of 82, 3 images/s"]
 
 
 def test_the_array_is_filled_batch_by_batch_and_not_held_twice(model, images, monkeypatch):

@@ -79,7 +79,7 @@ def config_of(photos: Path, **changes) -> config_module.Config:
 def ready(photos: Path, **changes) -> tuple[setup.TrainingSetup, PhaseRunner]:
     """The parts of a run, and its last phase."""
     found = setup.prepare(config_of(photos, **changes))
-    return found, PhaseRunner(found, found.phases[-1], say=lambda _: None)
+    return found, PhaseRunner(found, found.phases[-1])
 
 
 def steps_through(running: PhaseRunner, epochs: int, rate: float = 0.01) -> list[float]:
@@ -408,7 +408,7 @@ def test_the_range_test_leaves_the_frozen_part_alone(photos, tmp_path, monkeypat
     made, original = [], experiment.prepare
     monkeypatch.setattr(experiment, "prepare", lambda config: made.append(original(config)) or made[0])
     with RunFolder.create("run", path=tmp_path / "run") as run:
-        rate = experiment.find_learning_rate(config_of(photos, finetune__freeze_upto="bn1"), run, lambda _: None)
+        rate = experiment.find_learning_rate(config_of(photos, finetune__freeze_upto="bn1"), run)
     assert 1e-6 < rate < 1
     assert json.loads((tmp_path / "run" / "freeze.json").read_text())["frozen"] == fingerprints(made[0].model)
 

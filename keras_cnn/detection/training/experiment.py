@@ -7,10 +7,11 @@ import tensorflow as tf
 from keras_cnn import config as config_module
 from keras_cnn.detection.training import batches, results
 from keras_cnn.detection.training.loss import YoloLoss
-from keras_cnn.detection.training.parts import Parts, Say, introduce, prepare
+from keras_cnn.detection.training.parts import Parts, introduce, prepare
 from keras_cnn.detection.training.session import BEST, Session
 from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.errors import Stopped
+from keras_cnn.messages import logger
 from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder, resume_command, write_json, write_text
 from keras_cnn.tracking import Tracker
@@ -20,7 +21,7 @@ from keras_cnn.training.loop import Trainer, fit
 from keras_cnn.training.optimizers import build_optimizer
 
 
-def train(config: BoxConfig, folder: RunFolder, say: Say = print) -> dict:
+def train(config: BoxConfig, folder: RunFolder) -> dict:
     """Trains in `folder` from its checkpoint, or from the start where there is none; returns what metrics.json holds.
 
     Raises Stopped on a signal, a loss that is not finite, a full disk or an image that cannot be read any more, with
@@ -28,15 +29,15 @@ def train(config: BoxConfig, folder: RunFolder, say: Say = print) -> dict:
     """
     saved = checkpoints.load(folder / "checkpoint")
     parts = prepare(config, saved[1]["precision"] if saved else None)
-    introduce(parts, say)
+    introduce(parts)
     try:
-        say(f"run       {folder.path}")
+        logger.info(f"run       {folder.path}")
         if saved is None:
             _describe(parts, folder)
             results.draw_augmentation(parts, folder)
         elif changes := folder.record_resume(_hardware(parts)):
-            say(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")
-        tracker = _track(parts, folder, say)
+            logger.info(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")
+        tracker = _track(parts, folder)
         try:
             best_epoch = _train(parts, folder, tracker, saved)
             found = results.finish(parts, folder, tracker, best_epoch)
@@ -57,11 +58,11 @@ def _with_the_way_on(stop: BaseException, folder: RunFolder) -> Stopped:
     return Stopped(f"{reason}; go on with: {resume_command(folder.path, 'detect.py')}")
 
 
-def _track(parts: Parts, folder: RunFolder, say: Say) -> Tracker:
+def _track(parts: Parts, folder: RunFolder) -> Tracker:
     wanted = parts.config.tracking
     where = {"project": wanted.project, "entity": wanted.entity, "group": wanted.group}
     flat = config_module.flat(parts.config) | {"hardware": parts.hardware, "computed_in": parts.precision}
-    return Tracker(wanted.wandb, folder.path, say, name=folder.path.name, config=flat, **where)
+    return Tracker(wanted.wandb, folder.path, name=folder.path.name, config=flat, **where)
 
 
 def _describe(parts: Parts, folder: RunFolder) -> None:
@@ -128,15 +129,15 @@ def _train(parts: Parts, folder: RunFolder, tracker: Tracker, saved: tuple | Non
     return session.best.epoch
 
 
-def dry_run(config: BoxConfig, say: Say = print) -> None:
+def dry_run(config: BoxConfig) -> None:
     """Says what `train` would do: data, anchors, network, steps and arithmetic."""
     parts = prepare(config)
-    say(arithmetic.text(parts.model))
-    introduce(parts, say)
+    logger.info(arithmetic.text(parts.model))
+    introduce(parts)
     epochs, images = config.train.epochs, len(parts.dataset.train)
     operations = 3 * arithmetic.record(parts.model)["totals"]["multiply_adds"] * epochs * images
-    say(
+    logger.info(
         f"cost      {epochs} epochs of {parts.steps} steps, {images * epochs:,} training images, about"
         f" {float(operations):.2e} multiply-adds"
     )
-    say("dry run: no run folder was made")
+    logger.info("dry run: no run folder was made")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,9 +21,8 @@ from keras_cnn.detection.training.networks import find_cfg, rewritten, slots
 from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.detection.training.start import Loaded, Trained, trainable
 from keras_cnn.detection.weights import Convolution
+from keras_cnn.messages import logger
 from keras_cnn.training import precision
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -138,21 +136,25 @@ def _box_counts(dataset: BoxDataset, split: str) -> dict[str, int]:
     return dict(zip(dataset.classes, np.bincount(numbers, minlength=len(dataset.classes)).tolist(), strict=True))
 
 
-def introduce(parts: Parts, say: Say) -> None:
+def introduce(parts: Parts) -> None:
     """Says what is trained on what."""
     dataset, config = parts.dataset, parts.config
     counts = ", ".join(f"{len(pictures):,} {name}" for name, pictures in dataset.splits.items())
     boxes = {name: sum(_box_counts(dataset, name).values()) for name in SPLITS}
-    say(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {parts.size}x{parts.size}")
+    logger.info(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {parts.size}x{parts.size}")
     totals = ", ".join(f"{count:,}" for count in boxes.values())
-    say(f"          {totals} boxes: {_listed(_box_counts(dataset, 'train'))}")
+    logger.info(f"          {totals} boxes: {_listed(_box_counts(dataset, 'train'))}")
     for note in dataset.notes:
-        say(f"          {note}")
+        logger.info(f"          {note}")
     trainable_count = sum(int(np.prod(v.shape)) for v in parts.model.trainable_variables)
-    say(f"model     {config.model.cfg}: {trainable_count:,} trainable parameters; computed in {parts.precision}")
-    say(f"weights   {config.model.weights}: {parts.loaded or 'every layer as initialised'}")
+    logger.info(
+        f"model     {config.model.cfg}: {trainable_count:,} trainable parameters; computed in {parts.precision}"
+    )
+    logger.info(f"weights   {config.model.weights}: {parts.loaded or 'every layer as initialised'}")
     sizes = " ".join(f"{w:.0f}x{h:.0f}" for w, h in parts.anchors.sizes)
-    say(f"anchors   {config.model.anchors}: {sizes}; mean IoU with the training boxes {parts.anchors.mean_iou:.3f}")
+    logger.info(
+        f"anchors   {config.model.anchors}: {sizes}; mean IoU with the training boxes {parts.anchors.mean_iou:.3f}"
+    )
 
 
 def _listed(counts: dict[str, int]) -> str:
