@@ -318,7 +318,10 @@ def test_a_long_pass_says_how_far_it_is(model, images, monkeypatch):
     monkeypatch.setattr(features.time, "monotonic", lambda: next(clock))
     frozen_of(model).in_memory(images, RECIPE, heedless)
     # asked at 0, and after each of four batches at 6, 12, 18 and 24 seconds
-    assert messages == [f"features  {COUNT} of {2 * COUNT}, {COUNT / 12:.0f} images/s", "features  82 of 82, 3 images/s"]
+    assert messages == [
+        f"features  {COUNT} of {2 * COUNT}, {COUNT / 12:.0f} images/s",
+        "features  82 of 82, 3 images/s",
+    ]
 
 
 def test_the_array_is_filled_batch_by_batch_and_not_held_twice(model, images, monkeypatch):
