@@ -66,14 +66,13 @@ def float32_afterwards():
 
 SEVERAL = """
 import contextlib, io, json, sys
-from keras_cnn import command_line
-from keras_cnn.cli import train
+from keras_cnn.cli import program, train
 exec(sys.argv[1])
 answers = []
 for arguments in json.loads(sys.stdin.read()):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = command_line.run(train.main, arguments)
+        status = program.run(train.main, arguments)
     answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue()})
 json.dump(answers, sys.stdout)
 """
