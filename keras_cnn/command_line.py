@@ -8,8 +8,8 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
-from keras_cnn.messages import show_messages
 from keras_cnn.errors import DONE, STOPPED, WRONG_INPUT, InputError, Stopped
+from keras_cnn.messages import show_messages
 
 NOISE = (
     b"All log messages before absl",

@@ -47,13 +47,12 @@ def source(tmp_path_factory, rectangles):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, small_cfg, source):
+def trained(tmp_path_factory, small_cfg, source, module_messages):
     """The run folder, what was said, and its metrics."""
     folder = run_folder.RunFolder.create("learnt", path=tmp_path_factory.mktemp("runs") / "learnt")
-    said: list[str] = []
     with folder:
-        metrics = experiment.train(load(None, fields(small_cfg, source), kind=BoxConfig), folder, said.append)
-    return folder.path, said, metrics
+        metrics = experiment.train(load(None, fields(small_cfg, source), kind=BoxConfig), folder)
+    return folder.path, list(module_messages), metrics
 
 
 def test_it_learns(trained):

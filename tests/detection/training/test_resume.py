@@ -20,11 +20,11 @@ from keras_cnn import command_line, run_folder
 from keras_cnn.cli import detect
 from keras_cnn.detection.training import results
 from keras_cnn.training import checkpoints
-from keras_cnn.training.loop import Position
+from keras_cnn.training.loop import TrainingState
 
 ROOT = Path(__file__).resolve().parents[3]
 EPOCHS, STEPS = 2, 4
-MID_EPOCH = ("keras_cnn.training.loop:Position", "add", STEPS + 2)
+MID_EPOCH = ("keras_cnn.training.loop:TrainingState", "add", STEPS + 2)
 
 # Runs detect.py in a process that kills itself after the `count`-th call of a function; without figures, which take
 # most of a tiny run's time, and nothing of what is compared.
@@ -82,7 +82,7 @@ def ended(tmp_path_factory, small_cfg, rectangles) -> tuple[Path, str]:
             patch.setattr(results, name, lambda *_: None)
         run(0, [*arguments, folder / "whole"])
         with pytest.MonkeyPatch.context() as ending:
-            ending.setattr(Position, "add", terminating(Position.add, STEPS + 2))
+            ending.setattr(TrainingState, "add", terminating(TrainingState.add, STEPS + 2))
             said = run(3, [*arguments, folder / "terminated"])
         assert dead.result() == -9
         for name in ("killed", "terminated"):
