@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,30 @@ def messages_on_standard_output():
     show_messages()
 
 
-@pytest.fixture
-def messages() -> Iterator[list[str]]:
-    """The package's messages, in order, as they come."""
+@contextmanager
+def collected_messages() -> Iterator[list[str]]:
+    """The package's messages, in order, as they come inside the block."""
     texts: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: texts.append(record.getMessage())
     logger.addHandler(handler)
-    yield texts
-    logger.removeHandler(handler)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(handler)
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    with collected_messages() as texts:
+        yield texts
+
+
+@pytest.fixture(scope="module")
+def module_messages() -> Iterator[list[str]]:
+    """The same for fixtures that a module's tests share."""
+    with collected_messages() as texts:
+        yield texts
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,14 +66,13 @@ def float32_afterwards():
 
 SEVERAL = """
 import contextlib, io, json, sys
-from keras_cnn import command_line
-from keras_cnn.cli import train
+from keras_cnn.cli import program, train
 exec(sys.argv[1])
 answers = []
 for arguments in json.loads(sys.stdin.read()):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = command_line.run(train.main, arguments)
+        status = program.run(train.main, arguments)
     answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue()})
 json.dump(answers, sys.stdout)
 """
