@@ -1,4 +1,4 @@
-"""Types are checked by basedpyright: every file must be clean but those in `types_not_clean.txt`, which can only shrink.
+"""Checks types with basedpyright: each file must be clean unless it stands in `types_not_clean.txt`.
 
 python scripts/check_types.py            # fails on a new error, and on a count in the list that is too high
 python scripts/check_types.py --update   # lowers the counts of the list; never raises one
