@@ -1,10 +1,11 @@
-"""What of a network stays as it is: which layers, and the last tensor that all of them and nothing else lead to."""
+"""Which layers of a network are frozen, and the last tensor that is computed by frozen layers alone."""
 
 import keras
 from keras import layers
 
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
+from keras_cnn.models.graph import Graph
 from keras_cnn.models.stages import HEAD, INPUT, stages
 
 ALL = "all"
@@ -73,26 +74,28 @@ def freeze(model: keras.Model, upto: Upto) -> None:
 
 
 def boundary(model: keras.Model) -> str | None:
-    """The layer behind which training begins, of a model that `freeze` has been at: its output is the last tensor that
-    everything before goes through and that is the same for an image at every step.
+    """The layer behind which training begins, of a model to which `freeze` has been applied.
 
-    Layers without weights behind the last frozen one count as frozen up to the first that draws random numbers. None if
-    no frozen weights lie before such a tensor.
+    Its output is the last tensor that everything before goes through and that is the same for an image at every step.
+    Layers without weights behind the last frozen one count as frozen, up to the first that draws random numbers. None
+    if no frozen weights lie before such a tensor.
     """
-    found = None
-    fixed, weights = True, False
-    last_use = _last_uses(model)
-    furthest = 0
-    for position, operation in enumerate(model.operations):
-        fixed = fixed and _is_fixed(operation)
-        if not fixed:
+    nodes = list(Graph(model).nodes.values())
+    places = {node.name: place for place, node in enumerate(nodes)}
+    last_reads = list(range(len(nodes)))  # of each node's output, the place of the last node that reads it
+    for place, node in enumerate(nodes):
+        for name in node.inputs:
+            last_reads[places[name]] = place
+    end, has_weights, furthest = None, False, 0
+    for place, node in enumerate(nodes[:-1]):
+        if not _is_fixed(node.operation):
             break
-        weights = weights or trains(operation)
-        alone = furthest <= position  # nothing computed earlier is needed later
-        furthest = max(furthest, last_use[position])
-        if alone and weights and position < len(model.operations) - 1:
-            found = operation.name
-    return found
+        has_weights = has_weights or trains(node.operation)
+        is_cut = furthest <= place  # nothing computed earlier is needed later
+        furthest = max(furthest, last_reads[place])
+        if is_cut and has_weights:
+            end = node.name
+    return end
 
 
 def _is_fixed(operation: keras.Operation) -> bool:
@@ -102,25 +105,8 @@ def _is_fixed(operation: keras.Operation) -> bool:
 
 
 def _draws(operation: keras.Operation) -> bool:
-    """Dropout and its kind, which behave otherwise in training."""
+    """Whether it draws random numbers in training, as dropout does."""
     return hasattr(operation, "seed_generator")
-
-
-def _last_uses(model: keras.Model) -> list[int]:
-    """For each operation of the model the position of the last one that reads its output."""
-    position = {id(operation): i for i, operation in enumerate(model.operations)}
-    last = list(range(len(position)))
-    made_by = {
-        id(tensor): position[id(operation)]
-        for operation in model.operations
-        for tensor in keras.tree.flatten(operation.output)
-    }
-    for operation in model.operations:
-        inputs = [] if isinstance(operation, layers.InputLayer) else keras.tree.flatten(operation.input)
-        for tensor in inputs:
-            maker = made_by[id(tensor)]
-            last[maker] = max(last[maker], position[id(operation)])
-    return last
 
 
 def split(model: keras.Model, boundary: str) -> tuple[keras.Model, keras.Model]:

@@ -1,12 +1,12 @@
 """The stages of a network: where it can be cut, frozen and looked at, from the image to the head."""
 
 import re
-from collections.abc import Iterable
 
 import keras
 from keras import layers
 
 from keras_cnn.models.applications import APPLICATIONS
+from keras_cnn.models.graph import Graph
 
 INPUT, HEAD = "input", "head"
 # Layers that turn images into what a network's first stage takes, and layers after its last map.
@@ -70,8 +70,8 @@ def stages(model: keras.Model) -> list[tuple[str, list[layers.Layer]]]:
     keras.applications and `classics` have the stages of their publications, by the model's name and its layers'; any
     other one has a stage for each beginning of its layers' names, up to the first digits or underscore.
     """
-    ends = _ends(model)
-    needed = _ancestors(model, ends.values())
+    ends, graph = _ends(model), Graph(model)
+    needed = {end: graph.ancestors(end) for end in ends.values()}
     members: dict[str, list[layers.Layer]] = {stage: [] for stage in (*ends, HEAD)}
     last = list(ends)[-1]
     for layer in model.layers:
@@ -110,17 +110,3 @@ def _last(names: list[str], patterns: Patterns) -> dict[str, str]:
                 last[match.expand(stage)] = name
                 break
     return last
-
-
-def _ancestors(model: keras.Model, ends: Iterable[str]) -> dict[str, set[str]]:
-    """Name of an operation -> the names of all that its output is computed from, and its own; for `ends`."""
-    needed: dict[int, frozenset[str]] = {}  # by tensor
-    found: dict[str, set[str]] = {}
-    wanted = set(ends)
-    for operation in model.operations:
-        inputs = [] if isinstance(operation, layers.InputLayer) else keras.tree.flatten(operation.input)
-        names = frozenset({operation.name}).union(*(needed[id(tensor)] for tensor in inputs))
-        needed |= {id(tensor): names for tensor in keras.tree.flatten(operation.output)}
-        if operation.name in wanted:
-            found[operation.name] = set(names)
-    return found
