@@ -1,12 +1,12 @@
-"""What a network costs and sees: parameters, multiply-adds and receptive fields, layer by layer.
+"""Parameters, multiply-adds and receptive fields of a network, layer by layer.
 
 Multiply-adds are counted for one image in convolutions (also depthwise, separable and grouped) and dense layers: one
-for every product of a weight and an input, products with padded zeros included. Biases, batch norm, activations,
-pooling and everything else count as zero.
+for each product of a weight and an input, products with padded zeros included. Biases, batch norm, activations, pooling
+and everything else count as zero.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -235,8 +235,8 @@ def _slide(
     node: GraphNode,
     field: ReceptiveField,
     units: tuple[int, int],
-    sizes: tuple[int, int],
-    dilations: tuple[int, int],
+    sizes: Sequence[int],
+    dilations: Sequence[int],
 ) -> ReceptiveField:
     """The receptive field behind a window that slides over the map, padded as TensorFlow does."""
     axes = []
@@ -302,8 +302,10 @@ def five_conv_counts(
     channels: int = 3,
     classes: int = 10,
 ) -> list[LayerCount]:
-    """The formulas asked for in CS6910, question 1: five k×k convolutions of m filters, stride 1, no padding, on an
-    l×l image of c channels, n dense neurons, o classes. The last row is the total.
+    """Parameters and multiply-adds by the formulas of CS6910, question 1; the last row is the total.
+
+    The network has five k×k convolutions of m filters with stride 1 and no padding, on an l×l image of c channels, then
+    n dense neurons and o classes.
 
         layer          parameters            multiply-adds       with the map sides
         conv 1         m (c k² + 1)          l₁² m c k²          l₁ = l - (k - 1)
@@ -312,8 +314,8 @@ def five_conv_counts(
         logits         o (n + 1)             o n
 
     In total m (c k² + 1) + 4 m (m k² + 1) + n (l₅² m + 1) + o (n + 1) parameters and
-    m c k² l₁² + m² k² (l₂² + l₃² + l₄² + l₅²) + n l₅² m + o n multiply-adds. The report leaves out the m biases of each
-    convolution, the factor m of each convolution's multiply-adds, and sums up the convolutions as 5 m k².
+    m c k² l₁² + m² k² (l₂² + l₃² + l₄² + l₅²) + n l₅² m + o n multiply-adds. The report omits the m biases of each
+    convolution and the factor m of each convolution's multiply-adds, and sums the convolutions up as 5 m k².
 
     `pools` puts a 2×2 pool after every convolution, as in the network trained: lᵢ = ⌊lᵢ₋₁ / 2⌋ - (k - 1) from the
     second on, and the dense layer sees ⌊l₅ / 2⌋². `batch_norm` adds its 2 m parameters a block. Raises InputError

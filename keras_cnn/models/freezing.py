@@ -15,7 +15,7 @@ Upto = int | str
 def weighted_layers(model: keras.Model) -> list[layers.Layer]:
     """The backbone's layers with trainable weights, frozen or not, from the input on.
 
-    The head is left out, and `to_rgb`, which is not of the published network.
+    The head is left out, and so is `to_rgb`, which does not belong to the published network.
     """
     head = {layer.name for layer in dict(stages(model)).get(HEAD, [])}
     own = {"to_rgb", *head}
@@ -25,32 +25,33 @@ def weighted_layers(model: keras.Model) -> list[layers.Layer]:
 def frozen_layers(model: keras.Model, upto: Upto) -> list[str]:
     """Names of the layers that `upto` freezes, from the input on, those without weights among them.
 
-    `upto` is the name of a stage or a layer, which is frozen with everything before it; a number of `weighted_layers`
-    from the input, or, if negative, the number of them at the end that stay trainable; 0, nothing; or "all", the whole
-    backbone. "Before" is the order of `model.layers`, in which a layer comes after all that it is computed from.
+    `upto` is one of the following. The name of a stage or a layer freezes it with everything before it. A number
+    freezes that many of the `weighted_layers` from the input; 0 freezes nothing; a negative number leaves that many at
+    the end trainable. "all" freezes the backbone. "Before" means the order of `model.layers`, in which a layer comes
+    after all that it is computed from.
 
     Raises InputError for an unknown name, with the nearest one, for a number out of range, and for a layer behind which
     nothing is left to train.
     """
     names = [layer.name for layer in model.layers]
-    groups = [(stage, [layer.name for layer in found]) for stage, found in stages(model)]
+    by_stage = {stage: [layer.name for layer in stage_layers] for stage, stage_layers in stages(model)}
     if upto == ALL:
-        backbone = {name for stage, found in groups if stage != HEAD for name in found}
+        backbone = {name for stage, members in by_stage.items() if stage != HEAD for name in members}
         return [name for name in names if name in backbone]
     if isinstance(upto, int):
         return names[: _end_of_number(model, upto, names)]
-    by_stage = {stage: found for stage, found in groups if stage not in (INPUT, HEAD)}
-    if upto not in by_stage and upto not in names:
-        known = (ALL, *by_stage, *names)
+    freezable = [stage for stage in by_stage if stage not in (INPUT, HEAD)]
+    if upto not in freezable and upto not in names:
+        known = (ALL, *freezable, *names)
         raise InputError(f"finetune.freeze_upto: {model.name} has no stage or layer {upto!r}{nearest(upto, known)}")
-    if upto in by_stage:
-        before = [found for stage, found in groups[: [stage for stage, _ in groups].index(upto) + 1]]
-        frozen = {name for found in before for name in found}
+    if upto in freezable:
+        earlier = list(by_stage)[: list(by_stage).index(upto) + 1]
+        frozen = {name for stage in earlier for name in by_stage[stage]}
         return [name for name in names if name in frozen]
     frozen = names[: names.index(upto) + 1]
-    left = [layer.name for layer in model.layers[len(frozen) :] if trains(layer)]
-    found = f"found {upto}, behind which {model.name} has no layer with weights"
-    require(bool(left), "finetune.freeze_upto", found, "a layer before it")
+    is_left = any(trains(layer) for layer in model.layers[len(frozen) :])
+    problem = f"found {upto}, behind which {model.name} has no layer with weights"
+    require(is_left, "finetune.freeze_upto", problem, "a layer before it")
     return frozen
 
 
@@ -64,7 +65,7 @@ def _end_of_number(model: keras.Model, number: int, names: list[str]) -> int:
 
 
 def freeze(model: keras.Model, upto: Upto) -> None:
-    """Makes the layers that `upto` names untrainable and all others trainable.
+    """Makes the layers of `frozen_layers` untrainable and all others trainable.
 
     A frozen batch norm then runs in inference mode and keeps its statistics, in training too.
     """
@@ -110,7 +111,7 @@ def _draws(operation: keras.Operation) -> bool:
 
 
 def split(model: keras.Model, boundary: str) -> tuple[keras.Model, keras.Model]:
-    """The model up to and behind the output of a layer, as two models over the same layers and weights."""
+    """The frozen part up to the output of a layer and the trained part behind it, over the same layers and weights."""
     tensor = next(operation.output for operation in model.operations if operation.name == boundary)
     return (
         keras.Model(model.input, tensor, name=f"{model.name}_frozen"),
@@ -119,7 +120,7 @@ def split(model: keras.Model, boundary: str) -> tuple[keras.Model, keras.Model]:
 
 
 def trained_part(model: keras.Model) -> keras.Model:
-    """The model behind its `boundary`, or the whole of it where there is none."""
+    """The part of the model behind its `boundary`, or all of it where there is none."""
     end = boundary(model)
     return model if end is None else split(model, end)[1]
 
