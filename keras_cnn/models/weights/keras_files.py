@@ -81,7 +81,7 @@ def _layers(group: h5py.Group, names: dict[str, str], path: str = "") -> Iterato
         if not isinstance(inner, h5py.Group):
             continue
         variables = _group(inner["vars"]) if "vars" in inner else {}
-        if variables:
+        if len(variables):
             weights = [_array(variables[i]) for i in sorted(variables, key=int)]
             name = names.get(here) or inner["vars"].attrs.get("name")
             yield Stored(name, split_number(key)[0], tuple(weights))
