@@ -78,7 +78,7 @@ class Totals(NamedTuple):
     multiply_adds: int
 
 
-class _View(NamedTuple):
+class _TensorView(NamedTuple):
     """A tensor's receptive field, and the size of the map that it belongs to, which a flattened tensor lacks."""
 
     field: ReceptiveField | None
@@ -97,7 +97,7 @@ def table(model: keras.Model) -> list[LayerArithmetic]:
     require(len(graph.inputs) == 1, model.name, f"{len(graph.inputs)} inputs", "one image")
     shape = graph.nodes[graph.inputs[0]].shape
     require(len(shape) == 3 and None not in shape, model.name, f"input shape {shape}", "a fixed (H, W, C)")
-    views: dict[str, _View] = {}
+    views: dict[str, _TensorView] = {}
     counted: set[int] = set()
     rows = []
     for node in graph.nodes.values():
@@ -186,19 +186,19 @@ def _positions(node: GraphNode) -> int:
     return (height or 0) * (width or 0)
 
 
-def _view(graph: Graph, node: GraphNode, views: Mapping[str, _View]) -> _View:
+def _view(graph: Graph, node: GraphNode, views: Mapping[str, _TensorView]) -> _TensorView:
     """The view of a node's output, from the views of the tensors that it reads."""
     if isinstance(node.operation, layers.InputLayer):
-        return _View(ReceptiveField(Axis(), Axis()), _sides(node.shape))
+        return _TensorView(ReceptiveField(Axis(), Axis()), _sides(node.shape))
     inputs = [views[name] for name in node.inputs]
     units = _sides(node.shape) if len(node.shape) == 3 else inputs[0].units
     fields = [view.field for view in inputs if view.field is not None]
     if len(fields) < len(inputs):
-        return _View(None, units)
+        return _TensorView(None, units)
     if is_merge(node.operation) or all(axis.stride == 0 for field in fields for axis in field):
-        return _View(_union(fields, [view.units for view in inputs]), units)
+        return _TensorView(_union(fields, [view.units for view in inputs]), units)
     read = graph.nodes[node.inputs[0]]
-    return _View(_after(node, read.shape, fields[0], inputs[0].units), units)
+    return _TensorView(_after(node, read.shape, fields[0], inputs[0].units), units)
 
 
 def _sides(shape: tuple[int | None, ...]) -> tuple[int, int]:
