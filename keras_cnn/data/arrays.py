@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_cnn.data import fingerprints
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.splits import Labelled, Part, part_names
+from keras_cnn.data.splits import LabelledSource, SourcePart, part_names
 from keras_cnn.errors import InputError
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -28,9 +28,9 @@ FASHION_CLASSES = (
 )
 
 
-def part_of(pixels: np.ndarray, labels: np.ndarray, ids) -> Part:
-    """A Part of (N, H, W, C) uint8 `pixels`."""
-    return Part(Split(tuple(ids), labels.astype(np.int32), pixels=pixels), fingerprints.of_arrays(pixels))
+def part_of(pixels: np.ndarray, labels: np.ndarray, ids) -> SourcePart:
+    """A SourcePart of (N, H, W, C) uint8 `pixels`."""
+    return SourcePart(Split(tuple(ids), labels.astype(np.int32), pixels=pixels), fingerprints.of_arrays(pixels))
 
 
 def numbered(name: str, numbers) -> list[str]:
@@ -38,17 +38,17 @@ def numbered(name: str, numbers) -> list[str]:
     return [f"{name}/{number:05d}" for number in numbers]
 
 
-def read_fashion_mini() -> Labelled:
+def read_fashion_mini() -> LabelledSource:
     """10,000 + 2,000 images of Fashion-MNIST, with the ids they have there. Made by scripts/make_fashion_mini.py."""
     with files("keras_cnn.data").joinpath("embedded/fashion_mini.npz").open("rb") as file, np.load(file) as arrays:
         parts = {
             name: part_of(arrays[f"x_{name}"], arrays[f"y_{name}"], numbered(name, arrays[f"index_{name}"].tolist()))
             for name in ("train", "test")
         }
-    return Labelled(FASHION_CLASSES, parts)
+    return LabelledSource(FASHION_CLASSES, parts)
 
 
-def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> Labelled:
+def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> LabelledSource:
     """All 60,000 + 10,000 images. FileNotFoundError without the files, InputError if they are damaged."""
     parts = {}
     for name, prefix in (("train", "train"), ("test", "t10k")):
@@ -57,7 +57,7 @@ def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> Labelled:
         if len(pixels) != len(labels):
             raise InputError(f"{folder}: {len(pixels)} {name} images but {len(labels)} labels")
         parts[name] = part_of(pixels[..., None], labels, numbered(name, range(len(labels))))
-    return Labelled(FASHION_CLASSES, parts)
+    return LabelledSource(FASHION_CLASSES, parts)
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
@@ -73,7 +73,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def read_npz(path: Path) -> Labelled:
+def read_npz(path: Path) -> LabelledSource:
     """Arrays x_train and y_train, x_val and y_val, x_test and y_test (the latter two optional), or just x and y.
 
     x is (N, H, W) or (N, H, W, 1 or 3) uint8, y is (N,) or (N, 1) whole numbers or strings; `classes`, optional, names
@@ -93,7 +93,7 @@ def read_npz(path: Path) -> Labelled:
         pixels = _pixels(path, arrays, suffix, len(raw[part]))
         labels = _indices(path, f"y{suffix}", raw[part], names)
         parts[part] = part_of(pixels, labels, numbered(suffix[1:] or "images", range(len(labels))))
-    return Labelled(tuple(map(str, names.values())), parts)
+    return LabelledSource(tuple(map(str, names.values())), parts)
 
 
 def _load_npz(path: Path) -> dict[str, np.ndarray]:

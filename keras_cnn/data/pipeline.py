@@ -12,8 +12,8 @@ from keras_cnn.data import cache as caching
 from keras_cnn.data.audit import no_longer_readable
 from keras_cnn.data.augment import Augmentation, augment
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.decode import crop_box, pad_size
-from keras_cnn.data.decode_tf import decoder, to_bytes
+from keras_cnn.data.decoding import crop_box, pad_size
+from keras_cnn.data.fast_decoding import decoder, to_bytes
 from keras_cnn.errors import InputError
 
 CACHES = ("auto", "none", "memory", "disk")

@@ -12,9 +12,9 @@ from keras_cnn.data.arrays import FASHION_MNIST_FOLDER, read_fashion_mini, read_
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.cache import checked_folder
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.decode import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fitted
+from keras_cnn.data.decoding import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fitted
 from keras_cnn.data.folders import read_folder
-from keras_cnn.data.splits import Labelled, Part
+from keras_cnn.data.splits import LabelledSource, SourcePart
 from keras_cnn.errors import InputError
 
 SOURCES = "fashion-mini, fashion-mnist, folder:PATH, npz:FILE, tfds:NAME[/CONFIG]"
@@ -75,13 +75,13 @@ def load(
         parts["train"] = splits.at_most_per_class(parts["train"], in_train, seed)
     parts = {name: parts[name] for name in splits.NAMES}
     shape, notes = _image_shape(parts.values(), size, channels)
-    notes += _absent_classes(parts, labelled.classes)
+    notes += [*labelled.findings.get("notes", ()), *_absent_classes(parts, labelled.classes)]
     findings = labelled.findings | splits.overlaps(parts) | {"notes": notes, "own_splits": own}
     final = {name: _at_shape(part.split, shape, fit) for name, part in parts.items()}
     return Dataset(source, labelled.classes, shape, **final, findings=findings)
 
 
-def _read(source: str, size, channels: int | None, fit: str, corrupt: str, cache: Path, whole: bool) -> Labelled:
+def _read(source: str, size, channels: int | None, fit: str, corrupt: str, cache: Path, whole: bool) -> LabelledSource:
     kind, _, argument = source.partition(":")
     if source == "fashion-mini":
         return read_fashion_mini()
@@ -97,7 +97,7 @@ def _read(source: str, size, channels: int | None, fit: str, corrupt: str, cache
     raise InputError(f"source {source!r} is none of {SOURCES}{hint}")
 
 
-def _fashion_mnist(size, channels: int | None, fit: str, cache: Path) -> Labelled:
+def _fashion_mnist(size, channels: int | None, fit: str, cache: Path) -> LabelledSource:
     try:
         return read_fashion_mnist(FASHION_MNIST_FOLDER)
     except FileNotFoundError:
@@ -110,7 +110,7 @@ def _fashion_mnist(size, channels: int | None, fit: str, cache: Path) -> Labelle
         ) from None
 
 
-def _tfds(name: str, size, channels: int | None, fit: str, cache: Path) -> Labelled:
+def _tfds(name: str, size, channels: int | None, fit: str, cache: Path) -> LabelledSource:
     from keras_cnn.data.tfds import read_tfds
 
     return read_tfds(name, size, channels, fit, cache)
@@ -137,7 +137,7 @@ def _check_choices(**choices) -> None:
             raise InputError(f"{name} = {value!r}: expected one of {', '.join(map(str, allowed))}")
 
 
-def _image_shape(parts: Iterable[Part], size, channels: int | None) -> tuple[tuple[int, int, int], list[str]]:
+def _image_shape(parts: Iterable[SourcePart], size, channels: int | None) -> tuple[tuple[int, int, int], list[str]]:
     """(H, W, C) for all splits, and a note if the size was our choice."""
     parts = list(parts)
     if parts[0].split.files is None:
@@ -160,7 +160,7 @@ def _image_shape(parts: Iterable[Part], size, channels: int | None) -> tuple[tup
     return (*size, channels or depth), notes
 
 
-def _absent_classes(parts: dict[str, Part], classes: tuple[str, ...]) -> list[str]:
+def _absent_classes(parts: dict[str, SourcePart], classes: tuple[str, ...]) -> list[str]:
     return [
         f"{name} has no images of class {title!r}"
         for name, part in parts.items()

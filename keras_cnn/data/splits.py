@@ -43,27 +43,27 @@ LISTED_WITHIN = 100  # the same inside one split
 
 
 @dataclass(frozen=True)
-class Part:
+class SourcePart:
     """Images that belong together, with their fingerprints."""
 
     split: Split
     prints: Fingerprints
 
-    def take(self, indices) -> "Part":
+    def take(self, indices) -> "SourcePart":
         """The images at `indices`, in that order."""
         pixels = self.split.pixels
         if not isinstance(pixels, np.memmap):
-            return Part(self.split.take(indices), self.prints.take(indices))
+            return SourcePart(self.split.take(indices), self.prints.take(indices))
         split = replace(replace(self.split, pixels=None).take(indices), pixels=_mapped(pixels, indices))
-        return Part(split, self.prints.take(indices))
+        return SourcePart(split, self.prints.take(indices))
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledSource:
     """What a source holds: "train" at least, and "validation" and "test" where it has them."""
 
     classes: tuple[str, ...]
-    parts: dict[str, Part]
+    parts: dict[str, SourcePart]
     findings: dict = field(default_factory=dict)
 
 
@@ -99,7 +99,7 @@ def first_batch(split: Split, size: int, seed: int) -> Split:
     return split.take(sorted(range(len(split)), key=ranks.__getitem__)[:size])
 
 
-def at_most_per_class(part: Part, limit: int, seed: int) -> Part:
+def at_most_per_class(part: SourcePart, limit: int, seed: int) -> SourcePart:
     """`part` with the first `limit` images of each class by rank, in the order they had."""
     ranks, taken, kept = ranking(part.split.ids, seed), Counter(), []
     labels = part.split.labels.tolist()
@@ -111,12 +111,12 @@ def at_most_per_class(part: Part, limit: int, seed: int) -> Part:
 
 
 def cut(
-    part: Part,
+    part: SourcePart,
     classes: Sequence[str],
     shares: dict[str, float | int],
     train: float | int | None = None,
     seed: int = 1,
-) -> dict[str, Part]:
+) -> dict[str, SourcePart]:
     """Takes "test" and "validation", where `shares` has them, and "train" (the rest, or `train` of it) out of `part`.
 
     A float below 1 is a fraction of `part`, at least one image a class; a whole number is a count. Test is taken
@@ -157,7 +157,7 @@ def apportion(total: int, sizes: Sequence[int]) -> list[int]:
     return shares
 
 
-def overlaps(parts: dict[str, Part]) -> dict:
+def overlaps(parts: dict[str, SourcePart]) -> dict:
     """JSON-able: which images of the splits are the same, exactly or nearly, those across two splits listed first."""
     where = [(name, i) for name in parts for i in parts[name].split.ids]
     splits = np.repeat(np.arange(len(parts)), [len(part.split) for part in parts.values()])
@@ -238,7 +238,7 @@ def _check_counts(wanted: dict[str, int], available: int, classes: int) -> None:
         )
 
 
-def _identical_sets(part: Part, seed: int) -> list[list[int]]:
+def _identical_sets(part: SourcePart, seed: int) -> list[list[int]]:
     """Indices by pixels: single images first, then pairs, and so on, each size in order of rank."""
     ranks = ranking(part.split.ids, seed)
     groups = exact_groups(part.prints.pixel_hashes)
@@ -264,7 +264,7 @@ def _homes(sets: Iterable[list[int]], labels: list[int], needs: dict[str, list[i
     return homes
 
 
-def _check_classes(cuts: dict[str, Part], wanted: list[str], classes: Sequence[str], labels: np.ndarray) -> None:
+def _check_classes(cuts: dict[str, SourcePart], wanted: list[str], classes: Sequence[str], labels: np.ndarray) -> None:
     for label, title in enumerate(classes):
         for name in wanted:
             if label not in cuts[name].split.labels:
@@ -274,7 +274,7 @@ def _check_classes(cuts: dict[str, Part], wanted: list[str], classes: Sequence[s
                 )
 
 
-def _near_overlaps(parts: dict[str, Part], where: list[tuple], splits: np.ndarray, hashes: list[bytes]) -> dict:
+def _near_overlaps(parts: dict[str, SourcePart], where: list[tuple], splits: np.ndarray, hashes: list[bytes]) -> dict:
     first = {(split, h): i for i, (split, h) in reversed(list(enumerate(zip(splits.tolist(), hashes, strict=True))))}
     distinct = np.sort(np.fromiter(first.values(), np.int64))  # identical images of a split count once
     thumbnails = np.concatenate([part.prints.thumbnails for part in parts.values()])

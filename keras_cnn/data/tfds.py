@@ -8,15 +8,17 @@ import numpy as np
 from PIL import Image
 
 from keras_cnn.data.arrays import numbered, part_of
-from keras_cnn.data.decode import DEFAULT_SIZE, as_array, fitted, upright
-from keras_cnn.data.splits import Labelled, part_names
+from keras_cnn.data.decoding import DEFAULT_SIZE, as_array, fitted, upright
+from keras_cnn.data.splits import LabelledSource, part_names
 from keras_cnn.errors import InputError
 
 IN_MEMORY = 1 << 30  # bytes of pixels of one split; a larger one is written to the cache folder and mapped
 _NAME = re.compile(r"[a-z][a-z0-9_]*(/[A-Za-z0-9_.+-]+)?(:\d+\.\d+\.\d+)?")
 
 
-def read_tfds(name: str, size: tuple[int, int] | None, channels: int | None, fit: str, cache_dir: Path) -> Labelled:
+def read_tfds(
+    name: str, size: tuple[int, int] | None, channels: int | None, fit: str, cache_dir: Path
+) -> LabelledSource:
     """The splits of an image classification data set `name`, NAME or NAME/CONFIG, at `size` (H, W).
 
     InputError if the package or the data are missing (with the command that gets them), or it is another kind of data.
@@ -34,7 +36,7 @@ def read_tfds(name: str, size: tuple[int, int] | None, channels: int | None, fit
     for part, split in found.items():
         pixels, labels = _read(builder, split, (image, label), shape, fit, folder)
         parts[part] = part_of(pixels, labels, numbered(split, range(len(labels))))
-    return Labelled(tuple(builder.info.features[label].names), parts)
+    return LabelledSource(tuple(builder.info.features[label].names), parts)
 
 
 def _builder(name: str):

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.data.augment import RECIPES, Augmentation, augment
-from keras_cnn.data.decode_tf import to_bytes
+from keras_cnn.data.fast_decoding import to_bytes
 from keras_cnn.errors import InputError
 
 MOST = 1000

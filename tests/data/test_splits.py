@@ -11,12 +11,12 @@ import pytest
 
 from keras_cnn.data import Dataset, Split, first_batch, split_record, splits
 from keras_cnn.data import fingerprints as fp
-from keras_cnn.data.splits import Part, apportion, at_most_per_class, cut, overlaps
+from keras_cnn.data.splits import SourcePart, apportion, at_most_per_class, cut, overlaps
 from keras_cnn.errors import InputError
 
 
 def part(sizes, hashes=None, prefix=""):
-    """A Part with `sizes` images of each class, all different unless `hashes` says otherwise."""
+    """A SourcePart with `sizes` images of each class, all different unless `hashes` says otherwise."""
     labels = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
     ids = tuple(f"{prefix}{label}/{i:03d}" for i, label in enumerate(labels))
     pixels = np.zeros((len(labels), 1, 1, 1), np.uint8)
@@ -24,7 +24,7 @@ def part(sizes, hashes=None, prefix=""):
     for i, name in (hashes or {}).items():
         names[i] = name
     thumbnails = np.zeros((len(labels), 72), np.uint8)  # flat: no near-duplicates
-    return Part(Split(ids, labels, pixels=pixels), fp.Fingerprints(tuple(n.encode() for n in names), thumbnails))
+    return SourcePart(Split(ids, labels, pixels=pixels), fp.Fingerprints(tuple(n.encode() for n in names), thumbnails))
 
 
 def counts(split, classes):
@@ -232,7 +232,7 @@ def textured(part, seed):
     """The part with thumbnails of one noisy picture: all look the same."""
     picture = np.random.default_rng(9).integers(40, 200, 72)
     noise = np.random.default_rng(seed).integers(0, 2, (len(part.split), 72))
-    return Part(part.split, fp.Fingerprints(part.prints.pixel_hashes, (picture + noise).astype(np.uint8)))
+    return SourcePart(part.split, fp.Fingerprints(part.prints.pixel_hashes, (picture + noise).astype(np.uint8)))
 
 
 def test_every_near_duplicate_across_splits_is_listed_before_the_first_inside_one(monkeypatch):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.data.dataset import ImageFile
-from keras_cnn.data.decode import FITS, crop_box, decode, pad_size
+from keras_cnn.data.decoding import FITS, crop_box, decode, pad_size
 from keras_cnn.errors import InputError
 
 JPEG, PNG, PILLOW = range(3)
