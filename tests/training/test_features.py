@@ -138,7 +138,7 @@ def test_batches_come_in_the_pipelines_order_with_the_view_of_their_epoch(images
 
 def on_disk(frozen: Frozen, split: Split, folder: Path, recipe: Recipe | None = None, fit: str = "crop") -> np.ndarray:
     key = image_key(split, SHAPE, fit)
-    return frozen.on_disk(split, recipe, heedless, print, folder, key).values
+    return frozen.on_disk(split, recipe, heedless, folder, key).values
 
 
 def files(folder: Path) -> list[str]:
@@ -309,16 +309,19 @@ def test_whoever_asks_to_stop_is_heeded_between_two_batches_and_nothing_is_left(
             raise Interrupted("stopped by SIGTERM")
 
     with pytest.raises(Interrupted):
-        frozen_of(model).on_disk(images, None, heed, print, tmp_path, b"")
+        frozen_of(model).on_disk(images, None, heed, tmp_path, b"")
     assert files(tmp_path) == []
 
 
-def test_a_long_pass_says_how_far_it_is(model, images, monkeypatch):
+def test_a_long_pass_says_how_far_it_is(model, images, monkeypatch, messages):
     clock = iter(range(0, 1000, 6))
     monkeypatch.setattr(features.time, "monotonic", lambda: next(clock))
     frozen_of(model).in_memory(images, RECIPE, heedless)
     # asked at 0, and after each of four batches at 6, 12, 18 and 24 seconds
-    assert messages == [f"features  {COUNT} of {2 * COUNT}, {COUNT / 12:.0f} images/s", "features  82 of 82, 3 images/s"]
+    assert messages == [
+        f"features  {COUNT} of {2 * COUNT}, {COUNT / 12:.0f} images/s",
+        "features  82 of 82, 3 images/s",
+    ]
 
 
 def test_the_array_is_filled_batch_by_batch_and_not_held_twice(model, images, monkeypatch):

@@ -90,11 +90,9 @@ def steps_through(running: PhaseRunner, epochs: int, rate: float = 0.01) -> list
     return losses
 
 
-def train(photos: Path, folder: Path, **changes) -> tuple[dict, list[str]]:
-    said = []
+def train(photos: Path, folder: Path, **changes) -> dict:
     with RunFolder.create("run", path=folder) as run:
-        metrics = experiment.train(config_of(photos, **changes), run, said.append)
-    return metrics, said
+        return experiment.train(config_of(photos, **changes), run)
 
 
 def history(folder: Path) -> np.ndarray:
@@ -276,11 +274,13 @@ def phase_by_phase(monkeypatch) -> list[tuple[list[str], list[str]]]:
 
 
 @pytest.mark.parametrize("strategy", ["staged", "gradual"])
-def test_in_each_phase_what_is_frozen_stays_to_the_byte_and_all_else_trains(photos, tmp_path, phase_by_phase, strategy):
+def test_in_each_phase_the_frozen_part_stays_to_the_byte_and_all_else_trains(
+    photos, tmp_path, phase_by_phase, strategy, messages
+):
     upto = 0 if strategy == "staged" else "conv2"  # then: the head; bn3; dense1; bn2
     options = {"finetune__strategy": strategy, "train__epochs": 5, "finetune__head_epochs": 2, "model__table": CALM}
     options["finetune__freeze_upto"] = upto
-    _, said = train(photos, tmp_path / "run", **options)
+    train(photos, tmp_path / "run", **options)
     assert history(tmp_path / "run")[:, 0].tolist() == [1, 2, 3, 4, 5]
     # conv1, bn1, conv2, bn2, dense1 and bn3 are frozen at first
     assert [len(frozen) for frozen, _ in phase_by_phase] == ([6, 0] if strategy == "staged" else [6, 5, 4, 3])
@@ -288,8 +288,8 @@ def test_in_each_phase_what_is_frozen_stays_to_the_byte_and_all_else_trains(phot
     for frozen, changed in phase_by_phase:
         assert set(changed) == every - set(frozen)  # batch norms have statistics among their weights
     assert (tmp_path / "run" / "freeze.json").exists() == (upto != 0)  # what is frozen to the end
-    assert sum(line.startswith("proof") for line in said) == (upto != 0)
-    assert sum(line.startswith("features") for line in said) == (1 if strategy == "staged" else 4)
+    assert sum(line.startswith("proof") for line in messages) == (upto != 0)
+    assert sum(line.startswith("features") for line in messages) == (1 if strategy == "staged" else 4)
 
 
 def test_the_parts_outputs_are_let_go_of_before_the_next_phase_asks_for_room(photos, tmp_path, monkeypatch):
@@ -316,7 +316,7 @@ def test_the_parts_outputs_are_let_go_of_before_the_next_phase_asks_for_room(pho
 def test_early_stopping_in_the_first_phase_ends_the_run(photos, tmp_path, monkeypatch, phase_by_phase):
     monkeypatch.setattr(PhaseRunner, "validate", lambda self: (1.0, 0.5))
     options = {"finetune__strategy": "staged", "finetune__head_epochs": 5, "train__early_stopping": 2}
-    metrics, _ = train(photos, tmp_path / "run", train__epochs=9, **options)
+    metrics = train(photos, tmp_path / "run", train__epochs=9, **options)
     assert len(history(tmp_path / "run")) == 3
     assert metrics["best_epoch"] == 1
     assert len(phase_by_phase) == 1
@@ -328,7 +328,7 @@ def test_the_best_weights_of_an_earlier_phase_are_the_runs(photos, tmp_path, mon
     made = setup.prepare(config_of(photos))
     first = {layer.name: [np.array(w) for w in layer.weights] for layer in made.model.layers}
     options = {"finetune__strategy": "staged", "finetune__freeze_upto": "bn1", "finetune__head_epochs": 2}
-    metrics, _ = train(photos, tmp_path / "run", train__epochs=4, **options)
+    metrics = train(photos, tmp_path / "run", train__epochs=4, **options)
     assert metrics["best_epoch"] == 1
     for name, moves in (("conv1", False), ("conv2", False), ("logits", True)):
         kept = load_model(tmp_path / "run" / "model.keras").get_layer(name).get_weights()
@@ -339,10 +339,12 @@ def test_the_best_weights_of_an_earlier_phase_are_the_runs(photos, tmp_path, mon
 # --- the proof --------------------------------------------------------------------------------------------------------
 
 
-def test_with_averaged_weights_the_frozen_ones_stay_to_the_byte_and_statistics_only_where_frozen(photos, tmp_path):
+def test_averaged_weights_leave_the_frozen_ones_to_the_byte_and_statistics_only_where_frozen(
+    photos, tmp_path, messages
+):
     first = {layer.name: layer for layer in setup.prepare(config_of(photos)).model.layers}
-    metrics, said = train(photos, tmp_path / "run", finetune__freeze_upto="bn1", train__ema=0.9)
-    assert "proof     the weights and statistics of 2 frozen layers are byte for byte what they were" in said
+    metrics = train(photos, tmp_path / "run", finetune__freeze_upto="bn1", train__ema=0.9)
+    assert "proof     the weights and statistics of 2 frozen layers are byte for byte what they were" in messages
     told = json.loads((tmp_path / "run" / "freeze.json").read_text())
     assert list(told["frozen"]) == ["conv1", "bn1"]
     model = load_model(tmp_path / "run" / "model.keras")
@@ -381,11 +383,11 @@ def test_every_byte_of_a_frozen_layer_counts(photos):
 # --- numbers, and what else a run can be ------------------------------------------------------------------------------
 
 
-def test_the_final_numbers_are_the_saved_models_own_where_features_are_rounded(photos, tmp_path):
+def test_the_final_numbers_are_the_saved_models_own_where_features_are_rounded(photos, tmp_path, messages):
     """In training, validation goes by what is kept; what is written at the end is what the model gives to images."""
     options = {"finetune__freeze_upto": "pool1", "finetune__features_dtype": "bfloat16"}
-    metrics, said = train(photos, tmp_path / "run", **options)
-    assert any("bfloat16 in memory" in line for line in said)
+    metrics = train(photos, tmp_path / "run", **options)
+    assert any("bfloat16 in memory" in line for line in messages)
     model, made = load_model(tmp_path / "run" / "model.keras"), setup.prepare(config_of(photos))
     for name, split in (("validation", made.dataset.validation), ("train", made.train)):
         images = np.concatenate([batch.images.numpy() for batch in pipeline.batches(split, (SIDE, SIDE, 3), 8)])
@@ -396,12 +398,12 @@ def test_the_final_numbers_are_the_saved_models_own_where_features_are_rounded(p
     assert rounded != pytest.approx(metrics["validation"]["loss"], rel=1e-6)
 
 
-def test_one_batch_is_overfitted_on_its_features(photos, tmp_path):
+def test_one_batch_is_overfitted_on_its_features(photos, tmp_path, messages):
     options = {"finetune__freeze_upto": "pool1", "train__overfit_batch": True, "train__epochs": 12}
-    metrics, said = train(photos, tmp_path / "run", **options)
+    metrics = train(photos, tmp_path / "run", **options)
     assert metrics["train"]["images"] == 8
-    assert any(line.startswith("one batch: the network ") for line in said)
-    assert any("computed once for 17 images and kept" in line for line in said)
+    assert any(line.startswith("one batch: the network ") for line in messages)
+    assert any("computed once for 17 images and kept" in line for line in messages)
 
 
 def test_the_range_test_leaves_the_frozen_part_alone(photos, tmp_path, monkeypatch):
@@ -413,21 +415,19 @@ def test_the_range_test_leaves_the_frozen_part_alone(photos, tmp_path, monkeypat
     assert json.loads((tmp_path / "run" / "freeze.json").read_text())["frozen"] == fingerprints(made[0].model)
 
 
-def test_a_trial_of_a_sweep_may_have_a_frozen_part(photos, tmp_path):
-    said = []
+def test_a_trial_of_a_sweep_may_have_a_frozen_part(photos, tmp_path, messages):
     config = config_of(photos, finetune__freeze_upto="pool1")
     with RunFolder.begun(tmp_path / "0001") as folder:
-        metrics = experiment.train_trial(config, folder, SharedResources(), lambda rows: len(rows) == 2, said.append)
+        metrics = experiment.train_trial(config, folder, SharedResources(), lambda rows: len(rows) == 2)
     assert metrics["validation"]["images"] == 9
     assert len(history(tmp_path / "0001")) == 2
-    assert any(line.startswith("proof") for line in said)
+    assert any(line.startswith("proof") for line in messages)
     assert not (tmp_path / "0001" / "test_readings.csv").exists()
 
 
-def test_a_dry_run_says_what_is_frozen_kept_and_what_it_costs(photos):
-    said = []
-    experiment.dry_run(config_of(photos, finetune__freeze_upto="pool1", train__epochs=4), said.append)
-    text = "\n".join(said)
+def test_a_dry_run_says_what_is_frozen_kept_and_what_it_costs(photos, messages):
+    experiment.dry_run(config_of(photos, finetune__freeze_upto="pool1", train__epochs=4))
+    text = "\n".join(messages)
     images, validation = 48 - 9 - 6, 9
     # 3×3 kernels, "same": conv1 on 32², conv2 on 16²; then 8² × 6 numbers to 8 units and to 3
     front, tail = 32 * 32 * 27 * 4, 16 * 16 * 36 * 6 + 384 * 8 + 8 * 3
@@ -437,11 +437,11 @@ def test_a_dry_run_says_what_is_frozen_kept_and_what_it_costs(photos):
         f"ends at pool1 16×16×4, {27 * 4 + 4 + 16} weights; computed once for 42 images and kept: {size:.1f} MiB"
         in text
     )
-    assert any("frozen" in line and "inference" in line for line in said)
-    said.clear()
-    experiment.dry_run(config_of(photos, finetune__freeze_upto="pool1", data__augment__name="light"), said.append)
-    assert f"about {float(3 * images * (front + 3 * tail)):.2e} multiply-adds" in "\n".join(said)
-    assert "finetune.augment_views keeps some views of each" in "\n".join(said)
+    assert any("frozen" in line and "inference" in line for line in messages)
+    messages.clear()
+    experiment.dry_run(config_of(photos, finetune__freeze_upto="pool1", data__augment__name="light"))
+    assert f"about {float(3 * images * (front + 3 * tail)):.2e} multiply-adds" in "\n".join(messages)
+    assert "finetune.augment_views keeps some views of each" in "\n".join(messages)
 
 
 def test_views_of_mixed_images_are_refused(photos):
@@ -450,15 +450,16 @@ def test_views_of_mixed_images_are_refused(photos):
         setup.prepare(config_of(photos, **options))
 
 
-def test_where_memory_is_short_nothing_is_kept_the_views_are_the_same_and_the_reason_is_said(photos, monkeypatch):
+def test_where_memory_is_short_nothing_is_kept_the_views_are_the_same_and_the_reason_given(
+    photos, monkeypatch, messages
+):
     monkeypatch.setattr(running_module, "bytes_fit", lambda need: False)
-    said = []
     options = {"finetune__freeze_upto": "pool1", "finetune__augment_views": 2, **FASHION}
     made = setup.prepare(config_of(photos, **options))
-    short = PhaseRunner(made, made.phases[-1], say=said.append)
+    short = PhaseRunner(made, made.phases[-1])
     short.log_summary()
     assert short.place is None
-    assert "do not fit in memory; finetune.features disk keeps them" in said[0]
+    assert "do not fit in memory; finetune.features disk keeps them" in messages[0]
     images, labels, keys, _ = next(iter(short.epochs_from(0, 0, 1)))
     views = [short._augmented(images, tf.one_hot(labels, 3), keys, tf.constant(epoch))[0].numpy() for epoch in range(4)]
     np.testing.assert_array_equal(views[0], views[2])

@@ -16,23 +16,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn import command_line, run_folder
-from keras_cnn.cli import detect
+from keras_cnn import run_folder
+from keras_cnn.cli import detect, program
 from keras_cnn.detection.training import results
 from keras_cnn.training import checkpoints
-from keras_cnn.training.loop import Position
+from keras_cnn.training.loop import TrainingState
 
 ROOT = Path(__file__).resolve().parents[3]
 EPOCHS, STEPS = 2, 4
-MID_EPOCH = ("keras_cnn.training.loop:Position", "add", STEPS + 2)
+MID_EPOCH = ("keras_cnn.training.loop:TrainingState", "add", STEPS + 2)
 
 # Runs detect.py in a process that kills itself after the `count`-th call of a function; without figures, which take
 # most of a tiny run's time, and nothing of what is compared.
 KILLED = """
 import importlib, os, signal, sys
-from keras_cnn import command_line
-from keras_cnn.cli import detect
-command_line.import_tensorflow()
+from keras_cnn.cli import detect, program
+from keras_cnn.tensorflow_import import import_tensorflow
+import_tensorflow()
 from keras_cnn.detection.training import results
 results._draw = results.draw_augmentation = lambda *_: None
 where, name, count, *arguments = sys.argv[1:]
@@ -47,7 +47,7 @@ def dying(*arguments, **settings):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 setattr(owner, name, dying)
-sys.exit(command_line.run(detect.main, arguments))
+sys.exit(program.run(detect.main, arguments))
 """
 
 
@@ -82,7 +82,7 @@ def ended(tmp_path_factory, small_cfg, rectangles) -> tuple[Path, str]:
             patch.setattr(results, name, lambda *_: None)
         run(0, [*arguments, folder / "whole"])
         with pytest.MonkeyPatch.context() as ending:
-            ending.setattr(Position, "add", terminating(Position.add, STEPS + 2))
+            ending.setattr(TrainingState, "add", terminating(TrainingState.add, STEPS + 2))
             said = run(3, [*arguments, folder / "terminated"])
         assert dead.result() == -9
         for name in ("killed", "terminated"):
@@ -106,7 +106,7 @@ def terminating(original, count: int):
 def run(status: int, arguments: list) -> str:
     """Standard error of `detect.py`, which must end with this status."""
     with contextlib.redirect_stderr(io.StringIO()) as said:
-        assert command_line.run(detect.main, list(map(str, arguments))) == status, said.getvalue()
+        assert program.run(detect.main, list(map(str, arguments))) == status, said.getvalue()
     return said.getvalue()
 
 
