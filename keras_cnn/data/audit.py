@@ -32,7 +32,7 @@ from keras_cnn.data.fingerprints import COLUMNS, ROWS, pixel_hash
 from keras_cnn.errors import InputError, Stopped
 
 _VERSION = f"2, Pillow {PIL.__version__}"
-_BATCH = 64  # files a task: handing over single small ones takes as long as a look at them
+_BATCH = 64  # files per task: to hand over a single small file takes as long as to check it
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def refuse(problems: dict[str, str], total: int) -> None:
 
 
 def no_longer_readable(files: Sequence[ImageFile], error: Exception) -> Stopped:
-    """The exception to raise where one of `files`, which all passed `audit`, caused `error`: it names file and damage.
+    """The exception, naming file and damage, where one of `files`, which all passed `audit`, caused `error`.
 
     The files are checked again, the last changed first, until one differs from what it was.
     """
@@ -88,7 +88,7 @@ def no_longer_readable(files: Sequence[ImageFile], error: Exception) -> Stopped:
 
 
 def _changed_at(path: Path) -> float:
-    """When the file's content, name or rights changed last; infinity for one that is not there."""
+    """The time at which the file's content, name or rights last changed; infinity if it is not there."""
     try:
         return path.stat().st_ctime
     except OSError:
@@ -99,8 +99,8 @@ def _difference(file: ImageFile) -> str | None:
     row = _check(str(file.path), None)
     if isinstance(row, str):
         return row
-    found, expected = tuple(row[2:7]), (file.format, file.mode, file.width, file.height, file.orientation)
-    return None if found == expected else f"is now {_words(*found)}, expected {_words(*expected)}"
+    actual, expected = tuple(row[2:7]), (file.format, file.mode, file.width, file.height, file.orientation)
+    return None if actual == expected else f"is now {_words(*actual)}, expected {_words(*expected)}"
 
 
 def _words(image_format: str, mode: str, width: int, height: int, orientation: int) -> str:
@@ -155,7 +155,7 @@ def _facts(image: Image.Image) -> list:
     shape = f"{picture.height}x{picture.width}".encode()
     thumbnail = picture.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
     return [
-        "JPEG" if image.format == "MPO" else image.format,  # a JPEG followed by more pictures, as some phones write it
+        "JPEG" if image.format == "MPO" else image.format,  # MPO: a JPEG followed by others, as some phones write it
         image.mode,
         image.width,
         image.height,
@@ -172,7 +172,7 @@ def _checked(path: Path, row: list) -> Checked:
 
 
 def _read_cache(path: Path) -> dict[str, list]:
-    """Rows by name; none if there is no cache, or one that another version or a crash left behind."""
+    """The rows by name; none if there is no cache, or only one of another version or of a crash."""
     try:
         content = json.loads(path.read_text())
         rows = content["files"] if content["version"] == _VERSION else {}
@@ -187,11 +187,11 @@ def _is_row(row) -> bool:
 
 
 def _write_cache(path: Path, rows: dict[str, list]) -> None:
-    """Atomically. A cache that cannot be written costs time, not correctness."""
+    """Writes the cache atomically. A cache that cannot be written costs time, not correctness."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-            partial = Path(file.name)  # one of its own for each process: sweeps start several at once
+            partial = Path(file.name)  # of this process alone: sweeps start several at once
         try:
             partial.write_text(json.dumps({"version": _VERSION, "files": rows}))
             os.replace(partial, path)

@@ -160,7 +160,7 @@ def _images_of(
         seed=config.seed,
         corrupt=asked.corrupt or wanted.corrupt,
         cache_dir=wanted.cache_dir,
-        whole=True,
+        uncut=True,
     )
     _check_same_classes(asked.source, found.classes, classes)
     parts = [getattr(found, name) for name in ([asked.split] if asked.split else SPLITS)]

@@ -32,7 +32,7 @@ class Views:
         if number == 0:
             return batch.images
         unused = tf.zeros((len(batch.keys), 1))
-        return to_bytes(augment(batch.images, unused, batch.keys, number - 1, _SEED, self.recipe)[0])
+        return to_bytes(augment(batch.images, unused, batch.keys, number - 1, seed=_SEED, recipe=self.recipe)[0])
 
     def in_words(self) -> str:
         """What is averaged, for a line of text."""
