@@ -127,7 +127,7 @@ def sum_up_runs(paths: list[Path], options: EvaluateOptions) -> None:
             logger.info(f"{record.name}  {line}")
     logger.info(f"next        {shlex.join([python(), 'report.py', *map(str, paths)])}")
     if failed:
-        raise InputError("\n".join(failed))
+        raise InputError(*failed)
 
 
 def _verdict(a: repeats.SeedGroup, b: repeats.SeedGroup) -> str:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_cnn import data, models
-from keras_cnn.config import Config, Finetune, as_dict, without_effect
+from keras_cnn.config import Config, FinetuneConfig, as_dict, without_effect
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
@@ -195,7 +195,7 @@ def log_summary(parts: TrainingSetup) -> None:
     if parts.loaded:
         weights = parts.config.model.options["weights"]
         logger.info(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else parts.loaded}")
-    if parts.loaded or parts.config.finetune != Finetune():
+    if parts.loaded or parts.config.finetune != FinetuneConfig():
         for line in plan_text(parts.plan, parts.config.optim.learning_rate).splitlines():
             logger.info(f"          {line}")
     for line in parts.notes:

@@ -14,7 +14,8 @@ from PIL import Image
 
 THIS = """
 from keras_cnn.cli import finetune as train
-command_line.import_tensorflow()
+from keras_cnn.tensorflow_import import import_tensorflow
+import_tensorflow()
 from keras_cnn.training import results
 results._draw = results.draw_augmentation = lambda *_: None
 import keras.src.utils.file_utils as files
