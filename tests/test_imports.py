@@ -110,7 +110,7 @@ KNOWN_DOCSTRINGS = {
     "evaluation/metrics.py",
     "evaluation/ranking.py",
     "evaluation/repeats.py",
-    "evaluation/subjects.py",
+    "evaluation/target.py",
     "evaluation/views.py",
     "figures/comparison.py",
     "report/analysis.py",

@@ -17,7 +17,7 @@ from keras_cnn.run_folder.record import read_record
 IMAGES = 64
 
 
-def export_run(run: Path, formats: Sequence[str]) -> list[exports.Exported]:
+def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]:
     """Exports `run`/model.keras to `run`/export/ and shows the results; see `exports.export`.
 
     The formats are compared on up to 64 images spread over the validation split; the test split is not read. Raises

@@ -18,7 +18,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.publications import (
     Ablation,
-    Dataset,
+    PublishedDataset,
     ablation_in,
     dataset_of,
     experiment,
@@ -49,7 +49,7 @@ class Figure:
     tolerance: float = 0.0
     conditions: Mapping[str, Any] = field(default_factory=dict)  # fields of a config and the values they had
     caveats: tuple[str, ...] = ()
-    dataset: Dataset | None = None
+    dataset: PublishedDataset | None = None
     needs: str | None = None
 
     @property

@@ -116,7 +116,7 @@ def test_the_table_has_a_line_a_format_and_one_for_a_disturbed_latency():
     steady = exports.Latency(1, 20, median=1.4, fastest=1.0, slowest=30.0)
     disturbed = exports.Latency(32, 5, median=1.6, fastest=1.0, slowest=2.0)
     row = ("onnx", Path("export/model.onnx"), 1_234_567, 64, 2e-6, 3.21e-7, 63)
-    lines = list(exports.table([exports.Exported(*row, latencies=(steady, disturbed), runtime="onnxruntime 1")]))
+    lines = list(exports.table([exports.ExportedModel(*row, latencies=(steady, disturbed), runtime="onnxruntime 1")]))
     assert lines[0].split("  ")[0] == "format"
     assert lines[1].split() == ["onnx", "1.23", "1.40", "1.60", "3.2e-07", "63/64", "export/model.onnx"]
     assert lines[2].startswith("note        onnx: 1.00 to 2.00 ms/image at batch 32: the machine was not idle")

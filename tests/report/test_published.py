@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from keras_cnn import config
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
-from keras_cnn.publications import Dataset
+from keras_cnn.publications import PublishedDataset
 from keras_cnn.report import published
 from keras_cnn.report.published import Figure, beside, figures_of, read_published
 from keras_cnn.run_folder.record import Record, read_record
@@ -369,7 +369,7 @@ def test_published_figures_are_whole(name):
     figures = read_published(name)
     assert figures
     for figure in figures:
-        assert isinstance(figure.dataset, Dataset)
+        assert isinstance(figure.dataset, PublishedDataset)
         assert math.isfinite(figure.value)
         assert figure.needs or figure.figure in published._MEASURES
         assert (figure.class_name is not None) == (figure.figure in config.PER_CLASS)

@@ -35,7 +35,7 @@ class Audit:
         return protocol.UNKNOWN
 
 
-def audits(runs: Sequence[Run], groups: Sequence[repeats.Group], swept: Swept | None = None) -> list[Audit]:
+def audits(runs: Sequence[Run], groups: Sequence[repeats.SeedGroup], swept: Swept | None = None) -> list[Audit]:
     """The protocol audit of each run; the seeds of its repeats count as its own, and a sweep's trials as choices.
 
     `groups` are the runs that differ only in their seed, also of one run.

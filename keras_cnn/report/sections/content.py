@@ -49,7 +49,7 @@ class Content:
     inferences: list[Inference]
     published: list[tuple[Run, list[published.Beside]]]
     unpublished: str  # which runs of a sweep have no place there, and why; "" where all have one
-    groups: list[repeats.Group]
+    groups: list[repeats.SeedGroup]
     evaluations: Table
     differences: Table
     curves: list[Chart]
