@@ -77,19 +77,21 @@ def _reliability(evaluation: Evaluation, title: str) -> Figure:
     return reliability_figures.reliability(diagrams, f"{title}: reliability")
 
 
-def _roc(evaluation: Evaluation) -> dict[str, ranking_figures.Curve]:
+def _roc(evaluation: Evaluation) -> dict[str, ranking_figures.ClassCurve]:
     labels, probabilities = evaluation.images.labels, evaluation.probabilities
     curves = {name: ranking.roc(labels, probabilities, i) for i, name in enumerate(evaluation.classes)}
-    return {n: ranking_figures.Curve(c.false_positive_rate, c.true_positive_rate, c.area) for n, c in curves.items()}
+    return {
+        n: ranking_figures.ClassCurve(c.false_positive_rate, c.true_positive_rate, c.area) for n, c in curves.items()
+    }
 
 
-def _precision_recall(evaluation: Evaluation) -> dict[str, ranking_figures.Curve]:
+def _precision_recall(evaluation: Evaluation) -> dict[str, ranking_figures.ClassCurve]:
     labels, probabilities = evaluation.images.labels, evaluation.probabilities
     curves = {}
     for i, name in enumerate(evaluation.classes):
         curve = ranking.precision_recall(labels, probabilities, i)
         chance = float(np.mean(labels == i))
-        curves[name] = ranking_figures.Curve(curve.recall, curve.precision, curve.average_precision, chance)
+        curves[name] = ranking_figures.ClassCurve(curve.recall, curve.precision, curve.average_precision, chance)
     return curves
 
 
