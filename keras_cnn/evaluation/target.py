@@ -17,7 +17,7 @@ from keras_cnn import data
 from keras_cnn.config import Config
 from keras_cnn.data import fingerprints, pipeline, splits
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.splits import Part
+from keras_cnn.data.splits import SourcePart
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.views import Views, choose_views
@@ -164,7 +164,7 @@ def _source_dataset(
         seed=config.seed,
         corrupt=options.corrupt or settings.corrupt,
         cache_dir=settings.cache_dir,
-        whole=True,
+        uncut=True,
     )
     _check_same_classes(source, dataset.classes, classes)
     splits_of_source = [getattr(dataset, name) for name in ([options.split] if options.split else SPLITS)]
@@ -186,9 +186,9 @@ def overlaps_with_training(target: EvaluationTarget) -> dict:
     if not own:
         return {}
 
-    def fingerprinted(split: Split) -> Part:
+    def fingerprinted(split: Split) -> SourcePart:
         batches = pipeline.batches(split, dataset.image_shape, 256, fit=target.config.data.fit)
-        return Part(split, fingerprints.of_batches(batch.images.numpy() for batch in batches))
+        return SourcePart(split, fingerprints.of_batches(batch.images.numpy() for batch in batches))
 
     parts = {"train": fingerprinted(_joined(own)), "test": fingerprinted(dataset.test)}
     counts = {name: len(part.split) for name, part in parts.items()}
