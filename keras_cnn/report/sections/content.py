@@ -17,7 +17,7 @@ from keras_cnn.report.sections.configuration import differences
 from keras_cnn.report.sections.curves import costs, curves
 from keras_cnn.report.sections.environment import Fact, Reproduction, environment, reproduction
 from keras_cnn.report.sections.evaluations import evaluations
-from keras_cnn.report.sections.models import Network, networks
+from keras_cnn.report.sections.models import NetworkTable, networks
 from keras_cnn.report.sections.runs import Columns, lead, table_of_runs
 from keras_cnn.report.sections.shapes import FEW, Cell, Chart, Table
 from keras_cnn.report.sweeps import BEST as BEST_FOLDER
@@ -60,7 +60,7 @@ class Content:
     ranking: Table
     calibration: list[Chart]
     comparisons: list[ComparisonSection]
-    models: list[Network]
+    models: list[NetworkTable]
     audits: list[Audit]
     environment: list[Fact]
     reproduce: list[Reproduction]

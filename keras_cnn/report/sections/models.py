@@ -10,7 +10,7 @@ from keras_cnn.report.sections.text import count
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkTable:
     """A network and its runs."""
 
     runs: tuple[Run, ...]
@@ -19,7 +19,7 @@ class Network:
     totals: dict
 
 
-def networks(runs: Sequence[Run]) -> list[Network]:
+def networks(runs: Sequence[Run]) -> list[NetworkTable]:
     """The different networks with their runs, without runs that have no readable model.json."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -27,7 +27,7 @@ def networks(runs: Sequence[Run]) -> list[Network]:
         if isinstance(layers, list) and layers and all(isinstance(layer, dict) for layer in layers):
             groups.setdefault(json.dumps(layers), []).append(run)
     return [
-        Network(
+        NetworkTable(
             tuple(group),
             str(group[0].record.model.get("name", "")),
             tuple(_layer(layer) for layer in group[0].record.model["layers"]),
