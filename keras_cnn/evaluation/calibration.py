@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.checks import checked_labels, checked_probabilities, checked_scores
+from keras_cnn.evaluation.intervals import wilson
 
 BINS = 15
 TEMPERATURES = (0.01, 100.0)  # beyond these, softmax(logits / T) is one-hot or uniform for any usual logits
@@ -61,6 +62,15 @@ def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
     stated, right = mean_of(confidence), mean_of(probabilities.argmax(axis=1) == labels)
     error = np.sum(counts[filled] * np.abs(right - stated)[filled]) / len(labels)
     return Reliability(edges, counts, stated, right, float(error))
+
+
+def accuracy_intervals(accuracy: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(B, 2) Wilson's 95 % intervals, low and high, of the `accuracy` (B,) of bins with `counts` (B,) images.
+
+    The accuracy of an empty bin may be NaN; its interval is (0, 1).
+    """
+    right = np.rint(np.nan_to_num(accuracy) * counts).astype(int)
+    return np.array([wilson(min(int(hits), int(count)), int(count)) for hits, count in zip(right, counts, strict=True)])
 
 
 def gaps(labels, probabilities, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from keras_cnn.data.dataset import Split
 from keras_cnn.evaluation import metrics, ranking
+from keras_cnn.evaluation.calibration import accuracy_intervals
 from keras_cnn.evaluation.comparison import Comparison
 from keras_cnn.evaluation.evaluations import Evaluation
-from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.figures import comparison as comparison_figures
 from keras_cnn.figures import confusion, sheets, style
 from keras_cnn.figures import ranking as ranking_figures
@@ -71,9 +71,8 @@ def draw_comparison(comparison: Comparison, after: Evaluation, folder: Path, tit
 def _reliability(evaluation: Evaluation, title: str) -> Figure:
     diagrams = {}
     for name, bins in evaluation.reliabilities.items():
-        right = np.rint(np.nan_to_num(bins.accuracy) * bins.counts).astype(int)
-        intervals = [wilson(hits, count) for hits, count in zip(right, bins.counts, strict=True)]
-        diagrams[f"{name}: ECE {bins.error:.4f}"] = {**vars(bins), "interval": np.array(intervals)}
+        intervals = accuracy_intervals(bins.accuracy, bins.counts)
+        diagrams[f"{name}: ECE {bins.error:.4f}"] = {**vars(bins), "interval": intervals}
     return reliability_figures.reliability(diagrams, f"{title}: reliability")
 
 

@@ -259,7 +259,7 @@ def test_an_error_leaves_nothing_changed_either():
     [
         (IMAGES[:1], r"images of shape \(1, 4, 4, 1\); expected \(N, H, W, C\) with at least 2"),
         (IMAGES[0], r"images of shape \(4, 4, 1\)"),
-        (np.zeros((4, 4, 4, 1), np.uint8), "all of one value"),
+        (np.zeros((4, 4, 4, 1), np.uint8), "all have one value"),
         (np.full((4, 4, 4, 1), np.nan, np.float32), "not finite"),
     ],
 )

@@ -82,7 +82,7 @@ def test_what_cannot_count_is_left_out_and_named():
     records = [run(1, 0.7), again, run(2, None), broken, blank, run(7, math.nan), run(1, 0.8, model__name="net1")]
     assert [(found.seeds, found.values) for found in sum_up(records)] == [((1,), (0.7,)), ((1,), (0.8,))]
     assert left_out(records) == (
-        "runs/again: the same recipe and seed as runs/base-net3-1, no repeat of its own",
+        "runs/again: the same recipe and seed as runs/base-net3-1, so not a repeat",
         "runs/base-net3-2: not finished, so without a test accuracy",
         "runs/base-net3-5: accuracy in its metrics.json is None; expected a number from 0 to 1",
         "runs/blank: its config has no seed",
@@ -192,9 +192,7 @@ def test_no_seed_in_common_is_inconclusive():
 def test_pairs_tested_on_different_images_are_refused():
     a = group("A", {1: 0.5, 2: 0.6})
     b = group("B", {1: 0.5, 2: 0.6}, model__name="net4", test=("a", "c"))
-    message = (
-        r"cannot pair runs/A-net3-1 and runs/B-net4-1 \(seed 1\): 2 test images are in one alone; expected the same"
-    )
+    message = r"cannot pair runs/A-net3-1 and runs/B-net4-1 \(seed 1\): 2 test images are in one of them only; expected the same"
     with pytest.raises(InputError, match=message):
         compare_recipes(a, b)
     unknown = replace(b, records=tuple(replace(record, split={}) for record in b.records))

@@ -229,7 +229,7 @@ def test_a_format_with_other_answers_is_refused_and_nothing_of_it_kept(value, sa
     )
     monkeypatch.setitem(FORMATS, "litert", broken)
     with pytest.raises(
-        InputError, match=rf"^litert: answers 5 images .*{said}; expected at most 0\.0001; the file is removed$"
+        InputError, match=rf"^litert: the logits of 5 images .*{said}; expected at most 0\.0001; the file is removed$"
     ) as error:
         export(model, images_of(SHAPE), folder, ["savedmodel", "litert"], CLASSES)
     assert "\n" not in str(error.value)
@@ -286,7 +286,7 @@ def test_a_killed_export_leaves_the_older_one_and_the_next_cleans_up(model, tmp_
     [
         (images_of(SHAPE), ["onnx", "litret"], CLASSES, "unknown format 'litret'; did you mean litert?"),
         (images_of(SHAPE), [], CLASSES, "none given, expected some of keras, savedmodel, litert, onnx"),
-        (images_of(SHAPE), ["onnx"], CLASSES[:4], "found 4 class names, expected one a logit: 5"),
+        (images_of(SHAPE), ["onnx"], CLASSES[:4], "found 4 class names, expected one per logit: 5"),
         (
             images_of((9, 6, 1)),
             ["onnx"],
