@@ -18,6 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "errors",
     "messages",
+    "progress_bar",
     "tensorflow_import",
     "checking",
     "config",
