@@ -18,6 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "errors",
     "messages",
+    "progress_bar",
     "tensorflow_import",
     "checking",
     "config",
@@ -103,7 +104,7 @@ KNOWN_DOCSTRINGS = {
     "evaluation/metrics.py",
     "evaluation/ranking.py",
     "evaluation/repeats.py",
-    "evaluation/subjects.py",
+    "evaluation/target.py",
     "evaluation/views.py",
     "figures/comparison.py",
     "report/analysis.py",
