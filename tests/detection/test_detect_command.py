@@ -282,9 +282,7 @@ class _Live(http.server.BaseHTTPRequestHandler):
 
 def test_a_live_stream_goes_on_where_the_clock_is(model, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(
-        session, "prefetched", lambda items, skip: iter_closing(items)
-    )  # without skipping: all are counted
+    monkeypatch.setattr(session, "prefetched", lambda items, skip: iter_closing(items))  # skips none
     content, asked = write_video(tmp_path / "live.ts", passing(40)).read_bytes(), []
     handler = functools.partial(_Live, content=content, asked=asked)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -346,9 +344,7 @@ class _Cable:
 def test_a_camera_that_comes_back_goes_on_and_one_that_does_not_stops(model, tmp_path, capsys, monkeypatch):
     waits = []
     monkeypatch.setattr(sources.time, "sleep", waits.append)
-    monkeypatch.setattr(
-        session, "prefetched", lambda items, skip: iter_closing(items)
-    )  # without skipping: all are counted
+    monkeypatch.setattr(session, "prefetched", lambda items, skip: iter_closing(items))  # skips none
     cable = _Cable([[picture((40, 16, "red"))] * 3, [picture((88, 40, "blue"))] * 2])
     monkeypatch.setattr("cv2.VideoCapture", cable)
     assert run("0", *model, "--out", tmp_path / "out") == 3
