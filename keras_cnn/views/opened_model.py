@@ -15,7 +15,7 @@ from keras_cnn.config import Config
 from keras_cnn.data import pipeline
 from keras_cnn.data.audit import audit, default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.decode import decode
+from keras_cnn.data.decoding import decode
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
 from keras_cnn.models import backbones
