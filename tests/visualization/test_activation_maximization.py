@@ -223,7 +223,7 @@ def test_what_cannot_be_maximised_is_refused(small, linear):
         maximise(small, ChannelMean("bn1", 0), 1, steps=0)
     image = keras.Input((None, None, 3))
     free = keras.Model(image, layers.Conv2D(1, 1, name="conv")(image), name="free")
-    with pytest.raises(InputError, match=r"free: activation maximization: images of shape \(None, None, 3\), expected a"):
+    with pytest.raises(InputError, match=r"free: activation maximization: images of shape \(None, None, 3\)"):
         maximise(free, ChannelMean("conv", 0), 1)
 
 
