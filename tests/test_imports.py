@@ -74,14 +74,12 @@ KNOWN_DOUBLES = {
     "Features",
     "Figure",
     "Images",
-    "Loaded",
     "Model",
     "Panel",
     "Row",
     "Session",
     "Study",
     "Train",
-    "_Known",
     "_Question",
 }
 KNOWN_DOCSTRINGS = {
@@ -109,12 +107,6 @@ KNOWN_DOCSTRINGS = {
     "views/opened_model.py",
     "views/published_ablation.py",
     "views/top_patches.py",
-    "visualization/activation_maximization.py",
-    "visualization/filters.py",
-    "visualization/gradients.py",
-    "visualization/passes.py",
-    "visualization/sanity.py",
-    "visualization/targets.py",
 }
 KNOWN_MANY_PARAMETERS = {
     "detection/training/augmentation.py:_tile",

@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import keras
@@ -47,7 +47,7 @@ def load_model(path: Path) -> keras.Model:
         config, weights = _checked_archive(path) if path.suffix in KERAS else _checked_hdf5(path)
         _refuse_programs(path, config)
         _refuse_undeclared(path, config, weights)
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        return cast(keras.Model, keras.models.load_model(path, compile=False, safe_mode=True))
     except (InputError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except RecursionError:
