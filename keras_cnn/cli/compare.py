@@ -43,22 +43,24 @@ def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: prewarmed_workers.Standby) -> None:
-    from keras_cnn.sweeps import comparison, local, plan, space, study
+    from keras_cnn.analysis.recipes import check
+    from keras_cnn.analysis.recipes_section import write_comparison
+    from keras_cnn.sweeps import local, plan, space, study
 
     if chosen.resume is not None:
-        found = study.Study(chosen.resume)
-        comparison.check(found.sweep)
-        if not found.ended():
-            local.run(found, workers, resume=_resume(found.folder), standby=ready)
+        comparison = study.Study(chosen.resume)
+        check(comparison.sweep)
+        if not comparison.ended():
+            local.run(comparison, workers, resume=_resume(comparison.folder), standby=ready)
     else:
-        comparison.check(space.read_sweep(chosen.compare))
+        check(space.read_sweep(chosen.compare))
         if chosen.dry_run:
             plan.dry_run(chosen.compare, overrides, None)
             return
-        found = plan.create(chosen.compare, overrides)
-        local.run(found, workers, is_new=True, resume=_resume(found.folder), standby=ready)
-    said, files = comparison.write(found)
-    print(f"\n{said}")
+        comparison = plan.create(chosen.compare, overrides)
+        local.run(comparison, workers, is_new=True, resume=_resume(comparison.folder), standby=ready)
+    text, files = write_comparison(comparison)
+    print(f"\n{text}")
     print(f"comparison  {files[0].parent}   ({len(files)} files: {', '.join(file.name for file in files)})")
 
 

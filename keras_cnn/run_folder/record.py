@@ -10,6 +10,9 @@ from typing import Any
 from keras_cnn.config import read_flat
 from keras_cnn.errors import InputError
 
+# Fields of a config that change no number that a run finds: they name it, or say where it keeps things.
+_WITHOUT_EFFECT = ("name", "seed", "data.cache", "data.cache_dir", "train.checkpoint_minutes", "published")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -37,6 +40,11 @@ class Record:
     def finished(self) -> bool:
         """Whether it has come to its end, even if its numbers cannot be read any more."""
         return bool(self.metrics) or (self.path / "metrics.json").is_file()
+
+
+def changes_numbers(field: str) -> bool:
+    """Whether a field of a config, other than the seed, can change a number that a run finds."""
+    return field not in _WITHOUT_EFFECT and not field.startswith(("tracking.", "published."))
 
 
 def read_record(path: Path) -> Record:

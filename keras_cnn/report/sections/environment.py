@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_cnn.charts.text import count
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import number
 from keras_cnn.report.sections.shapes import FEW
-from keras_cnn.report.sections.text import count
 
 _LISTED = 4  # different values of a fact that are printed where there are many runs
 
