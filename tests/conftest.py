@@ -24,6 +24,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def published_weights() -> Path:
+    """Folder with published weights that may not be shipped; tests that need it skip without it."""
+    folder = Path(os.environ.get("KERAS_CNN_WEIGHTS") or Path(__file__).resolve().parents[2] / "cache" / "weights")
+    if not (folder / ".complete").exists():
+        pytest.skip(f"no published weights in {folder}; KERAS_CNN_WEIGHTS names another folder")
+    return folder
+
+
 @pytest.fixture(autouse=True, scope="session")
 def messages_on_standard_output():
     """Messages go where capsys sees them, as in a program."""

@@ -18,6 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "errors",
     "messages",
+    "progress_bar",
     "tensorflow_import",
     "checking",
     "config",
@@ -59,45 +60,15 @@ ONLY_IN = {
 }
 
 KNOWN_CYCLES = {("views/opened_detector.py", "views/opened_model.py")}
-KNOWN_KERAS_SRC = {
-    "evaluation/predict.py",
-    "models/arithmetic.py",
-    "visualization/occlusion.py",
-    "visualization/probe.py",
-    "visualization/windows.py",
-}
 KNOWN_DOUBLES = {
-    "Ablation",
-    "Batches",
-    "Beside",
-    "Box",
-    "Change",
     "Chart",
-    "ClassScore",
-    "Compared",
-    "Comparison",
-    "Data",
-    "Dataset",
-    "Factor",
     "Features",
-    "Figure",
     "Found",
-    "Head",
     "Images",
-    "Loaded",
-    "Model",
-    "Panel",
-    "Part",
-    "Picture",
-    "Plan",
     "Row",
-    "Scores",
     "Session",
     "Stream",
-    "Study",
     "Tracker",
-    "Train",
-    "_Known",
     "_Question",
 }
 KNOWN_DOCSTRINGS = {
@@ -110,15 +81,12 @@ KNOWN_DOCSTRINGS = {
     "evaluation/metrics.py",
     "evaluation/ranking.py",
     "evaluation/repeats.py",
-    "evaluation/subjects.py",
+    "evaluation/target.py",
     "evaluation/views.py",
     "figures/comparison.py",
-    "report/analysis.py",
     "report/charts.py",
-    "report/inferences.py",
     "report/runs.py",
     "report/sections/content.py",
-    "report/sweeps.py",
     "sweeps/worker.py",
     "training/features.py",
     "training/loop.py",
@@ -166,16 +134,6 @@ KNOWN_MANY_PARAMETERS = {
     "figures/sheets.py:_caption",
     "figures/sheets.py:_text",
     "figures/sheets.py:of",
-    "figures/sweep/runs.py:_parallel_axis",
-    "figures/sweep/settings.py:epoch_means",
-    "figures/sweep/settings.py:importances",
-    "figures/sweep/settings.py:intervals",
-    "figures/sweep/settings.py:level_means",
-    "figures/sweep/settings.py:surface",
-    "report/analysis.py:_chart",
-    "report/effects.py:_difference",
-    "report/sweep_charts.py:front",
-    "sweeps/table.py:_factors",
     "training/phases.py:phases",
     "views/activation_maximization.py:_sheet",
     "views/attribution.py:_sheet",
@@ -275,8 +233,7 @@ def test_packages_that_one_file_wraps_are_imported_there_alone():
     for path in FILES:
         for package, files in ONLY_IN.items():
             uses = any(name == package or name.startswith(f"{package}.") for name in imports(path))
-            known = KNOWN_KERAS_SRC if package == "keras.src" else set()
-            if uses and name_of(path) not in files | known:
+            if uses and name_of(path) not in files:
                 wrong.append(f"{name_of(path)} imports {package}")
     assert wrong == []
 

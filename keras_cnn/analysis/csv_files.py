@@ -70,7 +70,7 @@ def read_table(
     notes: list[str] = []
     table = pd.DataFrame({ours: _converted(path, ours, found[theirs], notes) for ours, theirs in roles.items()})
     table["run"] = _run_names(path, table, by_epoch, notes)
-    chosen = _factors(path, found, roles, table["run"], factors, notes)
+    chosen = _factors(path, found, roles, table["run"], wanted=factors, notes=notes)
     for name in chosen:
         table[name] = _setting(found[name])
     table = table[["run", *(c for c in COLUMNS if c in table and c != "run"), *chosen]]
@@ -159,20 +159,22 @@ def _run_names(path: Path, table: pd.DataFrame, by_epoch: bool, notes: list[str]
 
 def _factors(
     path: Path,
-    found: Mapping[str, list[str]],
+    cells: Mapping[str, list[str]],
     roles: Mapping[str, str],
     runs: pd.Series,
-    asked: Sequence[str] | None,
+    *,
+    wanted: Sequence[str] | None,
     notes: list[str],
 ) -> list[str]:
-    if asked is not None:
-        for name in asked:
-            if name not in found:
-                raise InputError(f"{path}: no column {name!r}{nearest(name, dict.fromkeys(found))}")
-        return list(asked)
-    free = [name for name in found if name not in roles.values()]
-    several = [name for name in free if len({_key(cell) for cell in found[name]}) > 1]
-    taken = [name for name in several if _is_setting(name, found[name], runs)]
+    """The columns that are settings: those that are `wanted`, or those that look like one, which `notes` tells."""
+    if wanted is not None:
+        for name in wanted:
+            if name not in cells:
+                raise InputError(f"{path}: no column {name!r}{nearest(name, dict.fromkeys(cells))}")
+        return list(wanted)
+    free = [name for name in cells if name not in roles.values()]
+    several = [name for name in free if len({_key(cell) for cell in cells[name]}) > 1]
+    taken = [name for name in several if _is_setting(name, cells[name], runs)]
     notes.append(f"taken as settings: {', '.join(taken) or 'none'}")
     if aside := [name for name in several if name not in taken]:
         notes.append(f"left aside, no settings by name or content: {', '.join(aside)}")

@@ -20,7 +20,7 @@ from keras_cnn.analysis.factors import show
 from keras_cnn.analysis.grouped import grouped_means
 from keras_cnn.analysis.table import listed, words
 from keras_cnn.errors import InputError
-from keras_cnn.publications import Dataset
+from keras_cnn.publications import PublishedDataset
 from keras_cnn.run_folder.record import Record
 
 EPOCH = "epoch"
@@ -45,7 +45,7 @@ class PublishedGrid:
     name: str  # REPORT/EXPERIMENT
     levels: Mapping[str, tuple[Any, ...]]
     conditions: Mapping[str, Any]  # what all its runs had
-    dataset: Dataset
+    dataset: PublishedDataset
     caveats: tuple[str, ...]
     tables: tuple[PublishedTable, ...]
 

@@ -82,7 +82,7 @@ def best_section(view: AnalysedRuns) -> PageSection:
             " images, so its test accuracy is not too good for having been chosen"
         )
     elif swept:
-        notes.append("the test images have not been looked at")
+        notes.append("the test images have not been read")
     return PageSection(
         "best",
         "Best run",

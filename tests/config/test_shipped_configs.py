@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from keras_cnn import config, models
+from keras_cnn.analysis import recipes
 from keras_cnn.detection.training import networks
 from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import backbones, freezing
-from keras_cnn.sweeps import comparison, space
+from keras_cnn.sweeps import space
 from keras_cnn.sweeps.worker import trial_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
@@ -65,7 +66,7 @@ def test_no_config_sets_a_field_without_effect(path):
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda p: p.stem)
 def test_comparison_opens_with_its_command_and_number_of_runs(path):
     sweep = space.read_sweep(path)
-    comparison.check(sweep)
+    recipes.check(sweep)
     command, *said = path.read_text().split("program:")[0].splitlines()
     assert command.startswith(f"# python finetune.py --compare configs/comparisons/{path.name}")
     runs = len(space.cells(sweep)) * sweep.repeats

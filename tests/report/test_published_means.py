@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from keras_cnn.analysis import sections, write_analysis
+from keras_cnn.analysis import sections
 from keras_cnn.analysis.published_means import (
     PublishedGrid,
     PublishedTable,
@@ -22,8 +22,9 @@ from keras_cnn.analysis.published_means import (
     read_grid,
 )
 from keras_cnn.analysis.run_tables import find_table
+from keras_cnn.analysis.sections import write_section
 from keras_cnn.errors import InputError
-from keras_cnn.publications import Dataset
+from keras_cnn.publications import PublishedDataset
 from keras_cnn.report.html import write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.sections.content import _published
@@ -91,7 +92,7 @@ def test_no_order_without_two_groups_that_differ(a, b):
 
 # --- the runs' means --------------------------------------------------------------------------------------------------
 
-DATASET = Dataset("CIFAR-10", "cifar10", tuple(CIFAR10), 50_000, 10_000)
+DATASET = PublishedDataset("CIFAR-10", "cifar10", tuple(CIFAR10), 50_000, 10_000)
 WIDTHS = PublishedTable(
     ("model.l1_oc",),
     ("loss", "test_accuracy", "overfit_percent"),
@@ -283,8 +284,8 @@ def test_a_sweep_has_its_means_beside_the_published_ones(net1_sweep):
     failed = next(trial for trial in find_table([net1_sweep]).swept.trials if trial.state == "failed")
     # In W&B's order, the names sorted and the last one fastest: l1_oc 6, multiplier 1.5, kernel 3, stride 2.
     assert (failed.assignment["l1_oc"], failed.assignment["model.stride"]) == (6, 2)
-    (section_of_means,) = (part for part in sections(find_table([net1_sweep])) if part.name == "published-means")
-    narrow = dict(section_of_means.tables)["By l1_oc and filter_multiplier"]
+    (means_of_sweep,) = (part for part in sections(find_table([net1_sweep])) if part.name == "published-means")
+    narrow = dict(means_of_sweep.tables)["By l1_oc and filter_multiplier"]
     table = {row[:2]: dict(zip(narrow.head, row, strict=True)) for row in narrow.rows}
     # Last epochs of 6 × 2: 48, 38, 48, 44; one and two points less in the epochs before: 44.5 - 1.
     assert table["6", "2"]["validation accuracy, measured"] == "43.50"
@@ -310,11 +311,11 @@ def test_the_page_tells_the_order_and_what_hinders(net1_page):
 
 
 def test_the_files_of_the_analysis_have_every_mean(net1_sweep, tmp_path):
-    files = {path.name: path for path in write_analysis(tmp_path, find_table([net1_sweep]))}
+    (means,) = (section for section in sections(find_table([net1_sweep])) if section.name == "published-means")
+    assert means.findings[0].startswith("By l1_oc")
+    assert means.findings[-1].startswith("What is not the same: train.epochs is 3, not 30")
+    files = {path.name: path for path in write_section(tmp_path, means)}
     assert files["published_means.png"].is_file()
-    notes = files["notes.txt"].read_text()
-    assert "\ngrouped means beside published: By l1_oc" in notes
-    assert "\ngrouped means beside published: What is not the same: train.epochs is 3, not 30" in notes
     with files["published_means.csv"].open() as file:
         read = list(csv.DictReader(file))
     assert len(read) == 6 * 3 + 4 * 3 + 2 * 2  # groups by means of the three printed tables
@@ -355,15 +356,10 @@ def test_a_sweep_without_a_publication_has_no_such_part(grid_sweep):
     assert "published-means" not in [part.name for part in sections(table)]
 
 
-def test_a_sweep_that_cannot_be_compared_says_why(net1_sweep, tmp_path):
+def test_a_sweep_that_cannot_be_compared_says_why(net1_sweep):
     table = find_table([net1_sweep])
     config = table.record.config | {"model.name": "lenet"}
     other = replace(table, record=replace(table.record, config=config))
     (part,) = [part for part in sections(other) if part.name == "published-means"]
     assert part.warnings == ("Not shown: the runs are of lenet, the means of cs7015/net1 are of net1.",)
-    files = write_analysis(tmp_path, other)
-    assert "published_means.csv" not in [path.name for path in files]
-    assert (
-        "grouped means beside published: Not shown: the runs are of lenet, the means of cs7015/net1 are of net1.\n"
-        in files[-1].read_text()
-    )
+    assert not part.frames

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from keras_cnn.analysis.comparison import FOLDER
 
+from keras_cnn.analysis.recipes import FOLDER
 from keras_cnn.analysis.run_tables import find_table
 from keras_cnn.report.html import write_report
 from keras_cnn.report.recipes import recipe_sections
