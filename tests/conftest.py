@@ -96,3 +96,38 @@ def train_several() -> Callable[..., dict[str, dict]]:
         return dict(zip(lines, json.loads(done.stdout), strict=True))
 
     return run
+
+
+@pytest.fixture
+def rendered(tmp_path) -> Callable:
+    """Saves a figure and returns the pixels of the file: (H, W, 3) uint8."""
+    import numpy
+    from PIL import Image
+
+    from keras_cnn.figures import style
+
+    def render(figure):
+        style.save(figure, tmp_path / "figure.png")
+        with Image.open(tmp_path / "figure.png") as image:
+            return numpy.asarray(image.convert("RGB"))
+
+    return render
+
+
+@pytest.fixture
+def check_nothing_cut(rendered) -> Callable:
+    """Fails if a part of the figure lies outside its canvas, or if ink touches the edge of the picture."""
+    from keras_cnn.figures import style
+
+    def check(figure) -> None:
+        width, height = figure.get_size_inches()
+        box = figure.get_tightbbox()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height
+        pixels = rendered(figure)
+        assert pixels.shape[:2] == (int(height * style.DPI), int(width * style.DPI))
+        assert min(edge.min() for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])) == 255
+
+    return check
