@@ -24,6 +24,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def published_weights() -> Path:
+    """Folder with published weights that may not be shipped; tests that need it skip without it."""
+    folder = Path(os.environ.get("KERAS_CNN_WEIGHTS") or Path(__file__).resolve().parents[2] / "cache" / "weights")
+    if not (folder / ".complete").exists():
+        pytest.skip(f"no published weights in {folder}; KERAS_CNN_WEIGHTS names another folder")
+    return folder
+
+
 @pytest.fixture(autouse=True, scope="session")
 def messages_on_standard_output():
     """Messages go where capsys sees them, as in a program."""
@@ -66,14 +75,13 @@ def float32_afterwards():
 
 SEVERAL = """
 import contextlib, io, json, sys
-from keras_cnn import command_line
-from keras_cnn.cli import train
+from keras_cnn.cli import program, train
 exec(sys.argv[1])
 answers = []
 for arguments in json.loads(sys.stdin.read()):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = command_line.run(train.main, arguments)
+        status = program.run(train.main, arguments)
     answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue()})
 json.dump(answers, sys.stdout)
 """
@@ -100,8 +108,8 @@ def train_several() -> Callable[..., dict[str, dict]]:
 
 @pytest.fixture
 def rendered(tmp_path) -> Callable:
-    """Saves a figure and returns the pixels of the file: (H, W, 3) uint8."""
-    import numpy
+    """Saves a figure and gives the pixels of the file: (H, W, 3) uint8."""
+    import numpy as np
     from PIL import Image
 
     from keras_cnn.figures import style
@@ -109,14 +117,14 @@ def rendered(tmp_path) -> Callable:
     def render(figure):
         style.save(figure, tmp_path / "figure.png")
         with Image.open(tmp_path / "figure.png") as image:
-            return numpy.asarray(image.convert("RGB"))
+            return np.asarray(image.convert("RGB"))
 
     return render
 
 
 @pytest.fixture
 def check_nothing_cut(rendered) -> Callable:
-    """Fails if a part of the figure lies outside its canvas, or if ink touches the edge of the picture."""
+    """Fails where a part of the figure lies outside its canvas, or ink touches the edge of the picture."""
     from keras_cnn.figures import style
 
     def check(figure) -> None:

@@ -181,7 +181,8 @@ def _memorised(parts: TrainingSetup, running: PhaseRunner) -> str:
 def dry_run(config: Config) -> None:
     """Says what `train` would do: data, network, steps and arithmetic."""
     parts = prepare(config)
-    logger.info(arithmetic.text(parts.model))
+    for line in arithmetic.text(parts.model).splitlines():
+        logger.info(line)
     log_summary(parts)
     begins, operations = 0, 0
     for phase in parts.phases:

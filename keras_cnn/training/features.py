@@ -110,7 +110,9 @@ class Frozen:
         def batches() -> Iterator[np.ndarray]:
             return (batch.view(stored) for batch in self._computed(split, recipe, heed))
 
-        values = cache.on_disk(folder, "features-", key, shape, stored, batches, "cache of finetune.features")
+        values = cache.on_disk(
+            folder, "features-", key, shape=shape, dtype=stored, batches=batches, what="cache of finetune.features"
+        )
         return Features(values.view(self.dtype), split)
 
     def _shape(self, split: Split, recipe: Recipe | None) -> tuple[int, ...]:
@@ -141,7 +143,7 @@ class Frozen:
         def forward(images, keys, view):
             if recipe:
                 labels = tf.zeros((tf.shape(images)[0], 1))
-                images, _ = augment.augment(images, labels, keys, view, recipe.seed, recipe.augmentation)
+                images, _ = augment.augment(images, labels, keys, view, seed=recipe.seed, recipe=recipe.augmentation)
             return tf.cast(self._forward(images), self.dtype)
 
         images = tf.TensorSpec(self.front.inputs[0].shape, tf.uint8)

@@ -88,7 +88,7 @@ class PhaseRunner:
     def _augmented(self, images, labels, keys, epoch):
         views = self._parts.config.finetune.augment_views
         view = epoch % views if views else epoch
-        return augment.augment(images, labels, keys, view, self._parts.config.seed, self._parts.recipe)
+        return augment.augment(images, labels, keys, view, seed=self._parts.config.seed, recipe=self._parts.recipe)
 
     # --- judging ---
 

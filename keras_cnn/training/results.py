@@ -73,7 +73,7 @@ def draw_augmentation(parts: TrainingSetup, folder: RunFolder) -> None:
     rows, settings = min(PREVIEW_ROWS, len(parts.train)), parts.config
     sample = parts.train.take(np.linspace(0, len(parts.train) - 1, rows).astype(int))
     seen = pipeline.preview(
-        sample, parts.dataset.image_shape, parts.recipe, settings.seed, PREVIEW_VIEWS, fit=settings.data.fit
+        sample, parts.dataset.image_shape, parts.recipe, settings.seed, views=PREVIEW_VIEWS, fit=settings.data.fit
     )
     captions = [parts.dataset.classes[label] for label in sample.labels]
     title = f"{folder.path.name}: augmentation '{settings.data.augment.name}', the original first"

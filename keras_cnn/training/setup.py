@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_cnn import data, models
-from keras_cnn.config import Config, Finetune, as_dict, without_effect
+from keras_cnn.config import Config, FinetuneConfig, as_dict, without_effect
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
@@ -17,7 +17,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import logger
 from keras_cnn.models import backbones, freezing
-from keras_cnn.models.weights import Loaded, load_weights
+from keras_cnn.models.weights import LoadedWeights, load_weights
 from keras_cnn.training import precision
 from keras_cnn.training.optimizers import Schedule, build_schedule
 from keras_cnn.training.phases import Phase, StagePlan, freeze_plan, phases, plan_text
@@ -34,7 +34,7 @@ class TrainingSetup:
     split: dict  # what goes into split.json
     train: Split  # the training split, or one batch of it
     model: keras.Model
-    loaded: Loaded | None  # what became of the weights that a backbone was to start with
+    loaded: LoadedWeights | None  # what became of the weights that a backbone was to start with
     phases: list[Phase]
     recipe: augment.Augmentation
     shared: "SharedResources | None" = None  # in a sweep
@@ -127,7 +127,7 @@ def prepare(
     return TrainingSetup(config, found, chosen, dataset, split, train, model, loaded, steps, recipe, shared)
 
 
-def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, Loaded | None]:
+def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, LoadedWeights | None]:
     """The network with the weights that it starts from, and what of them was loaded, if it is a backbone."""
     name, options = config.model.name, dict(config.model.options)
     backbone = name in backbones.names()
@@ -195,7 +195,7 @@ def log_summary(parts: TrainingSetup) -> None:
     if parts.loaded:
         weights = parts.config.model.options["weights"]
         logger.info(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else parts.loaded}")
-    if parts.loaded or parts.config.finetune != Finetune():
+    if parts.loaded or parts.config.finetune != FinetuneConfig():
         for line in plan_text(parts.plan, parts.config.optim.learning_rate).splitlines():
             logger.info(f"          {line}")
     for line in parts.notes:

@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,13 +12,9 @@ PHOTOS = Path("/usr/share/darknet/data")
 
 
 @pytest.fixture(scope="session")
-def tiny() -> tuple[Path, Path, Path]:
-    """cfg, weights and names of the real YOLOv3-tiny; tests that need them skip without."""
-    folder = Path(os.environ.get("KERAS_CNN_WEIGHTS") or HERE.parents[2] / "shared" / "data")
-    files = tuple(folder / name for name in ("yolov3-tiny.cfg", "yolov3-tiny.weights", "coco.names"))
-    if not all(file.is_file() for file in files):
-        pytest.skip(f"no yolov3-tiny.cfg, .weights and coco.names in {folder}; KERAS_CNN_WEIGHTS names another folder")
-    return files
+def tiny(published_weights) -> tuple[Path, Path, Path]:
+    """cfg, weights and names of the real YOLOv3-tiny."""
+    return tuple(published_weights / name for name in ("yolov3-tiny.cfg", "yolov3-tiny.weights", "coco.names"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import yaml
 from wandb.apis.public import sweeps
 from wandb.sdk.sweeps import SweepNotFoundError
 
-from keras_cnn.config import Tracking
+from keras_cnn.config import TrackingConfig
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.run_folder import HISTORY_COLUMNS
 from keras_cnn.sweeps import space, wandb, worker
@@ -125,7 +125,7 @@ def create(tmp_path, messages) -> Callable[..., tuple[str | None, list[str]]]:
 
     def run(text: str = SWEEP, **tracking) -> tuple[str | None, list[str]]:
         (tmp_path / "s.yaml").write_text(text)
-        return wandb.create(space.read_sweep(tmp_path / "s.yaml"), Tracking(**tracking)), messages
+        return wandb.create(space.read_sweep(tmp_path / "s.yaml"), TrackingConfig(**tracking)), messages
 
     return run
 

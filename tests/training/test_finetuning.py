@@ -131,7 +131,9 @@ def plain_keras(made: setup.TrainingSetup, epochs: int, rate: float) -> None:
     views, optimizer = made.config.finetune.augment_views, keras.optimizers.SGD(rate)
     for images, labels, keys, epoch in made.batches(made.train, seed=made.config.seed, epochs=epochs):
         if views:
-            images, _ = augment(images, tf.zeros((len(labels), 1)), keys, epoch % views, made.config.seed, made.recipe)
+            images, _ = augment(
+                images, tf.zeros((len(labels), 1)), keys, epoch % views, seed=made.config.seed, recipe=made.recipe
+            )
         with tf.GradientTape() as tape:
             logits = made.model(tf.cast(images, tf.float32), training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))

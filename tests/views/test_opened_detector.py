@@ -9,10 +9,10 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_cnn.cli import visualize
-from keras_cnn.command_line import run as run_command
+from keras_cnn.cli.program import run as run_program
+from keras_cnn.data.decoding import read_image
 from keras_cnn.detection import load_darknet
 from keras_cnn.detection.network import open_network, save_network
-from keras_cnn.detection.sources import read_image
 from keras_cnn.detection.yolo import Detector
 from keras_cnn.views.support.opened_detector import map_behind
 from keras_cnn.views.support.opened_model import VisualizeOptions
@@ -98,7 +98,7 @@ def test_score_gradient_and_grad_cam_of_a_box(files, opened, tmp_path, number, c
     cfg, weights, photo = files
     common = ["--weights", str(weights), "--image", str(photo), "--out", str(tmp_path), "--box", str(number)]
     methods = ["--method", "gradient", "grad-cam"]
-    assert run_command(visualize.main, [str(cfg), "attribution", *common, *methods]) == 0
+    assert run_program(visualize.main, [str(cfg), "attribution", *common, *methods]) == 0
     box = opened.detections[0][number - 1]
     assert f"Grad-CAM of the class logit of box {number} at yolo_{(3, 7)[box.head]}: " in capsys.readouterr().out
     model = load_darknet(cfg, weights)
@@ -133,7 +133,7 @@ def test_a_saved_detector_and_the_views_that_need_no_classes(files, tmp_path, ca
     assert any(block.normalised for block in unfolded.probe.convolutions)
     common = ["--weights", str(weights), "--image", str(photo), "--out", str(tmp_path / "out")]
     for view, options in (("kernels", ()), ("activations", ()), ("pairs", ()), ("maximise", ("--steps", "2"))):
-        assert run_command(visualize.main, [str(cfg), view, *common, *options]) == 0
+        assert run_program(visualize.main, [str(cfg), view, *common, *options]) == 0
     assert (tmp_path / "out" / "activations" / "conv_0_1_photo.png").is_file()
     assert capsys.readouterr().out.count("pairs, recomputed to") == 3
 
@@ -154,7 +154,7 @@ def test_a_saved_detector_and_the_views_that_need_no_classes(files, tmp_path, ca
 def test_a_view_that_a_detector_cannot_have_is_one_line(files, tmp_path, capsys, view, options, error):
     cfg, weights, photo = files
     common = ["--weights", str(weights), "--image", str(photo), "--out", str(tmp_path)]
-    assert run_command(visualize.main, [str(cfg), view, *common, *options]) == 2
+    assert run_program(visualize.main, [str(cfg), view, *common, *options]) == 2
     printed = capsys.readouterr().err
     assert error in printed
     assert printed.count("\n") == 1
@@ -162,10 +162,10 @@ def test_a_view_that_a_detector_cannot_have_is_one_line(files, tmp_path, capsys,
 
 
 def test_a_cfg_wants_weights_and_a_classifier_has_no_boxes(files, run, tmp_path, capsys):
-    assert run_command(visualize.main, [str(files[0]), "kernels", "--out", str(tmp_path)]) == 2
+    assert run_program(visualize.main, [str(files[0]), "kernels", "--out", str(tmp_path)]) == 2
     assert "a cfg has no weights" in capsys.readouterr().err
     arguments = [str(files[0]), "activations", "--weights", str(files[1]), "--out", str(tmp_path)]
-    assert run_command(visualize.main, arguments) == 2
+    assert run_program(visualize.main, arguments) == 2
     assert "comes without images" in capsys.readouterr().err
-    assert run_command(visualize.main, [str(run), "attribution", "--box", "1", "--out", str(tmp_path)]) == 2
+    assert run_program(visualize.main, [str(run), "attribution", "--box", "1", "--out", str(tmp_path)]) == 2
     assert "--box explains a detection of a detector" in capsys.readouterr().err

@@ -132,7 +132,8 @@ def _train(parts: Parts, folder: RunFolder, tracker: Tracker, saved: tuple | Non
 def dry_run(config: BoxConfig) -> None:
     """Says what `train` would do: data, anchors, network, steps and arithmetic."""
     parts = prepare(config)
-    logger.info(arithmetic.text(parts.model))
+    for line in arithmetic.text(parts.model).splitlines():
+        logger.info(line)
     introduce(parts)
     epochs, images = config.train.epochs, len(parts.dataset.train)
     operations = 3 * arithmetic.record(parts.model)["totals"]["multiply_adds"] * epochs * images

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from keras_cnn.detection.annotations.dataset import Picture
+from keras_cnn.data.decoding import read_image
+from keras_cnn.detection.annotations.dataset import AnnotatedImage
 from keras_cnn.detection.boxes import Detections
 from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.network import save_network
 from keras_cnn.detection.scoring import Scores
-from keras_cnn.detection.sources import read_image
 from keras_cnn.detection.training import judge
 from keras_cnn.detection.training.augmentation import Sample, augmented
 from keras_cnn.detection.training.parts import Parts
@@ -48,7 +48,7 @@ def finish(parts: Parts, folder: RunFolder, tracker: Tracker, best_epoch: int) -
     return whole
 
 
-def summary(pictures: Sequence[Picture], scores: Scores, names: Sequence[str]) -> dict:
+def summary(pictures: Sequence[AnnotatedImage], scores: Scores, names: Sequence[str]) -> dict:
     """Numbers of one split, with 95 % bootstrap intervals over its images; None where there is no true box."""
     intervals, by_class = scores.intervals(), scores.average_precisions
     return {
@@ -86,7 +86,7 @@ def _listed(interval) -> list[float] | None:
 
 
 def write_detections(
-    folder: RunFolder, pictures: Sequence[Picture], found: Sequence[Detections], names: Sequence[str]
+    folder: RunFolder, pictures: Sequence[AnnotatedImage], found: Sequence[Detections], names: Sequence[str]
 ) -> None:
     """predictions.csv: a row a detection, image by image, the most confident first; boxes in pixels of the image."""
     table = io.StringIO()
@@ -114,7 +114,7 @@ def _draw(parts: Parts, folder: RunFolder, found: dict, scores: Scores, every: S
     _save(detectors.pairs(pairs, title), folder, "detections")
 
 
-def _pair(picture: Picture, found: Detections, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
+def _pair(picture: AnnotatedImage, found: Detections, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
     image = read_image(picture.path)
     truth = [_one(box, classes[number], None) for box, number in zip(picture.boxes, picture.classes, strict=True)]
     shown = found[found.confidences > THRESHOLD]

@@ -14,10 +14,10 @@ from keras_cnn.config import Config
 from keras_cnn.data import pipeline
 from keras_cnn.data.audit import audit, default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.decode import decode
+from keras_cnn.data.decoding import decode
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.run_folder import RunFolder
-from keras_cnn.visualization.probe import Head, Probe, taps
+from keras_cnn.visualization.probe import ClassHead, Probe, taps
 
 Count = Annotated[int, Limit("at least 1", lambda value: value >= 1)]  # an option of a view
 OptionalCount = Annotated[int | None, Limit("at least 1", lambda value: value >= 1)]
@@ -103,7 +103,7 @@ class OpenedModel:
         return _read_split(split.take(chosen), self.dataset.image_shape, self.fit)
 
     @cached_property
-    def head(self) -> Head:
+    def head(self) -> ClassHead:
         """Where the class scores are read. InputError if the network is no classifier."""
         return self.probe.head()
 

@@ -15,7 +15,7 @@ from keras_cnn.evaluation.comparison import Change
 from keras_cnn.figures import style
 from keras_cnn.figures.panels import broken
 from keras_cnn.figures.style import BLUE, GREY, HEADER, MARGIN, SMALL_SIZE, WIDTH, fit, new_figure, styled
-from keras_cnn.publications import Ablation as PublishedAblation
+from keras_cnn.publications import PublishedAblation
 from keras_cnn.run_folder import write_text
 from keras_cnn.run_folder.record import Record, read_record
 from keras_cnn.views.support.opened_model import OpenedModel
