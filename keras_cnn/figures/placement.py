@@ -27,7 +27,7 @@ def bare_axes(figure: Figure, left: float, top: float, size: tuple[float, float]
     return axes
 
 
-def place_text(figure: Figure, left: float, top: float, text: str, colour: str, align: str = "left") -> None:
+def place_text(figure: Figure, left: float, top: float, text: str, colour: str, *, align: str = "left") -> None:
     """One line of small text whose upper left corner, or with `align` "right" upper right corner, is at the place."""
     width, height = figure.get_size_inches()
     look = {"ha": align, "va": "top", "fontsize": SMALL_SIZE, "color": colour}
@@ -46,9 +46,9 @@ def place_colour_key(
     figure: Figure, right: float, top: float, ends: Sequence[str], colour_map: str, *, line_height: float
 ) -> None:
     """A ramp of the colours between the texts of its two ends, with its right edge at `right`, in one line of text."""
-    place_text(figure, right, top, ends[1], GREY, "right")
+    place_text(figure, right, top, ends[1], GREY, align="right")
     left = right - text_width(ends[1], SMALL_SIZE) - _KEY_GAP - KEY_SIZE[1]
-    place_text(figure, left - _KEY_GAP, top, ends[0], GREY, "right")
+    place_text(figure, left - _KEY_GAP, top, ends[0], GREY, align="right")
     axes = bare_axes(figure, left, top + 0.12 * line_height, KEY_SIZE)
     axes.imshow(np.linspace(0, 1, 128)[None], cmap=colour_map, aspect="auto")
 

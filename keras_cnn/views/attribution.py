@@ -86,7 +86,9 @@ def draw(
                     raise
                 logger.info("%s: left out: %s", name, error)
                 continue
-            figures.append(_draw_sheet(opened, out, f"{name}_{each.stem}", each, attribution, checked))
+            figures.append(
+                _draw_sheet(opened, out, f"{name}_{each.stem}", each, attribution=attribution, checked=checked)
+            )
     return figures
 
 
@@ -163,6 +165,7 @@ def _draw_sheet(
     out: Path,
     name: str,
     explained: _ExplainedTarget,
+    *,
     attribution: Attribution,
     checked: Verdict,
 ) -> SavedFigure:

@@ -59,7 +59,9 @@ def draw(
         chosen = [(responses[name], number) for name in names for number in filters]
         figures.append(_draw_classes(opened, opened.classes, out, images, chosen))
     fields, shown = receptive_field.fields(opened.model), list(filters)[:_ROWS]
-    return figures + [_draw_layer(opened, out, images, responses[name], shown, fields.get(name)) for name in names]
+    return figures + [
+        _draw_layer(opened, out, images, responses[name], shown=shown, field=fields.get(name)) for name in names
+    ]
 
 
 def reads(opened: OpenedModel) -> PlannedReads:
@@ -100,6 +102,7 @@ def _draw_layer(
     out: Path,
     images: ImageStream,
     responses: Responses,
+    *,
     shown: list[int],
     field: ReceptiveField | None,
 ) -> SavedFigure:

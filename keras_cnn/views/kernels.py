@@ -41,12 +41,14 @@ def draw(
     """
     figures = []
     for name in layer or first_and_last(opened.probe):
-        figures += _draw_layer(opened, out, kernels(opened.probe, name), count, scale == "own", inputs)
+        figures += _draw_layer(
+            opened, out, kernels(opened.probe, name), count=count, own_scale=scale == "own", inputs=inputs
+        )
     return figures
 
 
 def _draw_layer(
-    opened: OpenedModel, out: Path, layer: Kernels, count: int, own_scale: bool, inputs: tuple[int, ...]
+    opened: OpenedModel, out: Path, layer: Kernels, *, count: int, own_scale: bool, inputs: tuple[int, ...]
 ) -> list[SavedFigure]:
     height, width, depth, outputs = layer.values.shape
     for channel in inputs:
