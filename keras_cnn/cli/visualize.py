@@ -107,7 +107,7 @@ def _add(group: argparse._ActionsContainer, name: str, hint: Any, default: Any, 
     if kind is bool:
         group.add_argument(_flag(name), action="store_true", default=default, help=note)
         return
-    more = {"nargs": "+"} if several else {}
+    more: dict[str, Any] = {"nargs": "+"} if several else {}
     group.add_argument(_flag(name), type=kind, default=default, metavar=name.upper(), help=note, **more)
 
 

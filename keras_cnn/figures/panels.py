@@ -8,6 +8,7 @@ are enlarged so that every pixel shows.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -166,7 +167,7 @@ def _draw_row(figure: Figure, row: PanelRow, top: float, place: float) -> None:
 def _draw_picture(axes: Axes, panel: Panel, width: float) -> None:
     picture = panel.picture
     enlarged = (width * DPI + 1e-6) // picture.shape[1] >= 3
-    look = {"interpolation": "nearest" if enlarged else "antialiased", "aspect": "auto"}
+    look: dict[str, Any] = {"interpolation": "nearest" if enlarged else "antialiased", "aspect": "auto"}
     if picture.ndim == 3:
         axes.imshow(as_rgb(picture), **look)
         return

@@ -28,6 +28,7 @@ from keras_cnn.visualization.ablation import CONTROLS, Ablation, ablate
 from keras_cnn.visualization.statistics import Features
 
 _SHEET, _COLUMNS = 24, 6
+_UNKNOWN = (np.nan, np.nan)  # the interval of a class without images
 
 
 def draw(
@@ -95,12 +96,13 @@ def _draw_comparison(
     count = sum(len(chosen) for chosen in ablation.filters.values())
     title = f"{opened.name}, {count} filters at zero, {images.words}"
     changes = result.per_class.values()
-    before, after = (np.array([_share(getattr(c, name)) for c in changes]) for name in ("before", "after"))
-    intervals = np.array([c.difference_interval or (np.nan, np.nan) for c in changes])
+    before, after = (np.array([_or_nan(getattr(c, name)) for c in changes]) for name in ("before", "after"))
+    intervals = np.array([c.difference_interval or _UNKNOWN for c in changes])
     overall = result.overall
-    low, high = (100 * end for end in overall.difference_interval)
-    words = f"{100 * overall.before:.2f} % before, {100 * overall.after:.2f} % after"
-    line = f"{words}: {100 * overall.difference:+.2f} points [{low:+.2f}, {high:+.2f}], exact McNemar p {overall.p:.2g}"
+    low, high = (100 * end for end in overall.difference_interval or _UNKNOWN)
+    words = f"{100 * _or_nan(overall.before):.2f} % before, {100 * _or_nan(overall.after):.2f} % after"
+    words = f"{words}: {100 * _or_nan(overall.difference):+.2f} points [{low:+.2f}, {high:+.2f}]"
+    line = f"{words}, exact McNemar p {overall.p:.2g}"
     arrays = {"classes": classes, "before": before, "after": after, "intervals": intervals}
     figure = class_differences(classes, before, after, intervals, title)
     figures = [save_figure(out, "ablation-classes", figure, arrays, line)]
@@ -135,13 +137,14 @@ def _draw_controls(opened: OpenedModel, out: Path, ablation: Ablation) -> SavedF
     overall = ablation.comparison.overall
     controls = [control.comparison.overall for control in ablation.controls]
     names = [f"random {number}" for number in range(1, len(controls) + 1)]
-    differences, intervals = [c.difference for c in controls], [c.difference_interval for c in controls]
+    differences = [_or_nan(control.difference) for control in controls]
+    intervals = [control.difference_interval or _UNKNOWN for control in controls]
     count = sum(len(chosen) for chosen in ablation.filters.values())
     title = f"{opened.name}: the {count} chosen filters at zero, and {count} random ones of the same layers"
-    chosen = (overall.difference, overall.difference_interval)
-    figure = against_random(*chosen, differences, intervals, names=names, title=title)
-    arrays = {"chosen": overall.difference, "random": differences, "intervals": intervals}
-    as_bad = sum(difference <= overall.difference for difference in differences)
+    chosen, interval = _or_nan(overall.difference), overall.difference_interval or _UNKNOWN
+    figure = against_random(chosen, interval, differences, intervals, names=names, title=title)
+    arrays = {"chosen": chosen, "random": differences, "intervals": intervals}
+    as_bad = sum(difference <= chosen for difference in differences)
     line = f"as bad or worse: {as_bad} of {len(controls)} random choices, one-sided p {ablation.rank_p:.2g}"
     return save_figure(out, "ablation-controls", figure, arrays, line)
 
@@ -156,7 +159,7 @@ def _parsed(texts: tuple[str, ...]) -> dict[str, list[int]]:
     return chosen
 
 
-def _share(value: float | None) -> float:
+def _or_nan(value: float | None) -> float:
     return np.nan if value is None else value
 
 

@@ -1,9 +1,9 @@
 """`attribution`: what a class, a difference of classes, a neuron or a box depends on, by ten methods with verdicts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ from keras_cnn.visualization.attribution import METHODS, Attribution
 from keras_cnn.visualization.sanity import OTHER_CLASS, THRESHOLD, RandomNetworks, Verdict, verdict
 from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target, strongest
 
-Method = Literal[tuple(METHODS)]
+Method = Literal[tuple(METHODS)]  # pyright: ignore[reportInvalidTypeForm]
 _CAMS = ("grad-cam", "grad-cam++", "score-cam", "layer-cam")
 _RELU_METHODS = ("guided-backpropagation", "deconvnet")  # they refuse a network with other activations
 _NEURONS = 10
@@ -210,7 +210,7 @@ def _with_class_names(opened: OpenedModel, words: str) -> str:
 
 
 def _facts(opened: OpenedModel, explained: _ExplainedTarget, attribution: Attribution) -> Iterator[str]:
-    facts = attribution.facts
+    facts = cast(Mapping[str, Any], attribution.facts)
     scored = opened.head.words if attribution.words[0].startswith("class ") else "the neuron's value"
     if explained.boxes:
         scored = "the logit of the box's class at its anchor and cell, without its objectness"
@@ -235,7 +235,8 @@ def _facts(opened: OpenedModel, explained: _ExplainedTarget, attribution: Attrib
 def _completeness(attribution: Attribution) -> str:
     if "completeness_error" not in attribution.facts:
         return ""
-    error, difference = (np.abs(attribution.facts[name]) for name in ("completeness_error", "difference"))
+    facts = cast(Mapping[str, np.ndarray], attribution.facts)
+    error, difference = np.abs(facts["completeness_error"]), np.abs(facts["difference"])
     worst = int(error.argmax())
     return f"completeness error at most {number(error[worst], 2)} in a difference of {number(difference[worst])}"
 

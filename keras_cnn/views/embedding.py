@@ -135,7 +135,7 @@ def scatter(points: np.ndarray, images: ClassifiedPoints, title: str, note: str 
     if note:
         axes.set_xlabel(fit(note, SMALL_SIZE, WIDTH - 0.4), fontsize=SMALL_SIZE, color=GREY)
     legend = figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=_COLUMNS, handlelength=1)
-    for handle in legend.legend_handles:
+    for handle in filter(None, legend.legend_handles):
         handle.set(alpha=1, sizes=[24])
     return figure
 
@@ -188,7 +188,7 @@ def _traces(points: np.ndarray, images: ClassifiedPoints) -> list[go.Scatter]:
                 x=points[chosen, 0],
                 y=points[chosen, 1],
                 mode="markers",
-                name="class not known" if label < 0 else html.escape(images.classes[label]),
+                name="class not known" if label < 0 else html.escape(images.classes[int(label)]),
                 customdata=chosen,
                 hoverinfo="none",
                 marker={"size": 7, "color": colour, "line": {"color": "black", "width": edges}},

@@ -159,8 +159,8 @@ def _draw_map(axes: Axes, image: np.ndarray, occlusion: Occlusion, limits: tuple
     middle = occlusion.size / 2 - 0.5  # imshow has pixel 0 from -0.5 to 0.5
     edges = [_edges(first + middle) for first in (occlusion.columns, occlusion.rows)]
     low, high = limits
-    scale = {"vmin": low, "vmax": max(high, low + 1e-6)}  # the confidence may be the same everywhere
-    axes.pcolormesh(*edges, occlusion.confidence, cmap=_COLOURS, **scale, rasterized=True)
+    high = max(high, low + 1e-6)  # the confidence may be the same everywhere
+    axes.pcolormesh(*edges, occlusion.confidence, cmap=_COLOURS, vmin=low, vmax=high, rasterized=True)
     row, column = np.unravel_index(occlusion.confidence.argmin(), occlusion.confidence.shape)
     corner = (occlusion.columns[column] - 0.5, occlusion.rows[row] - 0.5)
     size = occlusion.size

@@ -66,11 +66,12 @@ def receptive_fields(layers: Sequence[Reach], captions: Sequence[str], title: st
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.ravel()[len(layers) :]:
         axes.set_axis_off()
+    images = []
     for axes, layer, caption in zip(grid.ravel(), layers, captions, strict=False):
         share = layer.strength / max(layer.strength.max(), 1e-300)
         values = np.ma.masked_where(layer.strength == 0, np.sqrt(share))
         axes.set_facecolor(FAINT)
-        mesh = axes.imshow(values, cmap="magma", vmin=0, vmax=1, interpolation="nearest")
+        images.append(axes.imshow(values, cmap="magma", vmin=0, vmax=1, interpolation="nearest"))
         top, bottom, left, right = layer.box
         corner = (left - 0.5, top - 0.5)
         axes.add_patch(Rectangle(corner, right - left, bottom - top, fill=False, edgecolor="#2ca9e1", linewidth=1.2))
@@ -79,7 +80,7 @@ def receptive_fields(layers: Sequence[Reach], captions: Sequence[str], title: st
         axes.spines[:].set(visible=True, color=GREY)
         shown = "\n".join(fit(line, SMALL_SIZE, _PANEL) for line in caption.split("\n"))
         axes.set_xlabel(shown, fontsize=SMALL_SIZE, color=INK)
-    bar = figure.colorbar(mesh, ax=grid, location="bottom", shrink=0.5, aspect=40, pad=0.02)
+    bar = figure.colorbar(images[-1], ax=grid, location="bottom", shrink=0.5, aspect=40, pad=0.02)
     bar.set_ticks([0, 0.5, 1], labels=["0", "0.25", "1"])
     bar.set_label("mean gradient at the pixel, over the largest; grey: none; frame: by arithmetic")
     return figure

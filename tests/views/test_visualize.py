@@ -152,7 +152,12 @@ WRONG = {
     ("{run}", "kernels", "--image-count", "0"): "--image-count: found 0, expected at least 1",
     ("{run}", "kernels", "--weights", "none"): "--weights has no meaning for a run",
     ("{run}", "activations", "--image", "{run}/no.png"): "no.png: no such file, expected an image",
-    ("{run}", "activations", "--image", "{run}/config.yaml"): "config.yaml: not a JPEG, PNG, BMP, GIF or WebP image",
+    (
+        "{run}",
+        "activations",
+        "--image",
+        "{run}/config.yaml",
+    ): "config.yaml: not a JPEG, PNG, BMP, GIF, WebP or TIFF image",
     ("{run}", "activations", "--channels", "6"): "tiny: conv1: channel 6, expected 0 to 5",
     ("{run}", "attribution", "--target", "cat"): "tiny: unknown class 'cat'",
     ("{run}", "attribution", "--target", "beee"): "unknown class 'beee'; did you mean bee?",
