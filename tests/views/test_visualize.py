@@ -157,7 +157,7 @@ WRONG = {
         "activations",
         "--image",
         "{run}/config.yaml",
-    ): "config.yaml: not a JPEG, PNG, BMP, GIF, WebP or TIFF image",
+    ): "config.yaml: not a JPEG, PNG, BMP, GIF, WebP or TIFF",
     ("{run}", "activations", "--channels", "6"): "tiny: conv1: channel 6, expected 0 to 5",
     ("{run}", "attribution", "--target", "cat"): "tiny: unknown class 'cat'",
     ("{run}", "attribution", "--target", "beee"): "unknown class 'beee'; did you mean bee?",
