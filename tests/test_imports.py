@@ -22,20 +22,20 @@ MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import
     "models": {"checking"},
     "loading": {"checking", "config", "data", "models"},
     "evaluation": {"run_folder", "loading", "config", "data", "figures"},
-    "training": {"config", "run_folder", "tracking", "loading", "data", "models", "evaluation", "figures"},
+    "training": {"config", "run_folder", "tracking", "data", "models", "figures"},
+    "tasks": {"checking", "config", "run_folder", "tracking", "loading", "data", "models", "evaluation", "figures"}
+    | {"detection", "training"},
     "sweeps": {"checking", "command_line", "config", "run_folder", "tracking", "training", "loading", "evaluation"}
-    | {"figures"},
+    | {"figures", "tasks"},
     "publications": {"config", "run_folder"},
     "report": {"checking", "config", "publications", "run_folder", "evaluation", "figures", "sweeps"},
     "detection": {
         "checking",
         "config",
         "run_folder",
-        "tracking",
         "data",
         "models",
         "evaluation",
-        "training",
         "figures",
     },
     "visualization": {"checking", "models", "evaluation"},
@@ -54,7 +54,7 @@ MAY_IMPORT = {  # area of keras_cnn -> the other areas it may import
         "report",
         "export",
     }
-    | {"detection", "checking", "views"},
+    | {"detection", "checking", "tasks", "views"},
 }
 ONLY_IN = {"wandb": {"tracking.py", "sweeps/wandb.py", "report/wandb.py"}, "wandb_workspaces": {"report/wandb.py"}}
 

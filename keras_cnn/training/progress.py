@@ -5,7 +5,7 @@ import sys
 import time
 from typing import TextIO
 
-from keras_cnn.training.loop import TrainingState
+from keras_cnn.training.state import TrainingState
 
 SECONDS = ("epoch_seconds", "run_seconds")
 
@@ -20,21 +20,21 @@ class Progress:
         self._shown = 0.0
         self._width = 0
 
-    def start_epoch(self, position: TrainingState) -> None:
-        self._first, self._images, self._began = position.step, position.images, time.monotonic()
+    def start_epoch(self, state: TrainingState) -> None:
+        self._first, self._images, self._began = state.step, state.images, time.monotonic()
 
-    def step(self, position: TrainingState) -> None:
+    def step(self, state: TrainingState) -> None:
         """After a step: the means of the epoch so far, the rate of this process and the time left in the epoch."""
         now = time.monotonic()
         if not self._live or now - self._shown < 0.1:
             return
         self._shown = now
-        spent, done = max(now - self._began, 1e-9), position.step
+        spent, done = max(now - self._began, 1e-9), state.step
         filled = 20 * done // self._steps
         text = (
-            f"epoch {position.epoch + 1}/{self._epochs} [{'#' * filled}{'.' * (20 - filled)}] {done}/{self._steps}"
-            f"  {_listed(position.means)}"
-            f"  {(position.images - self._images) / spent:.0f} images/s"
+            f"epoch {state.epoch + 1}/{self._epochs} [{'#' * filled}{'.' * (20 - filled)}] {done}/{self._steps}"
+            f"  {_listed(state.means)}"
+            f"  {(state.images - self._images) / spent:.0f} images/s"
             f"  {clock(spent / (done - self._first) * (self._steps - done))} left"
         )
         self._write(text[: shutil.get_terminal_size().columns - 1])  # "\r" goes back no further than one line

@@ -15,8 +15,8 @@ from PIL import Image
 THIS = """
 from keras_cnn.cli import finetune as train
 command_line.import_tensorflow()
-from keras_cnn.training import results
-results._draw = results.draw_augmentation = lambda *_: None
+from keras_cnn.tasks.classification import results
+results.draw_figures = results.draw_augmentation = lambda *_: None
 import keras.src.utils.file_utils as files
 def offline(name, origin, **_):
     raise Exception(f"URL fetch failure on {origin}: None -- [Errno -2] Name or service not known")

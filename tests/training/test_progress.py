@@ -3,7 +3,7 @@ import io
 import pytest
 
 from keras_cnn.training import progress
-from keras_cnn.training.loop import TrainingState
+from keras_cnn.training.state import TrainingState
 
 ROW = {
     "epoch": 2,
