@@ -31,7 +31,7 @@ class YoloLoss:
     prediction is assigned to, the later one counts.
     """
 
-    measures = ("loss", "box_loss", "object_loss", "class_loss")
+    measures: tuple[str, ...] = ("loss", "box_loss", "object_loss", "class_loss")
     labels = tf.TensorSpec((None, None, BOX), tf.float32)
 
     def __init__(self, heads: Sequence[Head], size: int, ignore: float):

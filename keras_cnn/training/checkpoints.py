@@ -42,10 +42,12 @@ def load(folder: Path) -> Checkpoint | None:
 
 
 def write(path: Path, groups: Mapping[str, Iterable], state: dict) -> None:
-    arrays = {f"{group}/{i:05d}": np.asarray(v) for group, values in groups.items() for i, v in enumerate(values)}
     text = json.dumps({"version": VERSION, "state": state})
+    arrays: dict[str, Any] = {"json": np.frombuffer(text.encode(), np.uint8)}
+    for group, values in groups.items():
+        arrays |= {f"{group}/{i:05d}": np.asarray(value) for i, value in enumerate(values)}
     with path.open("wb") as file:
-        np.savez(file, json=np.frombuffer(text.encode(), np.uint8), **arrays)
+        np.savez(file, **arrays)
 
 
 def read(path: Path) -> Checkpoint:

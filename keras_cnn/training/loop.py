@@ -65,7 +65,7 @@ def fit(
             images, labels, keys, epoch = next(stream)
             rate = session.learning_rate(state.epoch + step / steps)
             sums = trainer.step(images, labels, keys, epoch, tf.constant(rate, tf.float32))
-            _count(state, dict(zip(trainer.objective.measures, map(float, sums), strict=True)), int(labels.shape[0]))
+            _count(state, dict(zip(trainer.objective.measures, map(float, sums), strict=True)), len(labels))
             state.epoch_seconds = seconds_before + time.monotonic() - began
             session.step_done()
             due = time.monotonic() - saved > checkpoint_seconds

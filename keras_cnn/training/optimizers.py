@@ -1,5 +1,7 @@
 """Optimizers by name, with decoupled weight decay and updates of one op per variable."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -16,7 +18,7 @@ def build_optimizer(optim: Optim, *, loss_scaling: bool = False) -> keras.optimi
     otherwise.
     """
     name = optim.optimizer
-    shared = {"weight_decay": optim.weight_decay or None, "global_clipnorm": optim.clip_norm}
+    shared: dict[str, Any] = {"weight_decay": optim.weight_decay or None, "global_clipnorm": optim.clip_norm}
     if name == "sgd":
         optimizer = _SGD(name="sgd", momentum=optim.momentum, nesterov=optim.nesterov, **shared)
     elif name in ("adam", "adamw"):
@@ -39,7 +41,8 @@ class _Adam(keras.optimizers.Adam):
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
-        count = tf.cast(self.iterations.value + 1, variable.dtype)
+        iterations: Any = self.iterations
+        count = tf.cast(iterations.value + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
@@ -73,6 +76,6 @@ class _SGD(keras.optimizers.SGD):
 
 def exclude_from_decay(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
     """Keeps weight decay away from every variable that is not a kernel. Call before the optimizer is built."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.weight_decay is not None:
         inner.exclude_from_weight_decay(var_list=[v for v in variables if v.path.split("/")[-1] != "kernel"])

@@ -27,7 +27,7 @@ class Objective(Protocol):
 
     def targets(self, labels: tf.Tensor) -> Any: ...
 
-    def __call__(self, outputs: Any, targets: Any) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+    def __call__(self, outputs: Any, targets: Any, /) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         """The loss of a model's outputs, in float32, whose gradient is descended; and the sums."""
         ...
 
@@ -68,7 +68,7 @@ class Trainer:
         changing = [v for v in model.variables if id(v) not in frozen and "float" in str(v.dtype)]
         self._averaged = changing if ema else []
         self._averages = [tf.Variable(v, trainable=False) for v in self._averaged]
-        self._updates = tf.Variable(0.0, trainable=False)
+        self._updates = tf.Variable(tf.zeros(()), trainable=False)
         images = inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)
         signature = [images, objective.labels, *(tf.TensorSpec(shape, dtype) for shape, dtype in STEP_INPUTS)]
         self.step = tf.function(self._step, input_signature=signature, autograph=False)
@@ -83,7 +83,8 @@ class Trainer:
 
     def _step(self, images, labels, keys, epoch, rate):
         """One update; returns the sums of the objective's measures over the batch before it."""
-        self.optimizer.learning_rate.assign(rate)
+        learning_rate: Any = self.optimizer.learning_rate
+        learning_rate.assign(rate)
         images, targets = self._augment(images, self.objective.targets(labels), keys, epoch)
         if self._frozen_part:
             images = self._frozen_part(images)
@@ -100,12 +101,12 @@ class Trainer:
             # Every rule's update is proportional to the rate, weight decay and momentum included.
             variable.assign(old + factor * (tf.convert_to_tensor(variable) - old))
         if self._ema:
-            self._update_averages()
+            self._update_averages(self._ema)
         return sums
 
-    def _update_averages(self) -> None:
+    def _update_averages(self, ema: float) -> None:
         self._updates.assign_add(1.0)
-        decay = tf.minimum(self._ema, (1 + self._updates) / (10 + self._updates))
+        decay = tf.minimum(tf.constant(ema), (1 + self._updates) / (10 + self._updates))
         for average, variable in zip(self._averages, self._averaged, strict=True):
             average.assign(decay * average + (1 - decay) * tf.convert_to_tensor(variable))
 

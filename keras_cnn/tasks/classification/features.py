@@ -91,7 +91,7 @@ class FrozenPart:
         self._forward = inference(model)
         self._compiled: dict[AugmentedViews | None, Callable] = {}
 
-    def bytes(self, images: int) -> int:
+    def size_in_bytes(self, images: int) -> int:
         """Size of the features of `images` images."""
         return images * math.prod(self.model.output_shape[1:]) * self.dtype.itemsize
 
@@ -171,7 +171,7 @@ def _weights_key(model: keras.Model) -> bytes:
     """Digest of the architecture and every weight."""
     digest = hashlib.sha256(model.to_json().encode())
     for variable in model.variables:
-        digest.update(np.ascontiguousarray(variable))
+        digest.update(np.ascontiguousarray(variable).data)
     return digest.digest()
 
 
@@ -180,5 +180,5 @@ def image_key(split: Split, image_shape: tuple[int, int, int], fit: str) -> byte
     if split.files is not None:
         return cache.cache_key(split, image_shape, fit)
     digest = hashlib.sha256(json.dumps([list(image_shape), fit, list(split.ids)]).encode())
-    digest.update(np.ascontiguousarray(split.pixels))
+    digest.update(np.ascontiguousarray(split.pixels).data)
     return digest.digest()

@@ -13,7 +13,7 @@ class CrossEntropy:
         class_weights: (classes,) float32 factors of the loss, or None.
     """
 
-    measures = ("loss", "accuracy")
+    measures: tuple[str, ...] = ("loss", "accuracy")
     labels = tf.TensorSpec((None,), tf.int32)
 
     def __init__(self, classes: int, label_smoothing: float = 0.0, class_weights: np.ndarray | None = None):
@@ -26,10 +26,11 @@ class CrossEntropy:
         logits = tf.cast(outputs, tf.float32)
         smooth = targets * (1 - self._smoothing) + self._smoothing / self._classes
         losses = tf.nn.softmax_cross_entropy_with_logits(smooth, logits)
-        loss = tf.reduce_mean(losses) if self._weights is None else self._weighted(losses, targets)
+        loss = tf.reduce_mean(losses) if self._weights is None else _weighted_mean(losses, targets, self._weights)
         hits = tf.argmax(logits, 1) == tf.argmax(targets, 1)
         return loss, (tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.int32)))
 
-    def _weighted(self, losses: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        weights = tf.linalg.matvec(targets, tf.constant(self._weights, tf.float32))
-        return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+
+def _weighted_mean(losses: tf.Tensor, targets: tf.Tensor, class_weights: np.ndarray) -> tf.Tensor:
+    weights = tf.linalg.matvec(targets, tf.constant(class_weights, tf.float32))
+    return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)

@@ -196,7 +196,7 @@ class PhaseRunner:
 
     @property
     def _feature_bytes(self) -> int:
-        return self._frozen_part.bytes(sum(self._outputs_to_keep.values()))
+        return self._frozen_part.size_in_bytes(sum(self._outputs_to_keep.values()))
 
     @cached_property
     def features_place(self) -> str | None:
@@ -272,7 +272,7 @@ def fingerprints(model: keras.Model) -> dict[str, str]:
 def _digest(layer: keras.layers.Layer) -> str:
     digest = hashlib.sha256()
     for variable in layer.weights:
-        digest.update(np.ascontiguousarray(variable))
+        digest.update(np.ascontiguousarray(variable).data)
     return digest.hexdigest()
 
 

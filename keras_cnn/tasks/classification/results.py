@@ -75,7 +75,7 @@ def draw_figures(setup: TrainingSetup, folder: RunFolder, run_metrics: dict, pro
     worst = metrics.worst_mistakes(test.labels, probabilities, MISTAKES)
     predicted = probabilities[worst].argmax(axis=1)
     captions = [
-        sheets.mistake_caption(_file_name(test, i), classes[test.labels[i]], classes[p], probabilities[i, p])
+        sheets.mistake_caption(_file_name(test, i), classes[test.labels[i]], classes[p], float(probabilities[i, p]))
         for i, p in zip(worst, predicted, strict=True)
     ]
     title = f"{name}: the {len(worst)} worst mistakes of {len(test):,} test images"

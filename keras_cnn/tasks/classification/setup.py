@@ -155,13 +155,12 @@ def _require_fixed_images(config: Config, augmentation: augment.Augmentation) ->
 def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, Loaded | None]:
     """The network with the weights that it starts from, and what of them a backbone has loaded."""
     name, options = config.model.name, dict(config.model.options)
-    is_backbone = name in backbones.names()
-    weights = options["weights"] if is_backbone else None
-    if is_backbone:
-        options["weights"] = "none"
-        name = backbones.layout(name, weights)
-    model = models.build(name, dataset.image_shape, len(dataset.classes), **options)
-    return model, load_weights(model, weights) if is_backbone else None
+    shape, classes = dataset.image_shape, len(dataset.classes)
+    if name not in backbones.names():
+        return models.build(name, shape, classes, **options), None
+    weights = options.pop("weights")
+    model = models.build(backbones.layout(name, weights), shape, classes, **options, weights="none")
+    return model, load_weights(model, weights)
 
 
 def _decoded(split: Split, dataset: Dataset, config: Config) -> Split:

@@ -104,7 +104,7 @@ def _placed(pixels: np.ndarray, at: tuple[float, float, float, float], place: tu
         min(float(height), (inner[3] - top) * scale_y),
     )
     resized = Image.fromarray(pixels).resize((columns, rows), Image.Resampling.BILINEAR, box=source)
-    canvas[inner[1] - y0 : inner[3] - y0, inner[0] - x0 : inner[2] - x0] = resized
+    canvas[inner[1] - y0 : inner[3] - y0, inner[0] - x0 : inner[2] - x0] = np.asarray(resized)
     return canvas
 
 

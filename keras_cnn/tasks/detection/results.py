@@ -125,11 +125,12 @@ def _truth_and_detections(
     """The image with its true boxes, the image with its detections, and its name."""
     image = read_image(picture.path)
     true_boxes = [
-        _labelled_box(box, classes[number], None) for box, number in zip(picture.boxes, picture.classes, strict=True)
+        _labelled_box(box, classes[int(number)], None)
+        for box, number in zip(picture.boxes, picture.classes, strict=True)
     ]
     shown = detections[detections.confidences > THRESHOLD]
     detected = [
-        _labelled_box(box, classes[number], float(confidence))
+        _labelled_box(box, classes[int(number)], float(confidence))
         for box, number, confidence in zip(shown.boxes, shown.classes, shown.confidences, strict=True)
     ]
     return drawn(image, true_boxes, classes), drawn(image, detected, classes), picture.id.rpartition("/")[2]
@@ -164,7 +165,7 @@ def draw_augmentation(setup: DetectionSetup, folder: RunFolder) -> None:
 
 def _seen(sample: Sample, classes: Sequence[str]) -> np.ndarray:
     boxes = [
-        _labelled_box(box, classes[number], None)
+        _labelled_box(box, classes[int(number)], None)
         for box, number in zip(sample.boxes, sample.classes, strict=True)
         if number >= 0  # the others show too little of their objects
     ]

@@ -102,18 +102,20 @@ def _start_almost_empty(layer: keras.layers.Layer, network: Cfg) -> None:
 
 def _load(model: keras.Model, network: Cfg, convolutions: list, heads: set[int], weights: str) -> StartingWeights:
     file = WeightsFile(weights)
-    classes, ends = _fitting(file.left, network, convolutions, heads)
+    extent = _extent(file.left, network, convolutions, heads)
     sections = [section for section, *_ in convolutions]
-    if classes is None and ends is None:
+    if extent is None:
         own_count = sum(_floats(*rest) for _, *rest in convolutions)
         raise InputError(
             f"{weights}: {file.left:,} numbers fit neither {network.file.name} with another class count (this one takes"
             f" {own_count:,}) nor its first layers; expected its weights, or a beginning such as darknet53.conv.74"
         )
+    classes, ends = extent
+    own_values, file_values = 5 + read_heads(network)[0].classes, 5 + (classes or 0)  # of an anchor
     loaded = 0
     for section, filters, normalised, fan_in in convolutions[:ends]:
         if section.index in heads:
-            file.convolution(section, filters // (5 + read_heads(network)[0].classes) * (5 + classes), False, fan_in)
+            file.convolution(section, filters // own_values * file_values, False, fan_in)  # skipped
             continue
         _put(model, section, file.convolution(section, filters, normalised, fan_in))
         loaded += 1
@@ -135,9 +137,9 @@ def _put(model: keras.Model, section: Section, convolution: Convolution) -> None
     model.get_layer(f"bn_{section.index}").set_weights([scales, convolution.biases, means, variances])
 
 
-def _fitting(left: int, network: Cfg, convolutions: list, heads: set[int]) -> tuple[int | None, int | None]:
+def _extent(left: int, network: Cfg, convolutions: list, heads: set[int]) -> tuple[int | None, int] | None:
     """How a file of `left` numbers fits the network: (class count, number of convolutions) where it holds all of it,
-    (None, number of convolutions) where it holds its first layers, else (None, None)."""
+    (None, number of convolutions) where it holds its first layers, None where it does not fit."""
     own = read_heads(network)[0].classes
     fixed = sum(_floats(filters, norm, fan_in) for s, filters, norm, fan_in in convolutions if s.index not in heads)
     each = sum(filters // (5 + own) * (1 + fan_in) for s, filters, _, fan_in in convolutions if s.index in heads)
@@ -151,7 +153,7 @@ def _fitting(left: int, network: Cfg, convolutions: list, heads: set[int]) -> tu
         total += _floats(filters, normalised, fan_in)
         if total == left:
             return None, number + 1
-    return None, None
+    return None
 
 
 def _floats(filters: int, normalised: bool, fan_in: int) -> int:

@@ -78,7 +78,7 @@ def test_the_features_are_what_keras_has_behind_the_last_frozen_layer(model, ima
     expected = layer_output(model, images.pixels)
     assert freezing.boundary(model) == END
     assert found.shape == (1, COUNT, 8, 8, 64)
-    assert found.nbytes == frozen.bytes(COUNT) == COUNT * 8 * 8 * 64 * 4
+    assert found.nbytes == frozen.size_in_bytes(COUNT) == COUNT * 8 * 8 * 64 * 4
     assert not frozen.rounds
     np.testing.assert_allclose(found[0], expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected) > 1
@@ -88,7 +88,7 @@ def test_bfloat16_is_the_same_rounded(model, images):
     frozen = frozen_of(model, "bfloat16")
     found = in_memory(frozen, images)
     assert (found.dtype, frozen.rounds) == (BFLOAT16, True)
-    assert frozen.bytes(3 * COUNT) == 3 * COUNT * 8 * 8 * 64 * 2
+    assert frozen.size_in_bytes(3 * COUNT) == 3 * COUNT * 8 * 8 * 64 * 2
     np.testing.assert_array_equal(found, in_memory(frozen_of(model), images).astype(BFLOAT16))
 
 
@@ -332,7 +332,7 @@ def test_the_array_is_filled_batch_by_batch_and_not_held_twice(model, images, mo
     tracemalloc.start()
     try:
         in_memory(frozen, images)
-        assert tracemalloc.get_traced_memory()[1] < 1.2 * frozen.bytes(COUNT)
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * frozen.size_in_bytes(COUNT)
     finally:
         tracemalloc.stop()
 
