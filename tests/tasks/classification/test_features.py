@@ -195,7 +195,7 @@ def test_other_weights_images_preprocessing_or_changes_are_another_file(model, i
         lambda: on_disk(frozen_of(model), images, tmp_path, fit="pad"),
         lambda: on_disk(frozen_of(model), images, tmp_path, VIEWS),
         lambda: on_disk(frozen_of(model), images, tmp_path, dataclasses.replace(VIEWS, seed=6)),
-        lambda: on_disk(frozen_of(model), images, tmp_path, dataclasses.replace(VIEWS, views=1)),
+        lambda: on_disk(frozen_of(model), images, tmp_path, dataclasses.replace(VIEWS, count=1)),
         lambda: on_disk(frozen_of(model), images, tmp_path, dataclasses.replace(VIEWS, augmentation=RECIPES["light"])),
     )
     for count, make in enumerate(makers, 1):

@@ -369,14 +369,14 @@ def test_averaged_weights_leave_the_frozen_ones_to_the_byte_and_statistics_only_
 
 
 def test_a_frozen_weight_that_is_changed_by_force_is_found(photos, tmp_path, monkeypatch):
-    original = experiment.Session.epoch_done
+    original = experiment.TrainingSession.epoch_done
 
     def changing(self, row):
-        kernel = self._parts.model.get_layer("conv1").kernel
+        kernel = self._task.model.get_layer("conv1").kernel
         kernel.assign(np.nextafter(kernel.numpy(), np.float32(9)))
         return original(self, row)
 
-    monkeypatch.setattr(experiment.Session, "epoch_done", changing)
+    monkeypatch.setattr(experiment.TrainingSession, "epoch_done", changing)
     with pytest.raises(FrozenChanged, match="1 frozen layers have changed in training, the first conv1"):
         train(photos, tmp_path / "run", finetune__freeze_upto="bn1")
 
