@@ -2,8 +2,7 @@
 
 import sys
 
-from keras_cnn.cli.finetune import main
-from keras_cnn.command_line import run
+from keras_cnn.cli.program import run_program
 
 if __name__ == "__main__":
-    sys.exit(run(main, sys.argv[1:]))
+    sys.exit(run_program("finetune"))

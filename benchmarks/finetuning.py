@@ -26,6 +26,7 @@ from benchmarks.interleave import ROUNDS, interleave, table
 from keras_cnn import config, models
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.loading import BUILDERS
+from keras_cnn.messages import show_messages
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.tasks.classification.setup import SharedResources
 from keras_cnn.tasks.classification.task import trials_of
@@ -118,6 +119,7 @@ def compare_prediction(images: np.ndarray) -> None:
 
 
 def main() -> None:
+    show_messages()
     pipeline.COUNT = TRAINED + VALIDATED + 10
     with tempfile.TemporaryDirectory() as name:
         split = pipeline.read_split(pipeline.photos(Path(name)))

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.evaluation.intervals import mean_interval, sign_flip
+from keras_cnn.messages import show_messages
 from keras_cnn.sweeps import plan, worker
 from keras_cnn.sweeps.sampler import RANDOM_FIRST
 from keras_cnn.sweeps.study import Study
@@ -89,6 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=20, help="of each sweep")
     parser.add_argument("--out", type=Path, default=Path("runs/search"), help="where the sweeps are kept")
     chosen = parser.parse_args(arguments)
+    show_messages()
     if chosen.seeds < 2:
         parser.error(f"--seeds {chosen.seeds}: expected at least 2, for an interval")
     if chosen.trials <= RANDOM_FIRST:

@@ -20,7 +20,7 @@ import tensorflow as tf
 from benchmarks.interleave import interleave, table
 from benchmarks.torch_net4 import TorchContestant
 from keras_cnn import config, models
-from keras_cnn.config import Optim
+from keras_cnn.config import OptimConfig
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder
@@ -51,7 +51,7 @@ def trainer_in(number_format: str) -> Trainer:
     keras.config.set_dtype_policy("float32")
     return Trainer(
         model,
-        build_optimizer(Optim("sgd", momentum=0.9)),
+        build_optimizer(OptimConfig("sgd", momentum=0.9)),
         lambda images, labels, keys, epoch: (images, labels),
         objective=CrossEntropy(CLASSES),
     )

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from keras_cnn.errors import InputError, require
 
+COMMAND_LINE = "command line"  # the place of what a user types there
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -152,17 +154,28 @@ def strip(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def known(section: Value, names: Mapping[str, Any], path: str, what: str = "") -> None:
+def check_names(
+    section: Value,
+    names: Collection[str],
+    path: str,
+    what: str = "",
+    *,
+    hint: Callable[[str, Collection[str]], str] | None = None,
+) -> None:
+    """Refuses a field of the section that is none of `names`.
+
+    `what` is called its owner, if not `path`; `hint` ends the message in place of `nearest`.
+    """
     for name, value in section.value.items():
         if name not in names:
             inside = f" of {what or path}" if path else ""
             full = f"{path}.{name}" if path else name
-            raise InputError(f"{value.place}: {full}: unknown field{inside}{nearest(name, names)}")
+            raise InputError(f"{value.place}: {full}: unknown field{inside}{(hint or nearest)(name, names)}")
 
 
 def nearest(name: Any, names: Collection[str]) -> str:
     """The end of a message about an unknown name: the valid one most like it, or all of them."""
-    near = difflib.get_close_matches(str(name), list(names), 1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), [n for n in names if n != name], 1, cutoff=0.5)
     return (
         f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(names)}" if names else "; none exist"
     )

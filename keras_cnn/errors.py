@@ -1,10 +1,23 @@
-"""The two ways a run ends early that are not bugs, and the exit statuses of all ends."""
+"""The ways in which a program ends early, and the exit statuses of all ends."""
+
+import errno
+import sys
 
 DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
 
+# The machine's faults, not the input's: what was saved is whole, and the program can go on later.
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPIPE, errno.ENODEV)
+
 
 class InputError(ValueError):
-    """The user's input is wrong. One line: what was found, where, and what is expected. Exit status 2."""
+    """The user's input is wrong. A line for each fault: where it is, what was found and what is expected.
+
+    Exit status 2.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class UsageError(InputError):
@@ -23,3 +36,49 @@ def require(condition: bool, where: str, found: str, expected: str) -> None:
     """Raises InputError "where: found, expected ..." unless `condition` holds."""
     if not condition:
         raise InputError(f"{where}: {found}, expected {expected}")
+
+
+def explained(error: BaseException) -> tuple[list[str], int]:
+    """The lines that tell a person of an error, mostly one, and the exit status of the program that it ends.
+
+    Notes of the exception (`add_note`) follow the last line: they say how to go on.
+    """
+    if isinstance(error, InputError):
+        first, *more = map(str, error.args or ("wrong input",))
+        lines, status = [f"error: {first}", *more], WRONG_INPUT
+    else:
+        line, status = _explained(error)
+        lines = [line]
+    lines[-1] = "; ".join([lines[-1], *getattr(error, "__notes__", ())])
+    return lines, status
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, Stopped):
+        return str(error), STOPPED
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by a signal", STOPPED
+    text = " ".join(str(error).split())
+    if is_out_of_memory(error):
+        if "No space left" in text:  # TensorFlow knows one kind of exhaustion
+            return f"the disk is full: {text[:200]}", STOPPED
+        remedy = "lower train.batch_size or the size of the images, or start fewer processes"
+        return f"out of memory: {text[:200] or 'no size is known'}; {remedy}", STOPPED
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        reason = error.strerror or text
+        if error.errno in _FULL_DISK:
+            return f"{where}the disk is full ({reason})", STOPPED
+        if error.errno in _MACHINE:
+            return f"stopped: {where}{reason}", STOPPED
+        return f"error: {where}{reason} (--debug shows where in the program)", WRONG_INPUT
+    if isinstance(error, UnicodeError):
+        return f"error: text or a name is not valid UTF-8: {text} (--debug shows where in the program)", WRONG_INPUT
+    return f"this is a bug of keras_cnn, not of its input: {type(error).__name__}: {text[:200]}", BUG
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, NumPy or TensorFlow could not have the memory they asked for."""
+    tensorflow = sys.modules.get("tensorflow")
+    exhausted = tensorflow.errors.ResourceExhaustedError if tensorflow else MemoryError
+    return isinstance(error, MemoryError | exhausted)

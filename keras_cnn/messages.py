@@ -4,13 +4,22 @@ As a library the package leaves it to the caller what happens to its messages, a
 """
 
 import logging
+import re
 import sys
 
 logger = logging.getLogger("keras_cnn")
 
+# Control characters, line and paragraph separators, and what turns the direction of writing; a tab does no harm.
+_CONTROL = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
+
+
+def printable(text: str) -> str:
+    """The text in one line, control characters as escapes: no name of a file or class commands the terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 class TerminalHandler(logging.StreamHandler):
-    """Writes each message as it is to standard output, also where that is replaced later on."""
+    """Writes each message, made printable, in one line to standard output, also where that is replaced later on."""
 
     def __init__(self):
         logging.Handler.__init__(self)
@@ -19,6 +28,12 @@ class TerminalHandler(logging.StreamHandler):
     @property
     def stream(self):
         return sys.stdout
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name is logging's)
+        raise  # a closed pipe or a full disk behind standard output ends the program as it does for print
 
 
 def show_messages() -> None:

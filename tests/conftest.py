@@ -66,14 +66,13 @@ def float32_afterwards():
 
 SEVERAL = """
 import contextlib, io, json, sys
-from keras_cnn import command_line
-from keras_cnn.cli import train
+from keras_cnn.cli import program, train
 exec(sys.argv[1])
 answers = []
 for arguments in json.loads(sys.stdin.read()):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = command_line.run(train.main, arguments)
+        status = program.run(train.main, arguments)
     answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue()})
 json.dump(answers, sys.stdout)
 """
@@ -96,3 +95,38 @@ def train_several() -> Callable[..., dict[str, dict]]:
         return dict(zip(lines, json.loads(done.stdout), strict=True))
 
     return run
+
+
+@pytest.fixture
+def rendered(tmp_path) -> Callable:
+    """Saves a figure and gives the pixels of the file: (H, W, 3) uint8."""
+    import numpy as np
+    from PIL import Image
+
+    from keras_cnn.figures import style
+
+    def render(figure):
+        style.save(figure, tmp_path / "figure.png")
+        with Image.open(tmp_path / "figure.png") as image:
+            return np.asarray(image.convert("RGB"))
+
+    return render
+
+
+@pytest.fixture
+def check_nothing_cut(rendered) -> Callable:
+    """Fails where a part of the figure lies outside its canvas, or ink touches the edge of the picture."""
+    from keras_cnn.figures import style
+
+    def check(figure) -> None:
+        width, height = figure.get_size_inches()
+        box = figure.get_tightbbox()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height
+        pixels = rendered(figure)
+        assert pixels.shape[:2] == (int(height * style.DPI), int(width * style.DPI))
+        assert min(edge.min() for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])) == 255
+
+    return check

@@ -301,7 +301,7 @@ def test_a_mode_that_wandb_does_not_know_costs_the_mirror_only(folder):
 
 
 @pytest.mark.parametrize("call", ["log", "finish", "summary"])
-def test_whatever_wandb_raises_ends_the_mirror_in_one_line(folder, call):
+def test_whatever_wandb_raises_ends_the_mirror_in_one_line(folder, call, messages):
     class Failing:
         def __getattr__(self, name):
             if name == call:
@@ -313,15 +313,14 @@ def test_whatever_wandb_raises_ends_the_mirror_in_one_line(folder, call):
 
     if call == "summary":
         Failing.summary = None
-    said = []
-    tracker = Tracker("off", folder, said.append)
+    tracker = Tracker("off", folder)
     tracker._run = Failing()
     tracker.epochs([{"epoch": 1}])
     tracker.finish(METRICS, [], {}, CLASSES)
     tracker.stop()
-    assert len(said) == 1
-    assert "the run folder has everything" in said[0]
-    assert "\n" not in said[0]
+    (message,) = messages
+    assert "the run folder has everything" in message
+    assert "\n" not in message
 
 
 def test_the_death_of_wandbs_service_does_not_stop_the_training(folder):

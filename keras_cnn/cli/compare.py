@@ -5,10 +5,11 @@ import shlex
 from pathlib import Path
 
 from keras_cnn import run_folder
+from keras_cnn.cli.parser import Parser
 from keras_cnn.cli.sweep import is_sweep
-from keras_cnn.command_line import Parser, import_tensorflow
 from keras_cnn.errors import InputError
 from keras_cnn.sweeps import prewarmed_workers
+from keras_cnn.tensorflow_import import import_tensorflow
 
 NOT_FOR_COMPARISONS = ("config", "run_dir", "find_learning_rate", "overfit_batch", "options")
 

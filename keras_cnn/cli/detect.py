@@ -8,8 +8,9 @@ from pathlib import Path
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
 from keras_cnn.cli import train
-from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
+from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "boxes.yaml"
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
+from keras_cnn.tensorflow_import import import_tensorflow
 
 EXAMPLES = """examples:
   python evaluate.py runs/fashion                                   the test split

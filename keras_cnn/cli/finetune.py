@@ -6,10 +6,11 @@ from pathlib import Path
 
 from keras_cnn import run_folder
 from keras_cnn.cli import compare
+from keras_cnn.cli.parser import Parser
 from keras_cnn.cli.train import add_options, start
-from keras_cnn.command_line import Parser, import_tensorflow
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
+from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "finetune.yaml"
 

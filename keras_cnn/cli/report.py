@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from keras_cnn.command_line import Parser
+from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
 
 EXAMPLES = """examples:

@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
-from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.cli.conclusion import conclude
+from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
 from keras_cnn.sweeps import prewarmed_workers
+from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_SWEEP = Path(__file__).resolve().parents[2] / "configs" / "sweeps" / "cs6910.yaml"
 NOT_FOR_SWEEPS = ("run_dir", "find_learning_rate", "overfit_batch", "options")
@@ -69,7 +71,6 @@ def _join(sweep: Path) -> None:
 
 
 def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: prewarmed_workers.Standby) -> None:
-    from keras_cnn.cli.train import conclude
     from keras_cnn.sweeps import local, plan, study
 
     file = DEFAULT_SWEEP if chosen.sweep == Path() else chosen.sweep

@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
 from keras_cnn.cli import sweep
-from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.cli.conclusion import conclude, photos_next
+from keras_cnn.cli.parser import Parser
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
+from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
 
@@ -53,11 +54,6 @@ def add_options(parser: Parser, *, resumes: str, shows: str) -> None:
     parser.option("--dry-run", action="store_true", help=f"print {shows}, and stop")
     parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
     parser.option("--debug", action="store_true", help="show the traceback of an error")
-
-
-def photos_next(folder: Path) -> str:
-    """What to try after a run from scratch."""
-    return f"{run_folder.python()} train.py configs/photos.yaml --data.source folder:YOUR_PHOTOS   (one folder a class)"
 
 
 def start(
@@ -134,16 +130,3 @@ def _own_config(
         listed = "; ".join(changed)
         raise InputError(f"{path}: --resume goes on with the run's own config, but these fields differ: {listed}")
     return stored
-
-
-def conclude(metrics: dict, folder: Path, then: Callable[[Path], str] = photos_next) -> None:
-    """Says where a finished run lies, what it reached, and what to try next."""
-    low, high = metrics["accuracy_interval"]
-    print()
-    print(f"run folder     {folder}   (curves, confusion matrices and mistakes in {folder / 'figures'})")
-    print(
-        f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,"
-        f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
-    )
-    print(f"next           {shlex.join([run_folder.python(), 'report.py', str(folder)])}   (all of it on one page)")
-    print(f"               {then(folder)}")

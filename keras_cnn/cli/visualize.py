@@ -7,8 +7,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from keras_cnn import views
 from keras_cnn.checking import check, options_of, placed, strip
-from keras_cnn.command_line import Parser, import_tensorflow
+from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import UsageError
+from keras_cnn.tensorflow_import import import_tensorflow
 
 EXAMPLES = """examples:
   python visualize.py runs/fashion all                                      every view of a run

@@ -70,7 +70,7 @@ def refuse(problems: dict[str, str], total: int) -> None:
     if problems:
         lines = [f"  {name}: {reason}" for name, reason in sorted(problems.items())]
         summary = f"{len(problems)} of {total} image files cannot be used; mend or remove them, or leave them out with "
-        raise InputError("\n".join([f"{summary}--data.corrupt skip:", *lines]))
+        raise InputError(f"{summary}--data.corrupt skip:", *lines)
 
 
 def no_longer_readable(files: Sequence[ImageFile], error: Exception) -> Stopped:

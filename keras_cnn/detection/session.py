@@ -144,11 +144,11 @@ def _detect_images(files: list[Path], finder: _Finder, folder: Path, window: Win
             if window and not window.show(picture, wait=True):
                 break
         if len(damaged) == len(files):
-            raise InputError("\n".join(damaged))
+            raise InputError(*damaged)
     print(progress.conclusion(folder))
     if damaged:
         damaged.append(f"{len(damaged)} of {len(files)} images cannot be read; the others are done")
-        raise InputError("\n".join(damaged))
+        raise InputError(*damaged)
 
 
 def _in_words(one: dict) -> str:

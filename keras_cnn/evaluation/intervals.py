@@ -1,8 +1,9 @@
-"""How far a measured number can be trusted: intervals of proportions, means and differences, and exact tests."""
+"""How far a measured number can be trusted: intervals of proportions, means and differences, and exact tests.
+
+SciPy is imported inside the functions that need it, because it takes a second.
+"""
 
 import math
-from collections.abc import Callable
-from statistics import NormalDist
 
 import numpy as np
 
@@ -27,12 +28,10 @@ def wilson(correct: int, total: int, level: float = 0.95) -> tuple[float, float]
     _check_level("wilson", level)
     if total == 0:
         return 0.0, 1.0
-    correct, total = int(correct), int(total)  # NumPy's small integers would overflow below
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    centre = (correct + z * z / 2) / (total + z * z)
-    half = z / (total + z * z) * math.sqrt(correct * (total - correct) / total + z * z / 4)
-    # Both ends are exact at 0 and 1, where the subtraction leaves a rounding error of either sign.
-    return (0.0 if correct == 0 else centre - half), (1.0 if correct == total else centre + half)
+    from scipy.stats import binomtest
+
+    interval = binomtest(int(correct), int(total)).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def mcnemar_exact(b: int, c: int) -> float:
@@ -48,11 +47,11 @@ def mcnemar_exact(b: int, c: int) -> float:
     b, c = int(b), int(c)
     if min(b, c) < 0:
         raise InputError(f"mcnemar_exact: counts {b} and {c}; expected at least 0")
-    n, k = b + c, min(b, c)
-    log_largest = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
-    below = np.arange(k, 0, -1)  # P(j - 1) = P(j) · j / (n - j + 1)
-    terms = np.cumprod(np.concatenate([[1.0], below / (n - below + 1)]))
-    return min(1.0, 2 * math.exp(log_largest) * float(terms.sum()))
+    if b == c == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(b, b + c).pvalue)
 
 
 def holm(p_values) -> np.ndarray:
@@ -153,22 +152,9 @@ def welch_interval(a, b, level: float = 0.95) -> tuple[float, float]:
 def student_t(level: float, freedom: float) -> float:
     """The t with P(|T| < t) = `level` for T of Student's distribution with `freedom` of at least 1."""
     _check_level("student_t", level)
-    # With T = sqrt(freedom)·tan(angle) the density of the angle is proportional to cos(angle)^(freedom - 1).
-    log_constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(math.pi) / 2
-    nodes, weights = np.polynomial.legendre.leggauss(100)
+    from scipy.special import stdtrit
 
-    def inside(angle: float) -> float:
-        density = np.exp(log_constant + (freedom - 1) * np.log(np.cos(angle * (nodes + 1) / 2)))
-        return angle * float(weights @ density)
-
-    return math.sqrt(freedom) * math.tan(_root(lambda angle: inside(angle) - level, 0.0, math.pi / 2))
-
-
-def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Bisection, down to neighbouring numbers."""
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (low, middle) if rising(middle) > 0 else (middle, high)
-    return middle
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def _checked(name: str, values, at_least: int) -> np.ndarray:

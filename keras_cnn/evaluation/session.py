@@ -122,7 +122,7 @@ def sum_up_runs(paths: list[Path], asked: EvaluateOptions) -> None:
             logger.info(f"{record.name}  {line}")
     logger.info(f"next        {shlex.join([python(), 'report.py', *map(str, paths)])}")
     if failed:
-        raise InputError("\n".join(failed))
+        raise InputError(*failed)
 
 
 def _verdict(a: repeats.Group, b: repeats.Group) -> str:

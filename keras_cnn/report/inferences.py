@@ -119,9 +119,11 @@ def _worst_confusion(test: Scores, name: str) -> Iterator[Claim]:
     images = test.confusion.sum(axis=1)
     if not there or not images[j]:
         return
+    from scipy.stats import binomtest
+
     expected = float(images[i] / (images[i] + images[j]))
     pairs = len(mistakes) * (len(mistakes) - 1) // 2
-    p = min(1.0, pairs * _binomial(there, there + back, expected))  # Bonferroni: the pair was picked from all
+    p = min(1.0, pairs * binomtest(there, there + back, expected).pvalue)  # Bonferroni: the pair was picked from all
     share, interval = there / (there + back), wilson(there, there + back)
     a, b = test.classes[i].name, test.classes[j].name
     sentence = (
@@ -140,17 +142,6 @@ def _worst_confusion(test: Scores, name: str) -> Iterator[Claim]:
             f"exact binomial test, times the {pairs} pairs of classes (Bonferroni); Wilson interval",
         ),
     )
-
-
-def _binomial(k: int, n: int, share: float) -> float:
-    """Two-sided exact p of `k` of `n`: the probability of all outcomes that are no likelier than this one."""
-
-    def likelihood(hits: int) -> float:
-        choices = math.lgamma(n + 1) - math.lgamma(hits + 1) - math.lgamma(n - hits + 1)
-        return math.exp(choices + hits * math.log(share) + (n - hits) * math.log1p(-share))
-
-    found = likelihood(k) * (1 + 1e-7)  # equal likelihoods come out of the logarithms not quite equal
-    return min(1.0, math.fsum(each for hits in range(n + 1) if (each := likelihood(hits)) <= found))
 
 
 def _confidence(test: Scores, name: str, again: str = "") -> Claim:

@@ -143,7 +143,7 @@ def figures_of(record: Record) -> tuple[Figure, ...]:
         except InputError as error:
             raise InputError(f"{record.path / 'config.yaml'}: {error}") from None
     try:
-        given = [config_module.Figure(**entry) for entry in named]
+        given = [config_module.PublishedNumber(**entry) for entry in named]
     except TypeError as error:
         raise InputError(f"{place}: {error}; expected a list of figures") from None
     for entry in given:
@@ -177,7 +177,7 @@ def _figure(report: str, shared: dict, weak: tuple[str, ...], entry: dict) -> Fi
     return Figure(**shared, **entry)
 
 
-def _own(given: config_module.Figure) -> Figure:
+def _own(given: config_module.PublishedNumber) -> Figure:
     return Figure(
         figure=given.figure,
         value=given.value,

@@ -4,7 +4,6 @@ The mean of all runs with some value mixes in whatever else those runs have in c
 as the runs allow, and what they do not allow to be told apart is named and not estimated.
 """
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from keras_cnn.sweeps.factors import Factor, cells, compared, show
 from keras_cnn.sweeps.table import listed, words
 
 _TOLERANCE = 1e-8  # of a contrast of ordinary size
-_student_t = functools.cache(student_t)  # 20 ms each, and one model asks for the same one dozens of times
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,7 @@ class AdditiveModel:
         value = float(contrast @ self.coefficients)
         if not self.freedom:
             return value, math.nan, math.nan
-        half = _student_t(level, self.freedom) * math.sqrt(
-            max(contrast @ self.covariance @ contrast, 0) * self.variance
-        )
+        half = student_t(level, self.freedom) * math.sqrt(max(contrast @ self.covariance @ contrast, 0) * self.variance)
         return value, value - half, value + half
 
     def confounders(self, contrast: np.ndarray, own: str = "") -> list[str]:

@@ -34,7 +34,7 @@ import numpy as np
 import yaml
 
 from keras_cnn import config
-from keras_cnn.checking import Limit, Value, bare, check, describe, known, nearest, options_of
+from keras_cnn.checking import COMMAND_LINE, Limit, Value, bare, check, check_names, describe, nearest, options_of
 from keras_cnn.errors import InputError
 from keras_cnn.sweeps.distributions import DISTRIBUTIONS, EXPONENTS, Distribution, key
 from keras_cnn.sweeps.hyperband import Hyperband, rungs
@@ -130,9 +130,9 @@ def read_sweep(path: str | Path, run_cap: int | None = None) -> Sweep:
     for field in _OWN:
         if field in root.value:
             raise InputError(f"{root.value[field].place}: {field}: W&B has no such field; expected it below {SECTION}")
-    known(root, {**_TOP, SECTION: Any}, "")
+    check_names(root, {**_TOP, SECTION: Any}, "")
     if run_cap is not None:
-        root = Value(root.value | {"run_cap": Value(run_cap, config.COMMAND_LINE)}, root.place)
+        root = Value(root.value | {"run_cap": Value(run_cap, COMMAND_LINE)}, root.place)
     given = {field: check(root.value[field], hint, field) for field, hint in _TOP.items() if field in root.value}
     for field, expected in _REQUIRED.items():
         if field not in given:
@@ -177,7 +177,7 @@ def _settings(section: Value, builder: Any, path: str, what: str = "") -> dict[s
     if not isinstance(section.value, dict):
         raise InputError(f"{section.place}: {path}: found {bare(section)!r}, expected a section with fields")
     options = options_of(builder)
-    known(section, options, path, what)
+    check_names(section, options, path, what)
     for field, (hint, default, _) in options.items():
         if default is inspect.Parameter.empty and field not in section.value:
             raise InputError(f"{section.place}: {path}.{field}: not given; expected {describe(hint)}")
@@ -193,7 +193,7 @@ def _parameters(section: Value, prefix: str, path: str) -> Iterator[Distribution
         if not _NAME.fullmatch(name):
             raise InputError(f"{below.place}: {here}: found {name!r}, expected letters, digits, _.-, no digit first")
         if isinstance(below.value, dict) and "parameters" in below.value:
-            known(below, {"parameters": Any}, here, "a nested parameter")
+            check_names(below, {"parameters": Any}, here, "a nested parameter")
             yield from _parameters(below.value["parameters"], f"{prefix}{name}.", f"{here}.parameters")
         else:
             yield _distribution(below, f"{prefix}{name}", here)
@@ -332,7 +332,7 @@ def _names(section: Value | None, parameters: Mapping[str, Distribution]) -> dic
         return {}
     if not isinstance(section.value, dict):
         raise InputError(f"{section.place}: {path}: found {bare(section)!r}, expected parameters with their fields")
-    known(section, parameters, path, "the parameters")
+    check_names(section, parameters, path, "the parameters")
     return {
         name: _table(given, parameters[name], f"{path}.{name}")
         if isinstance(given.value, dict)
@@ -371,9 +371,7 @@ def _field(name: str, place: str, path: str) -> str:
     sections = [choice.removesuffix(".") for choice in choices]
     if name in fields or name in sections or any(name.startswith(choice) for choice in choices):
         return name
-    alike = [field for field in fields if field.rpartition(".")[2] == name]
-    hint = f"; did you mean {alike[0]}?" if alike else nearest(name, dict.fromkeys(fields))
-    raise InputError(f"{place}: {path}: {name!r} is no field of a config{hint}")
+    raise InputError(f"{place}: {path}: {name!r} is no field of a config{config.nearest_field(name, fields, fields)}")
 
 
 def _check_fields(parameters: Mapping[str, Distribution], names: Mapping[str, Any], repeats: int) -> None:

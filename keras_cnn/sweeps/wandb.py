@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from keras_cnn.config import Tracking
+from keras_cnn.config import TrackingConfig
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.messages import logger
 from keras_cnn.sweeps.space import Sweep
@@ -27,7 +27,7 @@ from keras_cnn.tracking import INIT_SECONDS, _mode, _reason
 SECONDS = 5  # between two heartbeats of an agent that waits for something to do, as W&B has it
 
 
-def create(sweep: Sweep, tracking: Tracking) -> str | None:
+def create(sweep: Sweep, tracking: TrackingConfig) -> str | None:
     """The sweep "entity/project/id" on W&B's server; None where it is to be run here, as said in one line.
 
     That is without a key, with tracking off or offline, where the server cannot be reached or refuses the sweep, and
@@ -55,7 +55,7 @@ def create(sweep: Sweep, tracking: Tracking) -> str | None:
         return None
 
 
-def is_online(tracking: Tracking) -> bool:
+def is_online(tracking: TrackingConfig) -> bool:
     """Whether the sweep's runs are to be mirrored to W&B's server."""
     if tracking.wandb == "off" or os.environ.get("WANDB_MODE") == "disabled":
         return False

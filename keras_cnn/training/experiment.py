@@ -64,7 +64,8 @@ def train(config: TaskConfig, folder: RunFolder, prepare: Prepare, *, watch: Wat
 def dry_run(config: TaskConfig, prepare: Prepare) -> None:
     """Logs what `train` would do: data, network, steps and arithmetic."""
     task = prepare(config, None)
-    logger.info(arithmetic.text(task.model))
+    for line in arithmetic.text(task.model).splitlines():
+        logger.info(line)
     task.log_summary()
     done, operations = 0, 0
     for phase in task.phases:

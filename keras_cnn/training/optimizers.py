@@ -5,11 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_cnn.config import Optim
+from keras_cnn.config import OptimConfig
 from keras_cnn.errors import InputError
 
 
-def build_optimizer(optim: Optim, *, loss_scaling: bool = False) -> keras.optimizers.Optimizer:
+def build_optimizer(optim: OptimConfig, *, loss_scaling: bool = False) -> keras.optimizers.Optimizer:
     """The optimizer of a config's section `optim`; the training step sets its learning rate.
 
     Weight decay is decoupled for every rule (Loshchilov & Hutter 2019): a step first multiplies the kernels by

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 
-from keras_cnn.config import Optim
+from keras_cnn.config import OptimConfig
 from keras_cnn.errors import InputError
 
 Schedule = Callable[[float], float]  # completed epochs, with their fraction -> learning rate
 
 
-def build_schedule(optim: Optim, *, epochs: int, steps: int) -> Schedule:
+def build_schedule(optim: OptimConfig, *, epochs: int, steps: int) -> Schedule:
     """The learning rate of the step that begins after `progress` epochs of `steps` steps, 0 <= progress <= epochs.
 
     constant; step: times `gamma` every `step_epochs` (PyTorch's StepLR); exponential: times `gamma` per epoch,
@@ -30,7 +30,7 @@ def build_schedule(optim: Optim, *, epochs: int, steps: int) -> Schedule:
     return rate
 
 
-def _decay(optim: Optim, epochs: int) -> Callable[[float], float]:
+def _decay(optim: OptimConfig, epochs: int) -> Callable[[float], float]:
     """Progress -> factor of the peak."""
     match optim.schedule:
         case "constant" | "plateau":

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import keras
 
-from keras_cnn.config import Optim, Tracking
+from keras_cnn.config import OptimConfig, TrackingConfig
 from keras_cnn.data.pipeline import Batch
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.tracking import Tracker
@@ -40,11 +40,11 @@ class TaskConfig(Protocol):
     """What the engine reads of the config of a task."""
 
     @property
-    def optim(self) -> Optim: ...
+    def optim(self) -> OptimConfig: ...
     @property
     def train(self) -> TrainSettings: ...
     @property
-    def tracking(self) -> Tracking: ...
+    def tracking(self) -> TrackingConfig: ...
 
 
 class PhaseRun(Protocol):

@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
-from keras_cnn import command_line
-from keras_cnn.cli import evaluate
+from keras_cnn.cli import evaluate, program
 from keras_cnn.run_folder.record import read_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +66,7 @@ def call_and_draw(capsys):
     """Runs the face: (exit status, standard output, lines of standard error)."""
 
     def run(*arguments) -> tuple[int, str, list[str]]:
-        status = command_line.run(evaluate.main, list(map(str, arguments)))
+        status = program.run(evaluate.main, list(map(str, arguments)))
         printed = capsys.readouterr()
         return status, printed.out, printed.err.splitlines()
 
@@ -617,8 +616,8 @@ def test_a_run_against_itself_or_many_is_refused(runs, call):
 
 
 def test_help_does_not_wait_for_tensorflow_and_has_examples_to_copy():
-    code = "import sys; from keras_cnn import command_line\nfrom keras_cnn.cli import evaluate\n"
-    code += "try: command_line.run(evaluate.main, ['--help'])\n"
+    code = "import sys; from keras_cnn.cli import evaluate, program\n"
+    code += "try: program.run(evaluate.main, ['--help'])\n"
     code += "finally: print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0

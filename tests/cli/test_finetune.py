@@ -14,7 +14,8 @@ from PIL import Image
 
 THIS = """
 from keras_cnn.cli import finetune as train
-command_line.import_tensorflow()
+from keras_cnn.tensorflow_import import import_tensorflow
+import_tensorflow()
 from keras_cnn.tasks.classification import results
 results.draw_figures = results.draw_augmentation = lambda *_: None
 import keras.src.utils.file_utils as files

@@ -230,8 +230,59 @@ def test_every_field_that_depends_on_another_is_a_field():
     for name, (other, values) in config.ACTS_WITH.items():
         assert name in fields
         assert other in fields or other == "the source's own splits"
-        hint = typing.get_type_hints(config.Optim).get(other.removeprefix("optim."))
+        hint = typing.get_type_hints(config.OptimConfig).get(other.removeprefix("optim."))
         assert hint is None or set(values) < set(typing.get_args(hint))
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "expected"),
+    [
+        ("train.batch_size", "010", "a whole number"),  # 8 to YAML 1.1
+        ("train.epochs", "1:30", "a whole number"),  # 90
+        ("train.epochs", "-07", "a whole number"),
+        ("optim.learning_rate", "0:0.5", "a number"),  # 0.5
+        ("optim.learning_rate", "00", "a number"),
+    ],
+)
+def test_numbers_that_yaml_reads_as_others_are_refused(tmp_path, field, text, expected):
+    section, name = field.split(".")
+    found = f"{field}: found '{text}', expected {expected}"
+    assert found in error(f"{section}: {{{name}: {text}}}\n", tmp_path=tmp_path)
+    assert error(None, f"--{field}", text) == f"command line: {found}"
+    assert load(None, "--name", text).name == text
+
+
+def test_numbers_in_other_notations_are_read():
+    assert load(None, "--seed", "0x10", "--train.epochs", "1_000").seed == 16
+    assert load(None, "--optim.learning_rate", "0.010").optim.learning_rate == 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("lr", "optim.learning_rate"),
+        ("optim.lr", "optim.learning_rate"),
+        ("epochs", "train.epochs"),
+        ("batch", "train.batch_size"),
+        ("train.batch", "train.batch_size"),
+        ("image_size", "data.image_size"),
+        ("data.learning_rate", "optim.learning_rate"),
+        ("learningrate", "optim.learning_rate"),
+        ("optim.lerning_rate", "learning_rate"),
+        ("presision", "precision"),
+    ],
+)
+def test_an_unknown_field_has_its_nearest_name_in_any_section(name, hint):
+    assert error(None, f"--{name}", "3").endswith(f"; did you mean {hint}?")
+
+
+def test_a_config_that_cannot_be_read_is_not_offered_as_its_own_replacement(tmp_path):
+    (tmp_path / "a.yaml").mkdir()
+    with pytest.raises(InputError, match=r"a\.yaml: cannot read the config: Is a directory$"):
+        config.load(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("")
+    with pytest.raises(InputError, match=r"; did you mean .*b\.yaml\?$"):
+        config.load(tmp_path / "a.yaml")
 
 
 def test_nesterov_without_momentum_is_refused(tmp_path):

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn import command_line
-from keras_cnn.cli import detect
+from keras_cnn.cli import detect, program
 from keras_cnn.detection import session, sources
 from keras_cnn.detection.pipeline import DEPTH, Behind, ahead
 from keras_cnn.detection.tracks import Tracker
@@ -85,7 +84,7 @@ def passing(frames: int = 40) -> list[np.ndarray]:
 
 
 def run(*arguments) -> int:
-    return command_line.run(detect.main, [str(argument) for argument in arguments])
+    return program.run(detect.main, [str(argument) for argument in arguments])
 
 
 def rows(folder: Path) -> list[dict]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn.config import Choice, Config, Data, dump
+from keras_cnn.config import Choice, Config, DataConfig, dump
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
 from keras_cnn.evaluation.repeats import Group, compare_recipes, facts_of_runs, left_out, side_by_side, sum_up
@@ -111,7 +111,9 @@ def test_groups_of_run_folders(tmp_path):
             folder = tmp_path / f"{seed}-{rate}"
             folder.mkdir()
             model = Choice("net3", {"dropout_rate": rate})
-            config = Config(name=f"d{rate}", seed=seed, model=model, data=Data(cache="disk" if seed == 1 else "none"))
+            config = Config(
+                name=f"d{rate}", seed=seed, model=model, data=DataConfig(cache="disk" if seed == 1 else "none")
+            )
             write_text(folder / "config.yaml", dump(config))
             write_json(folder / "metrics.json", {"accuracy": 0.5 + rate + seed / 100})
             records.append(read_record(folder))

@@ -48,9 +48,8 @@ def path(finished, tmp_path) -> Path:
     return shutil.copytree(finished, tmp_path / "garments")
 
 
-def test_a_run_is_exported_and_told(path):
+def test_a_run_is_exported_and_its_lines_are_shown(path, messages):
     before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
-    lines: list[str] = []
     results = export_run(path, ["savedmodel", "litert", "onnx"])
     files = {"classes.json", "export.json", "model.onnx", "model.tflite", "savedmodel"}
     assert {file.name for file in (path / "export").iterdir()} == files
@@ -59,10 +58,10 @@ def test_a_run_is_exported_and_told(path):
     for one in results:
         assert one.images == one.same_predictions == 64
         assert one.max_relative_difference < 1e-5
-    assert lines[0].startswith(f"run         {path}: layers, computing in float32; uint8 images (28, 28, 1)")
-    assert lines[1] == "compared    with Keras on 64 validation images; tolerance 0.0001 of the top logit"
-    assert [line.split()[0] for line in lines[3:6]] == ["savedmodel", "litert", "onnx"]
-    assert lines[-1].startswith(f"written     {path / 'export'} ")
+    assert messages[0].startswith(f"run         {path}: layers, computing in float32; uint8 images (28, 28, 1)")
+    assert messages[1] == "compared    with Keras on 64 validation images; tolerance 0.0001 of the top logit"
+    assert [line.split()[0] for line in messages[3:6]] == ["savedmodel", "litert", "onnx"]
+    assert messages[-1].startswith(f"written     {path / 'export'} ")
 
 
 def test_the_images_are_spread_over_the_validation_split(path):
@@ -120,12 +119,12 @@ def held(path: Path) -> None:
 def test_refusals_are_one_line_and_leave_nothing(damage, formats, said, path):
     damage(path)
     with pytest.raises(InputError, match=said) as error:
-        export_run(path, formats, lambda line: None)
+        export_run(path, formats)
     assert "\n" not in str(error.value)
     assert not list(path.glob("*export*")) + list(path.glob(".*export*"))
 
 
 def test_another_export_takes_the_place_of_the_last(path):
-    export_run(path, ["onnx"], lambda line: None)
-    export_run(path, ["litert", "litert"], lambda line: None)
+    export_run(path, ["onnx"])
+    export_run(path, ["litert", "litert"])
     assert {file.name for file in (path / "export").iterdir()} == {"classes.json", "export.json", "model.tflite"}

@@ -15,8 +15,7 @@ import plotly
 import pytest
 from PIL import Image
 
-from keras_cnn import command_line
-from keras_cnn.cli import report
+from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
 from keras_cnn.figures import style
 from keras_cnn.report import charts, pictures
@@ -303,7 +302,7 @@ def test_scores_of_nothing_are_nothing():
 
 
 def asked(capsys, *arguments) -> tuple[int, str, str]:
-    status = command_line.run(report.main, list(map(str, arguments)))
+    status = program.run(report.main, list(map(str, arguments)))
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 

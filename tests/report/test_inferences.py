@@ -16,7 +16,7 @@ from keras_cnn.evaluation import intervals
 from keras_cnn.evaluation.predictions import write_predictions
 from keras_cnn.report.claims import Claim, Inference, points, uphold
 from keras_cnn.report.effects import Study
-from keras_cnn.report.inferences import _binomial, inferences
+from keras_cnn.report.inferences import inferences
 from keras_cnn.run_folder.record import Record
 
 SOURCE = {"data.source": "folder:photos", "name": "run"}
@@ -387,13 +387,6 @@ def test_the_worst_confusion_against_its_reverse():
     assert "40 against 10 images, 80.0 % [" in only.sentence
     assert "where 25.0 % would be no preference" in only.sentence
     assert not about(of_one_run([[80, 12, 8], [9, 85, 6], [5, 5, 90]]), "more often than")
-
-
-@pytest.mark.parametrize(
-    ("k", "n", "share"), [(40, 50, 0.25), (3, 10, 0.5), (0, 7, 0.4), (7, 7, 0.9), (500, 1000, 0.47)]
-)
-def test_exact_binomial_test(k, n, share):
-    assert _binomial(k, n, share) == pytest.approx(stats.binomtest(k, n, share).pvalue, rel=1e-6)
 
 
 def test_overconfidence_by_hand():

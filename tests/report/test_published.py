@@ -169,7 +169,7 @@ def test_figures_of_a_class():
 
 
 def test_every_measurable_figure_has_a_measure():
-    names = config.Figure.__annotations__["figure"].__args__[0].__args__
+    names = config.PublishedNumber.__annotations__["figure"].__args__[0].__args__
     assert set(names) == set(published._MEASURES)
 
 
@@ -300,7 +300,7 @@ def test_a_block_can_be_given_and_taken_away_on_the_command_line(tmp_path):
     assert named.published == "tdt4265/lenet"
     assert load(tmp_path, "published: cs7015/net1\n", "--published", "null").published is None
     inline = load(tmp_path, "seed: 1\n", "--published", "[{figure: f1, class_name: cat, value: 1, source: x}]")
-    assert inline.published == (config.Figure("f1", 1.0, "x", class_name="cat"),)
+    assert inline.published == (config.PublishedNumber("f1", 1.0, "x", class_name="cat"),)
     assert config.differences(load(tmp_path, "seed: 1\n"), named) == ["published: None -> tdt4265/lenet"]
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn import command_line
-from keras_cnn.cli import report
+from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol, repeats
 from keras_cnn.report import analysis, sweeps
@@ -306,7 +305,7 @@ def test_a_table_of_runs_is_analysed_alone(tmp_path, capsys):
     lines = [[f"r{i}", w, lr, 0.5 + w / 100 + lr, 1000 * w] for i, (w, lr) in enumerate(
         (w, lr) for w in (8, 16) for lr in (0.01, 0.02, 0.04))]  # fmt: skip
     path = written(tmp_path / "wide.csv", ["name", "width", "rate", "val_acc", "params"], lines)
-    assert command_line.run(report.main, [str(path)]) == 0
+    assert program.run(report.main, [str(path)]) == 0
     out = capsys.readouterr().out
     page = (tmp_path / "wide.html").read_text(encoding="utf-8")
     assert str(tmp_path / "wide.html") in out
@@ -343,7 +342,7 @@ def test_columns_that_attack_are_text(tmp_path):
 
 def test_analysis_is_written_into_the_sweep_and_its_place_said(make_sweep, tmp_path, capsys):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40, 50, 60, 45, 30])
-    assert command_line.run(report.main, [str(sweep), "--out", str(tmp_path / "a.html")]) == 0
+    assert program.run(report.main, [str(sweep), "--out", str(tmp_path / "a.html")]) == 0
     out = capsys.readouterr().out
     files = [path for path in (sweep / "analysis").rglob("*") if path.is_file()]
     assert f"analysis  {sweep / 'analysis'}   ({len(files)} files" in out
@@ -357,7 +356,7 @@ def test_a_sweep_without_a_finished_trial_is_shown_as_far_as_it_goes(make_sweep,
         ("failed", ["out of memory", "no such model"], "2 trials: 2 failed. None has ended with a value."),
     ):
         sweep = make_sweep(tmp_path / name, BAYES, results)
-        assert command_line.run(report.main, [str(sweep)]) == 0
+        assert program.run(report.main, [str(sweep)]) == 0
         page = (sweep / "report.html").read_text(encoding="utf-8")
         assert words in page
         assert "There is nothing to analyse yet: no trial has ended with a number." in page
@@ -367,7 +366,7 @@ def test_a_sweep_without_a_finished_trial_is_shown_as_far_as_it_goes(make_sweep,
 
 def test_one_trial_is_shown_with_reasons_for_what_one_does_not_allow(make_sweep, tmp_path, capsys):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40])
-    assert command_line.run(report.main, [str(sweep)]) == 0
+    assert program.run(report.main, [str(sweep)]) == 0
     page = (sweep / "report.html").read_text(encoding="utf-8")
     assert "1 trial: 1 finished. The best, 0001, has validation accuracy 40.00 %." in page
     why = "Not shown: runs with a validation accuracy: 1; expected at least 3 to compare."
@@ -403,7 +402,7 @@ def test_what_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, w
     (tmp_path / "torn" / "sweep.json").write_text("{}")
     (tmp_path / "torn" / "sweep.yaml").write_text("method: grid\nparameters: {train.epochs: {values: [1, 2]}}\n")
     monkeypatch.chdir(tmp_path)
-    status = command_line.run(report.main, arguments)
+    status = program.run(report.main, arguments)
     captured = capsys.readouterr()
     assert (status, captured.out) == (2, "")
     assert captured.err.count("\n") == 1

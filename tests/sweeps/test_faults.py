@@ -123,7 +123,7 @@ def make(folder: Path) -> Path:
     (folder / "s.yaml").write_text(SWEEP + "keras_cnn: {base: base.yaml}\n")
     from keras_cnn.sweeps import plan
 
-    return plan.create(folder / "s.yaml", [], str, folder).folder
+    return plan.create(folder / "s.yaml", [], folder).folder
 
 
 def test_a_worker_killed_while_it_trains(undisturbed, tmp_path):

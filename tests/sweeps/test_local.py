@@ -59,22 +59,22 @@ def given(folder: Path, text: str, base: str = BASE) -> Path:
 def test_a_wrong_file_leaves_no_folder(tmp_path, old, new, said):
     path = given(tmp_path, SWEEP.replace(old, new))
     with pytest.raises(InputError, match=said):
-        plan.create(path, [], str, tmp_path / "runs")
+        plan.create(path, [], tmp_path / "runs")
     assert not list(tmp_path.glob("runs/*"))
 
 
 def test_a_sweep_in_which_only_the_first_cell_is_impossible_is_run(tmp_path):
     path = given(tmp_path, SWEEP.replace("[0.00001,", "[-1,"))
-    study = plan.create(path, ["--train.batch_size", "20"], str, tmp_path / "runs")
+    study = plan.create(path, ["--train.batch_size", "20"], tmp_path / "runs")
     assert study.claim().trial.assignment["optim.learning_rate"] == -1
     assert "batch_size: 20" in (study.folder / "base.yaml").read_text()
 
 
 def test_the_name_of_a_sweep_may_be_any_text(tmp_path):
     path = given(tmp_path, "name: 'Rate / batch: no. 1'\n" + SWEEP)
-    folders = [plan.create(path, [], str, tmp_path / "runs").folder.name for _ in range(2)]
+    folders = [plan.create(path, [], tmp_path / "runs").folder.name for _ in range(2)]
     assert folders == ["Rate-batch-no.-1", "Rate-batch-no.-1-2"]
-    assert plan.create(path, ["--name", "mine"], str, tmp_path / "runs").folder.name == "mine"
+    assert plan.create(path, ["--name", "mine"], tmp_path / "runs").folder.name == "mine"
 
 
 # --- workers ---
@@ -301,29 +301,27 @@ class _NoCrew:
         return None
 
 
-def ended(study: Study, *reasons: str | None) -> list[str]:
-    """What is said of a sweep whose trials end so; without a reason with a value."""
+def run_ended(study: Study, *reasons: str | None) -> None:
+    """Runs a sweep whose trials have ended, failed for the reason given or, for None, with a value."""
     for reason in reasons:
         found = {"state": "failed", "reason": reason} if reason else {"state": "finished", "value": 0.5}
         study.end(study.claim(), **found)
-    said = []
-    local.run(study, 1, said.append)
-    return said
+    local.run(study, 1)
 
 
 def test_a_sweep_of_which_nothing_came_is_no_success(sweep_of, monkeypatch):
     monkeypatch.setattr(local, "crew", lambda *_: _NoCrew())
     text = "method: grid\nparameters: {seed: {values: [1, 2]}}\n"
     with pytest.raises(Stopped, match=r"no trial came to a value; the last, 0002: NaN$"):
-        ended(sweep_of(text), "out of memory", "NaN")
+        run_ended(sweep_of(text), "out of memory", "NaN")
 
 
-def test_what_is_said_in_the_end(sweep_of, tmp_path, monkeypatch):
+def test_the_messages_at_the_end_of_a_sweep(sweep_of, tmp_path, monkeypatch, messages):
     monkeypatch.setattr(local, "crew", lambda *_: _NoCrew())
-    said = ended(sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n"), "NaN", None)
-    assert said[-4].endswith("2 trials: 1 finished, 1 failed   (all of them: " + f"{tmp_path}/sweep/trials.csv)")
-    assert said[-3] == "best      trial 0002  val_accuracy 0.5000   seed=2"
-    assert said[-2].startswith(f"next      {local.python()} train.py --sweep --finish {tmp_path}/sweep ")
+    run_ended(sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n"), "NaN", None)
+    assert messages[-4].endswith("2 trials: 1 finished, 1 failed   (all of them: " + f"{tmp_path}/sweep/trials.csv)")
+    assert messages[-3] == "best      trial 0002  val_accuracy 0.5000   seed=2"
+    assert messages[-2].startswith(f"next      {local.python()} train.py --sweep --finish {tmp_path}/sweep ")
 
 
 @pytest.mark.parametrize(
@@ -346,17 +344,17 @@ def test_why_a_worker_gave_up_is_said(sweep_of, monkeypatch, tmp_path, code, log
     monkeypatch.setattr(prewarmed_workers, "PROGRAM", program)
     study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n")
     with pytest.raises(raised[0], match=raised[1]):
-        local.run(study, 1, str)
+        local.run(study, 1)
     assert study.folder.is_dir()
     with pytest.raises(raised[0], match=log.split("\n")[-3 if code == 3 else -2].removeprefix("error: ")):
-        local.run(study, 1, str, is_new=True)
+        local.run(study, 1, is_new=True)
     assert study.folder.is_dir() == (code != 2)
 
 
 # --- joining ---
 
 
-def test_the_printed_command_joins_from_anywhere(tmp_path, monkeypatch):
+def test_the_printed_command_joins_from_anywhere(tmp_path, monkeypatch, messages):
     """Also where the config names its images relative to the folder in which the sweep was begun."""
     monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
@@ -364,11 +362,10 @@ def test_the_printed_command_joins_from_anywhere(tmp_path, monkeypatch):
     np.savez("images.npz", **{f"{name}_{part}": a for name, a in arrays.items() for part in ("train", "test")})
     base = "data: {source: 'npz:images.npz'}\nmodel: {name: layers, table: [{flatten: }]}\ntracking: {wandb: off}\n"
     text = "method: grid\nparameters: {train.epochs: {value: 1}}\nkeras_cnn: {base: base.yaml}\n"
-    study = plan.create(given(tmp_path, text, base), [], str)
+    study = plan.create(given(tmp_path, text, base), [])
     monkeypatch.setattr(local, "crew", lambda *_: _NoCrew())
-    said = []
-    local.run(study, 1, said.append)
-    (command,) = (line.removeprefix("join").partition("   (")[0] for line in said if line.startswith("join"))
+    local.run(study, 1)
+    (command,) = (line.removeprefix("join").partition("   (")[0] for line in messages if line.startswith("join"))
     done = subprocess.run(["/bin/sh", "-c", command], cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("sweep     runs/s: nothing is left to begin\n")

@@ -31,7 +31,7 @@ keras_cnn:
 
 
 @pytest.fixture
-def said(tmp_path, monkeypatch):
+def dry_run(tmp_path, monkeypatch, messages):
     """The lines of a dry run, given the sweep file and the overrides."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
@@ -40,15 +40,15 @@ def said(tmp_path, monkeypatch):
     def run(text: str, *overrides: str, run_cap: int | None = None) -> list[str]:
         (tmp_path / "base.yaml").write_text(BASE)
         (tmp_path / "s.yaml").write_text(text)
-        lines = []
-        plan.dry_run(tmp_path / "s.yaml", list(overrides), run_cap, lines.append)
-        return lines
+        messages.clear()
+        plan.dry_run(tmp_path / "s.yaml", list(overrides), run_cap)
+        return list(messages)
 
     return run
 
 
-def test_a_dry_run_says_what_would_be_tried_and_leaves_nothing(said, tmp_path):
-    lines = said(SWEEP, "--train.batch_size", "25")
+def test_a_dry_run_says_what_would_be_tried_and_leaves_nothing(dry_run, tmp_path):
+    lines = dry_run(SWEEP, "--train.batch_size", "25")
     assert lines[:9] == [
         f"sweep     {tmp_path}/s.yaml: bayes, 12 trials, val_loss minimized",
         f"base      {tmp_path}/base.yaml, with --train.batch_size 25",
@@ -68,62 +68,62 @@ def test_a_dry_run_says_what_would_be_tried_and_leaves_nothing(said, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["base.yaml", "s.yaml"]
 
 
-def test_the_first_trials_said_are_the_first_trials(said, tmp_path):
-    lines = said(SWEEP)
-    study = plan.create(tmp_path / "s.yaml", [], str)
+def test_the_first_trials_said_are_the_first_trials(dry_run, tmp_path):
+    lines = dry_run(SWEEP)
+    study = plan.create(tmp_path / "s.yaml", [])
     for number, line in enumerate(lines[7:10], 1):
         claim = study.claim()
         assert line.endswith(f"{number:04d}  {plan.settings(study.sweep, claim.trial.assignment)}")
 
 
-def test_a_grid_has_its_number_of_cells_and_seeds(said):
+def test_a_grid_has_its_number_of_cells_and_seeds(dry_run):
     grid = "method: grid\nparameters: {train.batch_size: {values: [20, 50]}, train.epochs: {min: 1, max: 3}}\n"
-    lines = said(grid + "keras_cnn: {base: base.yaml, repeats: 3}\n")
+    lines = dry_run(grid + "keras_cnn: {base: base.yaml, repeats: 3}\n")
     assert lines[0].endswith("s.yaml: grid, 6 trials, val_accuracy maximized")
     assert lines[1] == "          each trained with 3 seeds, 5 to 7; its value is their mean"
     assert "          6 different trials in all" in lines
     assert "          ..." in lines
-    assert said(grid, run_cap=2)[0].endswith("grid, 2 trials, val_accuracy maximized")
+    assert dry_run(grid, run_cap=2)[0].endswith("grid, 2 trials, val_accuracy maximized")
 
 
-def test_bayes_that_cannot_learn_is_noted(said):
+def test_bayes_that_cannot_learn_is_noted(dry_run):
     note = "note      run_cap: 10; bayes draws its first 10 at random, so none learns from another"
-    assert said(SWEEP, run_cap=10)[0] == note
-    assert note not in said(SWEEP, run_cap=11)
+    assert dry_run(SWEEP, run_cap=10)[0] == note
+    assert note not in dry_run(SWEEP, run_cap=11)
 
 
-def test_early_termination_without_effect_is_noted(said):
+def test_early_termination_without_effect_is_noted(dry_run):
     late = SWEEP.replace("min_iter: 3", "min_iter: 9")
     note = "note      early_terminate: compares after epoch 9 at first; of 9 epochs it stops none"
-    assert said(late)[0] == note
-    assert said(late, "--train.epochs=10")[0] != note
+    assert dry_run(late)[0] == note
+    assert dry_run(late, "--train.epochs=10")[0] != note
     swept = late.replace("parameters:", "parameters:\n  train.epochs: {values: [9, 12]}")
-    assert said(swept)[0].startswith("sweep     ")
+    assert dry_run(swept)[0].startswith("sweep     ")
 
 
 @pytest.mark.parametrize("name", ["loss", "accuracy"])
-def test_a_metric_of_the_training_images_is_noted(said, name):
-    first, *_ = said(SWEEP.replace("val_loss", name))
+def test_a_metric_of_the_training_images_is_noted(dry_run, name):
+    first, *_ = dry_run(SWEEP.replace("val_loss", name))
     assert first == f"note      metric.name: {name} is of the training images; what generalises is chosen by val_{name}"
 
 
-def test_the_run_cap_given_is_kept_with_the_sweep(said, tmp_path):
-    said(SWEEP)
-    study = plan.create(tmp_path / "s.yaml", [], str, run_cap=4)
+def test_the_run_cap_given_is_kept_with_the_sweep(dry_run, tmp_path):
+    dry_run(SWEEP)
+    study = plan.create(tmp_path / "s.yaml", [], run_cap=4)
     assert (study.cap, study.sweep.run_cap) == (4, 4)
     assert "run_cap: 4\n" in (study.folder / "sweep.yaml").read_text()
 
 
-def test_an_override_of_what_is_swept_is_refused(said):
+def test_an_override_of_what_is_swept_is_refused(dry_run):
     with pytest.raises(InputError, match=r"--optim\.learning_rate: the parameter lr of .* sets it in every trial"):
-        said(SWEEP, "--optim.learning_rate=0.1")
+        dry_run(SWEEP, "--optim.learning_rate=0.1")
     with pytest.raises(InputError, match=r"--train\.ema: the parameter augmented"):
-        said(SWEEP, "--train.ema", "0.5")
+        dry_run(SWEEP, "--train.ema", "0.5")
 
 
 @pytest.mark.parametrize(("name", "folder"), [("..", "sweep"), (".hidden", "hidden"), ("a/../b", "a-..-b")])
 def test_no_name_leads_out_of_the_runs_folder(tmp_path, monkeypatch, name, folder):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s.yaml").write_text(f"name: '{name}'\nmethod: grid\nparameters: {{seed: {{value: 1}}}}\n")
-    made = plan.create(tmp_path / "s.yaml", ["--tracking.wandb=off"], str).folder
+    made = plan.create(tmp_path / "s.yaml", ["--tracking.wandb=off"]).folder
     assert made.resolve() == tmp_path / "runs" / folder

@@ -6,7 +6,7 @@ That the server answers as the stand-in does is taken from wandb's own agent (`w
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ import yaml
 from wandb.apis.public import sweeps
 from wandb.sdk.sweeps import SweepNotFoundError
 
-from keras_cnn.config import Tracking
+from keras_cnn.config import TrackingConfig
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.run_folder import HISTORY_COLUMNS
 from keras_cnn.sweeps import space, wandb, worker
@@ -119,18 +119,22 @@ def trained(monkeypatch) -> list[tuple]:
     return seen
 
 
-def create(tmp_path: Path, text: str = SWEEP, **tracking) -> tuple[str | None, list[str]]:
-    """What `wandb.create` gives and says."""
-    said = []
-    (tmp_path / "s.yaml").write_text(text)
-    return wandb.create(space.read_sweep(tmp_path / "s.yaml"), Tracking(**tracking), said.append), said
+@pytest.fixture
+def create(tmp_path, messages) -> Callable[..., tuple[str | None, list[str]]]:
+    """(text of a sweep file, options of the tracking) -> the sweep on the server, and the messages about it."""
+
+    def run(text: str = SWEEP, **tracking) -> tuple[str | None, list[str]]:
+        (tmp_path / "s.yaml").write_text(text)
+        return wandb.create(space.read_sweep(tmp_path / "s.yaml"), TrackingConfig(**tracking)), messages
+
+    return run
 
 
 # --- who runs the sweep ---
 
 
-def test_the_server_gets_the_file_without_our_section(server, tmp_path):
-    assert create(tmp_path) == ("me/shells/abc123", [])
+def test_the_server_gets_the_file_without_our_section(server, create):
+    assert create() == ("me/shells/abc123", [])
     ((definition, entity, project),) = server.created
     whole = yaml.safe_load(SWEEP)
     whole["parameters"]["lr"] = {"min": 1e-4, "max": 1e-2}  # PyYAML takes 1e-4 for text
@@ -138,22 +142,22 @@ def test_the_server_gets_the_file_without_our_section(server, tmp_path):
     assert (entity, project) == (None, "shells")
 
 
-def test_entity_and_project_of_the_config_stand_where_the_file_has_none(server, tmp_path):
+def test_entity_and_project_of_the_config_stand_where_the_file_has_none(server, create):
     text = SWEEP.replace("project: shells\n", "")
-    assert create(tmp_path, text, entity="us", project="pans")[0] == "us/pans/abc123"
+    assert create(text, entity="us", project="pans")[0] == "us/pans/abc123"
     assert server.created[0][1:] == ("us", "pans")
 
 
 @pytest.mark.parametrize("mode", ["off", "offline"])
-def test_without_the_mirror_online_the_sweep_is_run_here_without_a_word(server, tmp_path, mode):
-    assert create(tmp_path, wandb=mode) == (None, [])
+def test_without_the_mirror_online_the_sweep_is_run_here_without_a_word(server, create, mode):
+    assert create(wandb=mode) == (None, [])
     assert server.created == []
 
 
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
-def test_the_environment_keeps_the_sweep_here_as_well(server, tmp_path, mode):
+def test_the_environment_keeps_the_sweep_here_as_well(server, create, mode):
     wandb.os.environ["WANDB_MODE"] = mode
-    assert create(tmp_path) == (None, [])
+    assert create() == (None, [])
 
 
 @pytest.fixture
@@ -164,31 +168,31 @@ def closed():
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_without_a_network_nobody_waits(server, tmp_path, closed):
+def test_without_a_network_nobody_waits(server, create, closed):
     server.url = closed
-    assert create(tmp_path) == (None, [f"W&B: {closed} cannot be reached; the sweep is run here"])
+    assert create() == (None, [f"W&B: {closed} cannot be reached; the sweep is run here"])
     assert server.created == []
 
 
-def test_behind_a_proxy_wandb_itself_finds_out(server, tmp_path, monkeypatch, closed):
+def test_behind_a_proxy_wandb_itself_finds_out(server, create, monkeypatch, closed):
     server.url = closed
     monkeypatch.setattr(wandb.urllib.request, "getproxies", lambda: {"http": "http://proxy:3128"})
-    assert create(tmp_path) == ("me/shells/abc123", [])
+    assert create() == ("me/shells/abc123", [])
 
 
-def test_a_server_that_refuses_the_sweep_is_said_in_one_line(server, tmp_path, monkeypatch):
+def test_a_server_that_refuses_the_sweep_is_said_in_one_line(server, create, monkeypatch):
     def unreachable(*arguments, **settings):
         raise package.errors.AuthenticationError("Failed to verify\ncredentials")
 
     monkeypatch.setattr(package, "sweep", unreachable)
     reason = "AuthenticationError: Failed to verify credentials"
-    assert create(tmp_path) == (None, [f"W&B: no sweep on its server ({reason}); the sweep is run here"])
+    assert create() == (None, [f"W&B: no sweep on its server ({reason}); the sweep is run here"])
 
 
 @pytest.mark.parametrize(("method", "ours"), [("random", "repeats: 2"), ("grid", "order: random")])
-def test_what_the_server_has_no_word_for_is_run_here(server, tmp_path, method, ours):
+def test_what_the_server_has_no_word_for_is_run_here(server, create, method, ours):
     text = f"method: {method}\nrun_cap: 2\nparameters: {{model.filters: {{values: [4, 8]}}}}\nkeras_cnn: {{{ours}}}\n"
-    place, (line,) = create(tmp_path, text)
+    place, (line,) = create(text)
     assert place is None
     assert "neither repeats nor a random order" in line
     assert server.created == []
@@ -201,7 +205,7 @@ def test_an_agent_trains_what_the_server_wants_until_it_says_exit(server, on_ser
     study = on_server()
     # an order, three epochs; nothing to do yet, an order, three epochs; exit
     server.plan = [[run("r1", 0.001)], [], [], [], [], [run("r2", 0.002)], [], [], []]
-    worker.work(study, str)
+    worker.work(study)
     assert server.agents == [("me", "shells", "abc123")]
     assert trained == [("0001", 0.001, 0.5, 3, ("r1", "abc123")), ("0002", 0.002, 0.5, 3, ("r2", "abc123"))]
     idle, r1, r2 = {}, {"r1": True}, {"r2": True}
@@ -213,7 +217,7 @@ def test_an_agent_trains_what_the_server_wants_until_it_says_exit(server, on_ser
 
 def test_a_run_of_the_sweep_has_its_parameters_where_wandb_looks_for_them(server, on_server, trained):
     server.plan = [[run("r1", 0.001)]]
-    worker.work(on_server(), str)
+    worker.work(on_server())
     written = yaml.safe_load(Path(wandb.os.environ["WANDB_SWEEP_PARAM_PATH"]).read_text())
     assert written == {
         "wandb_version": 1,
@@ -227,7 +231,7 @@ def test_the_server_stops_a_run_early(server, on_server, trained):
     study = on_server()
     other, own = {"type": "stop", "run_id": "other"}, {"type": "stop", "run_id": "r1"}
     server.plan = [[run("r1", 0.001)], [other], [own]]
-    worker.work(study, str)
+    worker.work(study)
     assert trained[0][3] == 2
     assert (study.trials()[0].state, study.trials()[0].value) == ("early", 0.5)
 
@@ -238,7 +242,7 @@ def test_a_dead_agents_trial_goes_on_as_the_same_run_before_anything_new(server,
     claim = wandb.Server(study).claim(lambda: False)
     claim.release()  # as after kill -9
     server.plan, trained[:] = [[], [], [], [run("r2", 0.002)]], []
-    worker.work(Study(study.folder), str)
+    worker.work(Study(study.folder))
     assert [row[-1][0] for row in trained] == ["r1", "r2"]
     assert [(t.attempts, t.state) for t in study.trials()] == [(2, "finished"), (1, "finished")]
 
@@ -253,7 +257,7 @@ def test_an_agent_that_waits_heeds_a_signal(server, on_server):
 def test_a_sweep_deleted_on_the_server_stops_the_agent(server, on_server):
     server.plan = [SweepNotFoundError("gone")]
     with pytest.raises(Stopped, match="the sweep me/shells/abc123 is no longer on the server"):
-        worker.work(on_server(), str)
+        worker.work(on_server())
 
 
 def test_an_agent_that_cannot_register_says_so(server, on_server, monkeypatch):
@@ -262,7 +266,7 @@ def test_an_agent_that_cannot_register_says_so(server, on_server, monkeypatch):
 
     monkeypatch.setattr(sweeps, "_register_agent", unreachable)
     with pytest.raises(Stopped, match=r"me/shells/abc123 cannot be reached \(TimeoutError: busy\)"):
-        worker.work(on_server(), str)
+        worker.work(on_server())
 
 
 def test_a_parameter_without_a_value_is_named(server, on_server):

@@ -65,29 +65,28 @@ def states(study) -> list[tuple[str, float | None, str]]:
     return [(t.state, t.value, t.reason) for t in study.trials()]
 
 
-def test_each_trial_has_the_value_of_its_best_epoch_and_its_own_folder(sweep_of, trained):
+def test_each_trial_has_the_value_of_its_best_epoch_and_its_own_folder(sweep_of, trained, messages):
     study = sweep_of(SWEEP, base="train: {epochs: 3}\nseed: 4\n")
     training = trained({0.1: [0.2, 0.6, 0.4], 0.2: [0.1, 0.1, 0.1], 0.3: [0.3, 0.2, 0.1]})
-    said = []
-    worker.work(study, said.append)
+    worker.work(study)
     assert [t.state for t in study.trials()] == ["finished"] * 3
     assert [t.value for t in study.trials()] == pytest.approx([0.604, 0.104, 0.304], abs=1e-12)
     assert [name for name, _ in training.configs] == ["0001", "0002", "0003"]
     assert {config.tracking.group for _, config in training.configs} == {"sweep"}
-    assert said[:2] == ["trial 0001  optim.learning_rate=0.1", "trial 0001  val_accuracy 0.6040"]
+    assert messages[:2] == ["trial 0001  optim.learning_rate=0.1", "trial 0001  val_accuracy 0.6040"]
 
 
 def test_another_metric_is_that_of_the_epoch_that_is_kept(sweep_of, trained):
     study = sweep_of(SWEEP.replace("name: val_accuracy, goal: maximize", "name: val_loss, goal: minimize"))
     trained({0.1: [0.2], 0.2: [0.2], 0.3: [0.2]})
-    worker.work(study, str)
+    worker.work(study)
     assert [t.value for t in study.trials()] == [0.5, 0.5, 0.5]
 
 
 def test_the_value_of_repeats_is_their_mean_and_every_run_is_kept(sweep_of, trained):
     study = sweep_of(SWEEP + "keras_cnn: {repeats: 3}\n", base="seed: 5\ntrain: {epochs: 1}\n")
     training = trained({0.1: [0.1], 0.2: [0.2], 0.3: [0.3]})
-    worker.work(study, str)
+    worker.work(study)
     names = [f"000{number}-seed{seed}" for number in (1, 2, 3) for seed in (5, 6, 7)]
     assert [(name, config.seed) for name, config in training.configs] == [(n, int(n[-1])) for n in names]
     assert [name for trial in study.trials() for name in trial.runs] == names
@@ -99,7 +98,7 @@ def test_a_repeat_that_is_finished_is_not_trained_again(sweep_of, trained):
     with RunFolder.begun(study.folder / "0001-seed1") as folder:
         write_run(folder, [0.9])
     training = trained({0.1: [0.1], 0.2: [0.2], 0.3: [0.3]})
-    worker.work(study, str)
+    worker.work(study)
     assert training.configs[0][0] == "0001-seed2"
     assert study.trials()[0].value == pytest.approx((0.9 + 0.102) / 2)
 
@@ -117,7 +116,7 @@ def test_a_repeat_that_is_finished_is_not_trained_again(sweep_of, trained):
 def test_a_failed_trial_is_recorded_with_its_reason_and_the_sweep_goes_on(sweep_of, trained, capsys, error, reason):
     study = sweep_of(SWEEP, base="train: {epochs: 1}\n")
     trained({0.1: [0.1], 0.2: error, 0.3: [0.3]})
-    worker.work(study, str)
+    worker.work(study)
     assert states(study) == [("finished", 0.101, ""), ("failed", None, reason), ("finished", 0.301, "")]
     assert study.trials()[1].runs == ("0002",)
     assert ("Traceback" in capsys.readouterr().err) == isinstance(error, ZeroDivisionError)
@@ -126,7 +125,7 @@ def test_a_failed_trial_is_recorded_with_its_reason_and_the_sweep_goes_on(sweep_
 def test_settings_that_the_base_does_not_allow_fail_their_trial_alone(sweep_of, trained):
     study = sweep_of(SWEEP.replace("0.2", "-1"), base="train: {epochs: 1}\n")
     trained({0.1: [0.1], 0.3: [0.3]})
-    worker.work(study, str)
+    worker.work(study)
     assert [t.state for t in study.trials()] == ["finished", "failed", "finished"]
     assert "optim.learning_rate" in study.trials()[1].reason
 
@@ -136,11 +135,11 @@ def test_what_is_not_the_trials_fault_stops_the_worker_and_leaves_the_trial(swee
     study = sweep_of(SWEEP, base="train: {epochs: 1}\n")
     trained({0.1: [0.1], 0.2: error})
     with pytest.raises(Stopped, match=re.escape(str(error) or "stopped by a signal")) as raised:
-        worker.work(study, str)
+        worker.work(study)
     assert isinstance(raised.value, Interrupted) == (type(error) is not Stopped)
     assert states(study)[1:] == [("stopped", None, "")]
     training = trained({0.2: [0.2], 0.3: [0.3]})
-    worker.work(study, str)
+    worker.work(study)
     assert [t.state for t in study.trials()] == ["finished"] * 3
     assert study.trials()[1].attempts == 1
     assert len(training.configs) == 2
@@ -150,7 +149,7 @@ def test_a_run_folder_that_somebody_trains_in_is_no_fault_of_the_trial(sweep_of,
     study = sweep_of(SWEEP)
     trained({})
     with RunFolder.begun(study.folder / "0001"), pytest.raises(Stopped, match="0001: in use by process"):
-        worker.work(study, str)
+        worker.work(study)
     assert states(study) == [("stopped", None, "")]
 
 
@@ -167,9 +166,9 @@ def test_a_signal_between_two_trials_loses_none(sweep_of, trained, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(study, moment, signalled)
         with pytest.raises(Interrupted, match=r"^stopped by SIGTERM$"):
-            worker.work(study, str)
+            worker.work(study)
     assert [t.state for t in study.trials()] == ["stopped" if moment == "claim" else "finished"]
-    worker.work(study, str)
+    worker.work(study)
     assert [(t.state, t.attempts) for t in study.trials()] == [("finished", 1)] * 3
     assert len(training.configs) == 3
 
@@ -178,12 +177,12 @@ def test_images_that_are_not_there_are_no_fault_of_the_trials(sweep_of, trained,
     base = f"data: {{source: 'folder:{tmp_path}/photos'}}\ntrain: {{epochs: 1}}\n"
     study = sweep_of(SWEEP, base=base)
     with pytest.raises(InputError, match="photos"):
-        worker.work(study, str)
+        worker.work(study)
     assert study.trials() == []
     trained({0.1: [0.1], 0.2: [0.2], 0.3: [0.3]})
     sources = "parameters: {data.source: {values: [fashion-mini, 'folder:a']}, optim.learning_rate: {value: 0.1}}\n"
     swept = sweep_of(f"method: grid\n{sources}", folder=tmp_path / "swept", base=base)
-    worker.work(swept, str)  # each trial finds out for itself
+    worker.work(swept)  # each trial finds out for itself
     assert [t.state for t in swept.trials()] == ["finished", "finished"]
 
 
@@ -203,7 +202,7 @@ def test_hyperband_stops_at_its_rungs_by_the_other_runs(sweep_of, trained):
         4.0: [0.3, 0.9, 0.9, 0.9, 0.9],  # at rung 1 of 0.6, 0.5, 0.4, 0.3 the best three
     }
     trained(planted)
-    worker.work(study, str)
+    worker.work(study)
     epochs = [len(RunFolder(study.folder / f"000{number}").history()) for number in (1, 2, 3, 4)]
     assert epochs == [5, 5, 2, 1]
     assert [t.state for t in study.trials()] == ["finished", "finished", "early", "early"]
@@ -218,7 +217,7 @@ def test_the_seeds_of_one_trial_are_not_compared_with_each_other(sweep_of, train
         base="train: {epochs: 2}\n",
     )
     trained({1.0: [0.5, 0.5], 2.0: [0.4, 0.4]})  # of a few values only the best goes on, and later seeds are better
-    worker.work(study, str)
+    worker.work(study)
     ended = {p.parent.name: len(RunFolder(p.parent).history()) for p in study.folder.glob("0*/history.csv")}
     assert ended == {f"000{n}-seed{s}": 2 if n == 1 else 1 for n in (1, 2) for s in (1, 2, 3)}
     assert [t.state for t in study.trials()] == ["finished", "early"]
@@ -227,7 +226,7 @@ def test_the_seeds_of_one_trial_are_not_compared_with_each_other(sweep_of, train
 def test_a_run_that_stopped_by_its_own_patience_has_not_been_terminated(sweep_of, trained):
     study = sweep_of(SWEEP, base="train: {epochs: 9, early_stopping: 2}\n")
     trained({0.1: [0.5, 0.4, 0.3], 0.2: [0.5, 0.4], 0.3: [0.1] * 9})
-    worker.work(study, str)
+    worker.work(study)
     assert [t.state for t in study.trials()] == ["finished", "early", "finished"]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_cnn.config import Optim
+from keras_cnn.config import OptimConfig
 from keras_cnn.errors import Stopped
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.training import loop
@@ -39,7 +39,7 @@ def unchanged(images, labels, keys, epoch):
 
 def trainer_of(model=None, augment=unchanged, optimizer=None, **settings) -> Trainer:
     settings = {"objective": CrossEntropy(CLASSES)} | settings
-    return Trainer(model or model_of(), optimizer or build_optimizer(Optim("sgd")), augment, **settings)
+    return Trainer(model or model_of(), optimizer or build_optimizer(OptimConfig("sgd")), augment, **settings)
 
 
 def step(trainer: Trainer, chosen=slice(None), rate=RATE, epoch=0) -> tuple[float, int]:
@@ -109,7 +109,7 @@ def test_class_weights_make_a_weighted_mean_but_the_reported_loss_is_of_images()
 
 
 def test_weight_decay_shrinks_the_kernel_and_not_the_bias():
-    trainer, hand = trainer_of(optimizer=build_optimizer(Optim("sgd", weight_decay=2000.0))), ByHand()
+    trainer, hand = trainer_of(optimizer=build_optimizer(OptimConfig("sgd", weight_decay=2000.0))), ByHand()
     step(trainer)
     hand.step(IMAGES, one_hot(LABELS), decay=2000.0)
     hand.assert_weights(trainer.model)
@@ -149,7 +149,7 @@ def test_the_augmentation_gets_the_epoch_and_its_fractions_reach_the_model():
 @pytest.mark.parametrize(("name", "settings"), [("sgd", {}), ("sgd", {"momentum": 0.9}), ("adam", {})])
 def test_loss_scaling_changes_nothing_where_nothing_vanishes(name, settings):
     plain, scaled = (
-        trainer_of(optimizer=build_optimizer(Optim(name, **settings), loss_scaling=scaling))
+        trainer_of(optimizer=build_optimizer(OptimConfig(name, **settings), loss_scaling=scaling))
         for scaling in (False, True)
     )
     for _ in range(2):
@@ -167,7 +167,7 @@ def test_frozen_layers_keep_their_bytes():
     model = keras.Model(inputs, outputs)
     before = [v.copy() for layer in (frozen, norm) for v in layer.get_weights()]
     head = model.get_layer("logits").get_weights()[0]
-    optimizer = build_optimizer(Optim("adamw", weight_decay=0.5))
+    optimizer = build_optimizer(OptimConfig("adamw", weight_decay=0.5))
     trainer = trainer_of(model, optimizer=optimizer, ema=0.9)
     step(trainer, rate=0.1)
     for one, other in zip(before, [v for layer in (frozen, norm) for v in layer.get_weights()], strict=True):

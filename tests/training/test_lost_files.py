@@ -17,7 +17,8 @@ EPOCHS = 8
 
 # Figures take most of a tiny run's time, and show nothing of what is tested.
 NO_FIGURES = """
-command_line.import_tensorflow()
+from keras_cnn.tensorflow_import import import_tensorflow
+import_tensorflow()
 from keras_cnn.tasks.classification import results
 results.draw_figures = results.draw_augmentation = lambda *_: None
 """

@@ -12,9 +12,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 RUN = """
 import resource, sys
-from keras_cnn import command_line
-from keras_cnn.cli import train
-assert command_line.run(train.main, sys.argv[1:]) == 0
+from keras_cnn.cli import program, train
+assert program.run(train.main, sys.argv[1:]) == 0
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 TABLE = "[{conv: 2, kernel: 8, stride: 8}, {relu: }, {flatten: }]"

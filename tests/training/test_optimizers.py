@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_cnn.config import Optim
+from keras_cnn.config import OptimConfig
 from keras_cnn.training.optimizers import build_optimizer, exclude_from_decay
 
 
@@ -10,7 +10,7 @@ from keras_cnn.training.optimizers import build_optimizer, exclude_from_decay
 def test_weight_decay_is_decoupled_and_spares_biases(name):
     kernel = keras.Variable(np.full((2,), 3.0, "float32"), name="kernel")
     bias = keras.Variable(np.full((2,), 3.0, "float32"), name="bias")
-    optimizer = build_optimizer(Optim(name, weight_decay=0.5))
+    optimizer = build_optimizer(OptimConfig(name, weight_decay=0.5))
     exclude_from_decay(optimizer, [kernel, bias])
     optimizer.build([kernel, bias])
     optimizer.learning_rate.assign(0.1)
@@ -22,7 +22,7 @@ def test_weight_decay_is_decoupled_and_spares_biases(name):
 
 def test_sgd_momentum_nesterov_and_clipping_by_hand():
     weight = keras.Variable(np.zeros(2, "float32"), name="kernel")
-    optimizer = build_optimizer(Optim("sgd", momentum=0.9, clip_norm=1.0))
+    optimizer = build_optimizer(OptimConfig("sgd", momentum=0.9, clip_norm=1.0))
     optimizer.build([weight])
     optimizer.learning_rate.assign(0.1)
     for _ in range(2):
@@ -84,7 +84,7 @@ def rmsprop(weights, momentum=0.0):
 )
 def test_three_updates_of_each_rule_by_hand(name, settings, by_hand):
     weight = keras.Variable(START.astype("float32"), name="kernel")
-    optimizer = build_optimizer(Optim(name, **settings))
+    optimizer = build_optimizer(OptimConfig(name, **settings))
     optimizer.build([weight])
     optimizer.learning_rate.assign(RATE)
     for gradient in GRADIENTS:

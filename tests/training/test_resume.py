@@ -43,7 +43,8 @@ DEATHS = {
 
 # Figures take half of a tiny run's time, and nothing of what is compared.
 NO_FIGURES = """
-command_line.import_tensorflow()
+from keras_cnn.tensorflow_import import import_tensorflow
+import_tensorflow()
 from keras_cnn.tasks.classification import results
 results.draw_figures = results.draw_augmentation = lambda *_: None
 """
@@ -51,8 +52,7 @@ results.draw_figures = results.draw_augmentation = lambda *_: None
 # Runs train.py in a process that sends itself a signal after the `count`-th call of a function.
 SIGNALLED = f"""
 import importlib, os, signal, sys
-from keras_cnn import command_line
-from keras_cnn.cli import train
+from keras_cnn.cli import program, train
 {NO_FIGURES}
 number, where, name, count, *arguments = sys.argv[1:]
 module_name, _, class_name = where.partition(":")
@@ -66,7 +66,7 @@ def dying(*arguments, **settings):
         os.kill(os.getpid(), int(number))
     return result
 setattr(owner, name, dying)
-sys.exit(command_line.run(train.main, arguments))
+sys.exit(program.run(train.main, arguments))
 """
 
 

@@ -43,7 +43,8 @@ ADD = ("keras_cnn.training.state:TrainingState", "add")
 
 # Without figures; and the head's epochs are the best ones, so that the best weights are of the phase before the last.
 PREPARED = """
-command_line.import_tensorflow()
+from keras_cnn.tensorflow_import import import_tensorflow
+import_tensorflow()
 from keras_cnn.tasks.classification import results, phase_runner
 results.draw_figures = results.draw_augmentation = lambda *_: None
 def validate(self):
@@ -54,8 +55,7 @@ phase_runner.PhaseRunner.validate = validate
 # Runs train.py in a process that sends itself a signal after the `count`-th call of a function.
 SIGNALLED = f"""
 import importlib, os, signal, sys
-from keras_cnn import command_line
-from keras_cnn.cli import train
+from keras_cnn.cli import program, train
 {PREPARED}
 number, where, name, count, *arguments = sys.argv[1:]
 module_name, _, class_name = where.partition(":")
@@ -68,7 +68,7 @@ def dying(*arguments, **settings):
         os.kill(os.getpid(), int(number))
     return result
 setattr(owner, name, dying)
-sys.exit(command_line.run(train.main, arguments))
+sys.exit(program.run(train.main, arguments))
 """
 
 ENDS = {  # name: signal, after which call, exit status, other options, the run that it must end like

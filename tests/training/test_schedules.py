@@ -2,13 +2,13 @@ import math
 
 import pytest
 
-from keras_cnn.config import Optim
+from keras_cnn.config import OptimConfig
 from keras_cnn.errors import InputError
 from keras_cnn.training.schedules import build_schedule
 
 
 def schedule(name: str, peak: float, epochs: int, steps: int, **settings):
-    return build_schedule(Optim(schedule=name, learning_rate=peak, **settings), epochs=epochs, steps=steps)
+    return build_schedule(OptimConfig(schedule=name, learning_rate=peak, **settings), epochs=epochs, steps=steps)
 
 
 def test_step_schedule_is_pytorchs_step_lr():

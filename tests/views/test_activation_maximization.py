@@ -7,13 +7,13 @@ from keras import layers
 from PIL import Image
 
 from keras_cnn.cli import visualize
-from keras_cnn.command_line import run as run_face
+from keras_cnn.cli.program import run as run_program
 from keras_cnn.views.opened_model import VisualizeOptions, open_subject
 
 
 def test_pictures_stand_beside_the_best_images_of_the_split(run, tmp_path, capsys):
     arguments = ["--out", str(tmp_path), "--layer", "conv1", "--channels", "1", "3", "--steps", "4"]
-    assert run_face(visualize.main, [str(run), "maximise", *arguments]) == 0
+    assert run_program(visualize.main, [str(run), "maximise", *arguments]) == 0
     assert "2 of 6 channels of conv1" in capsys.readouterr().out
     subject = open_subject(str(run), VisualizeOptions(image_count=100))
     before_relu = keras.Model(subject.model.inputs[0], subject.model.get_layer("bn1").output)
@@ -31,7 +31,7 @@ def test_pictures_stand_beside_the_best_images_of_the_split(run, tmp_path, capsy
 
 def test_classes_by_name_and_a_picture_that_real_images_surpass(run, tmp_path, capsys):
     arguments = [str(run), "maximise", "--out", str(tmp_path), "--target", "bee", "0", "--steps", "1"]
-    assert run_face(visualize.main, arguments) == 0
+    assert run_program(visualize.main, arguments) == 0
     printed = capsys.readouterr().out
     with np.load(tmp_path / "maximise" / "maximise-classes.npz") as arrays:
         assert arrays["names"].tolist() == ["bee", "ant"]
@@ -49,14 +49,14 @@ def test_a_grey_network_and_a_unit_that_is_dead(tmp_path, capsys):
     model.save(file := tmp_path / "grey.keras")
     Image.fromarray(np.full((12, 12), 9, np.uint8)).save(photo := tmp_path / "photo.png")
     common = [str(file), "maximise", "--image", str(photo), "--out", str(tmp_path / "out"), "--steps", "3"]
-    assert run_face(visualize.main, [*common, "--layer", "pool", "conv", "--channels", "0", "1"]) == 0
+    assert run_program(visualize.main, [*common, "--layer", "pool", "conv", "--channels", "0", "1"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("1 of 2 pictures above every real image; dead, no step had a gradient: channel 1") == 2
     with np.load(tmp_path / "out" / "maximise" / "maximise-conv_channel.npz") as arrays:
         assert arrays["pictures"].shape == (2, 12, 12, 1)
         assert arrays["values"][0] > arrays["start_values"][0] > 9 * 9
         np.testing.assert_allclose([arrays["values"][1], arrays["real_values"][1]], -1, atol=1e-5)
-    assert run_face(visualize.main, [*common, "--layer", "conv", "--channels", "0", "--unit", "middle"]) == 0
+    assert run_program(visualize.main, [*common, "--layer", "conv", "--channels", "0", "--unit", "middle"]) == 0
     assert (tmp_path / "out" / "maximise" / "maximise-conv_middle.png").is_file()
 
 
@@ -72,7 +72,7 @@ def test_a_grey_network_and_a_unit_that_is_dead(tmp_path, capsys):
     ],
 )
 def test_wrong_options_are_one_line(run, tmp_path, capsys, options, error):
-    assert run_face(visualize.main, [str(run), "maximise", "--out", str(tmp_path), *options]) == 2
+    assert run_program(visualize.main, [str(run), "maximise", "--out", str(tmp_path), *options]) == 2
     printed = capsys.readouterr().err
     assert error in printed
     assert printed.count("\n") == 1

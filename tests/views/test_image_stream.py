@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_cnn import views
 from keras_cnn.cli import visualize
-from keras_cnn.command_line import run as run_face
+from keras_cnn.cli.program import run as run_program
 from keras_cnn.data import pipeline
 from keras_cnn.data.dataset import Split
 from keras_cnn.errors import InputError
@@ -90,11 +90,11 @@ def test_a_reading_of_the_test_split_is_counted_and_told(run, tmp_path, capsys):
 
     before = len(readings())
     out = ["--out", str(tmp_path)]
-    assert run_face(visualize.main, [str(run), "filters", "--split", "validation", *out]) == 0
-    assert run_face(visualize.main, [str(run), "filters", "--split", "test", "--layer", "conv9", *out]) == 2
+    assert run_program(visualize.main, [str(run), "filters", "--split", "validation", *out]) == 0
+    assert run_program(visualize.main, [str(run), "filters", "--split", "test", "--layer", "conv9", *out]) == 2
     assert len(readings()) == before  # no image was looked at
     capsys.readouterr()
-    assert run_face(visualize.main, [str(run), "filters", "--split", "test", *out]) == 0
+    assert run_program(visualize.main, [str(run), "filters", "--split", "test", *out]) == 0
     (row,) = readings()[before:]
     assert row["images"] == "test split (filters)"
     printed = capsys.readouterr().out

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_cnn.cli import visualize
-from keras_cnn.command_line import run as run_face
+from keras_cnn.cli.program import run as run_program
 from keras_cnn.detection import load_darknet
 from keras_cnn.detection.network import open_network, save_network
 from keras_cnn.detection.sources import read_image
@@ -99,7 +99,7 @@ def test_score_gradient_and_grad_cam_of_a_box(files, subject, tmp_path, number, 
     cfg, weights, photo = files
     common = ["--weights", str(weights), "--image", str(photo), "--out", str(tmp_path), "--box", str(number)]
     methods = ["--method", "gradient", "grad-cam"]
-    assert run_face(visualize.main, [str(cfg), "attribution", *common, *methods]) == 0
+    assert run_program(visualize.main, [str(cfg), "attribution", *common, *methods]) == 0
     one = subject.found[0][number - 1]
     assert f"Grad-CAM of the class logit of box {number} at yolo_{(3, 7)[one.head]}: " in capsys.readouterr().out
     model = load_darknet(cfg, weights)
@@ -134,7 +134,7 @@ def test_a_saved_detector_and_the_views_that_need_no_classes(files, tmp_path, ca
     assert any(block.normalised for block in unfolded.probe.convolutions)
     common = ["--weights", str(weights), "--image", str(photo), "--out", str(tmp_path / "out")]
     for view, options in (("kernels", ()), ("activations", ()), ("pairs", ()), ("maximise", ("--steps", "2"))):
-        assert run_face(visualize.main, [str(cfg), view, *common, *options]) == 0
+        assert run_program(visualize.main, [str(cfg), view, *common, *options]) == 0
     assert (tmp_path / "out" / "activations" / "conv_0_1_photo.png").is_file()
     assert capsys.readouterr().out.count("pairs, recomputed to") == 3
 
@@ -155,7 +155,7 @@ def test_a_saved_detector_and_the_views_that_need_no_classes(files, tmp_path, ca
 def test_what_a_detector_has_nothing_for_is_one_line(files, tmp_path, capsys, view, options, error):
     cfg, weights, photo = files
     common = ["--weights", str(weights), "--image", str(photo), "--out", str(tmp_path)]
-    assert run_face(visualize.main, [str(cfg), view, *common, *options]) == 2
+    assert run_program(visualize.main, [str(cfg), view, *common, *options]) == 2
     printed = capsys.readouterr().err
     assert error in printed
     assert printed.count("\n") == 1
@@ -163,10 +163,10 @@ def test_what_a_detector_has_nothing_for_is_one_line(files, tmp_path, capsys, vi
 
 
 def test_a_cfg_wants_weights_and_a_classifier_has_no_boxes(files, run, tmp_path, capsys):
-    assert run_face(visualize.main, [str(files[0]), "kernels", "--out", str(tmp_path)]) == 2
+    assert run_program(visualize.main, [str(files[0]), "kernels", "--out", str(tmp_path)]) == 2
     assert "a cfg has no weights" in capsys.readouterr().err
     arguments = [str(files[0]), "activations", "--weights", str(files[1]), "--out", str(tmp_path)]
-    assert run_face(visualize.main, arguments) == 2
+    assert run_program(visualize.main, arguments) == 2
     assert "comes without images" in capsys.readouterr().err
-    assert run_face(visualize.main, [str(run), "attribution", "--box", "1", "--out", str(tmp_path)]) == 2
+    assert run_program(visualize.main, [str(run), "attribution", "--box", "1", "--out", str(tmp_path)]) == 2
     assert "--box explains a detection of a detector" in capsys.readouterr().err

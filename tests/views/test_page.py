@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from keras_cnn.cli import visualize
-from keras_cnn.command_line import run as run_face
+from keras_cnn.cli.program import run as run_program
 from keras_cnn.data.pipeline import batches
 from keras_cnn.figures.panels import coloured
 from keras_cnn.loading import BUILDERS, load_dataset
@@ -29,7 +29,7 @@ FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-b
 def page(run, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("page")
     arguments = [str(run), "page", "--out", str(out), "--image-count", "2", "--count", "3"]
-    assert run_face(visualize.main, arguments) == 0
+    assert run_program(visualize.main, arguments) == 0
     return out / "page" / "page.html"
 
 
@@ -96,7 +96,7 @@ def test_the_patches_are_those_of_the_largest_responses_in_the_split(page, run):
 def test_a_large_patch_is_shown_smaller_and_no_more_than_so_many(run, tmp_path, monkeypatch):
     monkeypatch.setattr(page_view, "_PATCHES", 2)
     monkeypatch.setattr(page_view, "_PATCH_PIXELS", 2)
-    assert run_face(visualize.main, [str(run), "page", "--out", str(tmp_path), "--count", "1"]) == 0
+    assert run_program(visualize.main, [str(run), "page", "--out", str(tmp_path), "--count", "1"]) == 0
     patches = _content(tmp_path / "page" / "page.html")["layers"][0]["units"][0]["patches"]
     assert [_pixels(part).shape for part in patches] == [(2, 2, 3)] * 2  # of 3×3 pixels
 

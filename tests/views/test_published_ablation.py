@@ -11,7 +11,7 @@ from PIL import Image
 from keras_cnn import config as config_module
 from keras_cnn import data, models, publications
 from keras_cnn.cli import visualize
-from keras_cnn.command_line import run as run_face
+from keras_cnn.cli.program import run as run_program
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.run_folder import write_json, write_text
@@ -67,7 +67,7 @@ def test_the_facts_are_those_in_print():
 
 def test_the_table_stands_beside_the_measured_one(folder, tmp_path, capsys):
     words = [str(folder), "ablation", "--split", "test", "--controls", "0", "--out", str(tmp_path)]
-    assert run_face(visualize.main, words) == 0
+    assert run_program(visualize.main, words) == 0
     lines = (tmp_path / "ablation" / "ablation-published.csv").read_text().splitlines()
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     told = json.loads((tmp_path / "ablation" / "ablation.json").read_text())
@@ -93,7 +93,7 @@ def test_the_table_stands_beside_the_measured_one(folder, tmp_path, capsys):
 
 def test_other_images_filters_and_ways_are_said(folder, tmp_path):
     words = [str(folder), "ablation", "--filters", "conv1:1", "--silent", "--controls", "0", "--out", str(tmp_path)]
-    assert run_face(visualize.main, words) == 0
+    assert run_program(visualize.main, words) == 0
     said = json.loads((tmp_path / "ablation" / "ablation.json").read_text())["published"]["not_the_same"]
     assert said[0] == "the validation split here, the test split there"
     assert said[1] == "other filters than the first 2 of each of the first 5 convolutions"
@@ -104,7 +104,7 @@ def test_a_run_of_other_images_has_nothing_to_stand_beside(run, tmp_path):
     config = (run / "config.yaml").read_text()
     try:
         write_text(run / "config.yaml", config.replace("published: null", "published: cs7015/net4"))
-        assert run_face(visualize.main, [str(run), "ablation", "--controls", "0", "--out", str(tmp_path)]) == 0
+        assert run_program(visualize.main, [str(run), "ablation", "--controls", "0", "--out", str(tmp_path)]) == 0
     finally:
         write_text(run / "config.yaml", config)
     assert not list((tmp_path / "ablation").glob("*published*"))

@@ -11,7 +11,7 @@ from PIL import Image
 from keras_cnn import views
 from keras_cnn.checking import options_of
 from keras_cnn.cli import visualize
-from keras_cnn.command_line import run as run_face
+from keras_cnn.cli.program import run as run_program
 from keras_cnn.errors import InputError
 from keras_cnn.views.opened_model import VisualizeOptions, open_subject
 
@@ -28,7 +28,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def test_kernels_of_a_run(run, tmp_path, capsys):
-    assert run_face(visualize.main, [str(run), "kernels", "--out", str(tmp_path), "--count", "4"]) == 0
+    assert run_program(visualize.main, [str(run), "kernels", "--out", str(tmp_path), "--count", "4"]) == 0
     stems = ("conv1_components", "conv1_rgb", "conv2_mean")
     assert _files(tmp_path / "kernels") == sorted(f"{stem}.{end}" for stem in stems for end in ("npz", "png"))
     model = keras.saving.load_model(run / "model.keras")
@@ -42,7 +42,7 @@ def test_kernels_of_a_run(run, tmp_path, capsys):
 
 def test_activations_are_of_images_of_the_validation_split(run, tmp_path):
     arguments = [str(run), "activations", "--out", str(tmp_path), "--layer", "conv1", "hidden", "--image-count", "2"]
-    assert run_face(visualize.main, arguments) == 0
+    assert run_program(visualize.main, arguments) == 0
     subject = open_subject(str(run), VisualizeOptions(image_count=2))
     assert set(subject.images.names) <= set(subject.dataset.validation.ids)
     model = subject.model
@@ -61,7 +61,7 @@ def test_activations_are_of_images_of_the_validation_split(run, tmp_path):
 
 def test_pairs_say_how_well_the_maps_were_recomputed(run, photo, tmp_path, capsys):
     five = ["--image", *(str(photo) for _ in range(5))]
-    assert run_face(visualize.main, [str(run), "pairs", "--out", str(tmp_path), "--channels", "1", "3", *five]) == 0
+    assert run_program(visualize.main, [str(run), "pairs", "--out", str(tmp_path), "--channels", "1", "3", *five]) == 0
     assert _files(tmp_path / "pairs") == [
         f"conv{layer}_{part}.{end}" for layer in (1, 2) for part in ("1-3", "4-5") for end in ("npz", "png")
     ]
@@ -72,7 +72,7 @@ def test_attributions_carry_their_verdict(run, photo, tmp_path, capsys):
     methods = ["integrated-gradients", "guided-backpropagation", "grad-cam++", "score-cam"]
     out = tmp_path / "out"
     common = [str(run), "attribution", "--out", str(out), "--image", str(photo)]
-    assert run_face(visualize.main, [*common, "--method", *methods, "--target", "bee", "--against", "ant"]) == 0
+    assert run_program(visualize.main, [*common, "--method", *methods, "--target", "bee", "--against", "ant"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("bee against ant: passes") + printed.count("looks the same on a random network") == 4
     assert "completeness error at most" in printed
@@ -81,7 +81,7 @@ def test_attributions_carry_their_verdict(run, photo, tmp_path, capsys):
         assert arrays["cascade"].shape == (4, 2)
         error = arrays["values"].sum() - arrays["difference"]
         np.testing.assert_allclose(error, arrays["completeness_error"], atol=1e-4)
-    assert run_face(visualize.main, [*common, "--method", "gradient", "--neuron", "conv2", "conv2:3,0,1"]) == 0
+    assert run_program(visualize.main, [*common, "--method", "gradient", "--neuron", "conv2", "conv2:3,0,1"]) == 0
     with np.load(out / "attribution" / "gradient_conv2_strongest.npz") as arrays:
         assert arrays["values"].shape == (8, 16, 16, 3)  # conv2 has eight channels
         assert np.all(np.diff(arrays["scores"]) <= 0)
@@ -97,9 +97,9 @@ def test_a_model_file_with_a_network_inside_and_another_range(run, photo, tmp_pa
     model.save(tmp_path / "outer.keras")
     arguments = [str(tmp_path / "outer.keras"), "activations", "--layer", "conv1", "--out", str(tmp_path / "out")]
     arguments += ["--image", str(photo), "--classes", "no", "yes"]
-    assert run_face(visualize.main, arguments) == 0
+    assert run_program(visualize.main, arguments) == 0
     assert "no rescaling in the network: it gets 0-255" in capsys.readouterr().out
-    assert run_face(visualize.main, [*arguments, "--input-range", "-1", "1"]) == 0
+    assert run_program(visualize.main, [*arguments, "--input-range", "-1", "1"]) == 0
     with np.load(next((tmp_path / "out" / "activations").glob("conv1*.npz"))) as arrays:
         scaled = arrays["image"][None] / 127.5 - 1
         expected = keras.ops.conv(scaled.astype("float32"), start.kernel, padding="same") + start.bias
@@ -113,7 +113,7 @@ def test_a_model_file_with_a_network_inside_and_another_range(run, photo, tmp_pa
 def test_a_backbone_has_no_classes_but_neurons(photo, tmp_path):
     arguments = ["squeezenet1_1", "attribution", "--weights", "none", "--image-size", "64", "--image", str(photo)]
     arguments += ["--out", str(tmp_path / "out"), "--method", "gradient"]
-    assert run_face(visualize.main, [*arguments, "--neuron", "features_0:5"]) == 0
+    assert run_program(visualize.main, [*arguments, "--neuron", "features_0:5"]) == 0
     assert _files(tmp_path / "out" / "attribution") == ["gradient_features_0_5.npz", "gradient_features_0_5.png"]
 
 
@@ -124,7 +124,7 @@ def test_all_draws_what_there_is_and_says_what_it_leaves_out(run, photo, tmp_pat
         (model := keras.saving.load_model(run / "model.keras")).inputs[0], model.get_layer("conv2").output, name="maps"
     ).save(tmp_path / "maps.keras")
     arguments = [str(tmp_path / "maps.keras"), "all", "--image", str(photo), "--out", str(tmp_path / "out")]
-    assert run_face(visualize.main, arguments) == 0
+    assert run_program(visualize.main, arguments) == 0
     printed = capsys.readouterr().out
     assert (
         "attribution: left out: command line: maps has no classes; explain neurons, such as --neuron conv2" in printed
@@ -166,7 +166,7 @@ WRONG = {
 @pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
 def test_wrong_input_is_one_line_and_leaves_no_folder(arguments, run, tmp_path, capsys):
     words = [word.format(run=run) for word in arguments]
-    assert run_face(visualize.main, [*words, *(["--out", str(tmp_path / "out")] if len(words) > 1 else [])]) == 2
+    assert run_program(visualize.main, [*words, *(["--out", str(tmp_path / "out")] if len(words) > 1 else [])]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
@@ -185,7 +185,7 @@ def test_a_model_that_would_run_code_or_is_unknown_is_refused(tmp_path, capsys):
 
     keras.Model(image, Mine()(image)).save(tmp_path / "mine.keras")
     for name in ("lambda.keras", "mine.keras"):
-        assert run_face(visualize.main, [str(tmp_path / name), "kernels"]) == 2
+        assert run_program(visualize.main, [str(tmp_path / name), "kernels"]) == 2
         error = capsys.readouterr().err
         assert f"{name}: not a Keras model that can be loaded" in error
         assert error.count("\n") == 1
@@ -218,7 +218,7 @@ def test_all_shows_some_of_many_images_and_measures_all(run, tmp_path, capsys, m
         photos.append(tmp_path / f"{number}.png")
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (16, 16, 3)).astype(np.uint8)).save(photos[-1])
     words = [str(run), "all", "--out", str(tmp_path / "out"), "--image", *map(str, photos)]
-    assert run_face(visualize.main, words) == 0
+    assert run_program(visualize.main, words) == 0
     assert "note  12 of 13 images in figures" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "activations").glob("conv1_*.png"))) == 12
     with np.load(tmp_path / "out" / "filters" / "filters-summary.npz") as arrays:

@@ -116,9 +116,9 @@ class Reading:
         """InputError with a line for each problem, if there is any."""
         if len(self.problems) > LISTED:
             more = f"{len(self.problems) - LISTED} more problems of this kind"
-            raise InputError("\n".join([*self.problems[:LISTED], more]))
+            raise InputError(*self.problems[:LISTED], more)
         if self.problems:
-            raise InputError("\n".join(self.problems))
+            raise InputError(*self.problems)
 
 
 def _fault(edges: tuple[float, float, float, float], size: tuple[int, int]) -> str:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_cnn import data, models
-from keras_cnn.config import Config, Finetune, as_dict, without_effect
+from keras_cnn.config import Config, FinetuneConfig, as_dict, without_effect
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
@@ -198,7 +198,7 @@ def log_summary(setup: TrainingSetup) -> None:
     if setup.loaded:
         weights = setup.config.model.options["weights"]
         logger.info(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else setup.loaded}")
-    if setup.loaded or setup.config.finetune != Finetune():
+    if setup.loaded or setup.config.finetune != FinetuneConfig():
         for line in plan_text(setup.plan, setup.config.optim.learning_rate).splitlines():
             logger.info(f"          {line}")
     for line in setup.notes:

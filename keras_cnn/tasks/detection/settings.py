@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from keras_cnn.checking import Limit
-from keras_cnn.config import AT_LEAST_1, FILE_NAME, FRACTION, POSITIVE, SEED, Optim, Tracking
+from keras_cnn.config import AT_LEAST_1, FILE_NAME, FRACTION, POSITIVE, SEED, OptimConfig, TrackingConfig
 
-OPTIM = Optim(learning_rate=1e-3, schedule="cosine", warmup_epochs=1.0, clip_norm=10.0)
-TRACKING = Tracking()
+OPTIM = OptimConfig(learning_rate=1e-3, schedule="cosine", warmup_epochs=1.0, clip_norm=10.0)
+TRACKING = TrackingConfig()
 STRIDE = 32  # pixels between the cells of YOLO's coarsest map
 SIZE = Limit(f"a multiple of {STRIDE}", lambda v: v >= STRIDE and v % STRIDE == 0)
 CHANCE = Limit("a number from 0 to 1", lambda v: 0 <= v <= 1)
@@ -83,6 +83,6 @@ class BoxConfig:
     data: BoxData = BoxData()
     model: BoxModel = BoxModel()
     augment: BoxAugment = BoxAugment()
-    optim: Optim = OPTIM
+    optim: OptimConfig = OPTIM
     train: BoxTrain = BoxTrain()
-    tracking: Tracking = TRACKING
+    tracking: TrackingConfig = TRACKING

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_cnn import config as config_module
-from keras_cnn.config import Optim
+from keras_cnn.config import OptimConfig
 from keras_cnn.data import pipeline
 from keras_cnn.data.augment import augment
 from keras_cnn.errors import InputError, Stopped
@@ -209,7 +209,7 @@ def test_rates_by_depth_are_an_optimizer_a_group(rule, settings):
 
     spec = tf.TensorSpec((None, 2, 2, 1))
     loss_scaling = settings.pop("loss_scaling", False)
-    optim = Optim(rule, **settings)
+    optim = OptimConfig(rule, **settings)
     optimizer = build_optimizer(optim, loss_scaling=loss_scaling)
     trainer = Trainer(ours, optimizer, unchanged, objective=CrossEntropy(3), inputs=spec, rate_factors=by_path)
     groups = {name: build_optimizer(optim) for name in FACTORS}

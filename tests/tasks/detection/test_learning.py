@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_cnn import command_line, run_folder
-from keras_cnn.cli import detect, evaluate, finetune, train
+from keras_cnn import run_folder
+from keras_cnn.cli import detect, evaluate, finetune, program, train
 from keras_cnn.config import load
 from keras_cnn.detection.cfg import read_cfg
 from keras_cnn.detection.network import open_network
@@ -121,7 +121,7 @@ def test_the_saved_network_is_opened_like_any_other_and_finds_the_same(trained, 
     with zipfile.ZipFile(path / "model.keras") as archive:
         assert "classes=3" in archive.read("darknet.cfg").decode()
     photo = source.parent / "images" / "test_3.png"
-    assert command_line.run(detect.main, [str(photo), "--model", str(path), "--out", str(tmp_path)]) == 0
+    assert program.run(detect.main, [str(photo), "--model", str(path), "--out", str(tmp_path)]) == 0
     found = list(csv.DictReader((tmp_path / "detections.csv").read_text().splitlines()))
     written = [
         row
@@ -199,15 +199,15 @@ def test_resume_and_train_tell_the_two_kinds_of_runs_apart(trained, monkeypatch,
 
 
 def refused(arguments, capsys) -> str:
-    assert command_line.run(detect.main, list(map(str, arguments))) == 2
+    assert program.run(detect.main, list(map(str, arguments))) == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line
 
 
 def test_programs_for_classifiers_refuse_it_in_one_line(trained, capsys):
     path, _, _ = trained
-    for program, arguments in ((evaluate, [path]), (train, ["--resume", path]), (finetune, ["--export", path])):
-        assert command_line.run(program.main, list(map(str, arguments))) == 2
+    for command, arguments in ((evaluate, [path]), (train, ["--resume", path]), (finetune, ["--export", path])):
+        assert program.run(command.main, list(map(str, arguments))) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "a run of detect.py" in line
 
@@ -231,7 +231,7 @@ def test_wrong_arguments_get_one_line(trained, small_cfg, source, tmp_path, caps
 
 def test_a_dry_run_writes_nothing(small_cfg, source, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert command_line.run(detect.main, ["--train", *fields(small_cfg, source), "--dry-run"]) == 0
+    assert program.run(detect.main, ["--train", *fields(small_cfg, source), "--dry-run"]) == 0
     said = capsys.readouterr().out
     for word in (
         "160 train, 12 validation, 24 test; 3 classes",

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn import command_line, run_folder
-from keras_cnn.cli import detect
+from keras_cnn import run_folder
+from keras_cnn.cli import detect, program
 from keras_cnn.tasks.detection import results
 from keras_cnn.training import checkpoints
 from keras_cnn.training.state import TrainingState
@@ -30,9 +30,9 @@ MID_EPOCH = ("keras_cnn.training.state:TrainingState", "add", STEPS + 2)
 # most of a tiny run's time, and nothing of what is compared.
 KILLED = """
 import importlib, os, signal, sys
-from keras_cnn import command_line
-from keras_cnn.cli import detect
-command_line.import_tensorflow()
+from keras_cnn.cli import detect, program
+from keras_cnn.tensorflow_import import import_tensorflow
+import_tensorflow()
 from keras_cnn.tasks.detection import results
 results.draw_figures = results.draw_augmentation = lambda *_: None
 where, name, count, *arguments = sys.argv[1:]
@@ -47,7 +47,7 @@ def dying(*arguments, **settings):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 setattr(owner, name, dying)
-sys.exit(command_line.run(detect.main, arguments))
+sys.exit(program.run(detect.main, arguments))
 """
 
 
@@ -106,7 +106,7 @@ def terminating(original, count: int):
 def run(status: int, arguments: list) -> str:
     """Standard error of `detect.py`, which must end with this status."""
     with contextlib.redirect_stderr(io.StringIO()) as said:
-        assert command_line.run(detect.main, list(map(str, arguments))) == status, said.getvalue()
+        assert program.run(detect.main, list(map(str, arguments))) == status, said.getvalue()
     return said.getvalue()
 
 

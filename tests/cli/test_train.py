@@ -5,17 +5,15 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn import command_line, run_folder
+from keras_cnn import run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }]"
@@ -110,8 +108,8 @@ def test_the_script_itself_exits_with_2_and_writes_one_line():
 
 
 def test_help_does_not_wait_for_tensorflow():
-    code = "import sys; from keras_cnn import command_line\nfrom keras_cnn.cli import train\n"
-    code += "try: command_line.run(train.main, ['--help'])\n"
+    code = "import sys; from keras_cnn.cli import program, train\n"
+    code += "try: program.run(train.main, ['--help'])\n"
     done = python("-c", code + "finally: print(sorted({'tensorflow', 'keras', 'wandb', 'numpy'} & set(sys.modules)))")
     assert done.returncode == 0
     assert done.stdout.endswith("[]\n")
@@ -301,16 +299,3 @@ def test_plain_keras_loads_the_model_and_predicts_the_same(photos, tmp_path):
     for chances, row in zip(found, rows, strict=True):
         tolerance = 1e-5 if row["path"].endswith(".png") else 0.02  # JPEG decoders differ by a grey level or two
         assert chances == pytest.approx([float(row[f"p_{name}"]) for name in CLASSES], abs=tolerance)
-
-
-def test_sigterm_outside_training_is_a_stop_on_purpose(capsys):
-    before = signal.getsignal(signal.SIGTERM)
-
-    def main(arguments):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
-        raise AssertionError("the signal was not heeded")
-
-    assert command_line.run(main, []) == 3
-    assert capsys.readouterr().err == "stopped by a signal\n"
-    assert signal.getsignal(signal.SIGTERM) == before

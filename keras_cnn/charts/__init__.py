@@ -1,0 +1,212 @@
+"""A chart as data: what it shows, for the two renderers `png` (matplotlib) and `page` (Plotly).
+
+A number that is not finite leaves a gap. Texts are plain: each renderer shortens and escapes them for its place.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from keras_cnn.figures.style import BLUE, GREEN, ORANGE
+
+# Colours beside the data. Each renderer has its own shade of them, because the page has a dark theme and paper has not.
+MUTED, FAINT = "muted", "faint"
+# At least 3:1 against the page in light and in dark, and at least 10 apart in CIE Lab with every colour blindness.
+PALETTE = (BLUE, ORANGE, "#8455f2", "#a6857c", GREEN, "#995336")
+OCTAVES = 4  # positive numbers whose largest is this many times the smallest have a logarithmic axis
+FEW = 6  # distinct numbers up to which each is a tick of its axis
+
+Dash = Literal["", "solid", "dashed", "dotted", "dashdot"]  # "" draws no line
+Marker = Literal["", "circle", "square", "diamond", "triangle", "dash"]  # "" draws no marker
+
+
+@dataclass(frozen=True)
+class ChartAxis:
+    """One axis: its title, its scale and its ticks."""
+
+    title: str = ""
+    scale: Literal["linear", "logarithmic", "time", "category", "whole"] = "linear"  # whole: ticks at whole numbers
+    ticks: tuple[tuple[float, str], ...] = ()  # place and text; without any, round numbers
+    levels: tuple[str, ...] = ()  # of a category axis, in their order
+    limits: tuple[float, float] | None = None
+    number: str = ".4~g"  # how the page writes a value beside the pointer, in D3's notation
+    unit: str = ""  # behind it
+
+
+@dataclass(frozen=True)
+class Series:
+    """N points, joined by a line, marked, or both. The later of two series is drawn over the earlier."""
+
+    x: Sequence[Any]  # (N,) numbers, texts of a category axis, or times as ISO 8601 text
+    y: Sequence[float]  # (N,)
+    label: str = ""  # its entry in the legend; without one it has none
+    colour: str = BLUE  # "#rrggbb", MUTED or FAINT
+    dash: Dash = ""
+    width: float = 1.6  # points
+    steps: bool = False  # the line keeps its value until the next point
+    marker: Marker = ""
+    size: float = 5.0  # points
+    hollow: bool = False
+    low: Sequence[float] = ()  # (N,) lower ends of intervals of y
+    high: Sequence[float] = ()
+    band: bool = False  # intervals are one band instead of a bar at each point
+    hover: Sequence[str] = ()  # (N,) what the page says at each point, before its numbers
+    run: int | None = None  # number of the run that it belongs to, by which the page hides it
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars between the edges of bins, each with its number."""
+
+    edges: Sequence[float]  # (B + 1,)
+    counts: Sequence[int]  # (B,)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Series over two axes."""
+
+    x: ChartAxis
+    y: ChartAxis
+    series: tuple[Series, ...] = ()
+    histogram: Histogram | None = None
+    verticals: tuple[tuple[float, str], ...] = ()  # dotted lines: place, and its entry in the legend or ""
+    shaded: tuple[float, float, str] | None = None  # from, to, and its entry in the legend
+    unified: bool = False  # the page shows the values of all series at the pointer's x in one box
+
+
+@dataclass(frozen=True)
+class BarColumn:
+    """One bar a row with its interval."""
+
+    title: str
+    values: Sequence[float]  # (R,)
+    low: Sequence[float]
+    high: Sequence[float]
+    limits: tuple[float, float] | None = None
+    signed: bool = False  # bars below 0 have another colour
+
+
+@dataclass(frozen=True)
+class BarRows:
+    """Horizontal bars in columns beside each other; the rows are named once, the first on top."""
+
+    names: tuple[str, ...]  # (R,)
+    columns: tuple[BarColumn, ...]
+
+
+@dataclass(frozen=True)
+class IntervalRow:
+    """A value with its interval, and a plain value beside it. NaN is not drawn."""
+
+    label: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    other: float = math.nan  # drawn hollow
+    group: str = ""  # rows of one group stand together under its name
+    remark: str = ""  # stands in the place of the marks
+    hover: str = ""
+
+
+@dataclass(frozen=True)
+class IntervalRows:
+    """Values with their intervals, the first row on top."""
+
+    rows: tuple[IntervalRow, ...]
+    axis: str
+    zero: bool = False  # a line at 0
+    value_name: str = "value"
+    other_name: str = ""
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A cell for each of R rows and C columns, shaded by its value; NaN is an empty cell."""
+
+    values: np.ndarray  # (R, C)
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_title: str = ""
+    column_title: str = ""
+    texts: tuple[tuple[str, ...], ...] = ()  # (R, C) printed in the cells; without any, the cells have none
+    # root: by the square root, so that small values show; diverging: blue above 0, orange below, by the root.
+    scale: Literal["linear", "root", "diverging"] = "linear"
+    limits: tuple[float, float] | None = None
+    quantity: str = ""  # title of the colour bar; without one there is no bar
+    rising: bool = False  # the first row is at the bottom, as on an axis of numbers
+    square: bool = False
+    breaks: tuple[int, ...] = ()  # rows, and columns, before which a gap separates groups
+    flagged: np.ndarray | None = None  # (R, C) cells whose text stands out
+    dots: tuple[Sequence[int], Sequence[int]] = ((), ())  # rows and columns of runs that are drawn in their cells
+    hover: str = "{row}, {column}<br>{value}"  # with {row}, {column}, {value} and {text}
+
+
+@dataclass(frozen=True)
+class Contours:
+    """A quantity over two others, with the runs as dots."""
+
+    x: ChartAxis
+    y: ChartAxis
+    at: tuple[Sequence[float], Sequence[float]]  # (A,) and (B,)
+    values: np.ndarray  # (A, B)
+    quantity: str
+    dots: tuple[Sequence[float], Sequence[float]] = ((), ())
+
+
+@dataclass(frozen=True)
+class ParallelAxis:
+    """Where N runs cross one of several parallel axes."""
+
+    name: str
+    places: Sequence[float]  # (N,) in [low, high]
+    ticks: tuple[tuple[float, str], ...]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ParallelCoordinates:
+    """One line a run across the axes. The last one is the result, which gives the colour; one run stands out."""
+
+    axes: tuple[ParallelAxis, ...]
+    best: int
+
+
+Drawing = Plot | BarRows | IntervalRows | HeatMap | Contours | ParallelCoordinates
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Cells as text; the first column names its row."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with its title and the same numbers as a table."""
+
+    name: str  # letters, digits and dashes, unique on the page
+    title: str
+    drawing: Drawing
+    table: TextTable | None = None
+    note: str = ""
+    run: Any = None  # whose chart it is, where it is one run's alone
+
+
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether positive numbers span so much that a linear axis would push the small ones together."""
+    return min(values) > 0 and max(values) >= OCTAVES * min(values)
+
+
+def as_number(value: float) -> str:
+    """Short, and as axes have numbers: 25k, 1.5M, 0.0001."""
+    for scale, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= scale:
+            return f"{value / (1e3 if unit == 'k' else scale):.3g}{unit}"
+    return f"{value:.4g}"

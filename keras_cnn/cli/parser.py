@@ -1,0 +1,34 @@
+"""The parser of the programs: their own options, and overrides of a config's fields."""
+
+import argparse
+
+from keras_cnn.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that tells a program's own options from overrides, and reports errors as InputError."""
+
+    def __init__(self, **settings):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+        self._own: set[str] = {"--help", "-h"}
+
+    def option(self, name: str, **settings) -> None:
+        """Adds one of the program's own options; the settings are those of `add_argument`."""
+        self._own.add(name)
+        self.add_argument(name, **settings)
+
+    def error(self, message: str):
+        raise InputError(f"command line: {message}")
+
+    def split(self, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+        """The program's own arguments, parsed, and the overrides `--a.b VALUE` or `--a.b=VALUE`, unchanged."""
+        own, overrides, rest = [], [], list(arguments)
+        while rest:
+            word = rest.pop(0)
+            if not word.startswith("--") or word.partition("=")[0] in self._own:
+                own.append(word)
+                continue
+            overrides.append(word)
+            if "=" not in word and rest and not rest[0].startswith("--"):
+                overrides.append(rest.pop(0))
+        return self.parse_args(own), overrides

@@ -1,0 +1,98 @@
+"""The boundary of every program: it prepares the terminal and turns exceptions into a line and an exit status."""
+
+import contextlib
+import importlib
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import TextIO
+
+from keras_cnn.errors import BUG, DONE, STOPPED, explained
+from keras_cnn.messages import printable, show_messages
+
+
+def run_program(name: str) -> int:
+    """Runs `keras_cnn.cli.NAME` with the arguments of this process; what its import raises is reported as well."""
+    return run(lambda arguments: importlib.import_module(f"keras_cnn.cli.{name}").main(arguments), sys.argv[1:])
+
+
+def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
+    """Calls `main` and returns the exit status; an exception becomes a line on standard error.
+
+    The traceback is shown for a bug, and with --debug for every error.
+    """
+    _prepare_streams()
+    show_messages()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, wherever the program is
+    try:
+        main([a for a in arguments if a != "--debug"])
+        sys.stdout.flush()
+    except SystemExit:  # --help
+        with _without_output():
+            sys.stdout.flush()
+        raise
+    except BaseException as error:
+        return _report(error, "--debug" in arguments)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return DONE
+
+
+def _report(error: BaseException, debug: bool) -> int:
+    lines, status = explained(error)
+    if isinstance(error, OSError) and error.filename is None and _is_lost(sys.stdout):
+        lines, status = [f"stopped: standard output: {error.strerror}"], STOPPED
+    with _without_output():
+        if debug or status == BUG:
+            traceback.print_exception(error)
+        print(*map(printable, lines), sep="\n", file=sys.stderr, flush=True)
+    return status
+
+
+def _prepare_streams() -> None:
+    """Standard streams that exist, and that write any text.
+
+    Where one was closed, the next file to be opened would get its number, and with it what is written to the stream.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            if nothing != number:
+                os.dup2(nothing, number)
+                os.close(nothing)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # ASCII alone, or a file name that is no UTF-8
+
+
+def _is_lost(stream: TextIO) -> bool:
+    """Whether nothing can be written any more; then Python's own flush at the end finds nowhere to fail."""
+    try:
+        stream.write("\n")
+        stream.flush()
+    except OSError:
+        _discard(stream)
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _without_output() -> Iterator[None]:
+    """Ignores that what is written within cannot be."""
+    try:
+        yield
+    except OSError:
+        for stream in (sys.stdout, sys.stderr):
+            _discard(stream)
+
+
+def _discard(stream: TextIO) -> None:
+    """Sends a stream to nowhere, also what it still holds, so that Python's last flush does not fail."""
+    with contextlib.suppress(OSError, ValueError):  # a stream of a test has no descriptor
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)

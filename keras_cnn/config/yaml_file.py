@@ -1,0 +1,116 @@
+"""YAML read strictly, each value with its place, and written so that it reads back as the same."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keras_cnn.checking import COMMAND_LINE, Value
+from keras_cnn.errors import InputError
+
+_DEEPEST = 20  # lists and sections inside one another; a config needs 4
+
+# YAML 1.1 reads 010 as 8 and 1:30 as 90. Nobody who types them means that: they stay text, which no number field takes.
+_READ_OTHERWISE = re.compile(r"[-+]?(0[\d_]+|\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?)")
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, in which 1e-3 is a number as in YAML 1.2; PyYAML's own loader takes it for text.
+
+    Aliases are refused, because nine lines of them stand for a billion values, and so is deep nesting, which would
+    overflow the stack.
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        if getattr(event, "anchor", None) is not None:
+            problem = "an anchor (&name) or alias (*name) stands here; expected the value itself"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        if self._depth > _DEEPEST:
+            problem = f"more than {_DEEPEST} lists and sections inside one another"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes YAML that `_Loader` reads back as the same."""
+
+    def ignore_aliases(self, data):
+        return True
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    )
+
+
+def read_values(path: Path) -> Value:
+    """A YAML file with the place of each value. InputError, in one line, if it cannot be read or is no plain YAML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        others = [p.name for p in path.parent.glob("*.yaml") if p.name != path.name]
+        near = difflib.get_close_matches(path.name, others, 1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise InputError(f"{path}: cannot read the config: {error.strerror}{hint}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text at byte {error.start}") from None
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        return Value({}, str(path)) if node is None else _plain(node, path)
+    except InputError:
+        raise
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise InputError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _plain(node: yaml.Node, path: Path | None) -> Value:
+    """A node with its place: a line of the file at `path`, or the command line."""
+    place = f"{path}:{node.start_mark.line + 1}" if path else COMMAND_LINE
+    if isinstance(node, yaml.SequenceNode):
+        return Value([_plain(item, path) for item in node.value], place)
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Value] = {}
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else None
+            if name is None or name in result:
+                found = "a key that is not a plain word" if name is None else f"{name} twice in one section"
+                place = f"{path}:{key.start_mark.line + 1}" if path else COMMAND_LINE
+                raise InputError(f"{place}: {found}; expected each field once")
+            result[name] = _plain(value, path)
+        return Value(result, place)
+    if node.tag.endswith((":int", ":float")) and _READ_OTHERWISE.fullmatch(node.value):
+        return Value(node.value, place, node.value)
+    loader = _Loader("")
+    try:
+        return Value(loader.construct_object(node), place, node.value)
+    except ValueError:  # 2020-13-45 looks like a date and is none
+        return Value(node.value, place, node.value)
+    finally:
+        loader.dispose()
+
+
+def parsed(text: str) -> Value:
+    """A value from the command line: YAML, or else plain text."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        value = None if node is None else _plain(node, None).value
+    except yaml.YAMLError:
+        value = text
+    return Value(value, COMMAND_LINE, text)
+
+
+def dumped(value: Any) -> str:
+    """YAML text of nested dicts, lists and scalars; it reads back as the same."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,38 @@
+"""TensorFlow's import, without the remarks that it writes about the machine."""
+
+import os
+import sys
+import tempfile
+
+NOISE = (
+    b"All log messages before absl",
+    b"oneDNN custom operations",
+    b"cuda drivers",
+    b"cuInit",
+    b"rebuild TensorFlow",
+)
+
+
+def import_tensorflow(counts_devices: bool = True) -> None:
+    """Imports TensorFlow and passes on what it writes to standard error, without its remarks about the machine.
+
+    Counting the devices also writes remarks, and settles which devices this process has. The lines come from C++
+    before any log level is read, so that no setting silences them.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors still come as exceptions
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            if counts_devices:
+                tf.config.list_physical_devices()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            caught.seek(0)
+            for line in caught:
+                if not any(words in line for words in NOISE):
+                    os.write(2, line)
