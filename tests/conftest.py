@@ -130,3 +130,28 @@ def check_nothing_cut(rendered) -> Callable:
         assert min(edge.min() for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])) == 255
 
     return check
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[Path, Path, Path]:
+    """cfg, weights and names of the real YOLOv3-tiny; tests that need them skip without."""
+    folder = Path(os.environ.get("KERAS_CNN_WEIGHTS") or Path(__file__).resolve().parents[2] / "shared" / "data")
+    files = tuple(folder / name for name in ("yolov3-tiny.cfg", "yolov3-tiny.weights", "coco.names"))
+    if not all(file.is_file() for file in files):
+        pytest.skip(f"no yolov3-tiny.cfg, .weights and coco.names in {folder}; KERAS_CNN_WEIGHTS names another folder")
+    return files
+
+
+@pytest.fixture(scope="session")
+def darknet() -> Callable[[list[dict]], list]:
+    """Jobs for `darknet_witness.py` to its answers."""
+    if not Path("/usr/lib/darknet/libdarknet.so").exists():
+        pytest.skip("Debian's package darknet is not installed")
+
+    def ask(jobs: list[dict]) -> list:
+        command = [sys.executable, str(Path(__file__).resolve().parent / "detection" / "darknet_witness.py")]
+        done = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return ask

@@ -91,9 +91,9 @@ def test_colours_change_and_boxes_do_not(images):
 
 
 def test_batches_begin_at_any_step_and_have_the_boxes_of_their_images(images):
-    whole = list(batches.training(images, 5, BoxAugment(), 3, (0, 0), 2))
+    whole = list(batches.training(images, 5, BoxAugment(), 3, start=(0, 0), epochs=2))
     assert [len(b.labels) for b in whole] == [len(images) // 5 * [5] + [len(images) % 5]][0] * 2
-    later = list(batches.training(images, 5, BoxAugment(), 3, (1, 1), 2))
+    later = list(batches.training(images, 5, BoxAugment(), 3, start=(1, 1), epochs=2))
     assert len(later) == len(whole) // 2 - 1
     for one, other in zip(later, whole[len(whole) // 2 + 1 :], strict=True):
         for found, expected in zip(one, other, strict=True):
