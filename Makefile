@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test lint bench clean
+.PHONY: train test lint bench witnesses clean
 .DELETE_ON_ERROR:
 
 train: $(READY)                ## train on the embedded default; ARGS="--train.epochs 5" passes options on
@@ -13,12 +13,20 @@ train: $(READY)                ## train on the embedded default; ARGS="--train.e
 test: $(READY)                 ## the whole test suite
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
-lint: $(READY)                 ## ruff: rules and format
+lint: $(READY)                 ## ruff: rules and format; basedpyright: types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python scripts/check_types.py
 
-bench: $(READY)                ## measured ratios; over an hour. PyTorch joins where it is installed: .venv/bin/pip install 'torch==2.13.*'
+bench: $(READY)                ## measured ratios; over an hour. PyTorch joins where `make witnesses` has installed it
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+witnesses: $(VENV)/.witnesses  ## PyTorch and Captum, whose answers the tests compare with ours; without them those tests are skipped
+
+$(VENV)/.witnesses: $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0' 'tqdm>=4.67,<5'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'captum==0.9.*'
+	@touch $@
 
 $(READY): requirements.txt
 	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON); install Python 3.11 or: make PYTHON=python3 $(MAKECMDGOALS)"; exit 2; }

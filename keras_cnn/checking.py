@@ -75,7 +75,11 @@ def _convert(given: Value, hint: Any, path: str) -> Any:
         return next(iter(exact), given.text if given.text in arguments else _yes_no(value, arguments))
     if origin in (list, tuple):
         return _sequence(given, origin, arguments, path)
-    if origin is dict or hint is dict:
+    if origin is dict:
+        if not isinstance(value, dict):
+            return _NO
+        return {name: check(item, arguments[1], f"{path}.{name}") for name, item in value.items()}
+    if hint is dict:
         return bare(given) if isinstance(value, dict) else _NO
     if hint is Any:
         return bare(given)

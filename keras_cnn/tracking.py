@@ -1,6 +1,5 @@
 """Weights & Biases as a mirror of the run folder: never a prompt, never a long wait, never needed."""
 
-import json
 import netrc
 import os
 import shlex
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keras_cnn.messages import logger
+from keras_cnn.run_folder import read_json
 
 INIT_SECONDS = 5  # a key without a network would wait 100 s otherwise
 FINISH_SECONDS = 4  # a network that is gone would never let go; with all that follows it is 5 s to the end
@@ -135,7 +135,7 @@ def _start(mode: str, folder: Path, settings: dict):
     def start(mode: str, identity: str):
         return wandb.init(mode=mode, dir=str(folder), id=identity, resume="allow", settings=quiet, **settings)
 
-    identity = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["run_id"]
+    identity = read_json(folder / "environment.json", {"run_id": str})["run_id"]
     try:
         return start(mode, identity)
     except wandb.errors.Error as error:

@@ -24,6 +24,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def published_weights() -> Path:
+    """Folder with published weights that may not be shipped; tests that need it skip without it."""
+    folder = Path(os.environ.get("KERAS_CNN_WEIGHTS") or Path(__file__).resolve().parents[2] / "cache" / "weights")
+    if not (folder / ".complete").exists():
+        pytest.skip(f"no published weights in {folder}; KERAS_CNN_WEIGHTS names another folder")
+    return folder
+
+
 @pytest.fixture(autouse=True, scope="session")
 def messages_on_standard_output():
     """Messages go where capsys sees them, as in a program."""
@@ -133,13 +142,10 @@ def check_nothing_cut(rendered) -> Callable:
 
 
 @pytest.fixture(scope="session")
-def tiny() -> tuple[Path, Path, Path]:
-    """cfg, weights and names of the real YOLOv3-tiny; tests that need them skip without."""
-    folder = Path(os.environ.get("KERAS_CNN_WEIGHTS") or Path(__file__).resolve().parents[2] / "shared" / "data")
-    files = tuple(folder / name for name in ("yolov3-tiny.cfg", "yolov3-tiny.weights", "coco.names"))
-    if not all(file.is_file() for file in files):
-        pytest.skip(f"no yolov3-tiny.cfg, .weights and coco.names in {folder}; KERAS_CNN_WEIGHTS names another folder")
-    return files
+def tiny(published_weights) -> tuple[Path, Path, Path]:
+    """cfg, weights and names of the real YOLOv3-tiny."""
+    cfg, weights, names = (published_weights / n for n in ("yolov3-tiny.cfg", "yolov3-tiny.weights", "coco.names"))
+    return cfg, weights, names
 
 
 @pytest.fixture(scope="session")

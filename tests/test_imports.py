@@ -18,6 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "errors",
     "messages",
+    "progress_bar",
     "tensorflow_import",
     "checking",
     "config",
@@ -59,13 +60,6 @@ ONLY_IN = {
 }
 
 KNOWN_CYCLES = {("views/opened_detector.py", "views/opened_model.py")}
-KNOWN_KERAS_SRC = {
-    "evaluation/predict.py",
-    "models/arithmetic.py",
-    "visualization/occlusion.py",
-    "visualization/probe.py",
-    "visualization/windows.py",
-}
 KNOWN_DOUBLES = {
     "Ablation",
     "Batches",
@@ -266,8 +260,7 @@ def test_packages_that_one_file_wraps_are_imported_there_alone():
     for path in FILES:
         for package, files in ONLY_IN.items():
             uses = any(name == package or name.startswith(f"{package}.") for name in imports(path))
-            known = KNOWN_KERAS_SRC if package == "keras.src" else set()
-            if uses and name_of(path) not in files | known:
+            if uses and name_of(path) not in files:
                 wrong.append(f"{name_of(path)} imports {package}")
     assert wrong == []
 

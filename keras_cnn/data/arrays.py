@@ -1,8 +1,9 @@
-"""Sources that are arrays already: the embedded fashion-mini, Debian's Fashion-MNIST, and NPZ files."""
+"""Sources whose images are arrays: the embedded fashion-mini, Debian's Fashion-MNIST, and NPZ files."""
 
 import gzip
 import zipfile
 import zlib
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from keras_cnn.data import fingerprints
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.splits import Labelled, Part, part_names
+from keras_cnn.data.splits import LabelledSource, SourcePart, part_names
 from keras_cnn.errors import InputError
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -28,28 +29,28 @@ FASHION_CLASSES = (
 )
 
 
-def part_of(pixels: np.ndarray, labels: np.ndarray, ids) -> Part:
-    """A Part of (N, H, W, C) uint8 `pixels`."""
-    return Part(Split(tuple(ids), labels.astype(np.int32), pixels=pixels), fingerprints.of_arrays(pixels))
+def part_of(pixels: np.ndarray, labels: np.ndarray, ids: Iterable[str]) -> SourcePart:
+    """The SourcePart of (N, H, W, C) uint8 `pixels` with (N,) whole-number `labels`."""
+    return SourcePart(Split(tuple(ids), labels.astype(np.int32), pixels=pixels), fingerprints.of_arrays(pixels))
 
 
-def numbered(name: str, numbers) -> list[str]:
+def numbered(name: str, numbers: Iterable[int]) -> list[str]:
     """Ids such as "train/00017"."""
     return [f"{name}/{number:05d}" for number in numbers]
 
 
-def read_fashion_mini() -> Labelled:
-    """10,000 + 2,000 images of Fashion-MNIST, with the ids they have there. Made by scripts/make_fashion_mini.py."""
+def read_fashion_mini() -> LabelledSource:
+    """10,000 training and 2,000 test images of Fashion-MNIST, with their ids there (scripts/make_fashion_mini.py)."""
     with files("keras_cnn.data").joinpath("embedded/fashion_mini.npz").open("rb") as file, np.load(file) as arrays:
         parts = {
             name: part_of(arrays[f"x_{name}"], arrays[f"y_{name}"], numbered(name, arrays[f"index_{name}"].tolist()))
             for name in ("train", "test")
         }
-    return Labelled(FASHION_CLASSES, parts)
+    return LabelledSource(FASHION_CLASSES, parts)
 
 
-def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> Labelled:
-    """All 60,000 + 10,000 images. FileNotFoundError without the files, InputError if they are damaged."""
+def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> LabelledSource:
+    """All 60,000 training and 10,000 test images. FileNotFoundError without the files, InputError if damaged."""
     parts = {}
     for name, prefix in (("train", "train"), ("test", "t10k")):
         pixels = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
@@ -57,7 +58,7 @@ def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> Labelled:
         if len(pixels) != len(labels):
             raise InputError(f"{folder}: {len(pixels)} {name} images but {len(labels)} labels")
         parts[name] = part_of(pixels[..., None], labels, numbered(name, range(len(labels))))
-    return Labelled(FASHION_CLASSES, parts)
+    return LabelledSource(FASHION_CLASSES, parts)
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
@@ -73,7 +74,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def read_npz(path: Path) -> Labelled:
+def read_npz(path: Path) -> LabelledSource:
     """Arrays x_train and y_train, x_val and y_val, x_test and y_test (the latter two optional), or just x and y.
 
     x is (N, H, W) or (N, H, W, 1 or 3) uint8, y is (N,) or (N, 1) whole numbers or strings; `classes`, optional, names
@@ -81,19 +82,19 @@ def read_npz(path: Path) -> Labelled:
     """
     arrays = _load_npz(path)
     named = part_names(str(path), [name.removeprefix("x_") for name in arrays if name.startswith("x_")])
-    found = {part: f"_{name}" for part, name in named.items()}
-    if not found and "x" in arrays:
-        found = {"train": ""}
-    if "train" not in found:
+    suffixes = {part: f"_{name}" for part, name in named.items()}
+    if not suffixes and "x" in arrays:
+        suffixes = {"train": ""}
+    if "train" not in suffixes:
         raise InputError(f"{path}: holds {', '.join(arrays) or 'no arrays'}; expected x_train and y_train, or x and y")
-    raw = {part: _raw_labels(path, arrays, suffix) for part, suffix in found.items()}
+    raw = {part: _raw_labels(path, arrays, suffix) for part, suffix in suffixes.items()}
     names = _class_names(path, arrays.get("classes"), raw["train"])
     parts = {}
-    for part, suffix in found.items():
+    for part, suffix in suffixes.items():
         pixels = _pixels(path, arrays, suffix, len(raw[part]))
         labels = _indices(path, f"y{suffix}", raw[part], names)
         parts[part] = part_of(pixels, labels, numbered(suffix[1:] or "images", range(len(labels))))
-    return Labelled(tuple(map(str, names.values())), parts)
+    return LabelledSource(tuple(map(str, names.values())), parts)
 
 
 def _load_npz(path: Path) -> dict[str, np.ndarray]:
@@ -122,7 +123,7 @@ def _raw_labels(path: Path, arrays: dict, suffix: str) -> np.ndarray:
 
 
 def _class_names(path: Path, titles: np.ndarray | None, labels: np.ndarray) -> dict:
-    """What stands in y, in order, and the name of the class it means."""
+    """The values in y, in order, each with the name of its class."""
     if titles is None:
         return {value: str(value) for value in np.unique(labels).tolist()}
     if titles.ndim != 1 or titles.dtype.kind != "U" or labels.dtype.kind == "U":

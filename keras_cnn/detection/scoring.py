@@ -22,7 +22,7 @@ MOST = 100  # detections an image and class
 
 @dataclass(frozen=True)
 class Truth:
-    """The true boxes of an image: (N, 4) x0, y0, x1, y1, classes (N,) and (N,) bools (see `annotations.Picture`)."""
+    """The true boxes of an image: (N, 4) x0, y0, x1, y1, their classes (N,) and bools (N,); see `AnnotatedImage`."""
 
     boxes: np.ndarray
     classes: np.ndarray

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -14,19 +14,22 @@ import numpy as np
 from PIL import Image
 
 from keras_cnn.checking import nearest
+from keras_cnn.data.decoding import read_image
+from keras_cnn.data.walking import ignored_text
 from keras_cnn.detection.boxes import Detections
 from keras_cnn.detection.counting import Crossing, CrossingCounter, Gate
 from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.network import Network
 from keras_cnn.detection.pipeline import Behind, ahead
 from keras_cnn.detection.showing import Window
-from keras_cnn.detection.sources import Frame, Sound, Video, find_images, open_moving, read_image
+from keras_cnn.detection.sources import Frame, Sound, Video, find_images, open_moving
 from keras_cnn.detection.tracks import LOW, Tracker
 from keras_cnn.detection.writing import Records, VideoWriter
 from keras_cnn.detection.yolo import THRESHOLD, Detector
 from keras_cnn.errors import InputError, Interrupted, Stopped, require
 from keras_cnn.figures.detections import crossings as crossings_figure
 from keras_cnn.figures.style import save
+from keras_cnn.messages import logger
 from keras_cnn.run_folder import replacing, write_json, write_text
 
 VEHICLES = ("bicycle", "car", "motorbike", "motorcycle", "bus", "truck")  # counted unless told otherwise
@@ -46,7 +49,7 @@ class DetectOptions:
 def detect(source: str, network: Network, asked: DetectOptions, out: Path | None) -> None:
     """Looks at `source` and writes to `out` (default detections/NAME) what is found; says on the way how fast it is."""
     chosen = _chosen_classes(network.names, asked)
-    images = find_images(source)
+    images = find_images(source, ignored := Counter())
     if images is not None and asked.gates:
         raise InputError(f"{source}: counting follows objects through a video; an image has nothing to follow")
     window = Window() if asked.show else None
@@ -61,6 +64,8 @@ def detect(source: str, network: Network, asked: DetectOptions, out: Path | None
     detector = Detector(network.model, network.heads, threshold=threshold, precision=asked.precision)
     try:
         if images is not None:
+            if ignored:
+                logger.info(f"images      {len(images):,} in {source}; left out: {ignored_text(ignored)}")
             _detect_images(images, _Finder(detector, network.names, chosen), folder, window)
         else:
             _Watch(moving, _Finder(detector, network.names, chosen), asked.gates, folder, window).run()

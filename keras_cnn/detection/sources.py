@@ -3,17 +3,17 @@
 import glob
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image, ImageOps
 
+from keras_cnn.data.walking import IMAGE_EXTENSIONS, is_image, walk
 from keras_cnn.errors import InputError, Stopped, require
 
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 RETRIES = 5  # attempts in a row to open a dropped stream or camera again, after 1, 2, 4, ... seconds
 TIMEOUT = 10.0  # seconds without an answer after which a stream counts as dropped
 
@@ -34,28 +34,22 @@ class Sound:
     packet: av.Packet
 
 
-def find_images(source: str) -> list[Path] | None:
-    """The images of an image file, a folder (with those below it) or a glob; None if `source` is something else."""
+def find_images(source: str, ignored: Counter) -> list[Path] | None:
+    """The images of an image file, a folder (with those below it) or a glob; None if `source` is something else.
+
+    `ignored` counts what else a folder holds. InputError for a folder or a glob without an image.
+    """
     path = Path(source)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES)
-        require(bool(found), source, "no image in this folder", f"files ending in {' '.join(sorted(IMAGES))}")
-        return found
+        images = [path / name for name in walk(path, ignored)]
+        endings = " ".join(sorted(IMAGE_EXTENSIONS))
+        require(bool(images), source, "no image in this folder", f"files ending in {endings}")
+        return images
     if glob.has_magic(source) and "://" not in source and not path.exists():
-        found = sorted(Path(p) for p in glob.glob(source, recursive=True) if Path(p).suffix.lower() in IMAGES)
-        require(bool(found), source, "no image matches", "a glob of images, in quotes")
-        return found
-    return [path] if path.suffix.lower() in IMAGES else None
-
-
-def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image file, turned upright by its EXIF. InputError if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{path}: cannot read the image: {reason}") from None
+        images = sorted(Path(name) for name in glob.glob(source, recursive=True) if is_image(name))
+        require(bool(images), source, "no image matches", "a glob of images, in quotes")
+        return images
+    return [path] if is_image(source) else None
 
 
 class Video:

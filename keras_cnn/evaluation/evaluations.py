@@ -32,7 +32,7 @@ class Evaluation:
 
     dataset: Dataset
     split: str  # "test", "validation" or "train" of the dataset
-    fit: str  # how images are brought to the model's size, see data.decode
+    fit: str  # how images are brought to the model's size, see data.decoding
     views: Views
     computed_in: str  # dtype policy
     logits: np.ndarray  # (N, C) float32; of several views the logarithm of their mean probability

@@ -16,7 +16,7 @@ from keras_cnn import data
 from keras_cnn.config import Config
 from keras_cnn.data import fingerprints, pipeline, splits
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.splits import Part
+from keras_cnn.data.splits import SourcePart
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.views import Views, choose_views
@@ -160,7 +160,7 @@ def _images_of(
         seed=config.seed,
         corrupt=asked.corrupt or wanted.corrupt,
         cache_dir=wanted.cache_dir,
-        whole=True,
+        uncut=True,
     )
     _check_same_classes(asked.source, found.classes, classes)
     parts = [getattr(found, name) for name in ([asked.split] if asked.split else SPLITS)]
@@ -182,9 +182,9 @@ def copies(subject: EvaluationTarget) -> dict:
     if not own:
         return {}
 
-    def part(split: Split) -> Part:
+    def part(split: Split) -> SourcePart:
         batches = pipeline.batches(split, dataset.image_shape, 256, fit=subject.config.data.fit)
-        return Part(split, fingerprints.of_batches(batch.images.numpy() for batch in batches))
+        return SourcePart(split, fingerprints.of_batches(batch.images.numpy() for batch in batches))
 
     parts = {"train": part(_together(own)), "test": part(dataset.test)}
     counts = {name: len(part.split) for name, part in parts.items()}

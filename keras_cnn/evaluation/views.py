@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.data.augment import RECIPES, Augmentation, augment
-from keras_cnn.data.decode_tf import to_bytes
+from keras_cnn.data.fast_decoding import to_bytes
 from keras_cnn.errors import InputError
 
 MOST = 1000
@@ -32,7 +32,7 @@ class Views:
         if number == 0:
             return batch.images
         unused = tf.zeros((len(batch.keys), 1))
-        return to_bytes(augment(batch.images, unused, batch.keys, number - 1, _SEED, self.recipe)[0])
+        return to_bytes(augment(batch.images, unused, batch.keys, number - 1, seed=_SEED, recipe=self.recipe)[0])
 
     def in_words(self) -> str:
         """What is averaged, for a line of text."""

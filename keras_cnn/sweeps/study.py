@@ -16,7 +16,6 @@ import csv
 import datetime
 import fcntl
 import io
-import json
 import logging
 import os
 import platform
@@ -33,7 +32,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.run_folder import naming_a_full_disk, write_json, write_text
+from keras_cnn.run_folder import naming_a_full_disk, read_json, write_json, write_text
 from keras_cnn.sweeps import space
 from keras_cnn.sweeps.sampler import Draw, Sampler, direction
 from keras_cnn.sweeps.space import Sweep
@@ -84,10 +83,10 @@ class Study:
     def __init__(self, folder: Path):
         self.folder = folder
         try:
-            settings = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
-            seed, self.wandb_sweep = settings["seed"], settings["wandb_sweep"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder}: not a sweep's folder: sweep.json: {error}") from None
+            settings = read_json(folder / "sweep.json", {"seed": int, "wandb_sweep": str | None})
+        except FileNotFoundError:
+            raise InputError(f"{folder}: not a sweep's folder: it has no sweep.json") from None
+        seed, self.wandb_sweep = settings["seed"], settings.get("wandb_sweep")
         self.sweep: Sweep = space.read_sweep(folder / "sweep.yaml")
         self._sampler = Sampler(self.sweep, seed)
         self.cap = self._sampler.cap

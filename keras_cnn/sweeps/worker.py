@@ -1,7 +1,6 @@
 """One process of a sweep: takes trial after trial from the study, trains each, and records how it ended."""
 
 import gc
-import json
 import logging
 import re
 import sys
@@ -19,7 +18,7 @@ from keras_cnn.config import Config
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import logger
-from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder
+from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, read_json
 from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import should_stop
 from keras_cnn.sweeps.space import Sweep
@@ -190,7 +189,7 @@ def early_end(config: Config, folder: RunFolder) -> str:
 
 
 def _best_epoch(folder: RunFolder) -> int:
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["best_epoch"]
+    return read_json(folder / "metrics.json", {"best_epoch": int})["best_epoch"]
 
 
 def metric_name(sweep: Sweep) -> str:

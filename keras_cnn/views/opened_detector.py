@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.boxes import Detections, Letterbox, decode
 from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.network import CFG_MEMBER, NAMED, Network, open_network
-from keras_cnn.detection.sources import read_image
 from keras_cnn.detection.yolo import Detector, letterbox
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.views.opened_model import Images, OpenedModel, VisualizeOptions, refuse, spread

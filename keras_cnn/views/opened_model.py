@@ -15,13 +15,13 @@ from keras_cnn.config import Config
 from keras_cnn.data import pipeline
 from keras_cnn.data.audit import audit, default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.decode import decode
+from keras_cnn.data.decoding import decode
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
 from keras_cnn.models import backbones
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.run_folder.record import read_record
-from keras_cnn.visualization.probe import Head, Probe, taps
+from keras_cnn.visualization.probe import ClassHead, Probe, taps
 
 _SHOWN = 4  # images of a run, unless more are asked for
 _KEPT_BYTES = 10**9
@@ -93,7 +93,7 @@ class OpenedModel:
         return _from_split(split.take(chosen), self.dataset.image_shape, self.fit)
 
     @cached_property
-    def head(self) -> Head:
+    def head(self) -> ClassHead:
         """Where the class scores are. InputError if the network is no classifier."""
         return self.probe.head()
 

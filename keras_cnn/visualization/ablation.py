@@ -13,7 +13,7 @@ from keras_cnn.evaluation.comparison import Comparison, compare
 from keras_cnn.evaluation.metrics import softmax
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions
-from keras_cnn.visualization.probe import Block, Head, Probe
+from keras_cnn.visualization.probe import ClassHead, ConvolutionBlock, Probe
 from keras_cnn.visualization.streaming import labelled
 
 Filters = Mapping[str, Sequence[int]]  # name of a convolution -> indices of its filters
@@ -169,7 +169,7 @@ def left_behind(model: keras.Model | Probe, filters: Filters) -> dict[str, tuple
     }
 
 
-def _of_zero(probe: Probe, block: Block) -> np.ndarray:
+def _of_zero(probe: Probe, block: ConvolutionBlock) -> np.ndarray:
     """(filters,) float64."""
     if block.normalised is None:
         return np.zeros(block.node.shape[-1])
@@ -226,7 +226,7 @@ class _Known:
         return self._scores
 
 
-def _are_predicted(predictor: Predictor, head: Head, batches: Iterable, scores: np.ndarray) -> bool:
+def _are_predicted(predictor: Predictor, head: ClassHead, batches: Iterable, scores: np.ndarray) -> bool:
     """Whether the scores of the first batch are what `predictor` puts out for it, to the bit."""
     images = next((images for images, *_ in batches), None)
     if head.squashing or images is None:
@@ -235,7 +235,7 @@ def _are_predicted(predictor: Predictor, head: Head, batches: Iterable, scores: 
 
 
 def _predictions(
-    predictor: Predictor | _Known, head: Head, batches: Iterable, classes: tuple[str, ...], ids
+    predictor: Predictor | _Known, head: ClassHead, batches: Iterable, classes: tuple[str, ...], ids
 ) -> Predictions:
     labels = []
 

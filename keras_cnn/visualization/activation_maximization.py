@@ -16,8 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import require
+from keras_cnn.evaluation.predict import LINEAR
+from keras_cnn.models.layer_kinds import AFFINE, is_activation
 from keras_cnn.visualization.gradients import Score, climb, scores
-from keras_cnn.visualization.probe import AFFINE, LINEAR, Probe, in_batches, is_activation, taps
+from keras_cnn.visualization.probe import Probe, in_batches, taps
 from keras_cnn.visualization.targets import Target
 
 # Of red, green and blue of 0-1 in 200 photos of ImageNet; those of CIFAR-10 are about 0.01 smaller.

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import InputError, require
-from keras_cnn.visualization.probe import LINEAR, Probe, in_batches, traced
+from keras_cnn.evaluation.predict import LINEAR
+from keras_cnn.visualization.probe import Probe, in_batches, traced
 
 # Operations that are a ReLU in a traced graph, whatever called them. Those of this module are made of others.
 RELUS = frozenset(("Relu", "Relu6", "LeakyRelu"))
@@ -129,7 +130,7 @@ def relus_left(probe: Probe, point: str, activations: Mapping[str, Callable]) ->
 
     def forward(images):
         edits = {name: mark(name) for name in probe.points}
-        return probe.run(images, (point,), activations=activations, edits=edits)[1][point]
+        return probe.run(images, (point,), activations=activations, edits=edits)[point]
 
     graph = traced(forward, probe.input_shape).graph
     operations = graph.get_operations()
@@ -153,7 +154,7 @@ def _build(probe: Probe, point: str, at: str | None, rewiring: Rewiring | None) 
     def function(images, weights):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            _, found = probe.run(images, read, activations=activations)
+            found = probe.run(images, read, activations=activations)
             axes = list(range(1, weights.shape.rank))
             score = tf.reduce_sum(tf.cast(found[point], tf.float32) * weights, axis=axes)
         source = images if at is None else found[at]
@@ -172,7 +173,7 @@ def _build_climb(probe: Probe, point: str, picture: Callable, shape: tuple[int, 
     def function(parameters, weights, transform):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(parameters)
-            _, found = probe.run(picture(parameters, transform), (point,))
+            found = probe.run(picture(parameters, transform), (point,))
             axes = list(range(1, weights.shape.rank))
             score = tf.reduce_sum(tf.cast(found[point], tf.float32) * weights, axis=axes)
         gradient = tape.gradient(score, parameters)
@@ -185,7 +186,7 @@ def _build_climb(probe: Probe, point: str, picture: Callable, shape: tuple[int, 
 
 def _build_scores(probe: Probe, point: str) -> Callable:
     def function(images, weights):
-        _, found = probe.run(images, (point,))
+        found = probe.run(images, (point,))
         return tf.reduce_sum(tf.cast(found[point], tf.float32) * weights, axis=list(range(1, weights.shape.rank)))
 
     return traced(function, probe.input_shape, probe.shape(point))

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from keras_cnn.errors import require
 from keras_cnn.visualization.kernels import Kernels, kernels
-from keras_cnn.visualization.probe import Block, Probe, taps
+from keras_cnn.visualization.probe import ConvolutionBlock, Probe, taps
 
 TOLERANCE = 1e-3  # of the layer's largest value: float32 sums of some thousand products differ by 1e-5
 
@@ -95,7 +95,9 @@ def _same(side: int, window: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _difference(block: Block, found: Kernels, inputs: np.ndarray, convolved: np.ndarray, channels: np.ndarray) -> float:
+def _difference(
+    block: ConvolutionBlock, found: Kernels, inputs: np.ndarray, convolved: np.ndarray, channels: np.ndarray
+) -> float:
     convolution = block.node.operation
     scale = max(float(np.abs(convolved).max()), np.finfo(np.float32).tiny)
     worst = 0.0

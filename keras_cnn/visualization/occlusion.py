@@ -10,7 +10,6 @@ from typing import Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.models.functional import Functional  # a model that is a graph of layers
 
 from keras_cnn.errors import require
 from keras_cnn.evaluation.predict import inference
@@ -67,7 +66,6 @@ class Occluder:
         self._probe = Probe.of(model)
         self._head = self._probe.head()
         self._forward = inference(self._probe.model)
-        self._windowed = isinstance(self._probe.model, Functional)  # whose graph can be entered behind the first layers
         self._compiled: dict[tuple, Callable] = {}
 
     def occlude(self, image: np.ndarray, target: int, size: int, *, stride: int = 1, fill: Fill = "grey") -> Occlusion:
@@ -109,7 +107,7 @@ class Occluder:
         """Compiled: image and what hides it, both of `shape`, corners (B,) and (B,), class -> confidence (B,)."""
         if (size, shape) in self._compiled:
             return self._compiled[size, shape]
-        steps = first_steps(self._probe, size) if self._windowed else []
+        steps = first_steps(self._probe, size)
         first = self._probe.names[0]
         read = [name for name in maps_read(steps) if name != first] if steps else []
         maps_of = inference(self._probe.model, read) if read else None

@@ -1,19 +1,16 @@
 """The inside of a network: what any of its layers puts out, without altering a layer of it.
 
-A `Probe` runs a functional model node by node, nested models included, through twins of its layers. A twin shares its
-layer's variables and is another object, so that whatever is set on it (a linear activation, 32-bit arithmetic) leaves
-the layer as it was; the network's own layers are never called. Everything is computed in inference mode and, where the
-layers compute in 16 bits, in float32.
+A `Probe` runs the graph of a model through twins of its layers. A twin shares its layer's variables and is another
+object, so that whatever is set on it (a linear activation, 32-bit arithmetic) leaves the layer as it was; the network's
+own layers are never called. Everything is computed in inference mode and, where the layers compute in 16 bits, in
+float32.
 
-A point is a place in the network where a tensor can be read: the name of a layer (or operation) for what it puts out,
-or `NAME:linear` for what a convolution or dense layer puts out before its own activation argument. A layer in a nested
-model has its own name where that is unique in the whole network, else its path, `model/layer`; a layer that is called
-more than once has `NAME#2` for its second call.
+A point is a place in the network where a tensor can be read: the name of a node of the `Graph` for what it puts out, or
+`NAME:linear` for what a convolution or dense layer puts out before its own activation argument.
 """
 
 import functools
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,39 +18,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from keras.src.models.functional import Functional, operation_fn  # what Keras runs a graph of layers with
 
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
+from keras_cnn.evaluation.predict import LINEAR
+from keras_cnn.models.graph import Graph, GraphNode, call_operation, twin
+from keras_cnn.models.layer_kinds import AFFINE, CONVOLUTIONS, is_activation
 
-LINEAR = ":linear"
-CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
-# Layers whose `call` is an affine map and then `activation`, so that the two can be taken apart.
-AFFINE = (*CONVOLUTIONS, layers.Conv2DTranspose, layers.Dense)
-ACTIVATION_LAYERS = (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.ELU)
-# Activations called as functions become operations of these names in `keras.ops` and `keras.activations`.
-ACTIVATION_OPERATIONS = frozenset(
-    ("Relu", "Relu6", "ReLU", "LeakyRelu", "Elu", "Selu", "Gelu", "Silu", "HardSilu", "Sigmoid", "Tanh", "Softplus")
-)
 _SQUASHING = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
 _PIXELS_AT_ONCE = 700_000  # of images in a batch: thirteen of 224×224, whose gradients take 1.5 GB in ResNet50
 
 
 @dataclass(frozen=True)
-class Node:
-    """One call of a layer or operation."""
+class ConvolutionBlock:
+    """A convolution with the batch norm and the activation behind it, where nothing else reads between them."""
 
-    name: str
-    operation: Any  # the network's own: look, never alter
-    inputs: tuple[str, ...]  # names of the nodes whose outputs it reads
-    shape: tuple[int | None, ...]  # of its output, without the batch axis
-
-
-@dataclass(frozen=True)
-class Block:
-    """A convolution with the batch norm and the activation that read it and nothing else does."""
-
-    node: Node
+    node: GraphNode
     linear: str  # point of the convolution with its bias
     normalised: str | None  # point of the batch norm between convolution and activation
     activated: str | None  # point of the activation, a layer of its own or the convolution's argument
@@ -69,7 +49,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Head:
+class ClassHead:
     """Where a classifier's scores are read."""
 
     point: str
@@ -94,13 +74,18 @@ class Probe:
 
     def __init__(self, model: keras.Model):
         self.model = model
-        graph = _graph(model)
-        require(graph is not None, model.name, f"a model of class {type(model).__name__}", "a graph of layers")
-        require(len(model.inputs) == 1, model.name, f"{len(model.inputs)} inputs", "one")
-        self._graph = graph
-        self.input_shape: tuple[int | None, ...] = tuple(model.inputs[0].shape[1:])
+        self.graph = Graph(model)
+        require(len(self.graph.inputs) == 1, model.name, f"{len(self.graph.inputs)} inputs", "one")
+        self.nodes = self.graph.nodes
+        self._image = self.graph.inputs[0]
+        self.input_shape: tuple[int | None, ...] = self.nodes[self._image].shape
         require(len(self.input_shape) == 3, model.name, f"inputs of shape {self.input_shape}", "images (H, W, C)")
-        self._read_graph()
+        self._twins = {name: _wide_twin(node.operation) for name, node in self.nodes.items() if node.inputs}
+        self._linear = {
+            name: (twin(self._twins[name], activation=keras.activations.linear), node.operation.activation)
+            for name, node in self.nodes.items()
+            if type(node.operation) in AFFINE and node.operation.activation not in (None, keras.activations.linear)
+        }
         self._compiled: dict[Any, Callable] = {}
 
     @classmethod
@@ -125,11 +110,11 @@ class Probe:
             point for name in self.nodes for point in ((f"{name}{LINEAR}", name) if name in self._linear else (name,))
         )
 
-    def node(self, name: str) -> Node:
+    def node(self, name: str) -> GraphNode:
         """The node of that name or path. InputError with the nearest name where there is none."""
-        for candidate in (name, self._aliases.get(name)):
-            if candidate in self.nodes:
-                return self.nodes[candidate]
+        node = self.graph.find(name)
+        if node is not None:
+            return node
         names = [n for n, node in self.nodes.items() if isinstance(node.operation, layers.Layer)]
         hint = nearest(name, names)
         if hint.startswith("; expected") and len(names) > 12:
@@ -152,11 +137,11 @@ class Probe:
         return self.node(point.partition(":")[0]).shape
 
     @property
-    def convolutions(self) -> tuple[Block, ...]:
+    def convolutions(self) -> tuple[ConvolutionBlock, ...]:
         """Every 2-D convolution (plain, grouped, depthwise, separable) in the order in which they run."""
         return tuple(self._block(node) for node in self.nodes.values() if type(node.operation) in CONVOLUTIONS)
 
-    def convolution(self, name: str) -> Block:
+    def convolution(self, name: str) -> ConvolutionBlock:
         """The convolution of that name. InputError, naming the nearest convolution, for any other layer."""
         node = self.node(name)
         if type(node.operation) not in CONVOLUTIONS:
@@ -165,30 +150,24 @@ class Probe:
             raise InputError(f"{self.name}: {name}, of type {kind}, has no kernels{nearest(name, names)}")
         return self._block(node)
 
-    def readers(self, name: str) -> tuple[Node, ...]:
+    def readers(self, name: str) -> tuple[GraphNode, ...]:
         """The nodes that read a node's output."""
-        return tuple(node for node in self.nodes.values() if name in node.inputs)
+        return self.graph.readers(name)
 
     def ancestors(self, point: str) -> frozenset[str]:
         """Names of the nodes that the tensor at a point depends on, its own included."""
-        found, todo = set(), [self.node(point.partition(":")[0]).name]
-        while todo:
-            name = todo.pop()
-            if name not in found:
-                found.add(name)
-                todo += self.nodes[name].inputs
-        return frozenset(found)
+        return self.graph.ancestors(self.node(point.partition(":")[0]).name)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the nodes whose outputs are the model's; a detector has several."""
-        return self._outputs
+        return self.graph.output_names
 
-    def output(self) -> Node:
+    def output(self) -> GraphNode:
         """The node whose output is the model's, or the first of several."""
-        return self.nodes[self._outputs[0]]
+        return self.nodes[self.outputs[0]]
 
-    def head(self) -> Head:
+    def head(self) -> ClassHead:
         """Where the class scores are. InputError for a network whose output is not one number a class."""
         node = self.output()
         shape = "×".join(map(str, node.shape))
@@ -203,7 +182,7 @@ class Probe:
             point, words = node.inputs[0], f"logits before {node.name}, a {squashing}"
         else:
             point, words = node.name, "logits"
-        return Head(point, node.shape[0], squashing, words)
+        return ClassHead(point, node.shape[0], squashing, words)
 
     def last_map(self) -> str:
         """The last point that has the size of the last convolution's map: what Grad-CAM takes for its layer.
@@ -220,12 +199,12 @@ class Probe:
     def run(
         self,
         images: tf.Tensor,
-        read: Collection[str] = (),
+        read: Collection[str],
         *,
         activations: Mapping[str, Callable] | None = None,
         edits: Mapping[str, Callable] | None = None,
-    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The network's first output for images (N, H, W, C) of 0-255, and the tensors at the points to `read`.
+    ) -> dict[str, tf.Tensor]:
+        """The tensors at the points to `read` for images (N, H, W, C) of 0-255; nothing else is computed.
 
         `activations` puts other functions in the place of nodes that are activations, or of layers' own activation
         arguments, by name; `edits` changes the tensor at a point before it is read and before what follows gets it.
@@ -234,25 +213,27 @@ class Probe:
         activations, edits = activations or {}, edits or {}
         found: dict[str, tf.Tensor] = {}
 
-        def at(point, value):
+        def at(point: str, value: tf.Tensor) -> tf.Tensor:
             value = edits[point](value) if point in edits else value
             if point in read:
                 found[point] = value
             return value
 
-        def visit(key, operation, arguments, options):
-            name = self._names[key]
+        def call(node: GraphNode, arguments: tuple, options: dict) -> tf.Tensor:
+            name = node.name
             if name in self._linear:
                 linear, activation = self._linear[name]
-                value = at(f"{name}{LINEAR}", _call(linear, arguments, options))
+                value = at(f"{name}{LINEAR}", call_operation(linear, *arguments, **options))
                 return at(name, activations.get(name, activation)(value))
             if name in activations:
                 return at(name, activations[name](*arguments))
-            return at(name, _call(self._twins[name], arguments, options))
+            return at(name, call_operation(self._twins[name], *arguments, **options))
 
-        images = at(self.names[0], tf.cast(images, self.model.inputs[0].dtype))
-        output = _walk(self._graph, [images], "", _numbered(visit), _cast)
-        return keras.tree.flatten(output)[0], found
+        taken = self.model.inputs[0].dtype
+        # Whole numbers have no gradient: a network of uint8 images gets theirs as float32.
+        images = at(self._image, tf.cast(images, taken if "float" in taken else "float32"))
+        self.graph.run({self._image: images}, [point.removesuffix(LINEAR) for point in read], call)
+        return found
 
     def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
         """What `build` gives, built once for each `key`: a traced function serves every later call."""
@@ -279,47 +260,9 @@ class Probe:
         require(inside, f"{self.name}: images", found, "0 to 255")
         return floats
 
-    # --- reading the graph --------------------------------------------------------------------------------------------
-
-    def _read_graph(self) -> None:
-        calls: list[tuple[str, Any, list[int], Any]] = []
-        made_by: dict[int, int] = {}  # id of a symbolic tensor -> index of its call; -1 the image
-        kept = []  # so that no id is used twice
-
-        def visit(key, operation, arguments, options):
-            outputs = operation.compute_output_spec(*arguments, **options)
-            tensors = [x for x in keras.tree.flatten((arguments, options)) if id(x) in made_by]
-            calls.append((key, operation, [made_by[id(x)] for x in tensors], outputs))
-            # A layer may hand its input on as it is; it is this layer's output all the same.
-            outputs = keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, x.dtype), outputs)
-            kept.append(outputs)
-            made_by.update({id(x): len(calls) - 1 for x in keras.tree.flatten(outputs)})
-            return outputs
-
-        image = keras.KerasTensor(self.model.inputs[0].shape, self.model.inputs[0].dtype)
-        made_by[id(image)] = -1
-        found = keras.tree.flatten(_walk(self._graph, [image], "", _numbered(visit), lambda _, x: x))
-        first = self._graph.inputs[0]._keras_history.operation
-        self._names = _short([first.name, *(key for key, *_ in calls)])
-        names = [self._names[key] for key, *_ in calls]
-        self.nodes = {first.name: Node(first.name, first, (), self.input_shape)}
-        for name, (_, operation, inputs, outputs) in zip(names, calls, strict=True):
-            shape = tuple(keras.tree.flatten(outputs)[0].shape[1:])
-            read = tuple(first.name if i < 0 else names[i] for i in inputs)
-            self.nodes[name] = Node(name, operation, read, shape)
-        self._aliases = {key: name for key, name in self._names.items() if key != name}
-        ends = [made_by[id(output)] for output in found]
-        self._outputs = tuple(names[end] if end >= 0 else first.name for end in ends)
-        self._twins = {name: _twin(node.operation) for name, node in self.nodes.items() if node.inputs}
-        self._linear = {
-            name: (_twin(node.operation, activation=keras.activations.linear), node.operation.activation)
-            for name, node in self.nodes.items()
-            if type(node.operation) in AFFINE and node.operation.activation not in (None, keras.activations.linear)
-        }
-
-    def _block(self, node: Node) -> Block:
+    def _block(self, node: GraphNode) -> ConvolutionBlock:
         if node.name in self._linear:
-            return Block(node, f"{node.name}{LINEAR}", None, node.name)
+            return ConvolutionBlock(node, f"{node.name}{LINEAR}", None, node.name)
         normalised, activated, last = None, None, node.name
         while activated is None and len(readers := self.readers(last)) == 1:
             (reader,) = readers
@@ -330,7 +273,7 @@ class Probe:
             else:
                 break
             last = reader.name
-        return Block(node, node.name, normalised, activated)
+        return ConvolutionBlock(node, node.name, normalised, activated)
 
 
 def taps(model: keras.Model | Probe, points: Iterable[str]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
@@ -342,7 +285,7 @@ def taps(model: keras.Model | Probe, points: Iterable[str]) -> Callable[[np.ndar
     probe = Probe.of(model)
     read = tuple(dict.fromkeys(probe.point(point) for point in points))
 
-    build = functools.partial(traced, lambda images: probe.run(images, read)[1], probe.input_shape)
+    build = functools.partial(traced, lambda images: probe.run(images, read), probe.input_shape)
     function = probe.compiled(("taps", read), build)
 
     def call(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -371,79 +314,17 @@ def copy_of(model: keras.Model) -> keras.Model:
     return clone
 
 
-def is_activation(operation: Any) -> bool:
-    """Whether it is an element-wise activation: a layer of that kind, or an activation called as a function."""
-    if isinstance(operation, layers.Layer):
-        linear = getattr(operation, "activation", None) is keras.activations.linear  # a name for what is there already
-        return isinstance(operation, ACTIVATION_LAYERS) and not linear
-    return type(operation).__name__ in ACTIVATION_OPERATIONS
-
-
-def _graph(operation: Any) -> Functional | None:
-    """The graph of layers that a model is; None for a layer, and for a model that computes in a way of its own."""
-    if isinstance(operation, keras.Sequential) and type(operation).call is keras.Sequential.call:
-        return operation._functional
-    if isinstance(operation, Functional) and type(operation).call is Functional.call:
-        return operation
-    return None
-
-
-def _walk(graph: Functional, inputs: Sequence, path: str, visit: Callable, convert: Callable):
-    """Runs a graph and the models in it; `visit(path, operation, arguments, options)` gives each one's outputs."""
-
-    def operation(found):
-        inner = _graph(found)
-        if inner is None:
-            return lambda *arguments, **options: visit(f"{path}{found.name}", found, arguments, options)
-        return lambda given, **_: _walk(inner, convert(inner, given), f"{path}{found.name}/", visit, convert)
-
-    return graph._run_through_graph(inputs, operation)
-
-
-def _cast(graph: Functional, given) -> list:
-    """The inputs of a nested model in the types and ranks that it takes."""
-    return graph._standardize_inputs(given)
-
-
-def _numbered(visit: Callable) -> Callable:
-    """`visit` with a number after the path of a layer that is called again."""
-    calls: Counter[str] = Counter()
-
-    def numbered(path, operation, arguments, options):
-        calls[path] += 1
-        key = path if calls[path] == 1 else f"{path}#{calls[path]}"
-        return visit(key, operation, arguments, options)
-
-    return numbered
-
-
-def _short(paths: list[str]) -> dict[str, str]:
-    """Path -> the last part of it where no other path has the same."""
-    count = Counter(path.rpartition("/")[2] for path in paths)
-    return {path: last if count[last := path.rpartition("/")[2]] == 1 else path for path in paths}
-
-
-def _twin(operation: Any, **attributes: Any) -> Any:
-    """Another object with the same class, variables and settings, but for `attributes` and 16-bit arithmetic.
-
-    Not `copy.copy`, which for Keras means to save and load, and not `from_config`, which would need the memory of every
-    weight again.
-    """
+def _wide_twin(operation: Any) -> Any:
+    """A twin that computes in float32 where the layer computes in 16 bits."""
     if not isinstance(operation, layers.Layer):
-        return operation  # operations hold nothing and are changed by nothing
-    twin = object.__new__(type(operation))
-    twin.__dict__.update(operation.__dict__)
-    policy = operation.dtype_policy
-    if operation.compute_dtype in ("bfloat16", "float16") and operation.quantization_mode is None:
-        wide = keras.DTypePolicy("float32")
-        wide._variable_dtype = policy.variable_dtype  # weights stored in 16 bits are cast when they are read
-        twin.__dict__["_dtype_policy"] = wide
-    twin.__dict__.update(_losses=[], _loss_ids=set(), **attributes)
-    return twin
-
-
-def _call(operation: Any, arguments: tuple, options: dict):
-    return operation_fn(operation, training=False)(*arguments, **options)
+        return operation
+    if operation.compute_dtype not in ("bfloat16", "float16") or operation.quantization_mode is not None:
+        return twin(operation)
+    wide = keras.DTypePolicy("float32")
+    wide._variable_dtype = (
+        operation.dtype_policy.variable_dtype
+    )  # weights stored in 16 bits are cast when they are read
+    return twin(operation, _dtype_policy=wide)
 
 
 def _squashing(operation: Any) -> str | None:

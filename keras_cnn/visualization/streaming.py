@@ -6,25 +6,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import require
-from keras_cnn.evaluation.predict import inference, readable
+from keras_cnn.evaluation.predict import inference
 from keras_cnn.visualization.probe import Probe
 
 
 def reader(probe: Probe, points: Sequence[str]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
     """A function, for use in a `tf.function`, from images (B, H, W, C) of 0-255 to the tensors at `points`.
 
-    They are computed in the network's own types with its batch norms folded, as `Predictor` does. Where a point lies in
-    a nested model, or is one of several calls of a layer, the probe computes them in float32, which takes longer.
+    They are computed in the network's own types with its batch norms folded, as `Predictor` does.
     """
-    points = [probe.point(point) for point in points]
-    if all(readable(probe.model, point) for point in points):
-        return inference(probe.model, points)
-
-    def read(images):
-        _, found = probe.run(tf.cast(images, tf.float32), points)
-        return [found[point] for point in points]
-
-    return read
+    return inference(probe.model, [probe.point(point) for point in points])
 
 
 def compiled(probe: Probe, function: Callable, *more) -> tf.function:

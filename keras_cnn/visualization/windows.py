@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 from keras import layers, ops
-from keras.src.models.functional import operation_fn  # what Keras runs a graph of layers with
 
-from keras_cnn.evaluation.predict import readable
-from keras_cnn.visualization.probe import Node, Probe
+from keras_cnn.models.graph import GraphNode, call_operation
+from keras_cnn.visualization.probe import Probe
 
 # Of a map. For a patch of 8 on 32×32 pixels net3 is twice as fast with 0.8 as without windows, in float32 and in
 # bfloat16, and with 0.5 less so.
@@ -56,7 +55,7 @@ class Sliding:
 class Step:
     """One layer; without `sliding` it takes each pixel alone."""
 
-    node: Node
+    node: GraphNode
     reads: str  # name of the node before
     sliding: Sliding | None = None
 
@@ -72,7 +71,7 @@ def first_steps(probe: Probe, size: int) -> list[Step]:
         (node,) = readers
         sliding = _sliding(node, previous)
         known = sliding is not None or isinstance(node.operation, _EACH_PIXEL)
-        if not known or not readable(probe.model, node.name):  # nor is a layer of a nested model or of several calls
+        if not known:
             break
         if sliding is not None:
             window = _larger(sliding, window, node.shape)
@@ -95,7 +94,7 @@ def through(steps: list[Step], changed: Windows, maps: Mapping[str, tf.Tensor]) 
     """
     for step in steps:
         if step.sliding is None:
-            values = operation_fn(step.node.operation, training=False)(changed.values)
+            values = call_operation(step.node.operation, changed.values)
             changed = Windows(values, changed.top, changed.left)
         else:
             changed = _slide(step, changed, maps[step.reads])
@@ -108,7 +107,7 @@ def pasted(whole: tf.Tensor, changed: Windows) -> tf.Tensor:
     return _cut(whole, changed, *every, 0.0)
 
 
-def _sliding(node: Node, previous: Node) -> Sliding | None:
+def _sliding(node: GraphNode, previous: GraphNode) -> Sliding | None:
     operation = node.operation
     if type(operation) is layers.Conv2D and operation.quantization_mode is None:
         sizes = [(k - 1) * d + 1 for k, d in zip(operation.kernel_size, operation.dilation_rate, strict=True)]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn.data import arrays, folders, load, sources, split_record
+from keras_cnn.data import arrays, load, sources, split_record, walking
 from keras_cnn.errors import InputError
 
 rng = np.random.default_rng(0)
@@ -96,6 +96,7 @@ def test_litter_is_ignored_and_counted(tmp_path, read):
         "hidden or system files": 3,
         "images outside any class folder": 1,
     }
+    assert data.findings["notes"] == ["class folder b: 2 files left out: 1 .heic, 1 .txt"]
     assert len(data.train) + len(data.validation) + len(data.test) == 12
 
 
@@ -116,8 +117,8 @@ def test_order_of_listing_does_not_matter(tmp_path, read, monkeypatch):
     for title in "ab":
         fill(tmp_path / "photos" / title, 12)
     first = split_record(read())
-    listing = folders._list
-    monkeypatch.setattr(folders, "_list", lambda folder: listing(folder)[::-1])
+    listing = walking.entries
+    monkeypatch.setattr(walking, "entries", lambda folder: listing(folder)[::-1])
     assert split_record(read()) == first
 
 
@@ -215,8 +216,8 @@ def test_layouts_that_cannot_be_read(tmp_path, read):
     assert "only one class, 'a'" in refused(read)
     (photos / "b").mkdir()
     assert "b: no images" in refused(read)
-    (photos / "b" / "scan.tiff").write_bytes(b"x")
-    assert "no images (but 1 .tiff)" in refused(read)
+    (photos / "b" / "scan.heic").write_bytes(b"x")
+    assert "no images (but 1 .heic)" in refused(read)
     (photos / "b" / "x.png").write_bytes(b"x")
     assert "class 'b' has no usable image left for train" in refused(read, corrupt="skip")
 
@@ -257,7 +258,7 @@ def test_an_unreadable_folder(tmp_path, read, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return scandir(folder)
 
-    monkeypatch.setattr(folders.os, "scandir", refuse)
+    monkeypatch.setattr(walking.os, "scandir", refuse)
     assert refused(read).endswith("b: cannot be listed: Permission denied")
 
 

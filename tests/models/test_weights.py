@@ -20,18 +20,17 @@ import pytest
 import safetensors.numpy
 
 from keras_cnn.errors import InputError
-from keras_cnn.models import backbones, classics
+from keras_cnn.models import backbones
 from keras_cnn.models.weights import load_weights, torch_files
 from keras_cnn.models.weights.matching import assign
 from keras_cnn.models.weights.stored import Stored, canonical, snake_case
 
 FIXTURES = Path(__file__).with_name("fixtures")
-REAL = Path(__file__).resolve().parents[3] / "cache" / "weights"  # where fetch_weights.sh put them
 
 
 def squeezenet(classes: int = 4, size: int = 32) -> keras.Model:
     """The smallest network of `classics`, 0.7 million parameters."""
-    return classics.build("squeezenet1_1", (size, size, 3), classes)
+    return backbones.classifier("squeezenet1_1", (size, size, 3), classes, weights="none", head="reference")
 
 
 def torch_state(model: keras.Model) -> dict[str, np.ndarray]:
@@ -357,10 +356,6 @@ def test_torchvisions_file_in_the_cache_is_its_imagenet_weights(tmp_path, monkey
     model = backbones.classifier("squeezenet1_1", (32, 32, 3), 9, head="reference")
     kernel = model.get_layer("classifier_1").kernel.numpy()
     np.testing.assert_array_equal(kernel[0, 0], state["classifier.1.weight"][:, :, 0, 0].T)
-    whole = classics.build("squeezenet1_1", (32, 32, 3), 9)
-    whole.set_weights(model.get_weights())
-    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
-    np.testing.assert_allclose(model(images), whole(images), rtol=1e-5)
 
 
 # ---- Keras's files
@@ -518,13 +513,6 @@ def test_two_layers_of_one_name_are_refused():
 # ---- real weights
 
 
-@pytest.fixture(scope="module")
-def real_weights() -> Path:
-    if not (REAL / ".complete").exists():
-        pytest.skip(f"published weights not found at {REAL}")
-    return REAL
-
-
 @pytest.fixture
 def photos(shared_data) -> np.ndarray:
     """Eight ImageNet photos, 150 px, RGB 0-255."""
@@ -536,22 +524,22 @@ def photos(shared_data) -> np.ndarray:
     return np.stack([np.asarray(image, dtype=np.float32) for image in images])
 
 
-def test_real_xception_gives_the_answers_of_keras(real_weights, photos):
-    theirs = keras.models.load_model(real_weights / "xception_kitchenware.keras", compile=False)
+def test_real_xception_gives_the_answers_of_keras(published_weights, photos):
+    theirs = keras.models.load_model(published_weights / "xception_kitchenware.keras", compile=False)
     base = next(layer for layer in theirs.layers if isinstance(layer, keras.Model))
     expected = base.predict(keras.applications.xception.preprocess_input(photos.copy()), verbose=0)
-    ours = backbones.backbone("xception", (150, 150, 3), weights=real_weights / "xception_kitchenware.keras")
+    ours = backbones.backbone("xception", (150, 150, 3), weights=published_weights / "xception_kitchenware.keras")
     found = ours.predict(photos, verbose=0)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * expected.max())
     assert expected.max() > 0.1
 
 
-def test_the_real_kitchenware_model_answers_the_same_through_our_loader(real_weights):
+def test_the_real_kitchenware_model_answers_the_same_through_our_loader(published_weights):
     """Base and head of a nested model on its own photos: 18 of six classes of kitchenware."""
     from PIL import Image
 
-    file = real_weights / "xception_kitchenware.keras"
-    paths = sorted((real_weights / "kitchenware").glob("*.jpg"))
+    file = published_weights / "xception_kitchenware.keras"
+    paths = sorted((published_weights / "kitchenware").glob("*.jpg"))
     images = np.stack([np.asarray(Image.open(path).convert("RGB").resize((150, 150))) for path in paths])
     theirs = keras.models.load_model(file, compile=False)
     expected = theirs.predict([keras.applications.xception.preprocess_input(images.astype("float32"))], verbose=0)
@@ -565,10 +553,10 @@ def test_the_real_kitchenware_model_answers_the_same_through_our_loader(real_wei
     assert (loaded.kept, loaded.unused) == (("logits",), ("dense",))
 
 
-def test_real_vgg16_convolutions_give_the_answers_of_their_own_layers(real_weights, photos):
-    ours = backbones.backbone("vgg16", (150, 150, 3), weights=real_weights / "vgg16_hed.weights.h5")
+def test_real_vgg16_convolutions_give_the_answers_of_their_own_layers(published_weights, photos):
+    ours = backbones.backbone("vgg16", (150, 150, 3), weights=published_weights / "vgg16_hed.weights.h5")
     theirs = keras.applications.VGG16(weights=None, include_top=False, input_shape=(150, 150, 3))
-    with h5py.File(real_weights / "vgg16_hed.weights.h5") as file:
+    with h5py.File(published_weights / "vgg16_hed.weights.h5") as file:
         for block in range(1, 6):
             for i, layer in enumerate(x for x in theirs.layers if x.name.startswith(f"block{block}_conv")):
                 stored = file[f"block{block}/layers/conv2d{f'_{i}' if i else ''}/vars"]

@@ -219,7 +219,7 @@ def test_a_trial_is_the_run_that_train_would_make_and_the_best_one_is_tested_onc
         (["--sweep", "--resume", "x", "--dry-run"], "--dry-run does not fit --resume"),
         (["--sweep", "begun"], "begun: a sweep that was begun; expected a file, or: --resume begun"),
         (["--resume", "begun/0001"], "begun/0001: a trial of begun; expected the sweep itself: --resume begun"),
-        (["--resume", "begun"], "begun: not a sweep's folder: sweep.json"),
+        (["--resume", "begun"], r"begun/sweep\.json: cannot be read"),
         (["--sweep", "--run-dir", "x"], "--run-dir does not fit a sweep"),
         (["--sweep", "--resume", "--finish"], "--resume and --finish: expected one of them"),
         (["--sweep", "--resume", "--seed", "3"], "--resume takes the sweep's own file and settings"),

@@ -245,9 +245,9 @@ def test_a_journal_that_is_gone_or_damaged_is_named(sweep_of, damage):
         Study(journal.parent)
 
 
-@pytest.mark.parametrize("content", [None, "", "[]x", "[]", '{"seed": 1}'])
+@pytest.mark.parametrize("content", [None, "", "[]x", "[]", '{"seed": "1"}'])
 def test_a_folder_without_a_sweep_is_named(tmp_path, content):
     if content is not None:
         (tmp_path / "sweep.json").write_text(content)
-    with pytest.raises(InputError, match=r"not a sweep's folder: sweep\.json"):
+    with pytest.raises(InputError, match=r"sweep\.json(: |$)"):
         Study(tmp_path)

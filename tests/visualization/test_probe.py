@@ -130,11 +130,13 @@ def test_a_sigmoid_a_class_is_kept_as_such(hand, hand_image):
 
 def test_edits_and_replaced_activations_hold_for_one_run(small, photos, state_of):
     probe, before = Probe(small), state_of(small)
-    plain, _ = probe.run(photos)
-    changed, found = probe.run(photos, ["pool1"], edits={"pool1": lambda x: x * 0}, activations={"conv2": lambda x: x})
+    end = probe.output().name
+    plain = probe.run(photos, [end])[end]
+    read = ["pool1", end]
+    found = probe.run(photos, read, edits={"pool1": lambda x: x * 0}, activations={"conv2": lambda x: x})
     assert not np.any(found["pool1"])
-    assert np.abs(changed - plain).max() > 1e-3
-    np.testing.assert_array_equal(probe.run(photos)[0], plain)
+    assert np.abs(found[end] - plain).max() > 1e-3
+    np.testing.assert_array_equal(probe.run(photos, [end])[end], plain)
     assert state_of(small) == before
 
 

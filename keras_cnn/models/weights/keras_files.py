@@ -44,7 +44,7 @@ def _read_hdf5(source: Path | BinaryIO, config: dict[str, Any] | None) -> list[S
         link = file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name)
         if link is not None:
             raise ValueError(f"{link} is a link")
-        legacy = file.get("model_weights", file)
+        legacy = _group(file.get("model_weights", file))
         if "layer_names" in legacy.attrs:
             return list(_legacy_layers(legacy))
         return list(_layers(file, _names(config) if config else {}))
@@ -53,7 +53,7 @@ def _read_hdf5(source: Path | BinaryIO, config: dict[str, Any] | None) -> list[S
 def _legacy_layers(file: h5py.Group) -> Iterator[Stored]:
     """Keras 1 and 2: a group a layer, in the network's order; a nested model is one group of many layers' weights."""
     for layer in _texts(file.attrs["layer_names"]):
-        group = file[layer]
+        group = _group(file[layer])
         inner: dict[str, list[np.ndarray]] = {}
         for weight in _texts(group.attrs["weight_names"]):
             *folders, _ = weight.split("/")
@@ -76,12 +76,13 @@ def _texts(values) -> list[str]:
 
 def _layers(group: h5py.Group, names: dict[str, str], path: str = "") -> Iterator[Stored]:
     """Keras 3: groups named by class and count, each with its weights in `vars`, nested models with `layers`."""
-    for key in sorted((k for k in group if k not in ("vars", "optimizer", "seed_generator")), key=split_number):
+    for key in sorted((str(k) for k in group if k not in ("vars", "optimizer", "seed_generator")), key=split_number):
         inner, here = group[key], f"{path}/{key}"
         if not isinstance(inner, h5py.Group):
             continue
-        if "vars" in inner and len(inner["vars"]):
-            weights = [_array(inner["vars"][i]) for i in sorted(inner["vars"], key=int)]
+        variables = _group(inner["vars"]) if "vars" in inner else {}
+        if len(variables):
+            weights = [_array(variables[i]) for i in sorted(variables, key=int)]
             name = names.get(here) or inner["vars"].attrs.get("name")
             yield Stored(name, split_number(key)[0], tuple(weights))
         yield from _layers(inner, names, here)
@@ -101,7 +102,15 @@ def _names(config: dict[str, Any], path: str = "") -> dict[str, str]:
     return names
 
 
-def _array(dataset: h5py.Dataset) -> np.ndarray:
+def _group(value: Any) -> h5py.Group:
+    if not isinstance(value, h5py.Group):
+        raise ValueError(f"{value.name} is no group")
+    return value
+
+
+def _array(dataset: Any) -> np.ndarray:
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{dataset.name} is no array of numbers")
     if dataset.external or dataset.is_virtual or (dataset.size and not dataset.id.get_storage_size()):
         raise ValueError(f"{dataset.name} has no numbers in this file")
     return np.asarray(dataset[()], dtype=np.float32)

@@ -4,6 +4,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -62,7 +63,7 @@ def _dense_kernel(matrix: np.ndarray, layer: layers.Dense, model: keras.Model) -
     before = [at for at in model.layers if isinstance(at, layers.Dense | layers.Flatten)]
     position = before.index(layer)
     if position > 0 and isinstance(before[position - 1], layers.Flatten):
-        height, width, channels = before[position - 1].input.shape[1:]
+        height, width, channels = cast(Any, before[position - 1].input).shape[1:]
         if matrix.shape[1] == math.prod((height, width, channels)):
             return matrix.reshape(-1, channels, height, width).transpose(2, 3, 1, 0).reshape(-1, matrix.shape[0])
     return matrix.T

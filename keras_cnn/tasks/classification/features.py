@@ -126,7 +126,9 @@ class FrozenPart:
         def batches() -> Iterator[np.ndarray]:
             return (batch.view(stored) for batch in self._computed(split, views, check_interrupt))
 
-        values = cache.on_disk(folder, "features-", key, shape, stored, batches, "cache of finetune.features")
+        values = cache.on_disk(
+            folder, "features-", key, shape=shape, dtype=stored, batches=batches, what="cache of finetune.features"
+        )
         return FrozenFeatures(values.view(self.dtype), split)
 
     def _shape(self, split: Split, views: AugmentedViews | None) -> tuple[int, ...]:
@@ -159,7 +161,7 @@ class FrozenPart:
         def forward(images, keys, view):
             if views:
                 labels = tf.zeros((tf.shape(images)[0], 1))
-                images, _ = augment.augment(images, labels, keys, view, views.seed, views.augmentation)
+                images, _ = augment.augment(images, labels, keys, view, seed=views.seed, recipe=views.augmentation)
             return tf.cast(self._forward(images), self.dtype)
 
         images = tf.TensorSpec(self.model.inputs[0].shape, tf.uint8)

@@ -87,7 +87,9 @@ class PhaseRunner:
     def _augmented(self, images, labels, keys, epoch):
         views = self._setup.config.finetune.augment_views
         view = epoch % views if views else epoch
-        return augment.augment(images, labels, keys, view, self._setup.config.seed, self._setup.augmentation)
+        return augment.augment(
+            images, labels, keys, view, seed=self._setup.config.seed, recipe=self._setup.augmentation
+        )
 
     def multiply_adds(self, epochs: int) -> int:
         """Multiply-adds of training for `epochs` epochs, validation left out.

@@ -17,7 +17,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import logger
 from keras_cnn.models import backbones, freezing
-from keras_cnn.models.weights import Loaded, load_weights
+from keras_cnn.models.weights import LoadedWeights, load_weights
 from keras_cnn.training import precision
 from keras_cnn.training.phases import Phase, StagePlan, freeze_plan, phases, plan_text
 
@@ -35,7 +35,7 @@ class TrainingSetup:
     split: dict  # what split.json holds
     train: Split  # the training split, or one batch of it
     model: keras.Model
-    loaded: Loaded | None  # what of the starting weights a backbone has loaded
+    loaded: LoadedWeights | None  # what of the starting weights a backbone has loaded
     phases: list[Phase]
     augmentation: augment.Augmentation
     shared: "SharedResources | None" = None  # in a sweep
@@ -152,7 +152,7 @@ def _require_fixed_images(config: Config, augmentation: augment.Augmentation) ->
         )
 
 
-def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, Loaded | None]:
+def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, LoadedWeights | None]:
     """The network with the weights that it starts from, and what of them a backbone has loaded."""
     name, options = config.model.name, dict(config.model.options)
     shape, classes = dataset.image_shape, len(dataset.classes)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_cnn.data.cache import bytes_fit
-from keras_cnn.detection.annotations.dataset import Picture
+from keras_cnn.data.decoding import read_image
+from keras_cnn.detection.annotations.dataset import AnnotatedImage
 from keras_cnn.detection.boxes import Letterbox
 from keras_cnn.detection.loss import IGNORED
-from keras_cnn.detection.sources import read_image
 from keras_cnn.errors import InputError, Stopped
 
 GREY = 128  # around an image; Darknet's 127.5 in whole numbers
@@ -21,7 +21,7 @@ class BoxImages:
     Resized as Darknet does: bilinear between the corners, without smoothing where it shrinks.
     """
 
-    def __init__(self, pictures: Sequence[Picture], size: int, cache: str):
+    def __init__(self, pictures: Sequence[AnnotatedImage], size: int, cache: str):
         self.pictures, self.size = pictures, size
         self._inner = [Letterbox(picture.size, (size, size)).inner for picture in pictures]
         keeps = cache == "memory" or (cache == "auto" and bytes_fit(3 * sum(h * w for h, w in self._inner)))

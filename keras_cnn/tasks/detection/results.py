@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from keras_cnn.detection.annotations.dataset import Picture
+from keras_cnn.data.decoding import read_image
+from keras_cnn.detection.annotations.dataset import AnnotatedImage
 from keras_cnn.detection.boxes import Detections
 from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.network import save_network
 from keras_cnn.detection.scoring import Scores
-from keras_cnn.detection.sources import read_image
 from keras_cnn.detection.weights import write_weights
 from keras_cnn.detection.yolo import THRESHOLD
 from keras_cnn.figures import detectors
@@ -49,7 +49,7 @@ def finish(setup: DetectionSetup, folder: RunFolder, tracker: Tracker, best_epoc
     return metrics
 
 
-def summary(pictures: Sequence[Picture], scores: Scores, names: Sequence[str]) -> dict:
+def summary(pictures: Sequence[AnnotatedImage], scores: Scores, names: Sequence[str]) -> dict:
     """Numbers of one split, with 95 % bootstrap intervals over its images; None where there is no true box."""
     intervals, by_class = scores.intervals(), scores.average_precisions
     return {
@@ -87,7 +87,7 @@ def _listed(interval) -> list[float] | None:
 
 
 def write_detections(
-    folder: RunFolder, pictures: Sequence[Picture], detections: Sequence[Detections], names: Sequence[str]
+    folder: RunFolder, pictures: Sequence[AnnotatedImage], detections: Sequence[Detections], names: Sequence[str]
 ) -> None:
     """Writes predictions.csv: one row per detection, image by image, the most confident first; boxes in pixels."""
     table = io.StringIO()
@@ -120,7 +120,7 @@ def draw_figures(
 
 
 def _truth_and_detections(
-    picture: Picture, detections: Detections, classes: Sequence[str]
+    picture: AnnotatedImage, detections: Detections, classes: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """The image with its true boxes, the image with its detections, and its name."""
     image = read_image(picture.path)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_cnn.data.decoding import read_image
 from keras_cnn.detection import scoring
-from keras_cnn.detection.annotations.dataset import Picture
+from keras_cnn.detection.annotations.dataset import AnnotatedImage
 from keras_cnn.detection.boxes import Detections, Letterbox, decode, suppress
 from keras_cnn.detection.heads import Head
 from keras_cnn.detection.network import Network
 from keras_cnn.detection.scoring import Found, Scores, Truth
-from keras_cnn.detection.sources import read_image
 from keras_cnn.detection.yolo import OVERLAP, Detector
 from keras_cnn.errors import InputError, Stopped
 
@@ -18,7 +18,7 @@ LOWEST = 0.005  # confidence of what is ranked for the mAP, as in Darknet's `det
 CANDIDATES = 300  # an image before suppression, the most probable first: an untrained network takes every cell for one
 
 
-def detections_in(maps: Sequence[np.ndarray], heads: Sequence[Head], picture: Picture, size: int) -> Detections:
+def detections_in(maps: Sequence[np.ndarray], heads: Sequence[Head], picture: AnnotatedImage, size: int) -> Detections:
     """Detections of a picture, in its pixels, from maps (h, w, anchors * (5 + classes)); the most confident first."""
     centres, probabilities = decode(maps, heads, (size, size), LOWEST)
     if len(centres) > CANDIDATES:
@@ -36,7 +36,7 @@ def _cut(found: Detections, size: tuple[int, int]) -> Detections:
     return Detections(boxes, found.classes, found.confidences)[inside]
 
 
-def detections(network: Network, pictures: Sequence[Picture]) -> list[Detections]:
+def detections(network: Network, pictures: Sequence[AnnotatedImage]) -> list[Detections]:
     """Detections of a saved network in each picture, computed as `detect.py` does, down to a confidence of LOWEST."""
     detector = Detector(network.model, network.heads)
     size = detector.size[0]
@@ -50,7 +50,7 @@ def detections(network: Network, pictures: Sequence[Picture]) -> list[Detections
     return every
 
 
-def score(pictures: Sequence[Picture], found: Sequence[Detections], classes: int) -> Scores:
+def score(pictures: Sequence[AnnotatedImage], found: Sequence[Detections], classes: int) -> Scores:
     """Scores of detections against the true boxes of the same pictures."""
     truths = [Truth(p.boxes, p.classes, p.crowd, p.ignored) for p in pictures]
     guesses = [Found(each.boxes, each.classes, each.confidences) for each in found]

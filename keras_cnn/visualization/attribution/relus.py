@@ -11,8 +11,10 @@ import tensorflow as tf
 from keras import layers
 
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.predict import LINEAR
+from keras_cnn.models.layer_kinds import AFFINE, is_activation
 from keras_cnn.visualization.gradients import Rewiring, relus_left
-from keras_cnn.visualization.probe import AFFINE, LINEAR, Probe, is_activation
+from keras_cnn.visualization.probe import Probe
 
 _NAMED = 3  # in an error message
 _FUNCTIONS = {  # functions that are a ReLU -> where they clip

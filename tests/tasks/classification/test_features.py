@@ -106,7 +106,9 @@ def test_a_view_is_what_the_augmentation_makes_of_that_epoch(model, images):
     whole = images.take(range(features.BATCH))  # XLA compiles the augmentation for each size of a batch
     found = in_memory(frozen_of(model), whole, VIEWS)
     assert found.shape == (2, features.BATCH, 8, 8, 64)
-    changed = tf.function(lambda view: augment(whole.pixels, labels, whole.keys, view, 5, RECIPES["fashion"])[0])
+    changed = tf.function(
+        lambda view: augment(whole.pixels, labels, whole.keys, view, seed=5, recipe=RECIPES["fashion"])[0]
+    )
     whole, labels = dataclasses.replace(whole, pixels=tf.constant(whole.pixels)), tf.zeros((features.BATCH, 1))
     for view in range(2):
         seen = changed(tf.constant(view))

@@ -134,7 +134,7 @@ def plain_keras(made: TrainingSetup, epochs: int, rate: float) -> None:
     for images, labels, keys, epoch in made.batches(made.train, seed=made.config.seed, epochs=epochs):
         if views:
             images, _ = augment(
-                images, tf.zeros((len(labels), 1)), keys, epoch % views, made.config.seed, made.augmentation
+                images, tf.zeros((len(labels), 1)), keys, epoch % views, seed=made.config.seed, recipe=made.augmentation
             )
         with tf.GradientTape() as tape:
             logits = made.model(tf.cast(images, tf.float32), training=True)

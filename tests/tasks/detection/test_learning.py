@@ -11,9 +11,9 @@ import pytest
 from keras_cnn import run_folder
 from keras_cnn.cli import detect, evaluate, finetune, program, train
 from keras_cnn.config import load
+from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.cfg import read_cfg
 from keras_cnn.detection.network import open_network
-from keras_cnn.detection.sources import read_image
 from keras_cnn.detection.yolo import Detector
 from keras_cnn.errors import InputError
 from keras_cnn.report.html import write_report
@@ -243,11 +243,11 @@ def test_a_dry_run_writes_nothing(small_cfg, source, tmp_path, monkeypatch, caps
 
 
 def test_numbers_of_a_split_without_a_class_are_null(trained):
-    from keras_cnn.detection.annotations import Picture
+    from keras_cnn.detection.annotations import AnnotatedImage
     from keras_cnn.detection.boxes import Detections
     from keras_cnn.tasks.detection import results, validation
 
-    picture = Picture("a", None, (10, 10), np.array([[0.0, 0, 5, 5]]), np.zeros(1, int), *np.zeros((2, 1), bool))
+    picture = AnnotatedImage("a", None, (10, 10), np.array([[0.0, 0, 5, 5]]), np.zeros(1, int), *np.zeros((2, 1), bool))
     nothing = Detections(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
     found = results.summary([picture], validation.score([picture], [nothing], 2), ["cat", "dog"])
     assert found["per_class"]["dog"]["map"] is None

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from keras_cnn.data.audit import audit
-from keras_cnn.data.decode import crop_box, decode, pad_size
+from keras_cnn.data.decoding import crop_box, decode, pad_size
 from keras_cnn.errors import InputError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
