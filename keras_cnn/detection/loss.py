@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_cnn.detection.boxes import LARGEST
-from keras_cnn.detection.heads import Head
+from keras_cnn.detection.heads import YoloHead
 
 BOX = 5  # numbers of a label: centre x and y, width and height as shares of the image's side, and class
 IGNORED = -1  # class of a box that is neither to be found nor wrong to find
@@ -34,7 +34,7 @@ class YoloLoss:
     measures: tuple[str, ...] = ("loss", "box_loss", "object_loss", "class_loss")
     labels = tf.TensorSpec((None, None, BOX), tf.float32)
 
-    def __init__(self, heads: Sequence[Head], size: int, ignore: float):
+    def __init__(self, heads: Sequence[YoloHead], size: int, ignore: float):
         self._heads, self._size, self._ignore = heads, size, ignore
 
     def targets(self, labels: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.figures import style
 from keras_cnn.report.runs import Run
-from keras_cnn.report.scores import Scores, number
+from keras_cnn.report.scores import SplitScores, number
 
 # At least 3:1 against the page in light and in dark, and at least 10 apart in CIE Lab with every colour blindness; a
 # seventh run has the first colour again with the next dash.
@@ -113,7 +113,7 @@ def cost(runs: Sequence[Run], quantity: str, split: str = "test") -> go.Figure:
     """Accuracy with its interval over `quantity`: seconds or trainable. Runs on the Pareto front are filled."""
     title = {"seconds": "training time, minutes", "trainable": "trainable parameters"}[quantity]
     figure = frame(title, f"{split} accuracy, %")
-    points = [(run, cost_of(run, quantity), run.scores.get(split, Scores())) for run in runs]
+    points = [(run, cost_of(run, quantity), run.scores.get(split, SplitScores())) for run in runs]
     points = [(run, x, found) for run, x, found in points if x is not None and found.accuracy is not None]
     scale = 1 / 60 if quantity == "seconds" else 1
     front = pareto([(x, found.accuracy) for _, x, found in points])
@@ -163,7 +163,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     ]
 
 
-def confusion(scores: Scores) -> go.Figure:
+def confusion(scores: SplitScores) -> go.Figure:
     """Rows are the true class, columns the predicted one; shaded by the root of the share of the row."""
     totals = scores.confusion.sum(axis=1)
     shares = [
@@ -237,7 +237,7 @@ def class_scores(runs: Sequence[Run]) -> go.Figure:
     return figure
 
 
-def reliability(runs: Sequence[tuple[Run, Scores]]) -> go.Figure:
+def reliability(runs: Sequence[tuple[Run, SplitScores]]) -> go.Figure:
     """Accuracy over confidence, a point a bin with the interval that its images give; the diagonal is calibrated."""
     figure = frame("confidence, %", "accuracy, %")
     diagonal = {"color": FAINT, "width": 1.5, "dash": "6px,3px"}

@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 
 from keras_cnn.figures import style
 from keras_cnn.report import charts
-from keras_cnn.report.comparisons import Change
+from keras_cnn.report.comparisons import StoredChange
 
 
-def differences(classes: Mapping[str, Change]) -> go.Figure:
+def differences(classes: Mapping[str, StoredChange]) -> go.Figure:
     """Accuracy of each class after minus before, in points; filled where the interval leaves out 0."""
     figure = charts.frame("points, after minus before", "")
     names = [escape(name) for name in charts.short(list(classes))]

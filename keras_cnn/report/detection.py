@@ -1,4 +1,4 @@
-"""The page about a training on boxes: its mAP with interval, classes, curves, pictures, config and environment."""
+"""The page about the training of a detector: mAP, classes, curves, pictures, configuration and environment."""
 
 from html import escape
 from pathlib import Path
@@ -10,28 +10,28 @@ from keras_cnn.report.analysis import Part
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import number
 from keras_cnn.report.sections.configuration import differences
-from keras_cnn.report.sections.environment import environment, repro
-from keras_cnn.report.sections.models import models
+from keras_cnn.report.sections.environment import environment, reproduction
+from keras_cnn.report.sections.models import networks
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.report.sections.text import count, digits, duration, with_interval
 from keras_cnn.run_folder.record import Record, read_record
 
 RECALLS = [index / 100 for index in range(101)]  # of the precisions in metrics.json
-_DRAWN = ("curves", "precision_recall")  # the page has them as charts
+_DRAWN = ("curves", "precision_recall")  # pictures that the page has as charts
 
 
 def find(paths: list[Path]) -> Path | None:
-    """The run folder if `paths` name a training on boxes; None for other runs. InputError for one among others."""
+    """The run folder if `paths` is that of a detector, otherwise None. Raises InputError for one among several."""
     chosen = [path for path in paths if run_folders.detects(path)]
     if not chosen:
         return None
     if len(paths) > 1:
-        raise InputError(f"{chosen[0]}: a run of detect.py has a page of its own; expected it alone")
+        raise InputError(f"{chosen[0]}: a run of detect.py has its own page; expected no other run")
     return chosen[0]
 
 
-def content(path: Path) -> tuple[Run, list[Part], list[pictures.Source], list[str]]:
-    """The run at `path`, the parts of its page, its pictures, and what is missing or damaged."""
+def content(path: Path) -> tuple[Run, list[Part], list[pictures.PictureFile], list[str]]:
+    """The run at `path`, the sections of its page, its pictures and its problems."""
     record = read_record(path)
     run = Run(0, record.name, record, {}, record.problems)
     parts = [_result(run), *_curves(run), *_classes(run), _training(run), *_network(run), _environment(run)]
@@ -40,14 +40,14 @@ def content(path: Path) -> tuple[Run, list[Part], list[pictures.Source], list[st
 
 
 def lead(run: Run) -> str:
-    """The sentence at the head of the page."""
+    """The sentence at the top of the page."""
     metrics, source = run.record.metrics, run.record.config.get("data.source", "boxes")
     network = run.record.config.get("model.cfg", "a detector")
     if not metrics:
         return f"{network}, in training on {source}."
-    found = [f"mAP@0.5 {_score(metrics, 'map50')}", f"mAP@[.5:.95] {_score(metrics, 'map')}"]
+    scores = [f"mAP@0.5 {_score(metrics, 'map50')}", f"mAP@[.5:.95] {_score(metrics, 'map')}"]
     images = count(number(metrics.get("images")))
-    return f"{network}, trained on {source}: {' and '.join(found)} on {images} test images."
+    return f"{network}, trained on {source}: {' and '.join(scores)} on {images} test images."
 
 
 def _result(run: Run) -> Part:
@@ -55,18 +55,18 @@ def _result(run: Run) -> Part:
     metrics = record.metrics
     if not metrics:
         planned = record.config.get("train.epochs")
-        text = f"Unfinished: epoch {len(record.history)} of {planned}; no test image has been looked at."
+        text = f"Unfinished: epoch {len(record.history)} of {planned}; the test images have not been read."
         return Part("result", "Result", "Result", findings=(text,))
     rows = [
-        (name, *(_score(found, key) for key in ("map50", "map")), digits(number(found.get("map75")), 4),
-         count(number(found.get("images"))), count(number(found.get("boxes"))))
-        for name, found in (("test", metrics), ("validation", metrics.get("validation")))
-        if isinstance(found, dict)
+        (name, *(_score(scores, key) for key in ("map50", "map")), digits(number(scores.get("map75")), 4),
+         count(number(scores.get("images"))), count(number(scores.get("boxes"))))
+        for name, scores in (("test", metrics), ("validation", metrics.get("validation")))
+        if isinstance(scores, dict)
     ]  # fmt: skip
     head = ("split", "mAP@0.5", "mAP@[.5:.95]", "mAP@0.75", "images", "boxes")
     readings = len(record.test_readings)
     times = "once" if readings == 1 else f"{readings} times"
-    best = f"Of epoch {metrics.get('best_epoch')}, the best by {metrics.get('chosen_by')}"
+    best = f"Results of epoch {metrics.get('best_epoch')}, the best by {metrics.get('chosen_by')}"
     return Part(
         "result",
         "Result",
@@ -74,16 +74,17 @@ def _result(run: Run) -> Part:
         findings=(f"{best}. The test images were read {times}.",),
         grids=(("", Table(head, tuple(rows))),),
         notes=(
-            "mAP as pycocotools counts it: boxes of every size, 100 detections an image and class, 101 recalls."
-            " Brackets: 95 % bootstrap over the images.",
+            "mAP as in pycocotools: boxes of every size, 100 detections per image and class, 101 recalls."
+            " Brackets are 95 % bootstrap intervals over the images.",
         ),
     )
 
 
-def _score(found: dict, key: str) -> str:
-    interval = found.get(f"{key}_interval")
-    ends = tuple(interval) if isinstance(interval, list) and len(interval) == 2 else None
-    return with_interval(number(found.get(key)), ends)
+def _score(scores: dict, key: str) -> str:
+    interval = scores.get(f"{key}_interval")
+    ends = [number(end) for end in interval] if isinstance(interval, list) else []
+    known = (ends[0], ends[1]) if len(ends) == 2 and None not in ends else None
+    return with_interval(number(scores.get(key)), known)
 
 
 def _curves(run: Run) -> list[Part]:
@@ -92,12 +93,12 @@ def _curves(run: Run) -> list[Part]:
         return []
     lines = {
         "loss": (("loss", "training", 1.4), ("val_loss", "validation", 2.4)),
-        "training loss, parts": (("box_loss", "box", 2), ("object_loss", "objectness", 2), ("class_loss", "class", 2)),
+        "training loss by term": (("box_loss", "box", 2), ("object_loss", "objectness", 2), ("class_loss", "class", 2)),
         "validation mAP": (("val_map", "@[.5:.95]", 2.4), ("val_map50", "@0.5", 2)),
     }
-    found = [_history_chart(record, f"curve-{i}", title, columns) for i, (title, columns) in enumerate(lines.items())]
-    note = "The dotted line marks the best epoch. Training is measured with augmentation, while the weights change."
-    return [Part("curves", "Curves", "Curves", charts=tuple(found), notes=(note,))]
+    drawn = [_history_chart(record, f"curve-{i}", title, columns) for i, (title, columns) in enumerate(lines.items())]
+    note = "Dotted line: the best epoch. Training values are measured with augmentation, while the weights change."
+    return [Part("curves", "Curves", "Curves", charts=tuple(drawn), notes=(note,))]
 
 
 def _history_chart(record: Record, name: str, title: str, columns: tuple) -> Chart:
@@ -131,13 +132,14 @@ def _classes(run: Run) -> list[Part]:
     if not isinstance(scores, dict) or not scores:
         return []
     rows = [
-        (name, _score(found, "map50"), _score(found, "map"), count(number(found.get("boxes"))))
-        for name, found in scores.items()
+        (name, _score(score, "map50"), _score(score, "map"), count(number(score.get("boxes"))))
+        for name, score in scores.items()
+        if isinstance(score, dict)
     ]
     head = ("class", "AP@0.5", "AP@[.5:.95]", "test boxes")
     curves = metrics.get("precision50")
-    found = [_precision_chart(curves)] if isinstance(curves, dict) and curves else []
-    return [Part("classes", "Classes", "Classes", charts=tuple(found), grids=(("", Table(head, tuple(rows))),))]
+    drawn = [_precision_chart(curves)] if isinstance(curves, dict) and curves else []
+    return [Part("classes", "Classes", "Classes", charts=tuple(drawn), grids=(("", Table(head, tuple(rows))),))]
 
 
 def _precision_chart(curves: dict) -> Chart:
@@ -193,22 +195,22 @@ def _network(run: Run) -> list[Part]:
     return [
         Part(
             "network",
-            f"Network: {found.name}",
+            f"Network: {network.name}",
             "Network",
             findings=(
-                f"{count(found.totals['trainable'])} trainable parameters,"
-                f" {count(found.totals['multiply_adds'])} multiply-adds an image.",
+                f"{count(network.totals['trainable'])} trainable parameters,"
+                f" {count(network.totals['multiply_adds'])} multiply-adds per image.",
             ),
-            folded=(("Layers", Table(head, tuple(tuple(layer[name] for name in head) for layer in found.layers))),),
+            folded=(("Layers", Table(head, tuple(tuple(layer[name] for name in head) for layer in network.layers))),),
         )
-        for found in models([run])
+        for network in networks([run])
     ]
 
 
 def _environment(run: Run) -> Part:
     facts = [(fact.name, fact.texts[0]) for fact in environment([run])]
-    again = repro(run)
-    code = [("Command", again.command)] if again.command else []
-    code.append(("Complete configuration, config.yaml", again.config))
+    reproduced = reproduction(run)
+    code = [("Command", reproduced.command)] if reproduced.command else []
+    code.append(("Complete configuration, config.yaml", reproduced.config))
     grids = (("", Table(("fact", "value"), tuple(facts))),)
     return Part("environment", "Environment", "Environment", grids=grids, code=tuple(code))

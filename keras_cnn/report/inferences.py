@@ -18,7 +18,7 @@ from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.metrics import overfitting_onset
 from keras_cnn.report.claims import LEVEL, Claim, Inference, Interval, conclusions, excludes_zero, percent, points
 from keras_cnn.report.effects import Study, accuracy_of, between_runs
-from keras_cnn.report.scores import Scores, read_scores
+from keras_cnn.report.scores import SplitScores, read_scores
 from keras_cnn.run_folder.record import Record
 
 __all__ = ["Inference", "inferences"]
@@ -63,7 +63,7 @@ def _within(record: Record, name: str) -> Iterator[Claim]:
         yield _gap(train, test, name)
 
 
-def _calibrated(record: Record, test: Scores) -> tuple[Scores, str]:
+def _calibrated(record: Record, test: SplitScores) -> tuple[SplitScores, str]:
     """`test`, or where it has no calibration the later evaluation as a whole, with the words that say so."""
     later = record.evaluations.get("test")
     if test.calibration is not None or not isinstance(later, dict):
@@ -71,12 +71,12 @@ def _calibrated(record: Record, test: Scores) -> tuple[Scores, str]:
     return read_scores(later, "")[0], ", evaluated again"
 
 
-def _split(record: Record, split: str) -> Scores:
+def _split(record: Record, split: str) -> SplitScores:
     metrics = record.metrics.get(split)
-    return read_scores(metrics, "")[0] if isinstance(metrics, dict) else Scores()
+    return read_scores(metrics, "")[0] if isinstance(metrics, dict) else SplitScores()
 
 
-def _extremes(test: Scores, name: str) -> Iterator[Claim]:
+def _extremes(test: SplitScores, name: str) -> Iterator[Claim]:
     """That the classes of the highest and the lowest recall differ, by intervals that hold for all classes at once."""
     counts = [(int(row[i]), int(row.sum()), test.classes[i].name) for i, row in enumerate(test.confusion) if row.sum()]
     if len(counts) < 2:
@@ -111,7 +111,7 @@ def _between(low: Interval, high: Interval) -> Interval:
     return high[0] - low[1], high[1] - low[0]
 
 
-def _worst_confusion(test: Scores, name: str) -> Iterator[Claim]:
+def _worst_confusion(test: SplitScores, name: str) -> Iterator[Claim]:
     """That the most frequent mistake is made more often than its reverse, given how many images the classes have."""
     mistakes = test.confusion - np.diag(np.diag(test.confusion))
     i, j = np.unravel_index(mistakes.argmax(), mistakes.shape)
@@ -144,7 +144,7 @@ def _worst_confusion(test: Scores, name: str) -> Iterator[Claim]:
     )
 
 
-def _confidence(test: Scores, name: str, again: str = "") -> Claim:
+def _confidence(test: SplitScores, name: str, again: str = "") -> Claim:
     """That the mean confidence is not the accuracy. Given the confidences, what varies is how many images are right."""
     bins = zip(test.calibration.counts, test.calibration.confidence, strict=True)
     mean = sum(count * confidence for count, confidence in bins if count) / sum(test.calibration.counts)
@@ -172,7 +172,7 @@ def _confidence(test: Scores, name: str, again: str = "") -> Claim:
     )
 
 
-def _gap(train: Scores, test: Scores, name: str) -> Claim:
+def _gap(train: SplitScores, test: SplitScores, name: str) -> Claim:
     """That the model scores higher on the images it was trained on, or lower, than on the test images.
 
     Source: R. G. Newcombe, Interval Estimation for the Difference between Independent Proportions, Statistics in

@@ -17,7 +17,7 @@ from scipy import stats
 
 from keras_cnn import publications
 from keras_cnn.errors import InputError
-from keras_cnn.publications import Dataset
+from keras_cnn.publications import PublishedDataset
 from keras_cnn.run_folder.record import Record
 from keras_cnn.sweeps.factors import show
 from keras_cnn.sweeps.grouped import grouped_means
@@ -45,7 +45,7 @@ class PublishedGrid:
     name: str  # REPORT/EXPERIMENT
     levels: Mapping[str, tuple[Any, ...]]
     conditions: Mapping[str, Any]  # what all its runs had
-    dataset: Dataset
+    dataset: PublishedDataset
     caveats: tuple[str, ...]
     tables: tuple[PublishedTable, ...]
 

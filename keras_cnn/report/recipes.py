@@ -89,7 +89,7 @@ def _cells(cells: pd.DataFrame) -> Table:
     return Table(("recipe", "seeds", *map(words, measures), "trainable parameters"), rows)
 
 
-def _published(swept: Swept, runs: pd.DataFrame) -> list[tuple[str, str, tuple[published.Figure, ...]]]:
+def _published(swept: Swept, runs: pd.DataFrame) -> list[tuple[str, str, tuple[published.PublishedFigure, ...]]]:
     """Recipe, REPORT/EXPERIMENT and figures of each print that is of a recipe here."""
     first = runs.drop_duplicates("recipe")
     return [
@@ -99,7 +99,7 @@ def _published(swept: Swept, runs: pd.DataFrame) -> list[tuple[str, str, tuple[p
     ]
 
 
-def _beside(printed: Sequence[tuple[str, str, tuple[published.Figure, ...]]], cells: pd.DataFrame) -> Table:
+def _beside(printed: Sequence[tuple[str, str, tuple[published.PublishedFigure, ...]]], cells: pd.DataFrame) -> Table:
     measured = {cell["recipe"]: cell for cell in cells.to_dict("records")}
     rows = tuple(
         (recipe, name, figure.label, f"{figure.value:g}", _text(measured[recipe], figure.figure, plain=True))

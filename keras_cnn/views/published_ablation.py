@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keras_cnn import publications
 from keras_cnn.evaluation.comparison import Change
-from keras_cnn.publications import Ablation as Table
+from keras_cnn.publications import PublishedAblation as Table
 from keras_cnn.run_folder.record import Record, read_record
 from keras_cnn.views.opened_model import OpenedModel
 from keras_cnn.visualization.ablation import Ablation, first_filters

@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_refused(model, dataset):
         evaluate(model, dataset, "tset")
     with pytest.raises(InputError, match=r"made: images of \(2, 3, 1\); the model takes \(2, 2, 1\)"):
         evaluate(model, dataclasses.replace(dataset, image_shape=(2, 3, 1)))
-    with pytest.raises(InputError, match="made: 2 classes; the model tells 3 apart"):
+    with pytest.raises(InputError, match="made: 2 classes; the model has 3"):
         evaluate(model, dataclasses.replace(dataset, classes=CLASSES[:2]))
     with pytest.raises(InputError, match="made: no images in the test split"):
         evaluate(model, dataclasses.replace(dataset, test=split_of("test", [], 0)))

@@ -55,7 +55,7 @@ def test_lengths_and_values_at_odds_are_refused_and_leave_no_file(tmp_path):
         write_predictions(path, "abcd", "abc", LABELS, probabilities, CLASSES)
     with pytest.raises(InputError, match=r"probabilities\[0, 0\] is 2.0; expected 0 to 1"):
         write_predictions(path, "abcd", "abcd", LABELS, LOGITS, CLASSES)
-    with pytest.raises(InputError, match="class name 'cat' stands 2 times"):
+    with pytest.raises(InputError, match="class name 'cat' occurs 2 times"):
         write_predictions(path, "abcd", "abcd", LABELS, probabilities, ("cat", "dog", "cat"))
     assert list(tmp_path.iterdir()) == []
 
@@ -97,9 +97,9 @@ def test_two_probabilities_that_nine_digits_make_equal_are_no_contradiction(tmp_
         ("image,label\nx,1\n", "line 1 is 'image,label'; expected id,path"),
         ("id,path,true,predicted,correct\n", "line 1 is 'id,path,true,predicted,correct'; expected"),
         (f"{HEAD},owl\n", "expected id,path,true,predicted,correct,p_<class>"),
-        (f"{HEAD},p_cat\n{ROW},0\n", "line 1 has column p_cat more than once; expected one a class"),
-        (f"{HEAD}\n", "no rows; expected one an image"),
-        (f"{HEAD}\n{ROW}\nb,,dog,dog,1,0.1,0.", r"row 2 has 7 fields; expected 8 \(is it cut off\?\)"),
+        (f"{HEAD},p_cat\n{ROW},0\n", "line 1 has column p_cat more than once; expected one column per class"),
+        (f"{HEAD}\n", "no rows; expected one row per image"),
+        (f"{HEAD}\n{ROW}\nb,,dog,dog,1,0.1,0.", r"row 2 has 7 fields; expected 8 \(is the file incomplete\?\)"),
         (f"{HEAD}\n{ROW}\n\n", "row 2 has 0 fields; expected 8"),
         (f"{HEAD}\n{ROW},0.1\n", "row 1 has 9 fields; expected 8"),
         (
@@ -112,7 +112,7 @@ def test_two_probabilities_that_nine_digits_make_equal_are_no_contradiction(tmp_
         (f"{HEAD}\n{ROW.replace('0.2', '-inf')}\n", "row 1: p_owl is -inf; expected a probability"),
         (f"{HEAD}\n{ROW.replace('cat,cat', 'cat,dog')}\n", "row 1: predicted class is 'dog', but p_cat is the largest"),
         (f"{HEAD}\n{ROW.replace('cat,cat', 'cat,cow')}\n", "row 1: predicted class is 'cow', but p_cat is the largest"),
-        (f"{HEAD}\n{ROW}\n{ROW}\n{ROW}\n", "id 'a' stands 3 times; expected each image once"),
+        (f"{HEAD}\n{ROW}\n{ROW}\n{ROW}\n", "id 'a' occurs 3 times; expected each image once"),
         (f"{HEAD}\n{ROW}".encode("utf-16"), "cannot read the predictions: 'utf-8' codec"),
     ],
 )

@@ -15,7 +15,7 @@ from keras_cnn.report import wandb as report_wandb
 from keras_cnn.report.comparisons import read_comparisons
 from keras_cnn.report.html import write_report
 from keras_cnn.report.runs import find_runs
-from keras_cnn.report.sections.comparisons import compared
+from keras_cnn.report.sections.comparisons import comparison_section
 
 CLASSES = ("cat", "dog", "owl", "yak")
 # Of 100 cats 60 are right both times, 10 only before, 30 never; of 100 dogs 50 both times, 40 only after, 10 never,
@@ -46,7 +46,7 @@ def run(make_run, tmp_path) -> Path:
 def test_numbers_worked_out_by_hand(run):
     (found,), problems = read_comparisons(find_runs([run])[0][0])
     assert problems == []
-    shown = compared(found, 0)
+    shown = comparison_section(found, 0)
     # 121 and 151 of 201 right: 30 / 201 = 14.93 points; of 50 images that differ 10 got worse.
     assert shown.sentence.startswith("75.12 % of the same 201 test images right, older 60.20 %: +14.93 points [+")
     assert shown.sentence.endswith("McNemar p < 0.0001. Newly right 40, newly wrong 10.")

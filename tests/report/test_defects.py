@@ -166,7 +166,7 @@ def test_caveats_of_all_rows_stand_once(make_run, tmp_path):
 
 def test_a_caveat_of_one_row_stays_there():
     rows = [
-        published.Beside(name, 0.5, 1, 0.5, None, "agrees", "equal as printed", "p. 1", caveats)
+        published.PublishedComparison(name, 0.5, 1, 0.5, None, "agrees", "equal as printed", "p. 1", caveats)
         for name, caveats in (("a", ("all", "own")), ("b", ("all",)), ("c", ()))
     ]
     found = _publication(None, rows)

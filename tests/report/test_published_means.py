@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from keras_cnn.errors import InputError
-from keras_cnn.publications import Dataset
+from keras_cnn.publications import PublishedDataset
 from keras_cnn.report import analysis, sweeps
 from keras_cnn.report.html import write_report
 from keras_cnn.report.published_means import (
@@ -91,7 +91,7 @@ def test_no_order_without_two_groups_that_differ(a, b):
 
 # --- the runs' means --------------------------------------------------------------------------------------------------
 
-DATASET = Dataset("CIFAR-10", "cifar10", tuple(CIFAR10), 50_000, 10_000)
+DATASET = PublishedDataset("CIFAR-10", "cifar10", tuple(CIFAR10), 50_000, 10_000)
 WIDTHS = PublishedTable(
     ("model.l1_oc",),
     ("loss", "test_accuracy", "overfit_percent"),

@@ -1,10 +1,10 @@
-"""Results class by class: recall, confusion, calibration."""
+"""Results by class: recall, confusion, calibration."""
 
 from collections.abc import Sequence
 
 from keras_cnn.report import charts
 from keras_cnn.report.runs import AGAIN, SPLITS, Run
-from keras_cnn.report.scores import Scores
+from keras_cnn.report.scores import SplitScores
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.report.sections.text import count, percent, percent_with_interval, with_interval
 
@@ -13,7 +13,7 @@ MISTAKES_LISTED = 60
 
 
 def classes(runs: Sequence[Run]) -> list[Chart]:
-    """Recall of each class, the runs side by side; no chart where no run knows it."""
+    """Recall of each class for all runs; no chart where no run has it."""
     known = [run for run in runs if any(score.recall is not None for score in run.result.classes)]
     if not known:
         return []
@@ -37,7 +37,7 @@ def classes(runs: Sequence[Run]) -> list[Chart]:
 
 
 def ranking(runs: Sequence[Run]) -> Table:
-    """ROC area and average precision of each class in every evaluation that has them."""
+    """ROC area and average precision of each class in every evaluation with a ranking."""
     rows = tuple(
         (
             score.name,
@@ -54,17 +54,17 @@ def ranking(runs: Sequence[Run]) -> Table:
 
 
 def _images_of(runs: Sequence[Run]) -> str:
-    """Which images the runs' results are of."""
+    """The images of the runs' results, as a sentence."""
     splits = {run.result_split for run in runs}
     if len(splits) == 1:
         return f"{splits.pop().capitalize()} images."
     untested = [run.label for run in runs if run.result_split == "validation"]
-    return f"Test images; of {', '.join(untested)} the validation images."
+    return f"Test images; for {', '.join(untested)} validation images."
 
 
 def confusions(runs: Sequence[Run]) -> list[tuple[Chart, bool]]:
-    """Each confusion matrix, and whether it is of a further evaluation instead of the run's result."""
-    found = []
+    """Each confusion matrix, and whether it belongs to a further evaluation instead of the run's result."""
+    matrices = []
     for run in runs:
         for name, scores in run.scores.items():
             if scores.confusion is None or (name in SPLITS and name != run.result_split):
@@ -74,12 +74,12 @@ def confusions(runs: Sequence[Run]) -> list[tuple[Chart, bool]]:
             right = f"{percent(scores.accuracy)} right. " if scores.accuracy is not None else ""
             figure = plotted(charts.confusion(scores))
             shape = "square" if len(scores.confusion) <= MATRIX_IN_FULL else "large square"
-            chart = Chart(f"confusion-{len(found)}", title, figure, table, right + note, shape, run)
-            found.append((chart, name != run.result_split))
-    return found
+            chart = Chart(f"confusion-{len(matrices)}", title, figure, table, right + note, shape, run)
+            matrices.append((chart, name != run.result_split))
+    return matrices
 
 
-def _confusion_table(scores: Scores) -> tuple[Table, str]:
+def _confusion_table(scores: SplitScores) -> tuple[Table, str]:
     matrix = scores.confusion
     names = [score.name for score in scores.classes] or list(map(str, range(len(matrix))))
     totals = matrix.sum(axis=1)
@@ -89,7 +89,7 @@ def _confusion_table(scores: Scores) -> tuple[Table, str]:
     worst = ""
     if mistakes:
         n, i, j = -mistakes[0][0], *mistakes[0][1:]
-        worst = f"Most confused: {names[i]} taken for {names[j]}, {n:,} of {totals[i]:,} images."
+        worst = f"Most frequent mistake: {names[i]} predicted as {names[j]}, {n:,} of {totals[i]:,} images."
     if len(names) <= MATRIX_IN_FULL:
         rows = tuple((name, *map(count, row)) for name, row in zip(names, matrix.tolist(), strict=True))
         return Table(("true \\ predicted", *names), rows), worst
@@ -101,7 +101,7 @@ def _confusion_table(scores: Scores) -> tuple[Table, str]:
 
 
 def calibration(runs: Sequence[Run]) -> list[Chart]:
-    """The reliability diagram of all runs; no chart where no run has one."""
+    """The reliability diagram of all runs; no chart where no run has a calibration."""
     known = [(run, *run.calibrated) for run in runs if run.calibrated[1].calibration]
     if not known:
         return []
@@ -125,7 +125,7 @@ def calibration(runs: Sequence[Run]) -> list[Chart]:
         for run, found in ((run, scores.calibration) for run, scores in known)
     )
     note = f"{_images_of([run for run, _ in known])} Expected calibration error: {errors}."
-    note += f" Without calibration in metrics.json, so from a later evaluation: {'; '.join(again)}." if again else ""
+    note += f" From a later evaluation, because metrics.json has no calibration: {'; '.join(again)}." if again else ""
     return [
         Chart("reliability", "Reliability", plotted(charts.reliability(known)), Table(head, rows), note, shape="square")
     ]

@@ -1,18 +1,18 @@
-"""Loss and accuracy by epoch, and what an accuracy costs."""
+"""Loss and accuracy by epoch, and accuracy against cost."""
 
 from collections.abc import Sequence
 
 from keras_cnn.report import charts
 from keras_cnn.report.runs import Run
-from keras_cnn.report.scores import Scores, number
+from keras_cnn.report.scores import SplitScores, number
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.report.sections.text import count, digits, duration, interval, percent
 
 
 def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
-    """Loss and accuracy by epoch of the `shown` runs; the others are drawn grey behind them."""
+    """Loss and accuracy by epoch of the `shown` runs, with the others in grey behind them."""
     others = [run for run in runs if run not in shown]
-    runs, found = [run for run in runs if run in shown], []
+    runs, charts_by_epoch = [run for run in runs if run in shown], []
     if not runs:
         return []
     for quantity, scale, places in (("loss", 1, 4), ("accuracy", 100, 2)):
@@ -26,8 +26,10 @@ def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
             ),
         )
         title = {"loss": "Loss by epoch", "accuracy": "Accuracy by epoch"}[quantity]
-        found.append(Chart(f"curves-{quantity}", title, plotted(charts.curves(runs, quantity, others)), table))
-    return found
+        charts_by_epoch.append(
+            Chart(f"curves-{quantity}", title, plotted(charts.curves(runs, quantity, others)), table)
+        )
+    return charts_by_epoch
 
 
 def _scaled(value: float | None, scale: float, places: int) -> str:
@@ -35,11 +37,11 @@ def _scaled(value: float | None, scale: float, places: int) -> str:
 
 
 def costs(runs: Sequence[Run]) -> list[Chart]:
-    """Accuracy over time and over parameters, where at least two runs know both."""
-    found = []
+    """Accuracy over training time and over parameters, where at least two runs have both."""
+    cost_charts = []
     split = "test" if any(run.test.accuracy is not None for run in runs) else "validation"
     for quantity, title in (("seconds", "Accuracy over training time"), ("trainable", "Accuracy over parameters")):
-        scores = {run.label: run.scores.get(split, Scores()) for run in runs}
+        scores = {run.label: run.scores.get(split, SplitScores()) for run in runs}
         points = [r for r in runs if charts.cost_of(r, quantity) is not None and scores[r.label].accuracy is not None]
         if len(points) < 2:
             continue
@@ -57,5 +59,7 @@ def costs(runs: Sequence[Run]) -> list[Chart]:
         )
         axis = {"seconds": "time", "trainable": "parameters"}[quantity]
         head = ("run", axis, f"{split} accuracy", "95 % interval", "on the Pareto front")
-        found.append(Chart(f"cost-{quantity}", title, plotted(charts.cost(points, quantity, split)), Table(head, rows)))
-    return found
+        cost_charts.append(
+            Chart(f"cost-{quantity}", title, plotted(charts.cost(points, quantity, split)), Table(head, rows))
+        )
+    return cost_charts

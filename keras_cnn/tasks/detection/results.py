@@ -12,7 +12,7 @@ from keras_cnn.detection.annotations.dataset import AnnotatedImage
 from keras_cnn.detection.boxes import Detections
 from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.network import save_network
-from keras_cnn.detection.scoring import Scores
+from keras_cnn.detection.scoring import DetectionScores
 from keras_cnn.detection.weights import write_weights
 from keras_cnn.detection.yolo import THRESHOLD
 from keras_cnn.figures import detectors
@@ -49,7 +49,7 @@ def finish(setup: DetectionSetup, folder: RunFolder, tracker: Tracker, best_epoc
     return metrics
 
 
-def summary(pictures: Sequence[AnnotatedImage], scores: Scores, names: Sequence[str]) -> dict:
+def summary(pictures: Sequence[AnnotatedImage], scores: DetectionScores, names: Sequence[str]) -> dict:
     """Numbers of one split, with 95 % bootstrap intervals over its images; None where there is no true box."""
     intervals, by_class = scores.intervals(), scores.average_precisions
     return {
@@ -101,7 +101,7 @@ def write_detections(
 
 
 def draw_figures(
-    setup: DetectionSetup, folder: RunFolder, metrics: dict, scores: Scores, detections: Sequence[Detections]
+    setup: DetectionSetup, folder: RunFolder, metrics: dict, scores: DetectionScores, detections: Sequence[Detections]
 ) -> None:
     """Draws learning curves, precision over recall, and test images with true and detected boxes."""
     name, classes = folder.path.name, setup.dataset.classes
