@@ -85,7 +85,6 @@ KNOWN_DOUBLES = {
     "_Question",
 }
 KNOWN_DOCSTRINGS = {
-    "detection/training/parts.py",
     "evaluation/facts.py",
     "evaluation/metrics.py",
     "evaluation/ranking.py",
@@ -100,11 +99,6 @@ KNOWN_DOCSTRINGS = {
     "report/sections/content.py",
     "report/sweeps.py",
     "sweeps/worker.py",
-    "training/features.py",
-    "training/loop.py",
-    "training/objectives.py",
-    "training/phase_runner.py",
-    "training/phases.py",
     "visualization/activation_maximization.py",
     "visualization/filters.py",
     "visualization/gradients.py",
@@ -113,8 +107,6 @@ KNOWN_DOCSTRINGS = {
     "visualization/targets.py",
 }
 KNOWN_MANY_PARAMETERS = {
-    "detection/training/augmentation.py:_tile",
-    "detection/training/batches.py:training",
     "evaluation/evaluations.py:_logits",
     "evaluation/predictions.py:write_predictions",
     "evaluation/protocol.py:_as_it_should_be",
@@ -131,7 +123,6 @@ KNOWN_MANY_PARAMETERS = {
     "report/effects.py:_difference",
     "report/sweep_charts.py:front",
     "sweeps/table.py:_factors",
-    "training/phases.py:phases",
 }
 
 
