@@ -201,7 +201,7 @@ def test_an_untested_sweep_says_so_and_has_no_column_of_tests(make_sweep, tmp_pa
 def test_a_single_trial_is_shown_by_its_validation_images(make_sweep, tmp_path, blobs):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40])
     page = page_of(sweep / "0001")
-    assert "of 100 validation images right, in epoch 3 of 3; the test images have not been read." in page
+    assert "of 100 validation images classified correctly, in epoch 3 of 3; the test images have not been read." in page
     assert np.trace(blobs(page)["confusion-0"]["data"][0]["text"]) == 40
     assert 'id="problems"' not in page
     assert "without an interval" not in page
