@@ -402,7 +402,7 @@ def test_wrong_input_is_one_line(model, tmp_path, capsys, monkeypatch):
         ((image, "--model", "yolov3-tny"), "did you mean yolov3-tiny?"),
         ((image, *model[:2]), "a cfg has no weights; name their file: --weights FILE"),
         ((image, *model, "--classes", "cra"), "--classes: unknown class cra; did you mean car?"),
-        ((image, *model, "--names", tmp_path / "three.names"), "3 names, expected 2, one for each class of the network"),
+        ((image, *model, "--names", tmp_path / "three.names"), "3 names, expected 2, one for each class"),
         ((image, *model, "--count-line", "0,0,9,9"), "counting follows objects through a video"),
         ((image, *model, "--size", "50"), "found 50x50, expected multiples of 32"),
         ((image, *model, "--size", "a"), "--size: found 'a'"),
