@@ -65,7 +65,6 @@ KNOWN_DOUBLES = {
 }
 KNOWN_DOCSTRINGS = {
     "report/charts.py",
-    "visualization/gradients.py",
 }
 KNOWN_MANY_PARAMETERS = {
     "evaluation/evaluations.py:_logits",
