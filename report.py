@@ -4,8 +4,8 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from keras_cnn.cli.program import run_program
+        from keras_cnn.cli.program import run
 
-        sys.exit(run_program("report"))
+        sys.exit(run("report", sys.argv[1:]))
     except KeyboardInterrupt:  # before the program's own handling of signals
         sys.exit(3)

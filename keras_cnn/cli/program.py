@@ -14,21 +14,17 @@ from keras_cnn.errors import BUG, DONE, STOPPED, InputError, Stopped, explained
 from keras_cnn.messages import printable, show_messages
 
 
-def run_program(name: str) -> int:
-    """Runs `keras_cnn.cli.NAME` with the arguments of this process; what its import raises is reported as well."""
-    return run(lambda arguments: importlib.import_module(f"keras_cnn.cli.{name}").main(arguments), sys.argv[1:])
+def run(program: str | Callable[[list[str]], None], arguments: list[str]) -> int:
+    """Runs `keras_cnn.cli.PROGRAM`, or a function, and returns the exit status.
 
-
-def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
-    """Calls `main` and returns the exit status; an exception becomes a line on standard error.
-
-    The traceback is shown for a bug, and with --debug for every error.
+    An exception becomes a line on standard error, also one that the program's import raises. The traceback is shown for a bug, and with --debug for every error.
     """
     debug = "--debug" in arguments
     with _stopping_signals() as signals:
         try:
             _prepare_streams()
             show_messages()
+            main = importlib.import_module(f"keras_cnn.cli.{program}").main if isinstance(program, str) else program
             main([a for a in arguments if a != "--debug"])
             sys.stdout.flush()
         except SystemExit:  # --help
