@@ -73,7 +73,7 @@ def _differences(stored: StoredComparison, place: int) -> Chart:
     figure = plotted(comparison_charts.differences(stored.classes))
     head = ("class", "before", "after", "difference", "95 % interval")
     note = "Filled marks: the interval excludes 0."
-    return Chart(f"change-{place}", "StoredChange of each class", figure, Table(head, rows), note, "tall")
+    return Chart(f"change-{place}", "Change of each class", figure, Table(head, rows), note, "tall")
 
 
 def _confusion(stored: StoredComparison, place: int) -> Chart:
@@ -89,4 +89,4 @@ def _confusion(stored: StoredComparison, place: int) -> Chart:
     figure = plotted(comparison_charts.confusion(matrix, names))
     note = "Images, after minus before. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse."
     shape = "square" if len(names) <= MATRIX_IN_FULL else "large square"
-    return Chart(f"confusion-change-{place}", "StoredChange of the confusion matrix", figure, table, note, shape)
+    return Chart(f"confusion-change-{place}", "Change of the confusion matrix", figure, table, note, shape)
