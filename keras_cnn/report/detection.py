@@ -1,18 +1,20 @@
 """The page about the training of a detector: mAP, classes, curves, pictures, configuration and environment."""
 
-from html import escape
+import math
 from pathlib import Path
 
 from keras_cnn import run_folder as run_folders
+from keras_cnn.charts import PALETTE, Chart, ChartAxis, Plot, Series
+from keras_cnn.charts import TextTable as Table
+from keras_cnn.charts.page import short
 from keras_cnn.errors import InputError
-from keras_cnn.report import charts, pictures
+from keras_cnn.report import pictures, run_charts
 from keras_cnn.report.analysis import Part
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import number
 from keras_cnn.report.sections.configuration import differences
 from keras_cnn.report.sections.environment import environment, reproduction
 from keras_cnn.report.sections.models import networks
-from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.report.sections.text import count, digits, duration, with_interval
 from keras_cnn.run_folder.record import Record, read_record
 
@@ -92,9 +94,13 @@ def _curves(run: Run) -> list[Part]:
     if not record.history:
         return []
     lines = {
-        "loss": (("loss", "training", 1.4), ("val_loss", "validation", 2.4)),
-        "training loss by term": (("box_loss", "box", 2), ("object_loss", "objectness", 2), ("class_loss", "class", 2)),
-        "validation mAP": (("val_map", "@[.5:.95]", 2.4), ("val_map50", "@0.5", 2)),
+        "loss": (("loss", "training", 1.1), ("val_loss", "validation", 1.9)),
+        "training loss by term": (
+            ("box_loss", "box", 1.6),
+            ("object_loss", "objectness", 1.6),
+            ("class_loss", "class", 1.6),
+        ),
+        "validation mAP": (("val_map", "@[.5:.95]", 1.9), ("val_map50", "@0.5", 1.6)),
     }
     drawn = [_history_chart(record, f"curve-{i}", title, columns) for i, (title, columns) in enumerate(lines.items())]
     note = "Dotted line: the best epoch. Training values are measured with augmentation, while the weights change."
@@ -102,28 +108,36 @@ def _curves(run: Run) -> list[Part]:
 
 
 def _history_chart(record: Record, name: str, title: str, columns: tuple) -> Chart:
-    figure = charts.frame("epoch", title)
     epochs = [row["epoch"] for row in record.history]
-    for place, (column, label, width) in enumerate(columns):
-        figure.add_scatter(
+    series = [
+        Series(
             x=epochs,
-            y=[number(row.get(column)) for row in record.history],
-            mode="lines" if len(epochs) > 1 else "markers",
-            name=label,
-            line={"color": charts.PALETTE[place], "width": width, "dash": charts.DASHES[place]},
-            hovertemplate="%{y:.4f}",
+            y=[_or_nan(row.get(column)) for row in record.history],
+            label=label,
+            colour=PALETTE[place],
+            dash=run_charts.DASHES[place] if len(epochs) > 1 else "",
+            width=width,
+            marker="" if len(epochs) > 1 else "circle",
         )
-    if best := number(record.metrics.get("best_epoch")):
-        figure.add_vline(x=best, line={"dash": "dot", "width": 1, "color": charts.FAINT})
-    figure.update_xaxes(**charts.whole_epochs(epochs), unifiedhovertitle={"text": "epoch %{x}"})
-    figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(hovermode="x unified", hoverdistance=-1, showlegend=True, legend=_LEGEND)
+        for place, (column, label, width) in enumerate(columns)
+    ]
+    best = number(record.metrics.get("best_epoch"))
+    largest = max((y for line in series for y in line.y if math.isfinite(y)), default=1)
+    drawing = Plot(
+        ChartAxis("epoch", scale="whole"),
+        ChartAxis(title, limits=(0, 1.05 * largest or 1), number=".4f"),
+        tuple(series),
+        verticals=((best, ""),) if best else (),
+        unified=True,
+    )
     names = [column for column, *_ in columns]
     rows = [(str(row["epoch"]), *(digits(number(row.get(n)), 4) for n in names)) for row in record.history]
-    return Chart(name, title, plotted(figure), Table(("epoch", *(label for _, label, _ in columns)), tuple(rows)))
+    return Chart(name, title, drawing, Table(("epoch", *(label for _, label, _ in columns)), tuple(rows)))
 
 
-_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": charts.CLEAR}
+def _or_nan(value: float | None) -> float:
+    known = number(value)
+    return math.nan if known is None else known
 
 
 def _classes(run: Run) -> list[Part]:
@@ -142,28 +156,28 @@ def _classes(run: Run) -> list[Part]:
     return [Part("classes", "Classes", "Classes", charts=tuple(drawn), grids=(("", Table(head, tuple(rows))),))]
 
 
-def _precision_chart(curves: dict) -> Chart:
-    figure = charts.frame("recall", "precision")
-    for place, (name, values) in enumerate(curves.items()):
-        figure.add_scatter(
-            x=RECALLS,
-            y=values,
-            mode="lines",
-            name=escape(charts.short([name])[0]),
-            line={
-                "color": charts.colour(place),
-                "width": 2,
-                "dash": charts.DASHES[place // len(charts.PALETTE) % len(charts.DASHES)],
-            },
-            hovertemplate="recall %{x:.2f}: precision %{y:.3f}",
+def _precision_chart(curves: dict[str, list]) -> Chart:
+    named = zip(curves, short(list(curves)), strict=True)
+    series = [
+        Series(
+            RECALLS,
+            [_or_nan(value) for value in curves[name]],
+            label=label,
+            colour=run_charts.colour(place),
+            dash=run_charts.dash(place),
         )
-    figure.update_xaxes(range=[0, 1.01])
-    figure.update_yaxes(range=[0, 1.02])
-    figure.update_layout(showlegend=len(curves) <= 12, legend=_LEGEND)
-    rows = [(f"{recall:.1f}", *(digits(values[index], 3) for values in curves.values()))
+        for place, (name, label) in enumerate(named)
+    ]
+    drawing = Plot(
+        ChartAxis("recall", limits=(0, 1.01), number=".2f"),
+        ChartAxis("precision", limits=(0, 1.02), number=".3f"),
+        tuple(series),
+        legend=len(curves) <= 12,
+    )
+    rows = [(f"{recall:.1f}", *(digits(number(values[index]), 3) for values in curves.values()))
             for index, recall in enumerate(RECALLS) if index % 10 == 0]  # fmt: skip
     table = Table(("recall", *curves), tuple(rows))
-    return Chart("precision-recall", "Precision over recall on test images, IoU 0.5", plotted(figure), table)
+    return Chart("precision-recall", "Precision over recall on test images, IoU 0.5", drawing, table)
 
 
 def _training(run: Run) -> Part:

@@ -20,9 +20,11 @@ import plotly
 from markupsafe import Markup
 
 from keras_cnn import run_folder as run_folders
+from keras_cnn.charts import Chart
+from keras_cnn.charts import page as chart_page
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import analysis, charts, detection, pictures, recipes
+from keras_cnn.report import analysis, detection, pictures, recipes, run_charts
 from keras_cnn.report.runs import Run, find_runs
 from keras_cnn.report.sections import text
 from keras_cnn.report.sections.audits import VERDICTS
@@ -39,8 +41,8 @@ _FORMATS = {
     "duration": text.duration,
     "large": text.large,
     "digits": text.digits,
-    "colour": charts.colour,
-    "dash": lambda run: charts.dash(run).replace("solid", "none").replace("px", ""),
+    "colour": run_charts.colour,
+    "dash": run_charts.svg_dash,
 }
 
 
@@ -191,6 +193,8 @@ def _templates() -> jinja2.Environment:
     environment.filters |= _FORMATS
     environment.tests["several"] = lambda rows: len(rows) > 1
     environment.filters["script_json"] = script_json
+    environment.filters["figure"] = lambda chart: chart_page.figure(chart) if isinstance(chart, Chart) else chart.figure
+    environment.filters["shape"] = lambda chart: chart_page.shape(chart) if isinstance(chart, Chart) else chart.shape
     return environment
 
 

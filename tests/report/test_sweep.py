@@ -193,7 +193,7 @@ def test_trials_are_finished_and_not_damaged(grid_page):
 
 def test_an_untested_sweep_says_so_and_has_no_column_of_tests(make_sweep, tmp_path):
     page = page_of(make_sweep(tmp_path / "sweep", BAYES, [40, 50, 60, 45]))
-    assert "The best, 0003, has validation accuracy 60.00 %. The test images have not been looked at." in page
+    assert "The best, 0003, has validation accuracy 60.00 %. The test images have not been read." in page
     assert "test accuracy" not in section(page, "runs")
     assert "The test split has not been read yet." in page
 
@@ -201,7 +201,7 @@ def test_an_untested_sweep_says_so_and_has_no_column_of_tests(make_sweep, tmp_pa
 def test_a_single_trial_is_shown_by_its_validation_images(make_sweep, tmp_path, blobs):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40])
     page = page_of(sweep / "0001")
-    assert "of 100 validation images right, in epoch 3 of 3; the test images have not been looked at." in page
+    assert "of 100 validation images classified correctly, in epoch 3 of 3; the test images have not been read." in page
     assert np.trace(blobs(page)["confusion-0"]["data"][0]["text"]) == 40
     assert 'id="problems"' not in page
     assert "without an interval" not in page
@@ -377,7 +377,7 @@ def test_one_trial_is_shown_with_reasons_for_what_one_does_not_allow(make_sweep,
 def test_two_sweeps_are_compared_as_runs_and_that_is_said(make_sweep, tmp_path):
     both = [make_sweep(tmp_path / name, BAYES, [40, 50]) for name in ("one", "two")]
     page = page_of(*both)
-    assert page.count("a sweep, analysed in a report of its own") == 2
+    assert page.count("a sweep, which has its own report") == 2
     assert 'id="importance"' not in page
     assert {"one/0001", "two/0001"} <= set(re.findall(r"<bdi>(\w+/\d+)</bdi>", page))
 

@@ -71,7 +71,7 @@ def test_the_report_has_the_content_of_the_page(tmp_path):
     assert (report.title, report.project, report.entity) == ("2 runs: a, b", "lab", "")
     titles = [block.text for block in blocks(report, "H2")]
     assert titles[0] == "Runs"
-    for section in ("Measured beside published", "Curves", "Configuration differences", "Protocol audit"):
+    for section in ("Comparison with published results", "Curves", "Configuration differences", "Protocol audit"):
         assert section in titles
     content = collect(find_runs(paths)[0])
     written = text(report)

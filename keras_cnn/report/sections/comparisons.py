@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from keras_cnn.report import comparison_charts
+from keras_cnn.charts import Chart
+from keras_cnn.charts import TextTable as Table
+from keras_cnn.report import run_charts
 from keras_cnn.report.comparisons import StoredChange, StoredComparison
 from keras_cnn.report.sections.classes import MATRIX_IN_FULL, MISTAKES_LISTED
-from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.report.sections.text import count, percent
 
 
@@ -70,10 +71,10 @@ def _row(name: str, change: StoredChange) -> tuple[str, ...]:
 
 def _differences(stored: StoredComparison, place: int) -> Chart:
     rows = tuple(_row(name, change)[:5] for name, change in stored.classes.items())
-    figure = plotted(comparison_charts.differences(stored.classes))
+    drawing = run_charts.class_changes(stored.classes)
     head = ("class", "before", "after", "difference", "95 % interval")
     note = "Filled marks: the interval excludes 0."
-    return Chart(f"change-{place}", "Change of each class", figure, Table(head, rows), note, "tall")
+    return Chart(f"change-{place}", "Change of each class", drawing, Table(head, rows), note)
 
 
 def _confusion(stored: StoredComparison, place: int) -> Chart:
@@ -86,7 +87,6 @@ def _confusion(stored: StoredComparison, place: int) -> Chart:
         listed = sorted(cells, key=lambda cell: -abs(int(matrix[cell])))[:MISTAKES_LISTED]
         rows = tuple((names[i], names[j], f"{matrix[i, j]:+d}") for i, j in listed)
         table = Table(("true", "predicted", "images"), rows)
-    figure = plotted(comparison_charts.confusion(matrix, names))
+    drawing = run_charts.confusion_change(matrix, names)
     note = "Images, after minus before. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse."
-    shape = "square" if len(names) <= MATRIX_IN_FULL else "large square"
-    return Chart(f"confusion-change-{place}", "Change of the confusion matrix", figure, table, note, shape)
+    return Chart(f"confusion-change-{place}", "Change of the confusion matrix", drawing, table, note)

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from keras_cnn.charts import Chart
+from keras_cnn.charts import TextTable as Table
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import repeats
 from keras_cnn.report import published
@@ -19,7 +21,7 @@ from keras_cnn.report.sections.environment import Fact, Reproduction, environmen
 from keras_cnn.report.sections.evaluations import evaluations
 from keras_cnn.report.sections.models import NetworkTable, networks
 from keras_cnn.report.sections.runs import Columns, lead, table_of_runs
-from keras_cnn.report.sections.shapes import FEW, Cell, Chart, Table
+from keras_cnn.report.sections.shapes import FEW, Cell
 from keras_cnn.report.sweeps import BEST as BEST_FOLDER
 from keras_cnn.report.sweeps import RunTable, Swept
 

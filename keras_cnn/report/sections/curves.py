@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from keras_cnn.report import charts
+from keras_cnn.charts import Chart
+from keras_cnn.charts import TextTable as Table
+from keras_cnn.report import run_charts
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import SplitScores, number
-from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.report.sections.text import count, digits, duration, interval, percent
 
 
@@ -26,9 +27,8 @@ def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
             ),
         )
         title = {"loss": "Loss by epoch", "accuracy": "Accuracy by epoch"}[quantity]
-        charts_by_epoch.append(
-            Chart(f"curves-{quantity}", title, plotted(charts.curves(runs, quantity, others)), table)
-        )
+        drawing = run_charts.curves(runs, quantity, others)
+        charts_by_epoch.append(Chart(f"curves-{quantity}", title, drawing, table))
     return charts_by_epoch
 
 
@@ -42,15 +42,17 @@ def costs(runs: Sequence[Run]) -> list[Chart]:
     split = "test" if any(run.test.accuracy is not None for run in runs) else "validation"
     for quantity, title in (("seconds", "Accuracy over training time"), ("trainable", "Accuracy over parameters")):
         scores = {run.label: run.scores.get(split, SplitScores()) for run in runs}
-        points = [r for r in runs if charts.cost_of(r, quantity) is not None and scores[r.label].accuracy is not None]
+        points = [
+            r for r in runs if run_charts.cost_of(r, quantity) is not None and scores[r.label].accuracy is not None
+        ]
         if len(points) < 2:
             continue
-        front = charts.pareto([(charts.cost_of(run, quantity), scores[run.label].accuracy) for run in points])
+        front = run_charts.pareto([(run_charts.cost_of(run, quantity), scores[run.label].accuracy) for run in points])
         shown = {"seconds": duration, "trainable": count}[quantity]
         rows = tuple(
             (
                 run.label,
-                shown(charts.cost_of(run, quantity)),
+                shown(run_charts.cost_of(run, quantity)),
                 percent(scores[run.label].accuracy),
                 interval(scores[run.label].interval) or "–",
                 "yes" if i in front else "no",
@@ -59,7 +61,6 @@ def costs(runs: Sequence[Run]) -> list[Chart]:
         )
         axis = {"seconds": "time", "trainable": "parameters"}[quantity]
         head = ("run", axis, f"{split} accuracy", "95 % interval", "on the Pareto front")
-        cost_charts.append(
-            Chart(f"cost-{quantity}", title, plotted(charts.cost(points, quantity, split)), Table(head, rows))
-        )
+        drawing = run_charts.cost(points, quantity, split)
+        cost_charts.append(Chart(f"cost-{quantity}", title, drawing, Table(head, rows)))
     return cost_charts
