@@ -10,6 +10,7 @@ import functools
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -33,6 +34,7 @@ from keras_cnn.report.sweeps import RunTable, find_table, is_sweep
 
 LIMIT = 5_000_000  # bytes of the page; pictures are compressed to fit
 _RESERVE = 60_000  # for the markup around the pictures
+_CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]")  # not allowed in HTML; names may contain them
 
 _FORMATS = {
     "percent": text.percent,
@@ -179,6 +181,7 @@ def _filled(name: str, **values: object) -> str:
             plotly_version=plotly.__version__,
         )
     )
+    page = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), page)
     return page.encode("utf-8", "backslashreplace").decode()  # file names may contain bytes that are not UTF-8
 
 
