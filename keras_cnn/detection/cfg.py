@@ -1,7 +1,7 @@
 """Darknet's cfg files: sections of `key=value` lines, each value checked and each error with its line.
 
-The format is that of Darknet's own `parser.c`: white space means nothing, `#` and `;` begin a comment line, a key given
-twice in a section counts the first time.
+The format is that of Darknet's `parser.c`: white space is ignored, `#` and `;` begin a comment line, and of a key given
+twice in a section the first value counts.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
 
-# What only training reads: it changes nothing in a loaded network.
+# Keys that only training reads: they change nothing in a loaded network.
 _TRAINING_NET = """
     batch subdivisions momentum decay learning_rate burn_in max_batches policy steps scales seq_scales gamma
     step scale power angle saturation exposure hue aspect max_crop min_crop flip random adam B1 B2 eps
@@ -24,7 +24,7 @@ _TRAINING_YOLO = """
     jitter ignore_thresh truth_thresh random max iou_thresh iou_loss iou_normalizer cls_normalizer
     obj_normalizer label_smooth_eps focal_loss max_delta counters_per_class resize map nms_kind beta_nms
 """
-KEYS = {  # of every section that can be built: what is read, and what is known to change nothing
+KEYS = {  # of every section that can be built: the keys that are read, and those that are known to change nothing
     "net": {"width", "height", "channels"} | set(_TRAINING_NET.split()),
     "convolutional": {"batch_normalize", "filters", "size", "stride", "pad", "padding", "groups", "dilation"}
     | {"activation", "flipped"},
@@ -47,21 +47,22 @@ SAME = {"network": "net", "conv": "convolutional", "max": "maxpool", "conn": "co
 
 @dataclass(frozen=True)
 class Section:
-    """One section: its kind, the line its name stands on, its place among the layers and its values as text."""
+    """A section of a cfg, with its values as text."""
 
     file: Path
     kind: str
-    line: int
+    line: int  # of its name
     index: int  # of the layer, counted from 0 as Darknet does; -1 is [net]
     values: dict[str, tuple[str, int]]  # key -> value, line
 
     @property
     def where(self) -> str:
+        """File, line, kind and number of the section, for errors."""
         number = "" if self.index < 0 else f", layer {self.index}"
         return f"{self.file}:{self.line}: [{self.kind}]{number}"
 
     def at(self, key: str) -> str:
-        """Where a key of this section stands, for errors."""
+        """File, line and section of a key, for errors."""
         line = self.values[key][1] if key in self.values else self.line
         return f"{self.file}:{line}: [{self.kind}] {key}"
 
@@ -101,7 +102,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Cfg:
-    """A network as its cfg file describes it; `text` is the file."""
+    """A network as a cfg file describes it; `text` is the content of the file."""
 
     file: Path
     text: str
@@ -111,11 +112,12 @@ class Cfg:
     @property
     def size(self) -> tuple[int, int, int]:
         """Height, width and channels of the network's images."""
-        return tuple(self.net.integer(key, 0, least=1) for key in ("height", "width", "channels"))
+        height, width, channels = (self.net.integer(key, 0, least=1) for key in ("height", "width", "channels"))
+        return height, width, channels
 
 
 def read_cfg(file: str | Path) -> Cfg:
-    """Reads a Darknet cfg file. InputError for one that cannot be read, or has a section or key that is unknown."""
+    """Reads a Darknet cfg file. InputError if it cannot be read or has an unknown section or key."""
     file = Path(file)
     try:
         text = file.read_text(encoding="utf-8")

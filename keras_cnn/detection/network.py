@@ -1,4 +1,4 @@
-"""A detector from its files: Darknet's cfg and weights, a name that stands for them, or a saved `.keras` file."""
+"""A detector from its files: Darknet's cfg and weights, a name for both, or a saved `.keras` file."""
 
 import os
 import zipfile
@@ -10,26 +10,27 @@ import keras
 from keras_cnn.checking import nearest
 from keras_cnn.detection.cfg import Cfg, parse_cfg, read_cfg
 from keras_cnn.detection.darknet import load_darknet
-from keras_cnn.detection.heads import Head, read_heads
+from keras_cnn.detection.heads import YoloHead, read_heads
 from keras_cnn.errors import InputError, require
+from keras_cnn.messages import logger
 from keras_cnn.run_folder import replacing
 
 NAMED = ("yolov3", "yolov3-tiny")
-CFG_MEMBER, NAMES_MEMBER = "darknet.cfg", "classes.txt"  # beside Keras's own members of a .keras file
+CFG_MEMBER, NAMES_MEMBER = "darknet.cfg", "classes.txt"  # members of a .keras file beside Keras's own
 
 
 @dataclass(frozen=True)
 class Network:
-    """A Keras model, the heads of its outputs and the names of its classes."""
+    """A detector: a Keras model, the heads of its outputs and the names of its classes."""
 
     model: keras.Model
     cfg: Cfg
-    heads: list[Head]
+    heads: list[YoloHead]
     names: list[str]
 
 
 def cache_folder() -> Path:
-    """Where named models look for their files: KERAS_CNN_CACHE, or keras_cnn in the user's cache, and there darknet."""
+    """The folder of the files of named models: darknet in KERAS_CNN_CACHE, or in keras_cnn in the user's cache."""
     base = os.environ.get("KERAS_CNN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "keras_cnn")
     return Path(base).expanduser() / "darknet"
 
@@ -42,12 +43,12 @@ def open_network(
     *,
     fold: bool = True,
 ) -> Network:
-    """The network that `model` names: a cfg file with `weights`, one of NAMED, a file that `save_network` wrote, or the
-    folder of a training on boxes, which has one.
+    """The network that `model` names.
 
-    Without `names`, a .names file beside the cfg or the weights serves if it is the only one that has a line for each
-    class; without any, classes are called by their numbers. Batch norms are folded into their convolutions
-    unless `fold` is False; those of a saved file are as they were saved.
+    `model` is a cfg file with `weights`, one of NAMED, a file that `save_network` wrote, or the run folder of a
+    training on boxes. Without `names`, the only .names file beside the cfg or the weights with one line for each class
+    is used; without that, the classes are called by their numbers. Batch norms are folded into their convolutions
+    unless `fold` is False; a saved file keeps its own. InputError for a file that cannot be read.
     """
     if Path(model).is_dir():
         trained = Path(model, "model.keras")
@@ -55,7 +56,7 @@ def open_network(
         model = str(trained)
     if model.endswith(".keras"):
         for option, given in {"--weights": weights, "--size": size}.items():
-            require(given is None, option, f"given with {model}", "none: the file has its own")
+            require(given is None, option, f"given with {model}", "no such option: the file has its own")
         return _saved(Path(model), names)
     if model in NAMED:
         cfg_file, weights = _named(model, weights)
@@ -68,12 +69,12 @@ def open_network(
     cfg = read_cfg(cfg_file)
     heads = read_heads(cfg)
     classes = heads[0].classes
-    found = _read_names(names, classes) if names else _names_beside((cfg_file, weights), classes)
-    return Network(load_darknet(cfg_file, weights, size=size, fold=fold), cfg, heads, found)
+    class_names = _read_names(names, classes) if names else _names_beside((cfg_file, weights), classes)
+    return Network(load_darknet(cfg_file, weights, size=size, fold=fold), cfg, heads, class_names)
 
 
 def save_network(network: Network, file: Path) -> None:
-    """Writes the converted network as a .keras file, which plain Keras loads; cfg and class names travel inside."""
+    """Writes the network as a .keras file, which plain Keras loads; cfg and class names are stored inside."""
     require(file.suffix == ".keras", str(file), f"the suffix {file.suffix or '(none)'}", "a file name ending in .keras")
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
@@ -125,5 +126,5 @@ def _names_beside(files: tuple[Path, Path], classes: int) -> list[str]:
     fitting = [names for names in contents if len(names) == classes]
     if len(fitting) == 1:
         return [name.strip() for name in fitting[0]]
-    print(f"names       none given and none found: classes are called 0 to {classes - 1} (--names FILE)")
+    logger.info(f"names       none given and none found: classes are called 0 to {classes - 1} (--names FILE)")
     return [str(number) for number in range(classes)]

@@ -11,7 +11,7 @@ from keras_cnn.detection.training import networks
 from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import backbones, freezing
-from keras_cnn.sweeps import comparison, space
+from keras_cnn.sweeps import comparison, space, sweep_file
 from keras_cnn.sweeps.worker import trial_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
@@ -64,7 +64,7 @@ def test_no_config_sets_a_field_without_effect(path):
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda p: p.stem)
 def test_comparison_opens_with_its_command_and_number_of_runs(path):
-    sweep = space.read_sweep(path)
+    sweep = sweep_file.read_sweep(path)
     comparison.check(sweep)
     command, *said = path.read_text().split("program:")[0].splitlines()
     assert command.startswith(f"# python finetune.py --compare configs/comparisons/{path.name}")
@@ -75,7 +75,7 @@ def test_comparison_opens_with_its_command_and_number_of_runs(path):
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda p: p.stem)
 def test_every_recipe_of_a_comparison_is_a_fine_tuning_of_its_own(path):
-    sweep = space.read_sweep(path)
+    sweep = sweep_file.read_sweep(path)
     found = [trial_config(sweep, sweep.base, cell) for cell in space.cells(sweep)]
     recipes = {(c.model.name, c.model.options["weights"], c.finetune.freeze_upto) for c in found}
     assert len(recipes) == len(found)

@@ -87,7 +87,7 @@ def make_sweep(make_run, tmp_path_factory) -> Callable[..., Path]:
         sweep = read_sweep(file)
         study = Study.create(path, sweep, "data: {source: npz:small}\n", seed=1)
         for result in results:
-            claim = study.claim()
+            claim = study.lease()
             found = result(claim.trial.assignment) if callable(result) else result
             if isinstance(found, str):
                 study.end(claim, state="failed", reason=found, runs=(claim.trial.label,))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_cnn.sweeps import space
+from keras_cnn.sweeps import sweep_file
 from keras_cnn.sweeps.study import Study
 
 
@@ -16,6 +16,6 @@ def sweep_of(tmp_path) -> Callable[[str], Study]:
         folder.mkdir(parents=True)
         file = tmp_path / "given.yaml"
         file.write_text(text)
-        return Study.create(folder, space.read_sweep(file), base, seed, **settings)
+        return Study.create(folder, sweep_file.read_sweep(file), base, seed, **settings)
 
     return make

@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from keras_cnn import run_folder as run_folders
 from keras_cnn.errors import InputError
-from keras_cnn.sweeps import comparison, space
+from keras_cnn.sweeps import comparison, sweep_file
 
 FACTORS = ("backbone", "strategy")
 ACCURACY = {  # three seeds each
@@ -217,7 +217,7 @@ keras_cnn: {repeats: 2, names: {rate: optim.learning_rate}}
 def test_what_leaves_cells_untrained_is_no_comparison(tmp_path, old, new, said):
     (tmp_path / "s.yaml").write_text(GRID.replace(old, new, 1))
     with pytest.raises(InputError, match=f"{tmp_path / 's.yaml'}: .*{said}"):
-        comparison.check(space.read_sweep(tmp_path / "s.yaml"))
+        comparison.check(sweep_file.read_sweep(tmp_path / "s.yaml"))
 
 
 def record_run(folder, seed, accuracies, seconds, hardware="cpu"):
@@ -244,11 +244,11 @@ def read(study):
 def test_a_folder_is_read_compared_and_written(sweep_of):
     study = sweep_of(GRID)
     for accuracies in ((0.2, 0.5, 0.4), (0.1, 0.2, 0.3)):
-        claim = study.claim()
-        names = tuple(f"{claim.trial.label}-seed{seed}" for seed in (1, 2))
+        lease = study.lease()
+        names = tuple(f"{lease.trial.label}-seed{seed}" for seed in (1, 2))
         for seed, name in enumerate(names, 1):
             record_run(study.folder / name, seed, np.add(accuracies, 0.1 * seed - 0.1), 30.0 * seed)
-        study.end(claim, state="finished", value=0.5, runs=names)
+        study.end(lease, state="finished", value=0.5, runs=names)
     said, paths = comparison.write(study)
     folder = study.folder / "comparison"
     assert {path.name for path in paths} == {path.name for path in folder.iterdir()}
@@ -277,7 +277,7 @@ def test_what_is_missing_or_not_alike_is_said(sweep_of):
     study = sweep_of(GRID.replace("repeats: 2, ", ""))
     with pytest.raises(InputError, match="no trial has ended with a value"):
         read(study)
-    one, two = study.claim(), study.claim()
+    one, two = study.lease(), study.lease()
     record_run(study.folder / "0001", 1, [0.5, 0.6], 10)
     study.end(one, state="finished", value=0.6, runs=("0001",))
     study.end(two, state="failed", reason="out of memory")
@@ -295,7 +295,7 @@ def test_what_is_missing_or_not_alike_is_said(sweep_of):
 def test_runs_of_several_machines_are_said_to_have_times_that_do_not_compare(sweep_of):
     study = sweep_of(GRID.replace("repeats: 2, ", ""))
     for device in ("cpu", "gpu"):
-        claim = study.claim()
-        record_run(study.folder / claim.trial.label, 1, [0.5, 0.6], 10, device)
-        study.end(claim, state="finished", value=0.6, runs=(claim.trial.label,))
+        lease = study.lease()
+        record_run(study.folder / lease.trial.label, 1, [0.5, 0.6], 10, device)
+        study.end(lease, state="finished", value=0.6, runs=(lease.trial.label,))
     assert "of 2 machines" in read(study).notes[0]

@@ -132,7 +132,7 @@ class Reading:
 
 
 def _fault(edges: tuple[float, float, float, float], size: tuple[int, int]) -> str:
-    """What is wrong with a box in an image of `size` (height, width), and what is expected; "" if nothing is."""
+    """The fault of a box in an image of `size` (height, width), with what is expected; "" if there is none."""
     height, width = size
     x0, y0, x1, y1 = edges
     if not all(map(math.isfinite, edges)):

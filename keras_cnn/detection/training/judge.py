@@ -8,9 +8,9 @@ from keras_cnn.data.decoding import read_image
 from keras_cnn.detection import scoring
 from keras_cnn.detection.annotations.dataset import AnnotatedImage
 from keras_cnn.detection.boxes import Detections, Letterbox, decode, suppress
-from keras_cnn.detection.heads import Head
+from keras_cnn.detection.heads import YoloHead
 from keras_cnn.detection.network import Network
-from keras_cnn.detection.scoring import Found, Scores, Truth
+from keras_cnn.detection.scoring import DetectionScores, TrueBoxes
 from keras_cnn.detection.yolo import OVERLAP, Detector
 from keras_cnn.errors import InputError, Stopped
 
@@ -18,7 +18,7 @@ LOWEST = 0.005  # confidence of what is ranked for the mAP, as in Darknet's `det
 CANDIDATES = 300  # an image before suppression, the most probable first: an untrained network takes every cell for one
 
 
-def found_in(maps: Sequence[np.ndarray], heads: Sequence[Head], picture: AnnotatedImage, size: int) -> Detections:
+def found_in(maps: Sequence[np.ndarray], heads: Sequence[YoloHead], picture: AnnotatedImage, size: int) -> Detections:
     """What the maps (h, w, anchors * (5 + classes)) of a picture say, in its own pixels, the most confident first."""
     centres, probabilities = decode(maps, heads, (size, size), LOWEST)
     if len(centres) > CANDIDATES:
@@ -50,8 +50,7 @@ def detections(network: Network, pictures: Sequence[AnnotatedImage]) -> list[Det
     return every
 
 
-def score(pictures: Sequence[AnnotatedImage], found: Sequence[Detections], classes: int) -> Scores:
+def score(pictures: Sequence[AnnotatedImage], found: Sequence[Detections], classes: int) -> DetectionScores:
     """Detections against the true boxes of the same pictures."""
-    truths = [Truth(p.boxes, p.classes, p.crowd, p.ignored) for p in pictures]
-    guesses = [Found(one.boxes, one.classes, one.confidences) for one in found]
-    return scoring.score(truths, guesses, classes)
+    truths = [TrueBoxes(p.boxes, p.classes, p.crowd, p.ignored) for p in pictures]
+    return scoring.score(truths, found, classes)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_cnn.detection.boxes import LARGEST
-from keras_cnn.detection.heads import Head
+from keras_cnn.detection.heads import YoloHead
 from keras_cnn.detection.training.batches import BOX
 
 
@@ -31,7 +31,7 @@ class YoloLoss:
     measures = ("loss", "box_loss", "object_loss", "class_loss")
     labels = tf.TensorSpec((None, None, BOX), tf.float32)
 
-    def __init__(self, heads: Sequence[Head], size: int, ignore: float):
+    def __init__(self, heads: Sequence[YoloHead], size: int, ignore: float):
         self._heads, self._size, self._ignore = heads, size, ignore
 
     def targets(self, labels: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.detection.cfg import Cfg, Section, parse_cfg, read_cfg
-from keras_cnn.detection.heads import Head, read_heads
+from keras_cnn.detection.heads import YoloHead, read_heads
 from keras_cnn.detection.network import NAMED, cache_folder
 from keras_cnn.errors import InputError, require
 
@@ -64,7 +64,7 @@ def before(network: Cfg, section: Section) -> Section:
     return found
 
 
-def _masks(heads: list[Head]) -> list[list[int]]:
+def _masks(heads: list[YoloHead]) -> list[list[int]]:
     """Anchors by head, as numbers from the smallest: the head whose own ones are smallest takes the first ones."""
     masks: dict[int, list[int]] = {}
     taken = 0

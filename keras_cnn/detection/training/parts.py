@@ -13,7 +13,7 @@ from keras_cnn.detection.annotations import BoxDataset, load
 from keras_cnn.detection.annotations.dataset import SPLITS
 from keras_cnn.detection.cfg import Cfg
 from keras_cnn.detection.darknet import build
-from keras_cnn.detection.heads import Head, read_heads
+from keras_cnn.detection.heads import YoloHead, read_heads
 from keras_cnn.detection.network import Network
 from keras_cnn.detection.training.anchors import kmeans, shape_iou
 from keras_cnn.detection.training.images import Images
@@ -48,7 +48,7 @@ class Parts:
     loaded: Loaded | None
 
     @cached_property
-    def heads(self) -> list[Head]:
+    def heads(self) -> list[YoloHead]:
         return read_heads(self.cfg)
 
     @property

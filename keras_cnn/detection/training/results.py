@@ -12,7 +12,7 @@ from keras_cnn.detection.annotations.dataset import AnnotatedImage
 from keras_cnn.detection.boxes import Detections
 from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.network import save_network
-from keras_cnn.detection.scoring import Scores
+from keras_cnn.detection.scoring import DetectionScores
 from keras_cnn.detection.training import judge
 from keras_cnn.detection.training.augmentation import Sample, augmented
 from keras_cnn.detection.training.parts import Parts
@@ -48,7 +48,7 @@ def finish(parts: Parts, folder: RunFolder, tracker: Tracker, best_epoch: int) -
     return whole
 
 
-def summary(pictures: Sequence[AnnotatedImage], scores: Scores, names: Sequence[str]) -> dict:
+def summary(pictures: Sequence[AnnotatedImage], scores: DetectionScores, names: Sequence[str]) -> dict:
     """Numbers of one split, with 95 % bootstrap intervals over its images; None where there is no true box."""
     intervals, by_class = scores.intervals(), scores.average_precisions
     return {
@@ -99,7 +99,7 @@ def write_detections(
     write_text(folder / "predictions.csv", table.getvalue())
 
 
-def _draw(parts: Parts, folder: RunFolder, found: dict, scores: Scores, every: Sequence[Detections]) -> None:
+def _draw(parts: Parts, folder: RunFolder, found: dict, scores: DetectionScores, every: Sequence[Detections]) -> None:
     name, classes = folder.path.name, parts.dataset.classes
     history = {key: [row[key] for row in folder.history()] for key in folder.history()[0]}
     _save(detectors.curves(history, found["best_epoch"], f"{name}: {parts.config.model.cfg}"), folder, "curves")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_cnn.detection.heads import Head
+from keras_cnn.detection.heads import YoloHead
 from keras_cnn.detection.training.loss import YoloLoss
 
 SIZE, CLASSES = 64, 2
-COARSE = Head(np.array([[32.0, 32.0], [16.0, 48.0]], np.float32), CLASSES, 1.0)
-FINE = Head(np.array([[8.0, 8.0]], np.float32), CLASSES, 1.0)
+COARSE = YoloHead(np.array([[32.0, 32.0], [16.0, 48.0]], np.float32), CLASSES, 1.0)
+FINE = YoloHead(np.array([[8.0, 8.0]], np.float32), CLASSES, 1.0)
 SHAPES = [(2, 2), (4, 4)]
 
 

@@ -1,39 +1,39 @@
-"""Work in threads on either side of the main one: decoding ahead of it, encoding behind it."""
+"""Background threads: one that prepares items before they are needed, one that processes items afterwards."""
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-DEPTH = 4  # items in a queue: a few frames, so that memory does not grow with a video
+DEPTH = 4  # items in a queue: a few frames, so that memory does not grow with the length of a video
 _END = object()
 
 
-def ahead(items: Iterable, *, skip: bool = False) -> Iterator:
-    """The items, made in a thread of their own up to DEPTH before they are asked for. Its errors are raised here.
+def prefetched(items: Iterable, *, skip: bool = False) -> Generator:
+    """The items, which a thread makes up to DEPTH ahead. An error of the thread is raised here.
 
-    With `skip` an item for which there is no place is dropped: a camera does not wait.
+    With `skip` an item that finds the queue full is dropped: a camera does not wait.
     """
-    made: queue.Queue = queue.Queue(DEPTH)
+    ready: queue.Queue = queue.Queue(DEPTH)
     stopped = threading.Event()
 
     def put(item: Any) -> None:
         while not stopped.is_set():
             try:
-                made.put(item, timeout=0.1)
+                ready.put(item, timeout=0.1)
                 return
             except queue.Full:
                 if skip and item[0] is not _END:
                     return
 
     def work() -> None:
-        iterator = iter(items)
+        iterator: Any = iter(items)
         try:
             for item in iterator:
                 put((item, None))
                 if stopped.is_set():
                     break
-        except BaseException as error:  # handed over, whatever it is
+        except BaseException as error:  # raised again in the thread that iterates
             put((_END, error))
         else:
             put((_END, None))
@@ -44,27 +44,28 @@ def ahead(items: Iterable, *, skip: bool = False) -> Iterator:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        while (got := made.get())[0] is not _END:
+        while (got := ready.get())[0] is not _END:
             yield got[0]
         if got[1] is not None:
             raise got[1]
     finally:
         stopped.set()
-        thread.join(timeout=10)  # a camera or stream may hang in its driver; a daemon thread dies with the process
+        thread.join(timeout=10)  # a driver may hang; a daemon thread dies with the process
 
 
-class Behind:
-    """Calls `work(item)` for every item that is put, in their order and in one thread; `with` waits for the last.
+class BackgroundWorker:
+    """Calls `work(item)` in one thread for every item that is put, in order; leaving `with` waits for the last.
 
     An error of `work` is raised by the next `put`, or at the end.
     """
 
     def __init__(self, work: Callable[[Any], None]):
-        self._work, self._error = work, None
+        self._work = work
+        self._error: BaseException | None = None
         self._items: queue.Queue = queue.Queue(DEPTH)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> "Behind":
+    def __enter__(self) -> "BackgroundWorker":
         self._thread.start()
         return self
 

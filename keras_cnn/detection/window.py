@@ -1,4 +1,4 @@
-"""A window with the annotated pictures as they come, by OpenCV."""
+"""A window that shows the annotated images, by OpenCV."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ TITLE = "keras_cnn: q closes"
 
 
 class Window:
-    """Shows pictures until `q` is pressed. InputError where there is no display."""
+    """A window that shows images until `q` is pressed. InputError where there is no display."""
 
     def __init__(self) -> None:
         if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -21,9 +21,10 @@ class Window:
         self._cv2 = cv2
 
     def show(self, image: np.ndarray, wait: bool = False) -> bool:
-        """Whether to go on, after showing an (H, W, 3) RGB picture; with `wait`, until a key is pressed."""
+        """Shows an (H, W, 3) RGB image, with `wait` until a key is pressed; returns whether to go on."""
         self._cv2.imshow(TITLE, image[..., ::-1])
         return self._cv2.waitKey(0 if wait else 1) & 0xFF != ord("q")
 
     def close(self) -> None:
+        """Closes the window."""
         self._cv2.destroyAllWindows()
