@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.checks import ROUNDING, check_classes, checked_labels, checked_probabilities
+from keras_cnn.messages import csv_cell, from_csv_cell
 from keras_cnn.run_folder import replacing
-from keras_cnn.run_folder.csv_text import from_cell, to_cell
 
 COLUMNS = ("id", "path", "true", "predicted", "correct")
 
@@ -64,7 +64,7 @@ def write_predictions(path, ids, paths, labels, probabilities, classes: Sequence
         for image, where, true, row in zip(ids, paths, labels, probabilities, strict=True):
             predicted = row.argmax()
             values = (f"{p:.9g}" for p in row)
-            texts = (to_cell(str(text)) for text in (image, where, classes[true], classes[predicted]))
+            texts = (csv_cell(str(text)) for text in (image, where, classes[true], classes[predicted]))
             rows.writerow([*texts, int(predicted == true), *values])
 
 
@@ -89,7 +89,8 @@ def read_predictions(path: Path) -> Predictions:
         twice = Counter(classes).most_common(1)[0][0]
         raise InputError(f"{path}: line 1 has column p_{twice} more than once; expected one column per class")
     rows = [
-        _row(f"{path}: row {i}", [*map(from_cell, line[:4]), *line[4:]], columns) for i, line in enumerate(lines[1:], 1)
+        _row(f"{path}: row {i}", [*map(from_csv_cell, line[:4]), *line[4:]], columns)
+        for i, line in enumerate(lines[1:], 1)
     ]
     if not rows:
         raise InputError(f"{path}: no rows; expected one row per image")

@@ -66,7 +66,9 @@ def test_a_later_evaluation_is_a_row_of_its_own(older):
 def test_calibration_says_which_evaluation_it_is_of(older):
     runs, _ = find_runs([older])
     (chart,) = collect(runs).calibration
-    assert "From a later evaluation, because metrics.json has no calibration: older: test, evaluated again" in chart.note
+    assert (
+        "From a later evaluation, because metrics.json has no calibration: older: test, evaluated again" in chart.note
+    )
     said = [found.sentence for found in inferences([runs[0].record]) if "confident" in found.sentence]
     assert all("test images, evaluated again" in sentence for sentence in said)
 
