@@ -343,7 +343,7 @@ def scores_at(found: Predictions, logits: np.ndarray, temperature: float) -> dic
 
 
 def fitted_temperature(run: Path, metrics: dict) -> tuple[Leaves, str]:
-    """The temperature with the lowest loss on validation, if the validation images have an evaluation with its views."""
+    """The temperature with the lowest loss on validation, if its views of validation images were evaluated."""
     views = {"none": "", "flip": "-flip"}.get(metrics["views"]["name"], f"-{metrics['views']['name']}-views")
     folder = run / "evaluations" / f"validation{views}"
     if not (folder / "logits.npy").is_file():
