@@ -59,7 +59,7 @@ ONLY_IN = {
     "keras.src": {"models/graph.py"},
 }
 
-KNOWN_CYCLES = {("views/opened_detector.py", "views/opened_model.py")}
+KNOWN_CYCLES: set[tuple[str, ...]] = set()
 KNOWN_DOUBLES = {
     "Ablation",
     "Beside",
@@ -85,7 +85,6 @@ KNOWN_DOUBLES = {
     "_Question",
 }
 KNOWN_DOCSTRINGS = {
-    "detection/training/parts.py",
     "evaluation/facts.py",
     "evaluation/metrics.py",
     "evaluation/ranking.py",
@@ -100,15 +99,6 @@ KNOWN_DOCSTRINGS = {
     "report/sections/content.py",
     "report/sweeps.py",
     "sweeps/worker.py",
-    "training/features.py",
-    "training/loop.py",
-    "training/objectives.py",
-    "training/phase_runner.py",
-    "training/phases.py",
-    "views/opened_detector.py",
-    "views/opened_model.py",
-    "views/published_ablation.py",
-    "views/top_patches.py",
     "visualization/activation_maximization.py",
     "visualization/filters.py",
     "visualization/gradients.py",
@@ -117,25 +107,12 @@ KNOWN_DOCSTRINGS = {
     "visualization/targets.py",
 }
 KNOWN_MANY_PARAMETERS = {
-    "detection/training/augmentation.py:_tile",
-    "detection/training/batches.py:training",
     "evaluation/evaluations.py:_logits",
     "evaluation/predictions.py:write_predictions",
     "evaluation/protocol.py:_as_it_should_be",
     "evaluation/repeats.py:_verdict",
     "export/exports.py:_export",
-    "figures/ablation.py:against_random",
-    "figures/ablation.py:beside_published",
-    "figures/activation_maximization.py:maximised",
     "figures/confusion.py:_matrix",
-    "figures/features.py:scatter",
-    "figures/kernel_map_pairs.py:kernel_and_maps",
-    "figures/kernels.py:kernel_maps",
-    "figures/panels.py:_text",
-    "figures/responses.py:top_images",
-    "figures/sheets.py:_caption",
-    "figures/sheets.py:_text",
-    "figures/sheets.py:of",
     "figures/sweep/runs.py:_parallel_axis",
     "figures/sweep/settings.py:epoch_means",
     "figures/sweep/settings.py:importances",
@@ -146,14 +123,6 @@ KNOWN_MANY_PARAMETERS = {
     "report/effects.py:_difference",
     "report/sweep_charts.py:front",
     "sweeps/table.py:_factors",
-    "training/phases.py:phases",
-    "views/activation_maximization.py:_sheet",
-    "views/attribution.py:_sheet",
-    "views/embedding_page.py:hover_page",
-    "views/filters.py:_layer",
-    "views/kernels.py:_of_layer",
-    "views/page.py:_of_image",
-    "views/page.py:_unit",
 }
 
 

@@ -107,8 +107,9 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
     if chosen.resume and (chosen.train or chosen.run_dir or chosen.dry_run):
         raise InputError("command line: --resume goes on with a run; --train, --run-dir and --dry-run do not fit it")
     import_tensorflow()
-    from keras_cnn.detection.training import experiment
-    from keras_cnn.detection.training.settings import BoxConfig
+    from keras_cnn.tasks.detection.settings import BoxConfig
+    from keras_cnn.tasks.detection.task import prepare
+    from keras_cnn.training import experiment
 
     load = functools.partial(config_module.load, kind=BoxConfig)
     if chosen.options:
@@ -120,11 +121,11 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
     else:
         config = load(chosen.train, overrides)
         if chosen.dry_run:
-            experiment.dry_run(config)
+            experiment.dry_run(config, prepare)
             return
         folder = run_folder.RunFolder.create(config.name, path=chosen.run_dir)
     with folder:  # left unused, because of wrong input, it goes: the next attempt can have it
-        _conclude(experiment.train(config, folder), folder.path)
+        _conclude(experiment.train(config, folder, prepare), folder.path)
 
 
 def _conclude(metrics: dict, folder: Path) -> None:

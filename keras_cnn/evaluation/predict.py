@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from keras_cnn.models.graph import Graph, GraphNode, call_node, call_operation, is_graph, twin
 
@@ -15,27 +15,38 @@ LINEAR = ":linear"
 
 
 class Predictor:
-    """Compiles a classifier's inference once; keep it to predict again after the weights have changed.
+    """The inference of a classifier, compiled once; it predicts with the weights that the model has at each call.
 
-    Batch norm is computed otherwise than Keras does, in models loaded by plain Keras as well: behind a convolution it
-    is multiplied into the kernel, on every call, from the weights as they are then; elsewhere TensorFlow's fused op
-    computes it where types are 16 bits wide. The model is not changed, and its logits are Keras's to the rounding of
-    the type that it computes in.
+    Batch norm is not computed as in Keras, also in models loaded by plain Keras: behind a convolution it is multiplied
+    into the kernel, at each call, from the current weights; elsewhere TensorFlow's fused op computes it where types are
+    16 bits wide. The model is not changed, and its logits are Keras's to the rounding of the type that it computes in.
     """
 
-    def __init__(self, model: keras.Model, inputs: tf.TensorSpec | None = None, before: Callable | None = None):
-        """`inputs` is what the batches hold, if not uint8 images of the model's size; `before` turns that into what the
-        model takes, as one part of a network does for the next."""
-        self._classes = model.outputs[0].shape[-1]
-        forward = inference(model)
+    def __init__(
+        self,
+        model: keras.Model,
+        inputs: tf.TensorSpec | None = None,
+        before: Callable | None = None,
+        output: str | None = None,
+    ):
+        """`inputs` describes the batches, by default uint8 images of the model's size; `before` turns a batch into the
+        model's input, as the frozen part of a network does for the trained part; `output` is the name of the node that
+        is read in a model with several outputs."""
+        forward, end = inference(model, [output] if output else ()), model.outputs[0]
+        self._classes = (Graph(model).nodes[output].outputs[0] if output else end).shape[-1]
+
+        def logits(images: tf.Tensor) -> tf.Tensor:
+            outputs = forward(before(images) if before else images)
+            return tf.cast(outputs[0] if output else outputs, tf.float32)
+
         self._forward = tf.function(
-            lambda images: tf.cast(forward(before(images) if before else images), tf.float32),
+            logits,
             input_signature=[inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)],
             autograph=False,
         )
 
     def logits(self, batches: Iterable) -> np.ndarray:
-        """(N, classes) float32 for batches whose first element is (B, H, W, C) uint8 images, in their order."""
+        """(N, classes) float32, in order, for batches that start with images (B, H, W, C) uint8."""
         parts = [self._forward(images).numpy() for images, *_ in batches]
         return np.concatenate(parts) if parts else np.zeros((0, self._classes), np.float32)
 
@@ -121,22 +132,27 @@ def _folded(convolution: layers.Conv2D, norm: layers.BatchNormalization) -> Call
     def call(inputs):
         scale, offset = _line(norm)
         if convolution.use_bias:
-            offset += scale * ops.cast(convolution.bias, "float32")
-        kernel = ops.cast(ops.cast(convolution.kernel, "float32") * scale, dtype)
+            offset += scale * as_type(convolution.bias, "float32")
+        kernel = as_type(as_type(convolution.kernel, "float32") * scale, dtype)
         # bias_add, which oneDNN joins with the convolution and with a ReLU behind it
-        return tf.nn.bias_add(convolution.convolution_op(ops.cast(inputs, dtype), kernel), ops.cast(offset, dtype))
+        return tf.nn.bias_add(convolution.convolution_op(as_type(inputs, dtype), kernel), as_type(offset, dtype))
 
     return call
 
 
 def _line(norm: layers.BatchNormalization) -> tuple[tf.Tensor, tf.Tensor]:
-    """Batch norm in inference is scale * inputs + offset, a channel each, float32."""
-    mean, variance = (ops.cast(v, "float32") for v in (norm.moving_mean, norm.moving_variance))
-    scale = ops.rsqrt(variance + norm.epsilon)
+    """Scale and offset of a batch norm in inference, which is scale * inputs + offset; (channels,) float32 each."""
+    mean, variance = (as_type(v, "float32") for v in (norm.moving_mean, norm.moving_variance))
+    scale = tf.math.rsqrt(variance + norm.epsilon)
     if norm.scale:
-        scale *= ops.cast(norm.gamma, "float32")
+        scale *= as_type(norm.gamma, "float32")
     offset = -mean * scale
-    return scale, offset + ops.cast(norm.beta, "float32") if norm.center else offset
+    return scale, offset + as_type(norm.beta, "float32") if norm.center else offset
+
+
+def as_type(value: Any, dtype: str) -> tf.Tensor:
+    """A tensor or a variable of Keras as a tensor of this type."""
+    return cast(tf.Tensor, keras.ops.cast(value, dtype))
 
 
 def _unchanged(inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
@@ -144,7 +160,8 @@ def _unchanged(inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
 
 
 def _fusable(norm: layers.BatchNormalization) -> bool:
-    return norm.compute_dtype in ("bfloat16", "float16") and norm.axis in (-1, 3) and norm.input_spec.ndim == 4
+    is_narrow = norm.compute_dtype in ("bfloat16", "float16")
+    return is_narrow and norm.axis in (-1, 3) and cast(Any, norm.input_spec).ndim == 4
 
 
 def _fused(norm: layers.BatchNormalization) -> Callable[[tf.Tensor], tf.Tensor]:

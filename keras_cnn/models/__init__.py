@@ -46,4 +46,5 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, **opt
     check_options(name, builder, options, keyword_options(builder))
     require_shape(name, input_shape)
     require(isinstance(classes, int) and classes >= 2, f"{name}: classes", f"found {classes!r}", "at least 2")
-    return builder(tuple(input_shape), classes, **options)
+    height, width, channels = input_shape
+    return builder((height, width, channels), classes, **options)

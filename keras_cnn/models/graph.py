@@ -9,14 +9,16 @@ else its path, `model/layer`; a layer that is called more than once has `NAME#2`
 This is the only module that imports `keras.src`: what a `Functional` model holds is not part of Keras's public API.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras import layers
+from keras.src.backend.common import global_state
 from keras.src.models.functional import Functional, operation_fn
 
 from keras_cnn.errors import InputError
@@ -79,7 +81,7 @@ class Graph:
         if functional is None:
             raise InputError(f"{model.name}: a model of class {type(model).__name__}, expected a graph of layers")
         self.model = model
-        self.inputs: tuple[str, ...] = tuple(tensor._keras_history.operation.name for tensor in functional.inputs)
+        self.inputs: tuple[str, ...] = tuple(_maker(tensor).name for tensor in functional.inputs)
         self._names = _shortened([*self.inputs, *_paths(functional)])
         self.nodes: dict[str, GraphNode] = {}
         references = [self._add_input(tensor, functional) for tensor in functional.inputs]
@@ -143,7 +145,7 @@ class Graph:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def _add_input(self, tensor: keras.KerasTensor, graph: Functional) -> TensorReference:
-        operation = tensor._keras_history.operation
+        operation = _maker(tensor)
         position = (graph.operations.index(operation),)
         self.nodes[operation.name] = GraphNode(operation.name, operation.name, operation, (), {}, (tensor,), position)
         return TensorReference(operation.name)
@@ -170,7 +172,7 @@ class Graph:
 
     def _specified(self, call: Any, arguments: tuple, options: dict) -> tuple[keras.KerasTensor, ...]:
         """Shape and type of each output of a call; a nested model may be called on another size than it was built."""
-        arguments, options = keras.tree.map_structure(self._symbolic, (arguments, options))
+        arguments, options = cast(tuple, keras.tree.map_structure(self._symbolic, (arguments, options)))
         tensors = [leaf for leaf in keras.tree.flatten((arguments, options)) if isinstance(leaf, keras.KerasTensor)]
         built = call.input_tensors
         if [(t.shape, t.dtype) for t in tensors] == [(t.shape, t.dtype) for t in built]:
@@ -209,6 +211,23 @@ def twin(operation: Any, **attributes: Any) -> Any:
     copied.__dict__.update(operation.__dict__)
     copied.__dict__.update(_losses=[], _loss_ids=set(), **attributes)
     return copied
+
+
+def weight_count(build: Callable[[], keras.Model]) -> int:
+    """Number of weights of the model that `build` makes, which is made without memory for them."""
+    waiting = "uninitialized_variables"  # what Keras would give memory to when it leaves such a scope again
+    before = global_state.get_global_attribute(waiting)
+    global_state.set_global_attribute(waiting, [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            return sum(math.prod(weight.shape) for weight in build().weights)
+    finally:
+        global_state.set_global_attribute(waiting, before or [])
+
+
+def _maker(tensor: Any) -> Any:
+    """The operation that makes a symbolic tensor."""
+    return tensor._keras_history.operation
 
 
 def _functional(operation: Any) -> Functional | None:

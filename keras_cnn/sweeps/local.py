@@ -15,6 +15,7 @@ from keras_cnn.sweeps.prewarmed_workers import PROGRAM, PrewarmedWorkers
 from keras_cnn.sweeps.study import Study, Trial
 from keras_cnn.sweeps.worker import outcome, settings, trial_config
 from keras_cnn.sweeps.worker_pool import worker_pool
+from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.training import experiment
 
 SECONDS = 0.5  # between two checks of the workers
@@ -88,7 +89,7 @@ def finish(study: Study) -> dict:
     with RunFolder.begun(path) as folder:
         if (folder / "config.yaml").is_file() and config_module.differences(folder.config(BUILDERS), config):
             raise InputError(f"{path}: begun with a trial that is no longer the best; expected it finished or removed")
-        return experiment.train(config, folder)
+        return experiment.train(config, folder, prepare)
 
 
 class _TrialReporter:

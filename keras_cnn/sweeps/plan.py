@@ -20,6 +20,7 @@ from keras_cnn.sweeps.sampler import RANDOM_FIRST, Sampler, direction
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import FAILURES_IN_A_ROW, Study
 from keras_cnn.sweeps.worker import check_metric, metric_name, settings, trial_config
+from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.training import experiment
 
 SHOWN = 3  # trials of a dry run
@@ -76,7 +77,7 @@ def dry_run(path: Path, overrides: list[str], run_cap: int | None) -> None:
         logger.info(line)
     logger.info("")
     logger.info("what the first trial would do")
-    experiment.dry_run(plan.first)
+    experiment.dry_run(plan.first, prepare)
 
 
 def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:

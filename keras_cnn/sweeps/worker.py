@@ -21,10 +21,11 @@ from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import should_stop
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial, TrialLease
+from keras_cnn.tasks.classification.setup import SharedResources
+from keras_cnn.tasks.classification.task import trials_of
 from keras_cnn.training import experiment
 from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.loop import NotFinite
-from keras_cnn.training.setup import SharedResources
 
 History = list[dict[str, float]]
 
@@ -141,7 +142,7 @@ def _train(study: Study, trial: Trial, engine: Engine, shared: SharedResources, 
         names.append(trial.label if study.sweep.repeats == 1 else f"{trial.label}-seed{config.seed}")
         with _begun(study.folder / names[-1]) as folder:
             if not folder.finished:
-                experiment.train_trial(config, folder, shared, lambda rows: engine.stops(trial, rows))
+                experiment.train(config, folder, trials_of(shared), watch=lambda rows: engine.stops(trial, rows))
             values.append(metric_of(study.sweep, folder))
             early = early or early_end(config, folder)
     return sum(values) / len(values), early

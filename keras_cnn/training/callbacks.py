@@ -1,16 +1,17 @@
-"""What watches the epochs go by. Each is plain data, so that a checkpoint can hold it and a resume restore it."""
+"""What decides at the end of an epoch. Each is plain data, so that a checkpoint can hold it and a resume restore it."""
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass
 class Best:
     """The best epoch so far by one monitored value; ties go to the earlier epoch, or to the lower validation loss."""
 
-    monitor: str  # "val_loss", or a column of the history of which more is better
+    monitor: str  # "val_loss", or a column of the history whose larger values are better
     epoch: int = 0  # 1-based; 0: none yet
-    value: float = -math.inf  # of the monitor, where more is better
+    value: float = -math.inf  # of the monitor, where larger is better
     loss: float = math.inf
 
     def update(self, row: dict) -> bool:
@@ -52,7 +53,7 @@ class Plateau:
             self.scale, self.waited = self.scale * self.gamma, 0
 
 
-def state_of(*watchers: object) -> dict:
+def state_of(*watchers: Any) -> dict:
     """JSON-able state by class name."""
     return {type(w).__name__: asdict(w) for w in watchers}
 

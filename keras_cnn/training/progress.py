@@ -4,7 +4,7 @@ from tqdm import tqdm
 
 from keras_cnn.messages import logger
 from keras_cnn.progress_bar import ProgressBar
-from keras_cnn.training.loop import TrainingState
+from keras_cnn.training.state import TrainingState
 
 SECONDS = ("epoch_seconds", "run_seconds")
 

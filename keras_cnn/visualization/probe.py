@@ -10,9 +10,9 @@ A point is a place in the network where a tensor can be read: the name of a node
 """
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -23,8 +23,11 @@ from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.predict import LINEAR
 from keras_cnn.models.graph import Graph, GraphNode, call_operation, twin
-from keras_cnn.models.layer_kinds import AFFINE, CONVOLUTIONS, is_activation
+from keras_cnn.models.layer_kinds import AFFINE, CONVOLUTIONS, is_activation, is_channel_flip, is_element_wise
 
+Built = TypeVar("Built")
+
+_SCALING = ("Add", "Divide", "Multiply", "Subtract", "TrueDivide")  # operations that bring images to another range
 _SQUASHING = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
 _PIXELS_AT_ONCE = 700_000  # of images in a batch: thirteen of 224×224, whose gradients take 1.5 GB in ResNet50
 
@@ -43,54 +46,90 @@ class ConvolutionBlock:
         return self.node.name
 
     @property
+    def filters(self) -> int:
+        """Number of output channels."""
+        return self.node.shape[-1] or 0
+
+    @property
     def before_activation(self) -> str:
-        """The point that the activation reads, or would."""
+        """The point that the activation reads, or would read if there were one."""
         return self.normalised or self.linear
 
 
 @dataclass(frozen=True)
 class ClassHead:
-    """Where a classifier's scores are read."""
+    """Where a classifier's scores are read.
+
+    A head of one unit with a sigmoid has two classes: the score of class 1 is the unit's, that of class 0 its negative.
+    """
 
     point: str
-    classes: int
+    units: int
     squashing: str | None  # "softmax" or "sigmoid": what the network does to the scores after that point
     words: str  # for titles: "logits", "logits before the softmax of dense_1"
 
+    @property
+    def classes(self) -> int:
+        return max(2, self.units)
+
+    def weights(self, classes: np.ndarray) -> np.ndarray:
+        """(N, units) float32: the weight of each unit in the score of each of N classes."""
+        if self.units == 1:
+            return (2 * np.asarray(classes, np.float32) - 1)[:, None]
+        return np.eye(self.units, dtype=np.float32)[classes]
+
+    def class_scores(self, scores: np.ndarray) -> np.ndarray:
+        """(N, classes), from the tensor (N, units) at the point."""
+        return np.concatenate([-scores, scores], axis=1) if self.units == 1 else scores
+
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """(N, classes) float64 in [0, 1]; a softmax unless the network itself ends with a sigmoid a class."""
-        scores = np.asarray(scores, np.float64)
+        """(N, classes) float64 in [0, 1]: the sigmoid of each class where the network ends with one, else a softmax."""
+        scores = self.class_scores(np.asarray(scores, np.float64))
         if self.squashing == "sigmoid":
             return np.exp(-np.logaddexp(0, -scores))
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 
+    def confidences(self, outputs: tf.Tensor) -> tf.Tensor:
+        """(N, classes) in [0, 1], from the network's outputs (N, units)."""
+        if self.units == 1:
+            return tf.concat([1 - outputs, outputs], axis=1)
+        return outputs if self.squashing else tf.nn.softmax(outputs)
+
 
 class Probe:
     """A functional or sequential model with one image input, opened for reading.
 
-    Raises InputError for a model that is no graph of layers, and for another number of inputs.
+    `output` is the name of the output whose classes are explained, for a model with several. Raises InputError for a
+    model that is no graph of layers, for another number of inputs, and for an output that is not there.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, output: str | None = None):
         self.model = model
         self.graph = Graph(model)
+        self._output = None if output is None else self._named_output(output)
         require(len(self.graph.inputs) == 1, model.name, f"{len(self.graph.inputs)} inputs", "one")
         self.nodes = self.graph.nodes
         self._image = self.graph.inputs[0]
         self.input_shape: tuple[int | None, ...] = self.nodes[self._image].shape
         require(len(self.input_shape) == 3, model.name, f"inputs of shape {self.input_shape}", "images (H, W, C)")
         self._twins = {name: _wide_twin(node.operation) for name, node in self.nodes.items() if node.inputs}
-        self._linear = {
+        self._linear: dict[str, tuple[Any, Callable]] = {
             name: (twin(self._twins[name], activation=keras.activations.linear), node.operation.activation)
             for name, node in self.nodes.items()
             if type(node.operation) in AFFINE and node.operation.activation not in (None, keras.activations.linear)
         }
-        self._compiled: dict[Any, Callable] = {}
+        self._built: dict[Hashable, Any] = {}
 
     @classmethod
     def of(cls, model: "keras.Model | Probe") -> "Probe":
         return model if isinstance(model, cls) else cls(model)
+
+    def cloned(self) -> "Probe":
+        """A probe of a clone of the model that has variables of its own and the same weights."""
+        clone = keras.models.clone_model(self.model, recursive=True)
+        clone.set_weights(self.model.get_weights())
+        return Probe(clone, self._output)
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -105,7 +144,7 @@ class Probe:
 
     @property
     def points(self) -> tuple[str, ...]:
-        """Every point in the order in which they are computed."""
+        """All points in the order in which they are computed."""
         return tuple(
             point for name in self.nodes for point in ((f"{name}{LINEAR}", name) if name in self._linear else (name,))
         )
@@ -122,7 +161,7 @@ class Probe:
         raise InputError(f"{self.name}: no layer {name!r}{hint}")
 
     def point(self, name: str) -> str:
-        """The point as this module writes it. InputError for a layer that is not there or has no linear part."""
+        """The point under its one name. InputError for a layer that is not there or has no linear part."""
         layer, colon, part = name.partition(":")
         node = self.node(layer)
         require(f"{colon}{part}" in ("", LINEAR), f"{self.name}: {name}", f"found {part!r}", "LAYER or LAYER:linear")
@@ -135,6 +174,41 @@ class Probe:
     def shape(self, point: str) -> tuple[int | None, ...]:
         """Shape of the tensor at a point, without the batch axis."""
         return self.node(point.partition(":")[0]).shape
+
+    def fixed_shape(self, point: str) -> tuple[int, ...]:
+        """Shape of a map (h, w, C) or vector (C,) at a point. InputError for another rank and for no fixed size."""
+        shape = self.shape(point)
+        sides = tuple(side for side in shape if side is not None)
+        fits = len(shape) in (1, 3) and len(sides) == len(shape)
+        require(fits, f"{self.name}: {point}", f"an output of shape {shape}", "a map or a vector of a fixed size")
+        return sides
+
+    def map_shape(self, point: str) -> tuple[int, int, int]:
+        """Height, width and channels of the map at a point. InputError where there is no map of a fixed size."""
+        shape = self.shape(point)
+        expected = "a map (H, W, C)"
+        require(len(shape) == 3 and None not in shape, f"{self.name}: {point}", f"an output of shape {shape}", expected)
+        height, width, channels = (side or 0 for side in shape)
+        return height, width, channels
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images. InputError where they have no fixed size."""
+        return self.map_shape(self._image)
+
+    @property
+    def scales_images(self) -> bool:
+        """Whether the network scales its images itself, in a layer or by arithmetic."""
+        if any(isinstance(node.operation, layers.Rescaling | layers.Normalization) for node in self.nodes.values()):
+            return True
+        pending = list(self.readers(self._image))
+        while pending:
+            node = pending.pop()
+            if type(node.operation).__name__ in _SCALING:
+                return True
+            if is_element_wise(node.operation) or is_channel_flip(node.operation):
+                pending += self.readers(node.name)
+        return False
 
     @property
     def convolutions(self) -> tuple[ConvolutionBlock, ...]:
@@ -164,35 +238,69 @@ class Probe:
         return self.graph.output_names
 
     def output(self) -> GraphNode:
-        """The node whose output is the model's, or the first of several."""
-        return self.nodes[self.outputs[0]]
+        """The node whose output is explained: the one that was chosen, or the first."""
+        return self.nodes[self._output or self.outputs[0]]
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether there is a `head`."""
+        return self._head_problem() is None
 
     def head(self) -> ClassHead:
-        """Where the class scores are. InputError for a network whose output is not one number a class."""
-        node = self.output()
-        shape = "×".join(map(str, node.shape))
-        expected = "a classifier: one number for each of at least 2 classes"
-        require(len(self.outputs) == 1, self.name, f"{len(self.outputs)} outputs", expected)
-        require(len(node.shape) == 1, self.name, f"its output {node.name} is a {shape} map", expected)
-        require((node.shape[0] or 0) >= 2, self.name, f"its output {node.name} has {shape} unit", expected)
+        """Where the class scores are. InputError for a network whose output is not one number for each class."""
+        problem = self._head_problem()
+        expected = "a classifier: one number for each of at least 2 classes, or one unit with a sigmoid"
+        require(problem is None, self.name, problem or "", expected)
+        node = self._before_relays(self.output())
+        (units,) = node.shape
         squashing = _squashing(node.operation)
         if squashing and node.name in self._linear:
             point, words = f"{node.name}{LINEAR}", f"logits before the {squashing} of {node.name}"
         elif squashing:
             point, words = node.inputs[0], f"logits before {node.name}, a {squashing}"
         else:
-            point, words = node.name, "logits"
-        return ClassHead(point, node.shape[0], squashing, words)
+            point, words = self.output().name, "logits"
+        return ClassHead(point, units or 0, squashing, words)
+
+    def _head_problem(self) -> str | None:
+        """Why the network has no class scores; None where it has some."""
+        node = self.output()
+        shape = "×".join(map(str, node.shape))
+        if len(self.outputs) > 1 and self._output is None:
+            return f"{len(self.outputs)} outputs without a choice among {', '.join(self.outputs)}"
+        if len(node.shape) != 1:
+            return f"its output {node.name} is a {shape} map"
+        units = node.shape[0] or 0
+        if units < 2 and not (units == 1 and _squashing(self._before_relays(node).operation) == "sigmoid"):
+            return f"its output {node.name} has {shape} unit"
+        return None
+
+    def _before_relays(self, node: GraphNode) -> GraphNode:
+        """The node, or the one before it whose output it passes on."""
+        while _passes_on(node.operation) and len(node.inputs) == 1:
+            node = self.nodes[node.inputs[0]]
+        return node
+
+    def _named_output(self, name: str) -> str:
+        names = dict(zip(getattr(self.model, "output_names", ()), self.graph.output_names, strict=False))
+        names |= {node: node for node in self.graph.output_names}
+        if name not in names:
+            raise InputError(f"{self.model.name}: no output {name!r}{nearest(name, names)}")
+        return names[name]
 
     def last_map(self) -> str:
-        """The last point that has the size of the last convolution's map: what Grad-CAM takes for its layer.
+        """The last point that has the size of the last convolution's map: the default layer of Grad-CAM.
 
-        In a residual network it is the sum that the last block ends with.
+        In a residual network it is the sum that the last block ends with. Convolutions whose map is a single unit are
+        passed over, since they keep no places apart, unless there are no others.
         """
-        require(bool(self.convolutions), self.name, "no convolutions", "at least one")
-        name = self.convolutions[-1].name
-        same = [n for n in self.nodes.values() if len(n.shape) == 3 and n.shape[:2] == self.nodes[name].shape[:2]]
-        return same[-1].name
+        ends = [self.output().name] if self._output else self.outputs
+        needed = self.graph.ancestors(*ends)
+        nodes = [node for name, node in self.nodes.items() if name in needed]
+        convolutions = [node for node in nodes if type(node.operation) in CONVOLUTIONS]
+        require(bool(convolutions), self.name, "no convolutions", "at least one")
+        last = ([node for node in convolutions if node.shape[:2] != (1, 1)] or convolutions)[-1]
+        return [node for node in nodes if len(node.shape) == 3 and node.shape[:2] == last.shape[:2]][-1].name
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -222,9 +330,9 @@ class Probe:
         def call(node: GraphNode, arguments: tuple, options: dict) -> tf.Tensor:
             name = node.name
             if name in self._linear:
-                linear, activation = self._linear[name]
+                linear, own_activation = self._linear[name]
                 value = at(f"{name}{LINEAR}", call_operation(linear, *arguments, **options))
-                return at(name, activations.get(name, activation)(value))
+                return at(name, activations.get(name, own_activation)(value))
             if name in activations:
                 return at(name, activations[name](*arguments))
             return at(name, call_operation(self._twins[name], *arguments, **options))
@@ -235,14 +343,14 @@ class Probe:
         self.graph.run({self._image: images}, [point.removesuffix(LINEAR) for point in read], call)
         return found
 
-    def compiled(self, key: Any, build: Callable[[], Callable]) -> Callable:
-        """What `build` gives, built once for each `key`: a traced function serves every later call."""
-        if key not in self._compiled:
-            self._compiled[key] = build()
-        return self._compiled[key]
+    def once(self, key: Hashable, build: Callable[[], Built]) -> Built:
+        """The result of `build`, built once for each `key`: a traced function serves every later call."""
+        if key not in self._built:
+            self._built[key] = build()
+        return self._built[key]
 
     def batch_size(self) -> int:
-        """Images that are computed at once."""
+        """Number of images that are computed at once."""
         height, width, _ = self.input_shape
         return max(1, min(64, _PIXELS_AT_ONCE // max(1, (height or 224) * (width or 224))))
 
@@ -251,13 +359,13 @@ class Probe:
         images = np.asarray(images)
         expected = "(N, " + ", ".join(str(side or "any") for side in self.input_shape) + ")"
         fits = images.ndim == 4 and all(
-            side in (None, found) for side, found in zip(self.input_shape, images.shape[1:], strict=True)
+            side in (None, length) for side, length in zip(self.input_shape, images.shape[1:], strict=True)
         )
         require(fits and len(images) > 0, f"{self.name}: images", f"found shape {images.shape}", expected)
         floats = images.astype(np.float32)
         inside = bool(np.isfinite(floats).all()) and floats.min() >= 0 and floats.max() <= 255
-        found = f"found values from {floats.min():g} to {floats.max():g}"
-        require(inside, f"{self.name}: images", found, "0 to 255")
+        extent = f"found values from {floats.min():g} to {floats.max():g}"
+        require(inside, f"{self.name}: images", extent, "0 to 255")
         return floats
 
     def _block(self, node: GraphNode) -> ConvolutionBlock:
@@ -276,8 +384,11 @@ class Probe:
         return ConvolutionBlock(node, node.name, normalised, activated)
 
 
-def taps(model: keras.Model | Probe, points: Iterable[str]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """A compiled function from images (N, H, W, C) of 0-255 to what the network has at `points`, float32 by point.
+ModelOrProbe = keras.Model | Probe
+
+
+def taps(model: ModelOrProbe, points: Iterable[str]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """A compiled function from images (N, H, W, C) of 0-255 to the tensors at `points`, as a dict of float32 arrays.
 
     Nothing behind the last point is computed. Raises InputError, with the nearest name, for a point that is not there;
     the function does for images of another size or range.
@@ -286,7 +397,7 @@ def taps(model: keras.Model | Probe, points: Iterable[str]) -> Callable[[np.ndar
     read = tuple(dict.fromkeys(probe.point(point) for point in points))
 
     build = functools.partial(traced, lambda images: probe.run(images, read), probe.input_shape)
-    function = probe.compiled(("taps", read), build)
+    function = probe.once(("taps", read), build)
 
     def call(images: np.ndarray) -> dict[str, np.ndarray]:
         parts = [function(tf.constant(batch)) for batch in in_batches(probe.images(images), probe.batch_size())]
@@ -307,13 +418,6 @@ def in_batches(array: np.ndarray, size: int) -> Iterable[np.ndarray]:
     return (array[start : start + size] for start in range(0, len(array), size))
 
 
-def copy_of(model: keras.Model) -> keras.Model:
-    """A clone with layers and variables of its own, and the same weights; nested models are cloned too."""
-    clone = keras.models.clone_model(model, recursive=True)
-    clone.set_weights(model.get_weights())
-    return clone
-
-
 def _wide_twin(operation: Any) -> Any:
     """A twin that computes in float32 where the layer computes in 16 bits."""
     if not isinstance(operation, layers.Layer):
@@ -327,9 +431,17 @@ def _wide_twin(operation: Any) -> Any:
     return twin(operation, _dtype_policy=wide)
 
 
+def _passes_on(operation: Any) -> bool:
+    """Whether its output is its input, but for the type of the numbers."""
+    if isinstance(operation, layers.Activation):
+        return operation.activation is keras.activations.linear
+    return isinstance(operation, layers.Identity) or type(operation).__name__ == "Cast"
+
+
 def _squashing(operation: Any) -> str | None:
     if isinstance(operation, layers.Softmax) or type(operation).__name__ == "Softmax":
         return "softmax"
     if type(operation).__name__ == "Sigmoid":
         return "sigmoid"
-    return _SQUASHING.get(getattr(operation, "activation", None))
+    activation = getattr(operation, "activation", None)
+    return next((name for function, name in _SQUASHING.items() if function is activation), None)

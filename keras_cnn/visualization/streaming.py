@@ -1,6 +1,7 @@
-"""The tensors inside a network for a stream of images, as fast as an evaluation computes them."""
+"""The tensors inside a network for a stream of images, computed as in an evaluation."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +19,7 @@ def reader(probe: Probe, points: Sequence[str]) -> Callable[[tf.Tensor], list[tf
     return inference(probe.model, [probe.point(point) for point in points])
 
 
-def compiled(probe: Probe, function: Callable, *more) -> tf.function:
+def compiled(probe: Probe, function: Callable, *more: Any) -> Callable[..., Any]:
     """`function` of a batch of images (B, H, W, C) uint8, compiled for the network's image size.
 
     `more` are the specifications of further arguments.
@@ -28,7 +29,7 @@ def compiled(probe: Probe, function: Callable, *more) -> tf.function:
 
 
 def labelled(where: str, batches: Iterable) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
-    """Images (B, H, W, C) and labels (B,) of each batch. InputError where there is not one image."""
+    """Images (B, H, W, C) and labels (B,) of each batch. InputError where there is no image."""
     count = 0
     for images, labels, *_ in batches:
         count += len(images)

@@ -16,8 +16,8 @@ THIS = """
 from keras_cnn.cli import finetune as train
 from keras_cnn.tensorflow_import import import_tensorflow
 import_tensorflow()
-from keras_cnn.training import results
-results._draw = results.draw_augmentation = lambda *_: None
+from keras_cnn.tasks.classification import results
+results.draw_figures = results.draw_augmentation = lambda *_: None
 import keras.src.utils.file_utils as files
 def offline(name, origin, **_):
     raise Exception(f"URL fetch failure on {origin}: None -- [Errno -2] Name or service not known")

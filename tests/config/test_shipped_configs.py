@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from keras_cnn import config, models
-from keras_cnn.detection.training import networks
-from keras_cnn.detection.training.settings import BoxConfig
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import backbones, freezing
 from keras_cnn.sweeps import comparison, space, sweep_file
 from keras_cnn.sweeps.worker import trial_config
+from keras_cnn.tasks.detection import network_cfg
+from keras_cnn.tasks.detection.settings import BoxConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 BOXES = FOLDER / "boxes.yaml"
@@ -33,7 +33,7 @@ PUBLISHED = {
 
 def test_the_config_for_boxes_loads_and_its_network_comes_with_the_package():
     found = config.load(BOXES, [], kind=BoxConfig)
-    assert (networks.OWN / f"{found.model.cfg}.cfg").is_file()
+    assert (network_cfg.OWN / f"{found.model.cfg}.cfg").is_file()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -591,8 +591,8 @@ def test_a_real_run_with_planted_copies(tmp_path, train_several):
     words = ["--data.source", f"npz:{tmp_path / 'planted.npz'}", "--run-dir", "run", "--tracking.wandb", "off"]
     words += ["--train.epochs", "2", "--data.cache_dir", str(tmp_path / "cache"), "--model.name", "lenet"]
     no_figures = "from keras_cnn.tensorflow_import import import_tensorflow\nimport_tensorflow()\n"
-    no_figures += "from keras_cnn.training import results\n"
-    no_figures += "results._draw = results.draw_augmentation = lambda *_: None"
+    no_figures += "from keras_cnn.tasks.classification import results\n"
+    no_figures += "results.draw_figures = results.draw_augmentation = lambda *_: None"
     answer = train_several(tmp_path, {"run": words}, no_figures)["run"]
     assert answer["status"] == 0, answer["err"]
     facts = facts_of(read_record(tmp_path / "run"))

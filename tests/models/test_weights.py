@@ -479,7 +479,7 @@ def test_numbers_of_other_files_are_not_read(mobilenet, tmp_path):
     with h5py.File(path, "a") as file:
         del file[dataset]
         file.create_dataset(dataset, (32,), "f4", external=[(str(tmp_path / "secret"), 0, 4 * 32)])
-    refused("vars/0 has no numbers in this file")
+    refused("vars/0 declares .* which are not in this file")
     with h5py.File(path, "a") as file:
         del file[dataset]
         file[dataset] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/x")
@@ -487,7 +487,7 @@ def test_numbers_of_other_files_are_not_read(mobilenet, tmp_path):
     with h5py.File(path, "a") as file:
         del file[dataset]
         file.create_dataset(dataset, (10**13,), "f4", chunks=(1024,))  # announced, never written
-    refused("vars/0 has no numbers in this file")
+    refused("vars/0 declares .* which are not in this file")
 
 
 # ---- names

@@ -128,7 +128,7 @@ def make(folder: Path) -> Path:
 
 def test_a_worker_killed_while_it_trains(undisturbed, tmp_path):
     folder = make(tmp_path)
-    mid_epoch = ("keras_cnn.training.loop:TrainingState", "add", STEPS + 2)  # of the second epoch
+    mid_epoch = ("keras_cnn.training.state:TrainingState", "add", STEPS + 2)  # of the second epoch
     with ThreadPoolExecutor(2) as pool:
         straight, killed = pool.map(work, (undisturbed, folder), ("train",) * 2, (("os", "getcwd", 0), mid_epoch))
     assert (straight.returncode, killed.returncode) == (0, -signal.SIGKILL), straight.stderr

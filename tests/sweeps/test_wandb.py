@@ -103,7 +103,7 @@ def trained(monkeypatch) -> list[tuple]:
     """A stand-in for training: (run folder, learning rate, momentum, epochs, W&B's run and sweep) of each run."""
     seen = []
 
-    def train_trial(config, folder, shared, watch):
+    def train(config, folder, prepare, watch):
         (folder / "config.yaml").write_text("")
         rows = []
         for epoch in range(1, config.train.epochs + 1):
@@ -115,7 +115,7 @@ def trained(monkeypatch) -> list[tuple]:
         where = (wandb.os.environ["WANDB_RUN_ID"], wandb.os.environ["WANDB_SWEEP_ID"])
         seen.append((folder.path.name, config.optim.learning_rate, config.optim.momentum, len(rows), where))
 
-    monkeypatch.setattr(worker.experiment, "train_trial", train_trial)
+    monkeypatch.setattr(worker.experiment, "train", train)
     return seen
 
 

@@ -33,12 +33,12 @@ def write_run(folder: RunFolder, accuracies: list[float]) -> None:
 
 
 class Training:
-    """Stands in for experiment.train_trial: `results` by learning rate are accuracies by epoch, or what is raised."""
+    """Stands in for experiment.train: `results` by learning rate are accuracies by epoch, or what is raised."""
 
     def __init__(self, results: dict[float, list[float] | BaseException]):
         self.results, self.configs = results, []
 
-    def __call__(self, config, folder, shared, watch) -> None:
+    def __call__(self, config, folder, prepare, watch) -> None:
         self.configs.append((folder.path.name, config))
         found = self.results[config.optim.learning_rate]
         if isinstance(found, BaseException):
@@ -55,7 +55,7 @@ class Training:
 def trained(monkeypatch):
     def replace(results) -> Training:
         training = Training(results)
-        monkeypatch.setattr(worker.experiment, "train_trial", training)
+        monkeypatch.setattr(worker.experiment, "train", training)
         return training
 
     return replace

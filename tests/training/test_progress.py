@@ -6,8 +6,8 @@ import pytest
 import tqdm.std
 
 from keras_cnn import messages, progress_bar
-from keras_cnn.training.loop import TrainingState
 from keras_cnn.training.progress import Progress
+from keras_cnn.training.state import TrainingState
 
 ROW = {
     "epoch": 2,

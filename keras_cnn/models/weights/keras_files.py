@@ -17,6 +17,7 @@ import numpy as np
 from keras_cnn.errors import InputError
 from keras_cnn.models.weights.stored import Stored, canonically_named, snake_case, split_number
 
+_LARGEST_RATIO = 1032  # of data to their compressed size: what the deflate method reaches at most
 DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, RuntimeError)
 
 
@@ -40,14 +41,26 @@ def _read_archive(path: Path) -> list[Stored]:
 
 def _read_hdf5(source: Path | BinaryIO, config: dict[str, Any] | None) -> list[Stored]:
     with h5py.File(source, "r") as file:
-        # HDF5 can name parts of other files: a stranger's file must not bring ours into a model.
-        link = file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name)
-        if link is not None:
-            raise ValueError(f"{link} is a link")
+        refuse_links(file)
         legacy = _group(file.get("model_weights", file))
         if "layer_names" in legacy.attrs:
             return list(_legacy_layers(legacy))
         return list(_layers(file, _names(config) if config else {}))
+
+
+def refuse_links(file: h5py.File) -> None:
+    """ValueError for a link: HDF5 can name parts of other files, and a stranger's file must not read the user's."""
+    link = file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name)
+    if link is not None:
+        raise ValueError(f"{link} is a link")
+
+
+def declared_bytes(dataset: h5py.Dataset) -> int:
+    """Size of a dataset in memory. ValueError where the file does not store as much: it may declare any size."""
+    stored = dataset.id.get_storage_size() * (_LARGEST_RATIO if dataset.compression else 1)
+    if dataset.external or dataset.is_virtual or dataset.nbytes > stored:
+        raise ValueError(f"{dataset.name} declares {dataset.nbytes:,} bytes of numbers, which are not in this file")
+    return dataset.nbytes
 
 
 def _legacy_layers(file: h5py.Group) -> Iterator[Stored]:
@@ -111,6 +124,5 @@ def _group(value: Any) -> h5py.Group:
 def _array(dataset: Any) -> np.ndarray:
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"{dataset.name} is no array of numbers")
-    if dataset.external or dataset.is_virtual or (dataset.size and not dataset.id.get_storage_size()):
-        raise ValueError(f"{dataset.name} has no numbers in this file")
+    declared_bytes(dataset)
     return np.asarray(dataset[()], dtype=np.float32)
