@@ -12,8 +12,9 @@ from PIL import Image
 
 from keras_cnn.evaluation import metrics
 from keras_cnn.report.html import write_report
-from keras_cnn.sweeps.space import overrides, read_sweep
+from keras_cnn.sweeps.space import overrides
 from keras_cnn.sweeps.study import Study
+from keras_cnn.sweeps.sweep_file import read_sweep
 
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds", "run_seconds"]
 # What a class, a run or a command may be called; each must reach the reader as it is, and do nothing.
