@@ -15,6 +15,7 @@ from keras_cnn.report.scores import SplitScores, number, read_scores
 from keras_cnn.run_folder import detects
 from keras_cnn.run_folder.record import Record, read_record
 
+FEW = 12  # largest number of runs that are all shown individually
 SPLITS = ("test", "validation", "train")
 AGAIN = ", evaluated again"  # suffix for a split that the run has measured itself
 

@@ -12,8 +12,8 @@ from PIL import Image
 from keras_cnn.charts import page
 from keras_cnn.errors import InputError
 from keras_cnn.report import pictures, published
+from keras_cnn.report.findings import findings
 from keras_cnn.report.html import LIMIT, write_report
-from keras_cnn.report.inferences import inferences
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.sections.content import _publication, collect
 from keras_cnn.report.sections.evaluations import evaluations
@@ -66,10 +66,8 @@ def test_a_later_evaluation_is_a_row_of_its_own(older):
 def test_calibration_says_which_evaluation_it_is_of(older):
     runs, _ = find_runs([older])
     (chart,) = collect(runs).calibration
-    assert (
-        "From a later evaluation, because metrics.json has no calibration: older: test, evaluated again" in chart.note
-    )
-    said = [found.sentence for found in inferences([runs[0].record]) if "confident" in found.sentence]
+    assert "From a later evaluation, because metrics.json has no calibration: older: test, evaluated" in chart.note
+    said = [found.sentence for found in findings([runs[0].record]) if "confident" in found.sentence]
     assert all("test images, evaluated again" in sentence for sentence in said)
 
 

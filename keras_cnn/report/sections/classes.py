@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_cnn.charts import Chart
-from keras_cnn.charts import TextTable as Table
+from keras_cnn.charts import Chart, TextTable
+from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
 from keras_cnn.report import run_charts
 from keras_cnn.report.runs import AGAIN, SPLITS, Run
 from keras_cnn.report.scores import SplitScores
-from keras_cnn.report.sections.text import count, percent, percent_with_interval, with_interval
 
 MATRIX_IN_FULL = 16  # classes up to which the table below a confusion matrix has every cell
 MISTAKES_LISTED = 60
@@ -35,10 +34,12 @@ def classes(runs: Sequence[Run]) -> list[Chart]:
         if score.name == name
     )
     head = ("class", "run", "recall", "precision", "F1", "images")
-    return [Chart("classes", "Recall of each class", run_charts.recalls(known), Table(head, rows), _images_of(known))]
+    return [
+        Chart("classes", "Recall of each class", run_charts.recalls(known), TextTable(head, rows), _images_of(known))
+    ]
 
 
-def ranking(runs: Sequence[Run]) -> Table:
+def ranking(runs: Sequence[Run]) -> TextTable:
     """ROC area and average precision of each class in every evaluation with a ranking."""
     rows = tuple(
         (
@@ -52,7 +53,7 @@ def ranking(runs: Sequence[Run]) -> Table:
         for name, scores in run.scores.items()
         for score in scores.ranking
     )
-    return Table(("class", "run", "images of", "ROC area", "average precision"), rows)
+    return TextTable(("class", "run", "images of", "ROC area", "average precision"), rows)
 
 
 def _images_of(runs: Sequence[Run]) -> str:
@@ -80,7 +81,7 @@ def confusions(runs: Sequence[Run]) -> list[tuple[Chart, bool]]:
     return matrices
 
 
-def _confusion_table(scores: SplitScores) -> tuple[Table, str]:
+def _confusion_table(scores: SplitScores) -> tuple[TextTable, str]:
     matrix = np.zeros((0, 0), int) if scores.confusion is None else scores.confusion
     names = [score.name for score in scores.classes] or list(map(str, range(len(matrix))))
     totals = matrix.sum(axis=1)
@@ -93,12 +94,12 @@ def _confusion_table(scores: SplitScores) -> tuple[Table, str]:
         worst = f"Most frequent mistake: {names[i]} predicted as {names[j]}, {n:,} of {totals[i]:,} images."
     if len(names) <= MATRIX_IN_FULL:
         rows = tuple((name, *map(count, row)) for name, row in zip(names, matrix.tolist(), strict=True))
-        return Table(("true \\ predicted", *names), rows), worst
+        return TextTable(("true \\ predicted", *names), rows), worst
     listed = mistakes[:MISTAKES_LISTED]
     rows = tuple((names[i], names[j], count(-n), percent(-n / int(totals[i]), 1)) for n, i, j in listed)
     if len(mistakes) > len(listed):
         worst += f" The table lists the {len(listed)} most frequent of {len(mistakes):,} kinds of mistake."
-    return Table(("true", "predicted", "images", "share of the true class"), rows), worst
+    return TextTable(("true", "predicted", "images", "share of the true class"), rows), worst
 
 
 def calibration(runs: Sequence[Run]) -> list[Chart]:
@@ -123,4 +124,4 @@ def calibration(runs: Sequence[Run]) -> list[Chart]:
     note = f"{_images_of([run for run, *_ in known])} Expected calibration error: {errors}."
     note += f" From a later evaluation, because metrics.json has no calibration: {'; '.join(again)}." if again else ""
     drawing = run_charts.reliability([(run, scores) for run, _, scores, _ in known])
-    return [Chart("reliability", "Reliability", drawing, Table(head, rows), note)]
+    return [Chart("reliability", "Reliability", drawing, TextTable(head, rows), note)]

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from keras_cnn.charts import Chart
-from keras_cnn.charts import TextTable as Table
+from keras_cnn.charts import Chart, TextTable
+from keras_cnn.charts.text import count, percent
 from keras_cnn.report import run_charts
 from keras_cnn.report.comparisons import StoredChange, StoredComparison
 from keras_cnn.report.sections.classes import MATRIX_IN_FULL, MISTAKES_LISTED
-from keras_cnn.report.sections.text import count, percent
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class ComparisonSection:
 
     stored: StoredComparison
     sentence: str
-    table: Table
+    table: TextTable
     charts: tuple[Chart, ...]
     note: str
 
@@ -33,7 +32,7 @@ def comparison_section(stored: StoredComparison, place: int) -> ComparisonSectio
     return ComparisonSection(
         stored,
         _sentence(stored),
-        Table(head, tuple(_row(name, change) for name, change in rows)),
+        TextTable(head, tuple(_row(name, change) for name, change in rows)),
         (_differences(stored, place), _confusion(stored, place)),
         note,
     )
@@ -74,19 +73,19 @@ def _differences(stored: StoredComparison, place: int) -> Chart:
     drawing = run_charts.class_changes(stored.classes)
     head = ("class", "before", "after", "difference", "95 % interval")
     note = "Filled marks: the interval excludes 0."
-    return Chart(f"change-{place}", "Change of each class", drawing, Table(head, rows), note)
+    return Chart(f"change-{place}", "Change of each class", drawing, TextTable(head, rows), note)
 
 
 def _confusion(stored: StoredComparison, place: int) -> Chart:
     names, matrix = list(stored.classes), stored.confusion
     if len(names) <= MATRIX_IN_FULL:
         rows = tuple((name, *(f"{n:+d}" for n in row)) for name, row in zip(names, matrix.tolist(), strict=True))
-        table = Table(("true \\ predicted", *names), rows)
+        table = TextTable(("true \\ predicted", *names), rows)
     else:
         cells = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j and matrix[i, j]]
         listed = sorted(cells, key=lambda cell: -abs(int(matrix[cell])))[:MISTAKES_LISTED]
         rows = tuple((names[i], names[j], f"{matrix[i, j]:+d}") for i, j in listed)
-        table = Table(("true", "predicted", "images"), rows)
+        table = TextTable(("true", "predicted", "images"), rows)
     drawing = run_charts.confusion_change(matrix, names)
     note = "Images, after minus before. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse."
     return Chart(f"confusion-change-{place}", "Change of the confusion matrix", drawing, table, note)

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from keras_cnn.charts import Chart
-from keras_cnn.charts import TextTable as Table
+from keras_cnn.charts import Chart, TextTable
+from keras_cnn.charts.text import count, digits, duration, interval, percent
 from keras_cnn.report import run_charts
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import SplitScores, number
-from keras_cnn.report.sections.text import count, digits, duration, interval, percent
 
 
 def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
@@ -19,7 +18,7 @@ def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
     for quantity, scale, places in (("loss", 1, 4), ("accuracy", 100, 2)):
         by_epoch = [{row["epoch"]: row for row in run.record.history} for run in runs]
         columns = [(rows, column) for rows in by_epoch for column in (quantity, f"val_{quantity}")]
-        table = Table(
+        table = TextTable(
             ("epoch", *(f"{run.label}, {split}" for run in runs for split in ("training", "validation"))),
             tuple(
                 (str(epoch), *(_scaled(rows.get(epoch, {}).get(column), scale, places) for rows, column in columns))
@@ -62,5 +61,5 @@ def costs(runs: Sequence[Run]) -> list[Chart]:
         axis = {"seconds": "time", "trainable": "parameters"}[quantity]
         head = ("run", axis, f"{split} accuracy", "95 % interval", "on the Pareto front")
         drawing = run_charts.cost(points, quantity, split)
-        cost_charts.append(Chart(f"cost-{quantity}", title, drawing, Table(head, rows)))
+        cost_charts.append(Chart(f"cost-{quantity}", title, drawing, TextTable(head, rows)))
     return cost_charts
