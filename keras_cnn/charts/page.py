@@ -413,6 +413,6 @@ def _errors(
         "array": [round(max(up, 0), 5) for _, up in known],
         "arrayminus": [round(max(down, 0), 5) for down, _ in known],
         "thickness": 1.3,
-        "width": 3,
+        "width": 3 if colour == _COLOURS[FAINT] else 0,  # ends of bars in other colours are seen without caps
         "color": colour,
     }

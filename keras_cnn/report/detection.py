@@ -11,7 +11,7 @@ from keras_cnn.charts.text import count, digits, duration, with_interval
 from keras_cnn.errors import InputError
 from keras_cnn.report import pictures, run_charts
 from keras_cnn.report.runs import Run
-from keras_cnn.report.scores import number
+from keras_cnn.report.scores import mapping, number
 from keras_cnn.report.sections.configuration import differences
 from keras_cnn.report.sections.environment import environment, reproduction
 from keras_cnn.report.sections.models import networks
@@ -83,9 +83,8 @@ def _result(run: Run) -> PageSection:
 
 def _score(scores: dict, key: str) -> str:
     interval = scores.get(f"{key}_interval")
-    ends = [number(end) for end in interval] if isinstance(interval, list) else []
-    known = (ends[0], ends[1]) if len(ends) == 2 and None not in ends else None
-    return with_interval(number(scores.get(key)), known)
+    ends = [end for value in interval if (end := number(value)) is not None] if isinstance(interval, list) else []
+    return with_interval(number(scores.get(key)), (ends[0], ends[1]) if len(ends) == 2 else None)
 
 
 def _curves(run: Run) -> list[PageSection]:
@@ -150,24 +149,28 @@ def _classes(run: Run) -> list[PageSection]:
         if isinstance(score, dict)
     ]
     head = ("class", "AP@0.5", "AP@[.5:.95]", "test boxes")
-    curves = metrics.get("precision50")
-    drawn = [_precision_chart(curves)] if isinstance(curves, dict) and curves else []
+    curves = {
+        name: values
+        for name, values in mapping(metrics.get("precision50")).items()
+        if isinstance(values, list) and len(values) == len(RECALLS)
+    }
+    drawn = [_precision_chart(curves)] if curves else []
     return [
         PageSection("classes", "Classes", "Classes", charts=tuple(drawn), tables=(("", TextTable(head, tuple(rows))),))
     ]
 
 
 def _precision_chart(curves: dict[str, list]) -> Chart:
-    named = zip(curves, short(list(curves)), strict=True)
+    named = zip(curves.values(), short(list(curves)), strict=True)
     series = [
         Series(
             RECALLS,
-            [_or_nan(value) for value in curves[name]],
+            [_or_nan(value) for value in values],
             label=label,
             colour=run_charts.colour(place),
             dash=run_charts.dash(place),
         )
-        for place, (name, label) in enumerate(named)
+        for place, (values, label) in enumerate(named)
     ]
     drawing = Plot(
         ChartAxis("recall", limits=(0, 1.01), number=".2f"),
@@ -183,16 +186,15 @@ def _precision_chart(curves: dict[str, list]) -> Chart:
 
 def _training(run: Run) -> PageSection:
     record = run.record
-    split, counts = record.split, record.split.get("boxes")
-    splits = list(counts) if isinstance(counts, dict) else []
-    classes = list(counts[splits[0]]) if splits else []
-    rows = [(name, *(count(counts[s].get(name)) for s in splits)) for name in classes]
-    images = split.get("counts") if isinstance(split.get("counts"), dict) else {}
-    grids = [("Boxes by class", TextTable(("class", *splits), tuple(rows)))] if rows else []
+    boxes = {name: mapping(counts) for name, counts in mapping(record.split.get("boxes")).items()}
+    classes = dict.fromkeys(name for counts in boxes.values() for name in counts)
+    rows = [(name, *(count(number(counts.get(name))) for counts in boxes.values())) for name in classes]
+    images = mapping(record.split.get("counts"))
+    grids = [("Boxes by class", TextTable(("class", *boxes), tuple(rows)))] if rows else []
     anchors = record.metrics.get("anchors")
     facts = []
-    if isinstance(anchors, list):
-        sizes = ", ".join(f"{w:.0f}×{h:.0f}" for w, h in anchors)
+    if isinstance(anchors, list) and all(isinstance(pair, list) for pair in anchors):
+        sizes = ", ".join("×".join(digits(number(side), 0) for side in pair) for pair in anchors)
         fit = digits(number(record.metrics.get("anchors_mean_iou")), 3)
         facts.append(f"Anchors in pixels of the network's image: {sizes}; mean IoU with the training boxes {fit}.")
     listed = ", ".join(f"{name} {count(number(n))}" for name, n in images.items())

@@ -195,15 +195,15 @@ def reliability(runs: Sequence[tuple[Run, SplitScores]]) -> Plot:
         low, high = 100 * accuracy_intervals(accuracy, counts).T
         series.append(
             Series(
-                x=100 * confidence,
-                y=100 * accuracy,
+                x=(100 * confidence).tolist(),
+                y=(100 * accuracy).tolist(),
                 colour=colour(run.number),
                 dash=dash(run.number),
                 width=1.3,
                 marker=_marker(run.number),
                 size=3.8,
-                low=low,
-                high=high,
+                low=low.tolist(),
+                high=high.tolist(),
                 hover=[f"{run.label}: {count:,} images" for count in counts.tolist()],
                 run=run.number,
             )

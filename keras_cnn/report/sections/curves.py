@@ -32,7 +32,8 @@ def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
 
 
 def _scaled(value: float | None, scale: float, places: int) -> str:
-    return digits(None if number(value) is None else value * scale, places)
+    known = number(value)
+    return digits(None if known is None else known * scale, places)
 
 
 def costs(runs: Sequence[Run]) -> list[Chart]:
@@ -42,24 +43,27 @@ def costs(runs: Sequence[Run]) -> list[Chart]:
     for quantity, title in (("seconds", "Accuracy over training time"), ("trainable", "Accuracy over parameters")):
         scores = {run.label: run.scores.get(split, SplitScores()) for run in runs}
         points = [
-            r for r in runs if run_charts.cost_of(r, quantity) is not None and scores[r.label].accuracy is not None
+            (run, cost, accuracy)
+            for run in runs
+            if (cost := run_charts.cost_of(run, quantity)) is not None
+            and (accuracy := scores[run.label].accuracy) is not None
         ]
         if len(points) < 2:
             continue
-        front = run_charts.pareto([(run_charts.cost_of(run, quantity), scores[run.label].accuracy) for run in points])
+        front = run_charts.pareto([(cost, accuracy) for _, cost, accuracy in points])
         shown = {"seconds": duration, "trainable": count}[quantity]
         rows = tuple(
             (
                 run.label,
-                shown(run_charts.cost_of(run, quantity)),
-                percent(scores[run.label].accuracy),
+                shown(cost),
+                percent(accuracy),
                 interval(scores[run.label].interval) or "–",
                 "yes" if i in front else "no",
             )
-            for i, run in enumerate(points)
+            for i, (run, cost, accuracy) in enumerate(points)
         )
         axis = {"seconds": "time", "trainable": "parameters"}[quantity]
         head = ("run", axis, f"{split} accuracy", "95 % interval", "on the Pareto front")
-        drawing = run_charts.cost(points, quantity, split)
+        drawing = run_charts.cost([run for run, _, _ in points], quantity, split)
         cost_charts.append(Chart(f"cost-{quantity}", title, drawing, TextTable(head, rows)))
     return cost_charts
