@@ -341,7 +341,7 @@ def test_runs_come_in_order_once_and_with_different_labels(make_run, tmp_path):
     ("arguments", "words"),
     [
         (["fashoin"], ["fashoin: no such folder", "did you mean", "fashion?"]),
-        (["empty"], ["empty: not a run folder", "no config.yaml"]),
+        (["empty"], ["empty: not a run folder", "has a config.yaml"]),
         (["fashion", "--out", "empty"], ["empty: is a folder", "report.html"]),
         (["fashion", "--out", "fashion/config.yaml/a.html"], ["cannot write the report"]),
         ([], ["arguments are required: RUN"]),
