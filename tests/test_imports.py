@@ -75,12 +75,6 @@ KNOWN_DOCSTRINGS = {
     "report/runs.py",
     "report/sections/content.py",
     "sweeps/worker.py",
-    "visualization/activation_maximization.py",
-    "visualization/filters.py",
-    "visualization/gradients.py",
-    "visualization/passes.py",
-    "visualization/sanity.py",
-    "visualization/targets.py",
 }
 KNOWN_MANY_PARAMETERS = {
     "evaluation/evaluations.py:_logits",
