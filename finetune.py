@@ -2,7 +2,7 @@
 
 import sys
 
-from keras_cnn.cli.program import run_program
+from keras_cnn.cli.program import run
 
 if __name__ == "__main__":
-    sys.exit(run_program("finetune"))
+    sys.exit(run("finetune", sys.argv[1:]))

@@ -14,13 +14,9 @@ from keras_cnn.errors import BUG, DONE, STOPPED, explained
 from keras_cnn.messages import printable, show_messages
 
 
-def run_program(name: str) -> int:
-    """Runs `keras_cnn.cli.NAME` with the arguments of this process; what its import raises is reported as well."""
-    return run(lambda arguments: importlib.import_module(f"keras_cnn.cli.{name}").main(arguments), sys.argv[1:])
-
-
-def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
-    """Calls `main` and returns the exit status; an exception becomes a line on standard error.
+def run(program: str | Callable[[list[str]], None], arguments: list[str]) -> int:
+    """Runs `keras_cnn.cli.PROGRAM`, or a function, and returns the exit status; an exception becomes a line on
+    standard error, also one of the program's import.
 
     The traceback is shown for a bug, and with --debug for every error.
     """
@@ -28,6 +24,7 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
     show_messages()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, wherever the program is
     try:
+        main = importlib.import_module(f"keras_cnn.cli.{program}").main if isinstance(program, str) else program
         main([a for a in arguments if a != "--debug"])
         sys.stdout.flush()
     except SystemExit:  # --help
