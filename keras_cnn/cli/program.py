@@ -17,7 +17,8 @@ from keras_cnn.messages import printable, show_messages
 def run(program: str | Callable[[list[str]], None], arguments: list[str]) -> int:
     """Runs `keras_cnn.cli.PROGRAM`, or a function, and returns the exit status.
 
-    An exception becomes a line on standard error, also one that the program's import raises. The traceback is shown for a bug, and with --debug for every error.
+    An exception becomes a line on standard error, also one that the program's import raises. The traceback is shown
+    for a bug, and with --debug for every error.
     """
     debug = "--debug" in arguments
     with _stopping_signals() as signals:
