@@ -28,8 +28,9 @@ from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import show_messages
 from keras_cnn.run_folder import RunFolder
+from keras_cnn.tasks.classification.setup import SharedResources
+from keras_cnn.tasks.classification.task import trials_of
 from keras_cnn.training import experiment, precision
-from keras_cnn.training.setup import SharedResources
 
 TRAINED, VALIDATED, EPOCHS, BATCH, SIDE = 500, 100, 5, 32, 224
 KERAS, FLOAT32, BF16 = "Keras trainable = False + fit, float32", "keras_cnn, float32", "keras_cnn, bfloat16"
@@ -79,7 +80,7 @@ def ours(photos: Path, upto: str, number_format: str):
             redirect_stdout(StringIO()),
             RunFolder.create("bench", Path(folder)) as run,
         ):
-            experiment.train_trial(settings, run, SharedResources(), lambda rows: False)
+            experiment.train(settings, run, trials_of(SharedResources()))
         keras.backend.clear_session()
         return TRAINED * EPOCHS
 

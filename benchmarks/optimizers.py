@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from benchmarks.interleave import interleave, table
+from keras_cnn.config import OptimConfig
 from keras_cnn.training.optimizers import build_optimizer
 
 UPDATES = 20  # a round
@@ -42,7 +43,7 @@ def main() -> None:
     for name, (theirs, options) in PAIRS.items():
         contestants = {
             f"Keras's {name}": updating(theirs(**options), shapes),
-            f"keras_cnn's {name}": updating(build_optimizer(name, **options), shapes),
+            f"keras_cnn's {name}": updating(build_optimizer(OptimConfig(name, **options)), shapes),
         }
         print(table(interleave(contestants), f"Keras's {name}", {}).replace("images/s", "updates/s"))
 

@@ -55,7 +55,7 @@ def ours(split: Split):
     @tf.function
     def step(batch):
         labels = tf.one_hot(batch.labels, CLASSES)
-        return augment(batch.images, labels, batch.keys, batch.epoch, 0, RECIPE)
+        return augment(batch.images, labels, batch.keys, batch.epoch, seed=0, recipe=RECIPE)
 
     def epoch():
         done = 0

@@ -6,7 +6,6 @@ python -m benchmarks.training
 import os
 import tempfile
 from contextlib import redirect_stdout
-from dataclasses import replace
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -21,16 +20,19 @@ import tensorflow as tf
 from benchmarks.interleave import interleave, table
 from benchmarks.torch_net4 import TorchContestant
 from keras_cnn import config, models
+from keras_cnn.config import OptimConfig
+from keras_cnn.loading import BUILDERS
 from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder
+from keras_cnn.tasks.classification.objective import CrossEntropy
+from keras_cnn.tasks.classification.task import ClassificationTask, prepare
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import precision
-from keras_cnn.training import setup as parts_module
 from keras_cnn.training.interrupt import Interrupt
-from keras_cnn.training.loop import Trainer, fit
+from keras_cnn.training.loop import fit
 from keras_cnn.training.optimizers import build_optimizer
-from keras_cnn.training.phase_runner import PhaseRunner
-from keras_cnn.training.session import Session
+from keras_cnn.training.session import TrainingSession
+from keras_cnn.training.step import Trainer
 
 IMAGES, BATCH, SHAPE, CLASSES = 1024, 128, (32, 32, 3), 10
 EPOCH_IMAGES, PRODUCTS = 5120, (1024, 2048, 4096)
@@ -47,7 +49,12 @@ def trainer_in(number_format: str) -> Trainer:
     precision.apply(0, number_format, "auto")  # determinism too, as in train.py
     model = models.build("net4", SHAPE, CLASSES)
     keras.config.set_dtype_policy("float32")
-    return Trainer(model, build_optimizer("sgd", momentum=0.9), lambda images, labels, keys, epoch: (images, labels))
+    return Trainer(
+        model,
+        build_optimizer(OptimConfig("sgd", momentum=0.9)),
+        lambda images, labels, keys, epoch: (images, labels),
+        objective=CrossEntropy(CLASSES),
+    )
 
 
 def steps(trainer: Trainer, images: np.ndarray, labels: np.ndarray) -> int:
@@ -131,36 +138,35 @@ def compare_epoch() -> None:
                 f"--data.source npz:{file} --model net4 --optim.optimizer sgd --optim.momentum 0.9"
                 " --train.epochs 1000 --tracking.wandb off"
             ).split(),
-            parts_module.BUILDERS,
+            BUILDERS,
         )
-        parts = parts_module.prepare(settings)
-        epoch, trainer = _epochs(parts, RunFolder.create("bench", Path(folder)))
-        bare = replace(parts, model=trainer.model)
-        pixels, classes = bare.train.pixels, bare.train.labels
+        task = prepare(settings)
+        epoch, trainer = _epochs(task, RunFolder.create("bench", Path(folder)))
+        pixels, classes = task.setup.train.pixels, task.setup.train.labels
         whole = len(pixels) // BATCH * BATCH
         contestants = {STEP: lambda: steps(trainer, pixels[:whole], classes[:whole]), EPOCH: epoch}
         rates = interleave(contestants)
-    print(f"\nwhole epoch, net4, {len(pixels)} training and {len(parts.dataset.validation)} validation images")
+    print(f"\nwhole epoch, net4, {len(pixels)} training and {len(task.setup.dataset.validation)} validation images")
     print(table(rates, STEP, {}))
     print(
         f"time of the epoch over the bare steps: {median(rates[STEP]) / median(rates[EPOCH]):.3f}   target at most 1.1"
     )
 
 
-def _epochs(parts, folder: RunFolder):
+def _epochs(task: ClassificationTask, folder: RunFolder):
     """A callable that trains one more epoch, as `experiment.train` does."""
-    running = PhaseRunner(parts, parts.phases[0])
-    trainer = running.trainer
-    quiet = Tracker("off", folder.path)
+    folder.describe(task.config, task.default_config, task.hardware)
     with redirect_stdout(StringIO()):  # where its progress goes
-        session = Session(parts, folder, quiet, Interrupt())
-        session.enter(0, running)
-    stream = iter(running.epochs_from(0, 0))
+        session = TrainingSession(task, folder, Tracker("off", folder.path), Interrupt())
+        next(session.phases())
+    trainer = session.phase_run.trainer
+    stream = iter(session.phase_run.batches(0, 0))
 
     def work() -> int:
-        session.position.ended = False
-        fit(trainer, stream, session, session.position.epoch + 1, parts.steps, checkpoint_seconds=600)
-        return len(parts.train)
+        session.state.ended = False
+        epochs = session.state.epoch + 1
+        fit(trainer, stream, session, epochs=epochs, steps=task.steps, checkpoint_seconds=600)
+        return task.train_images
 
     return work, trainer
 

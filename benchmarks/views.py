@@ -21,8 +21,9 @@ from keras_cnn import config, data, models
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.run_folder import write_json, write_text
 from keras_cnn.training import precision
-from keras_cnn.views import session
-from keras_cnn.views.opened_model import VisualizeOptions, open_subject
+from keras_cnn.views.support import session
+from keras_cnn.views.support.opened_model import VisualizeOptions
+from keras_cnn.views.support.opening import open_source
 
 TARGET = 300  # seconds
 IMAGES = {"train": 1_000, "val": 5_000, "test": 10_000}
@@ -53,13 +54,13 @@ def random_run(folder: Path) -> Path:
 def all_views(run: Path, out: Path) -> dict[str, float]:
     """Seconds by step, the last of which is the whole."""
     begin = last = time.perf_counter()
-    subject = open_subject(str(run), VisualizeOptions(out=out))
+    opened = open_source(str(run), VisualizeOptions(out=out))
     seconds = {"opened": (now := time.perf_counter()) - last}
-    for name, found in session.every_view(subject):
+    for name, result in session.every_view(opened):
         last, now = now, time.perf_counter()
         seconds[name] = now - last
-        if isinstance(found, Exception):
-            raise found
+        if isinstance(result, Exception):
+            raise result
     return seconds | {"all": now - begin}
 
 

@@ -1,6 +1,7 @@
 """The ways in which a program ends early, and the exit statuses of all ends."""
 
 import errno
+import re
 import sys
 
 DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
@@ -58,12 +59,12 @@ def _explained(error: BaseException) -> tuple[str, int]:
         return str(error), STOPPED
     if isinstance(error, KeyboardInterrupt):
         return "stopped by a signal", STOPPED
-    text = " ".join(str(error).split())
+    text = brief(error)
     if is_out_of_memory(error):
         if "No space left" in text:  # TensorFlow knows one kind of exhaustion
-            return f"the disk is full: {text[:200]}", STOPPED
+            return f"the disk is full: {text}", STOPPED
         remedy = "lower train.batch_size or the size of the images, or start fewer processes"
-        return f"out of memory: {text[:200] or 'no size is known'}; {remedy}", STOPPED
+        return f"out of memory: {text or 'no size is known'}; {remedy}", STOPPED
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""
         reason = error.strerror or text
@@ -74,7 +75,12 @@ def _explained(error: BaseException) -> tuple[str, int]:
         return f"error: {where}{reason} (--debug shows where in the program)", WRONG_INPUT
     if isinstance(error, UnicodeError):
         return f"error: text or a name is not valid UTF-8: {text} (--debug shows where in the program)", WRONG_INPUT
-    return f"this is a bug of keras_cnn, not of its input: {type(error).__name__}: {text[:200]}", BUG
+    return f"this is a bug of keras_cnn, not of its input: {type(error).__name__}: {text}", BUG
+
+
+def brief(error: BaseException) -> str:
+    """The text of an error in one line, shortened, without the names of TensorFlow's nodes."""
+    return " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:200]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,11 +1,7 @@
-"""From a config to its dataset, and from a run folder to its model: what training and every later look share."""
+"""The dataset of a config and the model of a file, as training, evaluation and views open them."""
 
 import functools
-import zipfile
 from dataclasses import asdict
-from pathlib import Path
-
-import keras
 
 from keras_cnn import data, models
 from keras_cnn.checking import nearest
@@ -14,6 +10,9 @@ from keras_cnn.data import augment
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
 from keras_cnn.models import backbones
+from keras_cnn.models.model_files import load_model
+
+__all__ = ["BUILDERS", "load_dataset", "load_model", "require_backbone"]
 
 BUILDERS = {
     "model": models.BUILDERS,
@@ -22,25 +21,25 @@ BUILDERS = {
 
 
 def load_dataset(config: Config, source: str | None = None) -> Dataset:
-    """The dataset that the config asks for; with `source`, other images with the same settings.
+    """The dataset of the config, or other images with the same settings if `source` is given.
 
-    A backbone gets images of the size that its published weights were trained with, unless the config says another.
+    A backbone gets images of the size that its published weights were trained with, unless the config sets another.
     """
-    wanted, network = config.data, config.model.name
+    options, network = config.data, config.model.name
     own_size = backbones.default_side(network) if network in backbones.names() else None
     return data.load(
-        source or wanted.source,
-        image_size=wanted.image_size or own_size,
-        channels=wanted.channels,
-        fit=wanted.fit,
-        train=wanted.train,
-        validation=wanted.validation,
-        test=wanted.test,
-        per_class=wanted.per_class,
-        subset=wanted.subset,
+        source or options.source,
+        image_size=options.image_size or own_size,
+        channels=options.channels,
+        fit=options.fit,
+        train=options.train,
+        validation=options.validation,
+        test=options.test,
+        per_class=options.per_class,
+        subset=options.subset,
         seed=config.seed,
-        corrupt=wanted.corrupt,
-        cache_dir=wanted.cache_dir,
+        corrupt=options.corrupt,
+        cache_dir=options.cache_dir,
     )
 
 
@@ -49,16 +48,3 @@ def require_backbone(config: Config) -> None:
     name, names = config.model.name, backbones.names()
     if name not in names:
         raise InputError(f"model.name: {name} is no backbone, and train.py trains it{nearest(name, names)}")
-
-
-def load_model(path: Path) -> keras.Model:
-    """A model from a `.keras` file, read without running code from it. InputError, in one line, if it is none."""
-    if not path.is_file():
-        raise InputError(f"{path}: no model file; expected a .keras file, such as a run's model.keras")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a Keras model that can be loaded: no archive (is it cut off?)")
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a Keras model that can be loaded: {reason}") from None

@@ -1,6 +1,6 @@
-"""What the publications print, as it stands in `report/published/*.yaml`, and how a run differs from them.
+"""Published results from `report/published/*.yaml`, and the differences between their conditions and a run's.
 
-A file is one report: its data set, what weakens every number of it (`caveats`), and its experiments.
+A file is one report: its data set, the limitations of its numbers (`caveats`) and its experiments.
 """
 
 import re
@@ -13,37 +13,37 @@ import yaml
 from keras_cnn import config as config_module
 from keras_cnn.run_folder.record import Record
 
-# Any of these makes a run train on less than its data set, which no publication here did unless its conditions say so.
-_PARTS = ("data.subset", "data.per_class", "data.train", "train.overfit_batch")
+# Settings by which a run trains on a part of its data set, which publications state among their conditions.
+_PARTIAL_DATA = ("data.subset", "data.per_class", "data.train", "train.overfit_batch")
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """What a publication says of its images; a run's are the same if classes, or else name and class count, agree."""
+class PublishedDataset:
+    """The images of a publication; a run's are the same if classes, or name and number of classes, agree."""
 
     name: str
-    source: str  # letters and digits that the run's data.source must contain
-    classes: tuple[str, ...] = ()  # () where they are not printed
+    source: str  # letters and digits that the data.source of a run must contain
+    classes: tuple[str, ...] = ()  # () if they are not printed
     train: int | None = None
     test: int | None = None
 
 
 @dataclass(frozen=True)
-class Ablation:
-    """A printed table of class accuracies before and after some filters were set to zero; accuracies in [0, 1]."""
+class PublishedAblation:
+    """A published table of class accuracies, in [0, 1], before and after some filters were set to zero."""
 
     name: str  # REPORT/EXPERIMENT of the network
-    convolutions: int  # the first so many, and of each
-    filters: int  # the first so many
+    convolutions: int  # number of the first convolutions in which
+    filters: int  # this number of first filters was set to zero
     split: str
     classes: Mapping[str, tuple[float, float]]  # name -> before, after
     overall: tuple[float, float]
-    decimals: int  # places printed after the point, of the classes
+    decimals: int  # printed decimal places of the class accuracies
     overall_decimals: int
-    table: str  # where in the report
-    conditions: Mapping[str, Any]  # of the network's training
+    table: str  # its place in the report
+    conditions: Mapping[str, Any]  # settings of the network's training
     caveats: tuple[str, ...]
-    dataset: Dataset
+    dataset: PublishedDataset
 
     @property
     def source(self) -> str:
@@ -51,39 +51,39 @@ class Ablation:
 
 
 def experiment(name: str) -> tuple[str, dict, dict]:
-    """(report, publication, experiment) of a name such as "cs7015/net1", as they stand in the file.
+    """(report, publication, experiment) of a name such as "cs7015/net1", as in the file.
 
-    InputError, with the nearest name, if there is none.
+    Raises InputError, with the nearest name, for an unknown experiment.
     """
     report, _, key = config_module.published_name(name, "published").partition("/")
     publication = yaml.safe_load((config_module.PUBLISHED / f"{report}.yaml").read_text(encoding="utf-8"))
     return report, publication, publication["experiments"][key]
 
 
-def dataset_of(publication: dict) -> Dataset:
-    """The images of a publication, as `experiment` gives it."""
+def dataset_of(publication: dict) -> PublishedDataset:
+    """The images of a publication, from the mapping that `experiment` returns."""
     entry = publication["dataset"]
-    return Dataset(**entry | {"classes": tuple(entry.get("classes", ()))})
+    return PublishedDataset(**entry | {"classes": tuple(entry.get("classes", ()))})
 
 
-def ablation_of(name: str) -> Ablation | None:
-    """The ablation that was published of the network of an experiment such as "cs7015/net4"; None if there is none.
+def ablation_of(name: str) -> PublishedAblation | None:
+    """The published ablation of the network of an experiment such as "cs7015/net4"; None if there is none.
 
-    InputError, with the nearest name, for an experiment that is not known.
+    Raises InputError, with the nearest name, for an unknown experiment.
     """
     report, publication, _ = experiment(name)
-    for key, found in publication["experiments"].items():
-        if f"{report}/{found.get('ablation', {}).get('of')}" == name:
+    for key, entry in publication["experiments"].items():
+        if f"{report}/{entry.get('ablation', {}).get('of')}" == name:
             return ablation_in(f"{report}/{key}")
     return None
 
 
-def ablation_in(name: str) -> Ablation:
-    """The ablation of an experiment that has one, such as "cs7015/net4-ablation"."""
-    report, publication, found = experiment(name)
-    table = found["ablation"]
+def ablation_in(name: str) -> PublishedAblation:
+    """The ablation of an experiment such as "cs7015/net4-ablation"."""
+    report, publication, entry = experiment(name)
+    table = entry["ablation"]
     network = publication["experiments"][table["of"]]
-    return Ablation(
+    return PublishedAblation(
         name=f"{report}/{table['of']}",
         convolutions=table["convolutions"],
         filters=table["filters"],
@@ -94,49 +94,49 @@ def ablation_in(name: str) -> Ablation:
         overall_decimals=table["overall_decimals"],
         table=table["source"],
         conditions=network["conditions"],
-        caveats=(*publication["caveats"], *found.get("caveats", ())),
+        caveats=(*publication["caveats"], *entry.get("caveats", ())),
         dataset=dataset_of(publication),
     )
 
 
 def other_conditions(record: Record, conditions: Mapping[str, Any], parameters: bool = False) -> Iterator[str]:
-    """Fields that the run has otherwise than published; with `parameters` those of the model alone."""
+    """The settings that differ from the published conditions; with `parameters`, only those of the model."""
     model = record.config.get("model.name")
     other_model = model != conditions.get("model.name", model)
     for name, value in conditions.items():
-        of_model, found = name.startswith("model."), record.config.get(name)
-        if found == value or (parameters and not of_model) or (other_model and of_model and name != "model.name"):
-            continue  # another model has other options, which say no more than its name
-        yield f"{name} is {found}, not {value}"
+        of_model, actual = name.startswith("model."), record.config.get(name)
+        if actual == value or (parameters and not of_model) or (other_model and of_model and name != "model.name"):
+            continue  # the options of another model add nothing to its name
+        yield f"{name} is {actual}, not {value}"
 
 
 def parts_of_images(record: Record, conditions: Mapping[str, Any]) -> Iterator[str]:
-    """That the run trained on less than its data set, unless `conditions` say so too."""
-    for name in _PARTS:
+    """The settings by which the run trained on a part of its data set, unless `conditions` have them too."""
+    for name in _PARTIAL_DATA:
         if record.config.get(name) and name not in conditions:
             yield f"the run trained on a part of the images ({name} is {record.config[name]})"
 
 
-def other_images(record: Record, dataset: Dataset) -> str | None:
-    """That the run's images are not the published ones; None where they are."""
+def other_images(record: Record, dataset: PublishedDataset) -> str | None:
+    """A sentence where the run's images are not the published ones; None where they are."""
     source, classes = str(record.config.get("data.source")), record.split.get("classes")
     if dataset.classes and classes and sorted(dataset.classes) == sorted(name.lower() for name in classes):
         return None
     named = re.search(rf"{dataset.source}(?!\d)", re.sub(r"[^a-z0-9]", "", source.lower()))  # not cifar100
-    as_many = not dataset.classes or not classes or len(classes) == len(dataset.classes)
-    return None if named and as_many else f"it was measured on {dataset.name}, and the run's images are {source}"
+    same_number = not dataset.classes or not classes or len(classes) == len(dataset.classes)
+    return None if named and same_number else f"it was measured on {dataset.name}, and the run's images are {source}"
 
 
-def other_counts(record: Record, dataset: Dataset) -> Iterator[str]:
-    """The splits with more or fewer images than published."""
+def other_counts(record: Record, dataset: PublishedDataset) -> Iterator[str]:
+    """The splits whose number of images differs from the published one."""
     for split, published in (("train", dataset.train), ("test", dataset.test)):
-        found = images_in(record, split)
-        if published and found and found != published:
-            yield f"{found:,} {split} images here, {published:,} there"
+        images = images_in(record, split)
+        if published and images and images != published:
+            yield f"{images:,} {split} images here, {published:,} there"
 
 
 def images_in(record: Record, split: str) -> int | None:
-    """How many images a split of the run has; None if its folder does not tell."""
+    """Number of images in a split of the run; None if it is not on record."""
     counts = record.split.get("counts")
-    found = counts.get(split) if isinstance(counts, dict) else None
-    return found if type(found) is int else None
+    count = counts.get(split) if isinstance(counts, dict) else None
+    return count if type(count) is int else None

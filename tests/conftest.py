@@ -139,3 +139,41 @@ def check_nothing_cut(rendered) -> Callable:
         assert min(edge.min() for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])) == 255
 
     return check
+
+
+@pytest.fixture
+def sweep_of(tmp_path) -> Callable:
+    """The study of a sweep file given as text, in `tmp_path/sweep`, over the defaults; keywords of Study.create."""
+    from keras_cnn.sweeps import sweep_file
+    from keras_cnn.sweeps.study import Study
+
+    def make(text: str, seed: int = 1, folder: Path | None = None, base: str = "", **settings):
+        folder = folder or tmp_path / "sweep"
+        folder.mkdir(parents=True)
+        file = tmp_path / "given.yaml"
+        file.write_text(text)
+        return Study.create(folder, sweep_file.read_sweep(file), base, seed, **settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(published_weights) -> tuple[Path, Path, Path]:
+    """cfg, weights and names of the real YOLOv3-tiny."""
+    cfg, weights, names = (published_weights / n for n in ("yolov3-tiny.cfg", "yolov3-tiny.weights", "coco.names"))
+    return cfg, weights, names
+
+
+@pytest.fixture(scope="session")
+def darknet() -> Callable[[list[dict]], list]:
+    """Jobs for `darknet_witness.py` to its answers."""
+    if not Path("/usr/lib/darknet/libdarknet.so").exists():
+        pytest.skip("Debian's package darknet is not installed")
+
+    def ask(jobs: list[dict]) -> list:
+        command = [sys.executable, str(Path(__file__).resolve().parent / "detection" / "darknet_witness.py")]
+        done = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return ask

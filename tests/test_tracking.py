@@ -53,16 +53,15 @@ def summary(found: list[dict]) -> dict:
     return merged
 
 
-def test_an_offline_run_holds_config_history_summary_figures_matrices_and_table(folder):
+def test_an_offline_run_holds_config_history_summary_figures_matrices_and_table(folder, messages):
     figure = folder / "curves.png"
     Image.new("L", (3, 2), 77).save(figure)
-    said = []
-    tracker = Tracker("offline", folder, said.append, project="p", name="n", config={"optim.learning_rate": 0.25})
+    tracker = Tracker("offline", folder, project="p", name="n", config={"optim.learning_rate": 0.25})
     for epoch in (1, 2, 3):
         tracker.epochs([{"epoch": epoch, "loss": 1 / epoch, "accuracy": 1.0, "val_accuracy": epoch / 4}])
     labels, predicted = np.array([0, 1, 2, 2], np.int32), np.array([0, 1, 1, 2])
     tracker.finish(METRICS, [figure], {"test": (labels, predicted)}, CLASSES)
-    assert said == []
+    assert messages == []
 
     found = records(folder)
     (run,) = of_type(found, "run")
@@ -97,7 +96,7 @@ def test_an_offline_run_holds_config_history_summary_figures_matrices_and_table(
 
 
 def test_a_stopped_run_ends_with_its_exit_status(folder):
-    tracker = Tracker("offline", folder, print, project="p")
+    tracker = Tracker("offline", folder, project="p")
     tracker.epochs([{"epoch": 1, "loss": 0.5}])
     tracker.stop()
     found = records(folder)
@@ -109,7 +108,7 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 from keras_cnn.tracking import Tracker
-tracker = Tracker("offline", Path(sys.argv[2]), print, project="p")
+tracker = Tracker("offline", Path(sys.argv[2]), project="p")
 for epoch in (1, 2, 3):
     tracker.epochs([{"epoch": epoch, "loss": 1 / epoch}])
 os.kill(os.getpid(), signal.SIGKILL)
@@ -120,7 +119,7 @@ def test_after_a_kill_a_stop_and_two_resumes_every_epoch_is_there_once(folder):
     """`wandb sync` sends a run's offline files by time, each from the first line of the history on."""
     run(KILLED, "offline", folder, status=-signal.SIGKILL)
     for known, then in (([1, 2], [3, 4]), ([1, 2, 3], [4, 5])):  # 4 was logged, and its checkpoint was not written
-        tracker = Tracker("offline", folder, print, project="p")
+        tracker = Tracker("offline", folder, project="p")
         tracker.epochs([{"epoch": epoch, "loss": 1 / epoch} for epoch in known])
         for epoch in then:
             tracker.epochs([{"epoch": epoch, "loss": 1 / epoch}])
@@ -199,23 +198,32 @@ class Answers(BaseHTTPRequestHandler):
         pass
 
 
-ONLINE = """
+HEARING = """
+import logging
+from keras_cnn.messages import logger
+messages, hearing = [], logging.Handler()
+hearing.emit = lambda record: messages.append(record.getMessage())
+logger.setLevel(logging.INFO)
+logger.addHandler(hearing)
+"""
+
+ONLINE = f"""
 import json, sys, time
 from pathlib import Path
 from keras_cnn.tracking import Tracker
-said = []
-tracker = Tracker(sys.argv[1], Path(sys.argv[2]), said.append, project="p")
-tracker.epochs([{"epoch": epoch, "loss": 1 / epoch} for epoch in (1, 2, 3, 4)])
+{HEARING}
+tracker = Tracker(sys.argv[1], Path(sys.argv[2]), project="p")
+tracker.epochs([{{"epoch": epoch, "loss": 1 / epoch}} for epoch in (1, 2, 3, 4)])
 ending = time.time()
 tracker.stop()
-print(json.dumps({"said": said, "ending": ending}))
+print(json.dumps({{"messages": messages, "ending": ending}}))
 """
 
 
 def test_a_server_that_has_the_first_epochs_gets_only_the_others(folder):
     with Server(lines_known=2) as server:
         done = run(ONLINE, "online", folder, WANDB_API_KEY="a" * 40, WANDB_BASE_URL=server.url)
-    assert json.loads(done.stdout)["said"] == []
+    assert json.loads(done.stdout)["messages"] == []
     assert [(first + i, step) for first, steps in server.received for i, step in enumerate(steps)] == [(2, 3), (3, 4)]
 
 
@@ -225,24 +233,25 @@ def test_a_network_that_is_gone_at_the_end_is_waited_for_five_seconds_in_all(fol
         found = json.loads(done.stdout)
         seconds = time.time() - found["ending"]
     assert server.received == []
-    assert len(found["said"]) == 1
-    assert found["said"][0].startswith("W&B is left out from now on (TimeoutError")
+    assert len(found["messages"]) == 1
+    assert found["messages"][0].startswith("W&B is left out from now on (TimeoutError")
     assert FINISH_SECONDS <= seconds < FINISH_SECONDS + 3
 
 
 # --- never a prompt, never a wait, never a reason to stop -------------------------------------------------------------
 
-START = """
+START = f"""
 import json, sys, time
 from pathlib import Path
 from keras_cnn.tracking import Tracker
+{HEARING}
 mode, folder = sys.argv[1], Path(sys.argv[2])
-said, began = [], time.monotonic()
-tracker = Tracker(mode, folder, said.append, project="p")
+began = time.monotonic()
+tracker = Tracker(mode, folder, project="p")
 started = time.monotonic() - began
-tracker.epochs([{"epoch": 1, "loss": 0.5}])
+tracker.epochs([{{"epoch": 1, "loss": 0.5}}])
 tracker.stop()
-print(json.dumps({"said": said, "seconds": started, "wandb": "wandb" in sys.modules}))
+print(json.dumps({{"messages": messages, "seconds": started, "wandb": "wandb" in sys.modules}}))
 """
 
 
@@ -270,7 +279,7 @@ def start(mode: str, folder: Path, **environment: str) -> tuple[dict, float]:
 @pytest.mark.parametrize(("mode", "lines"), [("auto", 0), ("online", 1)])
 def test_without_a_key_it_is_offline_without_a_prompt_or_a_wait(folder, mode, lines):
     found, seconds = start(mode, folder)
-    assert len(found["said"]) == lines
+    assert len(found["messages"]) == lines
     assert len(of_type(records(folder), "history")) == 1
     assert found["seconds"] < 10
     assert seconds < 20
@@ -278,7 +287,7 @@ def test_without_a_key_it_is_offline_without_a_prompt_or_a_wait(folder, mode, li
 
 def test_a_key_without_a_network_goes_offline_after_a_few_seconds(folder):
     found, seconds = start("auto", folder, WANDB_API_KEY="a" * 40)
-    (line,) = found["said"]
+    (line,) = found["messages"]
     assert line.startswith("W&B: not online (")
     assert "wandb sync" in line
     assert found["seconds"] < INIT_SECONDS + 8
@@ -289,14 +298,14 @@ def test_a_key_without_a_network_goes_offline_after_a_few_seconds(folder):
 @pytest.mark.parametrize(("mode", "environment"), [("off", {}), ("auto", {"WANDB_MODE": "disabled"})])
 def test_off_does_not_even_import_wandb(folder, mode, environment):
     found, _ = start(mode, folder, **environment)
-    assert found["said"] == []
+    assert found["messages"] == []
     assert not found["wandb"]
     assert not (folder / "wandb").exists()
 
 
 def test_a_mode_that_wandb_does_not_know_costs_the_mirror_only(folder):
     found, _ = start("auto", folder, WANDB_MODE="sometimes")
-    (line,) = found["said"]
+    (line,) = found["messages"]
     assert "W&B is left out from now on (ValidationError" in line
 
 
@@ -327,7 +336,7 @@ def test_the_death_of_wandbs_service_does_not_stop_the_training(folder):
     code = START.replace("tracker.epochs(", KILL_SERVICE + "\ntracker.epochs(")
     *killed, last = run(code, "offline", folder).stdout.splitlines()
     assert killed
-    (line,) = json.loads(last)["said"]
+    (line,) = json.loads(last)["messages"]
     assert "W&B is left out from now on" in line
 
 

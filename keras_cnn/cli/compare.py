@@ -8,7 +8,8 @@ from keras_cnn import run_folder
 from keras_cnn.cli.parser import Parser
 from keras_cnn.cli.sweep import is_sweep
 from keras_cnn.errors import InputError
-from keras_cnn.sweeps import prewarmed_workers
+from keras_cnn.messages import logger
+from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.tensorflow_import import import_tensorflow
 
 NOT_FOR_COMPARISONS = ("config", "run_dir", "find_learning_rate", "overfit_batch", "options")
@@ -37,29 +38,32 @@ def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
     """Trains the recipes of a comparison, or those that are left of it, and writes its tables."""
     _check(chosen, overrides)
     workers = 1 if chosen.workers is None else chosen.workers
-    with prewarmed_workers.standing_by(0 if chosen.dry_run else workers) as ready:
+    with PrewarmedWorkers(0 if chosen.dry_run else workers) as ready:
         import_tensorflow()
         _run(chosen, overrides, workers, ready)
 
 
-def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: prewarmed_workers.Standby) -> None:
-    from keras_cnn.sweeps import comparison, local, plan, space, study
+def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: PrewarmedWorkers) -> None:
+    from keras_cnn.analysis.recipes import check
+    from keras_cnn.analysis.recipes_section import write_comparison
+    from keras_cnn.sweeps import local, plan, study, sweep_file
 
     if chosen.resume is not None:
-        found = study.Study(chosen.resume)
-        comparison.check(found.sweep)
-        if not found.ended():
-            local.run(found, workers, resume=_resume(found.folder), standby=ready)
+        comparison = study.Study(chosen.resume)
+        check(comparison.sweep)
+        if not comparison.ended():
+            local.run(comparison, workers, resume=_resume(comparison.folder), ready=ready)
     else:
-        comparison.check(space.read_sweep(chosen.compare))
+        check(sweep_file.read_sweep(chosen.compare))
         if chosen.dry_run:
             plan.dry_run(chosen.compare, overrides, None)
             return
-        found = plan.create(chosen.compare, overrides)
-        local.run(found, workers, is_new=True, resume=_resume(found.folder), standby=ready)
-    said, files = comparison.write(found)
-    print(f"\n{said}")
-    print(f"comparison  {files[0].parent}   ({len(files)} files: {', '.join(file.name for file in files)})")
+        comparison = plan.create(chosen.compare, overrides)
+        local.run(comparison, workers, is_new=True, resume=_resume(comparison.folder), ready=ready)
+    text, files = write_comparison(comparison)
+    for line in ("", *text.splitlines()):
+        logger.info(line)
+    logger.info(f"comparison  {files[0].parent}   ({len(files)} files: {', '.join(file.name for file in files)})")
 
 
 def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_cnn.cli.conclusion import conclude
 from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
-from keras_cnn.sweeps import prewarmed_workers
+from keras_cnn.sweeps.prewarmed_workers import WAITS, PrewarmedWorkers, receive_assignment
 from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_SWEEP = Path(__file__).resolve().parents[2] / "configs" / "sweeps" / "cs6910.yaml"
@@ -53,24 +53,24 @@ def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
         return
     workers = 1 if chosen.workers is None else chosen.workers
     trains = chosen.finish is None and not chosen.dry_run
-    with prewarmed_workers.standing_by(workers if trains else 0) as ready:
+    with PrewarmedWorkers(workers if trains else 0) as ready:
         import_tensorflow()
         _run(chosen, overrides, workers, ready)
 
 
 def _join(sweep: Path) -> None:
-    waits = str(sweep) == prewarmed_workers.ORDERED
+    waits = str(sweep) == WAITS
     import_tensorflow(counts_devices=not waits)
     from keras_cnn.sweeps import study, worker
 
     if waits:
-        sweep = prewarmed_workers.take_order()
-        import_tensorflow()  # now that it is said which devices are ours
+        sweep = receive_assignment()
+        import_tensorflow()  # now that it is known which devices are ours
     if sweep is not None:
         worker.work(study.Study(sweep))
 
 
-def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: prewarmed_workers.Standby) -> None:
+def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: PrewarmedWorkers) -> None:
     from keras_cnn.sweeps import local, plan, study
 
     file = DEFAULT_SWEEP if chosen.sweep == Path() else chosen.sweep
@@ -82,7 +82,7 @@ def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: 
     elif chosen.dry_run:
         plan.dry_run(file, overrides, chosen.run_cap)
     else:
-        local.run(plan.create(file, overrides, run_cap=chosen.run_cap), workers, is_new=True, standby=ready)
+        local.run(plan.create(file, overrides, run_cap=chosen.run_cap), workers, is_new=True, ready=ready)
 
 
 def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:

@@ -13,6 +13,7 @@ from keras_cnn.cli.conclusion import conclude, photos_next
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
@@ -74,6 +75,7 @@ def start(
             raise InputError(f"command line: --resume goes on with training; --{option} does not fit it")
     import_tensorflow()  # takes seconds: --help and wrong options do without
     from keras_cnn.loading import BUILDERS
+    from keras_cnn.tasks.classification.task import prepare
     from keras_cnn.training import experiment
 
     builders = BUILDERS
@@ -87,15 +89,16 @@ def start(
         config = config_module.load(chosen.config or default, overrides, builders)
         check(config)
         if chosen.dry_run:
-            experiment.dry_run(config)
+            experiment.dry_run(config, prepare)
             return
         folder = run_folder.RunFolder.create(config.name, path=chosen.run_dir)
     with folder:  # left unused, because of wrong input, it goes: the next attempt can have it
         if chosen.find_learning_rate:
-            rate = experiment.find_learning_rate(config, folder)
-            print(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {folder.figures / 'learning_rates.png'})")
+            rate = experiment.find_learning_rate(config, folder, prepare)
+            figure = folder.figures / "learning_rates.png"
+            logger.info(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {figure})")
         else:
-            conclude(experiment.train(config, folder), folder.path, then)
+            conclude(experiment.train(config, folder, prepare), folder.path, then)
 
 
 def resumed(

@@ -1,4 +1,4 @@
-"""Images from any source as one Dataset of three disjoint splits."""
+"""Images from any source as a Dataset of three disjoint splits."""
 
 from keras_cnn.data.dataset import Dataset, ImageFile, Split
 from keras_cnn.data.sources import load

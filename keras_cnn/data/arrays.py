@@ -1,16 +1,22 @@
-"""Sources that are arrays already: the embedded fashion-mini, Debian's Fashion-MNIST, and NPZ files."""
+"""Sources whose images are arrays: the embedded fashion-mini, Debian's Fashion-MNIST, and NPZ files."""
 
 import gzip
+import math
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from keras_cnn.checking import nearest
 from keras_cnn.data import fingerprints
+from keras_cnn.data.cache import available_memory
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.splits import Labelled, Part, part_names
+from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_names
+from keras_cnn.data.user_files import located
 from keras_cnn.errors import InputError
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -28,28 +34,28 @@ FASHION_CLASSES = (
 )
 
 
-def part_of(pixels: np.ndarray, labels: np.ndarray, ids) -> Part:
-    """A Part of (N, H, W, C) uint8 `pixels`."""
-    return Part(Split(tuple(ids), labels.astype(np.int32), pixels=pixels), fingerprints.of_arrays(pixels))
+def part_of(pixels: np.ndarray, labels: np.ndarray, ids: Iterable[str]) -> SourcePart:
+    """The SourcePart of (N, H, W, C) uint8 `pixels` with (N,) whole-number `labels`."""
+    return SourcePart(Split(tuple(ids), labels.astype(np.int32), pixels=pixels), fingerprints.of_arrays(pixels))
 
 
-def numbered(name: str, numbers) -> list[str]:
+def numbered(name: str, numbers: Iterable[int]) -> list[str]:
     """Ids such as "train/00017"."""
     return [f"{name}/{number:05d}" for number in numbers]
 
 
-def read_fashion_mini() -> Labelled:
-    """10,000 + 2,000 images of Fashion-MNIST, with the ids they have there. Made by scripts/make_fashion_mini.py."""
+def read_fashion_mini() -> LabelledSource:
+    """10,000 training and 2,000 test images of Fashion-MNIST, with their ids there (scripts/make_fashion_mini.py)."""
     with files("keras_cnn.data").joinpath("embedded/fashion_mini.npz").open("rb") as file, np.load(file) as arrays:
         parts = {
             name: part_of(arrays[f"x_{name}"], arrays[f"y_{name}"], numbered(name, arrays[f"index_{name}"].tolist()))
             for name in ("train", "test")
         }
-    return Labelled(FASHION_CLASSES, parts)
+    return LabelledSource(FASHION_CLASSES, parts)
 
 
-def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> Labelled:
-    """All 60,000 + 10,000 images. FileNotFoundError without the files, InputError if they are damaged."""
+def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> LabelledSource:
+    """All 60,000 training and 10,000 test images. FileNotFoundError without the files, InputError if damaged."""
     parts = {}
     for name, prefix in (("train", "train"), ("test", "t10k")):
         pixels = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
@@ -57,23 +63,28 @@ def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> Labelled:
         if len(pixels) != len(labels):
             raise InputError(f"{folder}: {len(pixels)} {name} images but {len(labels)} labels")
         parts[name] = part_of(pixels[..., None], labels, numbered(name, range(len(labels))))
-    return Labelled(FASHION_CLASSES, parts)
+    return LabelledSource(FASHION_CLASSES, parts)
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """The uint8 array of a gzipped IDX file (Y. LeCun, the MNIST database)."""
+    header = 4 + 4 * dimensions
     try:
-        data = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            data = file.read(header)
+            if len(data) == header:
+                size = math.prod(np.frombuffer(data[4:], ">u4").tolist())
+                _check_memory(path, size)
+                data += file.read(size + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: damaged gzip file ({error})") from None
-    header = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(data[4:header], ">u4").tolist())
-    if data[:4] != bytes((0, 0, 8, dimensions)) or len(data) != header + int(np.prod(shape)):
+    shape = tuple(np.frombuffer(data[4:header], ">u4").tolist()) if len(data) >= header else ()
+    if data[:4] != bytes((0, 0, 8, dimensions)) or not shape or len(data) != header + math.prod(shape):
         raise InputError(f"{path}: expected a complete IDX file of bytes in {dimensions} dimensions")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
-def read_npz(path: Path) -> Labelled:
+def read_npz(path: Path) -> LabelledSource:
     """Arrays x_train and y_train, x_val and y_val, x_test and y_test (the latter two optional), or just x and y.
 
     x is (N, H, W) or (N, H, W, 1 or 3) uint8, y is (N,) or (N, 1) whole numbers or strings; `classes`, optional, names
@@ -81,33 +92,70 @@ def read_npz(path: Path) -> Labelled:
     """
     arrays = _load_npz(path)
     named = part_names(str(path), [name.removeprefix("x_") for name in arrays if name.startswith("x_")])
-    found = {part: f"_{name}" for part, name in named.items()}
-    if not found and "x" in arrays:
-        found = {"train": ""}
-    if "train" not in found:
+    suffixes = {part: f"_{name}" for part, name in named.items()}
+    if not suffixes and "x" in arrays:
+        suffixes = {"train": ""}
+    if "train" not in suffixes:
         raise InputError(f"{path}: holds {', '.join(arrays) or 'no arrays'}; expected x_train and y_train, or x and y")
-    raw = {part: _raw_labels(path, arrays, suffix) for part, suffix in found.items()}
+    _check_names(path, arrays)
+    raw = {part: _raw_labels(path, arrays, suffix) for part, suffix in suffixes.items()}
     names = _class_names(path, arrays.get("classes"), raw["train"])
     parts = {}
-    for part, suffix in found.items():
+    for part, suffix in suffixes.items():
         pixels = _pixels(path, arrays, suffix, len(raw[part]))
         labels = _indices(path, f"y{suffix}", raw[part], names)
         parts[part] = part_of(pixels, labels, numbered(suffix[1:] or "images", range(len(labels))))
-    return Labelled(tuple(map(str, names.values())), parts)
+    return LabelledSource(tuple(map(str, names.values())), parts)
 
 
 def _load_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays by name. What the file declares is compared with the available memory before anything is read."""
     if not path.is_file():
-        raise InputError(f"npz:{path}: no such file")
+        raise InputError(f"npz:{located(path)}: no such file")
     try:
         with path.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return {"a single unnamed array": content}
-            return {name: content[name] for name in content.files}
-    except (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+            if not zipfile.is_zipfile(file):
+                raise InputError(f"{path}: not an .npz file of arrays; expected numpy.savez(FILE, x=..., y=...)")
+            file.seek(0)
+            _check_memory(path, sum(map(_declared_bytes, _members(path))))
+            with np.load(file, allow_pickle=False) as content:
+                return {name: content[name] for name in content.files}
+    except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not a readable .npz file without Python objects ({reason})") from None
+
+
+def _members(path: Path) -> Iterator[IO[bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.filename.endswith(".npy"):
+                with archive.open(info) as member:
+                    yield member
+
+
+def _declared_bytes(member: IO[bytes]) -> int:
+    """The size of the array in an .npy file, from its header."""
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(member)
+    return math.prod(shape) * dtype.itemsize
+
+
+def _check_memory(path: Path, size: int) -> None:
+    memory = available_memory()
+    if memory and size > memory:
+        found, free = f"{size / 2**30:,.1f} GiB", f"{memory / 2**30:,.1f} GiB"
+        raise InputError(f"{path}: declares arrays of {found}, where {free} of memory are available")
+
+
+def _check_names(path: Path, arrays: Iterable[str]) -> None:
+    """InputError for an array whose name this program does not know: it may be a split."""
+    known = ["classes", "x", "y", *(f"{kind}_{name}" for kind in "xy" for name in PART_OF)]
+    for name in arrays:
+        if name.lower() not in known:
+            raise InputError(f"{path}: unknown array {name}{nearest(name, known)}")
 
 
 def _raw_labels(path: Path, arrays: dict, suffix: str) -> np.ndarray:
@@ -122,7 +170,7 @@ def _raw_labels(path: Path, arrays: dict, suffix: str) -> np.ndarray:
 
 
 def _class_names(path: Path, titles: np.ndarray | None, labels: np.ndarray) -> dict:
-    """What stands in y, in order, and the name of the class it means."""
+    """The values in y, in order, each with the name of its class."""
     if titles is None:
         return {value: str(value) for value in np.unique(labels).tolist()}
     if titles.ndim != 1 or titles.dtype.kind != "U" or labels.dtype.kind == "U":

@@ -1,16 +1,16 @@
-"""Random changes to a batch of images, drawn from (seed, epoch, image key) alone and fused into one warp and one pass.
+"""Augmentation of a batch of images as a function of (seed, epoch, image key), fused into one warp and one pass.
 
 All geometry (pad and crop, flips, rotation, scale, shear, translation) is one affine map per image, sampled once; all
-colour jitter is one affine map of the colours. The stages are compiled by XLA one by one. That matters: a batch of
-32 images of 224 x 224 takes 31 ms with `ImageProjectiveTransformV3` and plain TensorFlow arithmetic, 25 ms as one XLA
-program (which computes the sampling positions again for each of the four neighbours, unvectorised), and 9 ms like
-this (2 cores); the colours alone 1.2 ms instead of 5.9. XLA compiles once for each batch size, so a partial last batch
-costs half a second once per run.
+colour jitter is one affine map of the colours. XLA compiles each stage by itself: a batch of 32 images of 224 x 224
+takes 31 ms with `ImageProjectiveTransformV3` and plain TensorFlow arithmetic, 25 ms as one XLA program (which computes
+the sampling positions again for each of the four neighbours, unvectorised), and 9 ms in stages (2 cores); the colours
+alone take 1.2 ms instead of 5.9. XLA compiles once for each batch size, so that a partial last batch costs half a
+second once per run.
 """
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import tensorflow as tf
 
@@ -21,7 +21,7 @@ Fill = Literal["constant", "nearest", "reflect"]
 FILLS = get_args(Fill)
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's greyscale
 
-# Every draw has its fixed place, so switching one option on or off changes no draw of another.
+# Every draw has its fixed place, so that switching one option on or off changes no draw of another.
 _DRAWS = (
     *("crop_x", "crop_y", "flip", "vertical_flip", "rotation", "scale", "translate_x", "translate_y", "shear"),
     *("brightness", "contrast", "saturation", "cutout_x", "cutout_y"),
@@ -31,9 +31,9 @@ _DRAWS = (
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a training image. Every default is off; each range is drawn from uniformly.
+    """The random changes of a training image. Every default is off; each range is sampled uniformly.
 
-    Raises `InputError` naming the field for a value that has no meaning.
+    Raises `InputError` with the name of the field for a value without a meaning.
 
     Options:
         pad_crop: pixels added on every side before a crop of the original size is cut at random
@@ -49,7 +49,7 @@ class Augmentation:
         cutout: side in pixels of a square replaced by the image's mean colour (DeVries & Taylor 2017)
         mixup: alpha of the Beta distribution of the mixing weight (Zhang et al. 2018)
         cutmix: the same, the weight being an area (Yun et al. 2019); with mixup, each image draws one of them
-        fill: what lies outside the image: constant is black, nearest its nearest pixel, reflect its mirror image
+        fill: the pixels outside the image: constant is black, nearest its nearest pixel, reflect its mirror image
     """
 
     pad_crop: int = 0
@@ -101,7 +101,8 @@ class Augmentation:
         return bool(self.mixup or self.cutmix)
 
 
-# The reports name what they did; where they give no numbers (COMP5623's affine map, CS6910's switch) these are ours.
+# The reports name their augmentations; where they give no numbers (COMP5623's affine map, CS6910's switch) these are
+# ours.
 RECIPES = {
     "none": Augmentation(),
     "light": Augmentation(flip=0.5, translation=0.05, fill="reflect"),
@@ -118,21 +119,21 @@ RECIPES = {
 }  # fmt: skip
 
 
-def augment(images, labels, keys, epoch, seed, recipe: Augmentation):
-    """The batch as `recipe` changes it in this epoch.
+def augment(images, labels, keys, epoch, *, seed, recipe: Augmentation):
+    """The batch with the random changes of `recipe` in this epoch.
 
     `images` (B, H, W, C), 0 to 255, uint8 or rounded to it, H and W at least 2, C at most 4; `labels` (B, classes)
     one-hot or soft; `keys` (B, 2) int32; `epoch` and `seed` whole numbers or scalar tensors, of which 32 bits count.
     Returns float32 images (B, H, W, C), 0 to 255, and float32 labels (B, classes).
 
-    An image's changes depend on (seed, epoch, its key) and on nothing else: not on its batch, place or order. The one
-    exception is whom MixUp and CutMix mix it with: the image before it in the batch, the last one for the first.
+    The changes of an image depend on (seed, epoch, its key) alone, not on its batch or its place there. The one
+    exception is the partner of MixUp and CutMix: the image before it in the batch, and for the first the last.
     """
     if not images.dtype.is_integer:
         images = tf.clip_by_value(tf.round(images), 0, 255)
     images, labels = tf.cast(images, tf.uint8), tf.cast(labels, tf.float32)
     draws = _draw(keys, tf.cast(epoch, tf.int64), tf.cast(seed, tf.int64))
-    height, width, channels = images.shape[1:]
+    height, width, channels = cast("tuple[int, int, int]", tuple(images.shape[1:]))
     if channels > 4 or min(height, width) < 2:
         raise InputError(f"an image of shape {(height, width, channels)} cannot be augmented; expected H, W of at least"
                          " 2 and at most 4 channels")  # fmt: skip
@@ -148,7 +149,7 @@ _compiled = tf.function(jit_compile=True, autograph=False)
 
 @_compiled
 def _draw(keys, epoch, seed):
-    """One uniform number in [0, 1), of 24 bits, for each image and name of `_DRAWS`: {name: (B,) float32}."""
+    """A uniform number in [0, 1), of 24 bits, for each name of `_DRAWS` and each image: {name: (B,) float32}."""
     words = tf.bitcast(keys, tf.uint32)
     stream = tf.cast(tf.bitwise.bitwise_and(tf.stack([seed, epoch]), 0xFFFFFFFF), tf.uint32)
     image = threefry(stream[0], stream[1], words[:, 0], words[:, 1])
@@ -198,14 +199,14 @@ def _warp(images, matrix, interpolate, fill):
 
 @_compiled
 def _pack(images, border):
-    """Each pixel's channels in the four bytes of one word, so that sampling reads a pixel at once: (B, h, w) uint32."""
+    """(B, h, w) uint32: each pixel's channels in the four bytes of a word, so that sampling reads a pixel at once."""
     spare = 4 - images.shape[-1]
     return tf.bitcast(tf.pad(images, [[0, 0], [border, border], [border, border], [0, spare]]), tf.uint32)
 
 
 @_compiled
 def _positions(matrix, height, width, interpolate, fill):
-    """Index of the upper left neighbour in the flattened packed batch, and the lower right's weights in 1/256 pixel."""
+    """The index of the upper left neighbour in the flattened packed batch, and the lower right's weights in 1/256."""
     x = tf.range(width, dtype=tf.float32)[None, None, :]
     y = tf.range(height, dtype=tf.float32)[None, :, None]
     a, b, c, d, e, f = (matrix[:, None, None, k] for k in range(6))
@@ -221,7 +222,7 @@ def _positions(matrix, height, width, interpolate, fill):
 
 
 def _fold(position, size, fill):
-    """Position in the packed image, whose border of one black pixel (if any) is all that lies outside."""
+    """The position in the packed image, which has a border of one black pixel if `fill` is constant."""
     if fill == "constant":
         return tf.clip_by_value(position + 1, 0.0, size + 1.0)
     if fill == "reflect":
@@ -232,7 +233,7 @@ def _fold(position, size, fill):
 
 
 def _split(position, size):
-    """Whole part, at most size - 2 so that a right neighbour exists, and the rest in 1/256 pixel, 0 to 256."""
+    """The whole part, at most size - 2 so that a right neighbour exists, and the rest in 1/256 pixel, 0 to 256."""
     fixed = tf.cast(position * 256 + 0.5, tf.int32)
     whole = tf.minimum(tf.bitwise.right_shift(fixed, 8), size - 2)
     return whole, fixed - whole * 256
@@ -240,10 +241,10 @@ def _split(position, size):
 
 @_compiled
 def _sample(packed, index, weights, columns):
-    """Bilinear mean of the four neighbours, two channels at a time in the halves of a word: (B, H, W) uint32.
+    """(B, H, W) uint32: the bilinear mean of the four neighbours, two channels at a time in the halves of a word.
 
-    Each of the two interpolations rounds to 8 bits: at most one grey level off the exact value, and exact wherever the
-    position is whole.
+    Each of the two interpolations rounds to 8 bits: the result is at most one grey level from the exact value, and
+    equal to it wherever the position is whole.
     """
     flat = tf.reshape(packed, [-1])
     if weights is None:
@@ -272,7 +273,7 @@ def _bilinear(corners, x, y):
         total = first * (_word(256) - weight) + second * weight + _word(0x00800080)
         return _even(tf.bitwise.right_shift(total, _word(8)))
 
-    upper, lower = between(*corners[:2], x), between(*corners[2:], x)
+    upper, lower = between(corners[0], corners[1], x), between(corners[2], corners[3], x)
     return between(upper, lower, y)
 
 
@@ -280,8 +281,8 @@ def _bilinear(corners, x, y):
 def _colour_map(images, draws, recipe):
     """Mean colour (B, C), gain (B,), offset (B,) and saturation (B,).
 
-    Brightness, contrast and saturation follow one another as in torchvision's ColorJitter, in this order and clipped
-    once at the end. The means are of the image before its warp, of every (side / 32)th row and column.
+    Brightness, contrast and saturation follow each other as in torchvision's ColorJitter, in this order and clipped
+    once at the end. The means are taken before the warp, over every (side / 32)th row and column.
     """
     step_y, step_x = (max(1, side // 32) for side in images.shape[1:3])
     thinned = tf.cast(images[:, ::step_y, ::step_x], tf.int32)
@@ -299,7 +300,7 @@ def _colour_map(images, draws, recipe):
 
 @_compiled
 def _finish(images, channels, colour, draws, recipe):
-    """Cutout and colour jitter in one pass from uint8, packed or not, to float32."""
+    """float32 of the uint8 images, packed or not, after cutout and colour jitter in one pass."""
     if images.dtype == tf.uint32:
         images = tf.bitcast(images, tf.uint8)[..., :channels]
     pixels = tf.cast(images, tf.float32)
@@ -310,7 +311,7 @@ def _finish(images, channels, colour, draws, recipe):
         hidden = _box(draws["cutout_x"], draws["cutout_y"], float(recipe.cutout), float(recipe.cutout), images.shape)
         pixels = tf.where(hidden, mean[:, None, None, :], pixels)
     if recipe.saturation and images.shape[-1] == 3:
-        red, green, blue = (pixels[..., k : k + 1] * GREY[k] for k in range(3))
+        red, green, blue = (pixels[:, :, :, k : k + 1] * GREY[k] for k in range(3))
         share = saturation[:, None, None, None]
         pixels = pixels * share + (red + green + blue) * (1 - share)
     if recipe.jitters:
@@ -319,7 +320,7 @@ def _finish(images, channels, colour, draws, recipe):
 
 
 def _box(centre_x, centre_y, width, height, shape):
-    """(B, H, W, 1) bool: inside the box about a centre that is uniform over the image's pixels, cut at its edges."""
+    """(B, H, W, 1) bool: inside the box around a centre that is uniform over the image's pixels, cut at its edges."""
 
     def inside(centre, side, size):
         start = tf.floor(centre * size) - tf.floor(side / 2)
@@ -332,7 +333,7 @@ def _box(centre_x, centre_y, width, height, shape):
 
 @_compiled
 def _mix(images, labels, draws, recipe):
-    """Each image and label mixed with its predecessor's by MixUp or CutMix; a batch of one stays as it is."""
+    """Each image and label mixed with its predecessor by MixUp or CutMix; a batch of one image does not change."""
     own_up = _symmetric_beta(draws, recipe.mixup or 1.0)
     side = tf.sqrt(1 - _symmetric_beta(draws, recipe.cutmix or 1.0))
     box = _box(
@@ -345,10 +346,10 @@ def _mix(images, labels, draws, recipe):
     own = tf.where(up[:, None, None, None], own_up[:, None, None, None], own_cut)
     weight = tf.where(up, own_up, tf.reduce_mean(own_cut, axis=[1, 2, 3]))[:, None]
 
-    def before(batch):
+    def previous(batch):
         return tf.concat([batch[-1:], batch[:-1]], axis=0)
 
-    return images * own + before(images) * (1 - own), labels * weight + before(labels) * (1 - weight)
+    return images * own + previous(images) * (1 - own), labels * weight + previous(labels) * (1 - weight)
 
 
 def _symmetric_beta(draws, alpha):

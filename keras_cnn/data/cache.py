@@ -1,4 +1,4 @@
-"""Decoded images, and what networks make of them, kept in memory or in a file that is either complete or not there."""
+"""Caches of decoded images and of features: in memory, or in a file that is either complete or not there."""
 
 import contextlib
 import dataclasses
@@ -18,12 +18,12 @@ from keras_cnn.data.audit import no_longer_readable
 from keras_cnn.data.dataset import Split
 from keras_cnn.errors import InputError
 
-VERSION = 1  # Raise it when the decoders' output changes.
+VERSION = 1  # raised when the decoders' output changes
 _EXPECTED = "expected a folder that may be written to, or none given"
-MEMORY_SHARE = 0.4  # Of the memory available at that moment, the most that `auto` takes.
+MEMORY_SHARE = 0.4  # the most of the memory available at that moment that `auto` takes
 
 
-def keep_in_memory(split: Split, image_shape, decoded) -> Split:
+def keep_in_memory(split: Split, image_shape: tuple[int, int, int], decoded: Iterable[np.ndarray]) -> Split:
     """`split` with its images as one uint8 array, filled from `decoded`, an iterable of image batches in order."""
     pixels, filled = np.empty((len(split), *image_shape), np.uint8), 0
     for batch in decoded:
@@ -32,13 +32,13 @@ def keep_in_memory(split: Split, image_shape, decoded) -> Split:
     return dataclasses.replace(split, pixels=pixels, files=None)
 
 
-def keep_on_disk(split: Split, image_shape, fit: str, folder, decoded) -> Split:
-    """`split` with its images memory-mapped from a file in `folder`, written now from `decoded` if it is not there.
-
-    As `on_disk`.
-    """
+def keep_on_disk(
+    split: Split, image_shape: tuple[int, int, int], fit: str, folder: str | Path, decoded: Iterable[np.ndarray]
+) -> Split:
+    """`split` with its images memory-mapped from a file in `folder`; see `on_disk`."""
     shape = (len(split), *image_shape)
-    pixels = on_disk(folder, "", cache_key(split, image_shape, fit), shape, np.uint8, lambda: decoded, "image cache")
+    key = cache_key(split, image_shape, fit)
+    pixels = on_disk(folder, "", key, shape=shape, dtype=np.uint8, batches=lambda: decoded, what="image cache")
     return dataclasses.replace(split, pixels=pixels, files=None)
 
 
@@ -46,25 +46,25 @@ def on_disk(
     folder: str | Path,
     prefix: str,
     key: bytes,
+    *,
     shape: tuple[int, ...],
     dtype,
     batches: Callable[[], Iterable],
     what: str,
 ) -> np.ndarray:
-    """An array memory-mapped from a file in `folder`, written now from `batches()` if it is not there.
+    """An array memory-mapped from a file in `folder`, which is first written from `batches()` if it is not there.
 
-    `key` is a SHA-256 of everything the content depends on. The file is named by it, and its last 32 bytes repeat it,
-    so a truncated or foreign file is found out and replaced. Processes wait for one another where they want files of
-    the same `prefix`.
-    Raises `InputError` naming the need and the free space if the disk is too small; nothing is left behind.
+    `key` is a SHA-256 of everything the content depends on. The file is named after it, and its last 32 bytes repeat
+    it, so that a truncated or foreign file is detected and replaced. Processes that want files of one `prefix` wait for
+    each other. Raises `InputError` with the needed and the free space if the disk is too small; nothing is left behind.
     """
     folder, dtype = checked_folder(folder), np.dtype(dtype)
     path = folder / f"{prefix}{key.hex()[:32]}.npy"
     with _locked(folder, prefix):
         if not _is_complete(path, shape, dtype, key):
             for left in folder.glob(f"{prefix}{'[0-9a-f]' * 32}.part"):
-                left.unlink()  # by a process that was killed: whoever else writes would hold the lock
-            _write(path, shape, dtype, key, batches(), what)
+                left.unlink()  # of a process that was killed: a living one would hold the lock
+            _write(path, shape, dtype, key, batches=batches(), what=what)
     return np.load(path, mmap_mode="r")
 
 
@@ -73,12 +73,12 @@ def fits_in_memory(split: Split, image_shape) -> bool:
 
 
 def bytes_fit(need: int) -> bool:
-    """Whether so many bytes are at most `MEMORY_SHARE` of what is available now."""
+    """Whether `need` bytes are at most `MEMORY_SHARE` of the memory that is available now."""
     return need <= MEMORY_SHARE * available_memory()
 
 
 def available_memory() -> int:
-    """Bytes that this process may still take: the kernel's estimate or what the container leaves; 0 if unknown."""
+    """Bytes that this process may still take: the kernel's estimate, or the container's limit; 0 if unknown."""
     try:
         fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         available = int(fields["MemAvailable"].split()[0]) * 1024
@@ -92,13 +92,14 @@ def available_memory() -> int:
 
 
 def cache_key(split: Split, image_shape, fit: str) -> bytes:
-    """SHA-256 of all that the decoded images depend on: files by id, path, size and time of change, shape and fit."""
+    """SHA-256 of everything the decoded images depend on: ids, paths, file sizes, times of change, shape and fit."""
     digest = hashlib.sha256(json.dumps([VERSION, list(image_shape), fit]).encode())
-    for identity, file in zip(split.ids, split.files, strict=True):
+    files = split.files or ()
+    for identity, file in zip(split.ids, files, strict=True):
         try:
             stat = file.path.stat()
         except OSError as error:
-            raise no_longer_readable(split.files, error) from error
+            raise no_longer_readable(files, error) from error
         digest.update(json.dumps([identity, str(file.path), stat.st_size, stat.st_mtime_ns]).encode())
     return digest.digest()
 
@@ -141,7 +142,7 @@ def _is_complete(path: Path, shape, dtype: np.dtype, key: bytes) -> bool:
         return False
 
 
-def _write(path: Path, shape, dtype: np.dtype, key: bytes, batches: Iterable, what: str):
+def _write(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: bytes, *, batches: Iterable, what: str) -> None:
     need, free = math.prod(shape) * dtype.itemsize, shutil.disk_usage(path.parent).free
     if need > free:
         raise _too_small(path.parent, need, free, what)
@@ -150,7 +151,7 @@ def _write(path: Path, shape, dtype: np.dtype, key: bytes, batches: Iterable, wh
         with open(part, "wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": dtype.str, "fortran_order": False, "shape": shape})
             for batch in batches:
-                file.write(np.ascontiguousarray(batch))
+                file.write(np.ascontiguousarray(batch).data)
             file.write(key)
         part.replace(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What every data source becomes: one Dataset of three Splits, each an aligned list of ids, labels and images."""
+"""The form that every data source takes: a Dataset of three Splits with their ids, labels and images."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One readable image on disk, with what the decoder must know and would otherwise have to find out again."""
+    """A readable image file, with the facts from its header that the decoder needs."""
 
     path: Path
-    format: str  # Pillow's name: "JPEG", "PNG", "BMP", "GIF", "WEBP"
+    format: str  # Pillow's name: "JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF"
     mode: str  # Pillow's mode as stored: "RGB", "L", "P", "CMYK", ...
     width: int  # pixels as stored, before the EXIF rotation
     height: int
@@ -22,7 +22,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one split in a fixed order. Exactly one of `pixels` and `files` is set."""
+    """The images of one split in a fixed order. Exactly one of `pixels` and `files` is set."""
 
     ids: tuple[str, ...]  # unique and stable: a POSIX path below the source's root, or "train/00017"
     labels: np.ndarray  # (N,) int32, index into Dataset.classes
@@ -34,7 +34,7 @@ class Split:
 
     @cached_property
     def keys(self) -> np.ndarray:
-        """(N, 2) int32: 64 bits of each id's SHA-256, so that what happens to an image depends on its id alone."""
+        """(N, 2) int32: 64 bits of each id's SHA-256, the key of the image's random augmentation."""
         digests = b"".join(hashlib.sha256(i.encode()).digest()[:8] for i in self.ids)
         return np.frombuffer(digests, dtype="<i4").reshape(-1, 2)
 
@@ -51,7 +51,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits of one source, and what the audit and the split found out about it."""
+    """Three disjoint splits of one source, and the findings of the audit and the split."""
 
     source: str
     classes: tuple[str, ...]
@@ -59,5 +59,5 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
-    # JSON-able: skipped files, duplicates, near-duplicates, notes, the splits that the source has itself
+    # JSON-able: skipped files, duplicates, near-duplicates, notes, and the splits that the source itself has
     findings: dict = field(default_factory=dict)

@@ -1,15 +1,17 @@
-"""Which images are the same: a hash of the pixels for exact copies, a thumbnail for near ones.
+"""Duplicate images: a hash of the pixels finds exact copies, a thumbnail near ones.
 
-The perceptual hash is the 64-bit dHash (N. Krawetz, "Kind of Like That", 2013): of a 9 × 8 grey thumbnail, whether each
-pixel is darker than its right neighbour. Two changes, both measured on Fashion-MNIST and CIFAR-10 (60,000 images each):
+The perceptual hash is the 64-bit dHash (N. Krawetz, "Kind of Like That", 2013): for a grey thumbnail of 9 × 8 pixels it
+tells whether each pixel is darker than its right neighbour. Two changes were made, both measured on Fashion-MNIST and
+CIFAR-10 (60,000 images each):
 
 - A step counts only if it exceeds DEAD_ZONE grey levels. On a flat background the sign of a step is noise: of 1,000
-  fashion images saved again as JPEG of quality 75, 54 % stayed within 3 bits without the dead zone, 95 % with it.
-- Candidates are verified on their thumbnails. Small pictures of one kind of thing have few distinct hashes: 3.2 million
-  pairs of fashion images lie within 3 bits, 135 of them are also correlated by MIN_CORRELATION and differ by at most
-  MAX_DIFFERENCE; the 41 looked at are the same garment but for a detail. CIFAR-10: 449 and 21, the 12 looked at true.
-  What is reported is therefore true rather than complete: of fashion copies saved as JPEG of quality 75, 95 % come
-  through the hash, of quality 40 75 %, of copies rescaled by two and back 85 %; shifted by a pixel of 32, none.
+  fashion images saved again as JPEG of quality 75, 54 % stayed within 3 bits without the dead zone and 95 % with it.
+- Candidates are verified on their thumbnails. Small images of one kind of object have few distinct hashes: 3.2 million
+  pairs of fashion images lie within 3 bits; 135 of them are also correlated by MIN_CORRELATION and differ by at most
+  MAX_DIFFERENCE. The 41 pairs inspected show the same garment but for a detail. In CIFAR-10 the numbers are 449 and 21,
+  and the 12 pairs inspected are true. The report is therefore correct rather than complete: the hash finds 95 % of
+  fashion copies saved as JPEG of quality 75, 75 % at quality 40, 85 % of copies rescaled by two and back, and none of
+  those shifted by one pixel of 32.
 """
 
 import hashlib
@@ -27,24 +29,24 @@ MIN_CORRELATION = 0.995
 MAX_DIFFERENCE = 16  # grey levels in any thumbnail pixel, once the two mean brightnesses agree
 MIN_CONTRAST = 2  # standard deviation in grey levels; a flatter thumbnail says nothing about what is in the picture
 _BANDS = 4  # two hashes within 3 bits agree on at least one of 4 bands
-_MANY = 64  # images that agree on a band are compared as a matrix from here on
+_MANY = 64  # from this number on, images that agree on a band are compared as a matrix
 _CHUNK = 4096  # pairs, or images of 32 × 32 pixels, at a time, so that temporary arrays stay small
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Fingerprints of N images."""
+    """The fingerprints of N images."""
 
     pixel_hashes: tuple[bytes, ...]  # 16 bytes each, equal if and only if the upright pixels are
     thumbnails: np.ndarray  # (N, 72) uint8, mean grey levels of an 8 × 9 grid
 
     def take(self, indices) -> "Fingerprints":
-        """Those of the images at `indices`, in that order."""
+        """The fingerprints of the images at `indices`, in that order."""
         return Fingerprints(tuple(self.pixel_hashes[i] for i in indices), self.thumbnails[indices])
 
 
 def of_arrays(pixels: np.ndarray) -> Fingerprints:
-    """Fingerprints of (N, H, W, C) uint8 images, computed with whole numbers: the same on every machine."""
+    """The fingerprints of (N, H, W, C) uint8 images, computed in whole numbers: the same on every machine."""
     shape = f"{pixels.shape[1:]}".encode()
     hashes = tuple(pixel_hash(shape, np.ascontiguousarray(image)) for image in pixels)
     step = max(1, _CHUNK * 1024 // (pixels.shape[1] * pixels.shape[2]))
@@ -53,10 +55,10 @@ def of_arrays(pixels: np.ndarray) -> Fingerprints:
 
 
 def of_batches(batches: Iterable[np.ndarray]) -> Fingerprints:
-    """The same of (B, H, W, C) uint8 arrays that come one after the other, N images in all."""
-    prints = [of_arrays(pixels) for pixels in batches] or [of_arrays(np.empty((0, 1, 1, 1), np.uint8))]
-    hashes = tuple(h for part in prints for h in part.pixel_hashes)
-    return Fingerprints(hashes, np.concatenate([part.thumbnails for part in prints]))
+    """The fingerprints of N images that come as (B, H, W, C) uint8 batches."""
+    parts = [of_arrays(pixels) for pixels in batches] or [of_arrays(np.empty((0, 1, 1, 1), np.uint8))]
+    hashes = tuple(h for part in parts for h in part.pixel_hashes)
+    return Fingerprints(hashes, np.concatenate([part.thumbnails for part in parts]))
 
 
 def pixel_hash(shape: bytes, pixels) -> bytes:
@@ -67,7 +69,7 @@ def pixel_hash(shape: bytes, pixels) -> bytes:
 
 
 def exact_groups(hashes: Sequence[bytes]) -> list[list[int]]:
-    """Indices of images that share their pixels, as groups of two or more, in order of their first member."""
+    """Groups of two or more indices of images with the same pixels, in order of their first member."""
     members = defaultdict(list)
     for index, value in enumerate(hashes):
         members[value].append(index)
@@ -75,7 +77,7 @@ def exact_groups(hashes: Sequence[bytes]) -> list[list[int]]:
 
 
 def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """(N,) uint64 dHash of (N, 72) thumbnails."""
+    """(N,) uint64: the dHash of (N, 72) thumbnails."""
     grid = thumbnails.reshape(-1, ROWS, COLUMNS).astype(np.int16)
     steps = (grid[:, :, 1:] - grid[:, :, :-1]) > DEAD_ZONE
     return np.packbits(steps.reshape(-1, 64), axis=1).view(">u8")[:, 0].astype(np.uint64)
@@ -83,17 +85,17 @@ def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Closest:
-    """Pairs of images that look the same: how many, and `limit` of those whose hashes differ least."""
+    """Pairs of images that look the same: their count, and the `limit` pairs whose hashes differ least."""
 
     limit: int
     count: int = 0
     pairs: list[tuple[int, int, int]] = field(default_factory=list)  # (bits apart, i, j), i < j, sorted
 
     def add(self, block: "_Block", chosen: np.ndarray) -> None:
-        """The pairs of a block where `chosen` holds."""
-        found = int(np.count_nonzero(chosen))
-        self.count += found
-        for bits in range(MAX_BITS + 1 if found else 0):
+        """Adds the pairs of a block where `chosen` holds."""
+        count = int(np.count_nonzero(chosen))
+        self.count += count
+        for bits in range(MAX_BITS + 1 if count else 0):
             if len(self.pairs) >= self.limit and self.pairs[-1][0] <= bits:
                 return
             at = [axis[: self.limit] for axis in np.nonzero(chosen & (block.bits == bits))]
@@ -106,10 +108,10 @@ def near_pairs(
 ) -> tuple[Closest, Closest]:
     """Pairs i < j of (N, 72) `thumbnails` that look the same: those across two splits, and those within one.
 
-    images, splits: (N,) numbers; two places with one number in `images` hold the very same image, and make no pair.
-    limits: how many pairs of each kind are listed, at least 1; all are counted.
+    images, splits: (N,) numbers; two indices with one number in `images` are the same image and make no pair.
+    limits: the number of pairs of each kind that are listed, at least 1; all are counted.
 
-    The time grows with the number of candidates, of which look-alikes have N² / 2: of 20,000, 3 to 20 s on two cores.
+    The time grows with the number of candidates, N² / 2 if all images look alike: 3 to 20 s for 20,000 on two cores.
     """
     across, within = (Closest(limit) for limit in limits)
     for block in _near_blocks(thumbnails):
@@ -123,7 +125,7 @@ def near_pairs(
 def _thumbnails(pixels: np.ndarray) -> np.ndarray:
     grey = _luma(pixels)
     height, width = grey.shape[1:]
-    # Sums of whole numbers below 2**24 (2**53) are exact in float32 (float64), in whatever order they are added.
+    # Sums of whole numbers below 2**24 (2**53) are exact in float32 (float64), whatever their order.
     exact = np.float32 if 2 * 255 * height * width < 2**24 else np.float64
     down, across = (_overlaps(n, k).astype(exact) for n, k in ((height, ROWS), (width, COLUMNS)))
     sums = down @ grey.astype(exact) @ across.T
@@ -131,7 +133,7 @@ def _thumbnails(pixels: np.ndarray) -> np.ndarray:
 
 
 def _luma(pixels: np.ndarray) -> np.ndarray:
-    """(N, H, W) ITU-R 601 luma, rounded as Pillow rounds it."""
+    """(N, H, W) uint8: the ITU-R 601 luma, rounded as Pillow rounds it."""
     if pixels.shape[-1] == 1:
         return pixels[..., 0]
     red, green, blue = (pixels[..., c].astype(np.uint32) for c in range(3))
@@ -139,23 +141,23 @@ def _luma(pixels: np.ndarray) -> np.ndarray:
 
 
 def _overlaps(pixels: int, cells: int) -> np.ndarray:
-    """(cells, pixels): how much of each cell of a row each pixel covers, in units of 1/cells pixel."""
+    """(cells, pixels): the part of each cell of a row that each pixel covers, in units of 1/cells pixel."""
     pixel, cell = np.arange(pixels), np.arange(cells)[:, None]
     ends = np.minimum((pixel + 1) * cells, (cell + 1) * pixels)
     return np.clip(ends - np.maximum(pixel * cells, cell * pixels), 0, None)
 
 
 class _Block(NamedTuple):
-    """Pairs (i, j), i < j, of which each is in one block only: (P,) lists of them, or all of a (R, 1) and a (1, C)."""
+    """Pairs (i, j), i < j: (P,) lists, or all pairs of an (R, 1) and a (1, C) array. No pair is in two blocks."""
 
     i: np.ndarray
     j: np.ndarray
-    bits: np.ndarray  # that their hashes differ by
+    bits: np.ndarray  # by which their hashes differ
     near: np.ndarray  # bool, whether they look the same
 
 
 def _near_blocks(thumbnails: np.ndarray) -> Iterator[_Block]:
-    """Every pair that looks the same, found among those whose hashes agree on a band of bits."""
+    """Every pair that looks the same, from the pairs whose hashes agree on a band of bits."""
     textured = np.flatnonzero(thumbnails.std(axis=1, dtype=np.float64) >= MIN_CONTRAST)
     likeness = _Likeness(thumbnails[textured])
     hashes, earlier = perceptual_hashes(thumbnails[textured]), []
@@ -219,7 +221,7 @@ def _equal_pairs(values: np.ndarray, order: np.ndarray) -> Iterator[tuple[np.nda
 
 
 class _Likeness:
-    """Whether thumbnails look the same: correlated by MIN_CORRELATION, and nowhere further apart than MAX_DIFFERENCE.
+    """Tells whether thumbnails look the same: correlated by MIN_CORRELATION, nowhere further apart than MAX_DIFFERENCE.
 
     Products of thumbnails are whole numbers below 2**24 and their covariances below 2**53: exact in the types used.
     """
@@ -234,7 +236,7 @@ class _Likeness:
         self._centred = np.ascontiguousarray((exact - exact.mean(axis=1, keepdims=True)).T, np.float32)
 
     def among(self, i: np.ndarray, j: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """`candidates`, a bool for each pair of `i` and `j`, without those that do not look the same."""
+        """`candidates`, a bool for each pair of `i` and `j`, without the pairs that do not look the same."""
         if candidates.ndim == 2 and np.count_nonzero(candidates) > candidates.size / 16:
             return self._of_rectangle(i, j, candidates)
         at = np.nonzero(candidates)
@@ -248,7 +250,7 @@ class _Likeness:
         return same
 
     def _of_rectangle(self, i: np.ndarray, j: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """The same by one matrix product; the greatest difference is looked up only where the squares leave it open."""
+        """`among` by one matrix product; the greatest difference is computed only where the squares leave it open."""
         products = self._values[i[:, 0]] @ self._values[j[0]].T
         same = candidates & self._correlated(products, i, j)
         squares = self._variances[i] + self._variances[j] - 2 * self._covariances(products, i, j)
@@ -266,9 +268,9 @@ class _Likeness:
         return self._cells * products.astype(np.float64) - self._sums[i] * self._sums[j]
 
     def _nowhere_far(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        """Indices of those pairs. One cell after the other, because few pairs outlast the first few."""
+        """Indices of the pairs that differ nowhere too much. Cell by cell, because few pairs outlast the first few."""
         kept = np.arange(len(i))
         for cell in range(self._cells):
-            grey = self._centred[cell * 29 % self._cells]  # 29 and 72 have no common divisor: far from the one before
+            grey = self._centred[cell * 29 % self._cells]  # 29 and 72 have no common divisor
             kept = kept[np.abs(grey[i[kept]] - grey[j[kept]]) <= MAX_DIFFERENCE]
         return kept

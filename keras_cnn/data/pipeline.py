@@ -1,4 +1,4 @@
-"""From a Split to batches of uint8 images: in an order known beforehand, from any (epoch, step), decoded ahead."""
+"""Batches of uint8 images from a Split: in an order that is fixed beforehand, from any (epoch, step), decoded ahead."""
 
 import os
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from keras_cnn.data import cache as caching
 from keras_cnn.data.audit import no_longer_readable
 from keras_cnn.data.augment import Augmentation, augment
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.decode import crop_box, pad_size
-from keras_cnn.data.decode_tf import decoder, to_bytes
+from keras_cnn.data.decoding import crop_box, pad_size
+from keras_cnn.data.fast_decoding import decoder, to_bytes
 from keras_cnn.errors import InputError
 
 CACHES = ("auto", "none", "memory", "disk")
 
 
 class Batch(NamedTuple):
-    """What `batches` yields; B is smaller in the last batch of an epoch."""
+    """B images with labels, keys and epoch; B is smaller in the last batch of an epoch."""
 
     images: tf.Tensor  # (B, H, W, C) uint8
     labels: tf.Tensor  # (B,) int32
@@ -29,8 +29,8 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Batches:
-    """An iterable of `Batch`. Raises Stopped, naming the file, where an image cannot be read any more."""
+class FileBatches:
+    """The batches of a `tf.data` pipeline. Raises Stopped, naming the file, where an image cannot be read any more."""
 
     dataset: tf.data.Dataset
     split: Split
@@ -50,26 +50,29 @@ class Batches:
 
 
 @dataclass(frozen=True)
-class InMemory:
-    """The same of an array in memory, once and in order, by slices: 1,000 images of 32×32 in 1 ms, where a pipeline of
-    tf.data takes 100 ms, nearly all of it to be set up."""
+class ArrayBatches:
+    """The batches of an array in memory, once and in order, as slices.
+
+    1,000 images of 32×32 take 1 ms; a `tf.data` pipeline takes 100 ms, nearly all of it for its construction.
+    """
 
     split: Split
+    pixels: np.ndarray  # (N, H, W, C) uint8
     batch_size: int
 
     def __iter__(self) -> Iterator[Batch]:
-        split, epoch = self.split, tf.constant(0)
-        for start in range(0, len(split), self.batch_size):
+        pixels, labels, keys = self.pixels, self.split.labels.astype(np.int32), self.split.keys
+        epoch = tf.constant(0)
+        for start in range(0, len(pixels), self.batch_size):
             part = slice(start, start + self.batch_size)
             with tf.device("CPU:0"):
-                arrays = (split.pixels[part], split.labels[part].astype(np.int32), split.keys[part])
-                yield Batch(*map(tf.constant, arrays), epoch)
+                yield Batch(tf.constant(pixels[part]), tf.constant(labels[part]), tf.constant(keys[part]), epoch)
 
 
 def order(seed: int | None, epoch: int, count: int) -> np.ndarray:
-    """Permutation of range(count), int64, from (seed, epoch) alone; in order without a seed.
+    """(count,) int64 permutation of range(count) as a function of (seed, epoch); the identity without a seed.
 
-    Philox's raw stream is fixed by its definition, unlike NumPy's `permutation`, which may change between versions.
+    Philox's raw stream is fixed by its definition, while NumPy's `permutation` may change between versions.
     """
     if seed is None:
         return np.arange(count)
@@ -88,25 +91,27 @@ def batches(
     cache: str = "none",
     cache_dir=None,
     threads: int | None = None,
-) -> Batches | InMemory:
-    """`Batch` after `Batch` over the epochs `start[0]` to `epochs - 1`, beginning at step `start[1]` of the first.
+) -> FileBatches | ArrayBatches:
+    """The batches of the epochs `start[0]` to `epochs - 1`, beginning at step `start[1]` of the first.
 
     Nothing before `start` is decoded, and the next epoch's first batches are decoded while the caller validates.
-    Memory does not grow with the number of images unless `cache` (see `cached`) makes it. Call `cached` once instead
-    where several readers read the same split. Raises `InputError` for an impossible option, `Stopped` where a file is
-    not there any more.
+    Memory grows with the number of images only if `cache` (see `cached`) holds them. Where several readers read one
+    split, call `cached` once instead. Raises `InputError` for an impossible option, and `Stopped` where a file is not
+    there any more.
     """
     if cache == "auto" and epochs - start[0] < 2:
         cache = "none"  # nothing would be read twice
     split = cached(split, image_shape, fit=fit, cache=cache, cache_dir=cache_dir, threads=threads)
-    if (seed, start, epochs) == (None, (0, 0), 1) and _is_ready(split, image_shape):
-        return InMemory(split, batch_size)
+    once_in_order = (seed, start, epochs) == (None, (0, 0), 1)
+    if once_in_order and (pixels := _ready(split, image_shape)) is not None:
+        return ArrayBatches(split, pixels, batch_size)
     threads = threads or len(os.sched_getaffinity(0))
     indices = _indices(len(split), batch_size, seed, start, epochs)
     with tf.device("CPU:0"):
         labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
     if split.pixels is None:
-        images = _from_files(split, image_shape, indices, batch_size, fit, threads)
+        files = split.files or ()
+        images = _from_files(files, image_shape, indices, batch_size=batch_size, fit=fit, threads=threads)
     else:
         images = _from_pixels(split.pixels, image_shape, indices, fit, threads)
 
@@ -115,43 +120,46 @@ def batches(
         pixels = images[: tf.size(index)]
         return Batch(pixels, tf.gather(labels, index), tf.gather(keys, index), epoch)
 
-    return Batches(tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options()), split)
+    return FileBatches(tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options()), split)
 
 
-def _is_ready(split: Split, image_shape) -> bool:
-    """Whether nothing is left to do about the images; a memory-mapped file is read ahead."""
+def _ready(split: Split, image_shape: tuple[int, int, int]) -> np.ndarray | None:
+    """The images where they are in memory at `image_shape`; a memory-mapped file is read ahead by the pipeline."""
     pixels = split.pixels
-    return pixels is not None and pixels.shape[1:] == tuple(image_shape) and not isinstance(pixels, np.memmap)
+    is_ready = pixels is not None and pixels.shape[1:] == tuple(image_shape) and not isinstance(pixels, np.memmap)
+    return pixels if is_ready else None
 
 
 def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=None, threads=None) -> Split:
-    """`split` with its files decoded once to uint8 `pixels` of `image_shape`, as the same bytes as without.
+    """`split` with its files decoded once to uint8 `pixels` of `image_shape`; the bytes are those of no cache.
 
-    `memory` holds them in an array, `disk` in a memory-mapped file in `cache_dir`, `auto` in an array if that takes at
-    most `cache.MEMORY_SHARE` of the memory available now, and else, like `none`, nowhere. Raises `InputError` for an
-    unknown name, and where a disk is too small.
+    `memory` holds them in an array, `disk` in a memory-mapped file in `cache_dir`. `auto` holds them in an array if
+    that takes at most `cache.MEMORY_SHARE` of the memory available now, and is like `none` otherwise. Raises
+    `InputError` for an unknown name, and where a disk is too small.
     """
     if cache not in CACHES:
         raise InputError(f"data.cache is {cache!r}; expected one of {', '.join(CACHES)}")
-    if cache == "disk" and cache_dir is None:
-        raise InputError("data.cache is 'disk' without data.cache_dir; expected a folder for the decoded images")
     if split.pixels is not None or cache == "none":
         return split
     if cache == "auto" and not caching.fits_in_memory(split, image_shape):
         return split
     decoded = (batch.images.numpy() for batch in batches(split, image_shape, 64, fit=fit, threads=threads))
     if cache == "disk":
+        if cache_dir is None:
+            raise InputError("data.cache is 'disk' without data.cache_dir; expected a folder for the decoded images")
         return caching.keep_on_disk(split, image_shape, fit, cache_dir, decoded)
     return caching.keep_in_memory(split, image_shape, decoded)
 
 
-def preview(split: Split, image_shape, recipe: Augmentation, seed: int, views: int, fit="crop"):
-    """uint8 (N, 1 + views, H, W, C): images as they are, and as `recipe` makes them in the first `views` epochs."""
+def preview(
+    split: Split, image_shape: tuple[int, int, int], recipe: Augmentation, seed: int, *, views: int, fit: str = "crop"
+) -> np.ndarray:
+    """(N, 1 + views, H, W, C) uint8: the images, and their augmentations by `recipe` in the first `views` epochs."""
     batch = next(iter(batches(split, image_shape, len(split), fit=fit)))
     label = tf.zeros((len(split), 1))
     columns = [batch.images]
     for epoch in range(views):
-        columns.append(to_bytes(augment(batch.images, label, batch.keys, epoch, seed, recipe)[0]))
+        columns.append(to_bytes(augment(batch.images, label, batch.keys, epoch, seed=seed, recipe=recipe)[0]))
     return np.stack([column.numpy() for column in columns], axis=1)
 
 
@@ -163,7 +171,7 @@ def _options():
 
 
 def _indices(count, batch_size, seed, start, epochs):
-    """Dataset of (epoch, indices of a batch), int32 and (B,) int64."""
+    """A `tf.data` dataset of (epoch, indices of a batch), int32 and (B,) int64."""
     steps = -(-count // batch_size)
     first_epoch, first_step = divmod(start[0] * steps + start[1], steps) if steps else (0, 0)
 
@@ -181,7 +189,7 @@ def _indices(count, batch_size, seed, start, epochs):
 
 
 def _from_pixels(pixels, image_shape, indices, fit, threads):
-    """Whole batches gathered by NumPy, which reads of a memory-mapped array only the rows it is asked for."""
+    """Batches gathered by NumPy, which reads only the indexed rows of a memory-mapped array."""
 
     def batch(_, index):
         images = tf.numpy_function(lambda i: np.take(pixels, i, axis=0), [index], tf.uint8, stateful=False)
@@ -191,7 +199,7 @@ def _from_pixels(pixels, image_shape, indices, fit, threads):
 
 
 def _conformed(images, image_shape, fit):
-    """A batch of arrays as `image_shape` wants them; files are decoded so from the start."""
+    """A batch of arrays brought to `image_shape`; files are decoded to it in the first place."""
     height, width, channels = image_shape
     if images.shape[-1] != channels:
         images = tf.image.grayscale_to_rgb(images) if channels == 3 else tf.image.rgb_to_grayscale(images)
@@ -208,14 +216,14 @@ def _conformed(images, image_shape, fit):
     return tf.image.pad_to_bounding_box(images, (height - size[0]) // 2, (width - size[1]) // 2, height, width)
 
 
-def _from_files(split, image_shape, indices, batch_size, fit, threads):
-    """Images decoded one by one in parallel, across the ends of batches and epochs; blanks fill up a short batch."""
+def _from_files(files, image_shape, indices, *, batch_size, fit, threads):
+    """Images decoded in parallel, across the ends of batches and epochs; black images fill up a short batch."""
 
     def padded(_, index):
         return tf.data.Dataset.from_tensor_slices(tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1))
 
     try:
-        one = decoder(split.files, image_shape, fit)
+        decode = decoder(files, image_shape, fit)
     except OSError as error:
-        raise no_longer_readable(split.files, error) from error
-    return indices.flat_map(padded).map(one, num_parallel_calls=threads).batch(batch_size, drop_remainder=True)
+        raise no_longer_readable(files, error) from error
+    return indices.flat_map(padded).map(decode, num_parallel_calls=threads).batch(batch_size, drop_remainder=True)

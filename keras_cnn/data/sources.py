@@ -1,7 +1,8 @@
-"""From the name of a source to a Dataset: read, cut, bring to one size, and say what was found on the way."""
+"""The data sources by their names: each is read, cut into splits and brought to one image size, as a Dataset."""
 
+import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from keras_cnn.data.arrays import FASHION_MNIST_FOLDER, read_fashion_mini, read_
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.cache import checked_folder
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.decode import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fitted
+from keras_cnn.data.decoding import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fitted
 from keras_cnn.data.folders import read_folder
-from keras_cnn.data.splits import Labelled, Part
+from keras_cnn.data.splits import LabelledSource, SourcePart
 from keras_cnn.errors import InputError
 
 SOURCES = "fashion-mini, fashion-mnist, folder:PATH, npz:FILE, tfds:NAME[/CONFIG]"
@@ -35,21 +36,22 @@ def load(
     seed: int = 1,
     corrupt: str = "fail",
     cache_dir: str | Path | None = None,
-    whole: bool = False,
+    uncut: bool = False,
 ) -> Dataset:
-    """Images of `source` (see SOURCES) in three disjoint splits. InputError, in one line, if anything is wrong.
+    """The images of `source` (see SOURCES) in three disjoint splits. InputError, in one line, if anything is wrong.
 
-    image_size: pixels, one side or (H, W); without it arrays keep theirs, and files theirs or get DEFAULT_SIZE.
-    channels: 1 or 3; without it 1 if all images are stored as greys.
-    fit: how an image of another shape gets that size: "crop", "stretch" or "pad", see decode.
-    validation, test: fraction below 1 or count of what they are cut from; splits that the source has itself are kept.
-    train: fraction or count of the same; without it all the rest.
+    image_size: pixels, one side or (H, W); by default arrays keep their size; files keep a small common one, or else
+        get DEFAULT_SIZE.
+    channels: 1 or 3; by default 1 if all images are stored as grey.
+    fit: how an image of another shape is brought to that size: "crop", "stretch" or "pad", see `decoding.decode`.
+    validation, test: a fraction below 1 or a count of the images that they are cut from; the source's own splits stay.
+    train: a fraction or count of the same images; by default all the rest.
     per_class: at most this many images of each class of each part of the source, before anything is cut.
-    subset: leaves this many images of each class in train; validation and test stay as they are.
+    subset: keeps this many images of each class in train; validation and test stay as they are.
     corrupt: "fail" names every image file that cannot be used, "skip" leaves them out and lists them in the findings.
-    cache_dir: for what is known about files, and for large arrays; never inside the source.
-    whole: nothing is cut, so that train is what the source has no other name for, and classes may be without images:
-        for an evaluation on other images.
+    cache_dir: the folder for the results of the audit and for large arrays; never inside the source.
+    uncut: nothing is cut: images without a split of the source are in train, and classes may be without images.
+        For an evaluation on other images.
     """
     size = _checked_size(image_size)
     _check_choices(channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")))
@@ -57,9 +59,9 @@ def load(
     in_train = None if subset is None else _positive("subset", subset)
     for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
         splits.check_share(name, share)
-    labelled = _read(source, size, channels, fit, corrupt, cache, whole)
-    if len(labelled.classes) < 2 and not whole:
-        raise InputError(f"{source}: only one class, {labelled.classes[0]!r}; expected at least two")
+    labelled = _read(source, _Reading(size, channels, fit, corrupt, cache, uncut))
+    if len(labelled.classes) < 2 and not uncut:
+        raise InputError(f"{source}: only one class, {', '.join(map(repr, labelled.classes))}; expected at least two")
     parts = labelled.parts
     own = [name for name in splits.NAMES if name in parts]
     if per_class is not None:
@@ -67,7 +69,7 @@ def load(
         parts = {name: splits.at_most_per_class(part, limit, seed) for name, part in parts.items()}
     shares = {"validation": validation, "test": test}
     shares = {name: share for name, share in shares.items() if name not in parts}
-    if whole:
+    if uncut:
         parts = parts | {name: parts["train"].take([]) for name in shares}
     else:
         parts = parts | splits.cut(parts["train"], labelled.classes, shares, train, seed)
@@ -75,51 +77,63 @@ def load(
         parts["train"] = splits.at_most_per_class(parts["train"], in_train, seed)
     parts = {name: parts[name] for name in splits.NAMES}
     shape, notes = _image_shape(parts.values(), size, channels)
-    notes += _absent_classes(parts, labelled.classes)
+    notes += [*labelled.findings.get("notes", ()), *_absent_classes(parts, labelled.classes)]
     findings = labelled.findings | splits.overlaps(parts) | {"notes": notes, "own_splits": own}
     final = {name: _at_shape(part.split, shape, fit) for name, part in parts.items()}
     return Dataset(source, labelled.classes, shape, **final, findings=findings)
 
 
-def _read(source: str, size, channels: int | None, fit: str, corrupt: str, cache: Path, whole: bool) -> Labelled:
+@dataclass(frozen=True)
+class _Reading:
+    """The options of `load` that the reading of a source depends on."""
+
+    size: tuple[int, int] | None
+    channels: int | None
+    fit: str
+    corrupt: str
+    cache: Path
+    uncut: bool
+
+    def tfds(self, name: str) -> LabelledSource:
+        """The data set `name` of TensorFlow Datasets."""
+        from keras_cnn.data.tfds import read_tfds
+
+        return read_tfds(name, self.size, self.channels, self.fit, self.cache)
+
+
+def _read(source: str, reading: _Reading) -> LabelledSource:
     kind, _, argument = source.partition(":")
     if source == "fashion-mini":
         return read_fashion_mini()
     if source == "fashion-mnist":
-        return _fashion_mnist(size, channels, fit, cache)
+        return _fashion_mnist(reading)
     if kind == "folder" and argument:
-        return read_folder(Path(argument).expanduser(), corrupt, cache, empty_classes=whole)
+        return read_folder(Path(argument).expanduser(), reading.corrupt, reading.cache, empty_classes=reading.uncut)
     if kind == "npz" and argument:
         return read_npz(Path(argument).expanduser())
     if kind == "tfds" and argument:
-        return _tfds(argument, size, channels, fit, cache)
+        return reading.tfds(argument)
     hint = f"; did you mean folder:{source}?" if Path(source).is_dir() else ""
     raise InputError(f"source {source!r} is none of {SOURCES}{hint}")
 
 
-def _fashion_mnist(size, channels: int | None, fit: str, cache: Path) -> Labelled:
+def _fashion_mnist(reading: _Reading) -> LabelledSource:
     try:
         return read_fashion_mnist(FASHION_MNIST_FOLDER)
     except FileNotFoundError:
         pass
     try:
-        return _tfds("fashion_mnist", size, channels, fit, cache)
+        return reading.tfds("fashion_mnist")
     except InputError as error:
         raise InputError(
             f"fashion-mnist: not in {FASHION_MNIST_FOLDER} (apt install dataset-fashion-mnist), and {error}"
         ) from None
 
 
-def _tfds(name: str, size, channels: int | None, fit: str, cache: Path) -> Labelled:
-    from keras_cnn.data.tfds import read_tfds
-
-    return read_tfds(name, size, channels, fit, cache)
-
-
 def _checked_size(image_size) -> tuple[int, int] | None:
     if image_size is None:
         return None
-    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    sides = [image_size, image_size] if isinstance(image_size, int) else list(image_size)
     if len(sides) != 2:
         raise InputError(f"image_size = {image_size!r}: expected one number of pixels, or height and width")
     return _positive("image_size", sides[0]), _positive("image_size", sides[1])
@@ -137,30 +151,30 @@ def _check_choices(**choices) -> None:
             raise InputError(f"{name} = {value!r}: expected one of {', '.join(map(str, allowed))}")
 
 
-def _image_shape(parts: Iterable[Part], size, channels: int | None) -> tuple[tuple[int, int, int], list[str]]:
-    """(H, W, C) for all splits, and a note if the size was our choice."""
-    parts = list(parts)
-    if parts[0].split.files is None:
-        sizes = {part.split.pixels.shape[1:3] for part in parts if len(part.split)}
-        depth = max(part.split.pixels.shape[3] for part in parts)
-    else:
-        files = [file for part in parts for file in part.split.files]
-        sizes = {(f.height, f.width) if f.orientation < 5 else (f.width, f.height) for f in files}
-        depth = 1 if all(f.mode in GREY_MODES for f in files) else 3
+def _image_shape(
+    parts: Iterable[SourcePart], size: tuple[int, int] | None, channels: int | None
+) -> tuple[tuple[int, int, int], list[str]]:
+    """(H, W, C) for all splits, and a note if the size was chosen here."""
+    splits = [part.split for part in parts]
+    arrays = [split.pixels for split in splits if split.pixels is not None]
+    files = [file for split in splits for file in split.files or ()]
+    sizes = {(f.height, f.width) if f.orientation < 5 else (f.width, f.height) for f in files}
+    sizes |= {(int(pixels.shape[1]), int(pixels.shape[2])) for pixels in arrays if len(pixels)}
+    depth = max([1, *(int(pixels.shape[3]) for pixels in arrays), *(1 if f.mode in GREY_MODES else 3 for f in files)])
     notes = []
     if size is None:
-        is_common = len(sizes) == 1 and (parts[0].split.files is None or max(next(iter(sizes))) <= KEEP_SIZE)
-        size = next(iter(sizes)) if is_common else DEFAULT_SIZE
-        if not is_common:
-            smallest, largest = min(sizes, key=np.prod), max(sizes, key=np.prod)
+        common = next(iter(sizes)) if len(sizes) == 1 and (arrays or max(next(iter(sizes))) <= KEEP_SIZE) else None
+        size = common or DEFAULT_SIZE
+        if not common:
+            smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
             notes.append(
                 f"images from {smallest[0]} x {smallest[1]} to {largest[0]} x {largest[1]} (height x width) are brought"
                 f" to {size[0]} x {size[1]}; image_size sets another size"
             )
-    return (*size, channels or depth), notes
+    return (size[0], size[1], channels or depth), notes
 
 
-def _absent_classes(parts: dict[str, Part], classes: tuple[str, ...]) -> list[str]:
+def _absent_classes(parts: dict[str, SourcePart], classes: tuple[str, ...]) -> list[str]:
     return [
         f"{name} has no images of class {title!r}"
         for name, part in parts.items()
@@ -170,11 +184,11 @@ def _absent_classes(parts: dict[str, Part], classes: tuple[str, ...]) -> list[st
 
 
 def _at_shape(split: Split, shape: tuple[int, int, int], fit: str) -> Split:
-    """`split` with its arrays, if it has any, at `shape`; files are decoded later."""
+    """`split` with its arrays, if it has any, at `shape` (H, W, C); files are decoded later."""
     if split.pixels is None or split.pixels.shape[1:] == shape:
         return split
     pixels = np.empty((len(split), *shape), np.uint8)
     for i, image in enumerate(split.pixels):
-        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-        pixels[i] = as_array(fitted(picture, shape[:2], fit), shape[2])
+        upright = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        pixels[i] = as_array(fitted(upright, shape[:2], fit), shape[2])
     return replace(split, pixels=pixels)

@@ -1,7 +1,7 @@
-"""Cuts a source into train, validation and test: stratified, seeded, and the same on every machine.
+"""The cut of a source into train, validation and test: stratified, seeded, and the same on every machine.
 
-Nothing here draws a random number. Images are ranked by the SHA-256 of seed and id, so a cut depends neither on the
-order in which files were listed nor on a library's generator. Images with the same pixels stay on the same side.
+No random number is drawn. Images are ranked by the SHA-256 of seed and id, so that a cut depends neither on the order
+in which files are listed nor on a library's generator. Images with the same pixels stay in the same split.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from keras_cnn.data.fingerprints import (
 from keras_cnn.errors import InputError
 
 NAMES = ("train", "validation", "test")
-PART_OF = {  # what sources call their parts
+PART_OF = {  # the names that sources give to their splits
     "train": "train",
     "training": "train",
     "validation": "validation",
@@ -38,50 +38,50 @@ PART_OF = {  # what sources call their parts
     "test": "test",
     "testing": "test",
 }
-LISTED_ACROSS = 10_000  # duplicates across splits named in the findings, 1 to 2 MB; all are counted
-LISTED_WITHIN = 100  # the same inside one split
+LISTED_ACROSS = 10_000  # duplicates across splits that the findings name, 1 to 2 MB; all are counted
+LISTED_WITHIN = 100  # duplicates within one split that they name
 
 
 @dataclass(frozen=True)
-class Part:
-    """Images that belong together, with their fingerprints."""
+class SourcePart:
+    """The images of one split of a source, with their fingerprints."""
 
     split: Split
-    prints: Fingerprints
+    fingerprints: Fingerprints
 
-    def take(self, indices) -> "Part":
+    def take(self, indices) -> "SourcePart":
         """The images at `indices`, in that order."""
         pixels = self.split.pixels
         if not isinstance(pixels, np.memmap):
-            return Part(self.split.take(indices), self.prints.take(indices))
+            return SourcePart(self.split.take(indices), self.fingerprints.take(indices))
         split = replace(replace(self.split, pixels=None).take(indices), pixels=_mapped(pixels, indices))
-        return Part(split, self.prints.take(indices))
+        return SourcePart(split, self.fingerprints.take(indices))
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """What a source holds: "train" at least, and "validation" and "test" where it has them."""
+class LabelledSource:
+    """The content of a source: a part "train" at least, and "validation" and "test" where the source has them."""
 
     classes: tuple[str, ...]
-    parts: dict[str, Part]
+    parts: dict[str, SourcePart]
     findings: dict = field(default_factory=dict)
 
 
 def part_names(where: str, names: Iterable[str]) -> dict[str, str]:
-    """By part ("train", ...), the one of `names` that means it. InputError if two mean the same part."""
-    found = {}
+    """For each part ("train", ...) the one of `names` that means it. InputError if two mean the same part."""
+    meant: dict[str, str] = {}
     for name in names:
         part = PART_OF.get(name.lower())
-        if part in found:
-            raise InputError(f"{where}: both {found[part]!r} and {name!r} for {part}; expected one of them")
+        if part in meant:
+            raise InputError(f"{where}: both {meant[part]!r} and {name!r} for {part}; expected one of them")
         if part:
-            found[part] = name
-    return found
+            meant[part] = name
+    return meant
 
 
 def _mapped(pixels: np.memmap, indices: np.ndarray) -> np.memmap:
-    """`pixels[indices]` in a nameless file beside the original, because they may not fit into memory."""
-    with tempfile.TemporaryFile(dir=Path(pixels.filename).parent) as file:
+    """`pixels[indices]` in an unnamed file beside the original, because they may not fit into memory."""
+    with tempfile.TemporaryFile(dir=Path(str(pixels.filename)).parent) as file:
         taken = np.memmap(file, pixels.dtype, "w+", shape=(len(indices), *pixels.shape[1:]))
     for start in range(0, len(indices), 256):
         taken[start : start + 256] = pixels[indices[start : start + 256]]
@@ -89,18 +89,18 @@ def _mapped(pixels: np.memmap, indices: np.ndarray) -> np.memmap:
 
 
 def ranking(ids: Sequence[str], seed: int | str) -> list[bytes]:
-    """What images are ordered by: the SHA-256 of "seed|id" of each."""
+    """The rank of each image: the SHA-256 of "seed|id"."""
     return [hashlib.sha256(f"{seed}|{name}".encode()).digest() for name in ids]
 
 
 def first_batch(split: Split, size: int, seed: int) -> Split:
-    """`size` images of `split`, or all if there are fewer: the one batch of the single-batch regime."""
+    """The `size` images of `split` that rank first, or all if there are fewer: the batch of the single-batch regime."""
     ranks = ranking(split.ids, seed)
     return split.take(sorted(range(len(split)), key=ranks.__getitem__)[:size])
 
 
-def at_most_per_class(part: Part, limit: int, seed: int) -> Part:
-    """`part` with the first `limit` images of each class by rank, in the order they had."""
+def at_most_per_class(part: SourcePart, limit: int, seed: int) -> SourcePart:
+    """`part` with the `limit` images of each class that rank first, in their original order."""
     ranks, taken, kept = ranking(part.split.ids, seed), Counter(), []
     labels = part.split.labels.tolist()
     for i in sorted(range(len(labels)), key=ranks.__getitem__):
@@ -111,24 +111,24 @@ def at_most_per_class(part: Part, limit: int, seed: int) -> Part:
 
 
 def cut(
-    part: Part,
+    part: SourcePart,
     classes: Sequence[str],
     shares: dict[str, float | int],
     train: float | int | None = None,
     seed: int = 1,
-) -> dict[str, Part]:
-    """Takes "test" and "validation", where `shares` has them, and "train" (the rest, or `train` of it) out of `part`.
+) -> dict[str, SourcePart]:
+    """`part` cut into "test" and "validation", where `shares` has them, and "train" (the rest, or `train` of it).
 
-    A float below 1 is a fraction of `part`, at least one image a class; a whole number is a count. Test is taken
-    first, so it does not depend on how much is taken for validation. A set of pixel-identical images is never divided:
-    it stays in "train" where other images suffice, and always where its labels contradict each other (with `train`
-    given, it is then left out). InputError where a cut cannot be had.
+    A float below 1 is a fraction of `part`, with at least one image per class; a whole number is a count. Test is cut
+    first, so that it does not depend on the size of validation. A set of pixel-identical images is never divided: it
+    stays in "train" where other images suffice, and always where its labels contradict each other (if `train` is
+    given, such a set is left out). InputError where a cut is impossible.
     """
     labels = part.split.labels
-    asked = {name: shares[name] for name in ("test", "validation") if name in shares}
+    requested = {name: shares[name] for name in ("test", "validation") if name in shares}
     if train is not None:
-        asked["train"] = train
-    wanted = {name: _count(value, name, len(labels), len(classes)) for name, value in asked.items()}
+        requested["train"] = train
+    wanted = {name: _count(value, name, len(labels), len(classes)) for name, value in requested.items()}
     _check_counts(wanted, len(labels), len(classes))
     needs, left = {}, np.bincount(labels, minlength=len(classes)).tolist()
     for name, total in wanted.items():
@@ -145,9 +145,9 @@ def apportion(total: int, sizes: Sequence[int]) -> list[int]:
 
     A class that would get nothing takes one from the largest share, as long as there are enough for all.
     """
-    whole = max(1, sum(sizes))
-    shares = [total * size // whole for size in sizes]
-    by_remainder = sorted(range(len(sizes)), key=lambda c: -(total * sizes[c] % whole))
+    available = max(1, sum(sizes))
+    shares = [total * size // available for size in sizes]
+    by_remainder = sorted(range(len(sizes)), key=lambda c: -(total * sizes[c] % available))
     for c in by_remainder[: total - sum(shares)]:
         shares[c] += 1
     for c, size in enumerate(sizes):
@@ -157,12 +157,12 @@ def apportion(total: int, sizes: Sequence[int]) -> list[int]:
     return shares
 
 
-def overlaps(parts: dict[str, Part]) -> dict:
-    """JSON-able: which images of the splits are the same, exactly or nearly, those across two splits listed first."""
+def overlaps(parts: dict[str, SourcePart]) -> dict:
+    """The images of the splits that are the same, exactly or nearly, as JSON-able lists; those across splits first."""
     where = [(name, i) for name in parts for i in parts[name].split.ids]
     splits = np.repeat(np.arange(len(parts)), [len(part.split) for part in parts.values()])
     labels = np.concatenate([part.split.labels for part in parts.values()])
-    hashes = [h for part in parts.values() for h in part.prints.pixel_hashes]
+    hashes = [h for part in parts.values() for h in part.fingerprints.pixel_hashes]
     groups = sorted(exact_groups(hashes), key=lambda group: splits[group[0]] == splits[group[-1]])
     across = sum(bool(splits[group[0]] != splits[group[-1]]) for group in groups)
     shown = groups[: min(across, LISTED_ACROSS)] + groups[across : across + LISTED_WITHIN]
@@ -182,7 +182,7 @@ def overlaps(parts: dict[str, Part]) -> dict:
 
 
 def split_record(dataset: Dataset) -> dict:
-    """What goes into split.json: the ids of each split, a hash over ids, labels and pixels, and what was found.
+    """The content of split.json: the ids of each split, a hash over ids, labels and pixels, and the findings.
 
     InputError if an id is in two splits.
     """
@@ -190,12 +190,12 @@ def split_record(dataset: Dataset) -> dict:
     _check_disjoint(ids)
     labels = {name: getattr(dataset, name).labels.tolist() for name in NAMES}
     content = json.dumps([ids, labels, dataset.findings.get("pixels_sha256")], separators=(",", ":")).encode()
-    found = {
+    findings = {
         key: dataset.findings[key]
         for key in ("skipped", "ignored", "duplicates", "near_duplicates")
         if key in dataset.findings
     }
-    across = found.get("duplicates", {}).get("sets_across_splits")
+    across = findings.get("duplicates", {}).get("sets_across_splits")
     return {
         "source": dataset.source,
         "classes": list(dataset.classes),
@@ -203,7 +203,7 @@ def split_record(dataset: Dataset) -> dict:
         "counts": {name: len(ids[name]) for name in NAMES},
         "disjoint_by_id": True,
         "disjoint_by_pixels": None if across is None else across == 0,
-        **found,
+        **findings,
         "ids": ids,
     }
 
@@ -216,7 +216,7 @@ def check_share(name: str, value: float | int) -> None:
 
 
 def _count(value: float | int, name: str, available: int, classes: int) -> int:
-    """Images that `value` asks for: a fraction is rounded half up, in decimal, so that 0.15 of 10 is 2 everywhere."""
+    """The images that `value` means: a fraction is rounded half up, in decimal, so that 0.15 of 10 is 2 everywhere."""
     check_share(name, value)
     if isinstance(value, int):
         return value
@@ -233,22 +233,22 @@ def _check_counts(wanted: dict[str, int], available: int, classes: int) -> None:
     if sum(wanted.values()) + least > available:
         parts = " + ".join(f"{total} for {name}" for name, total in wanted.items())
         raise InputError(
-            f"{parts} cannot be had from {available} images of {classes} classes: ask for fewer, or bring more images:"
-            " every part needs at least one of each class"
+            f"{parts} cannot be cut from {available} images of {classes} classes: lower the shares or add images;"
+            " every split needs at least one image of each class"
         )
 
 
-def _identical_sets(part: Part, seed: int) -> list[list[int]]:
-    """Indices by pixels: single images first, then pairs, and so on, each size in order of rank."""
+def _identical_sets(part: SourcePart, seed: int) -> list[list[int]]:
+    """Indices grouped by pixels: single images first, then pairs, and so on, each size in order of rank."""
     ranks = ranking(part.split.ids, seed)
-    groups = exact_groups(part.prints.pixel_hashes)
+    groups = exact_groups(part.fingerprints.pixel_hashes)
     grouped = {i for group in groups for i in group}
     groups += [[i] for i in range(len(ranks)) if i not in grouped]
     return sorted(groups, key=lambda group: (len(group), min(ranks[i] for i in group)))
 
 
 def _homes(sets: Iterable[list[int]], labels: list[int], needs: dict[str, list[int]]) -> np.ndarray:
-    """(N,) names: each set goes to the first split that has room for all of it, or has nothing of its class yet."""
+    """(N,) split names: a set goes to the first split with room for all of it, or without an image of its class."""
     homes = np.full(len(labels), "" if "train" in needs else "train", dtype="U10")
     taken = Counter()
     for members in sets:
@@ -264,20 +264,20 @@ def _homes(sets: Iterable[list[int]], labels: list[int], needs: dict[str, list[i
     return homes
 
 
-def _check_classes(cuts: dict[str, Part], wanted: list[str], classes: Sequence[str], labels: np.ndarray) -> None:
+def _check_classes(cuts: dict[str, SourcePart], wanted: list[str], classes: Sequence[str], labels: np.ndarray) -> None:
     for label, title in enumerate(classes):
         for name in wanted:
             if label not in cuts[name].split.labels:
                 raise InputError(
                     f"class {title!r} has {np.count_nonzero(labels == label)} images (identical ones stay together),"
-                    f" too few to put one each into {', '.join(wanted)}"
+                    f" too few for one in each of {', '.join(wanted)}"
                 )
 
 
-def _near_overlaps(parts: dict[str, Part], where: list[tuple], splits: np.ndarray, hashes: list[bytes]) -> dict:
+def _near_overlaps(parts: dict[str, SourcePart], where: list[tuple], splits: np.ndarray, hashes: list[bytes]) -> dict:
     first = {(split, h): i for i, (split, h) in reversed(list(enumerate(zip(splits.tolist(), hashes, strict=True))))}
     distinct = np.sort(np.fromiter(first.values(), np.int64))  # identical images of a split count once
-    thumbnails = np.concatenate([part.prints.thumbnails for part in parts.values()])
+    thumbnails = np.concatenate([part.fingerprints.thumbnails for part in parts.values()])
     numbers = {h: number for number, h in enumerate(dict.fromkeys(hashes))}
     images = np.array([numbers[hashes[i]] for i in distinct], np.int64)
     limits = (LISTED_ACROSS, LISTED_WITHIN)
@@ -293,7 +293,7 @@ def _near_overlaps(parts: dict[str, Part], where: list[tuple], splits: np.ndarra
 
 
 def _listing(what: str, across: int, within: int) -> str:
-    """How many of the duplicates found are listed."""
+    """The number of duplicates that are listed, in words."""
     return (
         f"{min(across, LISTED_ACROSS):,} of {across:,} {what} across splits, then"
         f" {min(within, LISTED_WITHIN):,} of {within:,} inside one split"
@@ -301,9 +301,9 @@ def _listing(what: str, across: int, within: int) -> str:
 
 
 def _in_turn(group: list[int], splits: np.ndarray) -> list[int]:
-    """The members of a group, one of each split, then the next of each, so that a cut list still shows them all."""
-    members = [list(some) for _, some in itertools.groupby(group, key=lambda i: splits[i])]
-    return [i for some in itertools.zip_longest(*members) for i in some if i is not None]
+    """The members of a group, one of each split, then the next of each, so that a shortened list shows every split."""
+    members = [list(of_split) for _, of_split in itertools.groupby(group, key=lambda i: splits[i])]
+    return [i for round_ in itertools.zip_longest(*members) for i in round_ if i is not None]
 
 
 def _check_disjoint(ids: dict[str, list[str]]) -> None:

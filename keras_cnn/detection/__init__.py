@@ -1,4 +1,4 @@
-"""Object detection with Darknet's networks: YOLOv3 in Keras, on images, videos and cameras."""
+"""Object detection with Darknet's networks: YOLOv3 in Keras, for images, videos and cameras."""
 
 from keras_cnn.detection.darknet import load_darknet
 

@@ -1,7 +1,7 @@
-"""Boxes as Darknet has them: letterbox, decoding of YOLO maps, overlap and suppression.
+"""Boxes as in Darknet: letterbox, decoding of YOLO maps, overlap and suppression.
 
-Boxes are (N, 4) float32 rows x0, y0, x1, y1 in pixels unless said otherwise. They may reach out of the image: Darknet
-cuts them off where it draws them, and nowhere else.
+Boxes are (N, 4) float32 rows x0, y0, x1, y1 in pixels unless stated otherwise. They may reach out of the image: Darknet
+clips them only where it draws them.
 """
 
 from collections.abc import Sequence
@@ -9,17 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_cnn.detection.heads import Head
+from keras_cnn.detection.heads import YoloHead
 
-LARGEST = 80.0  # logarithm of a width in anchors; beyond it float32 ends, and no trained network is near
+LARGEST = 80.0  # logarithm of a width in anchors; float32 overflows beyond it, and no trained network comes near
 
 
 @dataclass(frozen=True)
 class Letterbox:
     """An image of `image` (height, width) inside a network's image of `network` (height, width).
 
-    The image keeps its proportions, as whole pixels allow, and stands in the middle of grey (Darknet's
-    `letterbox_image`).
+    The image keeps its proportions up to whole pixels, and is centred on grey (Darknet's `letterbox_image`).
     """
 
     image: tuple[int, int]
@@ -27,23 +26,24 @@ class Letterbox:
 
     @property
     def inner(self) -> tuple[int, int]:
-        """Height and width of the image inside. Divisions are Darknet's: in float32 to compare, else whole numbers."""
-        (height, width), (whole_height, whole_width) = self.image, self.network
-        if np.float32(whole_width) / np.float32(width) < np.float32(whole_height) / np.float32(height):
-            return max(1, height * whole_width // width), whole_width
-        return whole_height, max(1, width * whole_height // height)
+        """Height and width of the image inside; as in Darknet sides are compared in float32 and divided as integers."""
+        (height, width), (outer_height, outer_width) = self.image, self.network
+        if np.float32(outer_width) / np.float32(width) < np.float32(outer_height) / np.float32(height):
+            return max(1, height * outer_width // width), outer_width
+        return outer_height, max(1, width * outer_height // height)
 
     @property
     def corner(self) -> tuple[int, int]:
-        """Rows above the image inside and columns left of it."""
-        return tuple((whole - part) // 2 for whole, part in zip(self.network, self.inner, strict=True))
+        """The rows above the image inside and the columns left of it."""
+        (height, width), (inner_height, inner_width) = self.network, self.inner
+        return (height - inner_height) // 2, (width - inner_width) // 2
 
     @property
     def last_row(self) -> float:
-        """What Darknet multiplies the lowest row by: 1, or nearly 0 where its float32 sum ends just above that row.
+        """The factor of Darknet's lowest row: 1, or nearly 0 where its float32 position rounds to just above that row.
 
-        Its resize reads the row below as well, except for the lowest row of the result. Where rounding puts that row a
-        hair above the image's last, it keeps next to nothing of the row above and never adds the row below.
+        Its resize also reads the row below, except for the lowest row of the result. Where rounding places that row
+        just above the image's last, it keeps almost nothing of the row above and never adds the row below.
         """
         height, inner = self.image[0], self.inner[0]
         if inner == 1 or height == 1:
@@ -52,21 +52,22 @@ class Letterbox:
         return float(1 - (at - np.floor(at)))
 
     def to_image(self, centres: np.ndarray) -> np.ndarray:
-        """Boxes (N, 4) x, y, width, height, as fractions of the network's image, in pixels of the image."""
-        (height, width), (whole_height, whole_width) = self.image, self.network
+        """(N, 4) boxes in pixels of the image, from x, y, width, height as fractions of the network's image."""
+        (height, width), (outer_height, outer_width) = self.image, self.network
         inner_height, inner_width = self.inner
-        x = (centres[:, 0] * whole_width - (whole_width - inner_width) / 2) / inner_width * width
-        y = (centres[:, 1] * whole_height - (whole_height - inner_height) / 2) / inner_height * height
-        w = centres[:, 2] * (whole_width / inner_width * width)
-        h = centres[:, 3] * (whole_height / inner_height * height)
+        x = (centres[:, 0] * outer_width - (outer_width - inner_width) / 2) / inner_width * width
+        y = (centres[:, 1] * outer_height - (outer_height - inner_height) / 2) / inner_height * height
+        w = centres[:, 2] * (outer_width / inner_width * width)
+        h = centres[:, 3] * (outer_height / inner_height * height)
         return np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in an image, the most confident first: boxes (N, 4), classes (N,) int, confidences (N,) float32.
+    """The detections in an image: boxes (N, 4), classes (N,) int, confidences (N,) float32.
 
-    A confidence is Darknet's probability: objectness times the probability of the class.
+    A confidence is Darknet's probability: objectness times the probability of the class. Detectors give the most
+    confident first.
     """
 
     boxes: np.ndarray
@@ -82,12 +83,13 @@ class Detections:
 
 
 def decode(
-    maps: Sequence[np.ndarray], heads: Sequence[Head], network: tuple[int, int], threshold: float
+    maps: Sequence[np.ndarray], heads: Sequence[YoloHead], network: tuple[int, int], threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates of one image from its (h, w, anchors * (5 + classes)) maps of raw numbers.
+    """The candidates of one image, from its (h, w, anchors * (5 + classes)) maps of raw numbers.
 
-    Gives (N, 4) x, y, width, height as fractions of the network's image (`network` is its height and width), and (N,
-    classes) probabilities, with 0 for those not above `threshold`. Only cells whose objectness is above it count.
+    Returns (N, 4) x, y, width, height as fractions of the network's image (`network` is its height and width), and (N,
+    classes) probabilities, which are 0 where they do not exceed `threshold`. Cells with an objectness up to `threshold`
+    are left out.
     Redmon & Farhadi, YOLOv3: An Incremental Improvement, arXiv:1804.02767, section 2.1.
     """
     centres, probabilities = [], []
@@ -107,53 +109,50 @@ def decode(
 
 
 def suppress(boxes: np.ndarray, probabilities: np.ndarray, overlap: float) -> Detections:
-    """Of boxes of one class that overlap by more than `overlap` (IoU) only the most probable stays; class by class."""
+    """The detections after suppression by class: of boxes with an IoU above `overlap` the most probable stays."""
     kept = []
     for number in np.flatnonzero((probabilities > 0).any(axis=0)):
         of_class = probabilities[:, number]
         order = np.argsort(-of_class, kind="stable")[: np.count_nonzero(of_class)]
         kept += [(index, number) for index in order[_survivors(iou(boxes[order], boxes[order]) > overlap)]]
     rows, classes = np.array(kept, np.int64).reshape(-1, 2).T
-    found = Detections(boxes[rows], classes, probabilities[rows, classes].astype(np.float32))
-    return found[np.argsort(-found.confidences, kind="stable")]
+    detections = Detections(boxes[rows], classes, probabilities[rows, classes].astype(np.float32))
+    return detections[np.argsort(-detections.confidences, kind="stable")]
 
 
-def one_a_place(found: Detections, overlap: float, inside: float) -> np.ndarray:
-    """Indices of the detections that are no second look at a more confident one.
+def strongest_in_place(detections: Detections, overlap: float, inside: float) -> np.ndarray:
+    """The indices of the detections that do not repeat a more confident one.
 
-    Second looks are those that overlap it by more than `overlap` (IoU), of whatever class, and those of its class that
-    lie in it, or around it, with more than `inside` of the smaller box: small networks find a part of an object again.
+    A detection repeats another if their IoU exceeds `overlap`, whatever their classes, or if both are of one class and
+    more than `inside` of the smaller box is in the other: small networks detect a part of an object as an object.
     """
-    order = np.argsort(-found.confidences, kind="stable")
-    boxes, classes = found.boxes[order], found.classes[order]
+    order = np.argsort(-detections.confidences, kind="stable")
+    boxes, classes = detections.boxes[order], detections.classes[order]
     shared, areas = _intersections(boxes, boxes), _areas(boxes)
     within = shared > inside * np.minimum(areas[:, None], areas[None])
-    again = (iou(boxes, boxes) > overlap) | (within & (classes[:, None] == classes[None]))
-    return order[_survivors(again)]
+    repeats = (iou(boxes, boxes) > overlap) | (within & (classes[:, None] == classes[None]))
+    return order[_survivors(repeats)]
 
 
-def _survivors(again: np.ndarray) -> list[int]:
-    """Indices, best first, without those that are a better survivor `again` (N, N)."""
+def _survivors(repeats: np.ndarray) -> list[int]:
+    """The indices, best first, of the boxes that repeat no better survivor; `repeats` is (N, N) bool."""
     kept: list[int] = []
-    for index in range(len(again)):
-        if not again[index, kept].any():
+    for index in range(len(repeats)):
+        if not repeats[index, kept].any():
             kept.append(index)
     return kept
 
 
-def iou(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of each of `some` (N, 4) with each of `others` (M, 4), as (N, M).
-
-    Empty boxes overlap none.
-    """
-    shared = _intersections(some, others)
-    union = _areas(some)[:, None] + _areas(others)[None] - shared
+def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N, M) intersection over union of each of `boxes` (N, 4) with each of `others` (M, 4); 0 for empty boxes."""
+    shared = _intersections(boxes, others)
+    union = _areas(boxes)[:, None] + _areas(others)[None] - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def _intersections(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    low = np.maximum(some[:, None, :2], others[None, :, :2])
-    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
+def _intersections(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     return np.prod(np.clip(high - low, 0, None), axis=-1)
 
 
@@ -162,5 +161,5 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1 / infinity the 0 that is meant
+    with np.errstate(over="ignore"):  # exp of a large number is infinite, and 1 / infinity is the correct 0
         return 1 / (1 + np.exp(-values))

@@ -1,18 +1,20 @@
 """Darknet's cfg files: sections of `key=value` lines, each value checked and each error with its line.
 
-The format is that of Darknet's own `parser.c`: white space means nothing, `#` and `;` begin a comment line, a key given
-twice in a section counts the first time.
+The format is that of Darknet's `parser.c`: white space is ignored, `#` and `;` begin a comment line, and of a key given
+twice in a section the first value counts.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_cnn.checking import nearest
+from keras_cnn.data.user_files import read_text
 from keras_cnn.errors import InputError, require
 
-# What only training reads: it changes nothing in a loaded network.
+# Keys that only training reads: they change nothing in a loaded network.
 _TRAINING_NET = """
     batch subdivisions momentum decay learning_rate burn_in max_batches policy steps scales seq_scales gamma
     step scale power angle saturation exposure hue aspect max_crop min_crop flip random adam B1 B2 eps
@@ -24,7 +26,7 @@ _TRAINING_YOLO = """
     jitter ignore_thresh truth_thresh random max iou_thresh iou_loss iou_normalizer cls_normalizer
     obj_normalizer label_smooth_eps focal_loss max_delta counters_per_class resize map nms_kind beta_nms
 """
-KEYS = {  # of every section that can be built: what is read, and what is known to change nothing
+KEYS = {  # of every section that can be built: the keys that are read, and those that are known to change nothing
     "net": {"width", "height", "channels"} | set(_TRAINING_NET.split()),
     "convolutional": {"batch_normalize", "filters", "size", "stride", "pad", "padding", "groups", "dilation"}
     | {"activation", "flipped"},
@@ -45,43 +47,59 @@ SAME = {"network": "net", "conv": "convolutional", "max": "maxpool", "conn": "co
 }
 
 
+MAX_CFG = 1 << 24  # bytes
+MAX_LAYERS = 1000  # Keras recurses over the layers of a deep network; YOLOv4 has 162
+MOST = 1 << 20  # the largest whole number in a cfg that means a size or a count
+
+
 @dataclass(frozen=True)
 class Section:
-    """One section: its kind, the line its name stands on, its place among the layers and its values as text."""
+    """A section of a cfg, with its values as text."""
 
     file: Path
     kind: str
-    line: int
+    line: int  # of its name
     index: int  # of the layer, counted from 0 as Darknet does; -1 is [net]
     values: dict[str, tuple[str, int]]  # key -> value, line
 
     @property
     def where(self) -> str:
+        """File, line, kind and number of the section, for errors."""
         number = "" if self.index < 0 else f", layer {self.index}"
         return f"{self.file}:{self.line}: [{self.kind}]{number}"
 
     def at(self, key: str) -> str:
-        """Where a key of this section stands, for errors."""
+        """File, line and section of a key, for errors."""
         line = self.values[key][1] if key in self.values else self.line
         return f"{self.file}:{line}: [{self.kind}] {key}"
 
     def integer(self, key: str, default: int, least: int | None = None) -> int:
+        """The whole number of a key; with `least` a size or count, which is `MOST` at most. InputError otherwise."""
         number = self._number(key, default, int, "a whole number")
         if least is not None:
             require(number >= least, self.at(key), f"found {number}", f"at least {least}")
+            require(number <= MOST, self.at(key), f"found {number:,}", f"at most {MOST:,}")
         return number
 
     def real(self, key: str, default: float) -> float:
-        return self._number(key, default, float, "a number")
+        """The number of a key. InputError if it is not finite."""
+        number = self._number(key, default, float, "a number")
+        require(math.isfinite(number), self.at(key), f"found {number}", "a finite number")
+        return number
 
     def text(self, key: str, default: str) -> str:
+        """The text of a key."""
         return self.values.get(key, (default, 0))[0]
 
     def integers(self, key: str) -> list[int]:
+        """The whole numbers of a key, which must be there."""
         return [int(number) for number in self._list(key, int, "whole numbers separated by commas")]
 
     def reals(self, key: str) -> list[float]:
-        return self._list(key, float, "numbers separated by commas")
+        """The numbers of a key, which must be there. InputError if one is not finite."""
+        numbers = self._list(key, float, "numbers separated by commas")
+        require(all(map(math.isfinite, numbers)), self.at(key), f"found {numbers}", "finite numbers")
+        return numbers
 
     def _number(self, key: str, default: Any, kind: Callable, words: str) -> Any:
         if key not in self.values:
@@ -101,7 +119,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Cfg:
-    """A network as its cfg file describes it; `text` is the file."""
+    """A network as a cfg file describes it; `text` is the content of the file."""
 
     file: Path
     text: str
@@ -111,18 +129,14 @@ class Cfg:
     @property
     def size(self) -> tuple[int, int, int]:
         """Height, width and channels of the network's images."""
-        return tuple(self.net.integer(key, 0, least=1) for key in ("height", "width", "channels"))
+        height, width, channels = (self.net.integer(key, 0, least=1) for key in ("height", "width", "channels"))
+        return height, width, channels
 
 
 def read_cfg(file: str | Path) -> Cfg:
-    """Reads a Darknet cfg file. InputError for one that cannot be read, or has a section or key that is unknown."""
+    """Reads a Darknet cfg file. InputError if it cannot be read or has an unknown section or key."""
     file = Path(file)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InputError(f"{file}: cannot read the Darknet cfg: {reason}") from None
-    return parse_cfg(text, file)
+    return parse_cfg(read_text(file, "Darknet cfg", MAX_CFG), file)
 
 
 def parse_cfg(text: str, file: Path) -> Cfg:
@@ -141,6 +155,7 @@ def parse_cfg(text: str, file: Path) -> Cfg:
         found = sections[0].where if sections else f"{file}: no section"
         raise InputError(f"{found}: expected a Darknet cfg, whose first section is [net]")
     require(len(sections) > 1, str(file), "no section after [net]", "the layers of a network")
+    require(len(sections) <= MAX_LAYERS + 1, str(file), f"{len(sections) - 1:,} layers", f"at most {MAX_LAYERS:,}")
     return Cfg(file, text, sections[0], sections[1:])
 
 

@@ -1,4 +1,4 @@
-"""Counting what crosses a line or the border of a zone: each track by itself, by class and direction."""
+"""Counts of the tracked objects that cross a line or the border of a zone, by class and direction."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -8,15 +8,15 @@ import numpy as np
 
 from keras_cnn.errors import InputError, require
 
-# An object counts as on a side once its centre is this part of its box's height away from the line: a box that
+# An object is on a side once its centre is this part of its box's height away from the line, so that a box that
 # trembles on the line crosses it once.
 MARGIN = 0.05
-FORGOTTEN = 10.0  # seconds after which a track that is not seen any more is dropped from memory
+FORGOTTEN = 10.0  # seconds without a detection after which a track is dropped from memory
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A line of two points or a zone of three or more, in pixels of the picture."""
+    """A line of two points or a zone of three or more, in pixels of the image."""
 
     name: str
     points: np.ndarray  # (P, 2)
@@ -27,7 +27,7 @@ class Gate:
 
     @property
     def directions(self) -> tuple[str, str]:
-        """The ways through: to the positive side (right of a line, seen from its beginning; into a zone), and back."""
+        """The two directions: to the positive side (right of a line seen from its start; into a zone), and back."""
         if not self.is_line:
             return "in", "out"
         dx, dy = self.points[1] - self.points[0]
@@ -35,9 +35,10 @@ class Gate:
         return across[int(towards > 0)], across[int(towards <= 0)]
 
     def distance(self, point: np.ndarray) -> float:
-        """Pixels from the point to the line (endless) or the zone's border; above 0 on the positive side."""
+        """The distance of the point from the endless line or the zone's border, in pixels; positive on that side."""
         if self.is_line:
-            return _side(*self.points, point) / float(np.hypot(*(self.points[1] - self.points[0])))
+            start, end = self.points
+            return _side(start, end, point) / float(np.hypot(*(end - start)))
         starts, ends = self.points, np.roll(self.points, -1, axis=0)
         along = ends - starts
         length = np.maximum((along**2).sum(axis=1), 1e-12)
@@ -46,7 +47,7 @@ class Gate:
         return nearest if self._inside(point) else -nearest
 
     def passed(self, before: np.ndarray, after: np.ndarray) -> bool:
-        """Whether the way from `before` to `after`, on different sides, leads through the gate."""
+        """Whether the path from `before` to `after`, which are on different sides, leads through the gate."""
         if not self.is_line:
             return True
         first, last = self.points
@@ -62,7 +63,7 @@ class Gate:
 
 
 def read_gate(text: str, name: str, least: int) -> Gate:
-    """A gate from "x1,y1,x2,y2,...": at least `least` points, exactly two for a line."""
+    """The gate of the text "x1,y1,x2,y2,...": `least` points or more, exactly two for a line. InputError otherwise."""
     try:
         numbers = [float(word) for word in text.split(",")]
     except ValueError:
@@ -77,33 +78,33 @@ def read_gate(text: str, name: str, least: int) -> Gate:
 
 @dataclass(frozen=True)
 class Crossing:
-    """A track that went through a gate."""
+    """The passage of a track through a gate."""
 
     frame: int
     time: float
     gate: str
     direction: str
     track: int
-    name: str  # of the class that the track was taken for most, by confidence
+    name: str  # class of the track: the one with the largest sum of confidences
 
 
 @dataclass
-class _Track:
-    seen: float = 0.0
-    votes: Counter = field(default_factory=Counter)  # class -> sum of confidences
-    last: dict[str, tuple[np.ndarray, bool]] = field(default_factory=dict)  # gate -> where clear of it, on which side
+class _TrackState:
+    seen: float = 0.0  # time of the last detection
+    votes: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # class -> sum of confidences
+    last: dict[str, tuple[np.ndarray, bool]] = field(default_factory=dict)  # gate -> last centre clear of it, its side
 
 
 class CrossingCounter:
-    """Follows the centres of tracked boxes through the gates. `totals` is gate -> (direction, class) -> crossings."""
+    """Follows the centres of tracked boxes through the gates; `totals` is gate -> (direction, class) -> crossings."""
 
     def __init__(self, gates: Iterable[Gate]):
         self.gates = list(gates)
         self.totals: dict[str, Counter] = {gate.name: Counter() for gate in self.gates}
-        self._tracks: dict[int, _Track] = defaultdict(_Track)
+        self._tracks: dict[int, _TrackState] = defaultdict(_TrackState)
 
     def update(self, frame: int, time: float, tracks: Iterable[tuple[int, str, float, np.ndarray]]) -> list[Crossing]:
-        """The crossings of this frame, from its tracks: number, class, confidence and box x0, y0, x1, y1 of each."""
+        """The crossings of a frame, given its tracks: number, class, confidence and box x0, y0, x1, y1 of each."""
         crossings = []
         for number, name, confidence, box in tracks:
             track = self._tracks[number]
@@ -112,8 +113,8 @@ class CrossingCounter:
             centre, margin = (box[:2] + box[2:]) / 2, MARGIN * float(box[3] - box[1])
             for gate in self.gates:
                 if direction := _step(track, gate, centre, margin):
-                    taken_for = track.votes.most_common(1)[0][0]
-                    crossings.append(Crossing(frame, time, gate.name, direction, number, taken_for))
+                    voted = max(track.votes, key=track.votes.__getitem__)
+                    crossings.append(Crossing(frame, time, gate.name, direction, number, voted))
         for crossing in crossings:
             self.totals[crossing.gate][crossing.direction, crossing.name] += 1
         for number in [n for n, track in self._tracks.items() if time - track.seen > FORGOTTEN]:
@@ -121,8 +122,8 @@ class CrossingCounter:
         return crossings
 
 
-def _step(track: _Track, gate: Gate, centre: np.ndarray, margin: float) -> str | None:
-    """The direction in which a track has just gone through a gate, if it has; remembers where it is clear of it."""
+def _step(track: _TrackState, gate: Gate, centre: np.ndarray, margin: float) -> str | None:
+    """The direction in which the track has just passed the gate, if it has; its position is kept in the track."""
     distance = gate.distance(centre)
     if abs(distance) <= margin:
         return None
@@ -134,6 +135,6 @@ def _step(track: _Track, gate: Gate, centre: np.ndarray, margin: float) -> str |
 
 
 def _side(start: np.ndarray, end: np.ndarray, point: np.ndarray) -> float:
-    """Twice the signed area of the triangle: above 0 where `point` lies clockwise of start -> end on the screen."""
+    """Twice the signed area of the triangle: positive where `point` is clockwise of start -> end on the screen."""
     (dx, dy), (px, py) = end - start, point - start
     return float(dx * py - dy * px)

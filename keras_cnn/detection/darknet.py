@@ -1,12 +1,13 @@
 """Darknet's networks as Keras models: `load_darknet(cfg, weights)`.
 
-What a section computes is defined by Darknet's C code (https://github.com/pjreddie/darknet, `src/*_layer.c`); sections
-and keys that AlexeyAB's version added (dilation, route groups, mish, scale_x_y) follow that version.
+Each section computes what Darknet's C code does (https://github.com/pjreddie/darknet, `src/*_layer.c`); sections and
+keys that AlexeyAB's version added (dilation, route groups, mish, scale_x_y) follow that version.
 """
 
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -15,10 +16,10 @@ from keras import layers, ops
 from keras_cnn.checking import nearest
 from keras_cnn.detection.cfg import Cfg, Section, read_cfg
 from keras_cnn.detection.heads import read_head
-from keras_cnn.detection.weights import Weights, WeightsFile
+from keras_cnn.detection.weights import Convolution, Weights, WeightsFile
 from keras_cnn.errors import InputError, require
 
-ACTIVATIONS = {  # Darknet's name -> Keras's; leaky, whose slope is 0.1, has a layer of its own
+ACTIVATIONS = {  # Darknet's name -> Keras's; leaky, with a slope of 0.1, is a layer of its own
     "logistic": "sigmoid",
     "relu": "relu",
     "relu6": "relu6",
@@ -36,15 +37,15 @@ def load_darknet(
     """A Darknet network with its weights as a flat Keras model in float32.
 
     The model takes (N, H, W, C) images in RGB with values from 0 to 255, of the cfg's own size or of `size` (one number
-    or height and width, multiples of 32 where the network detects). It gives one output a [yolo] section, in the order
-    of the cfg: (N, h, w, anchors * (5 + classes)) maps of raw numbers, which `boxes.decode` turns into boxes. A network
-    without [yolo] gives what its last layer does, so a classifier's softmax. Layers are named after kind and number of
-    Darknet's layer, as `conv_0`; that number counts from 0.
+    or height and width, multiples of 32 where the network detects). It has one output for each [yolo] section, in the
+    order of the cfg: (N, h, w, anchors * (5 + classes)) maps of raw numbers, which `boxes.decode` turns into boxes. The
+    output of a network without [yolo] is that of its last layer, such as a classifier's softmax. Layers are named after
+    kind and number of Darknet's layer, as `conv_0`, counted from 0.
 
-    With `fold` every batch norm is multiplied into its convolution in float64 and is gone: for inference only.
+    With `fold` every batch norm is multiplied into its convolution in float64 and removed, for inference only.
 
-    Raises InputError for a cfg or weights file that cannot be read or do not belong together, naming section, line, and
-    the bytes expected and found.
+    Raises InputError for a cfg or weights file that cannot be read, or files that do not belong together, with the
+    section, its line, and the bytes expected and found.
     """
     network = read_cfg(cfg)
     file = WeightsFile(weights)
@@ -53,6 +54,9 @@ def load_darknet(
     file.expect_end(weighted[-1] if weighted else "the header")
     return model
 
+
+MAX_SIDE = 1 << 14  # pixels of the network's image
+MAX_NUMBERS = 1 << 28  # numbers of one layer, 1 GiB: VGG's largest layer has 103 million
 
 # Darknet's formula has a batch norm of no epsilon here; see _Builder._weighted.
 BATCH_NORM = functools.partial(layers.BatchNormalization, momentum=0.99, epsilon=1e-12)
@@ -66,7 +70,7 @@ def build(
     fold: bool = False,
     batch_norm: Callable[..., layers.Layer] = BATCH_NORM,
 ) -> keras.Model:
-    """The model of a cfg that has been read, with numbers from `weights`; as `load_darknet` otherwise."""
+    """The model of a parsed cfg with numbers from `weights`; see `load_darknet`."""
     builder = _Builder(network, _image_size(network, size), fold, batch_norm)
     for section in network.layers:
         builder.add(section, weights)
@@ -79,13 +83,14 @@ def _image_size(network: Cfg, size: int | tuple[int, int] | None) -> tuple[int, 
         height, width = (size, size) if isinstance(size, int) else size
     detects = any(section.kind == "yolo" for section in network.layers)
     fits = min(height, width) >= 32 and height % 32 == width % 32 == 0 if detects else min(height, width) >= 1
-    expected = "multiples of 32" if detects else "at least 1"
+    fits = fits and max(height, width) <= MAX_SIDE
+    expected = f"multiples of 32 up to {MAX_SIDE:,}" if detects else f"1 to {MAX_SIDE:,}"
     require(fits, f"{network.file}: image size", f"found {width}x{height}", expected)
     return height, width, channels
 
 
 class _Builder:
-    """A Keras graph under construction, section by section; `_outputs[i]` is what Darknet's layer i gives."""
+    """A Keras graph under construction, section by section; `_outputs[i]` is the output of Darknet's layer i."""
 
     def __init__(self, network: Cfg, shape: tuple[int, int, int], fold: bool, batch_norm: Callable[..., layers.Layer]):
         self._network, self._fold, self._batch_norm = network, fold, batch_norm
@@ -109,6 +114,7 @@ class _Builder:
         }
 
     def add(self, section: Section, file: Weights) -> None:
+        """Adds the layers of a section, with their numbers from `file`."""
         if build := self._weighted_kinds.get(section.kind):
             self._current = build(section, file)
         else:
@@ -116,7 +122,7 @@ class _Builder:
         self._outputs.append(self._current)
 
     def model(self) -> keras.Model:
-        """The model of what has been added, with its weights."""
+        """The model of the sections so far, with its weights."""
         model = keras.Model(self._inputs, self._heads or self._current, name=_layer_name(self._network.file.stem))
         for layer, values in self._weights:
             layer.set_weights(values)
@@ -139,7 +145,9 @@ class _Builder:
             "an odd size with pad=1 and stride 1 under a dilation",
         )
         normalised = bool(section.integer("batch_normalize", 0))
-        biases, norm, kernel = file.convolution(section, filters, normalised, channels // groups * size * size)
+        fan_in = channels // groups * size * size
+        _check_count(filters * fan_in, section)
+        biases, norm, kernel = file.convolution(section, filters, normalised, fan_in)
         if section.integer("flipped", 0):
             kernel = kernel.reshape(-1, filters).T
         kernel = kernel.reshape(filters, channels // groups, size, size).transpose(2, 3, 1, 0)
@@ -158,13 +166,14 @@ class _Builder:
             use_bias=bias,
             name=f"conv_{section.index}",
         )
-        return self._weighted(layer, inputs, kernel, biases, norm, section)
+        return self._weighted(layer, inputs, section, Convolution(biases, norm, kernel))
 
     def _connected(self, section: Section, file: Weights):
         inputs, shape = self._current, self._current.shape[1:]
         units = section.integer("output", 1, least=1)
         count = int(np.prod(shape))
         normalised = bool(section.integer("batch_normalize", 0))
+        _check_count(units * count, section)
         biases = file.floats(units, section.where)
         kernel = file.floats(units * count, section.where)
         turned = file.transposed != bool(section.integer("flipped", 0))
@@ -175,14 +184,15 @@ class _Builder:
             inputs = layers.Flatten(name=f"flatten_{section.index}")(inputs)
         norm = [file.floats(units, section.where) for _ in range(3)] if normalised else None
         layer = layers.Dense(units, use_bias=not normalised or self._fold, name=f"dense_{section.index}")
-        return self._weighted(layer, inputs, kernel, biases, norm, section)
+        return self._weighted(layer, inputs, section, Convolution(biases, norm, kernel))
 
-    def _weighted(self, layer, inputs, kernel: np.ndarray, biases: np.ndarray, norm: list | None, section: Section):
-        """`layer`, its batch norm if there is one, and the activation.
+    def _weighted(self, layer, inputs, section: Section, numbers: Convolution):
+        """The outputs of `layer` with its numbers, of its batch norm if there is one, and of the activation.
 
-        Darknet divides by sqrt(variance) + 1e-6, so by the root of variance + 2e-6 sqrt(variance) + 1e-12: the first
-        two terms are the batch norm's moving variance here and the last is its epsilon.
+        Darknet divides by sqrt(variance) + 1e-6, which is the root of variance + 2e-6 sqrt(variance) + 1e-12: here the
+        first two terms are the moving variance of the batch norm and the last is its epsilon.
         """
+        biases, norm, kernel = numbers
         if norm is not None and self._fold:
             scales, means, variances = (values.astype(np.float64) for values in norm)
             factors = scales / (np.sqrt(variances) + 1e-6)
@@ -209,7 +219,7 @@ class _Builder:
         return layers.Activation(ACTIVATIONS[name], name=f"{name}_{section.index}")(outputs)
 
     def _maxpool(self, section: Section):
-        """Darknet pads size - 1 in all, the smaller half before, and looks past no edge: outside is minus infinity."""
+        """Darknet pads size - 1 in all, the smaller half before the map; the padding is minus infinity."""
         inputs = self._map(section)
         stride = section.integer("stride", 1, least=1)
         size = section.integer("size", stride, least=1)
@@ -241,7 +251,7 @@ class _Builder:
         return layers.Concatenate(name=f"route_{section.index}")(parts) if len(parts) > 1 else parts[0]
 
     def _shortcut(self, section: Section):
-        """The current map plus earlier ones, where these have fewer channels or every n-th pixel of them."""
+        """The current map plus earlier ones, fitted to its channels and size."""
         total = self._map(section)
         for index in section.integers("from"):
             other = self._fitted(self._earlier(index, section, "from"), total, section)
@@ -251,8 +261,8 @@ class _Builder:
     def _unused(self, name: str, section: Section, index: int) -> str:
         return name if len(section.integers("from")) == 1 else f"{name}_from_{index % section.index}"
 
-    def _fitted(self, other, like, section: Section):
-        """`other` at the size of `like`: every n-th pixel; channels cut off or filled up with zeros."""
+    def _fitted(self, other, like, section: Section) -> Any:
+        """`other` at the size of `like`: every n-th pixel, with channels cut off or filled up with zeros."""
         strides = [a / b for a, b in zip(other.shape[1:3], like.shape[1:3], strict=True)]
         fits = strides[0] == strides[1] == int(strides[0])
         require(fits, section.at("from"), f"a map of {_size(other)}", f"{_size(like)} or a multiple of it")
@@ -261,17 +271,20 @@ class _Builder:
         missing = like.shape[-1] - other.shape[-1]
         if missing > 0:
             return ops.pad(other, [(0, 0), (0, 0), (0, 0), (0, missing)])
-        return ops.split(other, [like.shape[-1]], axis=-1)[0] if missing < 0 else other
+        if missing < 0:
+            first, _ = cast("list", ops.split(other, [like.shape[-1]], axis=-1))
+            return first
+        return other
 
     def _yolo(self, section: Section):
-        """The end of a branch: an output of the model, under a name of its own."""
+        """An output of the model, under its own name."""
         head = read_head(section)
         expected = head.anchors_count * (5 + head.classes)
-        found = self._map(section).shape[-1]
+        channels = self._map(section).shape[-1]
         require(
-            found == expected,
+            channels == expected,
             section.where,
-            f"the layer before has {found} channels (filters={found})",
+            f"the layer before has {channels} channels (filters={channels})",
             f"{expected}: {head.anchors_count} anchors in mask x (5 + {head.classes} classes)",
         )
         output = layers.Activation("linear", dtype="float32", name=f"yolo_{section.index}")
@@ -283,7 +296,7 @@ class _Builder:
         return layers.GlobalAveragePooling2D(keepdims=True, name=name)(self._map(section))
 
     def _softmax(self, section: Section):
-        """Over all numbers of an image, or over each of `groups` equal parts."""
+        """Softmax over all numbers of an image, or over each of `groups` equal parts."""
         shape, groups = self._current.shape[1:], section.integer("groups", 1, least=1)
         require(int(np.prod(shape[:-1])) == 1, section.where, f"a map of {_size(self._current)}", "a vector or 1x1")
         require(shape[-1] % groups == 0, section.at("groups"), f"{groups} groups of {shape[-1]}", "a divisor")
@@ -297,11 +310,11 @@ class _Builder:
         return layers.Dropout(rate, name=f"dropout_{section.index}")(self._current)
 
     def _cost(self, _section: Section):
-        """Only training computes it."""
+        """The current output: only training computes a cost."""
         return self._current
 
     def _crop(self, section: Section):
-        """The middle of the image, from -1 to 1 unless `noadjust`."""
+        """The centre of the image, scaled to -1 to 1 unless `noadjust`."""
         inputs = self._map(section)
         wanted = [section.integer(key, 1, least=1) for key in ("crop_height", "crop_width")]
         edges = []
@@ -324,6 +337,10 @@ class _Builder:
         require(exists, section.at(key), f"found {index}", f"a layer before this one, 0 to {section.index - 1}")
         require(len(self._outputs[number].shape) == 4, section.at(key), f"layer {number} is a vector", "a map")
         return self._outputs[number]
+
+
+def _check_count(count: int, section: Section) -> None:
+    require(count <= MAX_NUMBERS, section.where, f"{count:,} numbers in one layer", f"at most {MAX_NUMBERS:,}")
 
 
 def _layer_name(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Boxes, gates and running totals drawn into a picture."""
+"""Drawings of boxes, gates and running totals into an image."""
 
 import colorsys
 import functools
@@ -15,33 +15,36 @@ GATE_COLOUR, PANEL, INK, PAPER = "#ff3b81", (0, 0, 0, 160), "#000000", "#ffffff"
 
 
 @dataclass(frozen=True)
-class _Label:
-    place: tuple[float, float, float, float]
-    at: tuple[float, float]  # of the text
+class _BoxLabel:
+    """The label of a box."""
+
+    place: tuple[float, float, float, float]  # x0, y0, x1, y1 of its ground
+    at: tuple[float, float]  # x, y of its text
     text: str
     colour: str
 
 
 def annotated(
     image: np.ndarray,
-    found: Sequence[dict],
+    detections: Sequence[dict],
     names: Sequence[str],
     gates: Sequence[Gate] = (),
     totals: Mapping[str, Counter] | None = None,
 ) -> np.ndarray:
-    """A copy of an (H, W, 3) uint8 picture with its detections (see `Records.add`), gates and totals by direction.
+    """A copy of an (H, W, 3) uint8 image with its detections (see `DetectionRecords.add`), gates and their totals.
 
-    A true box has a confidence of None. A class keeps its colour by its place in `names`. Lines and text
-    grow with the picture.
+    A true box has a confidence of None. The colour of a class follows from its place in `names`. The size of lines and
+    text grows with the image.
     """
-    picture = Image.fromarray(image)
-    draw = ImageDraw.Draw(picture, "RGBA")
-    unit = max(1, round(min(picture.size) / 300))
-    font = _font(max(11, round(min(picture.size) / 38)))
-    labels: list[_Label] = []
-    for same in _by_box(found):
-        colour = _colour(names.index(same[0]["class"]))
-        labels.append(_box(draw, same, colour, unit, font, picture.size, [label.place for label in labels]))
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas, "RGBA")
+    unit = max(1, round(min(canvas.size) / 300))
+    font = _font(max(11, round(min(canvas.size) / 38)))
+    labels: list[_BoxLabel] = []
+    for same_box in _by_box(detections):
+        colour = _colour(names.index(same_box[0]["class"]))
+        taken = [label.place for label in labels]
+        labels.append(_box(draw, same_box, colour, unit=unit, font=font, size=canvas.size, taken=taken))
     for label in reversed(labels):  # the most confident lies on top
         draw.rectangle(label.place, fill=label.colour)
         draw.text(label.at, label.text, fill=_readable(label.colour), font=font)
@@ -49,48 +52,51 @@ def annotated(
         _gate(draw, gate, unit)
     if gates and totals is not None:
         _panel(draw, [_summary(gate, totals[gate.name]) for gate in gates], unit, font)
-    return np.asarray(picture)
+    return np.asarray(canvas)
 
 
-def _by_box(found: Sequence[dict]) -> list[list[dict]]:
-    """Detections by falling confidence, those of one box together: Darknet gives a box to several classes."""
+def _by_box(detections: Sequence[dict]) -> list[list[dict]]:
+    """The detections by falling confidence, grouped by box: Darknet gives one box to several classes."""
     boxes: dict[tuple, list[dict]] = {}
-    for one in sorted(found, key=lambda one: -(one["confidence"] or 0.0)):
-        boxes.setdefault(tuple(one["box"]), []).append(one)
+    for detection in sorted(detections, key=lambda d: -(d["confidence"] or 0.0)):
+        boxes.setdefault(tuple(detection["box"]), []).append(detection)
     return list(boxes.values())
 
 
 def _box(
     draw: ImageDraw.ImageDraw,
-    same: list[dict],
+    same_box: list[dict],
     colour: str,
+    *,
     unit: int,
     font,
     size: tuple[int, int],
     taken: list[tuple],
-) -> _Label:
-    """Draws one box; gives the label with what it was taken for, at its edge where no label of `taken` lies."""
+) -> _BoxLabel:
+    """Draws one box; returns its label, with the classes and confidences, at an edge where no label of `taken` is."""
     width, height = size
     x0, y0, x1, y1 = (
-        min(max(edge, 0), limit - 1) for edge, limit in zip(same[0]["box"], (width, height, width, height), strict=True)
+        min(max(edge, 0), limit - 1)
+        for edge, limit in zip(same_box[0]["box"], (width, height, width, height), strict=True)
     )
     draw.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=colour, width=unit)
-    number = "" if same[0]["track"] is None else f"#{same[0]['track']} "
-    text = number + ", ".join(map(_named, same))
+    number = "" if same_box[0]["track"] is None else f"#{same_box[0]['track']} "
+    text = number + ", ".join(map(_named, same_box))
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     wide, high = right - left + 4 * unit, bottom - top + 3 * unit
     x = min(x0, max(0, width - wide))
     rows = [y for y in (y0 - high, y1, y0, y1 - high) if 0 <= y <= height - high] or [max(0, min(y0, height - high))]
     y = next((y for y in rows if not any(_meet((x, y, x + wide, y + high), place) for place in taken)), rows[0])
-    return _Label((x, y, x + wide, y + high), (x + 2 * unit - left, y + 1.5 * unit - top), text, colour)
+    return _BoxLabel((x, y, x + wide, y + high), (x + 2 * unit - left, y + 1.5 * unit - top), text, colour)
 
 
-def _named(one: dict) -> str:
-    return one["class"] if one["confidence"] is None else f"{one['class']} {one['confidence']:.2f}"
+def _named(detection: dict) -> str:
+    name, confidence = detection["class"], detection["confidence"]
+    return name if confidence is None else f"{name} {confidence:.2f}"
 
 
-def _meet(one: tuple, other: tuple) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _meet(a: tuple, b: tuple) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _gate(draw: ImageDraw.ImageDraw, gate: Gate, unit: int) -> None:
@@ -103,7 +109,7 @@ def _gate(draw: ImageDraw.ImageDraw, gate: Gate, unit: int) -> None:
 
 
 def _summary(gate: Gate, totals: Counter) -> str:
-    """As "line 1:  down 3 (car 2, bus 1)  |  up 0"."""
+    """The totals as "line 1:  down 3 (car 2, bus 1)  |  up 0"."""
     parts = []
     for direction in gate.directions:
         classes = {name: count for (way, name), count in totals.items() if way == direction}
@@ -113,7 +119,7 @@ def _summary(gate: Gate, totals: Counter) -> str:
 
 
 def _panel(draw: ImageDraw.ImageDraw, lines: Sequence[str], unit: int, font) -> None:
-    """Lines of text on a dark ground in the upper left corner."""
+    """Draws lines of text on a dark ground in the upper left corner."""
     text = "\n".join(lines)
     left, top, right, bottom = draw.multiline_textbbox((0, 0), text, font=font, spacing=2 * unit)
     draw.rectangle((0, 0, right - left + 8 * unit, bottom - top + 8 * unit), fill=PANEL)
@@ -121,13 +127,13 @@ def _panel(draw: ImageDraw.ImageDraw, lines: Sequence[str], unit: int, font) -> 
 
 
 def _readable(colour: str) -> str:
-    """Black or white, whichever stands out from the colour (ITU-R 601 luma)."""
+    """Black or white, by which of them contrasts more with the colour (ITU-R 601 luma)."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else PAPER
 
 
 def _colour(number: int) -> str:
-    """A class's colour: each lies the golden angle from the one before, so that no two are alike."""
+    """The colour of a class: each hue is the golden angle from the one before, so that no two are alike."""
     red, green, blue = colorsys.hsv_to_rgb(0.55 + number * 0.381966 % 1, 0.8, 0.95)
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 

@@ -1,4 +1,4 @@
-"""What a [yolo] section says about the map before it: anchors and classes."""
+"""The heads of a YOLO network: anchors and classes of its [yolo] sections."""
 
 from dataclasses import dataclass
 
@@ -7,36 +7,40 @@ import numpy as np
 from keras_cnn.detection.cfg import Cfg, Section
 from keras_cnn.errors import require
 
+MAX_CLASSES = 100_000
+
 
 @dataclass(frozen=True)
-class Head:
+class YoloHead:
     """One YOLO output. `anchors` (A, 2) are widths and heights in pixels of the network's image."""
 
     anchors: np.ndarray
     classes: int
-    scale_x_y: float  # how far centres may leave their cell; 1 is YOLOv3
+    scale_x_y: float  # factor by which centres may leave their cell; 1 is YOLOv3
 
     @property
     def anchors_count(self) -> int:
         return len(self.anchors)
 
 
-def read_head(section: Section) -> Head:
+def read_head(section: Section) -> YoloHead:
     """The head of a [yolo] section; InputError where its mask, anchors and num do not agree."""
     total = section.integer("num", 1, least=1)
     classes = section.integer("classes", 20, least=1)
+    require(classes <= MAX_CLASSES, section.at("classes"), f"found {classes:,}", f"at most {MAX_CLASSES:,}")
     numbers = section.reals("anchors")
     found = f"{len(numbers)} numbers"
     require(len(numbers) == 2 * total, section.at("anchors"), found, f"{2 * total}: two for each of num={total}")
+    require(min(numbers) > 0, section.at("anchors"), f"found {min(numbers):g}", "widths and heights above 0")
     mask = section.integers("mask") if "mask" in section.values else list(range(total))
     inside = all(0 <= index < total for index in mask)
     require(inside, section.at("mask"), f"found {mask}", f"numbers from 0 to {total - 1}, as num={total}")
     anchors = np.array(numbers, np.float32).reshape(total, 2)[mask]
-    return Head(anchors, classes, section.real("scale_x_y", 1.0))
+    return YoloHead(anchors, classes, section.real("scale_x_y", 1.0))
 
 
-def read_heads(network: Cfg) -> list[Head]:
-    """The heads of a network in the order of its outputs. InputError if it has none or they disagree on the classes."""
+def read_heads(network: Cfg) -> list[YoloHead]:
+    """The heads of a network in the order of its outputs. InputError if there are none or their classes differ."""
     sections = [section for section in network.layers if section.kind == "yolo"]
     require(bool(sections), str(network.file), "no [yolo] section", "a network that detects")
     heads = [read_head(section) for section in sections]

@@ -1,10 +1,10 @@
-"""What `detect.py` does: a source through the network, with everything written to one folder."""
+"""Detection on a source, as `detect.py` runs it: all results are written to one folder."""
 
 import contextlib
+import csv
 import os
-import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -14,72 +14,84 @@ import numpy as np
 from PIL import Image
 
 from keras_cnn.checking import nearest
+from keras_cnn.data.decoding import read_image
+from keras_cnn.data.walking import ignored_text
+from keras_cnn.detection.background import BackgroundWorker, prefetched
 from keras_cnn.detection.boxes import Detections
 from keras_cnn.detection.counting import Crossing, CrossingCounter, Gate
 from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.network import Network
-from keras_cnn.detection.pipeline import Behind, ahead
-from keras_cnn.detection.showing import Window
-from keras_cnn.detection.sources import Frame, Sound, Video, find_images, open_moving, read_image
-from keras_cnn.detection.tracks import LOW, Tracker
-from keras_cnn.detection.writing import Records, VideoWriter
+from keras_cnn.detection.object_tracker import LOW, ObjectTracker
+from keras_cnn.detection.sources import Frame, SoundPacket, VideoFile, VideoSource, find_images, open_moving
+from keras_cnn.detection.window import Window
+from keras_cnn.detection.writers import DetectionRecords, VideoWriter
 from keras_cnn.detection.yolo import THRESHOLD, Detector
 from keras_cnn.errors import InputError, Interrupted, Stopped, require
 from keras_cnn.figures.detections import crossings as crossings_figure
 from keras_cnn.figures.style import save
+from keras_cnn.messages import csv_cell, logger
+from keras_cnn.progress_bar import ProgressBar
 from keras_cnn.run_folder import replacing, write_json, write_text
 
-VEHICLES = ("bicycle", "car", "motorbike", "motorcycle", "bus", "truck")  # counted unless told otherwise
-REPORT_SECONDS = 1.0  # between two progress reports
+VEHICLES = ("bicycle", "car", "motorbike", "motorcycle", "bus", "truck")  # counted by default
+REPORT_SECONDS = 10.0  # between two lines about the progress, where there is no terminal
 
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """What the command line asks for beside source and network."""
+    """The options of the command line beside source and network."""
 
-    classes: tuple[str, ...] = ()  # all, if none; vehicles, if something is counted
+    classes: tuple[str, ...] = ()  # if empty, all classes, or vehicles where something is counted
     gates: tuple[Gate, ...] = ()
     precision: str = "float32"
     show: bool = False
 
 
-def detect(source: str, network: Network, asked: DetectOptions, out: Path | None) -> None:
-    """Looks at `source` and writes to `out` (default detections/NAME) what is found; says on the way how fast it is."""
-    chosen = _chosen_classes(network.names, asked)
-    images = find_images(source)
-    if images is not None and asked.gates:
+def detect(source: str, network: Network, options: DetectOptions, out: Path | None) -> None:
+    """Writes the detections in `source` to `out` (default detections/NAME), with its speed on the screen."""
+    chosen = _chosen_classes(network.names, options)
+    images = find_images(source, ignored := Counter())
+    if images is not None and options.gates:
         raise InputError(f"{source}: counting follows objects through a video; an image has nothing to follow")
-    window = Window() if asked.show else None
-    moving = None if images is not None else open_moving(source)
+    window = Window() if options.show else None
+    video = open_moving(source) if images is None else None
     folder = out or Path("detections") / _stem(source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot make the folder: {error.strerror}") from None
     require(os.access(folder, os.W_OK | os.X_OK), str(folder), "not writable", "a folder to write to")
-    threshold = THRESHOLD if moving is None else LOW
-    detector = Detector(network.model, network.heads, threshold=threshold, precision=asked.precision)
+    threshold = THRESHOLD if video is None else LOW
+    compiled = Detector(network.model, network.heads, threshold=threshold, precision=options.precision)
+    detector = _ClassDetector(compiled, network.names, chosen)
     try:
-        if images is not None:
-            _detect_images(images, _Finder(detector, network.names, chosen), folder, window)
-        else:
-            _Watch(moving, _Finder(detector, network.names, chosen), asked.gates, folder, window).run()
+        if video is not None:
+            _VideoDetection(video, detector, options.gates, folder, window).run()
+        elif images is not None:
+            if ignored:
+                logger.info(f"images      {len(images):,} in {source}; left out: {ignored_text(ignored)}")
+            _detect_images(images, detector, folder, window)
     finally:
         if window:
             window.close()
 
 
-def _chosen_classes(names: Sequence[str], asked: DetectOptions) -> np.ndarray | None:
-    """Numbers of the classes to look for; None for all."""
-    if asked.classes:
-        for name in asked.classes:
+def _chosen_classes(names: Sequence[str], options: DetectOptions) -> np.ndarray | None:
+    """The numbers of the classes to detect; None for all."""
+    if options.classes:
+        for name in options.classes:
             if name not in names:
                 raise InputError(f"--classes: unknown class {name}{nearest(name, names)}")
-        return np.array([names.index(name) for name in asked.classes])
-    if not asked.gates:
+        return np.array([names.index(name) for name in options.classes])
+    if not options.gates:
         return None
     vehicles = [number for number, name in enumerate(names) if name in VEHICLES]
-    require(bool(vehicles), "--classes", f"not given, and the network knows no {', '.join(VEHICLES)}", "what to count")
+    require(
+        bool(vehicles),
+        "--classes",
+        f"not given, and the network knows no {', '.join(VEHICLES)}",
+        "the classes to count",
+    )
     return np.array(vehicles)
 
 
@@ -90,104 +102,123 @@ def _stem(source: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem) or "images"
 
 
-class _Finder:
-    """The detector with the classes that are asked for and their names."""
+class _ClassDetector:
+    """A detector limited to the chosen classes, with the names of the classes."""
 
     def __init__(self, detector: Detector, names: list[str], chosen: np.ndarray | None):
         self.detector, self.names, self._chosen = detector, names, chosen
 
     def __call__(self, image: np.ndarray) -> Detections:
-        found = self.detector(image)
-        return found if self._chosen is None else found[np.isin(found.classes, self._chosen)]
+        detections = self.detector(image)
+        return detections if self._chosen is None else detections[np.isin(detections.classes, self._chosen)]
 
-    def described(self, found: Detections, tracks: np.ndarray | None = None) -> list[dict]:
-        """Each detection as `Records.add` takes it."""
+    def described(self, detections: Detections, tracks: np.ndarray | None = None) -> list[dict]:
+        """Each detection in the form of `DetectionRecords.add`."""
         return [
             {
                 "track": None if tracks is None or tracks[i] < 0 else int(tracks[i]),
-                "class": self.names[found.classes[i]],
-                "confidence": float(found.confidences[i]),
-                "box": [float(edge) for edge in found.boxes[i]],
+                "class": self.names[detections.classes[i]],
+                "confidence": float(detections.confidences[i]),
+                "box": [float(edge) for edge in detections.boxes[i]],
             }
-            for i in range(len(found))
+            for i in range(len(detections))
         ]
 
 
 @contextlib.contextmanager
-def _records(folder: Path) -> Iterator[Records]:
-    """The two files of records in `folder`; they appear whole at the end, or not at all."""
+def _records(folder: Path) -> Iterator[DetectionRecords]:
+    """The two files of records in `folder`; they appear complete at the end, or not at all."""
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(replacing(folder / f"detections.{kind}")) for kind in ("csv", "json")]
         with paths[0].open("w", encoding="utf-8", newline="") as table, paths[1].open("w", encoding="utf-8") as objects:
-            records = Records(table, objects)
+            records = DetectionRecords(table, objects)
             yield records
             records.end()
 
 
-def _detect_images(files: list[Path], finder: _Finder, folder: Path, window: Window | None) -> None:
-    base = Path(files[0].parent if len(files) == 1 else _common_folder(files))
-    damaged, progress = [], _Progress("image", len(files))
+def _detect_images(files: list[Path], detector: _ClassDetector, folder: Path, window: Window | None) -> None:
+    damaged, progress = [], _DetectionProgress("image", len(files))
     with _records(folder) as records:
-        for number, file in enumerate(files):
+        for number, (file, output) in enumerate(zip(files, _output_names(files), strict=True)):
             try:
                 image = read_image(file)
             except InputError as error:
                 damaged.append(str(error))
                 continue
-            found = finder.described(finder(image))
-            records.add(str(file), number, None, found)
-            picture = annotated(image, found, finder.names)
-            _save_image(picture, file, folder / file.resolve().relative_to(base.resolve()))
-            progress.step(len(found))
+            detections = detector.described(detector(image))
+            records.add(str(file), number, None, detections)
+            drawn = annotated(image, detections, detector.names)
+            _save_image(drawn, file, folder / output)
+            progress.step(len(detections))
             if len(files) == 1:
-                print(*map(_in_words, found), sep="\n")
-            if window and not window.show(picture, wait=True):
+                for detection in detections:
+                    logger.info(_in_words(detection))
+            if window and not window.show(drawn, wait=True):
                 break
         if len(damaged) == len(files):
             raise InputError(*damaged)
-    print(progress.conclusion(folder))
+    progress.conclude(folder)
     if damaged:
         damaged.append(f"{len(damaged)} of {len(files)} images cannot be read; the others are done")
         raise InputError(*damaged)
 
 
-def _in_words(one: dict) -> str:
-    """As "car 0.6176   box 464.9, 71.2, 679.2, 169.8"."""
-    return f"{one['class']:14} {one['confidence']:.4f}   box {', '.join(f'{edge:.1f}' for edge in one['box'])}"
+def _in_words(detection: dict) -> str:
+    """The detection as "car 0.6176   box 464.9, 71.2, 679.2, 169.8"."""
+    box = ", ".join(f"{edge:.1f}" for edge in detection["box"])
+    return f"{detection['class']:14} {detection['confidence']:.4f}   box {box}"
 
 
-def _common_folder(files: list[Path]) -> Path:
-    parents = [file.resolve().parent.parts for file in files]
-    return Path(*[part[0] for part in zip(*parents, strict=False) if len(set(part)) == 1])
+def _output_names(files: Sequence[Path]) -> list[Path]:
+    """The paths of the annotated images: those of the files below their common folder, ending in .png or .jpg.
+
+    A name that is taken already, by x.jpg for x.jpeg, gets the ending after the whole name: x.jpeg.jpg.
+    """
+    absolute = [Path(os.path.abspath(file)) for file in files]
+    base = os.path.commonpath([file.parent for file in absolute])
+    names: dict[str, Path] = {}
+    for file in absolute:
+        relative, ending = file.relative_to(base), ".png" if file.suffix.lower() == ".png" else ".jpg"
+        name = relative.with_suffix(ending)
+        while str(name).lower() in names:  # also where a file system takes X.jpg for x.jpg
+            name = relative = relative.with_name(f"{relative.name}{ending}")
+        names[str(name).lower()] = name
+    return list(names.values())
 
 
-def _save_image(picture: np.ndarray, source: Path, path: Path) -> None:
-    path = path.with_suffix(".png" if source.suffix.lower() == ".png" else ".jpg")
+def _save_image(image: np.ndarray, source: Path, path: Path) -> None:
     if path.resolve() == source.resolve():
         raise InputError(f"{path}: the annotated image would replace its source; give another --out")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        Image.fromarray(picture).save(temporary, quality=92)
+        Image.fromarray(image).save(temporary, quality=92)
 
 
-class _Watch:
-    """One video, camera or stream from its first frame to its last."""
+class _VideoDetection:
+    """The detection on one video, camera or stream, from its first frame to its last."""
 
-    def __init__(self, source, finder: _Finder, gates: Sequence[Gate], folder: Path, window: Window | None):
-        self._source, self._finder, self._folder, self._window = source, finder, folder, window
-        self._tracker = Tracker(source.rate, THRESHOLD)
+    def __init__(
+        self,
+        source: VideoSource,
+        detector: _ClassDetector,
+        gates: Sequence[Gate],
+        folder: Path,
+        window: Window | None,
+    ):
+        self._source, self._detector, self._folder, self._window = source, detector, folder, window
+        self._tracker = ObjectTracker(source.rate, THRESHOLD)
         self._counter = CrossingCounter(gates)
         self._crossings: list[Crossing] = []
-        self._progress = _Progress("frame", source.frames)
+        self._progress = _DetectionProgress("frame", source.frames)
         self._frame: Frame | None = None  # the last one
         self._video = folder / f"{_stem(source.source)}.mp4"
         if self._video.exists() and Path(source.source).exists() and self._video.samefile(source.source):
             raise InputError(f"{self._video}: the annotated video would replace its source; give another --out")
 
     def run(self) -> None:
-        """Raises InputError, leaving nothing, where no frame comes; what ends a source early is raised after saving."""
+        """InputError, with nothing left behind, if no frame comes; what ends a source early is raised after saving."""
         with contextlib.ExitStack() as stack:
-            if isinstance(self._source, Video):
+            if isinstance(self._source, VideoFile):
                 stack.callback(self._source.close)
             records = stack.enter_context(_records(self._folder))
             path = stack.enter_context(replacing(self._video))
@@ -195,67 +226,68 @@ class _Watch:
             ending = self._watch(records, writer)
             if self._frame is None:
                 raise ending or InputError(f"{self._source.source}: no frame came")
-        self._write_counts()
-        print(self._progress.conclusion(self._folder))
+        self._write_counts(self._frame.time)
+        self._progress.conclude(self._folder)
         if ending:
             saved = f"{self._progress.done} frames are saved in {self._folder}"
             stopped = isinstance(ending, KeyboardInterrupt)
             raise Interrupted(f"stopped by a signal; {saved}") if stopped else Stopped(f"{ending}; {saved}")
 
-    def _watch(self, records: Records, writer: VideoWriter) -> BaseException | None:
-        """Goes through the frames; returns what ended the source before its end."""
+    def _watch(self, records: DetectionRecords, writer: VideoWriter) -> BaseException | None:
+        """Goes through the frames; returns the exception that ended the source early, if there was one."""
         endings: list[BaseException] = []
 
-        def write(item: Sound | tuple) -> None:
-            if isinstance(item, Sound):
+        def write(item: SoundPacket | tuple) -> None:
+            if isinstance(item, SoundPacket):
                 writer.sound(item)
             else:
                 frame, shown, totals = item
                 writer.frame(self._drawn(frame, shown, totals), frame.time)
 
-        with Behind(write) as behind:
+        with BackgroundWorker(write) as background:
             try:
-                with contextlib.closing(ahead(_noting(self._source, endings), skip=self._source.live)) as items:
+                with contextlib.closing(prefetched(_noting(self._source, endings), skip=self._source.live)) as items:
                     for item in items:
-                        if isinstance(item, Sound):
-                            behind.put(item)
-                        elif not self._look(item, records, behind):
+                        if isinstance(item, SoundPacket):
+                            background.put(item)
+                        elif not self._process(item, records, background):
                             break
             except KeyboardInterrupt as signal:
                 endings.append(signal)
         return endings[0] if endings else None
 
-    def _look(self, frame: Frame, records: Records, behind: Behind) -> bool:
-        """One frame; whether to go on."""
-        found = self._finder(frame.image)
-        tracks, first = self._tracker.update(found)
-        reported = (found.confidences > THRESHOLD) | (tracks >= 0)
-        described = self._finder.described(found, tracks)
-        tracked = [(one["track"], one["class"], one["confidence"], np.array(one["box"])) for one in described]
-        seen = self._counter.update(frame.number, frame.time, [one for one in tracked if one[0] is not None])
-        self._crossings += seen
-        rows = [one for one, wanted in zip(described, reported, strict=True) if wanted]
+    def _process(self, frame: Frame, records: DetectionRecords, background: BackgroundWorker) -> bool:
+        """Detects, tracks, counts and records one frame; returns whether to go on."""
+        detections = self._detector(frame.image)
+        tracks, first = self._tracker.update(detections)
+        reported = (detections.confidences > THRESHOLD) | (tracks >= 0)
+        described = self._detector.described(detections, tracks)
+        tracked = [(d["track"], d["class"], d["confidence"], np.array(d["box"])) for d in described]
+        self._crossings += self._counter.update(frame.number, frame.time, [t for t in tracked if t[0] is not None])
+        rows = [d for d, wanted in zip(described, reported, strict=True) if wanted]
         records.add(self._source.source, frame.number, frame.time, rows)
-        shown = [one for one, wanted in zip(described, reported & first, strict=True) if wanted]
+        shown = [d for d, wanted in zip(described, reported & first, strict=True) if wanted]
         totals = {gate: counts.copy() for gate, counts in self._counter.totals.items()}
-        behind.put((frame, shown, totals))
+        background.put((frame, shown, totals))
         self._frame = frame
-        self._progress.step(len(shown))
+        self._progress.step(len(rows))
         if not self._window:
             return True
         return self._window.show(self._drawn(frame, shown, totals))
 
     def _drawn(self, frame: Frame, shown: list[dict], totals: dict) -> np.ndarray:
-        return annotated(frame.image, shown, self._finder.names, self._counter.gates, totals)
+        return annotated(frame.image, shown, self._detector.names, self._counter.gates, totals)
 
-    def _write_counts(self) -> None:
+    def _write_counts(self, last_time: float) -> None:
+        """Writes and prints the crossings, if there are gates."""
         gates = self._counter.gates
         if not gates:
             return
         table = StringIO()
-        table.write("frame,time,gate,direction,track,class\n")
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("frame", "time", "gate", "direction", "track", "class"))
         for c in self._crossings:
-            table.write(f"{c.frame},{c.time:.4f},{c.gate},{c.direction},{c.track},{c.name}\n")
+            writer.writerow((c.frame, f"{c.time:.4f}", c.gate, c.direction, c.track, csv_cell(c.name)))
         write_text(self._folder / "crossings.csv", table.getvalue())
         totals = {gate.name: _nested(gate, self._counter.totals[gate.name]) for gate in gates}
         points = {gate.name: gate.points.tolist() for gate in gates}
@@ -263,54 +295,54 @@ class _Watch:
         times: dict = {gate.name: defaultdict(list) for gate in gates}
         for crossing in self._crossings:
             times[crossing.gate][crossing.direction, crossing.name].append(crossing.time)
-        figure = crossings_figure(times, self._frame.time, f"Crossings in {Path(self._source.source).name}")
+        figure = crossings_figure(times, last_time, f"Crossings in {Path(self._source.source).name}")
         save(figure, self._folder / "crossings.png")
         for gate, ways in totals.items():
             for way, classes in ways.items():
                 listed = ", ".join(f"{name} {count}" for name, count in classes.items())
-                print(f"{gate:11} {way:6} {sum(classes.values()):4}   {listed}")
+                logger.info(f"{gate:11} {way:6} {sum(classes.values()):4}   {listed}")
 
 
 def _nested(gate: Gate, counts: dict) -> dict:
-    """direction -> class -> crossings, with both directions."""
+    """Direction -> class -> crossings, for both directions."""
     return {way: {name: count for (w, name), count in sorted(counts.items()) if w == way} for way in gate.directions}
 
 
 def _noting(items, endings: list[BaseException]) -> Iterator:
-    """The items until a Stopped of theirs, which is kept in `endings`: what came before it is worth saving."""
+    """The items up to a Stopped, which is added to `endings`: the items before it are worth saving."""
     try:
         yield from items
     except Stopped as stopped:
         endings.append(stopped)
 
 
-class _Progress:
-    """A line that says how far and how fast: written over itself on a terminal, else every tenth report."""
+class _DetectionProgress:
+    """Progress and speed: a bar on a terminal, elsewhere a line now and then."""
 
     def __init__(self, noun: str, total: int | None):
-        self._noun, self._total = noun, total
-        self.done, self._objects, self._begun = 0, 0, 0.0
-        self._reported, self._reports = 0.0, 0
+        self._noun, self._bar = noun, ProgressBar(f"{noun}s", total)
+        self.done, self._objects, self._begun, self._last = 0, 0, 0.0, 0.0
+        self._reported = time.perf_counter()
 
     def step(self, objects: int) -> None:
-        """One more is done; speed counts from the end of the first, which compiles."""
+        """Counts one more as done; the speed is measured from the end of the first, which compiles."""
         now = time.perf_counter()
         self._begun = self._begun or now
         self.done, self._objects, self._last = self.done + 1, self._objects + objects, now
-        if now - self._reported < REPORT_SECONDS:
-            return
-        self._reported, self._reports = now, self._reports + 1
-        of = f" of {self._total}" if self._total else ""
-        line = f"{self._noun} {self.done}{of}   {self._rate()}   {objects} objects"
-        if sys.stdout.isatty():
-            print(f"\r{line:60}", end="", flush=True)
-        elif self._reports % 10 == 0:
-            print(line, flush=True)
+        self._bar.show(self.done, self._text)
+        if self._bar.disable and now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            of = f" of {self._bar.total}" if self._bar.total else ""
+            logger.info(f"{self._noun} {self.done}{of}   {self._text()}")
 
-    def conclusion(self, folder: Path) -> str:
-        first = "\r" if sys.stdout.isatty() else ""
+    def conclude(self, folder: Path) -> None:
+        """Logs the last line: totals, speed and folder."""
+        self._bar.close()
         nouns = self._noun if self.done == 1 else f"{self._noun}s"
-        return f"{first}{self.done} {nouns}, {self._objects} detections, {self._rate()}   saved in {folder}"
+        logger.info(f"{self.done} {nouns}, {self._objects} detections, {self._rate()}   saved in {folder}")
+
+    def _text(self) -> str:
+        return f"{self._rate()}   {self._objects} objects"
 
     def _rate(self) -> str:
         seconds = self._last - self._begun

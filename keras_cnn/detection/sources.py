@@ -1,26 +1,29 @@
-"""What can be looked at: images, videos, cameras, streams. Frames come upright, in RGB, with their time."""
+"""Sources of images to detect objects in: files, videos, cameras and streams. Frames are upright RGB with a time."""
 
 import glob
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
-from PIL import Image, ImageOps
+from av.error import FFmpegError
 
+from keras_cnn.data.walking import IMAGE_EXTENSIONS, is_image, walk
 from keras_cnn.errors import InputError, Stopped, require
 
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-RETRIES = 5  # attempts in a row to open a dropped stream or camera again, after 1, 2, 4, ... seconds
+RETRIES = 5  # consecutive attempts to open a dropped stream or camera again, after 1, 2, 4, ... seconds
 TIMEOUT = 10.0  # seconds without an answer after which a stream counts as dropped
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: (H, W, 3) uint8 RGB, its number from 0 and its time in seconds."""
+    """A frame: (H, W, 3) uint8 RGB, its number from 0 and its time in seconds."""
 
     image: np.ndarray
     number: int
@@ -28,38 +31,32 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Sound:
+class SoundPacket:
     """A packet of a video's compressed sound."""
 
     packet: av.Packet
 
 
-def find_images(source: str) -> list[Path] | None:
-    """The images of an image file, a folder (with those below it) or a glob; None if `source` is something else."""
+def find_images(source: str, ignored: Counter) -> list[Path] | None:
+    """The images of an image file, a folder (with those below it) or a glob; None if `source` is something else.
+
+    `ignored` counts what else a folder holds. InputError for a folder or a glob without an image.
+    """
     path = Path(source)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES)
-        require(bool(found), source, "no image in this folder", f"files ending in {' '.join(sorted(IMAGES))}")
-        return found
+        images = [path / name for name in walk(path, ignored)]
+        endings = " ".join(sorted(IMAGE_EXTENSIONS))
+        require(bool(images), source, "no image in this folder", f"files ending in {endings}")
+        return images
     if glob.has_magic(source) and "://" not in source and not path.exists():
-        found = sorted(Path(p) for p in glob.glob(source, recursive=True) if Path(p).suffix.lower() in IMAGES)
-        require(bool(found), source, "no image matches", "a glob of images, in quotes")
-        return found
-    return [path] if path.suffix.lower() in IMAGES else None
+        images = sorted(Path(name) for name in glob.glob(source, recursive=True) if is_image(name))
+        require(bool(images), source, "no image matches", "a glob of images, in quotes")
+        return images
+    return [path] if is_image(source) else None
 
 
-def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image file, turned upright by its EXIF. InputError if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{path}: cannot read the image: {reason}") from None
-
-
-class Video:
-    """A video file. Iterated, it gives its frames, and its sound's packets between them."""
+class VideoFile:
+    """A video file. Iteration gives its frames, and the packets of its sound between them."""
 
     live = False
 
@@ -67,33 +64,34 @@ class Video:
         self.source = source
         try:
             self._container = av.open(source, timeout=timeout)
-        except (av.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             raise InputError(f"{source}: cannot open the video: {error.strerror}") from None
         if not self._container.streams.video:
             self._container.close()
             raise InputError(f"{source}: no video in this file; expected an image, a folder or a video")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        self._aspect = self._stream.sample_aspect_ratio or Fraction(1)  # width of a pixel over its height
         self.sound = next(iter(self._container.streams.audio), None)
         self.frames = self._stream.frames or None  # None if the file does not say
         self.seconds = self._container.duration / av.time_base if self._container.duration else None
         self.rate = float(self._stream.average_rate or 25)
 
-    def __iter__(self) -> Iterator[Frame | Sound]:
+    def __iter__(self) -> Iterator[Frame | SoundPacket]:
         """InputError if nothing can be decoded; Stopped if the file breaks off in the middle."""
         number, first, last = 0, 0.0, 0.0
         try:
             for packet in self._container.demux([s for s in (self._stream, self.sound) if s]):
                 if packet.stream is not self._stream:
                     if packet.dts is not None:
-                        yield Sound(packet)
+                        yield SoundPacket(packet)
                     continue
                 for frame in packet.decode():
                     last = self._time(frame, number)
                     first = last if number == 0 else first
-                    yield Frame(_upright(frame), number, last)
+                    yield Frame(_upright(frame, self._aspect), number, last)
                     number += 1
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             if number == 0:
                 raise InputError(f"{self.source}: no frame can be decoded: {error.strerror}") from None
             raise Stopped(f"{self.source}: broken after {number} frames: {error.strerror}") from None
@@ -104,52 +102,55 @@ class Video:
             raise Stopped(f"{self.source}: cut off: it ends after {number} frames, {last - first:.1f} seconds, of {of}")
 
     def close(self) -> None:
-        """Closes the file; not before its sound is written, which stays tied to it."""
+        """Closes the file. Its sound must have been written by then: its packets belong to the file."""
         self._container.close()
 
     def _is_cut_off(self, number: int, seconds: float) -> bool:
-        """Whether much less came than the file says: decoders take a missing end for the end.
+        """Whether much less came than the file declares: decoders take a missing end for the end.
 
-        Without a number of frames the length decides, unless sound may have made it; a last picture may stand long.
+        Without a declared number of frames the length decides, unless the sound may be the longer part; the last frame
+        may be shown for long.
         """
         if self.frames:
             return number < 0.95 * self.frames
         return bool(self.seconds and not self.sound and seconds < self.seconds - max(2.0, 3 / self.rate))
 
-    def _time(self, frame: av.VideoFrame, number: int) -> float:
+    def _time(self, frame: Any, number: int) -> float:
         return frame.time if frame.time is not None else number / self.rate
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """A frame's pixels, turned as the file asks for: phones write that down instead of turning the pixels."""
+def _upright(frame: Any, aspect: Fraction) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a frame, with square pixels and rotated as the file declares."""
+    if aspect > 0 and aspect != 1:  # pixels are made square by widening the frame, as players do
+        frame = frame.reformat(width=max(1, round(frame.width * aspect)), height=frame.height, format="rgb24")
     image = frame.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90))) if frame.rotation else image
 
 
-class Stream:
-    """A stream's address. Dropped, it is opened again, RETRIES times in a row at most; then Stopped.
+class VideoStream:
+    """A stream by its address. A dropped stream is opened again, at most RETRIES times in a row; then Stopped.
 
-    A stream without a known length goes on where the clock is; one with a length is a file somewhere else, of which
-    the frames that were seen are passed over.
+    A stream without a known length continues at the time of the clock. One with a length is a remote file: the frames
+    that have been read are skipped.
     """
 
     frames, sound = None, None
 
     def __init__(self, address: str):
         self.source = address
-        self._video = Video(address, TIMEOUT)  # wrong from the beginning is an InputError
+        self._video = VideoFile(address, TIMEOUT)  # InputError if it cannot be opened at all
         self.live, self.rate = self._video.seconds is None, self._video.rate
 
     def __iter__(self) -> Iterator[Frame]:
         number, last, begun, failures = 0, -1.0, time.monotonic(), 0
-        video: Video | None = self._video
+        video: VideoFile | None = self._video
         while True:
             shift = max(time.monotonic() - begun, last + 1 / self.rate) if number else 0.0
             try:
-                video = video or Video(self.source, TIMEOUT)
+                video = video or VideoFile(self.source, TIMEOUT)
                 first = None
                 for item in video:
-                    if isinstance(item, Sound):
+                    if isinstance(item, SoundPacket):
                         continue
                     first = item.time if first is None else first
                     moment = item.time - first + shift if self.live else item.time
@@ -173,7 +174,7 @@ class Stream:
 
 
 class Camera:
-    """A camera of this machine by its number, read by OpenCV: PyAV's wheels cannot open cameras."""
+    """A camera of this machine by its number, opened by OpenCV, because PyAV's wheels cannot open cameras."""
 
     live, frames, sound = True, None, None
 
@@ -182,7 +183,7 @@ class Camera:
         os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
         self._capture = self._open()
         if not self._capture.isOpened():
-            raise InputError(f"{self.source}: cannot be opened; is it there, and free?")
+            raise InputError(f"{self.source}: cannot be opened; is it connected, and not in use?")
         import cv2
 
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
@@ -205,16 +206,19 @@ class Camera:
                 time.sleep(2 ** (failures - 1))
                 self._capture.release()
                 self._capture = self._open()
-            raise Stopped(f"{self.source}: gives no picture any more after {number} frames")
+            raise Stopped(f"{self.source}: gives no image any more after {number} frames")
         finally:
             self._capture.release()
 
 
-def open_moving(source: str) -> Video | Stream | Camera:
+VideoSource = VideoFile | VideoStream | Camera
+
+
+def open_moving(source: str) -> VideoSource:
     """The video file, camera (a number) or stream (an address) that `source` names."""
     if source.isdecimal() and not Path(source).exists():
         return Camera(int(source))
     if "://" in source:
-        return Stream(source)
+        return VideoStream(source)
     require(Path(source).is_file(), source, "no such file", "an image, folder, glob, video, camera or address")
-    return Video(source)
+    return VideoFile(source)

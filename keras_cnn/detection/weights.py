@@ -1,4 +1,4 @@
-"""Darknet's weights files: a header of version numbers, then every layer's float32 numbers one after the other."""
+"""Darknet's weights files: a header of version numbers, then the float32 numbers of each layer in turn."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ from keras_cnn.run_folder import replacing
 
 
 class Convolution(NamedTuple):
-    """The numbers of a convolution of F filters, flat; `norm` is of its batch norm, if it has one."""
+    """The flat numbers of a convolution of F filters; `norm` are those of its batch norm, if it has one."""
 
     biases: np.ndarray  # (F,)
     norm: list[np.ndarray] | None  # scales, means and variances, (F,) each
@@ -20,9 +20,9 @@ class Convolution(NamedTuple):
 
 
 class Weights(Protocol):
-    """Where a network's numbers come from, asked for layer by layer."""
+    """A source of a network's numbers, which are read layer by layer."""
 
-    transposed: bool  # of connected layers: input by output
+    transposed: bool  # whether connected layers are stored input by output
 
     def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution: ...
 
@@ -30,7 +30,7 @@ class Weights(Protocol):
 
 
 def write_weights(file: Path, convolutions: Iterable[Convolution]) -> None:
-    """A weights file of version 0.2 with the convolutions of a network, in the order of its layers."""
+    """Writes a weights file of version 0.2 with the convolutions of a network, in the order of its layers."""
     with replacing(file) as temporary, temporary.open("wb") as out:
         out.write(np.array([0, 2, 0], "<i4").tobytes() + np.array([0], "<u8").tobytes())
         for biases, norm, kernel in convolutions:
@@ -39,11 +39,11 @@ def write_weights(file: Path, convolutions: Iterable[Convolution]) -> None:
 
 
 class WeightsFile:
-    """The numbers of a weights file, taken in the order of the layers.
+    """Reads the numbers of a weights file in the order of the layers.
 
-    The header is three 32-bit numbers (major, minor, revision) and how many images the training has seen: 64 bits wide
-    where 10 * major + minor is at least 2, else 32. `transposed` says that connected layers are stored input by output,
-    which early versions marked by a version number above 1000.
+    The header has three 32-bit numbers (major, minor, revision) and the number of images that the training has seen: of
+    64 bits where 10 * major + minor is at least 2, else of 32. `transposed` means that connected layers are stored
+    input by output, which early versions marked with a version number above 1000.
     """
 
     def __init__(self, file: str | Path):
@@ -61,22 +61,22 @@ class WeightsFile:
         self.transposed = major > 1000 or minor > 1000
 
     def floats(self, count: int, where: str) -> np.ndarray:
-        """The next `count` numbers; InputError naming `where` if the file ends before."""
+        """The next `count` numbers; InputError with `where` if the file ends before them."""
         return self._take(4 * count, where, "<f4").astype(np.float32)
 
     def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution:
-        """The next convolution; `fan_in` numbers go into each of its filters."""
+        """The next convolution; each of its filters has `fan_in` numbers."""
         biases = self.floats(filters, section.where)
         norm = [self.floats(filters, section.where) for _ in range(3)] if normalised else None
         return Convolution(biases, norm, self.floats(filters * fan_in, section.where))
 
     @property
     def left(self) -> int:
-        """How many whole numbers have not been taken yet."""
+        """The count of numbers that have not been read yet."""
         return (len(self._bytes) - self._position) // 4
 
     def expect_end(self, where: str) -> None:
-        """InputError if anything is left behind the last layer."""
+        """InputError if bytes are left after `where`, the last layer."""
         if left := len(self._bytes) - self._position:
             raise InputError(
                 f"{self.file}: {left:,} bytes are left after {where}, the last layer with weights: the cfg takes"

@@ -1,4 +1,4 @@
-"""From an image to its detections: letterbox and network in one compiled function, then decoding and suppression."""
+"""The detector: letterbox and network as one compiled function, then decoding and suppression."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,24 +8,24 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from keras_cnn.detection.boxes import Detections, Letterbox, decode, suppress
-from keras_cnn.detection.heads import Head
+from keras_cnn.detection.heads import YoloHead
 
-THRESHOLD, OVERLAP = 0.25, 0.45  # Darknet's own
+THRESHOLD, OVERLAP = 0.25, 0.45  # Darknet's defaults
 GREY = 127.5  # around the image in its letterbox
 
 
 class Detector:
-    """A YOLO network compiled for one image at a time; keep it, compiling takes seconds.
+    """A YOLO network compiled for one image at a time. Keep it: compilation takes seconds.
 
-    `model` takes (N, H, W, 3) images of values 0 to 255 and gives the maps of `heads`; see `darknet.load_darknet`.
+    `model` takes (N, H, W, 3) images with values from 0 to 255 and gives the maps of `heads`; see `load_darknet`.
     Detections are Darknet's: letterbox, confidence above `threshold`, suppression class by class above `overlap`.
-    In bfloat16 (`precision`) they are about the same, faster where the hardware computes in it.
+    With `precision` bfloat16 they are nearly the same, and faster where the hardware computes in it.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        heads: Sequence[Head],
+        heads: Sequence[YoloHead],
         *,
         threshold: float = THRESHOLD,
         overlap: float = OVERLAP,
@@ -51,15 +51,15 @@ class Detector:
         return [output.numpy()[0] for output in outputs]
 
     def read(self, maps: Sequence[np.ndarray], shape: tuple[int, int]) -> Detections:
-        """The detections that `maps` stand for, in an image of `shape` (height, width)."""
+        """The detections in an image of `shape` (height, width), from its `maps`."""
         centres, probabilities = decode(maps, self._heads, self.size, self._threshold)
         return suppress(Letterbox(shape, self.size).to_image(centres), probabilities, self._overlap)
 
 
 def letterbox(image: tf.Tensor, inner: tf.Tensor, corner: tf.Tensor, last_row: tf.Tensor, size: tuple[int, int]):
-    """(1, H, W, 3) float32 from an (h, w, 3) uint8 image, by the numbers of a `Letterbox`.
+    """(1, H, W, 3) float32: an (h, w, 3) uint8 image inside its letterbox, by the numbers of a `Letterbox`.
 
-    Darknet's resize is bilinear between the corners, without smoothing where it shrinks.
+    Darknet's resize is bilinear with aligned corners, without antialiasing where it shrinks.
     """
     inside = tf.raw_ops.ResizeBilinear(images=image[None], size=inner, align_corners=True, half_pixel_centers=False)
     inside = tf.concat([inside[:, :-1], inside[:, -1:] * last_row], axis=1)
@@ -69,7 +69,7 @@ def letterbox(image: tf.Tensor, inner: tf.Tensor, corner: tf.Tensor, last_row: t
 
 
 def _compiled(model: keras.Model, size: tuple[int, int]) -> Callable:
-    """Letterbox and network as one function of constants: oneDNN keeps a constant kernel in the order it wants."""
+    """Letterbox and network as one function of constants: oneDNN keeps a constant kernel in its own layout."""
 
     def forward(image, inner, corner, last_row):
         outputs = model(letterbox(image, inner, corner, last_row, size), training=False)
@@ -86,7 +86,7 @@ def _compiled(model: keras.Model, size: tuple[int, int]) -> Callable:
 
 
 def _in(precision: str, model: keras.Model) -> keras.Model:
-    """A copy of the model, with its weights, that computes in another number format behind its float32 rescaling."""
+    """A copy of the model that computes in another number format after its float32 rescaling."""
 
     def other(layer):
         config = layer.get_config()

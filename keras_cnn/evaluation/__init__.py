@@ -1,12 +1,12 @@
-"""How good a model is: predictions, metrics with their intervals, comparisons."""
+"""Evaluation of models: predictions, metrics with intervals, comparisons."""
 
 from typing import Any
 
-_MEASURING = ("Evaluation", "evaluate")  # from a module that imports TensorFlow, which takes seconds
+_LAZY = ("Evaluation", "evaluate")  # from a module that imports TensorFlow, which takes seconds
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MEASURING:
+    if name in _LAZY:
         from keras_cnn.evaluation import evaluations
 
         return getattr(evaluations, name)

@@ -1,25 +1,33 @@
 """How far the numbers of one split depend on which images are in it: the bootstrap over images.
 
-Resample r of N images is row r of `numpy.random.default_rng(SEED).integers(0, N, (RESAMPLES, N))`, indices drawn with
-replacement, so that anybody can draw the same ones. Everything measured is a function of sums over images, so a
-resample is kept as how often it has each image, and no image is looked at twice.
+Resample r of N images is row r of `numpy.random.default_rng(SEED).integers(0, N, (RESAMPLES, N))`: indices drawn with
+replacement, which anybody can draw again. Every measured number is a function of sums over images. A resample is
+therefore stored as the number of times that it contains each image, and no image is evaluated twice.
 
 Source: B. Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 7 (1979).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
+
+from keras_cnn.evaluation.intervals import Interval
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 RESAMPLES, SEED = 2000, 0
 _CHUNK = 2**21  # images drawn at a time: 16 MB; 2,000 resamples of 10,000 images and 10 classes take 0.2 s
 
-Interval = tuple[float, float]
-
 
 def resampled(images: int, samples: int = RESAMPLES, seed: int = SEED) -> Iterator[np.ndarray]:
-    """How often each resample has each image: (R, N) float64 whole numbers, R resamples at a time, `samples` in all."""
+    """Yields the counts of each image in each resample: (R, N) float64 whole numbers, R resamples at a time.
+
+    The arrays have `samples` rows in all.
+    """
     generator, rows = np.random.default_rng(seed), max(1, _CHUNK // images)
     for start in range(0, samples, rows):
         size = min(rows, samples - start)
@@ -31,9 +39,12 @@ def resampled(images: int, samples: int = RESAMPLES, seed: int = SEED) -> Iterat
 def terms(*columns: np.ndarray | tuple[np.ndarray, int] | tuple[np.ndarray, int, np.ndarray]) -> sparse.csr_array:
     """(N, T): what each of N images adds to T sums; the sums of resamples are `counts @ terms`.
 
-    A column is (N,) values, or (groups, number) for the images of each of so many groups, from 0 to number - 1, or
-    (groups, number, values) for their values. Sparse: each image is in one group, of ten or of a thousand.
+    A column is one of: `values` (N,), which gives one sum; `(groups, number)`, which counts the images of each of
+    `number` groups, `groups` (N,) being integers from 0; `(groups, number, values)`, which sums the values of each
+    group. The array is sparse, because each image is in one group of possibly a thousand.
     """
+    from scipy import sparse  # takes a tenth of a second
+
     places, values, width = [], [], 0
     for column in columns:
         groups, number, given = _grouped(column)
@@ -53,18 +64,19 @@ def _grouped(column) -> tuple[np.ndarray, int, np.ndarray]:
 
 
 def percentile(values: np.ndarray, level: float) -> Interval:
-    """The middle `level` of the resampled `values` (R,)."""
+    """The interval that contains the middle share `level` of the resampled `values` (R,)."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def reflected(values: np.ndarray, found: float, level: float) -> Interval:
-    """The percentiles of `values` (R,) mirrored at what was found, not below 0: the basic bootstrap interval.
+def reflected(values: np.ndarray, measured: float, level: float) -> Interval:
+    """The percentiles of `values` (R,) mirrored at the measured value, at least 0: the basic bootstrap interval.
 
-    For a number that chance can only raise. Resampling raises it once more by about as much, so the percentiles lie
-    too high, and mirrored they lie where the number would be without either. What was found may lie above the interval.
+    It is for a number that chance can only raise. Resampling raises it a second time by about the same amount, so the
+    percentiles are too high. The mirrored percentiles lie where the number would be without either effect, so the
+    measured value may be above the interval.
 
     Source: A. C. Davison and D. V. Hinkley, Bootstrap Methods and Their Application (1997), section 5.2.
     """
     low, high = percentile(values, level)
-    return max(0.0, 2 * found - high), max(0.0, 2 * found - low)
+    return max(0.0, 2 * measured - high), max(0.0, 2 * measured - low)

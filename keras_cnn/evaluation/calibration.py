@@ -1,4 +1,7 @@
-"""Whether a probability of 0.8 is right in 80 % of cases. Labels, logits and probabilities are those of metrics."""
+"""Calibration: whether predictions with probability 0.8 are right in 80 % of cases.
+
+Labels, logits and probabilities are as in `metrics`.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ import numpy as np
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.checks import checked_labels, checked_probabilities, checked_scores
+from keras_cnn.evaluation.intervals import wilson
 
 BINS = 15
 TEMPERATURES = (0.01, 100.0)  # beyond these, softmax(logits / T) is one-hot or uniform for any usual logits
@@ -14,16 +18,16 @@ TEMPERATURES = (0.01, 100.0)  # beyond these, softmax(logits / T) is one-hot or 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Images in bins of equal width by confidence, the largest probability of an image; B bins."""
+    """Images in B bins of equal width by their confidence, which is the largest probability of an image."""
 
-    edges: np.ndarray  # (B + 1,) from 0 to 1; a bin holds low < confidence <= high
+    edges: np.ndarray  # (B + 1,) from 0 to 1; a bin contains low < confidence <= high
     counts: np.ndarray  # (B,) images
     confidence: np.ndarray  # (B,) mean in [0, 1]; NaN in a bin without images
     accuracy: np.ndarray  # (B,) in [0, 1]; NaN in a bin without images
     error: float  # ECE: the mean of |accuracy - confidence| over bins, weighted by their images
 
     def as_json(self) -> dict:
-        """`value` is the ECE; None stands where a bin has no images."""
+        """Plain values for JSON; `value` is the ECE, and a bin without images has None."""
         return {
             "value": self.error,
             "bins": len(self.counts),
@@ -37,7 +41,7 @@ class Reliability:
 def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
     """The reliability diagram of top-label confidences and its expected calibration error (ECE) in [0, 1].
 
-    The ECE depends on the number of bins, so state it with the value. It is biased upwards for few images.
+    The ECE depends on the number of bins, so that number belongs with the value. With few images it is biased upwards.
 
     Raises InputError for labels out of range, values that are no probabilities, or no bins.
     Source: C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equations 2 to 5.
@@ -60,10 +64,19 @@ def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
     return Reliability(edges, counts, stated, right, float(error))
 
 
-def gaps(labels, probabilities, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) right (1 or 0) minus confidence, and (N,) the bin of each image, from 0.
+def accuracy_intervals(accuracy: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(B, 2) Wilson's 95 % intervals, low and high, of the `accuracy` (B,) of bins with `counts` (B,) images.
 
-    The ECE is the sum over bins of the distance of their sums from 0, divided by N. Raises what `reliability` does.
+    The accuracy of an empty bin may be NaN; its interval is (0, 1).
+    """
+    right = np.rint(np.nan_to_num(accuracy) * counts).astype(int)
+    return np.array([wilson(min(int(hits), int(count)), int(count)) for hits, count in zip(right, counts, strict=True)])
+
+
+def gaps(labels, probabilities, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) correctness (1 or 0) minus confidence, and (N,) the bin of each image, from 0.
+
+    The ECE is the sum over bins of the absolute sum of their gaps, divided by N. Raises what `reliability` raises.
     """
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
@@ -72,7 +85,7 @@ def gaps(labels, probabilities, bins: int = BINS) -> tuple[np.ndarray, np.ndarra
 
 
 def _in_bins(probabilities: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) confidences in [0, 1] and (N,) the bins, low < confidence <= high, that they lie in."""
+    """(N,) confidences in [0, 1] and (N,) their bins, each of which contains low < confidence <= high."""
     confidence = np.clip(probabilities.max(axis=1), 0, 1)
     return confidence, np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
 
@@ -80,7 +93,7 @@ def _in_bins(probabilities: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, 
 def brier(labels, probabilities) -> float:
     """Brier score in [0, 2], lower is better: the mean over images of the squared distance to the one-hot truth.
 
-    The squares are summed over the classes, as Brier wrote it; for two classes that is twice the score of one column.
+    The squares are summed over the classes, as Brier defined it; for two classes that is twice the one-column score.
 
     Raises InputError for labels out of range or values that are no probabilities.
     Source: G. W. Brier, Verification of Forecasts Expressed in Terms of Probability, Monthly Weather Review 78 (1950).
@@ -101,12 +114,13 @@ def squared_distances(labels, probabilities) -> np.ndarray:
 
 
 def fit_temperature(labels, logits) -> float:
-    """The T for which softmax(logits / T) has the least mean cross-entropy; to be fitted on validation alone.
+    """The temperature T that minimises the mean cross-entropy of softmax(logits / T); fit it on validation images only.
 
-    The loss is convex in 1 / T, so there is one minimum; it is exact to 1e-9. T is sought in `TEMPERATURES`, 0.01 to
-    100. Where every prediction is right by any margin, the loss falls for ever as T goes to 0 and there is no best T:
-    the lower bound is returned, and says that these images cannot calibrate the model. So does the upper bound, where
-    the logits say nothing of the truth. It is 1 where the C logits of every image are equal and no T changes a thing.
+    The loss is convex in 1 / T, so it has one minimum, which is exact to 1e-9. T is searched in `TEMPERATURES`, 0.01
+    to 100. Where every prediction is right, the loss falls without end as T goes to 0 and there is no best T: the lower
+    bound is returned, which means that these images cannot calibrate the model. The upper bound means the same; it is
+    returned where the logits carry no information on the truth. T is 1 where the C logits of every image are equal, so
+    that no T changes anything.
 
     Raises InputError for labels out of range or logits that are not finite.
     Source: C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
@@ -122,7 +136,7 @@ def fit_temperature(labels, logits) -> float:
         return hottest
     if _slope(gaps, high)[0] <= 0:
         return coldest
-    while True:  # Newton's step where it stays between the ends, else their geometric mean; each turn moves an end
+    while True:  # Newton's step where it stays between the ends, else their geometric mean; each iteration moves an end
         slope, curvature = _slope(gaps, inverse)
         low, high = (low, inverse) if slope > 0 else (inverse, high)
         newton = inverse - slope / curvature if curvature > 0 else low

@@ -1,22 +1,20 @@
-"""Two models on the same images: what changed, for which classes and images, and how sure that is."""
+"""Comparison of two models on the same images: what changed, for which classes and images, and how certain it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.intervals import holm, mcnemar_exact, paired_bootstrap, wilson
+from keras_cnn.evaluation.intervals import Interval, holm, mcnemar_exact, paired_bootstrap, wilson
 from keras_cnn.evaluation.metrics import CONFIDENCE_LEVEL, confusion_matrix
 from keras_cnn.evaluation.predictions import Predictions
-
-Interval = tuple[float, float]
 
 _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class Change:
-    """Accuracy before and after on the same images, in [0, 1]. Without images there is none, and None stands."""
+    """Accuracies in [0, 1] before and after, on the same images; None where there are no images."""
 
     images: int
     before: float | None
@@ -28,10 +26,10 @@ class Change:
     b: int  # images right before and wrong after
     c: int  # images wrong before and right after
     p: float | None  # exact McNemar
-    p_holm: float | None = None  # of a class: adjusted for the number of classes with images
+    p_holm: float | None = None  # p of a class, adjusted for the number of classes with images
 
     def as_json(self) -> dict:
-        """Plain values; `p_holm` only where there is one to give, which is of a class."""
+        """Plain values for JSON."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
         plain["mcnemar"] = {name: plain.pop(name) for name in ("b", "c", "p", "p_holm")}
         return plain
@@ -39,13 +37,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same N images of C classes, in the order that the images and classes have before."""
+    """Two models on the same N images of C classes, in the order of the model before."""
 
     classes: tuple[str, ...]
     ids: tuple[str, ...]  # (N,)
     overall: Change
-    per_class: dict[str, Change]  # over the images whose true class it is: recall before and after
-    confusion_before: np.ndarray  # (C, C) counts, rows the true class
+    per_class: dict[str, Change]  # over the images of the true class, so that the accuracies are recalls
+    confusion_before: np.ndarray  # (C, C) counts; a row is a true class
     confusion_after: np.ndarray
     newly_wrong: np.ndarray  # indices of images right before and wrong after
     newly_right: np.ndarray  # indices of images wrong before and right after
@@ -57,11 +55,11 @@ class Comparison:
 
     @property
     def classes_tested(self) -> int:
-        """How many classes have images, and so a p: the number of tests that `p_holm` is adjusted for."""
+        """Number of classes with images, each of which has a p-value: the tests that `p_holm` is adjusted for."""
         return sum(change.p is not None for change in self.per_class.values())
 
     def as_json(self) -> dict:
-        """Plain floats, integers, lists and dicts. No NaN."""
+        """Plain floats, integers, lists and dicts for JSON, without NaN."""
         overall = self.overall.as_json()
         del overall["mcnemar"]["p_holm"]  # one test needs no adjustment
         return {
@@ -78,19 +76,19 @@ class Comparison:
 
 
 def compare(before: Predictions, after: Predictions) -> Comparison:
-    """What changed from `before` to `after`, two models' predictions of the same images, in whatever order.
+    """What changed from `before` to `after`: predictions of two models for the same images, in any order.
 
-    The intervals say how far the difference depends on which images were tested. They do not say how far it depends
-    on the seeds of two trainings: that takes several runs of each, see `repeats`.
+    The intervals measure how much the difference depends on which images were tested. They do not measure how much it
+    depends on the seeds of two trainings: that takes several runs of each, see `repeats`.
 
-    Raises InputError for other images (by id), other true classes of the same images, or other classes.
+    Raises InputError for different images (by id), different true classes of an image, or different classes.
     """
     after = _aligned(before, after)
     labels = np.asarray(before.labels)
     changes = {name: _change(before, after, labels == i) for i, name in enumerate(before.classes)}
     tested = [name for name, change in changes.items() if change.p is not None]
     for name, p in zip(tested, holm([changes[name].p for name in tested]), strict=True):
-        changes[name] = Change(**{**vars(changes[name]), "p_holm": float(p)})
+        changes[name] = replace(changes[name], p_holm=float(p))
     n = len(before.classes)
     return Comparison(
         classes=before.classes,
@@ -123,18 +121,18 @@ def _change(before: Predictions, after: Predictions, chosen: np.ndarray) -> Chan
 
 
 def _aligned(before: Predictions, after: Predictions) -> Predictions:
-    """`after` with the images and the classes in the order of `before`. InputError where they are not the same."""
+    """`after` with its images and classes in the order of `before`. Raises InputError where they differ."""
     if missing := sorted(set(before.classes) ^ set(after.classes)):
         owner = "first" if missing[0] in before.classes else "second"
         raise InputError(
-            f"cannot compare: {len(missing)} classes are in one alone, such as {missing[0]!r} in the {owner}; "
+            f"cannot compare: {len(missing)} classes are in one only, such as {missing[0]!r} in the {owner}; "
             "expected the same classes"
         )
     place = {image: i for i, image in enumerate(after.ids)}
     common = [(i, place[image]) for i, image in enumerate(before.ids) if image in place]
     ours, theirs = np.array(common, int).reshape(-1, 2).T
     columns = [after.classes.index(name) for name in before.classes]
-    labels = np.argsort(columns)[after.labels[theirs]]  # of column j the new index is its place in `columns`
+    labels = np.argsort(columns)[after.labels[theirs]]  # the new index of column j is its place in `columns`
     known = set(before.ids)
     different = {
         "only in the first": [image for image in before.ids if image not in place],
@@ -142,9 +140,9 @@ def _aligned(before: Predictions, after: Predictions) -> Predictions:
         "with another true class": [before.ids[i] for i in ours[labels != before.labels[ours]]],
     }
     if any(different.values()):
-        found = "; ".join(f"{len(ids)} {what} ({_examples(ids)})" for what, ids in different.items() if ids)
+        listed = "; ".join(f"{len(ids)} {what} ({_examples(ids)})" for what, ids in different.items() if ids)
         raise InputError(
-            f"cannot compare predictions of different images: {found}; of {len(before)} and {len(after)} images; "
+            f"cannot compare predictions of different images: {listed}; of {len(before)} and {len(after)} images; "
             "expected the same images with the same true classes"
         )
     paths = tuple(after.paths[i] for i in theirs)

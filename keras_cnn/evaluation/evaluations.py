@@ -1,10 +1,5 @@
-"""A model measured on one split of a dataset, and the folder that keeps what was found."""
+"""The evaluation of a model on one split of a dataset, and the files of its results."""
 
-import contextlib
-import filecmp
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,22 +16,22 @@ from keras_cnn.evaluation.calibration import Reliability, brier, fit_temperature
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions, write_predictions
 from keras_cnn.evaluation.views import ONE, Views, mean_of_views
-from keras_cnn.run_folder import naming_a_full_disk, replacing, write_json
+from keras_cnn.run_folder import replacing, write_json
 
 SPLITS = ("test", "validation", "train")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model said of the N images of a split, and every number that follows; C classes."""
+    """The logits of a model for the N images of a split, with C classes, and every number that follows from them."""
 
     dataset: Dataset
     split: str  # "test", "validation" or "train" of the dataset
-    fit: str  # how images are brought to the model's size, see data.decode
+    fit: str  # how images are resized to the model's size, see data.decoding
     views: Views
     computed_in: str  # dtype policy
-    logits: np.ndarray  # (N, C) float32; of several views the logarithm of their mean probability
-    temperature: float | None  # fitted on validation; None without validation images
+    logits: np.ndarray  # (N, C) float32; with several views the logarithm of their mean probability
+    temperature: float | None  # fitted on the validation images; None without them
     scaled: bool  # whether probabilities and metrics are those at the temperature
 
     @property
@@ -58,7 +53,7 @@ class Evaluation:
 
     @cached_property
     def metrics(self) -> dict:
-        """JSON-able, what metrics.json holds: `metrics.summary`, and what follows from ranks and from the temperature.
+        """The contents of metrics.json: `metrics.summary`, the ranking metrics and the effect of the temperature.
 
         A class without images has None for its areas and is left out of their means.
         """
@@ -71,27 +66,28 @@ class Evaluation:
             "views": views,
             **metrics.summary(labels, self._scaled_logits, classes),
             "classes_without_images": [name for i, name in enumerate(classes) if i not in labels],
-            "ranking": _rank(labels, self.probabilities, classes),
-            "temperature": _temperature(self),
+            "ranking": _ranking_metrics(labels, self.probabilities, classes),
+            "temperature": _temperature_effect(self),
         }
 
     @cached_property
     def predictions(self) -> Predictions:
+        """The predictions as predictions.csv stores them."""
         split = self.images
         return Predictions(split.ids, tuple(_paths(split)), self.classes, split.labels, self.probabilities)
 
     @cached_property
     def reliabilities(self) -> dict[str, Reliability]:
-        """The reliability as the model predicts and, with a temperature, at that temperature."""
+        """Reliability of the unscaled probabilities and, where a temperature was fitted, at that temperature."""
         labels = self.images.labels
-        found = {"as predicted": reliability(labels, metrics.softmax(self.logits))}
+        diagrams = {"as predicted": reliability(labels, metrics.softmax(self.logits))}
         if self.temperature is not None:
             scaled = metrics.softmax(self.logits / self.temperature)
-            found[f"at temperature {self.temperature:.3f}"] = reliability(labels, scaled)
-        return found
+            diagrams[f"at temperature {self.temperature:.3f}"] = reliability(labels, scaled)
+        return diagrams
 
     def pixels(self, indices) -> np.ndarray:
-        """(n, H, W, C) uint8: the images at `indices` as the model gets them."""
+        """(n, H, W, C) uint8: the images at `indices` in the model's size, 0 to 255."""
         chosen, shape = self.images.take(indices), self.dataset.image_shape
         if not len(chosen):
             return np.zeros((0, *shape), np.uint8)
@@ -108,19 +104,19 @@ def evaluate(
     views: Views = ONE,
     scale: bool = False,
 ) -> Evaluation:
-    """Measures `model`, which takes 0-255 images (N, H, W, C) and gives logits (N, C), on a split of `dataset`.
+    """Measures `model`, which maps images (N, H, W, C) from 0 to 255 to logits (N, C), on a split of `dataset`.
 
-    The temperature is fitted on the validation split alone, with the same views. With `scale` the probabilities, and
-    all that follows from them, are those at the temperature; otherwise it is only reported what it would change.
+    The temperature is fitted on the validation split only, with the same views. With `scale`, the probabilities and
+    all numbers that follow from them are those at the temperature; without it, its effect is only reported.
 
-    Raises InputError for a split without images, a model of another input or number of classes, logits that are not
-    finite (naming the first image), and `scale` without validation images.
+    Raises InputError for a split without images, a model with another input shape or number of classes, logits that
+    are not finite (naming the first image), and `scale` without validation images.
     """
     if split not in SPLITS:
         raise InputError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
     _check_fit(model, dataset, split)
     if scale and not len(dataset.validation):
-        raise InputError("no validation images, so no temperature can be fitted to scale the logits with")
+        raise InputError("no validation images, so no temperature can be fitted")
     predictor = Predictor(model)
 
     def logits_of(name: str) -> np.ndarray:
@@ -139,37 +135,37 @@ def _check_fit(model: keras.Model, dataset: Dataset, split: str) -> None:
     if len(shape) != 3 or any(a not in (None, b) for a, b in zip(shape, dataset.image_shape, strict=True)):
         raise InputError(f"{dataset.source}: images of {dataset.image_shape}; the model takes {shape}")
     if classes != len(dataset.classes):
-        raise InputError(f"{dataset.source}: {len(dataset.classes)} classes; the model tells {classes} apart")
+        raise InputError(f"{dataset.source}: {len(dataset.classes)} classes; the model has {classes}")
     if not len(getattr(dataset, split)):
-        raise InputError(f"{dataset.source}: no images in the {split} split, nothing to evaluate")
+        raise InputError(f"{dataset.source}: no images in the {split} split; expected at least one")
 
 
 def _logits(predictor: Predictor, dataset: Dataset, name: str, batch_size: int, fit: str, views: Views) -> np.ndarray:
     split, shape = getattr(dataset, name), dataset.image_shape
     if len(views) > 1:
-        split = pipeline.cached(split, shape, fit=fit)  # read once for each view
+        split = pipeline.cached(split, shape, fit=fit)  # otherwise it is read once for each view
 
     def view(number: int) -> Iterator:
         return ((views.of(batch, number),) for batch in pipeline.batches(split, shape, batch_size, fit=fit))
 
-    found = np.stack([predictor.logits(view(number)) for number in range(len(views))])
-    bad = np.argwhere(~np.isfinite(found).all(axis=(0, 2)))
+    logits = np.stack([predictor.logits(view(number)) for number in range(len(views))])
+    bad = np.argwhere(~np.isfinite(logits).all(axis=(0, 2)))
     if len(bad):
         first = split.ids[bad[0, 0]]
         raise InputError(
             f"the model's logits are not finite for {len(bad):,} of {len(split):,} {name} images, the first {first!r};"
             " expected finite numbers (did the training diverge?)"
         )
-    return found[0] if len(views) == 1 else mean_of_views(found)
+    return logits[0] if len(views) == 1 else mean_of_views(logits)
 
 
 def computed_in(model: keras.Model) -> str:
-    """The dtype policy of the model's layers; the head and the first layer stay in float32 where others do not."""
+    """Name of the dtype policy of the model's layers; of several, the one that is not float32."""
     policies = {layer.dtype_policy.name for layer in model.layers}
     return next((name for name in sorted(policies) if name != "float32"), "float32")
 
 
-def _rank(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict:
+def _ranking_metrics(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict:
     level = metrics.CONFIDENCE_LEVEL
     per_class = {
         name: {
@@ -187,23 +183,23 @@ def _rank(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...
     return {"per_class": per_class, "macro": macro}
 
 
-def _temperature(found: Evaluation) -> dict | None:
-    if found.temperature is None:
+def _temperature_effect(evaluation: Evaluation) -> dict | None:
+    if evaluation.temperature is None:
         return None
-    labels = found.images.labels
+    labels = evaluation.images.labels
 
     def scores(logits: np.ndarray) -> dict:
-        chances = metrics.softmax(logits)
-        error = reliability(labels, chances).error
-        return {"loss": metrics.cross_entropy(labels, logits), "brier": brier(labels, chances), "ece": error}
+        probabilities = metrics.softmax(logits)
+        error = reliability(labels, probabilities).error
+        return {"loss": metrics.cross_entropy(labels, logits), "brier": brier(labels, probabilities), "ece": error}
 
     return {
-        "value": found.temperature,
+        "value": evaluation.temperature,
         "fitted_on": "validation",
-        "validation_images": len(found.dataset.validation),
-        "applied": found.scaled,
-        "before": scores(found.logits),
-        "after": scores(found.logits / found.temperature),
+        "validation_images": len(evaluation.dataset.validation),
+        "applied": evaluation.scaled,
+        "before": scores(evaluation.logits),
+        "after": scores(evaluation.logits / evaluation.temperature),
     }
 
 
@@ -211,36 +207,9 @@ def _paths(split: Split) -> list[str]:
     return [str(file.path) for file in split.files] if split.files else [""] * len(split)
 
 
-# --- its folder -------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def replacing_folder(folder: Path, beside: Path) -> Iterator[Path]:
-    """Yields an empty folder inside `beside`; on success it takes the place of `folder`, on an error it goes."""
-    staged = Path(tempfile.mkdtemp(prefix=".evaluation-", dir=beside))
-    try:
-        staged.chmod(0o755)  # mkdtemp's is for its owner alone
-        with naming_a_full_disk(folder):
-            yield staged
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _swap(staged, folder)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-def _swap(staged: Path, folder: Path) -> None:
-    """A folder can only be renamed to an empty place, so the old one leaves first."""
-    if folder.exists():
-        old = staged.with_name(f"{staged.name}-old")
-        os.rename(folder, old)
-        os.rename(staged, folder)
-        shutil.rmtree(old)
-    else:
-        os.rename(staged, folder)
-
-
 def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
-    """Writes metrics.json, with `more` in it, predictions.csv, logits.npy (float32) and softmax.npy (float64)."""
+    """Writes metrics.json, which also gets the values of `more`, predictions.csv, logits.npy (float32) and softmax.npy
+    (float64) into `folder`."""
     split, classes = evaluation.images, evaluation.classes
     write_predictions(
         folder / "predictions.csv", split.ids, _paths(split), split.labels, evaluation.probabilities, classes
@@ -249,11 +218,3 @@ def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
         with replacing(folder / f"{name}.npy") as temporary:
             np.save(temporary, array, allow_pickle=False)
     write_json(folder / "metrics.json", more | evaluation.metrics)
-
-
-def keep_comparisons(old: Path, new: Path) -> None:
-    """Moves the comparisons inside an old folder of an evaluation to the new one, if they are of equal predictions."""
-    names = ("predictions.csv",)
-    if old.is_dir() and filecmp.cmpfiles(old, new, names, shallow=False)[0] == list(names):
-        for comparison in old.glob("against_*"):
-            shutil.copytree(comparison, new / comparison.name)

@@ -1,4 +1,4 @@
-"""How a result was made, as plain facts: of a run folder, of a model that was looked at, or of a published report."""
+"""Facts on how a result was obtained, from a run folder, a measured model or a published report."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,77 +10,77 @@ from keras_cnn.errors import InputError
 from keras_cnn.run_folder.record import Record
 
 SPLITS = ("train", "validation", "test")
-CHOSEN_ON = (*SPLITS, "nothing")  # "nothing": not chosen by a result, such as the last epoch
+CHOSEN_ON = (*SPLITS, "nothing")  # "nothing": not chosen by a result, for example the last epoch
 
 
 @dataclass(frozen=True)
 class ClassAccuracies:
-    """One table of class accuracies (recalls) with the overall accuracy printed beside it, all in [0, 1].
+    """A table of class accuracies (recalls) with the overall accuracy printed with it, all in [0, 1].
 
-    A unit is the value of the last printed digit: 0.01 for "86 %", 0.0001 for "89.86 %", 0 for a number in full.
+    A unit is the value of the last printed digit: 0.01 for "86 %", 0.0001 for "89.86 %", 0 for an unrounded number.
     """
 
-    name: str  # which table, e.g. "before the ablation"
+    name: str  # of the table, such as "before the ablation"
     accuracies: tuple[float, ...]
     overall: float
-    images: tuple[int, ...] | None = None  # of each class; None: not known
+    images: tuple[int, ...] | None = None  # of each class; None if not known
     unit: float = 0.0
     overall_unit: float = 0.0
 
     def __post_init__(self):
         if self.images is not None and (len(self.images) != len(self.accuracies) or sum(self.images) < 1):
             raise InputError(
-                f"{self.name}: images {self.images} beside {len(self.accuracies)} class accuracies; expected one count"
-                " a class and at least one image"
+                f"{self.name}: images {self.images} for {len(self.accuracies)} class accuracies; expected one count"
+                " per class and at least one image"
             )
 
 
 @dataclass(frozen=True)
 class Quoted:
-    """A number as it is quoted, and the same number computed from the data printed with it, in the same unit."""
+    """A quoted number, and the same number computed from the data printed with it, in the same unit."""
 
-    what: str  # "training time with every layer trained, as a multiple of the head alone"
+    what: str  # such as "training time with every layer trained, as a multiple of the head alone"
     quoted: float
     recomputed: float
-    unit: float = 0.0  # value of the last quoted digit; 0 for counts and numbers in full
-    because: str = ""  # where the difference comes from, if known: "the last layer's 10 biases are left out"
+    unit: float = 0.0  # value of the last quoted digit; 0 for counts and unrounded numbers
+    because: str = ""  # reason for the difference if known, such as "the last layer's 10 biases are left out"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is known about how a result was made; None is not known.
+    """The known facts on how a result was obtained; None means not known.
 
-    Raises InputError for a fact that cannot be: a negative count, an accuracy outside [0, 1], an unknown split.
+    Raises InputError for an impossible fact: a negative count, an accuracy outside [0, 1], an unknown split.
     """
 
     train_images: int | None = None
     validation_images: int | None = None
     test_images: int | None = None
-    ids_disjoint: bool | None = None  # no name of an image is in two splits
-    exact_duplicates: int | None = None  # sets of pixel-identical images that lie in more than one split
+    ids_disjoint: bool | None = None  # no image id is in two splits
+    exact_duplicates: int | None = None  # sets of pixel-identical images that span more than one split
     exact_duplicates_in_test: int | None = None  # test images in these sets
-    near_duplicates: int | None = None  # pairs of images that look the same, one in each of two splits
+    near_duplicates: int | None = None  # pairs of nearly identical images in two different splits
     near_duplicates_in_test: int | None = None  # test images in these pairs
-    epochs: int | None = None  # trained, and so to choose from
+    epochs: int | None = None  # trained, from which one was chosen
     epoch_chosen_on: str | None = None  # one of CHOSEN_ON
-    configurations: int | None = None  # tried, and so to choose from
+    configurations: int | None = None  # tried, from which one was chosen
     configuration_chosen_on: str | None = None  # one of CHOSEN_ON
     result_split: str | None = None  # on which the quoted accuracy was measured: train, validation or test
     accuracy: float | None = None  # quoted
-    has_interval: bool | None = None  # the accuracy is printed with one
-    seeds: int | None = None  # with which the quoted configuration was trained
-    test_readings: int | None = None  # how often the network was measured or looked at on the test split
-    tested: int | None = None  # configurations whose accuracy on these test images lies side by side, to choose from
-    highest_on_test: bool | None = None  # of these it has the highest test accuracy, or shares it
-    highest_on_validation: bool | None = None  # and the highest validation accuracy, or shares it
-    test_augmentation: str | None = None  # what changed the evaluated images at random; "none"
-    dropout_active: bool | None = None  # dropout, noise or another random layer, while evaluating
-    batch_norm_training: bool | None = None  # batch norm took its statistics from the evaluated batch
+    has_interval: bool | None = None  # whether the accuracy is printed with an interval
+    seeds: int | None = None  # number of seeds with which the quoted configuration was trained
+    test_readings: int | None = None  # number of times the network was measured or inspected on the test split
+    tested: int | None = None  # configurations measured on the same test images and shown together
+    highest_on_test: bool | None = None  # among these it has the highest test accuracy, possibly tied
+    highest_on_validation: bool | None = None  # and the highest validation accuracy, possibly tied
+    test_augmentation: str | None = None  # random change of the evaluated images; "none"
+    dropout_active: bool | None = None  # whether dropout or another random layer was active while evaluating
+    batch_norm_training: bool | None = None  # whether batch norm used the statistics of the evaluated batch
     fixed_training_mode: str | None = None  # layers that a plain model(images) leaves in training mode; "none"
-    output_activation: str | None = None  # what is applied to the logits; "linear" is nothing
+    output_activation: str | None = None  # activation on the logits; "linear" for none
     class_accuracies: tuple[ClassAccuracies, ...] | None = None
     quoted: tuple[Quoted, ...] | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)  # field -> where the fact comes from, with its numbers
+    sources: Mapping[str, str] = field(default_factory=dict)  # field -> origin of the fact, with its numbers
 
     def __post_init__(self):
         for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
@@ -93,11 +93,11 @@ class Protocol:
         if self.accuracy is not None and not 0 <= self.accuracy <= 1:
             raise InputError(f"protocol: accuracy is {self.accuracy}; expected a fraction from 0 to 1")
         if strange := sorted(set(self.sources) - {f.name for f in fields(self)}):
-            raise InputError(f"protocol: a source for {strange[0]!r}, which is no fact")
+            raise InputError(f"protocol: a source for {strange[0]!r}; expected the name of a fact")
 
 
 def combined(*parts: Protocol) -> Protocol:
-    """Everything that the parts know; where two know the same fact, the later one is taken with its source."""
+    """All known facts of `parts`; of a fact known to several, the last value is taken with its source."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for part in parts:
@@ -109,15 +109,15 @@ def combined(*parts: Protocol) -> Protocol:
 
 
 def known(facts: Protocol) -> dict[str, Any]:
-    """The facts that are known, as plain values for JSON."""
+    """The known facts as plain values for JSON."""
     return {name: value for name, value in asdict(facts).items() if value is not None}
 
 
 def facts_of(record: Record, seeds: Sequence[int] | None = None) -> Protocol:
-    """What a run folder tells. Files that are missing, damaged or older leave their facts unknown.
+    """The facts recorded in a run folder. Facts in files that are missing, damaged or older stay unknown.
 
-    `seeds` are those of all runs that differ in nothing else; without it, the run stands alone. On which images the
-    configuration was chosen, a folder cannot tell.
+    `seeds` are those of all runs with the same settings; without it, only the run's own seed counts. A folder does not
+    record on which images the configuration was chosen.
     """
     return combined(
         _of_split(record),
@@ -157,9 +157,9 @@ def _of_split(record: Record) -> Protocol:
 Member = tuple[str, str]  # split, id
 
 
-def _crossing(found: dict) -> list[list[Member]]:
-    """The listed sets or pairs that lie in more than one split; a pair is followed by the bits it differs by."""
-    groups = [group for group in _read(found, "listed", list) or [] if isinstance(group, list)]
+def _crossing(duplicates: dict) -> list[list[Member]]:
+    """The listed sets or pairs that span more than one split; in a pair, the number of differing bits is left out."""
+    groups = [group for group in _read(duplicates, "listed", list) or [] if isinstance(group, list)]
     listed = [[tuple(member) for member in group if _is_member(member)] for group in groups]
     return [group for group in listed if len({split for split, _ in group}) > 1]
 
@@ -169,14 +169,14 @@ def _is_member(value: Any) -> bool:
 
 
 def _test_images(crossing: list[list[Member]], total: int | None) -> int | None:
-    """Test images among these sets or pairs; None where `total` or a set itself is larger than what is listed."""
+    """Number of test images in these sets or pairs; None where the list of sets, or of a set's members, was cut."""
     if total is None or len(crossing) < total or any(len(group) >= LISTED_WITHIN for group in crossing):
         return None
     return len({name for group in crossing for split, name in group if split == "test"})
 
 
 def _example(crossing: list[list[Member]]) -> str:
-    """The first set, one with a test image if there is one."""
+    """The first set as text, preferably one with a test image; empty without sets."""
     with_test = [group for group in crossing if any(split == "test" for split, _ in group)]
     return "".join(
         "; e.g. " + " = ".join(f"{name} ({split})" for split, name in group[:3])
@@ -205,12 +205,12 @@ def _of_training(record: Record, seeds: Sequence[int] | None) -> Protocol:
 
 
 def _reading(row: dict[str, str]) -> str:
-    """When, and what for where it was not an evaluation."""
-    return row.get("date", "?") + (row.get("images") or "").removeprefix("test split")
+    """Date of a reading of the test split, and its purpose if it was not an evaluation."""
+    return (row.get("date") or "?") + (row.get("images") or "").removeprefix("test split")
 
 
 def _is_tested(record: Record) -> bool:
-    """Whether the run's metrics are of test images; a trial of a sweep ends with those of validation images alone."""
+    """Whether the run's metrics are those of test images; a trial of a sweep only has those of validation images."""
     return record.finished and ("accuracy" in record.metrics or not _read(record.metrics, "validation", dict))
 
 
@@ -223,9 +223,9 @@ def _of_result(record: Record) -> Protocol:
     accuracy = _read(result, "accuracy", float)
     sections = [("test split, metrics.json", metrics)]
     sections += [(f"{name} split, metrics.json", _read(metrics, name, dict) or {}) for name in ("validation", "train")]
-    sections += [(f"evaluations/{name}/metrics.json", found) for name, found in record.evaluations.items()]
-    tables = tuple(table for where, found in sections if (table := _class_table(where, found)))
-    quoted = tuple(number for where, found in sections if (number := _accuracy(where, found)))
+    sections += [(f"evaluations/{name}/metrics.json", scores) for name, scores in record.evaluations.items()]
+    tables = tuple(table for where, scores in sections if (table := _class_table(where, scores)))
+    quoted = tuple(number for where, scores in sections if (number := _accuracy(where, scores)))
     quoted += tuple(_best_of_history(record))
     return Protocol(
         result_split=split if split in SPLITS else None,
@@ -244,18 +244,18 @@ def _of_result(record: Record) -> Protocol:
     )
 
 
-def _class_table(where: str, found: dict) -> ClassAccuracies | None:
-    rows = list((_read(found, "per_class", dict) or {}).values())
+def _class_table(where: str, scores: dict) -> ClassAccuracies | None:
+    rows = list((_read(scores, "per_class", dict) or {}).values())
     recalls = tuple(_read(row, "recall", float) for row in rows)
     images = tuple(_read(row, "support", int) for row in rows)
-    overall = _read(found, "accuracy", float)
+    overall = _read(scores, "accuracy", float)
     if None in (*recalls, *images, overall) or not sum(images):
         return None
     return ClassAccuracies(where, recalls, overall, images)
 
 
-def _accuracy(where: str, found: dict) -> Quoted | None:
-    confusion, accuracy = _counts(_read(found, "confusion", list)), _read(found, "accuracy", float)
+def _accuracy(where: str, scores: dict) -> Quoted | None:
+    confusion, accuracy = _counts(_read(scores, "confusion", list)), _read(scores, "accuracy", float)
     images = sum(map(sum, confusion))
     if accuracy is None or not images:
         return None
@@ -264,15 +264,17 @@ def _accuracy(where: str, found: dict) -> Quoted | None:
 
 
 def _counts(rows: list | None) -> list[list[int]]:
-    """A square table of counts; empty if it is none."""
+    """`rows` if it is a square table of counts, otherwise an empty list."""
     rows = rows or []
     square = all(isinstance(row, list) and len(row) == len(rows) for row in rows)
     return rows if square and all(isinstance(n, int) and n >= 0 for row in rows for n in row) else []
 
 
 def _best_of_history(record: Record) -> Iterator[Quoted]:
-    """The monitored value of the epoch called the best, against the best value of all epochs."""
+    """The monitored value of the epoch recorded as the best, and the best value of all epochs."""
     monitor, best = _read(record.metrics, "chosen_by", str), _read(record.metrics, "best_epoch", int)
+    if monitor is None or best is None:
+        return
     values = {row.get("epoch"): row.get(monitor, math.nan) for row in record.history}
     finite = [value for value in values.values() if math.isfinite(value)]
     if best in values and finite:
@@ -281,7 +283,7 @@ def _best_of_history(record: Record) -> Iterator[Quoted]:
 
 
 def _of_layers(record: Record) -> Protocol:
-    """A network without a layer that trains otherwise than it predicts cannot be evaluated in the wrong mode."""
+    """A network without layers that behave differently in training cannot be evaluated in the wrong mode."""
     rows = _read(record.model, "layers", list)
     types = [_read(row, "type", str) for row in rows or []]
     if not types or None in types:
@@ -304,7 +306,7 @@ _MODEL_FACTS = {
 
 
 def _of_model_checks(record: Record, name: str) -> Protocol:
-    """What `model_checks.model_facts` measured when the run was evaluated, kept as `known(...)` under "protocol"."""
+    """The facts that `model_checks.model_facts` measured in an evaluation, stored in its metrics as "protocol"."""
     stored = _read(record.evaluations[name], "protocol", dict) or {}
     values = {fact: _read(stored, fact, kind) for fact, kind in _MODEL_FACTS.items()}
     where = f"evaluations/{name}/metrics.json: protocol"
@@ -313,9 +315,9 @@ def _of_model_checks(record: Record, name: str) -> Protocol:
 
 
 def _read(values: Any, path: str, kind: type) -> Any:
-    """The value at a dotted path below nested dicts; None where there is none of this type.
+    """The value at a dotted path in nested dicts; None where there is no valid value of this type.
 
-    Whole numbers are counts, so a negative one is none; nor is a float that is not finite.
+    Whole numbers are counts, so negative ones are invalid; floats that are not finite are too.
     """
     value = values
     for name in path.split("."):
@@ -324,6 +326,6 @@ def _read(values: Any, path: str, kind: type) -> Any:
         return value if kind is bool else None
     if kind is float:
         return value if isinstance(value, int | float) and math.isfinite(value) else None
-    if not isinstance(value, kind) or (kind is int and value < 0):
-        return None
-    return value
+    if kind is int:
+        return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, kind) else None

@@ -1,4 +1,4 @@
-"""The figures of an evaluation and of a comparison, from their numbers and images."""
+"""Figures of an evaluation and of a comparison, drawn from their numbers and images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,23 +8,24 @@ from matplotlib.figure import Figure
 
 from keras_cnn.data.dataset import Split
 from keras_cnn.evaluation import metrics, ranking
+from keras_cnn.evaluation.calibration import accuracy_intervals
 from keras_cnn.evaluation.comparison import Comparison
 from keras_cnn.evaluation.evaluations import Evaluation
-from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.figures import comparison as comparison_figures
 from keras_cnn.figures import confusion, sheets, style
 from keras_cnn.figures import ranking as ranking_figures
 from keras_cnn.figures import reliability as reliability_figures
 
-SHEET, RANKED = 30, 10  # images of a sheet, and of a row of ranked images
-MOST_CLASSES = 10  # that a sheet of ranked images shows unless it is told which
-_SEED = 0  # of the images chosen at random, so that two models are shown on the same ones
+SHEET, RANKED = 30, 10  # images on a sheet, and in a row of ranked images
+MOST_CLASSES = 10  # on a sheet of ranked images, unless they are chosen
+_SEED = 0  # of the random choice of images, so that two models are shown with the same ones
 
 
 def draw(evaluation: Evaluation, folder: Path, title: str, classes: Sequence[str] | None = None) -> None:
-    """Writes every figure of an evaluation into `folder`; `title` says which model and images.
+    """Writes all figures of an evaluation into `folder`; `title` names the model and the images.
 
-    `classes` are those whose highest and lowest scores are shown; without it all, or of many those of lowest recall.
+    The highest and lowest scores are shown for `classes`, by default for all, or for those of lowest recall if there
+    are many.
     """
     folder.mkdir(parents=True, exist_ok=True)
     figures = {
@@ -45,10 +46,10 @@ def draw(evaluation: Evaluation, folder: Path, title: str, classes: Sequence[str
         style.save(figure, folder / f"{name}.png")
 
 
-def draw_comparison(found: Comparison, after: Evaluation, folder: Path, title: str) -> None:
-    """Writes the figures of a comparison; `after` has the images, by the same ids."""
+def draw_comparison(comparison: Comparison, after: Evaluation, folder: Path, title: str) -> None:
+    """Writes the figures of a comparison into `folder`; `after` is the evaluation of the second model."""
     folder.mkdir(parents=True, exist_ok=True)
-    changes = list(found.per_class.values())
+    changes = list(comparison.per_class.values())
 
     def column(name: str) -> list[float]:
         return [np.nan if getattr(change, name) is None else getattr(change, name) for change in changes]
@@ -56,12 +57,12 @@ def draw_comparison(found: Comparison, after: Evaluation, folder: Path, title: s
     intervals = [change.difference_interval or (np.nan, np.nan) for change in changes]
     figures = {
         "class_differences": comparison_figures.class_differences(
-            found.classes, column("before"), column("after"), intervals, f"{title}: accuracy of each class"
+            comparison.classes, column("before"), column("after"), intervals, f"{title}: accuracy of each class"
         ),
         "confusion_difference": confusion.confusion_difference(
-            found.confusion_difference, found.classes, f"{title}: confusion, after minus before"
+            comparison.confusion_difference, comparison.classes, f"{title}: confusion, after minus before"
         ),
-        "newly_wrong": _newly_wrong(found, after, title),
+        "newly_wrong": _newly_wrong(comparison, after, title),
     }
     for name, figure in figures.items():
         style.save(figure, folder / f"{name}.png")
@@ -70,25 +71,26 @@ def draw_comparison(found: Comparison, after: Evaluation, folder: Path, title: s
 def _reliability(evaluation: Evaluation, title: str) -> Figure:
     diagrams = {}
     for name, bins in evaluation.reliabilities.items():
-        right = np.rint(np.nan_to_num(bins.accuracy) * bins.counts).astype(int)
-        intervals = [wilson(hits, count) for hits, count in zip(right, bins.counts, strict=True)]
-        diagrams[f"{name}: ECE {bins.error:.4f}"] = {**vars(bins), "interval": np.array(intervals)}
+        intervals = accuracy_intervals(bins.accuracy, bins.counts)
+        diagrams[f"{name}: ECE {bins.error:.4f}"] = {**vars(bins), "interval": intervals}
     return reliability_figures.reliability(diagrams, f"{title}: reliability")
 
 
-def _roc(evaluation: Evaluation) -> dict[str, ranking_figures.Curve]:
+def _roc(evaluation: Evaluation) -> dict[str, ranking_figures.ClassCurve]:
     labels, probabilities = evaluation.images.labels, evaluation.probabilities
-    found = {name: ranking.roc(labels, probabilities, i) for i, name in enumerate(evaluation.classes)}
-    return {n: ranking_figures.Curve(c.false_positive_rate, c.true_positive_rate, c.area) for n, c in found.items()}
+    curves = {name: ranking.roc(labels, probabilities, i) for i, name in enumerate(evaluation.classes)}
+    return {
+        n: ranking_figures.ClassCurve(c.false_positive_rate, c.true_positive_rate, c.area) for n, c in curves.items()
+    }
 
 
-def _precision_recall(evaluation: Evaluation) -> dict[str, ranking_figures.Curve]:
+def _precision_recall(evaluation: Evaluation) -> dict[str, ranking_figures.ClassCurve]:
     labels, probabilities = evaluation.images.labels, evaluation.probabilities
     curves = {}
     for i, name in enumerate(evaluation.classes):
-        found = ranking.precision_recall(labels, probabilities, i)
+        curve = ranking.precision_recall(labels, probabilities, i)
         chance = float(np.mean(labels == i))
-        curves[name] = ranking_figures.Curve(found.recall, found.precision, found.average_precision, chance)
+        curves[name] = ranking_figures.ClassCurve(curve.recall, curve.precision, curve.average_precision, chance)
     return curves
 
 
@@ -105,8 +107,8 @@ def _ranked(evaluation: Evaluation, title: str, chosen: Sequence[str] | None) ->
             captions.append([f"{sheets.score(p)}\n{names[t]}" for p, t in zip(scores, true, strict=True)])
             rows.append(indices)
     pixels = evaluation.pixels(np.concatenate(rows))
-    some = f" of {len(which)} of {len(names)} classes" if len(which) < len(names) else ""
-    heading = f"{title}: highest and lowest softmax scores{some}"
+    share = f" of {len(which)} of {len(names)} classes" if len(which) < len(names) else ""
+    heading = f"{title}: highest and lowest softmax scores{share}"
     note = (
         f"for each class, of all {len(evaluation.images):,} images those of the highest and those of the lowest score\n"
         "below an image: the score, a probability (1−2e-9 is 0.000000002 below one), and the true class"
@@ -115,7 +117,7 @@ def _ranked(evaluation: Evaluation, title: str, chosen: Sequence[str] | None) ->
 
 
 def _of_lowest_recall(evaluation: Evaluation) -> list[int]:
-    """Classes in their order; of many those with images whose recall is lowest."""
+    """Indices of all classes, or if there are many, of those with the lowest recall that have images."""
     classes = evaluation.classes
     if len(classes) <= MOST_CLASSES:
         return list(range(len(classes)))
@@ -133,7 +135,7 @@ def _sample(evaluation: Evaluation, title: str) -> Figure:
     ]
     correct = evaluation.predictions.correct[chosen]
     heading = f"{title}: {len(chosen)} images at random, {int(correct.sum())} right"
-    return sheets.prediction_sheet(evaluation.pixels(chosen), captions, correct, 3, heading)
+    return sheets.prediction_sheet(evaluation.pixels(chosen), captions, correct.tolist(), 3, heading)
 
 
 def _guess(evaluation: Evaluation, index: int) -> str:
@@ -144,10 +146,11 @@ def _guess(evaluation: Evaluation, index: int) -> str:
 def _top_losses(evaluation: Evaluation, title: str) -> Figure:
     labels = evaluation.images.labels
     worst = ranking.highest_losses(labels, evaluation.probabilities, SHEET)
+    predicted = evaluation.predictions.predicted[worst]
     captions = [
         f"{_name(evaluation.images, i)}\nloss {_loss(evaluation, i):.2f}\ntrue: {evaluation.classes[labels[i]]}\n"
-        f"predicted: {evaluation.classes[label]}\nprobability: {sheets.score(evaluation.probabilities[i, label])}"
-        for i, label in zip(worst, evaluation.predictions.predicted[worst], strict=True)
+        f"predicted: {evaluation.classes[label]}\nprobability: {sheets.score(float(probability))}"
+        for i, label, probability in zip(worst, predicted, evaluation.probabilities[worst, predicted], strict=True)
     ]
     heading = f"{title}: the {len(worst)} highest losses, right or wrong"
     note = "loss: cross-entropy in nats, −ln of the probability of the true class; probability: of the class predicted"
@@ -155,7 +158,7 @@ def _top_losses(evaluation: Evaluation, title: str) -> Figure:
 
 
 def _loss(evaluation: Evaluation, index: int) -> float:
-    """From the logits: a probability may be too small for a float."""
+    """Cross-entropy of an image, from its logits, because its probability may be too small for a float."""
     logits = evaluation.logits[[index]] / (evaluation.temperature if evaluation.scaled else 1)
     return metrics.cross_entropy(evaluation.images.labels[[index]], logits)
 
@@ -167,14 +170,14 @@ def _mistakes(evaluation: Evaluation, title: str) -> Figure:
     return sheets.image_sheet(evaluation.pixels(chosen), _mistake_captions(evaluation, chosen), 5, heading)
 
 
-def _newly_wrong(found: Comparison, after: Evaluation, title: str) -> Figure:
+def _newly_wrong(comparison: Comparison, after: Evaluation, title: str) -> Figure:
     place = {image: i for i, image in enumerate(after.predictions.ids)}
-    indices = np.array([place[found.ids[i]] for i in found.newly_wrong], int)
+    indices = np.array([place[comparison.ids[i]] for i in comparison.newly_wrong], int)
     chosen = _at_random(indices, SHEET)
     names, predicted = after.classes, after.predictions.predicted
     captions = [
         f"{_name(after.images, i)}\nbefore: {names[after.images.labels[i]]}\nafter: {names[predicted[i]]}\n"
-        f"probability: {sheets.score(after.probabilities[i, predicted[i]])}"
+        f"probability: {sheets.score(float(after.probabilities[i, predicted[i]]))}"
         for i in chosen
     ]
     heading = f"{title}: {len(chosen)} of {len(indices):,} newly wrong images, at random"
@@ -189,17 +192,17 @@ def _mistake_captions(evaluation: Evaluation, indices: np.ndarray) -> list[str]:
             _name(evaluation.images, i),
             names[labels[i]],
             names[predicted[i]],
-            evaluation.probabilities[i, predicted[i]],
+            float(evaluation.probabilities[i, predicted[i]]),
         )
         for i in indices
     ]
 
 
 def _at_random(indices: np.ndarray, count: int) -> np.ndarray:
-    """Up to `count` of the indices, the same ones for the same number of them, in their order."""
+    """Up to `count` of the indices in their order, chosen at random; equal numbers of indices give equal choices."""
     return np.sort(np.random.default_rng(_SEED).permutation(indices)[:count])
 
 
 def _name(split: Split, index: int) -> str:
-    """The last two parts of the id, of a file its class and its name: every class may have a 0001.jpg."""
+    """The last two parts of the id; for a file its class and its name, because every class may have a 0001.jpg."""
     return "/".join(split.ids[index].split("/")[-2:])

@@ -9,18 +9,20 @@ import numpy as np
 
 from keras_cnn.errors import InputError
 
+Interval = tuple[float, float]  # low, high
+
 EXACT_PAIRS = 20  # 2^20 sums: 8 MB
-_FEW_VALUES = 32  # up to so many different differences, counts are drawn instead of images
+_FEW_VALUES = 32  # with at most this many different differences, counts are drawn instead of images
 _CHUNK = 2**22  # indices drawn at a time: 32 MB
 
 
-def wilson(correct: int, total: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(correct: int, total: int, level: float = 0.95) -> Interval:
     """Wilson's score interval for a proportion, as (low, high) in [0, 1].
 
     Unlike the textbook p ± z·se it stays inside [0, 1], has a width at 0 and at 1, and covers close to `level` for
-    small counts. No images at all say nothing: (0, 1).
+    small counts. Without any images it is (0, 1).
 
-    Raises InputError for counts that are no proportion or a level outside (0, 1).
+    Raises InputError for counts that do not form a proportion or a level outside (0, 1).
     Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
     """
     if not 0 <= correct <= total:
@@ -35,10 +37,10 @@ def wilson(correct: int, total: int, level: float = 0.95) -> tuple[float, float]
 
 
 def mcnemar_exact(b: int, c: int) -> float:
-    """Two-sided exact p of McNemar's test that two models are wrong equally often, on the same images.
+    """Two-sided exact p-value of McNemar's test that two models are wrong equally often on the same images.
 
-    `b` images are right with the first model alone, `c` with the second alone. Under the null hypothesis b is
-    binomial(b + c, 1/2); p is twice its smaller tail and at most 1. Where the models never differ p is 1.
+    `b` images are right with the first model only, `c` with the second only. Under the null hypothesis b is
+    binomial(b + c, 1/2); p is twice its smaller tail and at most 1. Where the models never differ, p is 1.
 
     Raises InputError for a negative count.
     Source: Q. McNemar, Note on the Sampling Error of the Difference between Correlated Proportions, Psychometrika 12
@@ -55,7 +57,7 @@ def mcnemar_exact(b: int, c: int) -> float:
 
 
 def holm(p_values) -> np.ndarray:
-    """(M,) p-values adjusted for being M tests: below α where Holm's procedure rejects at family-wise error rate α.
+    """(M,) p-values adjusted for M tests: at most α where Holm's procedure rejects at the family-wise error rate α.
 
     Source: S. Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian J. of Statistics 6 (1979).
     """
@@ -67,11 +69,11 @@ def holm(p_values) -> np.ndarray:
     return adjusted
 
 
-def paired_bootstrap(differences, level: float = 0.95, seed: int = 0, samples: int = 10_000) -> tuple[float, float]:
-    """Percentile bootstrap interval, as (low, high), of the mean of paired `differences` (N,), one an image.
+def paired_bootstrap(differences, level: float = 0.95, seed: int = 0, samples: int = 10_000) -> Interval:
+    """Percentile bootstrap interval, as (low, high), of the mean of paired `differences` (N,), one per image.
 
     The same `seed` gives the same interval. Where all differences are equal the interval has no width: resampling
-    knows no values but those seen, so an interval from few images, or from few that differ, is too narrow.
+    draws only observed values, so an interval from few images, or from few that differ, is too narrow.
 
     Raises InputError for no differences, values that are not finite, or a level outside (0, 1).
     Source: B. Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 7 (1979).
@@ -93,32 +95,33 @@ def paired_bootstrap(differences, level: float = 0.95, seed: int = 0, samples: i
 
 
 def sign_flip(differences) -> float:
-    """Two-sided p of the sign-flip (Fisher's randomisation) test that paired `differences` (n,) centre on 0.
+    """Two-sided p-value of the sign-flip (Fisher's randomisation) test that paired `differences` (n,) centre on 0.
 
-    The share of all 2^n choices of signs whose sum lies at least as far from 0 as the sum found, which is among them;
-    so the smallest p of n pairs is 2 / 2^n, above 0.05 for fewer than six. Beyond 20 pairs 100,000 choices are drawn,
-    always the same ones, and p is (hits + 1) / (draws + 1), never 0 (Phipson and Smyth 2010).
+    p is the share of all 2^n choices of signs whose sum is at least as far from 0 as the observed sum, which is one of
+    them. The smallest p of n pairs is therefore 2 / 2^n, above 0.05 for fewer than six pairs. Beyond 20 pairs, 100,000
+    choices are drawn, always the same, and p is (hits + 1) / (draws + 1), never 0 (Phipson and Smyth 2010).
 
     Raises InputError for no differences or values that are not finite.
     Source: R. A. Fisher, The Design of Experiments (1935), section 21.
     """
     differences = _checked("sign_flip", differences, at_least=1)
-    found, slack = abs(differences.sum()), 1e-12 * np.abs(differences).sum()  # sums in another order round differently
+    observed = abs(differences.sum())
+    slack = 1e-12 * np.abs(differences).sum()  # sums in another order round differently
     if len(differences) <= EXACT_PAIRS:
         sums = np.zeros(1)
         for difference in differences:
             sums = np.concatenate([sums + difference, sums - difference])
-        return float(np.mean(np.abs(sums) >= found - slack))
+        return float(np.mean(np.abs(sums) >= observed - slack))
     draws, generator = 100_000, np.random.default_rng(0)
     hits = 0
     for _ in range(draws // 1000):
         signs = generator.choice((-1.0, 1.0), (1000, len(differences)))
-        hits += int(np.sum(np.abs(signs @ differences) >= found - slack))
+        hits += int(np.sum(np.abs(signs @ differences) >= observed - slack))
     return (hits + 1) / (draws + 1)
 
 
-def mean_interval(values, level: float = 0.95) -> tuple[float, float]:
-    """Student's t interval, as (low, high), of the mean that independent `values` (n,) come from; n of at least 2.
+def mean_interval(values, level: float = 0.95) -> Interval:
+    """Student's t interval, as (low, high), of the mean of the population of independent `values` (n,), n at least 2.
 
     Raises InputError for fewer than two values, values that are not finite, or a level outside (0, 1).
     Source: Student, The Probable Error of a Mean, Biometrika 6 (1908).
@@ -128,10 +131,10 @@ def mean_interval(values, level: float = 0.95) -> tuple[float, float]:
     return float(values.mean() - half), float(values.mean() + half)
 
 
-def welch_interval(a, b, level: float = 0.95) -> tuple[float, float]:
-    """Welch's t interval, as (low, high), of mean(a) - mean(b), for independent `a` (n,) and `b` (m,), 2 or more each.
+def welch_interval(a, b, level: float = 0.95) -> Interval:
+    """Welch's t interval, as (low, high), of mean(a) - mean(b), for independent `a` (n,) and `b` (m,), n, m at least 2.
 
-    The variances may differ. Where neither has any, the interval has no width.
+    The variances may differ. Where both are 0, the interval has no width.
 
     Raises InputError for fewer than two values, values that are not finite, or a level outside (0, 1).
     Source: B. L. Welch, The Generalization of "Student's" Problem when Several Different Population Variances are
@@ -139,18 +142,18 @@ def welch_interval(a, b, level: float = 0.95) -> tuple[float, float]:
     """
     a, b = _checked("welch_interval", a, at_least=2), _checked("welch_interval", b, at_least=2)
     difference = a.mean() - b.mean()
-    parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])  # squared standard errors
-    if not parts.any():
+    variances = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])  # of the two means
+    if not variances.any():
         _check_level("welch_interval", level)
         return float(difference), float(difference)
-    shares = parts / parts.sum()  # first, or tiny variances would vanish in their squares
+    shares = variances / variances.sum()  # before squaring, in which tiny variances would vanish
     freedom = 1 / (shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1))
-    half = student_t(level, freedom) * math.sqrt(parts.sum())
+    half = student_t(level, freedom) * math.sqrt(variances.sum())
     return float(difference - half), float(difference + half)
 
 
 def student_t(level: float, freedom: float) -> float:
-    """The t with P(|T| < t) = `level` for T of Student's distribution with `freedom` of at least 1."""
+    """The t with P(|T| < t) = `level`, T having Student's distribution with `freedom` degrees of freedom."""
     _check_level("student_t", level)
     from scipy.special import stdtrit
 
@@ -163,7 +166,7 @@ def _checked(name: str, values, at_least: int) -> np.ndarray:
         raise InputError(f"{name}: values of shape {values.shape}; expected ({at_least} or more,)")
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
-        raise InputError(f"{name}: value {bad[0]} is {values[bad[0]]} ({len(bad)} such); expected finite numbers")
+        raise InputError(f"{name}: value {bad[0]} is {values[bad[0]]} ({len(bad)} in all); expected finite numbers")
     return values
 
 

@@ -1,7 +1,7 @@
-"""Numbers of a classifier from its labels and outputs: NumPy in, plain numbers out.
+"""Metrics of a classifier from labels and outputs: NumPy arrays in, plain numbers out.
 
 Throughout, `labels` are (N,) integers that index the C classes, `logits` (N, C) are the model's raw outputs and
-`probabilities` (N, C) their softmax. Where the same largest value stands twice, the lower class is the prediction.
+`probabilities` (N, C) their softmax. Where two classes share the largest value, the lower class is the prediction.
 Precision, recall and F1 follow scikit-learn with `zero_division=0`: a score whose denominator is zero (a class never
 predicted, or without images) is 0 and counts as 0 in the means.
 """
@@ -18,7 +18,7 @@ from keras_cnn.evaluation.intervals import wilson
 
 CONFIDENCE_LEVEL = 0.95
 TOP_K = (2, 3, 5)
-_CONFIRMING_EPOCHS = 3  # one or two bad epochs after the best are noise as often as not
+_CONFIRMING_EPOCHS = 3  # one or two worse epochs after the best are often noise
 
 
 def softmax(logits) -> np.ndarray:
@@ -27,7 +27,7 @@ def softmax(logits) -> np.ndarray:
 
 
 def cross_entropy(labels, logits) -> float:
-    """Mean of -log p(true class) in nats, from logits, so that a probability of 1e-400 still has its finite loss."""
+    """Mean of -log p(true class) in nats; computed from logits, so that a probability of 1e-400 has a finite loss."""
     return float(np.mean(_losses(labels, logits)))
 
 
@@ -38,23 +38,24 @@ def confusion_matrix(labels, predicted, classes: int) -> np.ndarray:
 
 
 def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Precision, recall and F1 in [0, 1] and support in images, each (C,), from counts as `confusion_matrix` gives."""
+    """Precision, recall and F1 in [0, 1] and support in images, each (C,), from a `confusion_matrix`."""
     return _scores(np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
 
 
 def summary(labels, logits, classes: Sequence[str]) -> dict:
-    """All numbers of metrics.json, as plain floats, integers, lists and dicts.
+    """All metrics as plain floats, integers, lists and dicts for metrics.json.
 
-    `loss` is in nats. `macro` means over the C classes, `weighted` over the images; the mean over single predictions,
-    which scikit-learn calls micro, is `accuracy`. Every class has the Wilson intervals of its precision (over the
-    images predicted to be it) and of its recall (over its images), and that of its F1 over the images of either kind; a
-    class without images has the interval [0, 1]. The other intervals are percentiles of `bootstrap`; that of the ECE,
-    which chance can only raise, is mirrored.
-    `top_k` has the k of 2, 3 and 5 below C. `ece` has the bins of the reliability diagram, see `calibration`; None
-    stands in it where a bin has no images. `worst_pair` is the most frequent mistake, with its share of the images of
-    the true class; None where there is no mistake.
+    `loss` is in nats. `macro` is the mean over the C classes, `weighted` the mean over the images; the mean over
+    single predictions, which scikit-learn calls micro, is `accuracy`. Each class has Wilson intervals of its precision
+    (over the images predicted as the class), its recall (over its images) and its F1 (over the images of either kind);
+    a class without images has the interval [0, 1]. The other intervals are percentiles of `bootstrap`; the interval of
+    the ECE, which chance can only raise, is mirrored.
+    `top_k` has those k of 2, 3 and 5 that are below C. `ece` has the bins of the reliability diagram, see
+    `calibration`; a bin without images has None. `worst_pair` is the most frequent mistake, with its share of the
+    images of the true class; None where there is no mistake.
 
-    Raises InputError for no images, logits that are not finite, labels out of range, lengths or class names at odds.
+    Raises InputError for no images, logits that are not finite, labels out of range, and numbers of images or class
+    names that differ.
     """
     logits = checked_scores("logits", logits)
     labels = checked_labels(labels, logits).astype(np.int64)
@@ -64,7 +65,7 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
     scores, probabilities = class_scores(confusion), softmax(logits)
     losses, distances = _losses(labels, logits), squared_distances(labels, probabilities)
     calibration = reliability(labels, probabilities)
-    again = _resampled(labels, logits.argmax(axis=1), losses, distances, probabilities)
+    resamples = _resampled(labels, logits.argmax(axis=1), losses, distances, probabilities)
     return {
         "images": images,
         "accuracy": correct / images,
@@ -72,14 +73,14 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
         "confidence_level": CONFIDENCE_LEVEL,
         "top_k": _top_k(true_class_ranks(labels, logits), len(classes)),
         "loss": float(np.mean(losses)),
-        "loss_interval": _percentiles(again["loss"]),
+        "loss_interval": _percentiles(resamples["loss"]),
         "brier": float(np.mean(distances)),
-        "brier_interval": _percentiles(again["brier"]),
+        "brier_interval": _percentiles(resamples["brier"]),
         "ece": calibration.as_json()
-        | {"interval": list(bootstrap.reflected(again["ece"], calibration.error, CONFIDENCE_LEVEL))},
+        | {"interval": list(bootstrap.reflected(resamples["ece"], calibration.error, CONFIDENCE_LEVEL))},
         "per_class": _per_class(scores, confusion, classes),
-        "macro": _means(scores, again, lambda found: np.ones_like(found["support"])),
-        "weighted": _means(scores, again, lambda found: found["support"]),
+        "macro": _means(scores, resamples, lambda scores: np.ones_like(scores["support"])),
+        "weighted": _means(scores, resamples, lambda scores: scores["support"]),
         "bootstrap": {"resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED},
         "confusion": confusion.tolist(),
         "worst_pair": _worst_pair(confusion, classes),
@@ -87,9 +88,9 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
 
 
 def true_class_ranks(labels, scores) -> np.ndarray:
-    """(N,) places of the true class among the C scores of an image: 0 for the largest, a tie for the lower class.
+    """(N,) ranks of the true class among the C scores of an image, from 0 for the largest; lower classes win ties.
 
-    The top-k accuracy is the share of ranks below k; `scores` (N, C) are logits or probabilities.
+    The top-k accuracy is the share of ranks below k. `scores` (N, C) are logits or probabilities.
     """
     scores = checked_scores("scores", scores)
     labels = checked_labels(labels, scores)
@@ -99,7 +100,7 @@ def true_class_ranks(labels, scores) -> np.ndarray:
 
 
 def worst_mistakes(labels, probabilities, n: int) -> np.ndarray:
-    """Up to `n` indices of wrong predictions, the largest loss (least probable true class) first, ties in order."""
+    """Indices of up to `n` wrong predictions, in the order of falling loss (rising probability of the true class)."""
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
@@ -107,18 +108,17 @@ def worst_mistakes(labels, probabilities, n: int) -> np.ndarray:
 
 
 def overfitting_onset(train_loss, val_loss) -> int | None:
-    """The 1-based epoch after which the model only learns its training set by heart, or None.
+    """The 1-based epoch after which the model only memorises its training set, or None.
 
-    It is the first epoch after which the validation loss stays above its minimum (so the epoch of the minimum, the
-    last one where equal minima tie), provided that at least three epochs follow and that the training loss goes on
-    falling: the median of the later epochs lies below the value of the onset. A loss that is not finite counts as
-    infinitely large.
+    It is the epoch of the lowest validation loss, the last of equal minima, provided that at least three epochs follow
+    and that the training loss keeps falling: its median over the later epochs is below its value at the onset. A loss
+    that is not finite counts as infinite.
 
-    Raises InputError for two lengths that differ.
+    Raises InputError for different numbers of epochs.
     """
     train, val = np.asarray(train_loss, np.float64), np.asarray(val_loss, np.float64)
     if train.shape != val.shape or train.ndim != 1:
-        raise InputError(f"overfitting_onset: losses of shapes {train.shape} and {val.shape}; expected one an epoch")
+        raise InputError(f"overfitting_onset: losses of shapes {train.shape} and {val.shape}; expected one per epoch")
     train, val = (np.where(np.isfinite(loss), loss, np.inf) for loss in (train, val))
     if not np.isfinite(val).any():
         return None
@@ -130,16 +130,16 @@ def overfitting_onset(train_loss, val_loss) -> int | None:
 
 
 def _resampled(labels, predicted, losses, distances, probabilities) -> dict[str, np.ndarray]:
-    """What each of S resamples gives: loss, Brier score and ECE (S,), scores and support of each class (S, C)."""
+    """Metrics of each of S resamples: loss, Brier score and ECE (S,), scores and support of each class (S, C)."""
     images, classes = probabilities.shape
     gap, bins = gaps(labels, probabilities)
-    right, true, named = (labels == predicted).astype(np.float64), (labels, classes), (predicted, classes)
-    terms = bootstrap.terms((*true, right), true, named, (bins, BINS, gap), losses, distances)
+    right, by_label, by_prediction = (labels == predicted).astype(np.float64), (labels, classes), (predicted, classes)
+    terms = bootstrap.terms((*by_label, right), by_label, by_prediction, (bins, BINS, gap), losses, distances)
     sums = np.concatenate([counts @ terms for counts in bootstrap.resampled(images)])
     ends = np.cumsum([classes, classes, classes, BINS, 1])
-    hits, support, taken, gaps_of_bins, loss, distance = np.split(sums, ends, axis=1)
+    hits, support, positives, gaps_of_bins, loss, distance = np.split(sums, ends, axis=1)
     means = {"loss": loss[:, 0] / images, "brier": distance[:, 0] / images}
-    return means | {"ece": np.abs(gaps_of_bins).sum(axis=1) / images} | _scores(hits, support, taken)
+    return means | {"ece": np.abs(gaps_of_bins).sum(axis=1) / images} | _scores(hits, support, positives)
 
 
 def _percentiles(values: np.ndarray) -> list[float]:
@@ -147,7 +147,7 @@ def _percentiles(values: np.ndarray) -> list[float]:
 
 
 def _losses(labels, logits) -> np.ndarray:
-    """(N,) of each image, in nats."""
+    """(N,) cross-entropy of each image in nats."""
     logits = checked_scores("logits", logits)
     labels = checked_labels(labels, logits)
     return -_log_softmax(logits)[np.arange(len(labels)), labels]
@@ -159,7 +159,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _scores(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """Of counts (..., C)."""
+    """Scores of the classes from counts (..., C)."""
     return {
         "precision": _ratio(hits, predicted),
         "recall": _ratio(hits, support),
@@ -168,19 +168,19 @@ def _scores(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> dic
     }
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
 
 
-Scores = dict[str, np.ndarray]
+ScoreArrays = dict[str, np.ndarray]
 
 
-def _means(scores: Scores, again: Scores, weights: Callable[[Scores], np.ndarray]) -> dict:
-    """Over the classes, each with its interval; `weights` are those of the classes of one split or of each resample."""
+def _means(scores: ScoreArrays, resamples: ScoreArrays, weights: Callable[[ScoreArrays], np.ndarray]) -> dict:
+    """Means over the classes, each with its interval; `weights` gives the weight of each class, for each resample."""
     means = {}
     for name in ("precision", "recall", "f1"):
         means[name] = float(np.average(scores[name], weights=weights(scores)))
-        means[f"{name}_interval"] = _percentiles(np.average(again[name], weights=weights(again), axis=1))
+        means[f"{name}_interval"] = _percentiles(np.average(resamples[name], weights=weights(resamples), axis=1))
     return means
 
 
@@ -192,7 +192,7 @@ def _top_k(ranks: np.ndarray, classes: int) -> dict[str, dict]:
     }
 
 
-def _per_class(scores: Scores, confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict]:
+def _per_class(scores: ScoreArrays, confusion: np.ndarray, classes: Sequence[str]) -> dict[str, dict]:
     predicted = confusion.sum(axis=0)
     return {
         name: {
@@ -209,9 +209,9 @@ def _per_class(scores: Scores, confusion: np.ndarray, classes: Sequence[str]) ->
 
 
 def _f1_interval(hits: int, support: int, predicted: int) -> list[float]:
-    """From Wilson's for the Jaccard index J, the share of hits among the images of the class or taken for it.
+    """Interval of F1, from Wilson's interval of the Jaccard index J = hits / (support + predicted - hits).
 
-    F1 is 2 J / (1 + J), which rises with J. Resampling would give a class without hits no width.
+    F1 is 2 J / (1 + J), which rises with J. Resampling would give a class without hits an interval of no width.
     """
     if not support:
         return [0.0, 1.0]
@@ -223,7 +223,7 @@ def _worst_pair(confusion: np.ndarray, classes: Sequence[str]) -> dict | None:
     mistakes = confusion - np.diag(np.diag(confusion))
     if not mistakes.any():
         return None
-    true, predicted = np.unravel_index(mistakes.argmax(), mistakes.shape)
+    true, predicted = divmod(int(mistakes.argmax()), len(mistakes))
     count = int(mistakes[true, predicted])
     share = count / int(confusion[true].sum())
     return {"true": classes[true], "predicted": classes[predicted], "count": count, "share": share}

@@ -1,13 +1,13 @@
-"""What calling a classifier reveals of how it is evaluated: random layers, batch norm's mode, an output activation.
+"""Checks of a classifier by calling it: active random layers, batch norm's mode, an activation on the outputs.
 
-Each answer is measured on the model's outputs; the graph, where there is one, only serves to name the layer. In Keras 3
-`predict` and `model(images, training=False)` override a `training=True` that was fixed when a layer was called, whereas
-a plain `model(images)` keeps it: so both ways of calling are measured.
+Each fact is measured on the model's outputs; the graph, where there is one, only serves to name the layer. In Keras 3
+`predict` and `model(images, training=False)` override a `training=True` that was fixed when a layer was called, while
+a plain `model(images)` keeps it. Both ways of calling are therefore measured.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -15,15 +15,15 @@ import numpy as np
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.facts import Protocol, combined
 
-SIGNIFICANT = 1e-3  # of the largest output; repeated calls of the same shape differ by rounding at most
-_ROW_SUM = 1e-2  # how far from 1 the sum of a bfloat16 softmax may be
+SIGNIFICANT = 1e-3  # share of the largest output; repeated calls of the same shape differ by rounding at most
+_ROW_SUM = 1e-2  # largest distance from 1 of the sum of a bfloat16 softmax
 _PASSING = (
     keras.layers.Dropout,
     keras.layers.Flatten,
     keras.layers.GlobalAveragePooling2D,
     keras.layers.Identity,
     keras.layers.Reshape,
-)  # layers that keep the sign of what an activation before them put out
+)  # layers that keep the sign of the output of an activation before them
 _ACTIVATIONS = {
     "elu",
     "gelu",
@@ -41,12 +41,12 @@ _ACTIVATIONS = {
 
 
 @dataclass(frozen=True)
-class Change:
-    """How far apart outputs are that should agree."""
+class OutputDifference:
+    """Largest difference between outputs that should be equal."""
 
     largest: float  # absolute difference
     scale: float  # the largest absolute output
-    layer: str | None = None  # the first that differs, as "name (type)"; None without a difference, or without a graph
+    layer: str | None = None  # the first that differs, as "name (type)"; None without a difference or a graph
 
     @property
     def significant(self) -> bool:
@@ -54,11 +54,11 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Output:
-    """What the outputs look like."""
+class OutputSummary:
+    """The activation and the range of a model's outputs."""
 
-    activation: str  # on the logits, as the graph has it or the values show it; "linear" for none
-    layer: str | None  # the layer that applies it, or the last one; None where there is no graph
+    activation: str  # on the logits, from the graph or from the values; "linear" for none
+    layer: str | None  # the layer that applies it, or the last layer; None without a graph
     smallest: float
     largest: float
     zeros: float  # share of outputs that are exactly 0
@@ -66,16 +66,16 @@ class Output:
 
 
 def model_facts(model: keras.Model, images: np.ndarray) -> Protocol:
-    """Measured facts for `protocol.audit`; the numbers and layers stand in the sources.
+    """Measured facts for `protocol.audit`; their sources give the numbers and layers.
 
-    `images` are (N, H, W, C), of the kind and range that the model takes, N at least 2; 16 do. The model is left as it
-    was, its statistics and random seeds included. Raises InputError for images or outputs that cannot be judged.
+    `images` are (N, H, W, C) in the model's type and range, N at least 2; 16 suffice. The model is left unchanged,
+    including its statistics and random seeds. Raises InputError for images or outputs that cannot be assessed.
     """
     calls, batches = between_calls(model, images), between_batches(model, images)
     plain_calls, plain_batches = between_calls(model, images, None), between_batches(model, images, None)
-    found = output(model, images)
+    summary = summarise_output(model, images)
     augmenting = calls.significant and calls.layer is not None and "(Random" in calls.layer
-    pairs = [(plain_calls, calls), (plain_batches, batches)]  # what training=False puts right was fixed by a layer
+    pairs = [(plain_calls, calls), (plain_batches, batches)]  # a difference that training=False removes is a layer's
     fixed = [a.layer or "a layer" for a, b in pairs if a and b and a.significant and not b.significant]
     again, beside = "the same images twice", "the same images beside others"
     facts = Protocol(
@@ -83,31 +83,31 @@ def model_facts(model: keras.Model, images: np.ndarray) -> Protocol:
         test_augmentation=f"{calls.layer} inside the network" if augmenting else None,
         batch_norm_training=None if batches is None else batches.significant,
         fixed_training_mode=", ".join(dict.fromkeys(fixed)) or "none",
-        output_activation=found.activation,
+        output_activation=summary.activation,
         sources={
-            "dropout_active": _told(calls, again, len(images)),
-            "test_augmentation": _told(calls, again, len(images)),
-            "batch_norm_training": _told(batches, beside, len(images)),
-            "fixed_training_mode": f"called without training=False: {_told(plain_calls, again, len(images))};"
-            f" {_told(plain_batches, beside, len(images))}",
-            "output_activation": _described(found),
+            "dropout_active": _measured(calls, again, len(images)),
+            "test_augmentation": _measured(calls, again, len(images)),
+            "batch_norm_training": _measured(batches, beside, len(images)),
+            "fixed_training_mode": f"called without training=False: {_measured(plain_calls, again, len(images))};"
+            f" {_measured(plain_batches, beside, len(images))}",
+            "output_activation": _described_output(summary),
         },
     )
-    return combined(facts)  # without the sources of what stayed unknown
+    return combined(facts)  # drops the sources of unknown facts
 
 
-def between_calls(model: keras.Model, images: np.ndarray, training: bool | None = False) -> Change:
-    """Two calls with the same images: what differs is drawn at random, as by dropout."""
+def between_calls(model: keras.Model, images: np.ndarray, training: bool | None = False) -> OutputDifference:
+    """Difference between two calls with the same images, which random layers such as dropout cause."""
     _checked(images)
     with _restoring(model):
-        return _change(model, training, lambda call: (call(images), call(images)))
+        return _difference(model, training, lambda call: (call(images), call(images)))
 
 
-def between_batches(model: keras.Model, images: np.ndarray, training: bool | None = False) -> Change | None:
-    """The first half of the images beside the second half, and beside noise: a difference comes from the batch.
+def between_batches(model: keras.Model, images: np.ndarray, training: bool | None = False) -> OutputDifference | None:
+    """Difference for the first half of the images between a batch with the second half and a batch with noise.
 
-    Random layers are given the same seeds in both calls. None where a layer draws from elsewhere, so that what it
-    changes cannot be told from what the batch changes.
+    Random layers get the same seeds in both calls. None where a layer uses another random generator, because its
+    effect cannot be separated from that of the batch.
     """
     _checked(images)
     kept, other = len(images) // 2, _beside_noise(images)
@@ -124,15 +124,14 @@ def between_batches(model: keras.Model, images: np.ndarray, training: bool | Non
         with _restoring(model):
             return first, call(images)
 
-    return None if _change(model, training, repeated).significant else _change(model, training, halves)
+    return None if _difference(model, training, repeated).significant else _difference(model, training, halves)
 
 
-def output(model: keras.Model, images: np.ndarray) -> Output:
-    """The activation of the outputs, by the graph where it ends in a layer known here, else by their values.
+def summarise_output(model: keras.Model, images: np.ndarray) -> OutputSummary:
+    """The activation of the outputs, from the graph where it ends in a known layer, otherwise from the values.
 
-    Values tell of a softmax (none negative, rows sum to 1), a ReLU (none negative, some exactly 0), a sigmoid (all
-    between 0 and 1), and of outputs that are never negative for another reason. They are those of the images and of
-    noise.
+    Values reveal a softmax (none negative, rows sum to 1), a ReLU (none negative, some exactly 0), a sigmoid (all
+    between 0 and 1) and other functions that are never negative. They are measured for the images and for noise.
     """
     _checked(images)
     with _restoring(model):
@@ -143,7 +142,7 @@ def output(model: keras.Model, images: np.ndarray) -> Output:
     activation, layer = _by_graph(model)
     if activation is None:
         activation = _by_values(smallest, largest, zeros, row_sum_error)
-    return Output(activation, layer, smallest, largest, zeros, row_sum_error)
+    return OutputSummary(activation, layer, smallest, largest, zeros, row_sum_error)
 
 
 def _by_values(smallest: float, largest: float, zeros: float, row_sum_error: float) -> str:
@@ -157,24 +156,25 @@ def _by_values(smallest: float, largest: float, zeros: float, row_sum_error: flo
 
 
 def _by_graph(model: keras.Model) -> tuple[str | None, str | None]:
-    """The activation on the logits and the layer that applies it; None where the graph does not tell."""
+    """The activation on the logits and the layer that applies it; None where the graph does not show it."""
     makers = {id(tensor): operation for operation, tensor in _steps(model)}
     tensor = model.outputs[0] if makers else None
     last = makers.get(id(tensor))
-    operation = last
+    operation, activation = last, None
     while operation is not None:
         activation = _activation(operation)
         if activation not in (None, "linear"):
             return activation, operation.name
         passing = isinstance(operation, (*_PASSING, keras.layers.Activation))
         if not passing:
-            return activation, last.name
+            break
         operation = makers.get(id(operation.input))
-    return None, None if last is None else last.name
+        activation = None
+    return activation, None if last is None else last.name
 
 
 def _activation(operation) -> str | None:
-    """Its name, "linear" for none; None for an operation that says nothing about it."""
+    """Name of the activation of an operation, "linear" for none; None where the operation does not determine it."""
     function = getattr(operation, "activation", None)
     if function is not None:
         return getattr(function, "__name__", type(function).__name__).lower()
@@ -183,25 +183,25 @@ def _activation(operation) -> str | None:
 
 
 def _steps(model: keras.Model) -> list[tuple]:
-    """(operation, its output) in the order of the graph; none for a model without one."""
+    """(operation, output) pairs in the order of the graph; empty for a model without a graph."""
     if isinstance(model, keras.Sequential):
         return [(layer, layer.output) for layer in model.layers]
     operations = getattr(model, "operations", [])
     return [(o, tensor) for o in operations for tensor in keras.tree.flatten(o.output)]
 
 
-def _change(model: keras.Model, training: bool | None, both: Callable) -> Change:
-    """The change of the outputs between the two lists that `both` gets by calling; names the layer if significant."""
+def _difference(model: keras.Model, training: bool | None, both: Callable) -> OutputDifference:
+    """Difference between the two lists of outputs that `both` obtains by calling; names the layer if significant."""
     before, after = both(lambda images: _call(model, images, training))
-    found = Change(_distance(before[0], after[0]), float(np.abs(before[0]).max()))
+    difference = OutputDifference(_distance(before[0], after[0]), float(np.abs(before[0]).max()))
     steps = _steps(model)
-    if not found.significant or not steps:
-        return found
+    if not difference.significant or not steps:
+        return difference
     every = keras.Model(model.inputs[0], [tensor for _, tensor in steps])
     for (operation, _), a, b in zip(steps, *both(lambda images: _call(every, images, training)), strict=True):
-        if Change(_distance(a, b), float(np.abs(a).max())).significant:
-            return Change(found.largest, found.scale, f"{operation.name} ({type(operation).__name__})")
-    return found
+        if OutputDifference(_distance(a, b), float(np.abs(a).max())).significant:
+            return replace(difference, layer=f"{operation.name} ({type(operation).__name__})")
+    return difference
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -219,7 +219,7 @@ def _call(model: keras.Model, images: np.ndarray, training: bool | None) -> list
 
 @contextmanager
 def _restoring(model: keras.Model) -> Iterator[None]:
-    """Puts back what a call may change: batch norm's statistics and the states of random generators."""
+    """Restores what a call may change: batch norm's statistics and the states of random generators."""
     variables = model.non_trainable_variables
     values = [keras.ops.convert_to_numpy(variable) for variable in variables]
     try:
@@ -230,7 +230,7 @@ def _restoring(model: keras.Model) -> Iterator[None]:
 
 
 def _beside_noise(images: np.ndarray) -> np.ndarray:
-    """The images with their second half replaced by noise of the same range."""
+    """The images, with their second half replaced by noise of the same range."""
     low, high = images.min(), images.max()
     noise = np.random.default_rng(0).uniform(low, high, images.shape).astype(images.dtype)
     noise[: len(images) // 2] = images[: len(images) // 2]
@@ -241,19 +241,19 @@ def _checked(images: np.ndarray) -> None:
     if images.ndim != 4 or len(images) < 2:
         raise InputError(f"images of shape {images.shape}; expected (N, H, W, C) with at least 2 images")
     if not np.isfinite(images).all() or images.min() == images.max():
-        raise InputError("images that are not finite or all of one value; expected images that differ")
+        raise InputError("images that are not finite or all have one value; expected images that differ")
 
 
-def _described(found: Output) -> str:
-    layer = f"layer {found.layer}; " if found.layer else ""
+def _described_output(summary: OutputSummary) -> str:
+    layer = f"layer {summary.layer}; " if summary.layer else ""
     return (
-        f"{layer}outputs from {found.smallest:.3g} to {found.largest:.3g}, {100 * found.zeros:.3g} % exactly 0, sums"
-        f" over the classes up to {found.row_sum_error:.3g} away from 1"
+        f"{layer}outputs from {summary.smallest:.3g} to {summary.largest:.3g}, {100 * summary.zeros:.3g} % exactly 0,"
+        f" sums over the classes up to {summary.row_sum_error:.3g} away from 1"
     )
 
 
-def _told(change: Change | None, what: str, images: int) -> str:
-    if change is None:
-        return "a layer draws from a random generator of its own"
-    where = f", first in layer {change.layer}" if change.significant and change.layer else ""
-    return f"{what} ({images}): outputs up to {change.largest:.3g} apart, of at most {change.scale:.3g}{where}"
+def _measured(difference: OutputDifference | None, what: str, images: int) -> str:
+    if difference is None:
+        return "a layer uses a random generator of its own"
+    where = f", first in layer {difference.layer}" if difference.significant and difference.layer else ""
+    return f"{what} ({images}): outputs up to {difference.largest:.3g} apart, of at most {difference.scale:.3g}{where}"

@@ -1,122 +1,115 @@
 """A model's logits for many images, in one compiled function."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
-from keras.src.models.functional import Functional, operation_fn  # what Keras runs a graph of layers with
+from keras import layers
+
+from keras_cnn.models.graph import Graph, GraphNode, call_node, call_operation, is_graph, twin
 
 LINEAR = ":linear"
 
 
 class Predictor:
-    """Compiles a classifier's inference once; keep it to predict again after the weights have changed.
+    """The inference of a classifier, compiled once; it predicts with the weights that the model has at each call.
 
-    Batch norm is computed otherwise than Keras does, in models loaded by plain Keras as well: behind a convolution it
-    is multiplied into the kernel, on every call, from the weights as they are then; elsewhere TensorFlow's fused op
-    computes it where types are 16 bits wide. The model is not changed, and its logits are Keras's to the rounding of
-    the type that it computes in.
+    Batch norm is not computed as in Keras, also in models loaded by plain Keras: behind a convolution it is multiplied
+    into the kernel, at each call, from the current weights; elsewhere TensorFlow's fused op computes it where types are
+    16 bits wide. The model is not changed, and its logits are Keras's to the rounding of the type that it computes in.
     """
 
-    def __init__(self, model: keras.Model, inputs: tf.TensorSpec | None = None, before: Callable | None = None):
-        """`inputs` is what the batches hold, if not uint8 images of the model's size; `before` turns that into what the
-        model takes, as one part of a network does for the next."""
-        self._classes = model.outputs[0].shape[-1]
-        forward = inference(model)
+    def __init__(
+        self,
+        model: keras.Model,
+        inputs: tf.TensorSpec | None = None,
+        before: Callable | None = None,
+        output: str | None = None,
+    ):
+        """`inputs` describes the batches, by default uint8 images of the model's size; `before` turns a batch into the
+        model's input, as the frozen part of a network does for the trained part; `output` is the name of the node that
+        is read in a model with several outputs."""
+        forward, end = inference(model, [output] if output else ()), model.outputs[0]
+        self._classes = (Graph(model).nodes[output].outputs[0] if output else end).shape[-1]
+
+        def logits(images: tf.Tensor) -> tf.Tensor:
+            outputs = forward(before(images) if before else images)
+            return tf.cast(outputs[0] if output else outputs, tf.float32)
+
         self._forward = tf.function(
-            lambda images: tf.cast(forward(before(images) if before else images), tf.float32),
+            logits,
             input_signature=[inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)],
             autograph=False,
         )
 
     def logits(self, batches: Iterable) -> np.ndarray:
-        """(N, classes) float32 for batches whose first element is (B, H, W, C) uint8 images, in their order."""
+        """(N, classes) float32, in order, for batches that start with images (B, H, W, C) uint8."""
         parts = [self._forward(images).numpy() for images, *_ in batches]
         return np.concatenate(parts) if parts else np.zeros((0, self._classes), np.float32)
 
 
-def inference(model: keras.Model, read: Sequence[str] = ()) -> Callable[[tf.Tensor], tf.Tensor]:
+def inference(model: keras.Model, read: Sequence[str] = ()) -> Callable[..., Any]:
     """The model's inference as `Predictor` computes it, to be called inside a `tf.function`.
 
-    It takes (B, H, W, C) images of any type of number and gives the model's outputs or, where names of operations are
-    to `read`, the list of what these put out. `NAME:linear` is what a Conv2D puts out before its own activation. A
-    second argument has tensors to take instead of what operations put out, by name. See `readable` for these names.
+    It takes images (B, H, W, C) of any numeric type and returns the model's outputs or, with `read`, the list of the
+    tensors at these points: names of the nodes of the model's `Graph`, or `NAME:linear` for what a layer with an
+    activation argument computes before that activation. A second argument has tensors to use instead of computing the
+    nodes of their names. A model that is no graph of layers is called as it is.
     """
-    if not isinstance(model, Functional):
+    if not is_graph(model):
         return lambda images: model(images, training=False)
-    others: dict[int, Callable] = {}
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization) and _fusable(layer):
-            others[id(layer)] = _fused(layer)
-    for convolution, norm in _pairs(model):
-        if convolution.name not in read:
-            others[id(convolution)], others[id(norm)] = _folded(convolution, norm), _nothing_more
+    graph = Graph(model)
+    replaced = _replaced(graph, read)
+    linear_read = {point.removesuffix(LINEAR) for point in read if point.endswith(LINEAR)}
+    linear_parts = {name: twin(graph.nodes[name].operation, activation=None) for name in linear_read}
+    wanted = [point.removesuffix(LINEAR) for point in read] or graph.output_names
 
-    def forward(images, given=None):
-        found, given = {}, given or {}
+    def forward(images: tf.Tensor, given: Mapping[str, tf.Tensor] | None = None) -> Any:
+        linear: dict[str, tf.Tensor] = {}
 
-        def operation(layer):
-            if layer.name in given:
-                return lambda *_, **__: given[layer.name]
-            call = others.get(id(layer)) or operation_fn(layer, training=False)
-            if f"{layer.name}{LINEAR}" in read:
-                call = _in_two_steps(layer, found)
-            return _kept(call, layer.name, found) if layer.name in read else call
+        def call(node: GraphNode, arguments: tuple, options: dict) -> Any:
+            if node.name in linear_parts:
+                linear[node.name] = call_operation(linear_parts[node.name], *arguments, **options)
+                return node.operation.activation(linear[node.name])
+            if node.name in replaced:
+                return replaced[node.name](*arguments, **options)
+            return call_node(node, arguments, options)
 
-        outputs = model._run_through_graph(tf.cast(images, model.inputs[0].dtype), operation)
-        if isinstance(outputs, list) and len(outputs) == 1:  # as files of Keras 2 have it
-            (outputs,) = outputs
-        return [found[name] for name in read] if read else outputs
+        images = tf.cast(images, model.inputs[0].dtype)
+        values = graph.run({graph.inputs[0]: images} | dict(given or {}), wanted, call)
+        if not read:
+            return graph.packed(values)
+        return [linear[point.removesuffix(LINEAR)] if point.endswith(LINEAR) else values[point] for point in read]
 
     return forward
 
 
-def readable(model: keras.Model, name: str) -> bool:
-    """Whether `inference` can read it: an operation that the model's own graph calls once, with one output."""
-    if not isinstance(model, Functional):
-        return False
-    name, _, part = name.partition(":")
-    nodes = [n for depth in model._nodes_by_depth.values() for n in depth if n.operation and n.operation.name == name]
-    if len(nodes) != 1 or nodes[0].is_input or len(nodes[0].outputs) != 1:
-        return False
-    return not part or (type(nodes[0].operation) is layers.Conv2D and nodes[0].operation.quantization_mode is None)
+def _replaced(graph: Graph, read: Sequence[str]) -> dict[str, Callable[..., tf.Tensor]]:
+    """Node -> what computes it instead of Keras: batch norms folded into the convolution before them, or fused."""
+    replaced: dict[str, Callable[..., tf.Tensor]] = {}
+    for name, node in graph.nodes.items():
+        if isinstance(node.operation, layers.BatchNormalization) and _fusable(node.operation):
+            replaced[name] = _fused(node.operation)
+    for convolution, norm in _foldable_pairs(graph):
+        if convolution.name not in read:
+            replaced[convolution.name] = _folded(convolution.operation, norm.operation)
+            replaced[norm.name] = _unchanged
+    return replaced
 
 
-def _kept(call: Callable, name: str, found: dict[str, tf.Tensor]) -> Callable:
-    def keeping(*arguments, **options):
-        found[name] = call(*arguments, **options)
-        return found[name]
-
-    return keeping
-
-
-def _in_two_steps(convolution: layers.Conv2D, found: dict[str, tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
-    dtype = convolution.compute_dtype
-
-    def call(inputs):
-        outputs = convolution.convolution_op(ops.cast(inputs, dtype), ops.cast(convolution.kernel, dtype))
-        if convolution.use_bias:
-            outputs += ops.cast(convolution.bias, dtype)
-        found[f"{convolution.name}{LINEAR}"] = outputs
-        return convolution.activation(outputs)
-
-    return call
-
-
-def _pairs(model: Functional) -> list[tuple[layers.Conv2D, layers.BatchNormalization]]:
+def _foldable_pairs(graph: Graph) -> list[tuple[GraphNode, GraphNode]]:
     """Convolutions and batch norms, each called once, where nothing but the batch norm reads the convolution."""
-    nodes = [node for depth in model._nodes_by_depth.values() for node in depth if not node.is_input]
-    called = [id(node.operation) for node in nodes]
-    read = [id(tensor) for node in nodes for tensor in node.input_tensors]
-    made_by = {id(tensor): node.operation for node in nodes for tensor in node.outputs}
+    calls = Counter(id(node.operation) for node in graph.nodes.values())
+    reads = Counter(name for node in graph.nodes.values() for name in node.inputs)
     pairs = []
-    for node in nodes:
-        norm, tensor = node.operation, id(node.input_tensors[0])
-        convolution = made_by.get(tensor)
-        once = called.count(id(norm)) == called.count(id(convolution)) == read.count(tensor) == 1
-        if once and _foldable(convolution, norm):
+    for norm in graph.nodes.values():
+        convolution = graph.nodes[norm.inputs[0]] if norm.inputs else norm
+        called_once = calls[id(norm.operation)] == calls[id(convolution.operation)] == 1
+        read_once = reads[convolution.name] == 1 and convolution.name not in graph.output_names
+        if called_once and read_once and _foldable(convolution.operation, norm.operation):
             pairs.append((convolution, norm))
     return pairs
 
@@ -136,33 +129,40 @@ def _foldable(convolution, norm) -> bool:
 def _folded(convolution: layers.Conv2D, norm: layers.BatchNormalization) -> Callable[[tf.Tensor], tf.Tensor]:
     dtype = convolution.compute_dtype
 
-    def call(inputs):
+    def call(inputs: tf.Tensor) -> tf.Tensor:
         scale, offset = _line(norm)
         if convolution.use_bias:
-            offset += scale * ops.cast(convolution.bias, "float32")
-        kernel = ops.cast(ops.cast(convolution.kernel, "float32") * scale, dtype)
+            offset += scale * as_type(convolution.bias, "float32")
+        kernel = as_type(as_type(convolution.kernel, "float32") * scale, dtype)
+        convolved = cast(tf.Tensor, convolution.convolution_op(as_type(inputs, dtype), kernel))
         # bias_add, which oneDNN joins with the convolution and with a ReLU behind it
-        return tf.nn.bias_add(convolution.convolution_op(ops.cast(inputs, dtype), kernel), ops.cast(offset, dtype))
+        return tf.nn.bias_add(convolved, as_type(offset, dtype))
 
     return call
 
 
 def _line(norm: layers.BatchNormalization) -> tuple[tf.Tensor, tf.Tensor]:
-    """Batch norm in inference is scale * inputs + offset, a channel each, float32."""
-    mean, variance = (ops.cast(v, "float32") for v in (norm.moving_mean, norm.moving_variance))
-    scale = ops.rsqrt(variance + norm.epsilon)
+    """Scale and offset of a batch norm in inference, which is scale * inputs + offset; (channels,) float32 each."""
+    mean, variance = (as_type(v, "float32") for v in (norm.moving_mean, norm.moving_variance))
+    scale = tf.math.rsqrt(variance + norm.epsilon)
     if norm.scale:
-        scale *= ops.cast(norm.gamma, "float32")
+        scale *= as_type(norm.gamma, "float32")
     offset = -mean * scale
-    return scale, offset + ops.cast(norm.beta, "float32") if norm.center else offset
+    return scale, offset + as_type(norm.beta, "float32") if norm.center else offset
 
 
-def _nothing_more(outputs, mask=None):
-    return outputs
+def as_type(value: Any, dtype: str) -> tf.Tensor:
+    """A tensor or a variable of Keras as a tensor of this type."""
+    return cast(tf.Tensor, keras.ops.cast(value, dtype))
+
+
+def _unchanged(inputs: tf.Tensor, mask: Any = None) -> tf.Tensor:
+    return inputs
 
 
 def _fusable(norm: layers.BatchNormalization) -> bool:
-    return norm.compute_dtype in ("bfloat16", "float16") and norm.axis in (-1, 3) and norm.input_spec.ndim == 4
+    is_narrow = norm.compute_dtype in ("bfloat16", "float16")
+    return is_narrow and norm.axis in (-1, 3) and cast(Any, norm.input_spec).ndim == 4
 
 
 def _fused(norm: layers.BatchNormalization) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -1,4 +1,4 @@
-"""What a model said of every image of a split, and its file `predictions.csv`."""
+"""A model's predictions for every image of a split, and their file `predictions.csv`."""
 
 import csv
 from collections import Counter
@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.checks import ROUNDING, check_classes, checked_labels, checked_probabilities
+from keras_cnn.messages import csv_cell, from_csv_cell
 from keras_cnn.run_folder import replacing
 
 COLUMNS = ("id", "path", "true", "predicted", "correct")
@@ -18,10 +19,10 @@ COLUMNS = ("id", "path", "true", "predicted", "correct")
 
 @dataclass(frozen=True)
 class Predictions:
-    """N images in a fixed order with the probabilities of C classes."""
+    """The probabilities of C classes for N images in a fixed order."""
 
-    ids: tuple[str, ...]  # unique and stable, see data.Split
-    paths: tuple[str, ...]  # of the image files; "" for images that come from an array
+    ids: tuple[str, ...]  # (N,) unique and stable, see data.Split
+    paths: tuple[str, ...]  # (N,) of the image files; "" for images from an array
     classes: tuple[str, ...]
     labels: np.ndarray  # (N,) integers, the true classes
     probabilities: np.ndarray  # (N, C) float64
@@ -31,36 +32,40 @@ class Predictions:
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """(N,) integers; the lower class where the same largest probability stands twice."""
+        """(N,) predicted classes; the lower class where two share the largest probability."""
         return self.probabilities.argmax(axis=1)
 
     @cached_property
     def correct(self) -> np.ndarray:
-        """(N,) bool."""
+        """(N,) bool: whether the prediction is the true class."""
         return self.predicted == self.labels
 
 
 def write_predictions(path, ids, paths, labels, probabilities, classes: Sequence[str]) -> None:
-    """Write one row an image: id, path, true, predicted, correct (1 or 0), then `p_<class>` for every class.
+    """Writes a row for each image: id, path, true, predicted, correct (1 or 0), then `p_<class>` for every class.
 
-    UTF-8 in the quoting of RFC 4180; bytes of a file name that are no UTF-8 appear as `\\udcXX`. Probabilities have
-    nine significant digits, which give back a float32 exactly. The file appears whole or not at all.
+    The file is UTF-8, quoted as in RFC 4180; bytes of a file name that are not UTF-8 appear as `\\udcXX`. Probabilities
+    have nine significant digits, from which a float32 is restored exactly. Texts that a spreadsheet would run as a
+    formula have an apostrophe in front. The file is replaced atomically.
 
-    Raises InputError for lengths at odds, labels out of range, or values that are no probabilities.
+    Raises InputError for numbers of images that differ, labels out of range, or values that are not probabilities.
     """
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
     check_classes(classes, probabilities)
     for name, values in (("ids", ids), ("paths", paths)):
         if len(values) != len(labels):
-            raise InputError(f"write_predictions: {len(values)} {name} for {len(labels)} labels; expected as many")
+            raise InputError(
+                f"write_predictions: {len(values)} {name} for {len(labels)} labels; expected the same number"
+            )
     with replacing(Path(path)) as temporary, _open_csv(temporary) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow([*COLUMNS, *(f"p_{name}" for name in classes)])
         for image, where, true, row in zip(ids, paths, labels, probabilities, strict=True):
-            guess = row.argmax()
+            predicted = row.argmax()
             values = (f"{p:.9g}" for p in row)
-            rows.writerow([image, where, classes[true], classes[guess], int(guess == true), *values])
+            texts = (csv_cell(str(text)) for text in (image, where, classes[true], classes[predicted]))
+            rows.writerow([*texts, int(predicted == true), *values])
 
 
 def _open_csv(path: Path):
@@ -68,7 +73,7 @@ def _open_csv(path: Path):
 
 
 def read_predictions(path: Path) -> Predictions:
-    """The file that `write_predictions` wrote. InputError, naming file and line, for anything that is not one."""
+    """Reads a file that `write_predictions` wrote. Raises InputError, naming file and line, for any other file."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file))
@@ -82,27 +87,32 @@ def read_predictions(path: Path) -> Predictions:
     columns = {name: i for i, name in enumerate(classes)}
     if len(columns) < len(classes):
         twice = Counter(classes).most_common(1)[0][0]
-        raise InputError(f"{path}: line 1 has column p_{twice} more than once; expected one a class")
-    rows = [_row(f"{path}: row {i}", line, columns) for i, line in enumerate(lines[1:], 1)]
+        raise InputError(f"{path}: line 1 has column p_{twice} more than once; expected one column per class")
+    rows = [
+        _row(f"{path}: row {i}", [*map(from_csv_cell, line[:4]), *line[4:]], columns)
+        for i, line in enumerate(lines[1:], 1)
+    ]
     if not rows:
-        raise InputError(f"{path}: no rows; expected one an image")
+        raise InputError(f"{path}: no rows; expected one row per image")
     ids, paths, labels, probabilities = zip(*rows, strict=True)
     if len(set(ids)) < len(ids):
         twice, times = Counter(ids).most_common(1)[0]
-        raise InputError(f"{path}: id {twice!r} stands {times} times; expected each image once")
+        raise InputError(f"{path}: id {twice!r} occurs {times} times; expected each image once")
     return Predictions(ids, paths, classes, np.array(labels), np.array(probabilities))
 
 
 def _row(place: str, line: list[str], classes: dict[str, int]) -> tuple[str, str, int, list[float]]:
     if len(line) != len(COLUMNS) + len(classes):
-        raise InputError(f"{place} has {len(line)} fields; expected {len(COLUMNS) + len(classes)} (is it cut off?)")
+        raise InputError(
+            f"{place} has {len(line)} fields; expected {len(COLUMNS) + len(classes)} (is the file incomplete?)"
+        )
     if line[2] not in classes:
         raise InputError(f"{place}: true class {line[2]!r} has no column p_{line[2]}; classes: {', '.join(classes)}")
     try:
         values = [float(text) for text in line[len(COLUMNS) :]]
     except ValueError as error:
         raise InputError(f"{place}: {error}; expected probabilities") from None
-    if not all(-ROUNDING <= value <= 1 + ROUNDING for value in values):  # nan is in no range
+    if not all(-ROUNDING <= value <= 1 + ROUNDING for value in values):  # NaN is in no range
         bad = next(i for i, value in enumerate(values) if not -ROUNDING <= value <= 1 + ROUNDING)
         raise InputError(f"{place}: p_{list(classes)[bad]} is {values[bad]}; expected a probability from 0 to 1")
     if line[3] not in classes or values[classes[line[3]]] < max(values):

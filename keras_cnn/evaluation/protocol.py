@@ -1,8 +1,8 @@
-"""The protocol audit: whether a number may be believed, from the facts of how it was made.
+"""The protocol audit: whether a result is valid, from facts on how it was obtained.
 
 A `Protocol` holds facts read from a run folder (`facts_of`), measured on a model (`model_checks.model_facts`) or taken
-from a published report. A fact that nobody knows is None and never counts as a good sign: every check of `FLAWS` ends
-up in `audit` (a flaw), in `passed` or in `unknown`.
+from a published report. An unknown fact is None and never counts in favour of a result: every check of `FLAWS` appears
+in `audit` (a flaw), in `passed` or in `unknown`.
 """
 
 import math
@@ -27,9 +27,9 @@ __all__ = [
     "unknown",
 ]
 
-INVALIDATES = "invalidates"  # the number does not measure what it is quoted for
-WEAKENS = "weakens"  # the number is too good, too bad or less certain than it looks
-NOTE = "note"  # worth knowing; the number stands
+INVALIDATES = "invalidates"  # the number does not measure what it is quoted as
+WEAKENS = "weakens"  # the number is too high, too low or less certain than it appears
+NOTE = "note"  # worth knowing; the number is valid
 PASSED = "passed"
 UNKNOWN = "unknown"
 SEVERITIES = (INVALIDATES, WEAKENS, NOTE)  # of flaws, the worst first
@@ -39,30 +39,30 @@ _EXACT = 1e-9  # two float64 sums of the same numbers in another order
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found."""
+    """The result of a check."""
 
     flaw: str  # the check's key, one of FLAWS
     severity: str  # one of SEVERITIES for a flaw, else PASSED or UNKNOWN
     sentence: str
-    evidence: tuple[str, ...]  # one fact each: what was found, and in which file and field
+    evidence: tuple[str, ...]  # facts, each with its file and field
 
 
 Verdict = tuple[str, str, tuple[str, ...]]  # severity, sentence, evidence
 
 
 def audit(facts: Protocol) -> list[Finding]:
-    """The flaws, the worst first. What is not known is no flaw and no pass either: see `unknown`."""
-    found = [finding for finding in _checked(facts) if finding.severity in SEVERITIES]
-    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+    """The flaws, the worst first. Checks of unknown facts neither pass nor fail: see `unknown`."""
+    flaws = [finding for finding in _checked(facts) if finding.severity in SEVERITIES]
+    return sorted(flaws, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def passed(facts: Protocol) -> list[Finding]:
-    """What was checked and found to be in order, with the evidence."""
+    """The checks that passed, with their evidence."""
     return [finding for finding in _checked(facts) if finding.severity == PASSED]
 
 
 def unknown(facts: Protocol) -> list[Finding]:
-    """What could not be checked, because the facts do not say."""
+    """The checks that could not be made because facts are unknown."""
     return [finding for finding in _checked(facts) if finding.severity == UNKNOWN]
 
 
@@ -84,14 +84,14 @@ def _chosen_on_test(facts: Protocol, thing: str) -> Iterator[Verdict]:
         best_of = f"the best of {tried:,}" if tried else "the best of several"
         yield (
             INVALIDATES,
-            f"The {thing} was chosen by its accuracy on the test images, so this accuracy is {best_of} on these very"
-            " images and promises too much for new ones.",
+            f"The {thing} was chosen by its accuracy on the test images, so this accuracy is {best_of} on these images"
+            " and too high for new ones.",
             shown,
         )
     elif chosen == "nothing":
         yield PASSED, f"The {thing} was not chosen by any result.", shown
     else:
-        yield PASSED, f"The {thing} was chosen on the {chosen} images; the test images had no part in it.", shown
+        yield PASSED, f"The {thing} was chosen on the {chosen} images; the test images were not used for it.", shown
 
 
 def _best_quoted(facts: Protocol, thing: str) -> Iterator[Verdict]:
@@ -105,8 +105,8 @@ def _best_quoted(facts: Protocol, thing: str) -> Iterator[Verdict]:
         how_many = f"{tried:,} " if tried else "several "
         yield (
             WEAKENS,
-            f"The quoted {split} accuracy is the highest of {how_many}{thing}s, picked on the same images: the highest"
-            " of many tries owes something to luck, and new images tend to give less.",
+            f"The quoted {split} accuracy is the highest of {how_many}{thing}s, chosen on the same images: the highest"
+            " of many is partly due to chance, and new images tend to give less.",
             shown,
         )
     else:
@@ -118,24 +118,25 @@ def _best_quoted(facts: Protocol, thing: str) -> Iterator[Verdict]:
 
 
 def _highest_test_quoted(facts: Protocol) -> Iterator[Verdict]:
-    """One run read by its training and again by an evaluation is one configuration; `_test_read_again` counts that."""
+    """Several evaluations of a run are one configuration; `_test_read_again` counts them."""
     shown = _evidence(facts, "tested", "highest_on_test", "highest_on_validation")
     by_validation = facts.highest_on_validation if facts.highest_on_test else True
     if facts.tested == 1:
-        yield PASSED, "No other configuration beside it was measured on these test images.", shown
+        yield PASSED, "No other configuration was measured on these test images.", shown
     elif None in (facts.tested, facts.highest_on_test, by_validation):
         yield _not_checked("whether it is the best of several by its accuracy on the test images is not known", shown)
     elif facts.highest_on_test and not facts.highest_on_validation:
         yield (
             WEAKENS,
-            f"Of {facts.tested:,} configurations measured on the same test images it has the highest test accuracy, but"
-            " not the highest validation accuracy: quoted as the best, it is chosen on the test images, and the highest"
-            " of several accuracies owes something to luck.",
+            f"Of {facts.tested:,} configurations measured on the same test images, it has the highest test accuracy,"
+            " but not the highest validation accuracy: quoted as the best, it is chosen on the test images, and the"
+            " highest"
+            " of several accuracies is partly due to chance.",
             shown,
         )
     else:
-        how = "validation chooses it too" if facts.highest_on_test else "another has a higher test accuracy"
-        yield PASSED, f"It is not the best of {facts.tested:,} by its test accuracy alone: {how}.", shown
+        how = "it is also the best on validation" if facts.highest_on_test else "another has a higher test accuracy"
+        yield PASSED, f"It is not the best of {facts.tested:,} by its test accuracy only: {how}.", shown
 
 
 def _no_validation(facts: Protocol) -> Iterator[Verdict]:
@@ -148,16 +149,16 @@ def _no_validation(facts: Protocol) -> Iterator[Verdict]:
         nothing_chosen = facts.epoch_chosen_on == "nothing" and facts.configurations == 1
         yield (
             NOTE if nothing_chosen else WEAKENS,
-            "There is no validation split: whatever was chosen (epoch, learning rate, network) could only be chosen on"
-            " the training or the test images.",
+            "There is no validation split: the epoch, the learning rate and the network could only be chosen on the"
+            " training or the test images.",
             shown,
         )
 
 
-def _as_it_should_be(
-    fact: str, good: object, unknown: str, right: str, severity: str, wrong: str
+def _check_value(
+    fact: str, good: object, *, unknown: str, right: str, severity: str, wrong: str
 ) -> Callable[[Protocol], Iterator[Verdict]]:
-    """The check of a fact that has one good value; `wrong` has {} for another one."""
+    """The check of a fact with one good value; {} in the sentence `wrong` is replaced by another value."""
 
     def check(facts: Protocol) -> Iterator[Verdict]:
         value, shown = getattr(facts, fact), _evidence(facts, fact)
@@ -171,41 +172,41 @@ def _as_it_should_be(
     return check
 
 
-_test_augmented = _as_it_should_be(
+_test_augmented = _check_value(
     "test_augmentation",
     "none",
-    "whether the evaluated images were changed at random",
-    "The images were evaluated as they are, without random crops, flips or colours.",
-    WEAKENS,
-    "The evaluated images were changed at random ({}): the accuracy is that of other, often harder images, and"
-    " measuring again gives another number.",
+    unknown="whether the evaluated images were changed at random",
+    right="The images were evaluated unchanged, without random crops, flips or colours.",
+    severity=WEAKENS,
+    wrong="The evaluated images were changed at random ({}): the accuracy is that of other, often harder images, and"
+    " another evaluation gives another number.",
 )
-_dropout_active = _as_it_should_be(
+_dropout_active = _check_value(
     "dropout_active",
     False,
-    "whether dropout was off while evaluating",
-    "No random layer such as dropout was active while evaluating.",
-    WEAKENS,
-    "Dropout (or another random layer) was active while evaluating: parts of the network were switched off at random,"
-    " so the accuracy is not that of the whole network and changes from call to call.",
+    unknown="whether dropout was off during the evaluation",
+    right="No random layer such as dropout was active during the evaluation.",
+    severity=WEAKENS,
+    wrong="Dropout (or another random layer) was active during the evaluation: parts of the network were switched off"
+    " at random, so the accuracy is not that of the full network and changes from call to call.",
 )
-_batch_norm_training = _as_it_should_be(
+_batch_norm_training = _check_value(
     "batch_norm_training",
     False,
-    "whether batch norm was in inference mode while evaluating",
-    "An image's answer did not depend on the other images of its batch.",
-    INVALIDATES,
-    "Batch norm was in training mode while evaluating: the answer for an image depends on which other images are in its"
-    " batch, so the accuracy changes with the batch size and the order.",
+    unknown="whether batch norm was in inference mode during the evaluation",
+    right="The prediction for an image did not depend on the other images of its batch.",
+    severity=INVALIDATES,
+    wrong="Batch norm was in training mode during the evaluation: the prediction for an image depends on the other"
+    " images of its batch, so the accuracy changes with the batch size and the order.",
 )
-_fixed_training_mode = _as_it_should_be(
+_fixed_training_mode = _check_value(
     "fixed_training_mode",
     "none",
-    "whether a layer is built to stay in training mode",
-    "No layer is built to stay in training mode.",
-    NOTE,
-    "The network is built to keep training mode in {}: predict() and training=False switch it off, but a plain"
-    " model(images) gives answers that depend on chance or on the other images.",
+    unknown="whether a layer always stays in training mode",
+    right="No layer always stays in training mode.",
+    severity=NOTE,
+    wrong="The network keeps training mode in {}: predict() and training=False switch it off, but a plain"
+    " model(images) gives predictions that depend on chance or on the other images.",
 )
 
 
@@ -218,48 +219,52 @@ def _activation_on_logits(facts: Protocol) -> Iterator[Verdict]:
     else:
         effect = {
             "relu": "negative scores become 0, so classes tie, and a class at 0 for an image learns nothing from it",
-            "softmax": "the loss then takes the softmax of probabilities, which can never come close to certainty",
-            "sigmoid": "the softmax of values between 0 and 1 can never come close to certainty",
-        }.get(name, "the softmax of the loss no longer sees the scores that the network computed")
-        yield WEAKENS, f"The network ends in {name} where plain logits belong: {effect}.", shown
+            "softmax": "the loss then takes the softmax of probabilities, which cannot come close to certainty",
+            "sigmoid": "the softmax of values between 0 and 1 cannot come close to certainty",
+        }.get(name, "the softmax of the loss does not get the scores that the network computed")
+        yield WEAKENS, f"The network ends in {name} instead of plain logits: {effect}.", shown
 
 
 def _exact_duplicates(facts: Protocol) -> Iterator[Verdict]:
     shown = _evidence(facts, "ids_disjoint", "exact_duplicates", "exact_duplicates_in_test", "test_images")
     if facts.ids_disjoint is False:
-        yield INVALIDATES, "The same image is in two splits by name: it is learnt and then asked.", shown
+        yield (
+            INVALIDATES,
+            "An image is in two splits by its name, so the network is tested on images that it was trained on.",
+            shown,
+        )
     elif facts.exact_duplicates is None:
-        yield _not_checked("whether identical images lie in two splits is not known", shown)
+        yield _not_checked("whether two splits contain identical images is not known", shown)
     elif facts.exact_duplicates == 0:
         yield PASSED, "No image has a pixel-identical copy in another split.", shown
     else:
-        found = _count(facts.exact_duplicates, "set") + " of identical images"
-        yield *_copies(facts, facts.exact_duplicates_in_test, found), shown
+        copies = _count(facts.exact_duplicates, "set") + " of identical images"
+        yield *_copies(facts, facts.exact_duplicates_in_test, copies), shown
 
 
 def _near_duplicates(facts: Protocol) -> Iterator[Verdict]:
     shown = _evidence(facts, "near_duplicates", "near_duplicates_in_test", "test_images")
     if facts.near_duplicates is None:
-        yield _not_checked("whether nearly identical images lie in two splits is not known", shown)
+        yield _not_checked("whether two splits contain nearly identical images is not known", shown)
     elif facts.near_duplicates == 0:
-        yield PASSED, "No image was found to have a near copy in another split.", shown
+        yield PASSED, "No image has a nearly identical image in another split.", shown
     else:
-        found = _count(facts.near_duplicates, "pair") + " of nearly identical images"
-        yield *_copies(facts, facts.near_duplicates_in_test, found), shown
+        copies = _count(facts.near_duplicates, "pair") + " of nearly identical images"
+        yield *_copies(facts, facts.near_duplicates_in_test, copies), shown
 
 
-def _copies(facts: Protocol, in_test: int | None, found: str) -> tuple[str, str]:
-    """Severity and sentence: copies count by how far they can move the test accuracy, against its own interval."""
-    if in_test is None or (in_test and not facts.test_images):
-        return WEAKENS, f"{found} across splits; what share of the test images that is, is not known."
+def _copies(facts: Protocol, in_test: int | None, copies: str) -> tuple[str, str]:
+    """Severity and sentence: severe if the copies can change the test accuracy by more than half its interval."""
     if in_test == 0:
-        return NOTE, f"{found} across training and validation; no test image is among them."
+        return NOTE, f"{copies} across training and validation; no test image is among them."
+    if in_test is None or not facts.test_images:
+        return WEAKENS, f"{copies} across splits; their share of the test images is not known."
     share = in_test / facts.test_images
     interval = _interval(facts)
     beyond = interval is not None and share > (interval[1] - interval[0]) / 2
     return (
         INVALIDATES if beyond else WEAKENS,
-        f"{found} across splits: {in_test:,} of {facts.test_images:,} test images may have been learnt by heart, which"
+        f"{copies} across splits: {in_test:,} of {facts.test_images:,} test images may have been memorised, which"
         f" can raise the test accuracy by up to {100 * share:.3g} points.",
     )
 
@@ -267,23 +272,23 @@ def _copies(facts: Protocol, in_test: int | None, found: str) -> tuple[str, str]
 def _split_by_id_only(facts: Protocol) -> Iterator[Verdict]:
     shown = _evidence(facts, "ids_disjoint", "exact_duplicates", "near_duplicates")
     if facts.exact_duplicates is not None or facts.near_duplicates is not None:
-        yield PASSED, "The splits were compared by their pixels, not by names alone.", shown
+        yield PASSED, "The splits were compared by their pixels, not only by names.", shown
     elif facts.ids_disjoint is None:
         yield _not_checked("whether the splits were compared at all is not known", shown)
     else:
         yield (
             WEAKENS,
-            "The splits were compared by the names of the images only, not by their pixels: a photo stored under two"
-            " names can be learnt and then asked, unseen by the check.",
+            "The splits were compared only by the names of the images, not by their pixels: a photo stored under two"
+            " names can be in the training and the test images without being noticed.",
             shown,
         )
 
 
 def _class_average(facts: Protocol) -> Iterator[Verdict]:
-    """Weighted by their images, class accuracies average exactly to the overall accuracy; printed ones nearly so.
+    """The mean of the class accuracies, weighted by their images, is the overall accuracy, up to rounding in print.
 
-    C class accuracies that are all off by as much move their weighted sum, and so the mean, by just as much: the number
-    of classes cancels out of the tolerance.
+    A common rounding error of all class accuracies shifts their weighted mean by the same amount, so the tolerance does
+    not depend on the number of classes.
     """
     tables = facts.class_accuracies or ()
     weighed = [table for table in tables if table.images is not None]
@@ -291,7 +296,11 @@ def _class_average(facts: Protocol) -> Iterator[Verdict]:
     source = _evidence(facts, "class_accuracies")
     for table in weighed:
         if table not in fitting:
-            why = "every class has as many images" if _balanced(table) else "weighted by the images of each class"
+            why = (
+                "every class has the same number of images"
+                if _balanced(table)
+                else "weighted by the images of each class"
+            )
             yield (
                 INVALIDATES,
                 f"{table.name}: the class accuracies average {_percent(_mean(table))}, the overall accuracy is given"
@@ -300,19 +309,19 @@ def _class_average(facts: Protocol) -> Iterator[Verdict]:
             )
     if fitting:
         shown = tuple(line for table in fitting for line in _averaged(table))
-        yield PASSED, "The class accuracies average to the overall accuracy.", (*shown, *source)
+        yield PASSED, "The mean of the class accuracies is the overall accuracy.", (*shown, *source)
     for table in tables:
         if table.images is None:
-            yield _not_checked(f"{table.name}: how many images each class has is not known", source)
+            yield _not_checked(f"{table.name}: the number of images of each class is not known", source)
     if not tables:
         yield _not_checked("no class accuracies are known", ())
 
 
 def _slack(unit: float, subtracted_unit: float) -> tuple[float, float]:
-    """The least and the most that two printings of one number may differ by: the first minus the second.
+    """The range of the difference between two printed forms of one number: the first minus the second.
 
-    A printed number stands for up to half a unit less than it says (rounded up) and for up to a unit more (cut off, as
-    `%d` does it). A unit is the value of the last digit, 0 for a number in full.
+    The true value of a printed number is up to half a unit less (rounded up) or up to a unit more (truncated, as `%d`
+    does). A unit is the value of the last digit, 0 for an unrounded number.
     """
     return -(unit + subtracted_unit / 2) - _EXACT, unit / 2 + subtracted_unit + _EXACT
 
@@ -323,19 +332,20 @@ def _agree(table: ClassAccuracies) -> bool:
 
 
 def _mean(table: ClassAccuracies) -> float:
-    return math.fsum(a * n for a, n in zip(table.accuracies, table.images, strict=True)) / sum(table.images)
+    images = table.images or ()
+    return math.fsum(a * n for a, n in zip(table.accuracies, images, strict=True)) / sum(images)
 
 
 def _balanced(table: ClassAccuracies) -> bool:
-    return len(set(table.images)) == 1
+    return len(set(table.images or ())) == 1
 
 
 def _averaged(table: ClassAccuracies) -> tuple[str, ...]:
-    counts = f"{table.images[0]:,} images each" if _balanced(table) else "weighted by their images"
+    counts = f"{(table.images or (0,))[0]:,} images each" if _balanced(table) else "weighted by their images"
     low, high = _slack(table.overall_unit, table.unit)
     return (
         f"{table.name}: {len(table.accuracies)} class accuracies, {counts}, average {_percent(_mean(table))}; overall"
-        f" {_percent(table.overall)}, {100 * (table.overall - _mean(table)):+.2f} points; printing explains"
+        f" {_percent(table.overall)}, {100 * (table.overall - _mean(table)):+.2f} points; rounding in print explains"
         f" {100 * low:+.3f} to {100 * high:+.3f}",
     )
 
@@ -356,7 +366,7 @@ def _contradicted(facts: Protocol) -> Iterator[Verdict]:
     if following:
         shown = (*map(_recomputed, following), *source)
         count = _count(len(following), "quoted number")
-        yield PASSED, f"Recomputed from their own data: {count}, none of them contradicted.", shown
+        yield PASSED, f"Recomputed from their own data: {count}, none contradicted.", shown
     if not numbers:
         yield _not_checked("no quoted number was recomputed", ())
 
@@ -373,15 +383,15 @@ def _recomputed(number: Quoted) -> str:
 def _one_seed(facts: Protocol) -> Iterator[Verdict]:
     shown = _evidence(facts, "seeds", "configurations")
     if facts.seeds is None:
-        yield _not_checked("with how many seeds the network was trained is not known", shown)
+        yield _not_checked("the number of seeds that the network was trained with is not known", shown)
     elif facts.seeds > 1:
         yield PASSED, f"The network was trained with {facts.seeds:,} seeds.", shown
     else:
         comparing = facts.configurations is not None and facts.configurations > 1
         yield (
             WEAKENS if comparing else NOTE,
-            "Each network was trained with one seed: how far another seed would land is not known, so a difference"
-            + (" between the networks compared may be chance." if comparing else " to another network may be chance."),
+            "Each network was trained with one seed: the effect of another seed is not known, so a difference"
+            + (" between the compared networks may be chance." if comparing else " to another network may be chance."),
             shown,
         )
 
@@ -391,14 +401,13 @@ def _no_interval(facts: Protocol) -> Iterator[Verdict]:
     if facts.has_interval is None:
         yield _not_checked("whether the accuracy is quoted with an interval is not known", shown)
     elif facts.has_interval:
-        yield PASSED, "The accuracy is quoted with its interval.", shown
+        yield PASSED, "The accuracy is quoted with an interval.", shown
     else:
         images = f"{facts.test_images:,} test images" if facts.test_images else "the test images"
         reach = f": here from {_percent(interval[0])} to {_percent(interval[1])} (Wilson, 95 %)" if interval else ""
         yield (
             WEAKENS,
-            f"The accuracy is quoted without an interval, although the choice of {images} alone makes it"
-            f" uncertain{reach}.",
+            f"The accuracy is quoted without an interval, although the choice of {images} makes it uncertain{reach}.",
             shown,
         )
 
@@ -406,12 +415,12 @@ def _no_interval(facts: Protocol) -> Iterator[Verdict]:
 def _test_read_again(facts: Protocol) -> Iterator[Verdict]:
     times, shown = facts.test_readings, _evidence(facts, "test_readings")
     if times is None:
-        yield _not_checked("how often the test images were looked at is not known", shown)
+        yield _not_checked("how often the test images were read is not known", shown)
     elif times > 1:
         yield (
             NOTE,
-            f"The test split was read {times:,} times: every look is a chance to choose by it, so the accuracy stands"
-            " only if nothing was changed after a look.",
+            f"The test split was read {times:,} times: every reading is an opportunity to choose by it, so the accuracy"
+            " is valid only if nothing was changed after a reading.",
             shown,
         )
     else:
@@ -439,7 +448,7 @@ _CHECKS: dict[str, Callable[[Protocol], Iterator[Verdict]]] = {
     "one-seed": _one_seed,
     "no-interval": _no_interval,
 }
-FLAWS = tuple(_CHECKS)  # the checks' keys, in the order of a checklist
+FLAWS = tuple(_CHECKS)  # keys of the checks, in the order of a checklist
 
 
 def _not_checked(why: str, shown: tuple[str, ...]) -> Verdict:
@@ -447,7 +456,7 @@ def _not_checked(why: str, shown: tuple[str, ...]) -> Verdict:
 
 
 def _evidence(facts: Protocol, *names: str) -> tuple[str, ...]:
-    """The known facts of these names, with their sources."""
+    """The known facts among `names`, with their sources."""
     lines = []
     for name in names:
         value, source = getattr(facts, name), facts.sources.get(name)
@@ -477,7 +486,7 @@ def _percent(share: float) -> str:
 
 
 def _interval(facts: Protocol) -> tuple[float, float] | None:
-    """Wilson's, of a test accuracy."""
+    """Wilson's interval of the test accuracy; None where it is unknown."""
     if facts.accuracy is None or not facts.test_images or facts.result_split != "test":
         return None
     return wilson(round(facts.accuracy * facts.test_images), facts.test_images)

@@ -1,7 +1,7 @@
-"""Images ordered by a class's score, and the curves that follow. Labels (N,), probabilities (N, C) as in metrics.
+"""Ranking of images by the score of a class: ROC and precision-recall curves. Labels and probabilities as in `metrics`.
 
-A curve is of one class against all others. Images of the same score cannot be told apart and enter together, as in
-scikit-learn; points that a drawn curve does not need are left out.
+A curve is that of one class against all others. Images with equal scores cannot be separated by a threshold and enter
+together, as in scikit-learn. Points that a drawn curve does not need are left out.
 """
 
 import math
@@ -16,52 +16,52 @@ from keras_cnn.evaluation.checks import checked_labels, checked_probabilities
 
 @dataclass(frozen=True)
 class Roc:
-    """Receiver operating characteristic from (0, 0) to (1, 1); P points, the highest threshold first."""
+    """Receiver operating characteristic from (0, 0) to (1, 1) with P points, in the order of falling thresholds."""
 
     false_positive_rate: np.ndarray  # (P,) in [0, 1]; NaN where there is no image of another class
     true_positive_rate: np.ndarray  # (P,) in [0, 1]; NaN where there is no image of the class
-    thresholds: np.ndarray  # (P,) an image is taken for the class if its score is at least this; the first is inf
-    area: float | None  # under the curve; None where either rate is undefined
+    thresholds: np.ndarray  # (P,) least score of an image that is predicted as the class; the first is inf
+    area: float | None  # area under the curve; None where either rate is undefined
 
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """Precision against recall; P points, the lowest threshold first, then the point (recall 0, precision 1)."""
+    """Precision against recall: P points in the order of rising thresholds, then the point (recall 0, precision 1)."""
 
     precision: np.ndarray  # (P + 1,) in [0, 1]
     recall: np.ndarray  # (P + 1,) in [0, 1], falling; NaN where there is no image of the class
     thresholds: np.ndarray  # (P,) rising
-    average_precision: float | None  # sum of precision times step of recall; None without an image of the class
+    average_precision: float | None  # sum of precision times increase of recall; None without an image of the class
 
 
 def roc(labels, probabilities, index: int) -> Roc:
-    """ROC of class `index` against the rest. A class without images, or without others, has no curve: see `Roc`.
+    """ROC curve of class `index` against the rest. Without images of the class, or of others, rates are NaN.
 
-    Raises InputError for labels or an index out of range, or values that are no probabilities.
+    Raises InputError for labels or an index out of range, or values that are not probabilities.
     Source: T. Fawcett, An Introduction to ROC Analysis, Pattern Recognition Letters 27 (2006).
     """
     thresholds, true, false = _counts(labels, probabilities, index)
     true_rate, false_rate = (_rate(np.concatenate([[0], counts])) for counts in (true, false))
     defined = true[-1] > 0 and false[-1] > 0
     area = float(np.trapezoid(true_rate, false_rate)) if defined else None
-    corners = np.ones(len(true_rate), bool)  # the others lie on a straight line between their neighbours
+    corners = np.ones(len(true_rate), bool)  # the other points lie on a straight line between their neighbours
     corners[2:-1] = (np.diff(true, 2) != 0) | (np.diff(false, 2) != 0)
     thresholds = np.concatenate([[np.inf], thresholds])
     return Roc(false_rate[corners], true_rate[corners], thresholds[corners], area)
 
 
 def precision_recall(labels, probabilities, index: int) -> PrecisionRecall:
-    """Precision-recall curve of class `index` against the rest. A class without images has none: `PrecisionRecall`.
+    """Precision-recall curve of class `index` against the rest. Without images of the class, recall is NaN.
 
-    Average precision is the sum over steps, not the area under straight lines, which flatters (Davis and Goadrich,
+    Average precision is the sum over steps. The area under straight lines would be too large (Davis and Goadrich,
     ICML 2006).
 
-    Raises InputError for labels or an index out of range, or values that are no probabilities.
+    Raises InputError for labels or an index out of range, or values that are not probabilities.
     """
     thresholds, true, false = _counts(labels, probabilities, index)
     precision, recall = true / (true + false), _rate(true)
     average = float(np.sum(np.diff(recall, prepend=0) * precision)) if true[-1] else None
-    ends = np.ones(len(true), bool)  # of the stretches of equal recall; between them precision only falls
+    ends = np.ones(len(true), bool)  # of each stretch of equal recall, in which precision only falls
     ends[1:-1] = (np.diff(true)[:-1] != 0) | (np.diff(true)[1:] != 0)
     precision, recall = precision[ends][::-1], recall[ends][::-1]
     last = 0.0 if true[-1] else np.nan
@@ -69,11 +69,11 @@ def precision_recall(labels, probabilities, index: int) -> PrecisionRecall:
 
 
 def roc_area_interval(labels, probabilities, index: int, level: float = 0.95) -> list[float] | None:
-    """Interval of the area under the ROC of class `index`, as [low, high] in [0, 1].
+    """Interval of the area under the ROC curve of class `index`, as [low, high] in [0, 1].
 
-    The variance is DeLong's, which asks nothing of the scores' distribution; the interval is symmetric on the logit
+    The variance is DeLong's, which assumes no distribution of the scores. The interval is symmetric on the logit
     scale, so that it stays inside [0, 1]. None for an area of 0, 1 or None and for fewer than two images of the class
-    or of the others: there the variance is 0 or cannot be had.
+    or of the others, because the variance is then 0 or unknown.
 
     Raises InputError as `roc` does.
     Sources: E. R. DeLong et al., Comparing the Areas under Two or More Correlated ROC Curves, Biometrics 44 (1988);
@@ -93,25 +93,26 @@ def roc_area_interval(labels, probabilities, index: int, level: float = 0.95) ->
 def average_precision_interval(labels, probabilities, index: int, level: float = 0.95) -> list[float] | None:
     """Interval of the average precision of class `index`, as [low, high] in [0, 1].
 
-    The logit interval of Boyd et al. with the variance of a binomial share of as many trials as the class has images.
+    It is the logit interval of Boyd et al., with the variance of a binomial proportion over the images of the class.
     None where the average precision is 1 or None.
 
     Raises InputError as `precision_recall` does.
     Source: K. Boyd et al., Area under the Precision-Recall Curve: Point Estimates and Confidence Intervals, ECML 2013.
     """
-    found = precision_recall(labels, probabilities, index).average_precision
-    if found is None:
+    average = precision_recall(labels, probabilities, index).average_precision
+    if average is None:
         return None
-    return _logit_interval(found, math.sqrt(found * (1 - found) / int(np.sum(np.asarray(labels) == index))), level)
+    images = int(np.sum(np.asarray(labels) == index))
+    return _logit_interval(average, math.sqrt(average * (1 - average) / images), level)
 
 
 def top_and_bottom(probabilities, index: int, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of up to `n` images with the largest, and of `n` with the smallest, score of class `index`.
+    """Indices of up to `n` images with the largest scores of class `index`, and of up to `n` with the smallest.
 
-    All images take part, whatever their true class. The most extreme score comes first, ties in order. Among fewer
-    than 2n images some stand in both.
+    Images of every true class are ranked. The most extreme score comes first; ties keep the order of the images. With
+    fewer than 2n images some are in both.
 
-    Raises InputError for an index out of range or values that are no probabilities.
+    Raises InputError for an index out of range or values that are not probabilities.
     """
     probabilities = checked_probabilities(probabilities)
     scores = probabilities[:, _checked_index(index, probabilities)]
@@ -119,9 +120,9 @@ def top_and_bottom(probabilities, index: int, n: int = 10) -> tuple[np.ndarray, 
 
 
 def highest_losses(labels, probabilities, n: int) -> np.ndarray:
-    """Indices of up to `n` images, right or wrong, whose true class is least probable; that first, ties in order.
+    """Indices of up to `n` images, right or wrong, by rising probability of the true class; ties keep their order.
 
-    Raises InputError for labels out of range or values that are no probabilities.
+    Raises InputError for labels out of range or values that are not probabilities.
     """
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
@@ -129,24 +130,24 @@ def highest_losses(labels, probabilities, n: int) -> np.ndarray:
 
 
 def _counts(labels, probabilities, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Different scores, falling, and how many images of the class, and of others, score at least as much; all (T,)."""
+    """(T,) distinct scores, falling, and the numbers of images of the class and of others with at least each score."""
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
     scores = probabilities[:, _checked_index(index, probabilities)]
     order = np.argsort(-scores, kind="stable")
     scores, hits = scores[order], np.cumsum(labels[order] == index)
-    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # of each run of equal scores
+    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # index in each series of equal scores
     return scores[last], hits[last], last + 1 - hits[last]
 
 
 def _share_below(sorted_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """For each of `scores` the share of the sorted ones below it; an equal one counts half."""
+    """For each of `scores` the share of `sorted_scores` that are lower; equal scores count half."""
     ends = [np.searchsorted(sorted_scores, scores, side) for side in ("left", "right")]
     return (ends[0] + ends[1]) / (2 * len(sorted_scores))
 
 
 def _logit_interval(value: float, error: float, level: float) -> list[float] | None:
-    """Of a share with its standard error; None at 0 and 1, which have no logit."""
+    """Interval of a proportion with its standard error; None at 0 and 1, where the logit is infinite."""
     if not 0 < value < 1:
         return None
     half = NormalDist().inv_cdf((1 + level) / 2) * error / (value * (1 - value))

@@ -1,107 +1,115 @@
-"""What `python evaluate.py` does, in the order in which it does it."""
+"""The steps of `python evaluate.py`, in their order."""
 
 import itertools
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation import gallery, protocol, repeats, tables
 from keras_cnn.evaluation.comparison import compare
-from keras_cnn.evaluation.evaluations import Evaluation, evaluate, keep_comparisons, replacing_folder, write
+from keras_cnn.evaluation.evaluations import Evaluation, evaluate, write
 from keras_cnn.evaluation.model_checks import model_facts
 from keras_cnn.evaluation.predictions import read_predictions
-from keras_cnn.evaluation.subjects import EvaluateOptions, EvaluationTarget, copies, open_subject
+from keras_cnn.evaluation.recorded import check_metrics
+from keras_cnn.evaluation.results_folder import check_writable, keep_comparisons, replacing_folder, restore_evaluations
+from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget, open_target, overlaps_with_training
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import python, record_test_reading, write_json
 from keras_cnn.run_folder.record import Record, read_record
 
-_CHECKED_IMAGES = 16  # that the checks of the model are made with
+_CHECKED_IMAGES = 16  # number of images for the checks of the model
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A run evaluated, and where that is kept."""
+class EvaluatedRun:
+    """A run with its evaluation and the folder of its results."""
 
-    subject: EvaluationTarget
+    target: EvaluationTarget
     evaluation: Evaluation
     folder: Path
 
 
-def evaluate_run(path: Path, asked: EvaluateOptions) -> Outcome:
-    """Evaluates a run and says what was found. Where it cannot be, says what the run has on record, then raises."""
+def evaluate_run(path: Path, options: EvaluateOptions) -> EvaluatedRun:
+    """Evaluates a run and shows the results. Where that is impossible, shows the recorded results, then raises."""
     try:
-        outcome = _evaluate(path, asked)
+        outcome = _evaluate(path, options)
     except UsageError:
         raise
-    except InputError as error:
-        for line in _on_record(path, asked, error):
-            logger.info(line)
+    except InputError:
+        _show(_on_record(path, options))
         raise
-    _tell(outcome, asked)
+    _show_results(outcome, options)
     return outcome
 
 
-def next_command(path: Path, asked: EvaluateOptions) -> str:
-    """The comparison that an evaluation of the run at `path` invites to."""
-    words = [python(), "evaluate.py", str(path), *(["--split", asked.split] if asked.split else [])]
+def _show(lines: Iterable[str]) -> None:
+    for line in lines:
+        logger.info(line)
+
+
+def next_command(path: Path, options: EvaluateOptions) -> str:
+    """The command that compares the run at `path` with another run."""
+    words = [python(), "evaluate.py", str(path), *(["--split", options.split] if options.split else [])]
     return f"{shlex.join(words)} --against OTHER_RUN"
 
 
-def compare_runs(path: Path, other: Path, asked: EvaluateOptions) -> None:
-    """Evaluates a run, and compares it with another one, the older, on the same images."""
+def compare_runs(path: Path, other: Path, options: EvaluateOptions) -> None:
+    """Evaluates a run and compares it with another, older run on the same images."""
     if path.resolve() == other.resolve():
-        raise InputError(f"--against {other}: the run itself; expected another one")
+        raise InputError(f"--against {other}: the run itself; expected another run")
+    restore_evaluations(other)
     before_record = read_record(other)
-    known = _predictions_of(other, asked)
-    if known is not None:
-        _check_same_images(path, asked, known)
-    outcome = evaluate_run(path, asked)
-    if known is None:
+    file_before = _predictions_of(other, options)
+    if file_before is not None:
+        _check_same_images(path, options, file_before)
+    outcome = evaluate_run(path, options)
+    if file_before is None:
         logger.info("")
-        known = evaluate_run(other, asked).folder / "predictions.csv"
-    before, after = read_predictions(known), read_predictions(outcome.folder / "predictions.csv")
+        file_before = evaluate_run(other, options).folder / "predictions.csv"
+    before, after = read_predictions(file_before), read_predictions(outcome.folder / "predictions.csv")
     try:
-        found = compare(before, after)
+        comparison = compare(before, after)
     except InputError as error:
-        raise InputError(f"{known} (first) and {outcome.folder / 'predictions.csv'} (second): {error}") from None
+        raise InputError(f"{file_before} (first) and {outcome.folder / 'predictions.csv'} (second): {error}") from None
     folder = outcome.folder / f"against_{before_record.name}"
-    with replacing_folder(folder, outcome.subject.folder.path) as staged:
-        files = {"before": str(known), "after": str(outcome.folder / "predictions.csv")}
-        title = f"{outcome.subject.name} against {before_record.name}, {_images_named(asked)}"
-        gallery.draw_comparison(found, outcome.evaluation, staged / "figures", title)
-        write_json(staged / "comparison.json", {"predictions": files} | found.as_json())
+    with replacing_folder(folder, outcome.target.folder.path) as staged:
+        files = {"before": str(file_before), "after": str(outcome.folder / "predictions.csv")}
+        title = f"{outcome.target.name} against {before_record.name}, {_images_named(options)}"
+        gallery.draw_comparison(comparison, outcome.evaluation, staged / "figures", title)
+        write_json(staged / "comparison.json", {"predictions": files} | comparison.as_json())
     logger.info("")
-    for line in tables.comparison(found, before_record.name, outcome.subject.name):
-        logger.info(line)
+    _show(tables.comparison(comparison, before_record.name, outcome.target.name))
     logger.info(f"written     {folder}   (with figures)")
 
 
-def _check_same_images(path: Path, asked: EvaluateOptions, known: Path) -> None:
-    """Before any image is looked at: whether the other run's predictions are of the images that will be."""
-    before = read_predictions(known)
-    ids = read_record(path).split.get("ids", {}).get(asked.split or "test")
-    if asked.source is None and ids is not None and set(ids) != set(before.ids):
-        only = [len(set(a) - set(b)) for a, b in ((before.ids, ids), (ids, before.ids))]
+def _check_same_images(path: Path, options: EvaluateOptions, predictions: Path) -> None:
+    """Raises InputError, before any image is read, unless `predictions` of another run are for the same images."""
+    others = set(read_predictions(predictions).ids)
+    split = options.split or "test"
+    ids = set((read_record(path).split.get("ids") or {}).get(split) or ())
+    if options.source is None and ids and ids != others:
         raise InputError(
-            f"{known}: other images: {only[0]:,} of its {len(before):,} are not {path}'s, which has {only[1]:,} others;"
-            " expected the same (evaluate both with one --source)"
+            f"{predictions}: the runs have different {split} images: {len(ids & others):,} are in both,"
+            f" {len(ids - others):,} only in {path} and {len(others - ids):,} only in the other run;"
+            " expected the same images (evaluate both runs with the same --source)"
         )
 
 
-def sum_up_runs(paths: list[Path], asked: EvaluateOptions) -> None:
-    """One line a run, from its record where that has the number; then runs that differ only in their seed together.
+def sum_up_runs(paths: list[Path], options: EvaluateOptions) -> None:
+    """Shows a line for each run, from its record where possible, then the runs that differ only in their seed together.
 
-    A run that cannot be evaluated does not stop the others; InputError at the end has a line for each of them.
+    A run that cannot be evaluated does not stop the others; the InputError at the end has a line for each of them.
     """
     records, failed = [], []
     for path in paths:
         try:
-            record, source = _measured(path, asked)
+            record, source = _measured(path, options)
         except InputError as error:
             failed.append(str(error))
             logger.info(f"{path}   not evaluated: see below")
@@ -110,11 +118,12 @@ def sum_up_runs(paths: list[Path], asked: EvaluateOptions) -> None:
         if record.finished:
             logger.info(tables.one_run(record, source))
     groups = repeats.sum_up(records)
-    for line in (*repeats.left_out(records), *(line for group in groups for line in tables.group(group))):
-        logger.info(line)
+    _show((*repeats.left_out(records), *map(tables.group, groups)))
     for group in groups:
-        if len({tuple(record.split.get("ids", {}).get("test", ())) for record in group.records}) > 1:
-            logger.info("note        the seed drew other test images too: the spread holds that of the images as well")
+        if len({tuple((record.split.get("ids") or {}).get("test", ())) for record in group.records}) > 1:
+            logger.info(
+                "note        the seeds also drew different test images, so the spread includes that of the images"
+            )
     for a, b in itertools.combinations(groups, 2):
         logger.info(_verdict(a, b))
     for record, facts in zip(records, repeats.facts_of_runs(records, groups), strict=True):
@@ -125,133 +134,147 @@ def sum_up_runs(paths: list[Path], asked: EvaluateOptions) -> None:
         raise InputError(*failed)
 
 
-def _verdict(a: repeats.Group, b: repeats.Group) -> str:
+def _verdict(a: repeats.SeedGroup, b: repeats.SeedGroup) -> str:
     try:
         return repeats.compare_recipes(a, b).verdict
-    except InputError as error:  # two recipes need not have been tested on the same images; each stands for itself
+    except InputError as error:  # recipes tested on different images are shown without a comparison
         return f"not compared: {error}"
 
 
-def _evaluate(path: Path, asked: EvaluateOptions) -> Outcome:
-    subject = open_subject(path, asked)
-    if asked.reads_test:
-        record_test_reading(subject.folder, asked.source or "test split")
-    for line in tables.introduction(subject, asked):
-        logger.info(line)
-    config = subject.config
+def _evaluate(path: Path, options: EvaluateOptions) -> EvaluatedRun:
+    check_writable(path)
+    restore_evaluations(path)
+    target = open_target(path, options)
+    if options.reads_test:
+        record_test_reading(target.folder, options.source or "test split")
+    _show(tables.introduction(target, options))
+    config = target.config
     evaluation = evaluate(
-        subject.model,
-        subject.dataset,
-        subject.split,
+        target.model,
+        target.dataset,
+        target.split,
         batch_size=config.train.batch_size,
         fit=config.data.fit,
-        views=subject.views,
-        scale=asked.scale,
+        views=target.views,
+        scale=options.scale,
     )
-    readings = len(_readings(read_record(path), asked))
-    more = {"run": subject.name, "test_readings": readings, "protocol": _checked(subject, evaluation)}
-    split = copies(subject) if asked.source is not None else {}
-    folder = path / "evaluations" / asked.name
+    readings = len(_readings(read_record(path), options))
+    more = {"run": target.name, "test_readings": readings, "protocol": _model_facts(target, evaluation)}
+    split = overlaps_with_training(target) if options.source is not None else {}
+    folder = path / "evaluations" / options.name
     with replacing_folder(folder, path) as staged:
-        title = f"{subject.name}, {_images_named(asked)}"
-        gallery.draw(evaluation, staged / "figures", title, asked.classes)
+        title = f"{target.name}, {_images_named(options)}"
+        gallery.draw(evaluation, staged / "figures", title, options.classes)
         write(evaluation, staged, more)
         if split:
             write_json(staged / "split.json", split)
         keep_comparisons(folder, staged)
-    return Outcome(subject, evaluation, folder)
+    return EvaluatedRun(target, evaluation, folder)
 
 
-def _checked(subject: EvaluationTarget, evaluation: Evaluation) -> dict:
-    """Measured facts about the model for the protocol audit; what stands against measuring them, where it cannot be."""
+def _model_facts(target: EvaluationTarget, evaluation: Evaluation) -> dict:
+    """Measured facts about the model for the protocol audit, or the reason why they could not be measured."""
     images = evaluation.pixels(np.arange(min(_CHECKED_IMAGES, len(evaluation.images))))
     try:
-        return protocol.known(model_facts(subject.model, images))
+        return protocol.known(model_facts(target.model, images))
     except InputError as error:
         return {"not_measured": str(error)}
 
 
-def _tell(outcome: Outcome, asked: EvaluateOptions) -> None:
-    for line in tables.evaluation(outcome.evaluation.metrics):
-        logger.info(line)
-    record = read_record(outcome.subject.folder.path)
-    recorded = _recorded(outcome.subject.record, asked).get("accuracy")
+def _show_results(outcome: EvaluatedRun, options: EvaluateOptions) -> None:
+    _show(tables.evaluation(outcome.evaluation.metrics))
+    record = read_record(outcome.target.folder.path)
+    recorded = _recorded(outcome.target.record, options).get("accuracy")
     if recorded not in (None, outcome.evaluation.metrics["accuracy"]):
         logger.info(
-            f"note        on record was {recorded:.4f}: versions of the program and machines differ in rounding"
+            f"note        the recorded accuracy is {recorded:.4f}: program versions and machines differ in rounding"
         )
-    for line in tables.findings(protocol.audit(protocol.facts_of(_about(record, outcome, asked)))):
-        logger.info(line)
-    if asked.reads_test:
-        what = "the test split has" if asked.source is None else "these images have"
-        logger.info(f"readings    {what} been read with this run, this time included: {len(_readings(record, asked))}")
+    _show(tables.findings(protocol.audit(protocol.facts_of(_record_of(outcome, record, options)))))
+    if options.reads_test:
+        images = "the test split" if options.source is None else "these images"
+        count = len(_readings(record, options))
+        logger.info(f"readings    number of times that this run has read {images}, including this one: {count}")
     logger.info(f"written     {outcome.folder}   (metrics.json, predictions.csv, logits.npy, softmax.npy, figures)")
 
 
-def _readings(record: Record, asked: EvaluateOptions) -> tuple[dict[str, str], ...]:
-    """When the images asked for were read with the run."""
-    if asked.source is None:
+def _readings(record: Record, options: EvaluateOptions) -> tuple[dict[str, str], ...]:
+    """The recorded readings of the evaluated images by this run."""
+    if options.source is None:
         return record.test_readings
-    return tuple(row for row in record.other_readings if row["images"] == asked.source)
+    return tuple(row for row in record.other_readings if row.get("images") == options.source)
 
 
-def _about(record: Record, outcome: Outcome, asked: EvaluateOptions) -> Record:
-    """The record for an audit of this evaluation: on other images nothing counts that is known of the run's own."""
-    if asked.source is None:
+def _record_of(outcome: EvaluatedRun, record: Record, options: EvaluateOptions) -> Record:
+    """The record for the audit of this evaluation; for other images, without the facts on the run's own images."""
+    if options.source is None:
         return record
     path = outcome.folder / "split.json"
     split = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     metrics = {"chosen_by": record.metrics.get("chosen_by"), **outcome.evaluation.metrics}
-    evaluations = {asked.name: record.evaluations[asked.name]}
-    readings = _readings(record, asked)
+    evaluations = {options.name: record.evaluations[options.name]}
+    readings = _readings(record, options)
     return replace(record, split=split, metrics=metrics, evaluations=evaluations, test_readings=readings)
 
 
-def _images_named(asked: EvaluateOptions) -> str:
-    split = f"{asked.split or 'test'} split" if asked.source is None else asked.source
-    return f"{split} ({asked.split})" if asked.source and asked.split else split
+def _images_named(options: EvaluateOptions) -> str:
+    split = f"{options.split or 'test'} split" if options.source is None else options.source
+    return f"{split} ({options.split})" if options.source and options.split else split
 
 
-def _on_record(path: Path, asked: EvaluateOptions, error: InputError) -> Iterator[str]:
+def _on_record(path: Path, options: EvaluateOptions) -> Iterator[str]:
     try:
-        metrics = _recorded(read_record(path), asked)
+        metrics = _recorded(read_record(path), options)
     except InputError:
-        return  # no run at all
+        return  # not a run folder
     if metrics:
-        yield f"{path}: on record, not evaluated anew:"
+        yield f"{path}: recorded results, not evaluated again:"
         yield from tables.evaluation(metrics)
 
 
-def _recorded(record: Record, asked: EvaluateOptions) -> dict:
-    """What the run's folder already says, {} for nothing. Of another source's images nothing is sure to be of today."""
-    if asked.source is not None:
+def _recorded(record: Record, options: EvaluateOptions) -> dict:
+    """The recorded metrics, or {}. Those of another source are not used, because its images may have changed."""
+    if options.source is not None:
         return {}
-    split = asked.split or "test"
-    if asked.views is None and not asked.scale:
-        found = record.metrics if split == "test" else record.metrics.get(split, {})
-        if found:
-            return found
-    return record.evaluations.get(asked.name, {})
+    split = options.split or "test"
+    if options.views is None and not options.scale:
+        metrics = record.metrics if split == "test" else record.metrics.get(split)
+        if metrics and _is_complete(metrics, record.path / "metrics.json"):
+            return metrics
+    metrics = record.evaluations.get(options.name)
+    if metrics and _is_complete(metrics, record.path / "evaluations" / options.name / "metrics.json"):
+        return metrics
+    return {}
 
 
-def _measured(path: Path, asked: EvaluateOptions) -> tuple[Record, str]:
-    """The run's record with the numbers asked for as its metrics, and where they are from; unfinished, as it is."""
+def _is_complete(metrics: Any, place: Path) -> bool:
+    """Whether recorded metrics can be shown; a note says why they cannot."""
+    try:
+        check_metrics(metrics if isinstance(metrics, dict) else {}, str(place))
+    except InputError as error:
+        logger.info(f"note        the recorded metrics are not used: {error}")
+        return False
+    return True
+
+
+def _measured(path: Path, options: EvaluateOptions) -> tuple[Record, str]:
+    """The record of a finished run with the requested metrics and their origin; an unfinished run's is unchanged."""
     record = read_record(path)
     if not record.finished:
         return record, "not finished"
-    metrics, source = _recorded(record, asked), "on record"
-    ids = record.split.get("ids", {}).get(asked.split or "test")
+    metrics, source = _recorded(record, options), "on record"
+    recorded_ids = record.split.get("ids") or {}
+    ids = recorded_ids.get(options.split or "test")
     if not metrics:
-        outcome = _evaluate(path, asked)
+        outcome = _evaluate(path, options)
         metrics, source, ids = outcome.evaluation.metrics, "evaluated now", list(outcome.evaluation.images.ids)
-    split = record.split | {"ids": record.split.get("ids", {}) | {"test": ids}} if ids else {}
+    split = record.split | {"ids": recorded_ids | {"test": ids}} if ids else {}
     return replace(record, metrics=metrics, split=split), source
 
 
-def _predictions_of(other: Path, asked: EvaluateOptions) -> Path | None:
-    """The other run's predictions of the same images, if it has any on record."""
-    evaluated = other / "evaluations" / asked.name
+def _predictions_of(other: Path, options: EvaluateOptions) -> Path | None:
+    """The file of the other run's predictions for the same images, if it is on record."""
+    evaluated = other / "evaluations" / options.name
     if (evaluated / "metrics.json").is_file() and (evaluated / "predictions.csv").is_file():
         return evaluated / "predictions.csv"
     own = other / "predictions.csv"
-    return own if asked.name == "test" and own.is_file() else None
+    return own if options.name == "test" and own.is_file() else None

@@ -1,4 +1,4 @@
-"""What an evaluation found as lines of text for a terminal."""
+"""The results of an evaluation as lines of text for a terminal."""
 
 import re
 import shutil
@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from keras_cnn.evaluation.calibration import TEMPERATURES
 from keras_cnn.evaluation.comparison import Change, Comparison
 from keras_cnn.evaluation.protocol import Finding
-from keras_cnn.evaluation.repeats import Group
-from keras_cnn.evaluation.subjects import EvaluateOptions, EvaluationTarget
+from keras_cnn.evaluation.repeats import SeedGroup
+from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget
 from keras_cnn.run_folder.record import Record
 
-_MOST_CLASSES = 20  # of more, those of lowest recall are listed
-_NAME = 24  # characters of a class name
+_MOST_CLASSES = 20  # of more classes, those of lowest recall are listed
+_NAME = 24  # characters of a class name, longer ones are shortened
 _SCORES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _AREAS = {"roc_area": "ROC area", "average_precision": "average precision"}
 _SCORE = len("0.5219  [0.4917, 0.5521]")
@@ -23,23 +23,23 @@ _DATE = r"\d{4}-\d{2}-\d{2}T[\d:.+Z-]+"
 _DATES = re.compile(rf"({_DATE})(?:, {_DATE})*, ({_DATE})")
 
 
-def introduction(subject: EvaluationTarget, asked: EvaluateOptions) -> Iterator[str]:
-    """Which run on which images."""
-    record, dataset = subject.record, subject.dataset
+def introduction(target: EvaluationTarget, options: EvaluateOptions) -> Iterator[str]:
+    """The run and the images that are evaluated."""
+    record, dataset = target.record, target.dataset
     best = f", best epoch {record.metrics['best_epoch']}" if "best_epoch" in record.metrics else ""
-    yield f"run         {subject.folder.path}: {subject.config.model.name}{best}"
+    yield f"run         {target.folder.path}: {target.config.model.name}{best}"
     if not record.finished:
         yield f"note        the run is not finished: this is its best model of {len(record.history)} epochs so far"
-    for note in subject.notes:
+    for note in target.notes:
         yield f"note        {note}"
-    split = getattr(dataset, subject.split)
-    part = f"{subject.split} split of {dataset.source}" if asked.source is None else dataset.source
-    part += f" ({asked.split} part)" if asked.source and asked.split else ""
-    yield f"images      {len(split):,}: {part}; {len(dataset.classes)} classes; {subject.views.in_words()}"
+    split = getattr(dataset, target.split)
+    name = f"{target.split} split of {dataset.source}" if options.source is None else dataset.source
+    name += f" ({options.split} part)" if options.source and options.split else ""
+    yield f"images      {len(split):,}: {name}; {len(dataset.classes)} classes; {target.views.in_words()}"
 
 
 def evaluation(metrics: dict) -> Iterator[str]:
-    """The numbers of metrics.json; those that an older version did not write are left out."""
+    """The metrics of metrics.json; those that older versions did not write are left out."""
     yield (
         f"accuracy    {_with_interval(metrics, 'accuracy')}   95 % Wilson interval,"
         f" {metrics['images']:,} images; computed in {metrics.get('computed_in', 'an unknown precision')}"
@@ -51,9 +51,9 @@ def evaluation(metrics: dict) -> Iterator[str]:
     if "brier" in metrics:
         yield f"Brier       {_with_interval(metrics, 'brier')}  from 0 to 2" + _scaled(metrics, "brier")
     if ece := metrics.get("ece"):
-        found = {"ece": ece["value"], "ece_interval": ece.get("interval")}
+        scores = {"ece": ece["value"], "ece_interval": ece.get("interval")}
         above = ", the value above it by chance" if "interval" in ece and ece["value"] > ece["interval"][1] else ""
-        line = f"ECE         {_with_interval(found, 'ece')}{above}  {ece['bins']} equal-width bins"
+        line = f"ECE         {_with_interval(scores, 'ece')}{above}  {ece['bins']} equal-width bins"
         yield line + _scaled(metrics, "ece")
     yield from _temperature(metrics)
     yield ""
@@ -65,27 +65,26 @@ def evaluation(metrics: dict) -> Iterator[str]:
             f" {worst['share']:.1%} of {worst['true']}"
         )
     if absent := metrics.get("classes_without_images"):
-        yield f"note        no images of {', '.join(absent)}: their scores say nothing"
+        yield f"note        no images of {', '.join(absent)}: their scores have no meaning"
 
 
 def _scaled(metrics: dict, name: str) -> str:
-    found = metrics.get("temperature")
-    if not found:
+    temperature = metrics.get("temperature")
+    if not temperature:
         return ""
-    what = "without temperature" if found["applied"] else "at the temperature"
-    return f"; {found['before' if found['applied'] else 'after'][name]:.4f} {what}"
+    what = "without temperature" if temperature["applied"] else "at the temperature"
+    return f"; {temperature['before' if temperature['applied'] else 'after'][name]:.4f} {what}"
 
 
 def _temperature(metrics: dict) -> Iterator[str]:
-    found = metrics.get("temperature")
-    if not found:
+    temperature = metrics.get("temperature")
+    if not temperature:
         return
-    images = (
-        "these very images" if metrics["split"] == "validation" else f"{found['validation_images']:,} validation images"
-    )
-    applied = "; applied" if found["applied"] else "; not applied (--temperature does)"
-    yield f"temperature {found['value']:.4f}  fitted on {images}{applied}"
-    if found["value"] in TEMPERATURES:
+    validation = f"{temperature['validation_images']:,} validation images"
+    images = "these images themselves" if metrics["split"] == "validation" else validation
+    applied = "; applied" if temperature["applied"] else "; not applied (--temperature applies it)"
+    yield f"temperature {temperature['value']:.4f}  fitted on {images}{applied}"
+    if temperature["value"] in TEMPERATURES:
         yield "note        the temperature is at the end of its range: these images cannot calibrate the model"
 
 
@@ -108,11 +107,11 @@ def _classes(metrics: dict) -> Iterator[str]:
         for name, row in (*((name, areas["per_class"][name]) for name in shown), ("macro mean", areas["macro"])):
             yield f"{_short(name):{width}}{_row(row, _AREAS)}".rstrip()
     if len(shown) < len(rows):
-        yield f"{len(rows) - len(shown)} more classes in metrics.json; these are the {len(shown)} of lowest recall"
+        yield f"{len(rows) - len(shown)} more classes in metrics.json; shown are the {len(shown)} of lowest recall"
     if "bootstrap" in metrics:
-        yield "95 % intervals: Wilson's of accuracies and of a class's precision, recall and F1, DeLong's of ROC areas,"
+        yield "95 % intervals: Wilson's for accuracies and a class's precision, recall and F1, DeLong's for ROC areas,"
         samples = metrics["bootstrap"]["resamples"]
-        yield f"Boyd's of average precisions; else bootstrap over the images, {samples:,} resamples"
+        yield f"Boyd's for average precisions; otherwise bootstrap over the images, {samples:,} resamples"
 
 
 def _row(scores: dict, names: dict[str, str]) -> str:
@@ -120,7 +119,7 @@ def _row(scores: dict, names: dict[str, str]) -> str:
 
 
 def _with_interval(scores: dict, name: str) -> str:
-    """0.5219  [0.4917, 0.5521]; the number alone from an older version, and a dash where there is none."""
+    """A score such as "0.5219  [0.4917, 0.5521]", without an interval if there is none, or a dash without a score."""
     value, interval = scores.get(name), scores.get(f"{name}_interval")
     if value is None:
         return "-"
@@ -131,14 +130,14 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-_NAME // 2 + 1 :]}"
 
 
-def findings(found: Sequence[Finding]) -> Iterator[str]:
-    """The flaws that the protocol audit found, the worst first, with the evidence, wrapped to the terminal's width.
+def findings(flaws: Sequence[Finding]) -> Iterator[str]:
+    """The flaws found by the protocol audit with their evidence, wrapped to the terminal's width.
 
-    Of a list of dates the first and the last are shown.
+    Of a list of dates, the first and the last are shown.
     """
-    if not found:
+    if not flaws:
         yield "protocol    no flaw found"
-    for finding in found:
+    for finding in flaws:
         yield from _wrapped(f"{finding.severity}: {finding.sentence}", "protocol    ", 12)
         for line in finding.evidence:
             yield from _wrapped(_DATES.sub(r"\1 to \2", line), 14 * " ", 16)
@@ -146,29 +145,38 @@ def findings(found: Sequence[Finding]) -> Iterator[str]:
 
 def _wrapped(text: str, first: str, indent: int) -> list[str]:
     width = max(_LEAST_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-    whole = {"break_long_words": False, "break_on_hyphens": False}  # a path or a date can then be copied
-    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=indent * " ", **whole)
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=indent * " ",
+        break_long_words=False,  # a path or a date can then be copied
+        break_on_hyphens=False,
+    )
 
 
-def comparison(found: Comparison, before: str, after: str) -> Iterator[str]:
-    """Two runs on the same images, overall and class by class."""
-    yield f"before {before}, after {after}: the same {found.overall.images:,} images"
-    width = max(len("all images"), *(len(_short(name)) for name in found.classes))
+def comparison(compared: Comparison, before: str, after: str) -> Iterator[str]:
+    """Two runs on the same images, overall and for each class."""
+    yield f"before {before}, after {after}: the same {compared.overall.images:,} images"
+    width = max(len("all images"), *(len(_short(name)) for name in compared.classes))
     yield f"{'':{width}}  before   after  difference in points [95 % bootstrap]   only before   only after   McNemar p"
-    yield _change("all images", found.overall, width, found.overall.p)
-    names = list(found.per_class)
+    yield _change("all images", compared.overall, width, compared.overall.p)
+    names = list(compared.per_class)
     if len(names) > _MOST_CLASSES:
-        known = [name for name in names if found.per_class[name].difference is not None]
-        names = sorted(known, key=lambda name: -abs(found.per_class[name].difference))[:_MOST_CLASSES]
+        sizes = {
+            name: abs(change.difference) for name, change in compared.per_class.items() if change.difference is not None
+        }
+        names = sorted(sizes, key=lambda name: -sizes[name])[:_MOST_CLASSES]
     for name in names:
-        yield _change(_short(name), found.per_class[name], width, found.per_class[name].p_holm)
-    if len(names) < len(found.per_class):
-        yield f"{len(found.per_class) - len(names)} more classes in comparison.json; these changed most"
-    yield f"p of a class: exact McNemar, adjusted by Holm for {found.classes_tested} classes"
+        yield _change(_short(name), compared.per_class[name], width, compared.per_class[name].p_holm)
+    if len(names) < len(compared.per_class):
+        hidden = len(compared.per_class) - len(names)
+        yield f"{hidden} more classes in comparison.json; shown are those that changed most"
+    yield f"p of a class: exact McNemar test, adjusted by Holm for {compared.classes_tested} classes"
 
 
 def _change(name: str, change: Change, width: int, p: float | None) -> str:
-    if change.difference is None:
+    if change.difference is None or change.difference_interval is None:
         return f"{name:{width}}  no images"
     low, high = (100 * value for value in change.difference_interval)
     return (
@@ -178,20 +186,19 @@ def _change(name: str, change: Change, width: int, p: float | None) -> str:
 
 
 def one_run(record: Record, source: str) -> str:
-    """A line for one of several runs."""
+    """The line of one of several runs."""
     low, high = record.metrics["accuracy_interval"]
     seed = record.config.get("seed", "unknown")
     return f"{record.path}   seed {seed}   {record.metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}]   {source}"
 
 
-def group(found: Group) -> Iterator[str]:
-    """Runs that differ only in their seed: mean, standard deviation, every value and how many."""
-    values = ", ".join(f"{value:.4f}" for value in found.values)
-    if found.std is None:
-        yield f"{found.label}: {values}, n = 1: one seed has no standard deviation"
-        return
-    low, high = found.interval
-    yield (
-        f"{found.label}: mean {found.mean:.4f} [{low:.4f}, {high:.4f}] (95 %, Student's t), std {found.std:.4f},"
-        f" n = {found.n}; seeds {', '.join(map(str, found.seeds))}: {values}"
+def group(runs: SeedGroup) -> str:
+    """Runs that differ only in their seed: their mean, standard deviation, number and values."""
+    values = ", ".join(f"{value:.4f}" for value in runs.values)
+    if runs.std is None or runs.interval is None:
+        return f"{runs.label}: {values}, n = 1: one seed has no standard deviation"
+    low, high = runs.interval
+    return (
+        f"{runs.label}: mean {runs.mean:.4f} [{low:.4f}, {high:.4f}] (95 %, Student's t), std {runs.std:.4f},"
+        f" n = {runs.n}; seeds {', '.join(map(str, runs.seeds))}: {values}"
     )

@@ -1,4 +1,4 @@
-"""Test-time augmentation: several views of an image, whose probabilities are averaged."""
+"""Test-time augmentation: the probabilities of several views of an image are averaged."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.data.augment import RECIPES, Augmentation, augment
-from keras_cnn.data.decode_tf import to_bytes
+from keras_cnn.data.fast_decoding import to_bytes
 from keras_cnn.errors import InputError
 
 MOST = 1000
@@ -15,7 +15,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Views:
-    """What a model is shown of an image: the image itself, and `count` views of it as `recipe` makes them."""
+    """The views of an image that a model is given: the image itself and `count` views augmented by `recipe`."""
 
     name: str  # "none", "flip" or a number, as on the command line
     recipe: Augmentation
@@ -25,19 +25,19 @@ class Views:
         return 1 + self.count
 
     def of(self, batch, number: int) -> tf.Tensor:
-        """(B, H, W, C) uint8: view `number` of a batch of `data.pipeline`, 0 being the images themselves.
+        """(B, H, W, C) uint8: view `number` of a batch of `data.pipeline`; 0 is the images themselves.
 
-        A view depends on its number and on the image's id alone.
+        A view depends only on its number and the id of the image.
         """
         if number == 0:
             return batch.images
         unused = tf.zeros((len(batch.keys), 1))
-        return to_bytes(augment(batch.images, unused, batch.keys, number - 1, _SEED, self.recipe)[0])
+        return to_bytes(augment(batch.images, unused, batch.keys, number - 1, seed=_SEED, recipe=self.recipe)[0])
 
     def in_words(self) -> str:
-        """What is averaged, for a line of text."""
+        """Description of the averaged views, such as "the image and its mirror image"."""
         if not self.count:
-            return "one view an image"
+            return "one view per image"
         return (
             "the image and its mirror image" if self.name == "flip" else f"the image and {self.count} augmented views"
         )
@@ -48,10 +48,10 @@ FLIP = Views("flip", Augmentation(flip=1.0), 1)
 
 
 def choose_views(text: str | None, recipe: Augmentation) -> Views:
-    """The views that `--views` asks for: None, "flip", or a number of views by the `recipe` of the training.
+    """The views for the option `--views`: None, "flip", or a number of views augmented by the training's `recipe`.
 
-    MixUp and CutMix are left out of it, because they show two images at once. Raises InputError for anything else, and
-    where nothing is left of the recipe.
+    MixUp and CutMix are left out of the recipe, because they combine two images. Raises InputError for other texts, and
+    where nothing remains of the recipe.
     """
     if text is None:
         return ONE
@@ -62,15 +62,15 @@ def choose_views(text: str | None, recipe: Augmentation) -> Views:
     recipe = replace(recipe, mixup=0.0, cutmix=0.0)
     if recipe == replace(RECIPES["none"], fill=recipe.fill):
         raise InputError(
-            f"--views {text}: the run trained without augmentation, so all views are one; try --views flip"
+            f"--views {text}: the run was trained without augmentation, so all views are equal; expected --views flip"
         )
     return Views(str(int(text)), recipe, int(text))
 
 
 def mean_of_views(logits: np.ndarray) -> np.ndarray:
-    """(N, C) float32: the logarithm of the mean probability over views, from their logits (V, N, C).
+    """(N, C) float32: the logarithm of the mean probability over V views, from their logits (V, N, C).
 
-    Its softmax is the mean of the views' softmax, so that it serves as logits.
+    It can be used as logits, because its softmax is the mean of the views' softmax.
     """
     logits = np.asarray(logits, np.float64)
     logs = logits - np.logaddexp.reduce(logits, axis=2, keepdims=True)

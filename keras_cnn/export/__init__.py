@@ -1,1 +1,1 @@
-"""A trained classifier as files that other programs run: .keras, SavedModel, LiteRT and ONNX."""
+"""Export of a trained classifier to files that other programs run: .keras, SavedModel, LiteRT and ONNX."""

@@ -1,4 +1,4 @@
-"""What every format holds: the model's inference in float32, from uint8 images to logits, under fixed names."""
+"""The exported function: inference in float32 from uint8 images to logits, with fixed names of input and output."""
 
 import logging
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ INPUT, OUTPUT = "image", "logits"
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """The model itself if all of it computes in float32, or else a copy with the same names and weights that does.
+    """`model` if all its layers compute in float32, otherwise a copy with the same names and weights that does.
 
-    Processors that models are deployed on seldom compute in bfloat16, and LiteRT and ONNX Runtime have no CPU kernels
-    for its convolutions.
+    Few processors on which models are deployed compute in bfloat16, and LiteRT and ONNX Runtime have no CPU kernels
+    for bfloat16 convolutions.
     """
     if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
         return model
@@ -23,12 +23,12 @@ def in_float32(model: keras.Model) -> keras.Model:
     for new, old in zip(copy._flatten_layers(), model._flatten_layers(), strict=True):
         store: dict = {}
         old.save_own_variables(store)
-        new.load_own_variables(store)  # not set_weights: Normalization computes with constants made of its weights
+        new.load_own_variables(store)  # not set_weights: Normalization computes with constants derived from its weights
     return copy
 
 
 def _with_float32(config: Any) -> Any:
-    """A layer's or model's config with every dtype policy replaced."""
+    """The config of a layer or model with every dtype policy replaced by float32."""
     if isinstance(config, dict):
         is_policy = config.get("class_name") == "DTypePolicy"
         return "float32" if is_policy else {key: _with_float32(value) for key, value in config.items()}
@@ -36,12 +36,12 @@ def _with_float32(config: Any) -> Any:
 
 
 def signature(model: keras.Model) -> list[tf.TensorSpec]:
-    """(N, H, W, C) uint8 of any N."""
+    """Specification of the input: (N, H, W, C) uint8 for any N."""
     return [tf.TensorSpec(model.inputs[0].shape, tf.uint8, name=INPUT)]
 
 
 def classify(model: keras.Model):
-    """Function of uint8 images (N, H, W, C) that gives {"logits": (N, classes) float32}."""
+    """A function from uint8 images (N, H, W, C) to {"logits": (N, classes) float32}."""
 
     def call(image):
         return {OUTPUT: model(tf.cast(image, tf.float32), training=False)}
@@ -51,7 +51,7 @@ def classify(model: keras.Model):
 
 @contextmanager
 def quiet(*loggers: str) -> Iterator[None]:
-    """Without what converters log, such as where temporary files lie; what stops them comes as an exception."""
+    """Suppresses the log messages of converters, such as the places of temporary files; errors are still raised."""
     before = {name: logging.getLogger(name).level for name in loggers}
     try:
         for name in loggers:

@@ -1,4 +1,4 @@
-"""Exporting a model: every format written, checked against Keras on real images, and measured."""
+"""Export of a model: each format is written, compared with Keras on real images, and timed."""
 
 import os
 import shlex
@@ -18,25 +18,25 @@ import tensorflow as tf
 from keras_cnn import run_folder
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
-from keras_cnn.evaluation.evaluations import replacing_folder
+from keras_cnn.evaluation.results_folder import check_writable, replacing_folder
 from keras_cnn.export import keras_file, litert, onnx, savedmodel
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, in_float32, signature
 
 FORMATS = {"keras": keras_file, "savedmodel": savedmodel, "litert": litert, "onnx": onnx}
 
-# Of the largest absolute logit. Float32 sums in another order end about 1e-6 apart in a network of fifty layers; a
-# padding, a preprocessing or a statistic that is another one ends above 1e-2.
+# Share of the largest absolute logit. Float32 sums in another order differ by about 1e-6 in a network of fifty layers;
+# another padding, preprocessing or statistic makes a difference above 1e-2.
 TOLERANCE = 1e-4
 
-CALLS = {1: 20, 32: 5}  # images in a batch -> timed calls
+CALLS = {1: 20, 32: 5}  # batch size -> timed calls
 _WARM_UP = 2
-_DISTURBED = 1.5  # times the fastest call: a median above it means that most calls shared the cores with others
+_DISTURBED = 1.5  # a median above this multiple of the fastest call means that other programs used the cores
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds an image, over `calls` calls with `batch` images each."""
+    """Milliseconds per image over `calls` calls with `batch` images each."""
 
     batch: int
     calls: int
@@ -46,61 +46,65 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Exported:
-    """One format of a model, with its answers beside those of Keras in float32 and what it costs."""
+class ExportedModel:
+    """A model in one format: its differences from Keras in float32, its size and its latencies."""
 
     format: str
     path: Path
     bytes: int
-    images: int  # that were compared
+    images: int  # compared images
     max_abs_difference: float  # of any logit
-    max_relative_difference: float  # the same, over the largest absolute logit of Keras
-    same_predictions: int  # images with the same class of highest logit
+    max_relative_difference: float  # divided by the largest absolute logit of Keras
+    same_predictions: int  # images with the same predicted class
     latencies: tuple[Latency, ...]
-    runtime: str  # what ran it, with its version
+    runtime: str  # name and version of the package that ran it
 
     @property
     def milliseconds(self) -> dict[int, float]:
-        """Images in a batch -> median milliseconds an image."""
+        """Median milliseconds per image by batch size."""
         return {latency.batch: latency.median for latency in self.latencies}
 
 
 def export(
     model: keras.Model, images: np.ndarray, folder: Path, formats: Sequence[str], classes: Sequence[str]
-) -> list[Exported]:
-    """Writes a classifier of 0-255 images in each of `formats` below `folder`, with classes.json and export.json.
+) -> list[ExportedModel]:
+    """Writes a classifier of 0-255 images in each of `formats` into `folder`, with classes.json and export.json.
 
-    What is exported takes uint8 images (N, H, W, C) of the model's size, any N, and gives float32 logits (N, classes),
-    computed in float32 whatever the model computes in; classes.json has their names in order. Every format is loaded
-    again and answers `images` (N, H, W, C) uint8. The folder takes the place of an older one once all formats have
-    passed; after an error the older one is untouched. `model` is not changed.
+    The exported model maps uint8 images (N, H, W, C) of the model's size, for any N, to float32 logits (N, classes),
+    computed in float32 whatever type the model computes in; classes.json has their names in order. Each file is loaded
+    again and compared with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after all formats
+    have passed; after an error the older one is unchanged. `model` is not changed.
 
-    Raises InputError for an unknown format, a package that is missing, images or class names that do not fit, and for a
-    format whose logits are further than TOLERANCE times the largest absolute logit from Keras's.
+    Raises InputError for an unknown format, a missing package, images or class names that do not fit the model, and a
+    format whose logits differ from those of Keras by more than TOLERANCE times the largest absolute logit.
     """
     require_available(formats)
+    check_writable(folder.parent)
     _check(model, images, classes)
     model = in_float32(model)
-    answer = tf.function(classify(model), signature(model), autograph=False).get_concrete_function()
-    expected = _in_batches(lambda batch: answer(tf.constant(batch))[OUTPUT].numpy(), images)
+    infer = tf.function(classify(model), signature(model), autograph=False).get_concrete_function()
+    expected = _in_batches(lambda batch: infer(tf.constant(batch))[OUTPUT].numpy(), images)
     count = int((~np.isfinite(expected).all(axis=1)).sum())
-    found = f"found logits that are not finite for {count} of {len(images)} images"
-    require(count == 0, f"{model.name}: export", found, "numbers")
+    actual = f"found logits that are not finite for {count} of {len(images)} images"
+    require(count == 0, f"{model.name}: export", actual, "numbers")
     with _replacing(folder) as staged:
-        exported = [_export(model, name, images, expected, staged, folder) for name in dict.fromkeys(formats)]
+        exported = [
+            _export(model, name, images=images, expected=expected, staged=staged, folder=folder)
+            for name in dict.fromkeys(formats)
+        ]
         run_folder.write_json(staged / "classes.json", list(classes))
         run_folder.write_json(staged / "export.json", _record(model, exported, classes))
     return exported
 
 
 def require_available(formats: Sequence[str]) -> None:
-    """Raises InputError for a format that does not exist, or one with a package that is not installed."""
+    """Raises InputError for an unknown format or a format whose package is not installed."""
     require(len(formats) > 0, "formats", "none given", f"some of {', '.join(FORMATS)}")
     for name in formats:
         if name not in FORMATS:
             raise InputError(f"formats: unknown format {name!r}{nearest(name, FORMATS)}")
-    needed = {module: wanted for name in formats for module, wanted in FORMATS[name].PACKAGES.items()}
-    missing = {module: wanted for module, wanted in needed.items() if util.find_spec(module) is None}
+    needed = {module: package for name in formats for module, package in FORMATS[name].PACKAGES.items()}
+    missing = {module: package for module, package in needed.items() if util.find_spec(module) is None}
     if missing:
         names = [name for name in dict.fromkeys(formats) if missing.keys() & FORMATS[name].PACKAGES.keys()]
         raise InputError(
@@ -109,29 +113,28 @@ def require_available(formats: Sequence[str]) -> None:
         )
 
 
-def table(exported: Sequence[Exported]) -> Iterator[str]:
-    """A line a format, for a terminal, and one for every latency that cannot be trusted."""
+def table(exported: Sequence[ExportedModel]) -> Iterator[str]:
+    """Lines for a terminal: one for each format, and one for each latency that was disturbed."""
     batches = list(exported[0].milliseconds)
     head = "".join(f"{f'ms/image, batch {batch}':>20}" for batch in batches)
     yield f"{'format':12}{'MB':>9}{head}{'difference':>13}{'same class':>13}   file"
-    for one in exported:
-        times = "".join(f"{one.milliseconds[batch]:20.2f}" for batch in batches)
-        same = f"{one.same_predictions}/{one.images}"
-        yield (
-            f"{one.format:12}{one.bytes / 1e6:9.2f}{times}{one.max_relative_difference:13.1e}{same:>13}   {one.path}"
-        )
-    for one in exported:
-        for latency in one.latencies:
+    for model in exported:
+        times = "".join(f"{model.milliseconds[batch]:20.2f}" for batch in batches)
+        same = f"{model.same_predictions}/{model.images}"
+        difference = f"{model.max_relative_difference:13.1e}"
+        yield f"{model.format:12}{model.bytes / 1e6:9.2f}{times}{difference}{same:>13}   {model.path}"
+    for model in exported:
+        for latency in model.latencies:
             if latency.median > _DISTURBED * latency.fastest:
                 span = f"{latency.fastest:.2f} to {latency.slowest:.2f} ms/image at batch {latency.batch}"
-                yield f"note        {one.format}: {span}: the machine was not idle; export again when it is"
+                yield f"note        {model.format}: {span}: the machine was not idle; export again when it is"
 
 
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder that takes the place of `folder` on success and goes on an error."""
+    """Yields an empty folder, which replaces `folder` on success and is removed on an error."""
     staging = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)  # left by an export that was killed
+    shutil.rmtree(staging, ignore_errors=True)  # left by a killed export
     staging.mkdir(parents=True)
     try:
         with replacing_folder(folder, staging) as staged:
@@ -146,33 +149,33 @@ def _check(model: keras.Model, images: np.ndarray, classes: Sequence[str]) -> No
     require(None not in shape, where, f"found images of {shape}", "a fixed height, width and number of channels")
     fits = images.dtype == np.uint8 and images.shape[1:] == shape and len(images) > 0
     require(fits, where, f"found {images.dtype} images of {images.shape}", f"uint8 of {('N', *shape)}".replace("'", ""))
-    require(len(classes) == outputs[-1], where, f"found {len(classes)} class names", f"one a logit: {outputs[-1]}")
+    require(len(classes) == outputs[-1], where, f"found {len(classes)} class names", f"one per logit: {outputs[-1]}")
 
 
 def _export(
-    model: keras.Model, name: str, images: np.ndarray, expected: np.ndarray, staged: Path, folder: Path
-) -> Exported:
-    form = FORMATS[name]
-    path = staged / form.FILE
-    form.write(model, path)
-    run = form.load(path)
-    found = _in_batches(run, images)
-    difference = float(np.abs(found - expected).max())
+    model: keras.Model, name: str, *, images: np.ndarray, expected: np.ndarray, staged: Path, folder: Path
+) -> ExportedModel:
+    module = FORMATS[name]
+    path = staged / module.FILE
+    module.write(model, path)
+    run = module.load(path)
+    logits = _in_batches(run, images)
+    difference = float(np.abs(logits - expected).max())
     relative = difference / (float(np.abs(expected).max()) or 1.0)
-    if not relative <= TOLERANCE:  # so that NaN is refused too
+    if not relative <= TOLERANCE:  # also true for NaN
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise InputError(
-            f"{name}: answers {len(images)} images otherwise than Keras: logits {relative:.2g} of the largest apart"
-            f" ({difference:.2g}); expected at most {TOLERANCE:g}; the file is removed"
+            f"{name}: the logits of {len(images)} images differ from those of Keras by {relative:.2g} of the largest"
+            f" logit ({difference:.2g}); expected at most {TOLERANCE:g}; the file is removed"
         )
-    return Exported(
+    return ExportedModel(
         format=name,
-        path=folder / form.FILE,
+        path=folder / module.FILE,
         bytes=_size(path),
         images=len(images),
         max_abs_difference=difference,
         max_relative_difference=relative,
-        same_predictions=int((found.argmax(axis=1) == expected.argmax(axis=1)).sum()),
+        same_predictions=int((logits.argmax(axis=1) == expected.argmax(axis=1)).sum()),
         latencies=tuple(_latency(run, images, batch, calls) for batch, calls in CALLS.items()),
         runtime=_runtime(name),
     )
@@ -183,15 +186,15 @@ def _in_batches(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> 
 
 
 def _latency(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, batch: int, calls: int) -> Latency:
-    several = np.resize(images, (batch, *images.shape[1:]))  # repeats them where there are fewer
+    several = np.resize(images, (batch, *images.shape[1:]))  # repeats images if there are fewer
     for _ in range(_WARM_UP):
         run(several)
-    taken = []
+    times = []
     for _ in range(calls):
         start = time.perf_counter()
         run(several)
-        taken.append((time.perf_counter() - start) * 1e3 / batch)
-    return Latency(batch, calls, statistics.median(taken), min(taken), max(taken))
+        times.append((time.perf_counter() - start) * 1e3 / batch)
+    return Latency(batch, calls, statistics.median(times), min(times), max(times))
 
 
 def _size(path: Path) -> int:
@@ -204,7 +207,7 @@ def _runtime(name: str) -> str:
     return f"{package} {metadata.version(package)}"
 
 
-def _record(model: keras.Model, exported: Sequence[Exported], classes: Sequence[str]) -> dict:
+def _record(model: keras.Model, exported: Sequence[ExportedModel], classes: Sequence[str]) -> dict:
     shape = list(model.inputs[0].shape[1:])
     return {
         "input": {"name": INPUT, "dtype": "uint8", "shape": ["N", *shape], "values": "0 to 255"},
@@ -212,8 +215,8 @@ def _record(model: keras.Model, exported: Sequence[Exported], classes: Sequence[
         "computed_in": "float32",
         "tolerance": TOLERANCE,
         "threads": len(os.sched_getaffinity(0)),
-        "load_average": os.getloadavg()[0],  # of the last minute; far above what the threads make, others computed too
-        "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],  # TensorFlow and Keras use them if any
+        "load_average": os.getloadavg()[0],  # of the last minute; far above the number of threads if other programs ran
+        "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],  # used by TensorFlow and Keras
         "environment": run_folder.environment(),
-        "formats": [asdict(one) | {"path": one.path.name} for one in exported],
+        "formats": [asdict(model_file) | {"path": model_file.path.name} for model_file in exported],
     }

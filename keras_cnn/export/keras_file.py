@@ -1,4 +1,4 @@
-"""Keras's own file, for programs that go on in Keras; measured as `evaluate.py` runs it."""
+"""Keras's own file, for programs that use Keras; timed as `evaluate.py` runs it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +15,11 @@ PACKAGES: dict[str, str] = {}
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes the file `path`: images (N, H, W, C) of 0-255, uint8 or float, to logits, of any N."""
+    """Writes the file `path`: from images (N, H, W, C) of 0-255, uint8 or float, any N, to logits."""
     model.save(path)
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The function of uint8 images (N, H, W, C) to float32 logits (N, classes) that lies at `path`."""
+    """The exported function at `path`, from uint8 images (N, H, W, C) to float32 logits (N, classes)."""
     predictor = Predictor(load_model(path))
     return lambda images: predictor.logits([(images,)])

@@ -1,4 +1,4 @@
-"""LiteRT, formerly TensorFlow Lite: one file for phones and small computers, without TensorFlow's own operations."""
+"""LiteRT, formerly TensorFlow Lite: a file for phones and small computers, with LiteRT's own operations only."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ PACKAGES = {"ai_edge_litert": "ai-edge-litert>=2.1,<3"}
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes the file `path`: `image` (N, H, W, C) uint8 to `logits`, of any N once its input is resized."""
+    """Writes the file `path`: from `image` (N, H, W, C) uint8 to `logits`, for any N to which its input is resized."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, quiet("tensorflow"):
         savedmodel.write(model, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
@@ -32,7 +32,7 @@ def write(model: keras.Model, path: Path) -> None:
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The function of uint8 images (N, H, W, C) to float32 logits (N, classes) that lies at `path`."""
+    """The exported function at `path`, from uint8 images (N, H, W, C) to float32 logits (N, classes)."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=len(os.sched_getaffinity(0)))

@@ -1,4 +1,4 @@
-"""ONNX: one file for ONNX Runtime, OpenVINO, TensorRT and the runtimes of browsers."""
+"""ONNX: a file for ONNX Runtime, OpenVINO, TensorRT and the runtimes of browsers."""
 
 import os
 from collections.abc import Callable
@@ -19,11 +19,11 @@ PACKAGES = {
     "onnx": "onnx>=1.19,<2",
     "onnxruntime": "onnxruntime>=1.23,<2",
 }
-OPSET = 17  # of 2022: everything the networks need, and runtimes of that year on read it
+OPSET = 17  # of 2022: has all operations of the networks, and runtimes since that year read it
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes the file `path`: `image` (N, H, W, C) uint8 to `logits`, of any N."""
+    """Writes the file `path`: from `image` (N, H, W, C) uint8, any N, to `logits`."""
     import onnx
     import tf2onnx
 
@@ -34,7 +34,7 @@ def write(model: keras.Model, path: Path) -> None:
         )
     try:
         onnx.checker.check_model(proto)
-    except onnx.checker.ValidationError as error:  # tf2onnx leaves what it cannot convert in the graph
+    except onnx.checker.ValidationError as error:  # tf2onnx leaves operations that it cannot convert in the graph
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"onnx: {model.name} cannot be converted: {reason}") from None
     for value in (*proto.graph.input, *proto.graph.output):
@@ -43,10 +43,10 @@ def write(model: keras.Model, path: Path) -> None:
 
 
 def _plain(model: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """`classify` with its constants in the graph and nothing compiled by XLA.
+    """`classify` with its constants in the graph and without functions compiled by XLA.
 
-    tf2onnx takes captured tensors for inputs, such as the statistics of an EfficientNet's Normalization, and does not
-    look into compiled functions, such as Keras's grouped convolutions.
+    tf2onnx treats captured tensors, such as the statistics of an EfficientNet's Normalization, as inputs, and does not
+    convert compiled functions, such as Keras's grouped convolutions.
     """
     traced = tf.function(classify(model), signature(model), autograph=False).get_concrete_function()
     frozen = convert_variables_to_constants_v2(traced)
@@ -64,7 +64,7 @@ def _plain(model: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
 
 
 def _erfc(graph, node, name: str, _arguments: list) -> None:
-    """1 - erf(x), as ONNX has no erfc: TensorFlow's GELU is made of it, and tf2onnx 1.17 does not know it."""
+    """Replaces erfc by 1 - erf: TensorFlow's GELU uses erfc, which neither ONNX nor tf2onnx 1.17 has."""
     shapes, types = node.output_shapes, node.output_dtypes
     graph.remove_node(name)
     erf = graph.make_node("Erf", node.input, shapes=shapes, dtypes=types)
@@ -73,10 +73,10 @@ def _erfc(graph, node, name: str, _arguments: list) -> None:
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The function of uint8 images (N, H, W, C) to float32 logits (N, classes) that lies at `path`."""
+    """The exported function at `path`, from uint8 images (N, H, W, C) to float32 logits (N, classes)."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+    return lambda images: np.asarray(session.run([OUTPUT], {INPUT: images})[0])

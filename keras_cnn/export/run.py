@@ -1,4 +1,4 @@
-"""Exporting a finished run: its best model, checked on validation images of its own."""
+"""Export of a finished run: its best model, checked on its validation images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 from keras_cnn.config import Config
 from keras_cnn.data import pipeline
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.results_folder import check_writable
 from keras_cnn.export import exports
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
 from keras_cnn.messages import logger
@@ -17,24 +18,27 @@ from keras_cnn.run_folder.record import read_record
 IMAGES = 64
 
 
-def export_run(run: Path, formats: Sequence[str]) -> list[exports.Exported]:
-    """Exports `run`/model.keras below `run`/export/ and says what that gave; see `exports.export`.
+def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]:
+    """Exports `run`/model.keras to `run`/export/ and shows the results; see `exports.export`.
 
-    The formats answer up to 64 images spread over the validation split; the test split is not read. InputError, in one
-    line, for an unknown format, a missing package, and a run that is not finished or whose images cannot be had.
+    The formats are compared on up to 64 images spread over the validation split; the test split is not read. Raises
+    InputError for an unknown format, a missing package, and a run that is unfinished or whose images are missing.
     """
     exports.require_available(formats)
     if detects(run):
-        raise InputError(f"{run}: a run of detect.py, which has model.keras and model.weights; expected a classifier's")
+        raise InputError(
+            f"{run}: a run of detect.py, which has model.keras and model.weights; expected the run of a classifier"
+        )
+    check_writable(run)
     record = read_record(run)
     if not record.finished:
-        raise InputError(f"{run}: not finished: it has no metrics.json; expected a run that has come to its end")
+        raise InputError(f"{run}: not finished: it has no metrics.json; expected a finished run")
     with RunFolder.open(run).lock() as folder:
         model = load_model(folder / "model.keras")
         images = validation_images(folder.config(BUILDERS))
         classes = record.split.get("classes")
         if not classes:
-            raise InputError(f"{run / 'split.json'}: does not say the run's classes; expected their names")
+            raise InputError(f"{run / 'split.json'}: does not list the run's classes; expected their names")
         exported = exports.export(model, images, folder / "export", formats, classes)
     logger.info(f"run         {run}: {model.name}, computing in float32; uint8 images {images.shape[1:]} to logits")
     logger.info(
@@ -42,12 +46,12 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.Exported]:
     )
     for line in exports.table(exported):
         logger.info(line)
-    logger.info(f"written     {run / 'export'}   (classes.json names the logits, export.json has the numbers)")
+    logger.info(f"written     {run / 'export'}   (classes.json: names of the logits; export.json: measurements)")
     return exported
 
 
 def validation_images(config: Config) -> np.ndarray:
-    """(N, H, W, C) uint8, N at most 64: images of the validation split at equal distances."""
+    """(N, H, W, C) uint8, N at most 64: evenly spaced images of the validation split."""
     dataset = load_dataset(config)
     chosen = np.unique(np.linspace(0, len(dataset.validation) - 1, IMAGES).astype(int))
     split = dataset.validation.take(chosen)

@@ -1,8 +1,9 @@
-"""TensorFlow's SavedModel: a folder, for TensorFlow Serving and every program with TensorFlow in it."""
+"""TensorFlow's SavedModel: a folder for TensorFlow Serving and other programs that use TensorFlow."""
 
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,23 +17,22 @@ PACKAGES: dict[str, str] = {}
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes the folder `path` with the signature `serving_default`: `image` (N, H, W, C) uint8 to `logits`."""
-    archive = keras.export.ExportArchive()  # without track(model), which would write every weight a second time
+    """Writes the folder `path` with the signature `serving_default`, from `image` (N, H, W, C) uint8 to `logits`."""
+    archive: Any = keras.export.ExportArchive()  # without track(model), which would write every weight a second time
     archive.add_endpoint("serve", classify(model), signature(model))
     try:
         with quiet("tensorflow"):
             archive.write_out(str(path), verbose=False)
-    except tf.errors.ResourceExhaustedError as error:  # how TensorFlow's file system reports ENOSPC
+    except tf.errors.ResourceExhaustedError as error:  # TensorFlow's file system reports ENOSPC so
         raise OSError(errno.ENOSPC, str(error)) from error
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """The function of uint8 images (N, H, W, C) to float32 logits (N, classes) that lies at `path`."""
+    """The exported function at `path`, from uint8 images (N, H, W, C) to float32 logits (N, classes)."""
     loaded = tf.saved_model.load(str(path))
-    serve = loaded.signatures["serving_default"]
 
     def logits(images: np.ndarray) -> np.ndarray:
+        serve = loaded.signatures["serving_default"]  # of `loaded`, whose variables would go with it
         return serve(**{INPUT: tf.constant(images)})[OUTPUT].numpy()
 
-    logits.keeps = loaded  # its variables go with it
     return logits

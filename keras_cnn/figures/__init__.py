@@ -1,1 +1,1 @@
-"""Arrays in, matplotlib figures out; no Keras and nothing of the rest of the package."""
+"""Pictures that several parts of the package draw: arrays in, matplotlib figures out, without Keras and configs."""

@@ -1,4 +1,4 @@
-"""Two models on the same images: what changed, class by class."""
+"""Comparison of two models on the same images by class."""
 
 from collections.abc import Sequence
 
@@ -8,26 +8,26 @@ from matplotlib.lines import Line2D
 
 from keras_cnn.figures.style import BLUE, GREY, HEADER, INK, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
 
-_ROWS = 40  # that a printed page holds
+_ROWS = 40  # that fit on a printed page
 _ROW = 0.2  # inches
 _NAME_WIDTH = 1.6  # inches
 
 
 @styled
 def class_differences(classes: Sequence[str], before, after, intervals, title: str) -> Figure:
-    """Accuracy of every class before and after, and beside it the difference with its interval.
+    """The accuracy of every class before and after, and their difference with its interval.
 
-    `before` and `after` (C,) are shares in [0, 1], NaN for a class without images; `intervals` (C, 2) those of the
-    difference `after - before`. Of more than 40 classes those that changed most are shown, and the figure says so.
-    An interval that leaves out zero is drawn dark, another grey with a hollow point; the legend says so.
+    `before` and `after` (C,) are shares in [0, 1], NaN for a class without images; `intervals` (C, 2) are those of
+    `after - before`. Of more than 40 classes, those that changed most are shown, which the title states. Intervals
+    that exclude zero are dark, others grey with a hollow point.
 
-    Raises ValueError where the arrays do not have one row a class.
+    Raises ValueError unless the arrays have a row for each class.
     """
     before, after, intervals = (np.asarray(values, np.float64) for values in (before, after, intervals))
     count = len(classes)
     if before.shape != (count,) or after.shape != (count,) or intervals.shape != (count, 2) or not count:
         raise ValueError(
-            f"{before.shape}, {after.shape} and {intervals.shape} for {count} classes; expected a row each"
+            f"{before.shape}, {after.shape} and {intervals.shape} for {count} classes; expected a row for each class"
         )
     difference = after - before
     shown = np.sort(np.argsort(-np.nan_to_num(np.abs(difference), nan=-1.0), kind="stable")[:_ROWS])
@@ -68,6 +68,6 @@ def _intervals(ax, rows: np.ndarray, difference: np.ndarray, intervals: np.ndarr
 
 
 def _look(sure: bool) -> dict:
-    """Of an interval and its point; `sure` where it leaves out zero."""
+    """Style of an interval and its point; `sure` if it excludes zero."""
     colour = INK if sure else GREY
     return {"color": colour, "marker": "o", "markersize": 4, "markerfacecolor": colour if sure else "white"}

@@ -1,4 +1,4 @@
-"""Confusion matrices: which class is taken for which, up to about 200 classes."""
+"""Confusion matrices of up to about 200 classes."""
 
 import math
 from collections.abc import Sequence
@@ -30,17 +30,17 @@ from keras_cnn.figures.style import (
 )
 
 _ANNOTATED_CLASSES = 20
-_SIDE_BY_SIDE_CLASSES = 10  # more do not leave four digits room in half the width
+_SIDE_BY_SIDE_CLASSES = 10  # with more, four digits do not fit into a cell of half the width
 # Inches.
 _LARGEST_CELL = 0.8
-_NAME_WIDTH = 1.35  # that a class name may take
+_NAME_WIDTH = 1.35  # largest width of a class name
 _TICK = 0.11  # tick and padding between a matrix and its class names
 _AXIS_LABEL = 0.24  # "true class" and its padding
 _PANEL_TITLE = 0.18
-_NOTE = 0.2  # a line below the title
+_NOTE = 0.2  # height of a line below the title
 _PANEL_GAP = 0.25
 _COLOUR_BAR, _COLOUR_BAR_GAP, _COLOUR_BAR_NUMBERS = 0.14, 0.1, 0.45
-_DIGIT = 0.64  # width of a digit in DejaVu Sans, of its size
+_DIGIT = 0.64  # width of a digit in DejaVu Sans as a share of its size
 _COLOURS = colormaps["Blues"]
 _DIVERGING = LinearSegmentedColormap.from_list("worse and better", [ORANGE, "white", BLUE], N=257)  # odd: 0 is white
 _BETTER = "blue is better: more on the diagonal, fewer mistakes beside it; orange is worse; the number is the change"
@@ -49,30 +49,30 @@ _DARK, _LIGHT = "black", "white"
 
 @styled
 def confusion(matrix, classes: Sequence[str], title: str, normalise: bool = False) -> Figure:
-    """One confusion matrix: `matrix` (C, C) counts, rows the true class, columns the predicted class.
+    """A confusion matrix: `matrix` (C, C) are counts; a row is a true class, a column a predicted class.
 
-    Shows counts, or with `normalise` every row in % of its images. Up to 20 classes have a number in every cell that
-    is not zero. Colours follow the square root of the value, or single mistakes would not be seen beside the diagonal.
+    It shows counts, or with `normalise` each row in % of its images. With up to 20 classes, all cells except those with
+    zero have a number. Colours follow the square root of the value; otherwise single mistakes would not be visible.
 
-    Raises ValueError where `matrix` is not one row and one column a class.
+    Raises ValueError unless `matrix` has a row and a column for each class.
     """
     matrix = _checked(matrix, classes)
-    plan = _Plan.of(classes, panels=1, title=title)
-    figure = new_figure(*plan.size, title, layout=None)
-    _panel(figure.add_axes(plan.place(0)), matrix, plan, normalise)
+    layout = _MatrixLayout.of(classes, panels=1, title=title)
+    figure = new_figure(*layout.size, title, layout=None)
+    _panel(figure.add_axes(layout.place(0)), matrix, layout, normalise)
     return figure
 
 
 @styled
 def confusion_pair(matrix, classes: Sequence[str], title: str) -> Figure:
-    """Counts and row-normalised matrix of `confusion`: side by side, or one below the other for many classes."""
+    """The counts and the row-normalised matrix of `confusion`, side by side or, with many classes, stacked."""
     matrix = _checked(matrix, classes)
-    plan = _Plan.of(classes, panels=2, title=title)
-    figure = new_figure(*plan.size, title, layout=None)
-    counts, shares = figure.add_axes(plan.place(0)), figure.add_axes(plan.place(1))
-    _panel(counts, matrix, plan, normalise=False)
-    _panel(shares, matrix, plan, normalise=True)
-    if plan.side_by_side:
+    layout = _MatrixLayout.of(classes, panels=2, title=title)
+    figure = new_figure(*layout.size, title, layout=None)
+    counts, shares = figure.add_axes(layout.place(0)), figure.add_axes(layout.place(1))
+    _panel(counts, matrix, layout, normalise=False)
+    _panel(shares, matrix, layout, normalise=True)
+    if layout.side_by_side:
         shares.set_ylabel("")
         shares.tick_params(labelleft=False)
     return figure
@@ -80,44 +80,47 @@ def confusion_pair(matrix, classes: Sequence[str], title: str) -> Figure:
 
 @styled
 def confusion_difference(difference, classes: Sequence[str], title: str) -> Figure:
-    """What changed between two confusion matrices: `difference` (C, C) counts, after minus before; else as `confusion`.
+    """The difference between two confusion matrices: `difference` (C, C) counts, after minus before.
 
-    Numbers are changes in images. Blue is better, orange worse: more on the diagonal is better, more beside it worse.
+    Numbers are changes in images. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse. Otherwise
+    as `confusion`.
     """
     difference = _checked(difference, classes)
-    plan = _Plan.of(classes, panels=1, title=title, note=_BETTER)
-    figure = new_figure(*plan.size, title, layout=None)
-    width, height = plan.size
+    layout = _MatrixLayout.of(classes, panels=1, title=title, note=_BETTER)
+    figure = new_figure(*layout.size, title, layout=None)
+    width, height = layout.size
     look = {"ha": "left", "va": "top", "fontsize": SMALL_SIZE, "color": GREY}
     figure.text(MARGIN / width, 1 - (HEADER - _NOTE / 4) / height, fit(_BETTER, SMALL_SIZE, width - 2 * MARGIN), **look)
-    ax = figure.add_axes(plan.place(0))
+    ax = figure.add_axes(layout.place(0))
     better = np.where(np.eye(len(classes), dtype=bool), difference, -difference)
     largest = max(1, np.abs(difference).max())
     norm = FuncNorm((_signed_root, _signed_square), -largest, largest)
-    what = "change in images" if plan.annotated else "change in images: above 0 better, below 0 worse"
-    image = _matrix(ax, better, plan, _DIVERGING, norm, what)
-    if plan.annotated:
-        _annotate(ax, image, [[f"{v:+d}".replace("-", "−") if v else "" for v in row] for row in difference], plan.cell)
+    what = "change in images" if layout.annotated else "change in images: above 0 better, below 0 worse"
+    image = _matrix(ax, better, layout, _DIVERGING, norm, what)
+    if layout.annotated:
+        _annotate(
+            ax, image, [[f"{v:+d}".replace("-", "−") if v else "" for v in row] for row in difference], layout.cell
+        )
     return figure
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """Where everything goes, in inches, worked out from the class names before anything is drawn."""
+class _MatrixLayout:
+    """The layout in inches, computed from the class names before anything is drawn."""
 
     names: tuple[str, ...]  # shortened
-    shown: range  # indices of the classes that have a tick
+    shown: range  # indices of the classes with a tick
     cell: float
     angle: int  # of the names below the matrix, degrees
     left: float  # of the first matrix
-    below: float  # what stands below every matrix
+    below: float  # height of the names and labels below a matrix
     panels: int
     side_by_side: bool
-    header: float  # what stands above the matrices
-    least_width: float  # of the figure, that its title and its note fit
+    header: float  # height above the matrices
+    least_width: float  # smallest width of the figure in which its title and its note fit
 
     @classmethod
-    def of(cls, classes: Sequence[str], panels: int, title: str, note: str = "") -> "_Plan":
+    def of(cls, classes: Sequence[str], panels: int, title: str, note: str = "") -> "_MatrixLayout":
         n = len(classes)
         names = tuple(fit(name, SMALL_SIZE, _NAME_WIDTH) for name in classes)
         widest = max(text_width(name, SMALL_SIZE) for name in names)
@@ -152,7 +155,7 @@ class _Plan:
         return max(width, self.least_width), self.header + rows * (_PANEL_TITLE + self.side + self.below) + MARGIN
 
     def place(self, panel: int) -> tuple[float, float, float, float]:
-        """Left, bottom, width and height of a panel's matrix in parts of the figure, as matplotlib wants them."""
+        """Left, bottom, width and height of a panel's matrix as shares of the figure."""
         width, height = self.size
         column, row = (panel, 0) if self.side_by_side else (0, panel)
         left = self.left + column * (self.side + _PANEL_GAP)
@@ -170,27 +173,29 @@ def _name_angle(widest: float, cell: float, n: int) -> int:
     return 45 if n <= _ANNOTATED_CLASSES else 90
 
 
-def _panel(ax: Axes, matrix: np.ndarray, plan: _Plan, normalise: bool) -> None:
+def _panel(ax: Axes, matrix: np.ndarray, layout: _MatrixLayout, normalise: bool) -> None:
     values = _row_percentages(matrix) if normalise else matrix
     norm = PowerNorm(0.5, vmin=0, vmax=100 if normalise else max(1, matrix.max()))
-    image = _matrix(ax, values, plan, _COLOURS, norm, "% of the true class" if normalise else "images")
-    if plan.annotated:
-        _annotate(ax, image, [[_percent(v) if normalise else _count(v) for v in row] for row in values], plan.cell)
+    image = _matrix(ax, values, layout, _COLOURS, norm, "% of the true class" if normalise else "images")
+    if layout.annotated:
+        _annotate(ax, image, [[_percent(v) if normalise else _count(v) for v in row] for row in values], layout.cell)
 
 
-def _matrix(ax: Axes, values: np.ndarray, plan: _Plan, colours: Colormap, norm: Normalize, title: str) -> AxesImage:
-    """The cells with their class names; a colour bar beside them where they have no room for numbers."""
+def _matrix(
+    ax: Axes, values: np.ndarray, layout: _MatrixLayout, colours: Colormap, norm: Normalize, title: str
+) -> AxesImage:
+    """The cells with their class names, and a colour bar if there is no room for numbers."""
     image = ax.imshow(values, cmap=colours, norm=norm, interpolation="nearest")
     ax.set_title(title)
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
     ax.spines[:].set_visible(True)
-    names = [plan.names[i] for i in plan.shown]
-    anchor = {"ha": "right", "rotation_mode": "anchor"} if plan.angle else {}
-    ax.set_xticks(plan.shown, names, rotation=plan.angle, va="center" if plan.angle == 90 else "top", **anchor)
-    ax.set_yticks(plan.shown, names)
-    if not plan.annotated:
-        bar = ax.inset_axes([1 + _COLOUR_BAR_GAP / plan.side, 0, _COLOUR_BAR / plan.side, 1])
+    names = [layout.names[i] for i in layout.shown]
+    anchor = {"ha": "right", "rotation_mode": "anchor"} if layout.angle else {}
+    ax.set_xticks(layout.shown, names, rotation=layout.angle, va="center" if layout.angle == 90 else "top", **anchor)
+    ax.set_yticks(layout.shown, names)
+    if not layout.annotated:
+        bar = ax.inset_axes([1 + _COLOUR_BAR_GAP / layout.side, 0, _COLOUR_BAR / layout.side, 1])
         ax.figure.colorbar(image, cax=bar)
     return image
 
@@ -220,7 +225,9 @@ def _readable_on(colour: np.ndarray) -> str:
 
 def _row_percentages(matrix: np.ndarray) -> np.ndarray:
     images = matrix.sum(axis=1, keepdims=True)
-    return np.divide(100 * matrix, images, out=np.zeros(matrix.shape), where=images > 0)  # 57.5 % is just that
+    return np.divide(
+        100 * matrix, images, out=np.zeros(matrix.shape), where=images > 0
+    )  # multiplied first, so that 57.5 % is exact
 
 
 def _signed_root(values):
@@ -236,7 +243,7 @@ def _count(value: int) -> str:
 
 
 def _percent(value: float) -> str:
-    """Whole percent, halves rounded up; never to nothing or to all."""
+    """Whole percent, halves rounded up; "<1" and ">99" instead of 0 and 100 for shares between."""
     if value == 0:
         return ""
     if value < 1:

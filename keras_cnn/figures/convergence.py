@@ -1,4 +1,4 @@
-"""How fast several recipes learn: validation accuracy against epochs, and against the time that they took."""
+"""Convergence of several recipes: validation accuracy against epochs and against training time."""
 
 import math
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from keras_cnn.figures.style import BLUE, GREEN, INK, ORANGE, SMALL_SIZE, WIDTH,
 # Okabe and Ito's palette, its yellow darkened to be seen on white.
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#b8860b", INK)
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
-_MARKED_EPOCHS = 12  # up to so many, every epoch has its dot
-_LEGEND_KEY = 0.7  # inches of a line of the legend beside its text
+_MARKED_EPOCHS = 12  # largest number of epochs that are marked with dots
+_LEGEND_KEY = 0.7  # inches of the line before a text of the legend
 _LEGEND_ROW = 0.18  # inches
-_OCTAVES = 4  # times the fastest recipe that the slowest takes, from which on time has a logarithmic axis
-_MINUTES = 600  # seconds from which on time is in minutes
+_OCTAVES = 4  # ratio of the longest to the shortest training from which the time axis is logarithmic
+_MINUTES = 600  # seconds from which times are in minutes
 
 
 @dataclass(frozen=True)
 class Line:
-    """A recipe trained with S seeds for E epochs; `colour` and `dash` count from 0, so that related recipes look so."""
+    """A recipe trained with S seeds for E epochs; `colour` and `dash` are indices that related recipes share."""
 
     label: str
     accuracy: np.ndarray  # (S, E) on validation, after each epoch
@@ -34,19 +34,19 @@ class Line:
 
 @styled
 def convergence(lines: Sequence[Line], title: str) -> Figure:
-    """The mean over the seeds of each recipe, and a band from the lowest to the highest seed.
+    """The mean over the seeds of each recipe, with a band from the lowest to the highest seed.
 
-    On the left by epoch, on the right by time, where each epoch stands at its mean over the seeds.
+    The left panel is by epoch, the right one by the mean time of each epoch over the seeds.
 
-    Raises ValueError without lines, or for one whose arrays differ in shape or hold nothing.
+    Raises ValueError without lines, and for a line whose arrays differ in shape or are empty.
     """
     if not lines:
-        raise ValueError("no lines; expected one recipe or more")
+        raise ValueError("no lines; expected at least one recipe")
     for line in lines:
         if line.accuracy.ndim != 2 or not line.accuracy.size or line.accuracy.shape != line.seconds.shape:
             raise ValueError(
                 f"{line.label}: accuracies {line.accuracy.shape} and seconds {line.seconds.shape}; "
-                "expected (seeds, epochs), one of each at least"
+                "expected (seeds, epochs), at least one of each"
             )
     labels = [fit(line.label, SMALL_SIZE, WIDTH - 1) for line in lines]
     columns = max(1, int((WIDTH - 0.2) / (_LEGEND_KEY + max(text_width(label, SMALL_SIZE) for label in labels))))

@@ -1,4 +1,4 @@
-"""Lines over time: the history of a training, and the sweep of the learning-rate finder."""
+"""Curves of a training: its history by epoch, and the loss of the learning-rate finder."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,18 +9,18 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from keras_cnn.figures.style import BLUE, GREEN, GREY, INK, ORANGE, SHADE, WIDTH, new_figure, styled
 
-_MARKED_EPOCHS = 12  # up to so many, every epoch has its dot
+_MARKED_EPOCHS = 12  # largest number of epochs that are marked with dots
 
 
 @styled
 def curves(
     history: Mapping[str, Sequence[float]], best_epoch: int, title: str, overfitting_onset: int | None = None
 ) -> Figure:
-    """Loss and accuracy of training and validation by epoch, and the learning rate below them where it varies.
+    """Loss and accuracy of training and validation by epoch, and below them the learning rate if it varies.
 
-    `history` has the columns of history.csv: `loss` and `accuracy`, and where there are any `val_loss`,
-    `val_accuracy`, `learning_rate` and `epoch` (otherwise epochs count from 1). `best_epoch` and `overfitting_onset`
-    are numbers of epochs; the epochs after the onset are shaded. Values that are not finite leave a gap.
+    `history` has the columns of history.csv: `loss`, `accuracy` and optionally `val_loss`, `val_accuracy`,
+    `learning_rate` and `epoch` (otherwise epochs count from 1). `best_epoch` and `overfitting_onset` are epochs; those
+    after the onset are shaded. Values that are not finite leave a gap.
 
     Raises ValueError for an empty history or a best epoch that is not in it.
     """
@@ -48,10 +48,10 @@ def curves(
 
 @styled
 def learning_rate_curve(rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> Figure:
-    """The loss met at each learning rate of a finder's sweep, on a logarithmic axis, with the suggestion marked.
+    """The training loss at each learning rate of the finder, on a logarithmic axis, with the suggested rate marked.
 
-    The view ends above at twice the deepest fall of the loss, so that the divergence at the end does not
-    flatten the part that matters. Raises ValueError where no loss is finite.
+    The axis ends at twice the largest fall of the loss, so that the divergence at the end does not compress the rest.
+    Raises ValueError where no loss is finite.
     """
     rates, losses = np.asarray(rates, np.float64), finite(losses)
     if np.isnan(losses).all():
@@ -90,7 +90,7 @@ def _metric_panel(ax: Axes, history: Mapping, name: str, epochs: np.ndarray, bes
 
 
 def epoch_axis(ax: Axes, epochs: np.ndarray, name: str) -> None:
-    """Whole epochs below, and the name of what is drawn above."""
+    """Sets ticks at whole epochs, and `name` as the title above."""
     pad = max(0.4, 0.015 * (epochs[-1] - epochs[0]))
     ax.set_xlim(epochs[0] - pad, epochs[-1] + pad)
     ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
@@ -106,7 +106,7 @@ def _mark_epochs(ax: Axes, epochs: np.ndarray, best_epoch: int, onset: int | Non
 
 
 def finite(values: Sequence[float]) -> np.ndarray:
-    """With a gap where a value is no number."""
+    """`values` with NaN, which leaves a gap, for those that are not finite."""
     values = np.asarray(values, np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 

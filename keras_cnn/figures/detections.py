@@ -1,4 +1,4 @@
-"""Crossings of counted lines and zones over time."""
+"""Crossings of counting lines and zones over time."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,17 +8,17 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_cnn.figures.style import BLUE, GREEN, GREY, INK, ORANGE, WIDTH, new_figure, styled
 
-_PANEL = 1.9  # inches that each gate takes
+_PANEL = 1.9  # inches for each gate
 _COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#b8860b")
-_DASHES = ("-", (0, (4, 1.5)))  # of the two directions
+_DASHES = ("-", (0, (4, 1.5)))  # one for each direction
 
 
 @styled
 def crossings(gates: Mapping[str, Mapping[tuple[str, str], Sequence[float]]], seconds: float, title: str) -> Figure:
-    """How many objects have crossed each gate by when: a step at each crossing, a line a direction and class.
+    """Number of objects that have crossed each gate over time, with a line for each direction and class.
 
-    `gates` is name -> (direction, class) -> times in seconds, in any order; `seconds` is the length of what was
-    watched. A class keeps its colour and a direction its dashes over all panels. Raises ValueError without a gate.
+    `gates` is name -> (direction, class) -> times in seconds, in any order; `seconds` is the length of the video. A
+    class has the same colour and a direction the same dashes in all panels. Raises ValueError if there is no gate.
     """
     if not gates:
         raise ValueError("no gate to draw crossings of")

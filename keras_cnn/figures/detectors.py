@@ -1,4 +1,4 @@
-"""Figures of a training on boxes: its history, precision over recall, pictures with true boxes and those found."""
+"""Figures of a detection training: history, precision over recall, images with true and with detected boxes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_cnn.figures.curves import epoch_axis, finite
-from keras_cnn.figures.panels import Panel, Row, sheet
+from keras_cnn.figures.panels import Panel, PanelRow, sheet
 from keras_cnn.figures.style import BLUE, GREEN, GREY, INK, ORANGE, WIDTH, new_figure, styled
 
 _COLOURS = (BLUE, ORANGE, GREEN, "#8455f2", "#995336", "#56b4e9")
@@ -16,9 +16,10 @@ _NAMED = 12  # classes that the legend names
 
 @styled
 def curves(history: Mapping[str, Sequence[float]], best_epoch: int, title: str) -> Figure:
-    """Loss of training and validation, its parts, and the validation's mAP, by epoch.
+    """Training and validation loss, the parts of the training loss, and the validation mAP over the epochs.
 
-    `history` has the columns of a detection run's history.csv. Raises ValueError for a best epoch that is not in it.
+    `history` has the columns of the history.csv of a detection run. Raises ValueError for a best epoch that is not in
+    it.
     """
     epochs = np.asarray(history["epoch"])
     if best_epoch not in epochs:
@@ -48,9 +49,9 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int, title: str) 
 
 @styled
 def precision_recall(curves: Mapping[str, np.ndarray], averages: Mapping[str, float], title: str) -> Figure:
-    """A line a class: (101,) precision at recalls of 0, 0.01, ... 1, and in the legend its average.
+    """One line for each class: (101,) precision at recalls 0, 0.01, ... 1, with its average in the legend.
 
-    Raises ValueError without a class.
+    Raises ValueError if there is no class.
     """
     if not curves:
         raise ValueError("no class to draw")
@@ -79,21 +80,21 @@ def precision_recall(curves: Mapping[str, np.ndarray], averages: Mapping[str, fl
 
 
 def pairs(pictures: Sequence[tuple[np.ndarray, np.ndarray, str]], title: str) -> Figure:
-    """Two images a row, each with its true boxes and with those found: (H, W, 3) uint8 twice, and a name."""
+    """Two images in each row, each twice: (H, W, 3) uint8 with its true and with its detected boxes, and its name."""
     rows = []
     for start in range(0, len(pictures), 2):
         panels: list[Panel | None] = []
-        for true, found, name in pictures[start : start + 2]:
-            panels += [Panel(true, f"{name}: true"), Panel(found, "found")]
-        rows.append(Row(panels + [None] * (4 - len(panels))))
+        for true, detected, name in pictures[start : start + 2]:
+            panels += [Panel(true, f"{name}: true"), Panel(detected, "found")]
+        rows.append(PanelRow(panels + [None] * (4 - len(panels))))
     return sheet(rows, title, columns=4)
 
 
 def augmentation(rows: Sequence[tuple[Sequence[np.ndarray], str]], title: str) -> Figure:
-    """A row an image: as it is, with its name, and what the network sees of it in each epoch."""
+    """A row for each image: the original with its name, then what the network gets of it in each epoch."""
     return sheet(
         [
-            Row([Panel(seen[0], name), *(Panel(view, f"epoch {i}") for i, view in enumerate(seen[1:], 1))])
+            PanelRow([Panel(seen[0], name), *(Panel(view, f"epoch {i}") for i, view in enumerate(seen[1:], 1))])
             for seen, name in rows
         ],
         title,

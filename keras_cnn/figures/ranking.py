@@ -1,4 +1,4 @@
-"""How well the score of each class ranks the images: ROC and precision-recall curves, one small panel a class."""
+"""ROC and precision-recall curves, with a small panel for each class."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,39 +14,40 @@ from keras_cnn.figures.style import BLUE, GREY, HEADER, INK, SMALL_SIZE, WIDTH, 
 
 _COLUMNS, _PANELS = 5, 10
 _LARGEST_PANEL = 2.4  # inches
-_POINTS = 300  # of a drawn curve: more than a panel has pixels
+_POINTS = 300  # of a drawn curve, more than the pixels of a panel
 _PANEL_GAP = 0.15  # inches from one panel to the next
-_ABOVE, _LEGEND = 0.3, 0.25  # inches: the class name and the area above a panel; the legend below all of them
-_OTHERS = "#c3c6ca"  # light, but seen as the one line of the legend
+_ABOVE, _LEGEND = 0.3, 0.25  # inches of the class name and area above a panel, and of the legend below all panels
+_OTHERS = "#c3c6ca"  # light, but visible as a line of the legend
 _DASHES = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (3, 2))}
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A curve of one class and the area below it, None where the class has no images or nothing else."""
+class ClassCurve:
+    """The curve of a class and the area below it; None where the class has no images or all images."""
 
     x: np.ndarray  # (P,) in [0, 1]
     y: np.ndarray  # (P,) in [0, 1]
     area: float | None
-    chance: float | None = None  # share of the class's images: the precision of guessing
+    chance: float | None = None  # share of the images that are of the class, which is the precision of guessing
 
 
 @styled
-def roc_curves(curves: Mapping[str, Curve], title: str) -> Figure:
-    """True-positive against false-positive rate, each class against all others, with the area under the curve.
+def roc_curves(curves: Mapping[str, ClassCurve], title: str) -> Figure:
+    """True-positive rate against false-positive rate of each class against all others, with the area under the curve.
 
-    Every panel has one class in blue before all others in grey, and the area below the blue curve. Of more than ten
-    classes those of the smallest area have a panel. Raises ValueError for no class.
+    A panel has one class in blue in front of the others in grey, and the area below the blue curve. Of more than ten
+    classes, those with the smallest areas have a panel. Raises ValueError without classes.
     """
     words = _Words("false-positive rate", "true-positive rate", "area", "guessing: area 0.5")
     return _panels(curves, title, words, _diagonal)
 
 
 @styled
-def precision_recall_curves(curves: Mapping[str, Curve], title: str) -> Figure:
-    """Precision against recall, each class against all others, with the average precision, AP; else as `roc_curves`.
+def precision_recall_curves(curves: Mapping[str, ClassCurve], title: str) -> Figure:
+    """Precision against recall of each class against all others, with the average precision, AP.
 
-    The dashed line is the precision of guessing, the class's share of the images.
+    The dashed line is the precision of guessing: the share of the images that are of the class. Otherwise as
+    `roc_curves`.
     """
     words = _Words("recall", "precision", "AP", "guessing: the class's share of the images")
     return _panels(curves, title, words, _chance)
@@ -60,7 +61,7 @@ class _Words:
     baseline: str
 
 
-def _panels(curves: Mapping[str, Curve], title: str, words: _Words, baseline: Callable) -> Figure:
+def _panels(curves: Mapping[str, ClassCurve], title: str, words: _Words, baseline: Callable) -> Figure:
     if not curves:
         raise ValueError("no class to draw; expected at least one")
     shown = _hardest(curves)
@@ -88,8 +89,8 @@ def _panels(curves: Mapping[str, Curve], title: str, words: _Words, baseline: Ca
     return figure
 
 
-def _hardest(curves: Mapping[str, Curve]) -> list[str]:
-    """Names of up to ten classes, the smallest areas, in the order of the classes."""
+def _hardest(curves: Mapping[str, ClassCurve]) -> list[str]:
+    """Names of up to ten classes with the smallest areas, in the order of the classes."""
     if len(curves) <= _PANELS:
         return list(curves)
     measured = [name for name in curves if curves[name].area is not None]
@@ -97,13 +98,13 @@ def _hardest(curves: Mapping[str, Curve]) -> list[str]:
     return [name for name in curves if name in chosen]
 
 
-def _thinned(curve: Curve) -> np.ndarray:
-    """(P, 2) with at most about _POINTS points, evenly along the curve, its ends among them."""
+def _thinned(curve: ClassCurve) -> np.ndarray:
+    """(P, 2) at most about _POINTS points, evenly spaced along the curve, with its ends."""
     points = np.column_stack([curve.x, curve.y])
     if len(points) <= _POINTS:
         return points
-    walked = np.concatenate([[0], np.cumsum(np.abs(np.diff(points, axis=0)).sum(axis=1))])
-    return points[np.unique(np.searchsorted(walked, np.linspace(0, walked[-1], _POINTS)).clip(max=len(points) - 1))]
+    length = np.concatenate([[0], np.cumsum(np.abs(np.diff(points, axis=0)).sum(axis=1))])
+    return points[np.unique(np.searchsorted(length, np.linspace(0, length[-1], _POINTS)).clip(max=len(points) - 1))]
 
 
 def _frame(ax: Axes, words: _Words, first: bool, last: bool) -> None:
@@ -117,17 +118,17 @@ def _frame(ax: Axes, words: _Words, first: bool, last: bool) -> None:
 
 
 def _name(ax: Axes, name: str, area: float | None, word: str, panel: float) -> None:
-    """The class above the panel and, in the colour of its curve, its area below the name."""
+    """The name of the class above the panel, and below the name its area in the colour of the curve."""
     ax.set_title(fit(name, SMALL_SIZE, panel - _PANEL_GAP), fontsize=SMALL_SIZE, color=INK, pad=1.3 * SMALL_SIZE + 4)
     number, colour = ("no images", GREY) if area is None else (f"{word} {area:.3f}", BLUE)
     place = {"xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
     ax.annotate(number, (0, 1), **place, fontsize=SMALL_SIZE, color=colour)
 
 
-def _diagonal(ax: Axes, _curve: Curve) -> None:
+def _diagonal(ax: Axes, _curve: ClassCurve) -> None:
     ax.plot([0, 1], [0, 1], **_DASHES, zorder=2)
 
 
-def _chance(ax: Axes, curve: Curve) -> None:
+def _chance(ax: Axes, curve: ClassCurve) -> None:
     if curve.chance is not None:
         ax.axhline(curve.chance, **_DASHES, zorder=2)

@@ -1,4 +1,4 @@
-"""Reliability diagrams: is a model right as often as it is sure?"""
+"""Reliability diagrams: accuracy against confidence."""
 
 from collections.abc import Mapping
 
@@ -8,20 +8,20 @@ from matplotlib.figure import Figure
 
 from keras_cnn.figures.style import BLUE, FAINT, GREY, INK, ORANGE, WIDTH, new_figure, styled
 
-_ONE_WIDTH = 4.8  # inches, of a diagram alone: what the legend takes
-_COUNT_SIZE = 7  # points; a count stands upright over its bar, 15 of them in half the width
+_ONE_WIDTH = 4.8  # inches of a single diagram, in which the legend fits
+_COUNT_SIZE = 7  # points; 15 vertical counts fit above their bars in half the width
 
 
 @styled
 def reliability(diagrams: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
-    """One diagram beside the other, each under its name: accuracy against confidence, and the images of every bin.
+    """Diagrams side by side with their names: accuracy against confidence, and the number of images in each bin.
 
-    A diagram has B bins: `edges` (B + 1,), `counts` (B,), and of every bin `confidence` (B,), `accuracy` (B,) and the
-    `interval` (B, 2) of the accuracy, all in [0, 1]; what belongs to an empty bin is not read. The line from a point
-    to the diagonal is the bin's calibration error: below the diagonal the model is surer than it is right.
+    A diagram has B bins: `edges` (B + 1,), `counts` (B,), `confidence` (B,), `accuracy` (B,) and the `interval` (B, 2)
+    of the accuracy, all but the counts in [0, 1]; values of empty bins are not read. The line from a point to the
+    diagonal is the calibration error of the bin: below the diagonal the model is overconfident.
 
     Source: A. Niculescu-Mizil and R. Caruana, Predicting Good Probabilities with Supervised Learning, ICML 2005.
-    Raises ValueError for no diagram, or arrays that do not fit each other.
+    Raises ValueError without diagrams, and for arrays whose shapes do not match.
     """
     if not diagrams:
         raise ValueError("no reliability diagram to draw; expected at least one")

@@ -9,6 +9,7 @@ import math
 import os
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 from matplotlib import font_manager, rc_context
 from matplotlib.backends.backend_agg import RendererAgg
@@ -47,7 +48,9 @@ def styled(draw):
     return wrapper
 
 
-def new_figure(width: float, height: float, title: str, layout: str | None = "constrained") -> Figure:
+def new_figure(
+    width: float, height: float, title: str, layout: Literal["constrained"] | None = "constrained"
+) -> Figure:
     """An empty figure of `width` by `height` inches with its title at the upper left."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
     position = {} if layout else {"y": 1 - MARGIN / height}  # a layout engine places the title itself

@@ -1,4 +1,4 @@
-"""Networks by name: flat Functional graphs from 0-255 images to logits."""
+"""Networks by name: flat Functional graphs from images of 0-255 to logits."""
 
 import functools
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import keras
 from keras_cnn.checking import check_options, keyword_options, nearest
 from keras_cnn.errors import InputError, require
 from keras_cnn.models import backbones, published, scratch
+from keras_cnn.models.classics import require_shape
 
 # Name to builder(input_shape, classes, *, options). The keyword-only parameters are the options of the network: their
 # annotations its types, their defaults its defaults, the lines under "Options:" in the docstring its help.
@@ -28,8 +29,9 @@ BUILDERS = FROM_SCRATCH | {name: functools.partial(backbones.classifier, name) f
 
 
 def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, **options: Any) -> keras.Model:
-    """The network `name` for `input_shape` (H, W, C), with the options of its builder: a backbone with the weights that
-    it is given, any other untrained.
+    """The network `name` for `input_shape` (H, W, C), with the options of its builder.
+
+    A backbone has the weights of its option `weights`; any other network is untrained.
 
     The model takes images `(N, H, W, C)` of 0-255, uint8 or float, and returns float32 logits `(N, classes)`. Its graph
     is flat: no layer is itself a model. The first layers, in float32, bring the images to the range that the network
@@ -42,8 +44,7 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, **opt
         raise InputError(f"model: unknown network {name!r}{nearest(name, BUILDERS)}")
     builder = BUILDERS[name]
     check_options(name, builder, options, keyword_options(builder))
-    shape = tuple(input_shape)
-    sides = [side for side in shape if isinstance(side, int) and side >= 1]
-    require(len(shape) == len(sides) == 3, f"{name}: input_shape", f"found {shape}", "height, width and channels")
+    require_shape(name, input_shape)
     require(isinstance(classes, int) and classes >= 2, f"{name}: classes", f"found {classes!r}", "at least 2")
-    return builder(shape, classes, **options)
+    height, width, channels = input_shape
+    return builder((height, width, channels), classes, **options)

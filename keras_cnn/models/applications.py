@@ -7,7 +7,7 @@ from typing import Literal
 
 import keras
 
-# What a family's own `preprocess_input` does to 0-255 RGB images. "inside": nothing, the network starts with it.
+# What a family's own `preprocess_input` does to RGB images of 0-255. "inside": nothing, the network does it itself.
 Preprocessing = Literal["caffe", "tf", "torch", "inside"]
 
 
@@ -15,9 +15,9 @@ Preprocessing = Literal["caffe", "tf", "torch", "inside"]
 class Family:
     """What the networks of one module of keras.applications share.
 
-    `weights_file` is how Keras calls the ImageNet weights without the top in its cache; `{name}` is Keras's name of the
-    network, `{side}` of the images, `{variant}` large or small. `published_sides` are the other square sizes that Keras
-    has weights of their own for.
+    `weights_file` is the name of the ImageNet weights without the top in Keras's cache, in which `{name}` stands for
+    Keras's name of the network, `{side}` for the side of the images and `{variant}` for large or small.
+    `published_sides` are the other square sizes for which Keras has separate weights.
     """
 
     preprocessing: Preprocessing
@@ -89,12 +89,12 @@ SIDES: dict[str, int] = {  # where the published weights were trained at another
 
 def _applications() -> dict[str, Application]:
     """Every network that the installed keras.applications offers; its name is the function's in lower case."""
-    found = {}
+    applications = {}
     for _, build in inspect.getmembers(keras.applications, inspect.isfunction):
         family = FAMILIES[build.__module__.rsplit(".", 1)[-1]]
         name = build.__name__.lower()
-        found[name] = Application(name, build, family, SIDES.get(name, USUAL_SIDE))
-    return found
+        applications[name] = Application(name, build, family, SIDES.get(name, USUAL_SIDE))
+    return applications
 
 
 APPLICATIONS = _applications()

@@ -1,19 +1,29 @@
-"""What a network costs and sees: parameters, multiply-adds and receptive fields, layer by layer.
+"""Parameters, multiply-adds and receptive fields of a network, layer by layer.
 
 Multiply-adds are counted for one image in convolutions (also depthwise, separable and grouped) and dense layers: one
-for every product of a weight and an input, products with padded zeros included. Biases, batch norm, activations,
-pooling and everything else count as zero.
+for each product of a weight and an input, products with padded zeros included. Biases, batch norm, activations, pooling
+and everything else count as zero.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import keras
 from keras import layers
-from keras.src.ops import numpy as ops
 
 from keras_cnn.errors import require
+from keras_cnn.models.graph import Graph, GraphNode
+from keras_cnn.models.layer_kinds import (
+    ELEMENT_WISE_LAYERS,
+    NORMALIZATIONS,
+    is_channel_flip,
+    is_element_wise,
+    is_merge,
+)
+
+_UNCOUNTED = (*ELEMENT_WISE_LAYERS, *NORMALIZATIONS)  # layers whose weights count as no multiply-adds
 
 
 @dataclass(frozen=True)
@@ -21,20 +31,20 @@ class Axis:
     """What the units of a map see along one axis, in pixels of the input; padding counts as pixels.
 
     Unit `u` sees the pixels from `offset + u * stride` to `offset + u * stride + size - 1`: the offset is the first
-    pixel that unit 0 sees, negative where that lies in the padding. After global pooling or a dense layer on a
-    flattened map there is one view only and the stride is 0.
+    pixel that unit 0 sees, negative where that pixel lies in the padding. After global pooling, or a dense layer on a
+    flattened map, all units see the same pixels and the stride is 0.
     """
 
     size: int = 1
     stride: int = 1
     offset: int = 0
 
-    def windowed(self, window: int, step: int, before: int) -> "Axis":
-        """The view of a window of `window` units moving by `step`, with `before` units of padding in front."""
-        return Axis(self.size + (window - 1) * self.stride, self.stride * step, self.offset - before * self.stride)
+    def windowed(self, window: int, step: int, padding: int) -> "Axis":
+        """The axis after a window of `window` units that moves by `step`, with `padding` units in front."""
+        return Axis(self.size + (window - 1) * self.stride, self.stride * step, self.offset - padding * self.stride)
 
-    def whole(self, units: int) -> "Axis":
-        """The one view of all `units` together."""
+    def joined(self, units: int) -> "Axis":
+        """The axis of one unit that sees all that the `units` of this one see."""
         return Axis(self.size + (units - 1) * self.stride, 0, self.offset)
 
 
@@ -45,8 +55,11 @@ class ReceptiveField(NamedTuple):
     width: Axis
 
 
-class Row(NamedTuple):
-    """One layer. `multiply_adds` is None for a weighted layer that is not counted, `field` None where unknown."""
+class LayerArithmetic(NamedTuple):
+    """The numbers of one layer: one row of the table.
+
+    `multiply_adds` is None for a weighted layer that is not counted; `field` is None where it is unknown.
+    """
 
     layer: str
     type: str
@@ -65,28 +78,37 @@ class Totals(NamedTuple):
     multiply_adds: int
 
 
-class _State(NamedTuple):
-    """A tensor's receptive field and the map that it belongs to, which a flattened tensor no longer shows."""
+class _TensorView(NamedTuple):
+    """A tensor's receptive field, and the size of the map that it belongs to, which a flattened tensor lacks."""
 
     field: ReceptiveField | None
     units: tuple[int, int]
 
 
-def table(model: keras.Model) -> list[Row]:
-    """One row for each layer or operation of a flat Functional model with one image input, in graph order.
+def table(model: keras.Model) -> list[LayerArithmetic]:
+    """One row for each call of a layer or operation, in the order of `model.layers`; nested models are read through.
 
-    Maps are channels-last. Where branches meet, the receptive field is the smallest rectangle that holds those of
-    all branches. It is None after a layer whose view is not known here (attention, reshape, upsampling). Raises
-    InputError if the graph holds a nested model or the image has no fixed size.
+    Maps are channels-last. Where branches meet, the receptive field is the smallest rectangle that holds those of all
+    branches. It is None after a layer whose view is not known here (attention, reshape, upsampling). The parameters of
+    a layer that is called more than once are counted at its first call. Raises InputError for a model that is no graph
+    of layers, for several inputs, and for images of no fixed size.
     """
-    require(len(model.inputs) == 1, model.name, f"{len(model.inputs)} inputs", "one image")
-    shape = model.inputs[0].shape[1:]
+    graph = Graph(model)
+    require(len(graph.inputs) == 1, model.name, f"{len(graph.inputs)} inputs", "one image")
+    shape = graph.nodes[graph.inputs[0]].shape
     require(len(shape) == 3 and None not in shape, model.name, f"input shape {shape}", "a fixed (H, W, C)")
-    states: dict[int, _State] = {}
-    return [_row(model.name, operation, states) for operation in model.operations]
+    views: dict[str, _TensorView] = {}
+    counted: set[int] = set()
+    rows = []
+    for node in graph.nodes.values():
+        views[node.name] = view = _view(graph, node, views)
+        first_call = id(node.operation) not in counted
+        counted.add(id(node.operation))
+        rows.append((node.position, _row(graph, node, view.field, first_call)))
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
 
-def totals(rows: list[Row]) -> Totals:
+def totals(rows: list[LayerArithmetic]) -> Totals:
     """Sums of the table's numbers."""
     return Totals(
         sum(row.trainable for row in rows),
@@ -118,31 +140,24 @@ def text(model: keras.Model) -> str:
 
 def record(model: keras.Model) -> dict:
     """The table and its totals as plain lists and dicts, for JSON; `field` as height and width, each an Axis."""
-    rows = []
-    for row in table(model):
+    rows = table(model)
+    layer_records = []
+    for row in rows:
         field = row.field and {side: asdict(axis) for side, axis in row.field._asdict().items()}
-        rows.append(row._asdict() | {"field": field})
-    return {"name": model.name, "layers": rows, "totals": totals(table(model))._asdict()}
+        layer_records.append(row._asdict() | {"field": field})
+    return {"name": model.name, "layers": layer_records, "totals": totals(rows)._asdict()}
 
 
-def _row(model_name: str, operation, states: dict[int, _State]) -> Row:
-    require(not isinstance(operation, keras.Model), model_name, f"nested model {operation.name!r}", "a flat graph")
-    output = operation.output
-    if isinstance(operation, layers.InputLayer):
-        state = _State(ReceptiveField(Axis(), Axis()), tuple(output.shape[1:3]))
-    else:
-        state = _after(operation, [states[id(tensor)] for tensor in keras.tree.flatten(operation.input)])
-    for tensor in keras.tree.flatten(output):
-        states[id(tensor)] = state
-    is_layer = isinstance(operation, layers.Layer)
-    return Row(
-        layer=operation.name,
-        type=type(operation).__name__,
-        output_shape=tuple(keras.tree.flatten(output)[0].shape[1:]),
-        trainable=_size(operation.trainable_weights) if is_layer else 0,
-        other=_size(operation.non_trainable_weights) if is_layer else 0,
-        multiply_adds=_multiply_adds(operation),
-        field=state.field,
+def _row(graph: Graph, node: GraphNode, field: ReceptiveField | None, first_call: bool) -> LayerArithmetic:
+    counts = first_call and isinstance(node.operation, layers.Layer)
+    return LayerArithmetic(
+        layer=node.name,
+        type=type(node.operation).__name__,
+        output_shape=node.shape,
+        trainable=_size(node.operation.trainable_weights) if counts else 0,
+        other=_size(node.operation.non_trainable_weights) if counts else 0,
+        multiply_adds=_multiply_adds(node),
+        field=field,
     )
 
 
@@ -150,74 +165,58 @@ def _size(weights) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def _multiply_adds(operation) -> int | None:
+def _multiply_adds(node: GraphNode) -> int | None:
+    operation = node.operation
     match operation:
         case layers.SeparableConv2D():
-            depthwise, pointwise = operation.depthwise_kernel, operation.pointwise_kernel
-            return _positions(operation) * _size([depthwise, pointwise])
+            return _positions(node) * _size([operation.depthwise_kernel, operation.pointwise_kernel])
         case layers.Conv2D() | layers.DepthwiseConv2D():
-            # Every weight meets one input a position, in a grouped convolution too.
-            return _positions(operation) * _size([operation.kernel])
+            # Each weight meets one input at each position, in a grouped convolution too.
+            return _positions(node) * _size([operation.kernel])
         case layers.Dense():
-            return math.prod(operation.output.shape[1:-1]) * _size([operation.kernel])
-        case layers.Layer() if operation.weights and not isinstance(operation, (*_POINTWISE, *_NORMS)):
+            return math.prod(side or 1 for side in node.shape[:-1]) * _size([operation.kernel])
+        case layers.Layer() if operation.weights and not isinstance(operation, _UNCOUNTED):
             return None
     return 0
 
 
-def _positions(operation) -> int:
+def _positions(node: GraphNode) -> int:
     """Units of a channels-last map."""
-    return math.prod(operation.output.shape[1:3])
+    height, width, _ = node.shape
+    return (height or 0) * (width or 0)
 
 
-_POINTWISE = (  # layers whose units see one unit each
-    layers.Activation,
-    layers.BatchNormalization,
-    layers.Dropout,
-    layers.ELU,
-    layers.Flatten,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
-    layers.Identity,
-    layers.LeakyReLU,
-    layers.Normalization,
-    layers.PReLU,
-    layers.ReLU,
-    layers.Rescaling,
-    layers.Softmax,
-    layers.SpatialDropout2D,
-)
-_NORMS = (layers.GroupNormalization, layers.LayerNormalization)
-_MERGES = (
-    layers.Add,
-    layers.Average,
-    layers.Concatenate,
-    layers.Maximum,
-    layers.Minimum,
-    layers.Multiply,
-    layers.Subtract,
-)
+def _view(graph: Graph, node: GraphNode, views: Mapping[str, _TensorView]) -> _TensorView:
+    """The view of a node's output, from the views of the tensors that it reads."""
+    if isinstance(node.operation, layers.InputLayer):
+        return _TensorView(ReceptiveField(Axis(), Axis()), _sides(node.shape))
+    inputs = [views[name] for name in node.inputs]
+    units = _sides(node.shape) if len(node.shape) == 3 else inputs[0].units
+    fields = [view.field for view in inputs if view.field is not None]
+    if len(fields) < len(inputs):
+        return _TensorView(None, units)
+    if is_merge(node.operation) or all(axis.stride == 0 for field in fields for axis in field):
+        return _TensorView(_union(fields, [view.units for view in inputs]), units)
+    read = graph.nodes[node.inputs[0]]
+    return _TensorView(_after(node, read.shape, fields[0], inputs[0].units), units)
 
 
-def _after(operation, states: list[_State]) -> _State:
-    """The state of a layer's output, from those of its inputs."""
-    output = keras.tree.flatten(operation.output)[0]
-    units = tuple(output.shape[1:3]) if len(output.shape) == 4 else states[0].units
-    if any(state.field is None for state in states):
-        return _State(None, units)
-    if isinstance(operation, _MERGES) or all(axis.stride == 0 for state in states for axis in state.field):
-        return _State(_union(states), units)
-    return _State(_view(operation, states[0]), units)
+def _sides(shape: tuple[int | None, ...]) -> tuple[int, int]:
+    height, width, _ = shape
+    return height or 0, width or 0
 
 
-def _view(operation, state: _State) -> ReceptiveField | None:
-    """The receptive field after a layer with one input."""
-    height, width = state.field
+def _after(
+    node: GraphNode, input_shape: tuple[int | None, ...], field: ReceptiveField, units: tuple[int, int]
+) -> ReceptiveField | None:
+    """The receptive field behind a layer with one input, of this shape and receptive field."""
+    height, width = field
+    operation = node.operation
     match operation:
-        case layers.Dense() if len(operation.input.shape) == 4:
-            return state.field
+        case layers.Dense() if len(input_shape) == 3:
+            return field
         case layers.Dense() | layers.GlobalAveragePooling2D() | layers.GlobalMaxPooling2D():
-            return ReceptiveField(height.whole(state.units[0]), width.whole(state.units[1]))
+            return ReceptiveField(height.joined(units[0]), width.joined(units[1]))
         case layers.ZeroPadding2D():
             (top, _), (left, _) = operation.padding
             return ReceptiveField(height.windowed(1, 1, top), width.windowed(1, 1, left))
@@ -225,41 +224,46 @@ def _view(operation, state: _State) -> ReceptiveField | None:
             (top, _), (left, _) = operation.cropping
             return ReceptiveField(height.windowed(1, 1, -top), width.windowed(1, 1, -left))
         case layers.Conv2D() | layers.DepthwiseConv2D() | layers.SeparableConv2D():
-            return _slide(operation, state, operation.kernel_size, operation.dilation_rate)
+            return _slide(node, field, units, operation.kernel_size, operation.dilation_rate)
         case layers.MaxPooling2D() | layers.AveragePooling2D():
-            return _slide(operation, state, operation.pool_size, (1, 1))
-        case ops.Flip(axis=-1):  # RGB to BGR
-            return state.field
-    return state.field if isinstance(operation, _POINTWISE) else None
+            return _slide(node, field, units, operation.pool_size, (1, 1))
+    is_known = isinstance(operation, layers.Flatten) or is_element_wise(operation) or is_channel_flip(operation)
+    return field if is_known else None
 
 
-def _slide(operation, state: _State, sizes, dilations) -> ReceptiveField:
-    """The view through a window that slides over the map, padded as TensorFlow does."""
+def _slide(
+    node: GraphNode,
+    field: ReceptiveField,
+    units: tuple[int, int],
+    sizes: Sequence[int],
+    dilations: Sequence[int],
+) -> ReceptiveField:
+    """The receptive field behind a window that slides over the map, padded as TensorFlow does."""
     axes = []
-    for i, axis in enumerate(state.field):
-        window, step = (sizes[i] - 1) * dilations[i] + 1, operation.strides[i]
-        before = 0
-        if operation.padding == "same":
-            missing = (operation.output.shape[1 + i] - 1) * step + window - state.units[i]
-            before = max(missing, 0) // 2
-        axes.append(axis.windowed(window, step, before))
+    for i, axis in enumerate(field):
+        window, step = (sizes[i] - 1) * dilations[i] + 1, node.operation.strides[i]
+        padding = 0
+        if node.operation.padding == "same":
+            missing = ((node.shape[i] or 0) - 1) * step + window - units[i]
+            padding = max(missing, 0) // 2
+        axes.append(axis.windowed(window, step, padding))
     return ReceptiveField(*axes)
 
 
-def _union(states: list[_State]) -> ReceptiveField:
+def _union(fields: list[ReceptiveField], units: list[tuple[int, int]]) -> ReceptiveField:
     """The smallest rectangle around those of all branches; around all that they see where their strides differ."""
     axes = []
     for i in range(2):
-        views = [state.field[i] for state in states]
-        if len({view.stride for view in views}) > 1:
-            views = [view.whole(state.units[i]) for view, state in zip(views, states, strict=True)]
-        first = min(view.offset for view in views)
-        last = max(view.offset + view.size for view in views)
-        axes.append(Axis(last - first, views[0].stride, first))
+        branches = [field[i] for field in fields]
+        if len({axis.stride for axis in branches}) > 1:
+            branches = [axis.joined(sides[i]) for axis, sides in zip(branches, units, strict=True)]
+        first = min(axis.offset for axis in branches)
+        end = max(axis.offset + axis.size for axis in branches)
+        axes.append(Axis(end - first, branches[0].stride, first))
     return ReceptiveField(*axes)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: LayerArithmetic) -> tuple[str, ...]:
     adds = "?" if row.multiply_adds is None else f"{row.multiply_adds:,}"
     shape = "×".join(map(str, row.output_shape))
     if row.field is None:
@@ -298,8 +302,10 @@ def five_conv_counts(
     channels: int = 3,
     classes: int = 10,
 ) -> list[LayerCount]:
-    """The formulas asked for in CS6910, question 1: five k×k convolutions of m filters, stride 1, no padding, on an
-    l×l image of c channels, n dense neurons, o classes. The last row is the total.
+    """Parameters and multiply-adds by the formulas of CS6910, question 1; the last row is the total.
+
+    The network has five k×k convolutions of m filters with stride 1 and no padding, on an l×l image of c channels, then
+    n dense neurons and o classes.
 
         layer          parameters            multiply-adds       with the map sides
         conv 1         m (c k² + 1)          l₁² m c k²          l₁ = l - (k - 1)
@@ -308,8 +314,8 @@ def five_conv_counts(
         logits         o (n + 1)             o n
 
     In total m (c k² + 1) + 4 m (m k² + 1) + n (l₅² m + 1) + o (n + 1) parameters and
-    m c k² l₁² + m² k² (l₂² + l₃² + l₄² + l₅²) + n l₅² m + o n multiply-adds. The report leaves out the m biases of each
-    convolution, the factor m of each convolution's multiply-adds, and sums up the convolutions as 5 m k².
+    m c k² l₁² + m² k² (l₂² + l₃² + l₄² + l₅²) + n l₅² m + o n multiply-adds. The report omits the m biases of each
+    convolution and the factor m of each convolution's multiply-adds, and sums the convolutions up as 5 m k².
 
     `pools` puts a 2×2 pool after every convolution, as in the network trained: lᵢ = ⌊lᵢ₋₁ / 2⌋ - (k - 1) from the
     second on, and the dense layer sees ⌊l₅ / 2⌋². `batch_norm` adds its 2 m parameters a block. Raises InputError

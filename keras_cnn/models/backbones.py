@@ -1,7 +1,7 @@
-"""Pretrained networks by name, as flat graphs that take 0-255 images: all of keras.applications and `classics`."""
+"""Pretrained networks by name, as flat graphs that take images of 0-255: keras.applications and `classics`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from keras_cnn.models.weights.stored import canonical, snake_case
 
 Shape = tuple[int, int, int]
 Pooling = Literal["avg", "max"]
-Head = Literal["pooled", "reference"]
+HeadKind = Literal["pooled", "reference"]
 
 # Keras's EfficientNets divide by the root of ImageNet's standard deviations twice: in a Normalization that comes with
 # the weights, and in a Rescaling that Keras adds only together with them. Both are always there here.
@@ -38,8 +38,8 @@ def default_side(name: str) -> int:
 def layout(name: str, weights: str | Path) -> str:
     """The name, or that of the same network in torchvision's layout where the weights are a file of PyTorch's.
 
-    For those who want `load_weights`'s answer: build `layout(name, weights)` with weights "none" and load after. Raises
-    InputError for an unknown name.
+    To get the result of `load_weights`, build `layout(name, weights)` with weights "none" and load the file afterwards.
+    Raises InputError for an unknown name.
     """
     _require_known(name)
     return classics.twin(name) or name if is_torch_file(weights) else name
@@ -48,10 +48,10 @@ def layout(name: str, weights: str | Path) -> str:
 def backbone(name: str, input_shape: Shape, *, weights: str | Path = "imagenet") -> keras.Model:
     """The network `name` without its head: images (N, H, W, C) of 0-255 to its last map (N, h, w, filters).
 
-    The preprocessing is part of the model, in layers of plain Keras, and the graph holds no model inside. Three
-    channels are RGB; one is grey and repeated; of any other number a trainable 1×1 convolution, `to_rgb`, makes three:
-    at first the first three channels, of two their mean. Layers are named as in keras.applications or, by
-    `classics`, torchvision, whatever was built before in the session.
+    The preprocessing is part of the model, in layers of plain Keras, and the graph holds no nested model. Three
+    channels are RGB. One channel is grey and is repeated. Any other number is brought to three by a trainable 1×1
+    convolution, `to_rgb`, which starts as the first three channels or, for two, as their mean. Layers are named as in
+    keras.applications or, for the networks of `classics`, as in torchvision, whatever the session has built before.
 
     `weights` as in `load_weights`. PyTorch weights belong to torchvision's layout: with such a file, a network of
     keras.applications is built as `torchvision_NAME`, if there is one (ResNet v1.5 has its strides elsewhere, and
@@ -75,7 +75,7 @@ def classifier(
     pooling: Pooling = "avg",
     dense: int = 0,
     dropout: float = 0.0,
-    head: Head = "pooled",
+    head: HeadKind = "pooled",
 ) -> keras.Model:
     """The backbone with a head: images (N, H, W, C) of 0-255 to float32 logits (N, classes).
 
@@ -100,10 +100,10 @@ def classifier(
     base = _features(name, input_shape)
     if head == "reference":
         require(name in classics.CLASSICS, f"{name}: head", "found 'reference'", "'pooled' for a network of Keras's")
-        logits = classics.find(name).head(base.output, classes)
+        logits = classics.find(name).head(base.outputs[0], classes)
     else:
-        logits = _pooled_head(base.output, classes, pooling, dense, dropout)
-    model = keras.Model(base.input, logits, name=name)
+        logits = _pooled_head(base.outputs[0], classes, pooling, dense, dropout)
+    model = keras.Model(base.inputs[0], logits, name=name)
     load_weights(model, weights)
     return model
 
@@ -125,19 +125,17 @@ def _pooled_head(x, classes: int, pooling: Pooling, dense: int, dropout: float):
 
 def _features(name: str, input_shape: Shape) -> keras.Model:
     """The untrained backbone."""
-    shape = tuple(input_shape)
-    sides = [side for side in shape if isinstance(side, int) and side >= 1]
-    require(len(shape) == len(sides) == 3, f"{name}: input_shape", f"found {shape}", "height, width and channels")
+    classics.require_shape(name, input_shape)
     smallest = APPLICATIONS[name].family.smallest if name in APPLICATIONS else classics.find(name).smallest
-    classics.require_size(name, shape, smallest)
-    image = keras.Input(shape, name="image")
+    classics.require_size(name, input_shape, smallest)
+    image = cast(keras.KerasTensor, keras.Input(tuple(input_shape), name="image"))
     rgb = _to_rgb(image)
     if name in APPLICATIONS:
         model = _flat(APPLICATIONS[name], rgb)
     else:
         model = keras.Model(image, classics.find(name).features(classics.normalise(rgb)), name=name)
-    if shape[-1] not in (1, 3):
-        model.get_layer("to_rgb").set_weights([_projection(shape[-1])])
+    if input_shape[-1] not in (1, 3):
+        model.get_layer("to_rgb").set_weights([_projection(input_shape[-1])])
     return model
 
 
@@ -166,12 +164,12 @@ def _preprocessed(application: Application, rgb):
             return classics.normalise(rgb)
         case "caffe":
             mean = [-123.68, -116.779, -103.939]
-            centred = layers.Rescaling(1.0, offset=mean, dtype="float32", name="rescale")(rgb)
+            centred = layers.Rescaling(1.0, offset=cast(Any, mean), dtype="float32", name="rescale")(rgb)
             return keras.ops.flip(centred, axis=-1)  # RGB to BGR
 
 
 def _flat(application: Application, rgb) -> keras.Model:
-    """The network of keras.applications as one flat graph, with our batch norm and names of its own counting."""
+    """The network of keras.applications as one flat graph, with our batch norm and with names counted from 0."""
     shape = tuple(rgb.shape[1:])
     nested = application.build(
         weights=None, include_top=False, input_tensor=_preprocessed(application, rgb), input_shape=shape
@@ -181,7 +179,7 @@ def _flat(application: Application, rgb) -> keras.Model:
 
     def clone(operation):
         if isinstance(operation, keras.Sequential):
-            return operation  # taken apart where it is called
+            return operation  # `call` applies its layers separately
         config = operation.get_config()
         config["name"] = renamed.get(operation.name, operation.name)
         if isinstance(operation, layers.Rescaling | layers.Normalization):

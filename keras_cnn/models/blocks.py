@@ -1,9 +1,9 @@
-"""What the networks are made of: a fast batch norm, and a chain of layers that checks, names and connects them."""
+"""The parts that networks are built from: a fast batch norm, and a chain that names, checks and connects layers."""
 
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import keras
 import tensorflow as tf
@@ -24,10 +24,10 @@ class BatchNormalization(layers.BatchNormalization):
 
     Keras 3 spells batch norm out in float32 element-wise ops; the fused op keeps float32 statistics as well. On two
     AVX512-BF16 cores a training step of `net4` is 2.1 times as fast in mixed_bfloat16 and 1.2 times in float32,
-    inference 1.8 times in mixed_bfloat16. It serves `(N, H, W, C)` batches on TensorFlow: always in training, in
-    inference for 16-bit inputs, as in float32 it gains nothing there. Everything else (masks, renorm, synchronized,
-    other ranks, axes, types and backends) is Keras's own call. Outputs, gradients and moving statistics equal Keras's
-    to rounding.
+    inference 1.8 times in mixed_bfloat16. The fused op serves `(N, H, W, C)` batches on TensorFlow: always in training,
+    and in inference for 16-bit inputs, since in float32 it gains nothing there. Everything else (masks, renorm,
+    synchronized, other ranks, axes, types and backends) is Keras's own call. Outputs, gradients and moving statistics
+    equal Keras's to rounding.
 
     TensorFlow has no deterministic GPU kernel for the gradient of 16-bit inference: with op determinism on, a frozen
     layer on a GPU raises UnimplementedError where a gradient passes through it.
@@ -67,19 +67,19 @@ class BatchNormalization(layers.BatchNormalization):
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
         variance = variance * ((count - 1.0) / count)
         old, new = self.momentum, 1.0 - self.momentum
-        self.moving_mean.assign(_float32(self.moving_mean) * old + mean * new)
-        self.moving_variance.assign(_float32(self.moving_variance) * old + variance * new)
+        for variable, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            cast(keras.Variable, variable).assign(_float32(variable) * old + batch * new)
 
 
 def _float32(variable) -> tf.Tensor:
-    return keras.ops.cast(variable, "float32")
+    return cast(tf.Tensor, keras.ops.cast(variable, "float32"))
 
 
 class Chain:
     """A sequential network under construction: each method adds one layer.
 
-    A layer is named by its kind and by how many of that kind there are so far: `conv1`, `bn1`, `relu1`, `pool1`,
-    `dense1`. A layer that cannot work on what it gets raises InputError with its name, before Keras sees it.
+    A layer is named by its kind and its number among the layers of that kind: `conv1`, `bn1`, `relu1`, `pool1`,
+    `dense1`. A layer that does not fit its input raises InputError with its name, before Keras sees it.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Chain:
         initializer: Callable[[], keras.initializers.Initializer] = keras.initializers.HeUniform,
     ) -> None:
         self.name = name
-        self.where = name  # what errors call this place; a table of rows says which row it is at
+        self.where = name  # the place that errors name; with a table of layers, the row
         self.initializer = initializer  # called for every layer: one unseeded instance would repeat its values
         self.inputs = keras.Input(input_shape, name="image")
         rescale = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescale")
@@ -172,7 +172,7 @@ class Chain:
         self._dropout(layers.Dropout, "dropout", rate)
 
     def spatial_dropout(self, rate: float) -> None:
-        """Dropout of whole channels of a map; a rate of 0 adds no layer."""
+        """Dropout of entire channels of a map; a rate of 0 adds no layer."""
         self._require_map("spatial_dropout")
         self._dropout(layers.SpatialDropout2D, "spatial_dropout", rate)
 
@@ -218,9 +218,9 @@ class Chain:
         require(len(shape) == 1, self._at(layer), f"gets a {_times(shape)} map", "a vector: put flatten or gap before")
 
     def _require_window(self, layer: str, window: int) -> None:
-        found = f"a {window}×{window} window on a {_times(self.map_size)} map"
+        problem = f"a {window}×{window} window on a {_times(self.map_size)} map"
         expected = "a map at least as large: a larger image, a smaller window, fewer layers or padding same"
-        require(min(self.map_size) >= window, self._at(layer), found, expected)
+        require(min(self.map_size) >= window, self._at(layer), problem, expected)
 
 
 def _times(sizes) -> str:

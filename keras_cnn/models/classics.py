@@ -1,4 +1,4 @@
-"""The networks of torchvision that reports fine-tuned, in its layout: layer for layer the same numbers.
+"""The networks of torchvision that the reports fine-tuned, in its layout: layer for layer the same numbers.
 
 Layers have torchvision's module names with `_` for `.` (`layer1.0.conv1` is `layer1_0_conv1`), the last layer is
 `logits`. Where Keras's "same" padding puts its zeros elsewhere than PyTorch, the padding is a layer of its own. Zeros
@@ -9,10 +9,11 @@ Iandola 2016 (1602.07360); ResNet, He 2016 (1512.03385) with the stride of a bot
 ("v1.5"); DenseNet, Huang 2017 (1608.06993).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any, cast
 
 import keras
 from keras import layers
@@ -24,7 +25,7 @@ from keras_cnn.models.blocks import BatchNormalization, TorchDefault
 
 Tensor = keras.KerasTensor
 
-# Those of torchvision, by what it draws its convolutions from.
+# torchvision's initialisers, by the distribution that it draws the kernels of a network from.
 FanOut = partial(VarianceScaling, scale=2.0, mode="fan_out", distribution="untruncated_normal")
 FanInNormal = partial(VarianceScaling, scale=2.0, mode="fan_in", distribution="untruncated_normal")
 FanInUniform = partial(VarianceScaling, scale=2.0, mode="fan_in", distribution="uniform")
@@ -45,7 +46,7 @@ class Classic:
 
 
 def find(name: str) -> Classic:
-    """The network `name`. Raises InputError with the nearest name."""
+    """The network `name`. Raises InputError with the nearest name for an unknown one."""
     if name not in CLASSICS:
         raise InputError(f"unknown network {name!r}{nearest(name, CLASSICS)}")
     return CLASSICS[name]
@@ -56,7 +57,8 @@ def normalise(images: Tensor) -> Tensor:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     scale = [1 / (255 * s) for s in std]
     offset = [-m / s for m, s in zip(mean, std, strict=True)]
-    return layers.Rescaling(scale, offset=offset, dtype="float32", name="rescale")(images)
+    rescale = layers.Rescaling(cast(Any, scale), offset=cast(Any, offset), dtype="float32", name="rescale")
+    return rescale(images)
 
 
 def _conv(x: Tensor, name: str, filters: int, kernel: int, *, stride: int = 1, pad: int = 0, init, bias=False):
@@ -79,7 +81,7 @@ def _relu(x: Tensor, name: str) -> Tensor:
 
 
 def _max_pool(x: Tensor, name: str, size: int, stride: int, *, pad: int = 0, ceil: bool = False) -> Tensor:
-    """Max pooling of a map that is nowhere negative; `ceil` keeps the last, partly filled windows."""
+    """Max pooling of a map without negative values; `ceil` keeps the last, partly filled windows."""
     if ceil:
         after = [-(side - size) % stride for side in x.shape[1:3]]
         if any(after):
@@ -92,9 +94,9 @@ def _max_pool(x: Tensor, name: str, size: int, stride: int, *, pad: int = 0, cei
 def adaptive_average_pool(x: Tensor, side: int, name: str) -> Tensor:
     """PyTorch's AdaptiveAvgPool2d for a map of known size: (N, H, W, C) to (N, side, side, C).
 
-    Window i covers the rows from floor(i H / side) to ceil((i + 1) H / side); it overlaps its neighbours where H is
-    no multiple, and repeats rows where H is smaller. Windows of one size at one distance are a single pooling layer,
-    others are cut out one by one and put together.
+    Window i covers the rows from floor(i H / side) to ceil((i + 1) H / side). It overlaps its neighbours where H is no
+    multiple of the side, and repeats rows where H is smaller. Windows of equal size at equal distances are a single
+    pooling layer; others are cut out separately and concatenated.
     """
     x = _pool_axis(x, side, 0, f"{name}_rows")
     return layers.Identity(name=name)(_pool_axis(x, side, 1, f"{name}_columns"))
@@ -122,7 +124,7 @@ def _pool_axis(x: Tensor, count: int, axis: int, name: str) -> Tensor:
 
 
 def _logits(x: Tensor, classes: int, init=TorchDefault) -> Tensor:
-    return layers.Dense(classes, kernel_initializer=init(), dtype="float32", name="logits")(x)
+    return layers.Dense(classes, kernel_initializer=cast(Any, init()), dtype="float32", name="logits")(x)
 
 
 def _pooled_head(x: Tensor, classes: int) -> Tensor:
@@ -132,7 +134,7 @@ def _pooled_head(x: Tensor, classes: int) -> Tensor:
 def _dense_head(x: Tensor, classes: int, *, side: int, numbers: tuple[int, int], dropout: tuple, init) -> Tensor:
     """The head of AlexNet and VGG: a map of side × side, two dense layers of 4096, logits.
 
-    `numbers` are the dense layers' in torchvision's `classifier`, `dropout` the rates before each of the three.
+    `numbers` are those of the dense layers in torchvision's `classifier`, `dropout` the rates before each of the three.
     """
     x = layers.Flatten(name="flatten")(adaptive_average_pool(x, side, "avgpool"))
     for number, rate in zip(numbers, dropout[:2], strict=True):
@@ -158,7 +160,7 @@ def _alexnet(x: Tensor) -> Tensor:
 
 
 def _vgg(x: Tensor, *, convs: tuple[int, ...], batch_norm: bool = False) -> Tensor:
-    """`convs`: convolutions before each of the five pools."""
+    """VGG with `convs` convolutions before each of the five pools."""
     number = 0
     for count, filters in zip(convs, (64, 128, 256, 512, 512), strict=True):
         for _ in range(count):
@@ -214,7 +216,7 @@ def _bottleneck(x: Tensor, name: str, filters: int, stride: int) -> Tensor:
 
 
 def _residual(x: Tensor, y: Tensor, name: str, channels: int, stride: int) -> Tensor:
-    """`y` plus `x`, which goes through a 1×1 convolution where its shape differs."""
+    """The sum of `y` and `x`; where the shapes differ, `x` goes through a 1×1 convolution first."""
     if stride != 1 or x.shape[-1] != channels:
         x = _conv(x, f"{name}_downsample_0", channels, 1, stride=stride, init=FanOut)
         x = _batch_norm(x, f"{name}_downsample_1")
@@ -222,7 +224,7 @@ def _residual(x: Tensor, y: Tensor, name: str, channels: int, stride: int) -> Te
 
 
 def _resnet(x: Tensor, *, block, counts: tuple[int, ...]) -> Tensor:
-    """`counts`: blocks of each of the four layers."""
+    """ResNet with `counts` blocks in each of its four stages."""
     x = _relu(_batch_norm(_conv(x, "conv1", 64, 7, stride=2, pad=3, init=FanOut), "bn1"), "relu")
     x = _max_pool(x, "maxpool", 3, 2, pad=1)
     for i, count in enumerate(counts):
@@ -232,7 +234,7 @@ def _resnet(x: Tensor, *, block, counts: tuple[int, ...]) -> Tensor:
 
 
 def _densenet(x: Tensor, *, first: int, growth: int, counts: tuple[int, ...]) -> Tensor:
-    """`first`: filters of the first convolution; `counts`: layers of each of the four dense blocks."""
+    """DenseNet with `first` filters in the first convolution and `counts` layers in each of its four dense blocks."""
     conv = partial(_conv, init=FanInNormal)
     x = conv(x, "features_conv0", first, 7, stride=2, pad=3)
     x = _relu(_batch_norm(x, "features_norm0"), "features_relu0")
@@ -293,16 +295,11 @@ def twin(name: str) -> str | None:
     return f"torchvision_{name}" if f"torchvision_{name}" in CLASSICS else None
 
 
-def build(name: str, input_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """The untrained network as torchvision has it: 0-255 RGB images (N, H, W, 3) to float32 logits (N, classes).
-
-    Raises InputError for an unknown name, an image below the network's smallest, and another number of channels.
-    """
-    classic = find(name)
-    require(input_shape[-1] == 3, f"{name}: input_shape", f"found {input_shape}", "3 channels")
-    require_size(name, input_shape, classic.smallest)
-    image = keras.Input(input_shape, name="image")
-    return keras.Model(image, classic.head(classic.features(normalise(image)), classes), name=name)
+def require_shape(name: str, input_shape: Sequence[int]) -> None:
+    """InputError unless the shape is height, width and channels."""
+    sides = [side for side in input_shape if isinstance(side, int) and side >= 1]
+    problem = f"found {tuple(input_shape)}"
+    require(len(input_shape) == len(sides) == 3, f"{name}: input_shape", problem, "height, width and channels")
 
 
 def require_size(name: str, input_shape: tuple[int, int, int], smallest: int) -> None:

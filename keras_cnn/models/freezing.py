@@ -1,10 +1,11 @@
-"""What of a network stays as it is: which layers, and the last tensor that all of them and nothing else lead to."""
+"""Which layers of a network are frozen, and the last tensor that is computed by frozen layers alone."""
 
 import keras
 from keras import layers
 
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
+from keras_cnn.models.graph import Graph
 from keras_cnn.models.stages import HEAD, INPUT, stages
 
 ALL = "all"
@@ -14,7 +15,7 @@ Upto = int | str
 def weighted_layers(model: keras.Model) -> list[layers.Layer]:
     """The backbone's layers with trainable weights, frozen or not, from the input on.
 
-    The head is left out, and `to_rgb`, which is not of the published network.
+    The head is left out, and so is `to_rgb`, which does not belong to the published network.
     """
     head = {layer.name for layer in dict(stages(model)).get(HEAD, [])}
     own = {"to_rgb", *head}
@@ -24,32 +25,33 @@ def weighted_layers(model: keras.Model) -> list[layers.Layer]:
 def frozen_layers(model: keras.Model, upto: Upto) -> list[str]:
     """Names of the layers that `upto` freezes, from the input on, those without weights among them.
 
-    `upto` is the name of a stage or a layer, which is frozen with everything before it; a number of `weighted_layers`
-    from the input, or, if negative, the number of them at the end that stay trainable; 0, nothing; or "all", the whole
-    backbone. "Before" is the order of `model.layers`, in which a layer comes after all that it is computed from.
+    `upto` is one of the following. The name of a stage or a layer freezes it with everything before it. A number
+    freezes that many of the `weighted_layers` from the input; 0 freezes nothing; a negative number leaves that many at
+    the end trainable. "all" freezes the backbone. "Before" means the order of `model.layers`, in which a layer comes
+    after all that it is computed from.
 
     Raises InputError for an unknown name, with the nearest one, for a number out of range, and for a layer behind which
     nothing is left to train.
     """
     names = [layer.name for layer in model.layers]
-    groups = [(stage, [layer.name for layer in found]) for stage, found in stages(model)]
+    by_stage = {stage: [layer.name for layer in stage_layers] for stage, stage_layers in stages(model)}
     if upto == ALL:
-        backbone = {name for stage, found in groups if stage != HEAD for name in found}
+        backbone = {name for stage, members in by_stage.items() if stage != HEAD for name in members}
         return [name for name in names if name in backbone]
     if isinstance(upto, int):
         return names[: _end_of_number(model, upto, names)]
-    by_stage = {stage: found for stage, found in groups if stage not in (INPUT, HEAD)}
-    if upto not in by_stage and upto not in names:
-        known = (ALL, *by_stage, *names)
+    freezable = [stage for stage in by_stage if stage not in (INPUT, HEAD)]
+    if upto not in freezable and upto not in names:
+        known = (ALL, *freezable, *names)
         raise InputError(f"finetune.freeze_upto: {model.name} has no stage or layer {upto!r}{nearest(upto, known)}")
-    if upto in by_stage:
-        before = [found for stage, found in groups[: [stage for stage, _ in groups].index(upto) + 1]]
-        frozen = {name for found in before for name in found}
+    if upto in freezable:
+        earlier = list(by_stage)[: list(by_stage).index(upto) + 1]
+        frozen = {name for stage in earlier for name in by_stage[stage]}
         return [name for name in names if name in frozen]
     frozen = names[: names.index(upto) + 1]
-    left = [layer.name for layer in model.layers[len(frozen) :] if trains(layer)]
-    found = f"found {upto}, behind which {model.name} has no layer with weights"
-    require(bool(left), "finetune.freeze_upto", found, "a layer before it")
+    is_left = any(trains(layer) for layer in model.layers[len(frozen) :])
+    problem = f"found {upto}, behind which {model.name} has no layer with weights"
+    require(is_left, "finetune.freeze_upto", problem, "a layer before it")
     return frozen
 
 
@@ -63,7 +65,7 @@ def _end_of_number(model: keras.Model, number: int, names: list[str]) -> int:
 
 
 def freeze(model: keras.Model, upto: Upto) -> None:
-    """Makes the layers that `upto` names untrainable and all others trainable.
+    """Makes the layers of `frozen_layers` untrainable and all others trainable.
 
     A frozen batch norm then runs in inference mode and keeps its statistics, in training too.
     """
@@ -73,26 +75,28 @@ def freeze(model: keras.Model, upto: Upto) -> None:
 
 
 def boundary(model: keras.Model) -> str | None:
-    """The layer behind which training begins, of a model that `freeze` has been at: its output is the last tensor that
-    everything before goes through and that is the same for an image at every step.
+    """The layer behind which training begins, of a model to which `freeze` has been applied.
 
-    Layers without weights behind the last frozen one count as frozen up to the first that draws random numbers. None if
-    no frozen weights lie before such a tensor.
+    Its output is the last tensor that everything before goes through and that is the same for an image at every step.
+    Layers without weights behind the last frozen one count as frozen, up to the first that draws random numbers. None
+    if no frozen weights lie before such a tensor.
     """
-    found = None
-    fixed, weights = True, False
-    last_use = _last_uses(model)
-    furthest = 0
-    for position, operation in enumerate(model.operations):
-        fixed = fixed and _is_fixed(operation)
-        if not fixed:
+    nodes = list(Graph(model).nodes.values())
+    places = {node.name: place for place, node in enumerate(nodes)}
+    last_reads = list(range(len(nodes)))  # of each node's output, the place of the last node that reads it
+    for place, node in enumerate(nodes):
+        for name in node.inputs:
+            last_reads[places[name]] = place
+    end, has_weights, furthest = None, False, 0
+    for place, node in enumerate(nodes[:-1]):
+        if not _is_fixed(node.operation):
             break
-        weights = weights or trains(operation)
-        alone = furthest <= position  # nothing computed earlier is needed later
-        furthest = max(furthest, last_use[position])
-        if alone and weights and position < len(model.operations) - 1:
-            found = operation.name
-    return found
+        has_weights = has_weights or trains(node.operation)
+        is_cut = furthest <= place  # nothing computed earlier is needed later
+        furthest = max(furthest, last_reads[place])
+        if is_cut and has_weights:
+            end = node.name
+    return end
 
 
 def _is_fixed(operation: keras.Operation) -> bool:
@@ -102,29 +106,12 @@ def _is_fixed(operation: keras.Operation) -> bool:
 
 
 def _draws(operation: keras.Operation) -> bool:
-    """Dropout and its kind, which behave otherwise in training."""
+    """Whether it draws random numbers in training, as dropout does."""
     return hasattr(operation, "seed_generator")
 
 
-def _last_uses(model: keras.Model) -> list[int]:
-    """For each operation of the model the position of the last one that reads its output."""
-    position = {id(operation): i for i, operation in enumerate(model.operations)}
-    last = list(range(len(position)))
-    made_by = {
-        id(tensor): position[id(operation)]
-        for operation in model.operations
-        for tensor in keras.tree.flatten(operation.output)
-    }
-    for operation in model.operations:
-        inputs = [] if isinstance(operation, layers.InputLayer) else keras.tree.flatten(operation.input)
-        for tensor in inputs:
-            maker = made_by[id(tensor)]
-            last[maker] = max(last[maker], position[id(operation)])
-    return last
-
-
 def split(model: keras.Model, boundary: str) -> tuple[keras.Model, keras.Model]:
-    """The model up to and behind the output of a layer, as two models over the same layers and weights."""
+    """The frozen part up to the output of a layer and the trained part behind it, over the same layers and weights."""
     tensor = next(operation.output for operation in model.operations if operation.name == boundary)
     return (
         keras.Model(model.input, tensor, name=f"{model.name}_frozen"),
@@ -133,7 +120,7 @@ def split(model: keras.Model, boundary: str) -> tuple[keras.Model, keras.Model]:
 
 
 def trained_part(model: keras.Model) -> keras.Model:
-    """The model behind its `boundary`, or the whole of it where there is none."""
+    """The part of the model behind its `boundary`, or all of it where there is none."""
     end = boundary(model)
     return model if end is None else split(model, end)[1]
 

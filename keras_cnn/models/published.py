@@ -1,6 +1,7 @@
-"""The networks of three published reports, met to the unit in trainable parameters wherever a report prints them."""
+"""The networks of three published reports, with exactly the trainable parameters that the reports print."""
 
 from functools import partial
+from typing import Any
 
 import keras
 
@@ -17,17 +18,14 @@ def lenet(input_shape: Shape, classes: int) -> keras.Model:
     """LeNet of TDT4265, task 1: three 5×5 convolutions, two dense layers."""
     chain = XavierChain("lenet", input_shape)
     for filters in (32, 64, 128):
-        chain.conv(filters, kernel=5)
-        chain.activation("relu")
-        chain.pool()
+        _pooled_conv(chain, filters, kernel=5)
     chain.flatten()
-    chain.dense(64)
-    chain.activation("relu")
+    _dense(chain, 64)
     return chain.model(classes)
 
 
 def model1(input_shape: Shape, classes: int) -> keras.Model:
-    """Model 1 of TDT4265, task 2. The report prints no kernel size; 3×3 with same padding is ours."""
+    """Model 1 of TDT4265, task 2. The report prints no kernel size; 3×3 with same padding is our choice."""
     chain = XavierChain("model1", input_shape)
     for stage in ((32,), (64, 128), (256, 512)):
         for filters in stage:
@@ -39,8 +37,7 @@ def model1(input_shape: Shape, classes: int) -> keras.Model:
         chain.pool()
     chain.flatten()
     for units in (2048, 64):
-        chain.dense(units)
-        chain.activation("relu")
+        _dense(chain, units)
     chain.batch_norm()
     return chain.model(classes)
 
@@ -81,9 +78,7 @@ def net1(
     """
     chain = TorchChain("net1", input_shape)
     for filters in _widths("net1", l1_oc, filter_multiplier, 2):
-        chain.conv(filters, kernel=kernel_size, stride=stride, padding="valid")
-        chain.activation("relu")
-        chain.pool()
+        _pooled_conv(chain, filters, kernel=kernel_size, stride=stride, padding="valid")
     return _dense_head(chain, classes)
 
 
@@ -184,15 +179,25 @@ def imagenet10(
     """
     chain = TorchChain("imagenet10", input_shape)
     for filters, kernel in ((32, 5), (64, 3), (128, 3), (256, 3)):
-        chain.conv(filters, kernel=kernel, padding="valid")
-        chain.activation("relu")
-        chain.pool()
+        _pooled_conv(chain, filters, kernel=kernel, padding="valid")
     chain.flatten()
     for units, rate in zip((4000, 900, 90), dropout, strict=True):
-        chain.dense(units)
-        chain.activation("relu")
+        _dense(chain, units)
         chain.dropout(rate)
     return chain.model(classes)
+
+
+def _pooled_conv(chain: Chain, filters: int, **options: Any) -> None:
+    """A convolution with ReLU and 2×2 max pooling; `options` are those of `Chain.conv`."""
+    chain.conv(filters, **options)
+    chain.activation("relu")
+    chain.pool()
+
+
+def _dense(chain: Chain, units: int) -> None:
+    """A dense layer with ReLU."""
+    chain.dense(units)
+    chain.activation("relu")
 
 
 def _widths(net: str, first: int, factor: float, count: int) -> list[int]:
@@ -226,7 +231,6 @@ def _dense_head(chain: Chain, classes: int, dropout: float = 0.0) -> keras.Model
     chain.flatten()
     for units in (120, 84):
         chain.dropout(dropout)
-        chain.dense(units)
-        chain.activation("relu")
+        _dense(chain, units)
     chain.dropout(dropout)
     return chain.model(classes)

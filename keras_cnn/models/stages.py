@@ -1,22 +1,22 @@
-"""The stages of a network: where it can be cut, frozen and looked at, from the image to the head."""
+"""The stages of a network, from the image to the head: the places where it can be cut, frozen and visualized."""
 
 import re
-from collections.abc import Iterable
 
 import keras
 from keras import layers
 
 from keras_cnn.models.applications import APPLICATIONS
+from keras_cnn.models.graph import Graph
 
 INPUT, HEAD = "input", "head"
-# Layers that turn images into what a network's first stage takes, and layers after its last map.
+# Layers that prepare images for a network's first stage, and layers after its last map.
 PREPROCESSING = r"image|grey_to_rgb|to_rgb|rescale|rescaling|rescaling_std|normalization|\w+_prestem_normalization"
 AFTER = r"pool|dense|dropout|flatten|avgpool.*|classifier_.*|logits.*"
 
 Patterns = tuple[tuple[str, str], ...]
 
-# Family -> what its layers' names say: (pattern of a whole name, name of the stage). A stage ends with the last layer
-# of its name, and has every layer that this end needs and no stage before it has.
+# Family -> (pattern of a layer's full name, name of its stage). A stage ends with the last layer whose name matches. It
+# has all layers that its end depends on, except those of the stages before it.
 _XCEPTION = {f"add_{i}" if i else "add": i + 2 for i in range(11)} | {"add_11": 13}
 PATTERNS: dict[str, Patterns] = {
     "convnext": ((r"\w+_(stem|stage_\d)_.*", r"\1"), (r"layer_normalization", "norm")),
@@ -66,19 +66,20 @@ TORCHVISION = (
 def stages(model: keras.Model) -> list[tuple[str, list[layers.Layer]]]:
     """Names and layers of a model's stages, from the image on; every layer is in exactly one.
 
-    `input` is the preprocessing; `head` is what follows the last map, and absent in a backbone. Networks of
-    keras.applications and `classics` have the stages of their publications, by the model's name and its layers'; any
-    other one has a stage for each beginning of its layers' names, up to the first digits or underscore.
+    `input` is the preprocessing; `head` is what follows the last map, and is absent in a backbone. Networks of
+    keras.applications and `classics`, which are recognised by their names and their layers' names, have the stages of
+    their publications. Any other network has a stage for each prefix of its layers' names, up to the first digits or
+    underscore.
     """
-    ends = _ends(model)
-    needed = _ancestors(model, ends.values())
+    ends, graph = _ends(model), Graph(model)
+    needed = {end: graph.ancestors(end) for end in ends.values()}
     members: dict[str, list[layers.Layer]] = {stage: [] for stage in (*ends, HEAD)}
     last = list(ends)[-1]
     for layer in model.layers:
         rest = HEAD if re.fullmatch(AFTER, layer.name) else last
         stage = next((stage for stage, end in ends.items() if layer.name in needed[end]), rest)
         members[stage].append(layer)
-    return [(stage, found) for stage, found in members.items() if found]
+    return [(stage, stage_layers) for stage, stage_layers in members.items() if stage_layers]
 
 
 def _ends(model: keras.Model) -> dict[str, str]:
@@ -101,7 +102,7 @@ def _patterns(network: str, names: list[str]) -> Patterns:
 
 
 def _last(names: list[str], patterns: Patterns) -> dict[str, str]:
-    """Stage -> the last name of it, in the order of these last names."""
+    """Stage -> the name of its last layer, in the order of these layers."""
     last: dict[str, str] = {}
     for name in names:
         for pattern, stage in patterns:
@@ -110,17 +111,3 @@ def _last(names: list[str], patterns: Patterns) -> dict[str, str]:
                 last[match.expand(stage)] = name
                 break
     return last
-
-
-def _ancestors(model: keras.Model, ends: Iterable[str]) -> dict[str, set[str]]:
-    """Name of an operation -> the names of all that its output is computed from, and its own; for `ends`."""
-    needed: dict[int, frozenset[str]] = {}  # by tensor
-    found: dict[str, set[str]] = {}
-    wanted = set(ends)
-    for operation in model.operations:
-        inputs = [] if isinstance(operation, layers.InputLayer) else keras.tree.flatten(operation.input)
-        names = frozenset({operation.name}).union(*(needed[id(tensor)] for tensor in inputs))
-        needed |= {id(tensor): names for tensor in keras.tree.flatten(operation.output)}
-        if operation.name in wanted:
-            found[operation.name] = set(names)
-    return found

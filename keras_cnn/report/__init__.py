@@ -1,1 +1,1 @@
-"""Runs on one page: what was measured, beside what was published, and what may be inferred."""
+"""The page about runs: their results, comparisons with published results, and findings."""

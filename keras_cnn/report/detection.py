@@ -1,37 +1,38 @@
-"""The page about a training on boxes: its mAP with interval, classes, curves, pictures, config and environment."""
+"""The page about the training of a detector: mAP, classes, curves, pictures, configuration and environment."""
 
-from html import escape
+import math
 from pathlib import Path
 
 from keras_cnn import run_folder as run_folders
+from keras_cnn.analysis.sections import PageSection
+from keras_cnn.charts import PALETTE, Chart, ChartAxis, Plot, Series, TextTable
+from keras_cnn.charts.page import short
+from keras_cnn.charts.text import count, digits, duration, with_interval
 from keras_cnn.errors import InputError
-from keras_cnn.report import charts, pictures
-from keras_cnn.report.analysis import Part
+from keras_cnn.report import pictures, run_charts
 from keras_cnn.report.runs import Run
-from keras_cnn.report.scores import number
+from keras_cnn.report.scores import mapping, number
 from keras_cnn.report.sections.configuration import differences
-from keras_cnn.report.sections.environment import environment, repro
-from keras_cnn.report.sections.models import models
-from keras_cnn.report.sections.shapes import Chart, Table, plotted
-from keras_cnn.report.sections.text import count, digits, duration, with_interval
+from keras_cnn.report.sections.environment import environment, reproduction
+from keras_cnn.report.sections.models import networks
 from keras_cnn.run_folder.record import Record, read_record
 
 RECALLS = [index / 100 for index in range(101)]  # of the precisions in metrics.json
-_DRAWN = ("curves", "precision_recall")  # the page has them as charts
+_DRAWN = ("curves", "precision_recall")  # pictures that the page has as charts
 
 
 def find(paths: list[Path]) -> Path | None:
-    """The run folder if `paths` name a training on boxes; None for other runs. InputError for one among others."""
+    """The run folder if `paths` is that of a detector, otherwise None. Raises InputError for one among several."""
     chosen = [path for path in paths if run_folders.detects(path)]
     if not chosen:
         return None
     if len(paths) > 1:
-        raise InputError(f"{chosen[0]}: a run of detect.py has a page of its own; expected it alone")
+        raise InputError(f"{chosen[0]}: a run of detect.py has its own page; expected no other run")
     return chosen[0]
 
 
-def content(path: Path) -> tuple[Run, list[Part], list[pictures.Source], list[str]]:
-    """The run at `path`, the parts of its page, its pictures, and what is missing or damaged."""
+def content(path: Path) -> tuple[Run, list[PageSection], list[pictures.PictureFile], list[str]]:
+    """The run at `path`, the sections of its page, its pictures and its problems."""
     record = read_record(path)
     run = Run(0, record.name, record, {}, record.problems)
     parts = [_result(run), *_curves(run), *_classes(run), _training(run), *_network(run), _environment(run)]
@@ -40,142 +41,160 @@ def content(path: Path) -> tuple[Run, list[Part], list[pictures.Source], list[st
 
 
 def lead(run: Run) -> str:
-    """The sentence at the head of the page."""
+    """The sentence at the top of the page."""
     metrics, source = run.record.metrics, run.record.config.get("data.source", "boxes")
     network = run.record.config.get("model.cfg", "a detector")
     if not metrics:
         return f"{network}, in training on {source}."
-    found = [f"mAP@0.5 {_score(metrics, 'map50')}", f"mAP@[.5:.95] {_score(metrics, 'map')}"]
+    scores = [f"mAP@0.5 {_score(metrics, 'map50')}", f"mAP@[.5:.95] {_score(metrics, 'map')}"]
     images = count(number(metrics.get("images")))
-    return f"{network}, trained on {source}: {' and '.join(found)} on {images} test images."
+    return f"{network}, trained on {source}: {' and '.join(scores)} on {images} test images."
 
 
-def _result(run: Run) -> Part:
+def _result(run: Run) -> PageSection:
     record = run.record
     metrics = record.metrics
     if not metrics:
         planned = record.config.get("train.epochs")
-        text = f"Unfinished: epoch {len(record.history)} of {planned}; no test image has been looked at."
-        return Part("result", "Result", "Result", findings=(text,))
+        text = f"Unfinished: epoch {len(record.history)} of {planned}; the test images have not been read."
+        return PageSection("result", "Result", "Result", findings=(text,))
     rows = [
-        (name, *(_score(found, key) for key in ("map50", "map")), digits(number(found.get("map75")), 4),
-         count(number(found.get("images"))), count(number(found.get("boxes"))))
-        for name, found in (("test", metrics), ("validation", metrics.get("validation")))
-        if isinstance(found, dict)
+        (name, *(_score(scores, key) for key in ("map50", "map")), digits(number(scores.get("map75")), 4),
+         count(number(scores.get("images"))), count(number(scores.get("boxes"))))
+        for name, scores in (("test", metrics), ("validation", metrics.get("validation")))
+        if isinstance(scores, dict)
     ]  # fmt: skip
     head = ("split", "mAP@0.5", "mAP@[.5:.95]", "mAP@0.75", "images", "boxes")
     readings = len(record.test_readings)
     times = "once" if readings == 1 else f"{readings} times"
-    best = f"Of epoch {metrics.get('best_epoch')}, the best by {metrics.get('chosen_by')}"
-    return Part(
+    best = f"Results of epoch {metrics.get('best_epoch')}, the best by {metrics.get('chosen_by')}"
+    return PageSection(
         "result",
         "Result",
         "Result",
         findings=(f"{best}. The test images were read {times}.",),
-        grids=(("", Table(head, tuple(rows))),),
+        tables=(("", TextTable(head, tuple(rows))),),
         notes=(
-            "mAP as pycocotools counts it: boxes of every size, 100 detections an image and class, 101 recalls."
-            " Brackets: 95 % bootstrap over the images.",
+            "mAP as in pycocotools: boxes of every size, 100 detections per image and class, 101 recalls."
+            " Brackets are 95 % bootstrap intervals over the images.",
         ),
     )
 
 
-def _score(found: dict, key: str) -> str:
-    interval = found.get(f"{key}_interval")
-    ends = tuple(interval) if isinstance(interval, list) and len(interval) == 2 else None
-    return with_interval(number(found.get(key)), ends)
+def _score(scores: dict, key: str) -> str:
+    interval = scores.get(f"{key}_interval")
+    ends = [end for value in interval if (end := number(value)) is not None] if isinstance(interval, list) else []
+    return with_interval(number(scores.get(key)), (ends[0], ends[1]) if len(ends) == 2 else None)
 
 
-def _curves(run: Run) -> list[Part]:
+def _curves(run: Run) -> list[PageSection]:
     record = run.record
     if not record.history:
         return []
     lines = {
-        "loss": (("loss", "training", 1.4), ("val_loss", "validation", 2.4)),
-        "training loss, parts": (("box_loss", "box", 2), ("object_loss", "objectness", 2), ("class_loss", "class", 2)),
-        "validation mAP": (("val_map", "@[.5:.95]", 2.4), ("val_map50", "@0.5", 2)),
+        "loss": (("loss", "training", 1.1), ("val_loss", "validation", 1.9)),
+        "training loss by term": (
+            ("box_loss", "box", 1.6),
+            ("object_loss", "objectness", 1.6),
+            ("class_loss", "class", 1.6),
+        ),
+        "validation mAP": (("val_map", "@[.5:.95]", 1.9), ("val_map50", "@0.5", 1.6)),
     }
-    found = [_history_chart(record, f"curve-{i}", title, columns) for i, (title, columns) in enumerate(lines.items())]
-    note = "The dotted line marks the best epoch. Training is measured with augmentation, while the weights change."
-    return [Part("curves", "Curves", "Curves", charts=tuple(found), notes=(note,))]
+    drawn = [_history_chart(record, f"curve-{i}", title, columns) for i, (title, columns) in enumerate(lines.items())]
+    note = "Dotted line: the best epoch. Training values are measured with augmentation, while the weights change."
+    return [PageSection("curves", "Curves", "Curves", charts=tuple(drawn), notes=(note,))]
 
 
 def _history_chart(record: Record, name: str, title: str, columns: tuple) -> Chart:
-    figure = charts.frame("epoch", title)
     epochs = [row["epoch"] for row in record.history]
-    for place, (column, label, width) in enumerate(columns):
-        figure.add_scatter(
+    series = [
+        Series(
             x=epochs,
-            y=[number(row.get(column)) for row in record.history],
-            mode="lines" if len(epochs) > 1 else "markers",
-            name=label,
-            line={"color": charts.PALETTE[place], "width": width, "dash": charts.DASHES[place]},
-            hovertemplate="%{y:.4f}",
+            y=[_or_nan(row.get(column)) for row in record.history],
+            label=label,
+            colour=PALETTE[place],
+            dash=run_charts.DASHES[place] if len(epochs) > 1 else "",
+            width=width,
+            marker="" if len(epochs) > 1 else "circle",
         )
-    if best := number(record.metrics.get("best_epoch")):
-        figure.add_vline(x=best, line={"dash": "dot", "width": 1, "color": charts.FAINT})
-    figure.update_xaxes(**charts.whole_epochs(epochs), unifiedhovertitle={"text": "epoch %{x}"})
-    figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(hovermode="x unified", hoverdistance=-1, showlegend=True, legend=_LEGEND)
+        for place, (column, label, width) in enumerate(columns)
+    ]
+    best = number(record.metrics.get("best_epoch"))
+    largest = max((y for line in series for y in line.y if math.isfinite(y)), default=1)
+    drawing = Plot(
+        ChartAxis("epoch", scale="whole"),
+        ChartAxis(title, limits=(0, 1.05 * largest or 1), number=".4f"),
+        tuple(series),
+        verticals=((best, ""),) if best else (),
+        unified=True,
+    )
     names = [column for column, *_ in columns]
     rows = [(str(row["epoch"]), *(digits(number(row.get(n)), 4) for n in names)) for row in record.history]
-    return Chart(name, title, plotted(figure), Table(("epoch", *(label for _, label, _ in columns)), tuple(rows)))
+    return Chart(name, title, drawing, TextTable(("epoch", *(label for _, label, _ in columns)), tuple(rows)))
 
 
-_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": charts.CLEAR}
+def _or_nan(value: float | None) -> float:
+    known = number(value)
+    return math.nan if known is None else known
 
 
-def _classes(run: Run) -> list[Part]:
+def _classes(run: Run) -> list[PageSection]:
     metrics = run.record.metrics
     scores = metrics.get("per_class")
     if not isinstance(scores, dict) or not scores:
         return []
     rows = [
-        (name, _score(found, "map50"), _score(found, "map"), count(number(found.get("boxes"))))
-        for name, found in scores.items()
+        (name, _score(score, "map50"), _score(score, "map"), count(number(score.get("boxes"))))
+        for name, score in scores.items()
+        if isinstance(score, dict)
     ]
     head = ("class", "AP@0.5", "AP@[.5:.95]", "test boxes")
-    curves = metrics.get("precision50")
-    found = [_precision_chart(curves)] if isinstance(curves, dict) and curves else []
-    return [Part("classes", "Classes", "Classes", charts=tuple(found), grids=(("", Table(head, tuple(rows))),))]
+    curves = {
+        name: values
+        for name, values in mapping(metrics.get("precision50")).items()
+        if isinstance(values, list) and len(values) == len(RECALLS)
+    }
+    drawn = [_precision_chart(curves)] if curves else []
+    return [
+        PageSection("classes", "Classes", "Classes", charts=tuple(drawn), tables=(("", TextTable(head, tuple(rows))),))
+    ]
 
 
-def _precision_chart(curves: dict) -> Chart:
-    figure = charts.frame("recall", "precision")
-    for place, (name, values) in enumerate(curves.items()):
-        figure.add_scatter(
-            x=RECALLS,
-            y=values,
-            mode="lines",
-            name=escape(charts.short([name])[0]),
-            line={
-                "color": charts.colour(place),
-                "width": 2,
-                "dash": charts.DASHES[place // len(charts.PALETTE) % len(charts.DASHES)],
-            },
-            hovertemplate="recall %{x:.2f}: precision %{y:.3f}",
+def _precision_chart(curves: dict[str, list]) -> Chart:
+    named = zip(curves.values(), short(list(curves)), strict=True)
+    series = [
+        Series(
+            RECALLS,
+            [_or_nan(value) for value in values],
+            label=label,
+            colour=run_charts.colour(place),
+            dash=run_charts.dash(place),
         )
-    figure.update_xaxes(range=[0, 1.01])
-    figure.update_yaxes(range=[0, 1.02])
-    figure.update_layout(showlegend=len(curves) <= 12, legend=_LEGEND)
-    rows = [(f"{recall:.1f}", *(digits(values[index], 3) for values in curves.values()))
+        for place, (values, label) in enumerate(named)
+    ]
+    drawing = Plot(
+        ChartAxis("recall", limits=(0, 1.01), number=".2f"),
+        ChartAxis("precision", limits=(0, 1.02), number=".3f"),
+        tuple(series),
+        legend=len(curves) <= 12,
+    )
+    rows = [(f"{recall:.1f}", *(digits(number(values[index]), 3) for values in curves.values()))
             for index, recall in enumerate(RECALLS) if index % 10 == 0]  # fmt: skip
-    table = Table(("recall", *curves), tuple(rows))
-    return Chart("precision-recall", "Precision over recall on test images, IoU 0.5", plotted(figure), table)
+    table = TextTable(("recall", *curves), tuple(rows))
+    return Chart("precision-recall", "Precision over recall on test images, IoU 0.5", drawing, table)
 
 
-def _training(run: Run) -> Part:
+def _training(run: Run) -> PageSection:
     record = run.record
-    split, counts = record.split, record.split.get("boxes")
-    splits = list(counts) if isinstance(counts, dict) else []
-    classes = list(counts[splits[0]]) if splits else []
-    rows = [(name, *(count(counts[s].get(name)) for s in splits)) for name in classes]
-    images = split.get("counts") if isinstance(split.get("counts"), dict) else {}
-    grids = [("Boxes by class", Table(("class", *splits), tuple(rows)))] if rows else []
+    boxes = {name: mapping(counts) for name, counts in mapping(record.split.get("boxes")).items()}
+    classes = dict.fromkeys(name for counts in boxes.values() for name in counts)
+    rows = [(name, *(count(number(counts.get(name))) for counts in boxes.values())) for name in classes]
+    images = mapping(record.split.get("counts"))
+    grids = [("Boxes by class", TextTable(("class", *boxes), tuple(rows)))] if rows else []
     anchors = record.metrics.get("anchors")
     facts = []
-    if isinstance(anchors, list):
-        sizes = ", ".join(f"{w:.0f}×{h:.0f}" for w, h in anchors)
+    if isinstance(anchors, list) and all(isinstance(pair, list) for pair in anchors):
+        sizes = ", ".join("×".join(digits(number(side), 0) for side in pair) for pair in anchors)
         fit = digits(number(record.metrics.get("anchors_mean_iou")), 3)
         facts.append(f"Anchors in pixels of the network's image: {sizes}; mean IoU with the training boxes {fit}.")
     listed = ", ".join(f"{name} {count(number(n))}" for name, n in images.items())
@@ -185,30 +204,32 @@ def _training(run: Run) -> Part:
     changed = differences([run])
     if changed.rows:
         grids.append(("Fields that differ from the defaults", changed))
-    return Part("training", "Training", "Training", findings=tuple(facts), grids=tuple(grids))
+    return PageSection("training", "Training", "Training", findings=tuple(facts), tables=tuple(grids))
 
 
-def _network(run: Run) -> list[Part]:
+def _network(run: Run) -> list[PageSection]:
     head = ("layer", "type", "output", "trainable", "other", "multiply_adds")
     return [
-        Part(
+        PageSection(
             "network",
-            f"Network: {found.name}",
+            f"Network: {network.name}",
             "Network",
             findings=(
-                f"{count(found.totals['trainable'])} trainable parameters,"
-                f" {count(found.totals['multiply_adds'])} multiply-adds an image.",
+                f"{count(network.totals['trainable'])} trainable parameters,"
+                f" {count(network.totals['multiply_adds'])} multiply-adds per image.",
             ),
-            folded=(("Layers", Table(head, tuple(tuple(layer[name] for name in head) for layer in found.layers))),),
+            folded=(
+                ("Layers", TextTable(head, tuple(tuple(layer[name] for name in head) for layer in network.layers))),
+            ),
         )
-        for found in models([run])
+        for network in networks([run])
     ]
 
 
-def _environment(run: Run) -> Part:
+def _environment(run: Run) -> PageSection:
     facts = [(fact.name, fact.texts[0]) for fact in environment([run])]
-    again = repro(run)
-    code = [("Command", again.command)] if again.command else []
-    code.append(("Complete configuration, config.yaml", again.config))
-    grids = (("", Table(("fact", "value"), tuple(facts))),)
-    return Part("environment", "Environment", "Environment", grids=grids, code=tuple(code))
+    reproduced = reproduction(run)
+    code = [("Command", reproduced.command)] if reproduced.command else []
+    code.append(("Complete configuration, config.yaml", reproduced.config))
+    grids = (("", TextTable(("fact", "value"), tuple(facts))),)
+    return PageSection("environment", "Environment", "Environment", tables=grids, code=tuple(code))

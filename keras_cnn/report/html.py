@@ -1,8 +1,8 @@
-"""The report: one HTML file with everything in it, which opens from a disk without a network.
+"""The report: a single HTML file that opens without a network.
 
-plotly.js travels inside as gzip in base64, a fifth of the page's limit where the script itself would be the whole of
-it; the page unpacks it with the browser's DecompressionStream. A content security policy in the page keeps every
-request inside. Each chart has its numbers as a table below, for browsers that cannot unpack, for paper and for ears.
+The page contains plotly.js as gzip in base64, which takes a fifth of the page's limit; uncompressed it would take all
+of it. The page unpacks it with the browser's DecompressionStream. A content security policy prevents every request.
+Each chart has its numbers as a table below, for browsers that cannot unpack, for paper and for screen readers.
 """
 
 import base64
@@ -10,6 +10,7 @@ import functools
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -20,17 +21,22 @@ import plotly
 from markupsafe import Markup
 
 from keras_cnn import run_folder as run_folders
+from keras_cnn.analysis import sections
+from keras_cnn.analysis.run_tables import RunTable, find_table, is_sweep
+from keras_cnn.analysis.sections import PageSection
+from keras_cnn.charts import page as chart_page
+from keras_cnn.charts import text
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import analysis, charts, detection, pictures, recipes
+from keras_cnn.report import detection, pictures, run_charts
+from keras_cnn.report.recipes import recipe_sections
 from keras_cnn.report.runs import Run, find_runs
-from keras_cnn.report.sections import text
 from keras_cnn.report.sections.audits import VERDICTS
-from keras_cnn.report.sections.content import Content, again, collect
-from keras_cnn.report.sweeps import RunTable, find_table, is_sweep
+from keras_cnn.report.sections.content import Content, collect
 
-LIMIT = 5_000_000  # bytes of the page; pictures are made to fit
+LIMIT = 5_000_000  # bytes of the page; pictures are compressed to fit
 _RESERVE = 60_000  # for the markup around the pictures
+_CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]")  # not allowed in HTML; names may contain them
 
 _FORMATS = {
     "percent": text.percent,
@@ -39,20 +45,20 @@ _FORMATS = {
     "duration": text.duration,
     "large": text.large,
     "digits": text.digits,
-    "colour": charts.colour,
-    "dash": lambda run: charts.dash(run).replace("solid", "none").replace("px", ""),
+    "colour": run_charts.colour,
+    "dash": run_charts.svg_dash,
 }
 
 
 def write_report(paths: list[Path], out: Path | None = None, table: RunTable | None = None) -> Path:
-    """Writes the report about the runs that `paths` name, and gives its place.
+    """Writes the report about the runs at `paths` and returns the path of the page.
 
-    `paths` are run folders or folders of them, or one sweep's folder, or one CSV file with a row a run, of which
-    `table` is what `find_table` has read. Without `out` the place is RUN/report.html for one run, SWEEP/report.html,
-    FILE.html for FILE.csv, else report.html in the folder that holds all runs. Whatever can be read of a run is shown;
-    what is missing or damaged stands in the page's list of problems.
+    `paths` are run folders or folders of them, or the folder of a sweep, or a CSV file with a row for each run; `table`
+    is the result of `find_table` for the latter two. Without `out`, the page is RUN/report.html for one run,
+    SWEEP/report.html, FILE.html for FILE.csv, otherwise report.html in the folder that contains all runs. The page
+    shows all readable results and lists missing and damaged files as problems.
 
-    Raises InputError, in one line, for a path that is no run and for a place that cannot be written.
+    Raises InputError, in one line, for a path that is not a run and for a place that cannot be written.
     """
     if detector := detection.find(paths):
         place = out or detector / "report.html"
@@ -64,8 +70,8 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
 
     def page() -> str:
         content = collect(runs, table)
-        parts = [*recipes.parts(table), *analysis.parts(table, again(runs))] if table else []
-        return render(content, pictures.find(content.shown), problems, parts)
+        analysed = [*recipe_sections(table), *sections(table)] if table else []
+        return render(content, pictures.find(content.shown), problems, analysed)
 
     _write(place, page)
     return place
@@ -83,27 +89,29 @@ def _write(place: Path, page: Callable[[], str]) -> None:
 
 def render(
     content: Content,
-    sources: list[pictures.Source],
+    sources: list[pictures.PictureFile],
     problems: list[str],
-    parts: Sequence[analysis.Part] = (),
+    analysed: Sequence[PageSection] = (),
 ) -> str:
-    """The page as text, within LIMIT bytes as long as the page without its pictures is."""
+    """The page as text, in at most LIMIT bytes if its contents without pictures fit."""
     problems = [*problems, *(problem for run in content.runs for problem in run.problems), *content.problems]
-    bare = _page(content, [], [], problems, parts)
+    bare = _page(content, [], [], problems, analysed)
     shown, more, damaged = pictures.embed(sources, max(0, LIMIT - _RESERVE - len(bare.encode())))
-    return _page(content, shown, more, [*problems, *damaged], parts)
+    return _page(content, shown, more, [*problems, *damaged], analysed)
 
 
 def render_detection(path: Path) -> str:
-    """The page about the training on boxes at `path`, within LIMIT bytes as long as it is without its pictures."""
-    run, parts, sources, problems = detection.content(path)
+    """The page about the detector at `path`, in at most LIMIT bytes if its contents without pictures fit."""
+    run, about, sources, problems = detection.content(path)
 
-    def page(shown: Sequence[pictures.Picture], more: Sequence[pictures.More], problems: list[str]) -> str:
+    def page(
+        shown: Sequence[pictures.EmbeddedPicture], more: Sequence[pictures.OmittedPictures], problems: list[str]
+    ) -> str:
         return _filled(
             "detection.html",
             title=run.label,
             lead=detection.lead(run),
-            parts=parts,
+            sections=about,
             shown=shown,
             more=more,
             problems=list(dict.fromkeys(problems)),
@@ -115,19 +123,19 @@ def render_detection(path: Path) -> str:
 
 
 def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[Run], list[str]]:
-    """The runs, and what is wrong beside their own problems.
+    """The runs, and the problems that belong to no run.
 
-    Of a sweep's trials without a result the sweep tells what became of them, so their folders' gaps are no problems.
+    Missing files of a trial without a result are not problems, because the sweep records how the trial ended.
     """
     if table is None:
         runs, problems = find_runs(paths)
-        return runs, [*problems, *(f"{p}: a sweep, analysed in a report of its own" for p in paths if is_sweep(p))]
+        return runs, [*problems, *(f"{p}: a sweep, which has its own report" for p in paths if is_sweep(p))]
     if table.swept is None:
         return [], []
     folders = [path.parent for path in sorted(table.swept.folder.glob("*/config.yaml"))]
-    found, problems = find_runs(folders) if folders else ([], [])
+    trials, problems = find_runs(folders) if folders else ([], [])
     runs = []
-    for run in found:
+    for run in trials:
         trial = table.swept.trial_of(run.label)
         ended = "ended early" if trial and trial.state == "early" else trial.state if trial else ""
         runs.append(replace(run, ended=ended, problems=() if trial and trial.value is None else run.problems))
@@ -145,15 +153,15 @@ def _place(paths: list[Path], runs: list[Run], table: RunTable | None) -> Path:
 
 def _page(
     content: Content,
-    shown: list[pictures.Picture],
-    more: list[pictures.More],
+    shown: list[pictures.EmbeddedPicture],
+    more: list[pictures.OmittedPictures],
     problems: list[str],
-    parts: Sequence[analysis.Part],
+    analysed: Sequence[PageSection],
 ) -> str:
     return _filled(
         "page.html",
         content=content,
-        parts=parts,
+        analysed=analysed,
         pictures=shown,
         more_pictures=more,
         problems=list(dict.fromkeys(problems)),
@@ -163,7 +171,7 @@ def _page(
 
 
 def _filled(name: str, **values: object) -> str:
-    """A template with its values, and with what every page carries: its style, scripts and plotly.js."""
+    """A template filled with its values and the parts of every page: style, scripts and plotly.js."""
     page = (
         _templates()
         .get_template(name)
@@ -175,7 +183,8 @@ def _filled(name: str, **values: object) -> str:
             plotly_version=plotly.__version__,
         )
     )
-    return page.encode("utf-8", "backslashreplace").decode()  # names of files may hold bytes that are no UTF-8
+    page = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), page)
+    return page.encode("utf-8", "backslashreplace").decode()  # file names may contain bytes that are not UTF-8
 
 
 def _templates() -> jinja2.Environment:
@@ -189,11 +198,13 @@ def _templates() -> jinja2.Environment:
     environment.filters |= _FORMATS
     environment.tests["several"] = lambda rows: len(rows) > 1
     environment.filters["script_json"] = script_json
+    environment.filters["figure"] = chart_page.figure
+    environment.filters["shape"] = chart_page.shape
     return environment
 
 
 def script_json(value: object) -> Markup:
-    """JSON that can stand in a script element: no text in it can end the element or open a comment."""
+    """JSON for a script element: no text in it can end the element or open a comment."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
@@ -206,5 +217,5 @@ def _plotly() -> str:
 
 @functools.cache
 def _file(name: str) -> Markup:
-    """A style sheet or script of ours, as it stands."""
+    """A style sheet or script of the package."""
     return Markup(resources.files("keras_cnn.report").joinpath("templates", name).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Pictures of a run folder, small enough that all of them fit into one page."""
+"""Pictures of run folders, compressed so that they fit into one page."""
 
 import base64
 import io
@@ -12,31 +12,31 @@ from PIL import Image
 
 from keras_cnn.report.runs import Run
 
-# Largest side in pixels and WebP's quality, tried in this order; a picture much longer than wide counts as several.
-# Text of 8 points at 150 pixels an inch is still readable at half its size; what would be smaller than the last is left
-# out and counted.
+# Largest side in pixels and quality of WebP, tried in this order; a picture much longer than wide counts as several.
+# Text of 8 points at 150 pixels per inch is readable at half its size. Pictures that do not fit at the last level are
+# left out and counted.
 LEVELS = ((2200, 82), (1600, 78), (1200, 72), (900, 66), (700, 60), (520, 52))
-PER_RUN = 8  # pictures of a run
-LARGEST = 240_000  # bytes of page for a picture; a sheet of photos with captions stays readable when enlarged
-_PAGE = 2  # times as long as wide; longer, scaled to one page, a sheet's captions are too small to read
-SMALLEST = 60_000  # bytes that a picture should have; of more runs than have room for PER_RUN, each has fewer
-# The most telling first, as (group, stem): the test evaluation's, then the run's own.
+PER_RUN = 8  # largest number of pictures of a run
+LARGEST = 240_000  # bytes of the page for a picture; a sheet of photos with captions is readable when enlarged
+_PAGE = 2  # ratio of length to width up to which the captions of a sheet are readable when scaled to one page
+SMALLEST = 60_000  # bytes that a picture should have; with many runs, each has fewer than PER_RUN pictures
+# The most informative first, as (group, stem): those of the test evaluation, then the run's own.
 _FIRST = (
     *(("test", stem) for stem in ("mistakes", "scores", "sample")),
     *(("", stem) for stem in ("mistakes", "augmentation")),
     *(("test", stem) for stem in ("top_losses", "precision_recall", "roc")),
 )
-_MATRICES = ("confusion_validation", "confusion_train")  # their numbers stand among the evaluations
+_MATRICES = ("confusion_validation", "confusion_train")  # the table of evaluations has their numbers
 
 
 @dataclass(frozen=True)
-class Source:
+class PictureFile:
     """A picture file of a run."""
 
     run: Run
     path: Path
-    group: str  # "" for the run's own, else the name of the evaluation
-    against: str = ""  # the other run's name, of a comparison
+    group: str  # the name of the evaluation, "" for the run's own
+    against: str = ""  # name of the other run of a comparison
 
     @property
     def title(self) -> str:
@@ -44,7 +44,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class More:
+class OmittedPictures:
     """Pictures of a run that are not on the page."""
 
     run: Run
@@ -52,7 +52,7 @@ class More:
 
     @property
     def sentence(self) -> str:
-        """12 more pictures in RUN/figures; with all folders that hold some."""
+        """A sentence such as "12 more pictures in RUN/figures", with all their folders."""
         folders = list(dict.fromkeys(str(path.parent) for path in self.paths))
         where = " and ".join([", ".join(folders[:-1]), folders[-1]] if len(folders) > 1 else folders)
         n = len(self.paths)
@@ -60,23 +60,23 @@ class More:
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedPicture:
     """A picture as the page shows it."""
 
-    source: Source
-    url: str  # data:
+    source: PictureFile
+    url: str  # a data: URL
     size: tuple[int, int]  # width and height in pixels, as embedded
     original: tuple[int, int]
 
 
-def find(runs: list[Run]) -> list[Source]:
-    """The figures of each run and of its evaluations that the page does not draw itself, the most telling first."""
+def find(runs: list[Run]) -> list[PictureFile]:
+    """The figures of each run and its evaluations that the page does not draw itself, the most informative first."""
     return [
         source
         for run in runs
         for source in sorted(
             (
-                Source(run, path, group, against)
+                PictureFile(run, path, group, against)
                 for group, against, folder in _folders(run.record.path)
                 for path in sorted(folder.glob("*.png"))
                 if not path.name.startswith(".")
@@ -87,16 +87,16 @@ def find(runs: list[Run]) -> list[Source]:
     ]
 
 
-def _rank(source: Source) -> int:
-    """Comparisons first; then the place in _FIRST, what is unknown here, and last the matrices."""
+def _rank(source: PictureFile) -> int:
+    """Rank of a picture: comparisons, then those in _FIRST, then unknown ones, and confusion matrices last."""
     if source.against:
         return -1
     named = (source.group, source.path.stem)
     return len(_FIRST) + (source.path.stem in _MATRICES) if named not in _FIRST else _FIRST.index(named)
 
 
-def _is_drawn(source: Source) -> bool:
-    """Whether the page has the same as a chart, or it shows nothing: the images of a run without augmentation."""
+def _is_drawn(source: PictureFile) -> bool:
+    """Whether the page has the picture as a chart, or it shows nothing, as `augmentation` without augmentation."""
     stem = source.path.stem
     if source.against:
         return stem in ("class_differences", "confusion_difference")
@@ -106,15 +106,17 @@ def _is_drawn(source: Source) -> bool:
     return stem in ("curves", "confusion") or (stem == "reliability" and source.group in ("", "test"))
 
 
-def embed(sources: Sequence[Source], budget: int) -> tuple[list[Picture], list[More], list[str]]:
-    """The pictures, together at most `budget` bytes of page; those of each run without room; and what is damaged.
+def embed(
+    sources: Sequence[PictureFile], budget: int
+) -> tuple[list[EmbeddedPicture], list[OmittedPictures], list[str]]:
+    """The pictures, in at most `budget` bytes together; the omitted ones of each run; and a line for each damaged one.
 
-    A run has its first PER_RUN, or as many as have SMALLEST bytes each. Every picture has an equal share of the budget,
-    at most LARGEST; what small files do not use goes to the larger ones. A picture is scaled down and compressed only
-    as far as its share asks for. A long one, such as a sheet of ranked images, has room for as many of LARGEST as it is
-    pages long.
+    A run has up to PER_RUN pictures, fewer where they would have less than SMALLEST bytes each. Every picture has an
+    equal share of the budget, at most LARGEST; what small files do not use goes to larger ones. A picture is scaled
+    and compressed only as far as its share requires. A long picture, such as a sheet of ranked images, may use LARGEST
+    for each page of its length.
     """
-    pictures: dict[Path, Picture] = {}
+    pictures: dict[Path, EmbeddedPicture] = {}
     problems: list[str] = []
     damaged: set[Path] = set()
     runs = {source.run.number: source.run for source in sources}
@@ -141,11 +143,11 @@ def embed(sources: Sequence[Source], budget: int) -> tuple[list[Picture], list[M
     shown = [pictures[source.path] for source in sources if source.path in pictures]
     rest = [source for source in sources if source.path not in pictures and source.path not in damaged]
     more = [(run, tuple(source.path for source in rest if source.run.number == i)) for i, run in runs.items()]
-    return shown, [More(run, paths) for run, paths in more if paths], problems
+    return shown, [OmittedPictures(run, paths) for run, paths in more if paths], problems
 
 
 def _folders(path: Path) -> list[tuple[str, str, Path]]:
-    """Name of the evaluation, name of the run that it is compared with, and the folder of its figures."""
+    """(name of the evaluation, name of the compared run, folder of the figures) of a run."""
     evaluated = [(p.parent.name, "", p) for p in sorted(path.glob("evaluations/*/figures"))]
     compared = sorted(path.glob("evaluations/*/against_*/figures"))
     return [
@@ -159,7 +161,7 @@ def _bytes(path: Path) -> int:
     return os.stat(path).st_size if path.is_file() else 0
 
 
-def _fitted(source: Source, share: int) -> Picture | None:
+def _fitted(source: PictureFile, share: int) -> EmbeddedPicture | None:
     with Image.open(source.path) as image:
         image.load()
         flat = image.convert("RGB")
@@ -170,14 +172,16 @@ def _fitted(source: Source, share: int) -> Picture | None:
         scaled = flat.copy()
         scaled.thumbnail((side, side), Image.Resampling.LANCZOS)
         file = io.BytesIO()
-        scaled.save(file, "WEBP", quality=quality, method=2)  # 4 takes twice the time to save 4 % of a sheet of photos
+        scaled.save(
+            file, "WEBP", quality=quality, method=2
+        )  # method 4 takes twice the time and saves 4 % of a sheet of photos
         url = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
         if len(url) <= share:
-            return Picture(source, url, scaled.size, flat.size)
+            return EmbeddedPicture(source, url, scaled.size, flat.size)
         level = max(level + 1, _level_for(max(scaled.size) / pages * math.sqrt(share / len(url))))
     return None
 
 
 def _level_for(side: float) -> int:
-    """The first level for which this side is still enough; bytes go with pixels, and a lower quality takes off more."""
+    """The first level with about this side; bytes are proportional to pixels, and a lower quality saves more."""
     return next((i for i, (limit, _) in enumerate(LEVELS) if limit <= side * 1.25), len(LEVELS) - 1)

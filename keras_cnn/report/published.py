@@ -1,8 +1,8 @@
-"""Measured beside published: the numbers that a report printed, and whether a run's own agree with them.
+"""Comparison of a run's numbers with published ones.
 
-The printed numbers of five student reports stand in `published/*.yaml`, one file a report: its data set, what weakens
-every number of it (`caveats`), and its experiments with their conditions, caveats and figures. A figure that no run
-folder holds has `needs` with what it would take; tables of a grid's means are read by `published_means`.
+The published numbers of five student reports are in `published/*.yaml`. A file is one report: its data set, the
+limitations of its numbers (`caveats`) and its experiments with their conditions, caveats and figures. A figure that no
+run folder contains has `needs`: what measuring it takes. `published_means` reads the tables of means over a grid.
 """
 
 import functools
@@ -17,8 +17,8 @@ from keras_cnn import config as config_module
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.publications import (
-    Ablation,
-    Dataset,
+    PublishedAblation,
+    PublishedDataset,
     ablation_in,
     dataset_of,
     experiment,
@@ -28,29 +28,29 @@ from keras_cnn.publications import (
     other_images,
     parts_of_images,
 )
-from keras_cnn.report.scores import Scores, number, read_scores
+from keras_cnn.report.scores import SplitScores, number, read_scores
 from keras_cnn.run_folder.record import Record
 
 Verdict = Literal["agrees", "differs", "cannot be compared"]
 Interval = tuple[float, float]
 
-COUNTED = ("trainable_parameters", "support", "epochs")  # exact: sampling does not move them
+COUNTED = ("trainable_parameters", "support", "epochs")  # exact numbers, which do not depend on the sampled images
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A printed number with all that is known of how it was made."""
+class PublishedFigure:
+    """A published number and the known conditions under which it was obtained."""
 
     figure: str
     value: float
     source: str
-    decimals: int  # places printed after the point
+    decimals: int  # printed decimal places
     class_name: str | None = None
     tolerance: float = 0.0
-    conditions: Mapping[str, Any] = field(default_factory=dict)  # fields of a config and the values they had
+    conditions: Mapping[str, Any] = field(default_factory=dict)  # fields of a config and their values
     caveats: tuple[str, ...] = ()
-    dataset: Dataset | None = None
-    needs: str | None = None
+    dataset: PublishedDataset | None = None
+    needs: str | None = None  # what measuring it takes, where a run folder does not have it
 
     @property
     def label(self) -> str:
@@ -58,80 +58,80 @@ class Figure:
 
     @property
     def margin(self) -> float:
-        """How far the printed value may lie from what it stands for: half its last place, and the tolerance."""
+        """The largest error of the printed value: half of its last decimal place, plus the tolerance."""
         rounding = 0.0 if self.figure in COUNTED else 0.5 * 10.0**-self.decimals
         return rounding + self.tolerance
 
 
 @dataclass(frozen=True)
-class Beside:
-    """One row of the table: what was printed, what was measured, and what follows."""
+class PublishedComparison:
+    """A published number, the run's own number and the verdict."""
 
     figure: str
     published: float
-    decimals: int  # places printed after the point
+    decimals: int  # printed decimal places
     measured: float | None
-    interval: Interval | None  # at 95 %, over the images; None where one run gives none
+    interval: Interval | None  # at 95 % over the images; None if a run has none
     verdict: Verdict
-    finding: str  # how far; or why not
+    finding: str  # the difference, or the reason why it cannot be compared
     source: str
-    caveats: tuple[str, ...] = ()  # what weakens the verdict
-    obstacles: tuple[str, ...] = ()  # why it cannot be compared
+    caveats: tuple[str, ...] = ()  # limitations of the verdict
+    obstacles: tuple[str, ...] = ()  # reasons why it cannot be compared
 
     @property
     def reason(self) -> str:
         return self.finding + "".join(f"; caveat: {caveat}" for caveat in self.caveats)
 
 
-@functools.cache  # reading the files takes 0.6 s on two busy cores, and all runs of a sweep name the same experiment
-def read_published(name: str) -> tuple[Figure, ...]:
-    """The figures of an experiment that comes with the package, such as "cs7015/net1", in the order of the print.
+@functools.cache  # reading the files takes 0.6 s, and all runs of a sweep refer to the same experiment
+def read_published(name: str) -> tuple[PublishedFigure, ...]:
+    """The figures of an experiment of the package, such as "cs7015/net1", in their published order.
 
-    InputError, with the nearest name, if there is none.
+    Raises InputError, with the nearest name, for an unknown experiment.
     """
-    report, publication, found = experiment(name)
+    report, publication, entry = experiment(name)
     shared = {
         "dataset": dataset_of(publication),
-        "conditions": found.get("conditions", {}),
-        "needs": found.get("needs"),
+        "conditions": entry.get("conditions", {}),
+        "needs": entry.get("needs"),
     }
-    weak = (*publication["caveats"], *found.get("caveats", ()))
-    entries = found.get("figures") or _of_ablation(ablation_in(name))
-    return tuple(_figure(report.upper(), shared, weak, dict(entry)) for entry in entries)
+    caveats = (*publication["caveats"], *entry.get("caveats", ()))
+    figures = entry.get("figures") or _figures_of_ablation(ablation_in(name))
+    return tuple(_figure(report.upper(), shared, caveats, dict(figure)) for figure in figures)
 
 
-def _of_ablation(table: Ablation) -> Iterator[dict]:
-    every = [*((name, table.decimals, pair) for name, pair in table.classes.items())]
-    every.append(("all images", table.overall_decimals, table.overall))
-    for name, decimals, pair in every:
+def _figures_of_ablation(table: PublishedAblation) -> Iterator[dict]:
+    rows = [*((name, table.decimals, pair) for name, pair in table.classes.items())]
+    rows.append(("all images", table.overall_decimals, table.overall))
+    for name, decimals, pair in rows:
         for when, value in zip(("before", "after"), pair, strict=True):
-            told = {"value": value, "decimals": decimals, "source": table.table}
-            yield {"figure": f"accuracy of {name}, {when}", **told}
+            printed = {"value": value, "decimals": decimals, "source": table.table}
+            yield {"figure": f"accuracy of {name}, {when}", **printed}
 
 
-def of_the_same_recipe(record: Record) -> dict[str, tuple[Figure, ...]]:
-    """REPORT/EXPERIMENT -> figures of the fine-tunings that were of the record's images, backbone and weights.
+def of_the_same_recipe(record: Record) -> dict[str, tuple[PublishedFigure, ...]]:
+    """REPORT/EXPERIMENT -> figures of published fine-tunings with the record's images, backbone and weights.
 
-    Those are experiments with a condition on model.weights, all conditions of which the record's config meets. Their
-    figures are to be shown and not judged: what else they `need` is not printed.
+    These are experiments with a condition on model.weights whose conditions the record's config meets. Their figures
+    are shown without a verdict, because their other conditions are not published.
     """
-    found = {}
+    published = {}
     for file in sorted(config_module.PUBLISHED.glob("*.yaml")):
         for name, entry in yaml.safe_load(file.read_text(encoding="utf-8"))["experiments"].items():
             conditions = entry.get("conditions", {})
             if "model.weights" not in conditions:
                 continue
             figures = read_published(f"{file.stem}/{name}")
-            same_recipe = not any(other_conditions(record, conditions))
-            if same_recipe and other_images(record, figures[0].dataset) is None:
-                found[f"{file.stem}/{name}"] = figures
-    return found
+            dataset, same_recipe = figures[0].dataset, not any(other_conditions(record, conditions))
+            if same_recipe and dataset is not None and other_images(record, dataset) is None:
+                published[f"{file.stem}/{name}"] = figures
+    return published
 
 
-def figures_of(record: Record) -> tuple[Figure, ...]:
-    """The measurable figures that the run's `published:` names; () if it names none.
+def figures_of(record: Record) -> tuple[PublishedFigure, ...]:
+    """The measurable figures in the run's field `published:`; () without it.
 
-    InputError for a reference that this version does not know, or an entry that is none.
+    Raises InputError for an unknown reference or an invalid entry.
     """
     named = record.config.get("published")
     if named is None:
@@ -143,72 +143,72 @@ def figures_of(record: Record) -> tuple[Figure, ...]:
         except InputError as error:
             raise InputError(f"{record.path / 'config.yaml'}: {error}") from None
     try:
-        given = [config_module.PublishedNumber(**entry) for entry in named]
+        entries = [config_module.PublishedNumber(**entry) for entry in named]
     except TypeError as error:
         raise InputError(f"{place}: {error}; expected a list of figures") from None
-    for entry in given:
+    for entry in entries:
         if entry.figure not in _MEASURES:
             raise InputError(f"{place}: figure {entry.figure!r} is unknown; expected one of {', '.join(_MEASURES)}")
         if number(entry.value) is None:
             raise InputError(f"{place}: {entry.figure}: value {entry.value!r}; expected a number")
-    return tuple(_own(entry) for entry in given)
+    return tuple(_own_figure(entry) for entry in entries)
 
 
-def beside(record: Record, figures: Sequence[Figure]) -> list[Beside]:
-    """Each figure beside the run's own number.
+def compare_with_published(record: Record, figures: Sequence[PublishedFigure]) -> list[PublishedComparison]:
+    """Compares each published figure with the run's own number.
 
-    "agrees": the published value, within its rounding and tolerance, lies in the measured 95 % interval; a count is
-    equal; a number without an interval (an epoch; a loss of an older version) lies within rounding and tolerance.
-    "differs": else, with the distance in points and in half-widths of the interval. "cannot be compared": the run has
-    other images, other conditions, is not finished or holds no such number. The interval is of the sampling of images
-    alone: another seed moves the number further. Whatever else weakens a verdict stands among its `caveats`.
+    "agrees": the published value, within its rounding and tolerance, lies in the measured 95 % interval. A count must
+    be equal; a number without an interval (an epoch, a loss of an older version) must agree within rounding and
+    tolerance. "differs": otherwise, with the difference in points and in half-widths of the interval. "cannot be
+    compared": the run has other images or other conditions, is not finished, or lacks the number. The interval only
+    includes the sampling of images; another seed changes the number further. Other limitations are in `caveats`.
     """
-    return [_beside(record, figure) for figure in figures]
+    return [_compared(record, figure) for figure in figures]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _figure(report: str, shared: dict, weak: tuple[str, ...], entry: dict) -> Figure:
-    """`weak` are the caveats of the whole experiment, which do not touch what is counted."""
+def _figure(report: str, shared: dict, caveats: tuple[str, ...], entry: dict) -> PublishedFigure:
+    """A figure; `caveats` are those of the experiment, which do not concern exact counts."""
     entry["decimals"] = entry.get("decimals", _decimals(entry["value"]))
-    entry["caveats"] = (*(() if entry["figure"] in COUNTED else weak), *entry.get("caveats", ()))
+    entry["caveats"] = (*(() if entry["figure"] in COUNTED else caveats), *entry.get("caveats", ()))
     entry["source"] = f"{report}, {entry['source']}"
-    return Figure(**shared, **entry)
+    return PublishedFigure(**shared, **entry)
 
 
-def _own(given: config_module.PublishedNumber) -> Figure:
-    return Figure(
-        figure=given.figure,
-        value=given.value,
-        source=given.source,
-        decimals=_decimals(given.value) if given.decimals is None else given.decimals,
-        class_name=given.class_name,
-        tolerance=given.tolerance,
-        conditions=given.conditions or {},
-        caveats=(given.note,) if given.note else (),
+def _own_figure(entry: config_module.PublishedNumber) -> PublishedFigure:
+    return PublishedFigure(
+        figure=entry.figure,
+        value=entry.value,
+        source=entry.source,
+        decimals=_decimals(entry.value) if entry.decimals is None else entry.decimals,
+        class_name=entry.class_name,
+        tolerance=entry.tolerance,
+        conditions=entry.conditions or {},
+        caveats=(entry.note,) if entry.note else (),
     )
 
 
 def _decimals(value: float) -> int:
-    """Places after the point of the shortest text that gives the number: 4 of 0.6704, 0 of 173026.0, 5 of 3e-05."""
-    return max(0, -Decimal(repr(value)).normalize().as_tuple().exponent)
+    """Decimal places of the shortest text of a number: 4 for 0.6704, 0 for 173026.0, 5 for 3e-05."""
+    return max(0, -int(Decimal(repr(value)).normalize().as_tuple().exponent))
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------
 
 
-def _beside(record: Record, figure: Figure) -> Beside:
+def _compared(record: Record, figure: PublishedFigure) -> PublishedComparison:
     obstacles = list(_obstacles(record, figure))
     measured, interval = _NOTHING if figure.needs else _MEASURES[figure.figure](record, figure)
     if not obstacles and measured is None:
-        obstacles = [f"the run holds no {figure.label}"]
-    if obstacles:
+        obstacles = [f"the run has no {figure.label}"]
+    if obstacles or measured is None:
         verdict, finding, caveats = "cannot be compared", f"because {'; '.join(obstacles)}", ()
     else:
-        verdict, finding = _judge(figure, measured, interval)
+        verdict, finding = _verdict(figure, measured, interval)
         caveats = (*figure.caveats, *_caveats(record, figure))
-    return Beside(
+    return PublishedComparison(
         figure=figure.label,
         published=figure.value,
         decimals=figure.decimals,
@@ -222,8 +222,8 @@ def _beside(record: Record, figure: Figure) -> Beside:
     )
 
 
-def _obstacles(record: Record, figure: Figure) -> Iterator[str]:
-    """Why the two numbers are not of the same experiment. The number of parameters knows no data but their shape."""
+def _obstacles(record: Record, figure: PublishedFigure) -> Iterator[str]:
+    """Reasons why two numbers belong to different experiments. Parameters only depend on the shape of the images."""
     if figure.needs:
         yield f"it needs {figure.needs}"
         return
@@ -238,13 +238,13 @@ def _obstacles(record: Record, figure: Figure) -> Iterator[str]:
         yield from parts_of_images(record, figure.conditions)
 
 
-def _caveats(record: Record, figure: Figure) -> Iterator[str]:
-    """What else is not the same, as far as the run folder tells."""
+def _caveats(record: Record, figure: PublishedFigure) -> Iterator[str]:
+    """Further differences that are recorded in the run folder."""
     if figure.figure not in COUNTED and figure.dataset is not None:
         yield from other_counts(record, figure.dataset)
 
 
-def _judge(figure: Figure, measured: float, interval: Interval | None) -> tuple[Verdict, str]:
+def _verdict(figure: PublishedFigure, measured: float, interval: Interval | None) -> tuple[Verdict, str]:
     low, high = interval or (measured, measured)
     slack = 1e-12 * max(1.0, abs(figure.value))  # 0.6704 and 0.67035 have no exact binary form
     if low - figure.margin - slack <= figure.value <= high + figure.margin + slack:
@@ -254,10 +254,10 @@ def _judge(figure: Figure, measured: float, interval: Interval | None) -> tuple[
     text = f"measured {size} {'higher' if by > 0 else 'lower'}"
     if high > low:
         return "differs", f"{text}, {abs(by) / ((high - low) / 2):.1f} half-widths of the interval"
-    return "differs", text if figure.figure in COUNTED else f"{text}; one run gives no interval of it"
+    return "differs", text if figure.figure in COUNTED else f"{text}; a single run has no interval of it"
 
 
-def _is_share(figure: Figure) -> bool:
+def _is_share(figure: PublishedFigure) -> bool:
     return figure.figure.endswith("accuracy") or figure.figure in ("precision", "recall", "f1")
 
 
@@ -267,29 +267,29 @@ Measured = tuple[float | None, Interval | None]
 _NOTHING: Measured = (None, None)
 
 
-def _scores(record: Record, split: str) -> Scores:
+def _scores(record: Record, split: str) -> SplitScores:
     metrics = record.metrics if split == "test" else record.metrics.get(split)
-    return read_scores(metrics, "")[0] if isinstance(metrics, dict) else Scores()
+    return read_scores(metrics, "")[0] if isinstance(metrics, dict) else SplitScores()
 
 
-def _accuracy(split: str) -> Callable[[Record, Figure], Measured]:
-    def measure(record: Record, figure: Figure) -> Measured:
+def _accuracy(split: str) -> Callable[[Record, PublishedFigure], Measured]:
+    def measure(record: Record, figure: PublishedFigure) -> Measured:
         scores = _scores(record, split)
         return scores.accuracy, scores.interval
 
     return measure
 
 
-def _loss(split: str) -> Callable[[Record, Figure], Measured]:
-    def measure(record: Record, figure: Figure) -> Measured:
+def _loss(split: str) -> Callable[[Record, PublishedFigure], Measured]:
+    def measure(record: Record, figure: PublishedFigure) -> Measured:
         scores = _scores(record, split)
         return scores.loss, scores.loss_interval
 
     return measure
 
 
-def _of_class(name: str) -> Callable[[Record, Figure], Measured]:
-    def measure(record: Record, figure: Figure) -> Measured:
+def _class_score(name: str) -> Callable[[Record, PublishedFigure], Measured]:
+    def measure(record: Record, figure: PublishedFigure) -> Measured:
         scores = _scores(record, "test")
         row = next((row for row in scores.classes if row.name.lower() == str(figure.class_name).lower()), None)
         return _NOTHING if row is None else (getattr(row, name), getattr(row, _INTERVALS.get(name, ""), None))
@@ -300,10 +300,10 @@ def _of_class(name: str) -> Callable[[Record, Figure], Measured]:
 _INTERVALS = {"precision": "precision_interval", "recall": "interval", "f1": "f1_interval"}  # of a class
 
 
-def _of_history(column: str, pick: Callable[[list[float]], int], epoch: bool = False) -> Callable:
-    """The value of a column, or with `epoch` the epoch, in the row that `pick` chooses."""
+def _history_value(column: str, pick: Callable[[list[float]], int], epoch: bool = False) -> Callable:
+    """The value of a column, or with `epoch` its epoch, in the row that `pick` chooses."""
 
-    def measure(record: Record, figure: Figure) -> Measured:
+    def measure(record: Record, figure: PublishedFigure) -> Measured:
         rows = [row for row in record.history if number(row.get(column)) is not None]
         if not rows:
             return _NOTHING
@@ -316,7 +316,7 @@ def _of_history(column: str, pick: Callable[[list[float]], int], epoch: bool = F
     return measure
 
 
-def _parameters(record: Record, figure: Figure) -> Measured:
+def _parameters(record: Record, figure: PublishedFigure) -> Measured:
     totals = record.model.get("totals")
     return (number(totals.get("trainable")), None) if isinstance(totals, dict) else _NOTHING
 
@@ -333,7 +333,7 @@ def _smallest(values: list[float]) -> int:
     return values.index(min(values))
 
 
-_MEASURES: dict[str, Callable[[Record, Figure], Measured]] = {
+_MEASURES: dict[str, Callable[[Record, PublishedFigure], Measured]] = {
     "test_accuracy": _accuracy("test"),
     "test_loss": _loss("test"),
     "validation_accuracy": _accuracy("validation"),
@@ -342,17 +342,17 @@ _MEASURES: dict[str, Callable[[Record, Figure], Measured]] = {
     "train_loss": _loss("train"),
     "best_epoch": lambda record, figure: (number(record.metrics.get("best_epoch")), None),
     "epochs": lambda record, figure: (len(record.history) or None, None),
-    "best_validation_accuracy": _of_history("val_accuracy", _largest),
-    "best_validation_accuracy_epoch": _of_history("val_accuracy", _largest, epoch=True),
-    "best_validation_loss": _of_history("val_loss", _smallest),
-    "best_validation_loss_epoch": _of_history("val_loss", _smallest, epoch=True),
-    "final_validation_accuracy": _of_history("val_accuracy", _last),
-    "final_validation_loss": _of_history("val_loss", _last),
-    "final_train_accuracy": _of_history("accuracy", _last),
-    "final_train_loss": _of_history("loss", _last),
-    "precision": _of_class("precision"),
-    "recall": _of_class("recall"),
-    "f1": _of_class("f1"),
-    "support": _of_class("support"),
+    "best_validation_accuracy": _history_value("val_accuracy", _largest),
+    "best_validation_accuracy_epoch": _history_value("val_accuracy", _largest, epoch=True),
+    "best_validation_loss": _history_value("val_loss", _smallest),
+    "best_validation_loss_epoch": _history_value("val_loss", _smallest, epoch=True),
+    "final_validation_accuracy": _history_value("val_accuracy", _last),
+    "final_validation_loss": _history_value("val_loss", _last),
+    "final_train_accuracy": _history_value("accuracy", _last),
+    "final_train_loss": _history_value("loss", _last),
+    "precision": _class_score("precision"),
+    "recall": _class_score("recall"),
+    "f1": _class_score("f1"),
+    "support": _class_score("support"),
     "trainable_parameters": _parameters,
 }

@@ -1,4 +1,4 @@
-"""The runs of a report: found on disk, labelled, and each with the numbers that every section needs."""
+"""The runs of a report: their folders, their labels, and the numbers that all sections need."""
 
 import difflib
 import re
@@ -10,39 +10,41 @@ from typing import Any
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.predictions import read_predictions
-from keras_cnn.report.scores import Scores, number, read_scores
+from keras_cnn.evaluation.results_folder import restore_evaluations
+from keras_cnn.report.scores import SplitScores, number, read_scores
 from keras_cnn.run_folder import detects
 from keras_cnn.run_folder.record import Record, read_record
 
+FEW = 12  # largest number of runs that are all shown individually
 SPLITS = ("test", "validation", "train")
-AGAIN = ", evaluated again"  # of a split that the run itself has measured too
+AGAIN = ", evaluated again"  # suffix for a split that the run has measured itself
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run in a report."""
+    """A run in a report."""
 
-    number: int  # from 0, in the order of the report; decides colour and dash
-    label: str  # the folder's name, with as much of its path as tells it from the others
+    number: int  # from 0, in the order of the report; determines colour and dash
+    label: str  # the folder's name, with the part of its path that makes it unique
     record: Record
-    scores: dict[str, Scores]  # by split or by the name of the evaluation
+    scores: dict[str, SplitScores]  # by split or by the name of the evaluation
     problems: tuple[str, ...]
-    ended: str = ""  # how a sweep's trial ended, in the sweep's word; "" of a run of its own
+    ended: str = ""  # the state in which a trial of a sweep ended; "" for other runs
 
     @property
     def result_split(self) -> str:
-        """The images of the run's result: test, or validation where it was not tested, as the trials of a sweep."""
+        """The split of the run's result: test, or validation for runs that were not tested, such as trials."""
         return "validation" if self.test.accuracy is None and self.validation.accuracy is not None else "test"
 
     @property
-    def result(self) -> Scores:
-        return self.scores.get(self.result_split, Scores())
+    def result(self) -> SplitScores:
+        return self.scores.get(self.result_split, SplitScores())
 
     @property
-    def calibrated(self) -> tuple[str, Scores]:
-        """The result if it has its calibration, else the later evaluation of the same images, whole, with its name.
+    def calibrated(self) -> tuple[str, SplitScores]:
+        """Name and scores of the result, or of a later evaluation of its images if only that has a calibration.
 
-        Runs of older versions have their calibration in a later evaluation alone.
+        Runs of older versions have a calibration only in later evaluations.
         """
         named = self.result_split, self.result
         if self.result.calibration:
@@ -51,36 +53,36 @@ class Run:
         return (later, self.scores[later]) if later in self.scores else named
 
     @property
-    def test(self) -> Scores:
-        return self.scores.get("test", Scores())
+    def test(self) -> SplitScores:
+        return self.scores.get("test", SplitScores())
 
     @property
-    def validation(self) -> Scores:
-        return self.scores.get("validation", Scores())
+    def validation(self) -> SplitScores:
+        return self.scores.get("validation", SplitScores())
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch of the saved model; of an unfinished run, the best so far."""
-        said = number(self.record.metrics.get("best_epoch"))
+        """The epoch of the saved model; for an unfinished run, the best epoch so far."""
+        recorded = number(self.record.metrics.get("best_epoch"))
         row = _best_row(self.record)
-        return int(said) if said is not None else int(row["epoch"]) if row else None
+        return int(recorded) if recorded is not None else int(row["epoch"]) if row else None
 
     @property
     def monitor(self) -> str:
-        """What chose the best epoch."""
+        """The quantity that chose the best epoch: val_accuracy or val_loss."""
         return _monitor(self.record)
 
     @property
     def seconds(self) -> float | None:
-        """Time of training until the end of the last epoch."""
+        """Training time in seconds until the end of the last epoch."""
         return number(self.record.history[-1].get("run_seconds")) if self.record.history else None
 
     @property
     def epochs(self) -> int:
         return len(self.record.history)
 
-    def total(self, name: str) -> int | None:
-        """A total of model.json: trainable, other or multiply_adds."""
+    def total(self, name: str) -> float | None:
+        """A total of model.json: `trainable`, `other` or `multiply_adds`."""
         totals = self.record.model.get("totals")
         return number(totals.get(name)) if isinstance(totals, dict) else None
 
@@ -93,42 +95,44 @@ class Run:
 
 
 def find_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
-    """The runs that `paths` name, each a run folder or a folder of them, and what is wrong beside the runs' own.
+    """The runs at `paths`, which are run folders or folders of them, and the problems that belong to no run.
 
-    Each run comes once, however often it is named. InputError, in one line, for a path that is neither.
+    A run that is named several times occurs once. Raises InputError for a path that is neither.
     """
     folders: dict[Path, Path] = {}
     problems: list[str] = []
     for path in paths:
-        found = [path] if (path / "config.yaml").is_file() else _below(path)
-        apart = [folder for folder in found if folder != path and detects(folder)]
-        problems += [f"{folder}: a run of detect.py, which has a page of its own; left out" for folder in apart]
-        found = [folder for folder in found if folder not in apart]
-        for folder in found:
+        named = [path] if (path / "config.yaml").is_file() else _below(path)
+        detectors = [folder for folder in named if folder != path and detects(folder)]
+        problems += [f"{folder}: a run of detect.py, which has its own page; left out" for folder in detectors]
+        named = [folder for folder in named if folder not in detectors]
+        for folder in named:
             folders.setdefault(folder.resolve(), folder)
-        if found != [path]:
+        if named != [path]:
             problems += [
                 f"{folder}: not a run folder: it has no config.yaml; left out"
                 for folder in sorted(path.iterdir())
-                if folder not in (*found, *apart)
+                if folder not in (*named, *detectors)
                 and ((folder / "run.lock").is_file() or (folder / "metrics.json").is_file())
             ]
+    for folder in folders.values():
+        restore_evaluations(folder)
     records = [read_record(folder) for folder in folders.values()]
     labels = _labels(list(folders))
     return [_run(i, label, record) for i, (label, record) in enumerate(zip(labels, records, strict=True))], problems
 
 
 def _below(path: Path) -> list[Path]:
-    """The run folders in a folder, in the order a person counts: run-2 before run-10."""
+    """The run folders in a folder in natural order: run-2 before run-10."""
     if not path.is_dir():
         siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, siblings, 1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
         raise InputError(f"{path}: no such folder; expected a run folder, such as runs/fashion{hint}")
-    found = [p.parent for p in path.glob("*/config.yaml") if p.is_file()]
-    if not found:
-        raise InputError(f"{path}: not a run folder: it has no config.yaml; nor has a folder in it")
-    return sorted(found, key=lambda p: [(0, int(w), "") if w.isdigit() else (1, 0, w) for w in _words(p.name)])
+    folders = [p.parent for p in path.glob("*/config.yaml") if p.is_file()]
+    if not folders:
+        raise InputError(f"{path}: not a run folder: neither it nor a folder in it has a config.yaml")
+    return sorted(folders, key=lambda p: [(0, int(w), "") if w.isdigit() else (1, 0, w) for w in _words(p.name)])
 
 
 def _words(name: str) -> list[str]:
@@ -136,7 +140,7 @@ def _words(name: str) -> list[str]:
 
 
 def _labels(folders: list[Path]) -> list[str]:
-    """Folder names; where two are equal, with as many parents as tell them apart."""
+    """Folder names; equal names get as many parents as make them unique."""
     depths = [1] * len(folders)
     while True:
         labels = ["/".join(folder.parts[-depth:]) for folder, depth in zip(folders, depths, strict=True)]
@@ -150,58 +154,58 @@ def _labels(folders: list[Path]) -> list[str]:
 
 
 def _run(index: int, label: str, record: Record) -> Run:
-    scores: dict[str, Scores] = {}
+    scores: dict[str, SplitScores] = {}
     problems = [*record.problems, *_damage(record)]
     for name, metrics, place in _sources(record):
         if not isinstance(metrics, dict):
-            found = type(metrics).__name__
-            problems.append(f"{place}: {name} is {found}; expected a mapping of numbers; left out")
+            kind = type(metrics).__name__
+            problems.append(f"{place}: {name} is {kind}; expected a mapping of numbers; left out")
             continue
-        read, wrong = read_scores(metrics, place)
-        problems += wrong
-        scores[name + AGAIN if name in scores else name] = read
+        split_scores, invalid = read_scores(metrics, place)
+        problems += invalid
+        scores[name + AGAIN if name in scores else name] = split_scores
     if record.history and "validation" not in scores:
         scores["validation"] = _so_far(record)
     return Run(index, label, record, scores, tuple(dict.fromkeys(problems)))
 
 
 def _damage(record: Record) -> Iterator[str]:
-    """What is wrong with the other files of a finished run."""
+    """Problems of the other files of a finished run."""
     if not record.finished:
         return
     if not (record.path / "model.keras").is_file():
-        yield f"{record.path / 'model.keras'}: missing; the run cannot be evaluated again"
+        yield f"{record.path / 'model.keras'}: missing, so the run cannot be evaluated again"
     predictions = record.path / "predictions.csv"
     if not predictions.is_file():
         return
     try:
-        found = read_predictions(predictions)
+        stored = read_predictions(predictions)
     except InputError as error:
         yield str(error)
         return
     classes = record.split.get("classes")
-    if isinstance(classes, list) and list(found.classes) != classes:
+    if isinstance(classes, list) and list(stored.classes) != classes:
         own = ", ".join(map(str, classes))
-        yield f"{predictions}: classes {', '.join(found.classes)}; expected those of the run: {own}"
+        yield f"{predictions}: classes {', '.join(stored.classes)}; expected those of the run: {own}"
     images = number(record.metrics.get("images"))
-    if images is not None and len(found) != images:
-        yield f"{predictions}: {len(found):,} images; expected {images:,.0f}, as in metrics.json"
+    if images is not None and len(stored) != images:
+        yield f"{predictions}: {len(stored):,} images; expected {images:,.0f}, as in metrics.json"
 
 
 def _sources(record: Record) -> list[tuple[str, Any, str]]:
-    """(name, metrics, file) of every evaluation, the run's own at its end before later ones of the same split."""
+    """(name, metrics, file) of every evaluation; the run's own comes before later ones of the same split."""
     own = str(record.path / "metrics.json")
     trial = "accuracy" not in record.metrics and isinstance(record.metrics.get("validation"), dict)
-    found = [("test", record.metrics, own)] if record.metrics and not trial else []
-    found += [(split, record.metrics[split], own) for split in SPLITS[1:] if split in record.metrics]
-    found += [(n, m, str(record.path / "evaluations" / n / "metrics.json")) for n, m in record.evaluations.items()]
+    sources = [("test", record.metrics, own)] if record.metrics and not trial else []
+    sources += [(split, record.metrics[split], own) for split in SPLITS[1:] if split in record.metrics]
+    sources += [(n, m, str(record.path / "evaluations" / n / "metrics.json")) for n, m in record.evaluations.items()]
     order = {name: i for i, name in enumerate(SPLITS)}
-    return sorted(found, key=lambda source: order.get(source[0], len(order)))
+    return sorted(sources, key=lambda source: order.get(source[0], len(order)))
 
 
 def _monitor(record: Record) -> str:
-    found = record.metrics.get("chosen_by") or record.config.get("train.monitor")
-    return found if found in ("val_accuracy", "val_loss") else "val_accuracy"
+    monitor = record.metrics.get("chosen_by") or record.config.get("train.monitor")
+    return monitor if monitor in ("val_accuracy", "val_loss") else "val_accuracy"
 
 
 def _best_row(record: Record) -> dict[str, float] | None:
@@ -211,12 +215,12 @@ def _best_row(record: Record) -> dict[str, float] | None:
     return better(rows, key=lambda row: row[monitor]) if rows else None
 
 
-def _so_far(record: Record) -> Scores:
-    """An unfinished run's validation accuracy in its best epoch, with the interval that the split's size gives."""
+def _so_far(record: Record) -> SplitScores:
+    """The validation accuracy of an unfinished run in its best epoch, with an interval from the size of the split."""
     accuracy = number((_best_row(record) or {}).get("val_accuracy"))
     counts = record.split.get("counts")
     images = number(counts.get("validation")) if isinstance(counts, dict) else None
     if accuracy is None or not 0 <= accuracy <= 1:
-        return Scores()
+        return SplitScores()
     interval = wilson(round(accuracy * images), int(images)) if images else None
-    return Scores(images=images and int(images), accuracy=accuracy, interval=interval)
+    return SplitScores(images=int(images) if images else None, accuracy=accuracy, interval=interval)

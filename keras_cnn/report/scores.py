@@ -1,4 +1,4 @@
-"""What an evaluation's metrics say, read with tolerance: each part that is whole is given, each other one is named."""
+"""The metrics of an evaluation, read with checks: valid values are returned, each invalid one is reported."""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-_MAX_SUM_ERROR = 1e-9  # of a mean in float64 over any number of images
+_MAX_SUM_ERROR = 1e-9  # rounding error of a float64 mean over any number of images
 
 
 @dataclass(frozen=True)
-class ClassScore:
-    """One class of a split; precision, recall and F1 in [0, 1], None where the file does not say."""
+class ClassMetrics:
+    """The metrics of a class: precision, recall and F1 in [0, 1], None where the file lacks them."""
 
     name: str
     precision: float | None
@@ -25,7 +25,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well a class's score sorts its images before the others, in [0, 1]; None where that cannot be had."""
+    """Ranking metrics in [0, 1] of the scores of a class; None where they are undefined."""
 
     name: str
     roc_area: float | None
@@ -36,7 +36,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A reliability diagram: per bin its edges, images, mean confidence and accuracy (None in an empty bin)."""
+    """A reliability diagram: edges, images, mean confidence and accuracy of each bin; None for an empty bin."""
 
     error: float  # expected calibration error in [0, 1]
     edges: tuple[float, ...]  # (bins + 1,)
@@ -47,8 +47,8 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """The numbers of one split; None or empty where the file does not have them."""
+class SplitScores:
+    """The metrics of a split; None or empty where the file lacks them."""
 
     images: int | None = None
     accuracy: float | None = None
@@ -57,64 +57,68 @@ class Scores:
     loss_interval: tuple[float, float] | None = None
     brier: float | None = None
     brier_interval: tuple[float, float] | None = None
-    top_k: dict[int, float] | None = None  # share of images with the true class among the k most probable, by k
+    top_k: dict[int, float] | None = None  # by k: share of images with the true class among the k most probable
     macro_f1: float | None = None
     macro_f1_interval: tuple[float, float] | None = None
-    classes: tuple[ClassScore, ...] = ()
-    confusion: np.ndarray | None = None  # (C, C) int64, rows are the true class
+    classes: tuple[ClassMetrics, ...] = ()
+    confusion: np.ndarray | None = None  # (C, C) int64; a row is a true class
     calibration: Calibration | None = None
     ranking: tuple[Ranking, ...] = ()
 
 
 def number(value: Any) -> float | None:
-    """`value` if it is a finite number, else None."""
+    """`value` if it is a finite number, otherwise None."""
     return value if _is_number(value) and math.isfinite(value) else None
 
 
-def read_scores(metrics: dict, place: str) -> tuple[Scores, list[str]]:
-    """The scores in one mapping as `evaluation.metrics.summary` makes it, and a line for every part that is wrong.
+def mapping(value: Any) -> dict:
+    """`value` if it is a mapping, otherwise an empty one."""
+    return value if isinstance(value, dict) else {}
 
-    A part that is missing is None without a line: older versions did not write all of them. `place` names the file.
+
+def read_scores(metrics: dict, place: str) -> tuple[SplitScores, list[str]]:
+    """The scores in a mapping from `evaluation.metrics.summary`, and a line for every invalid value.
+
+    A missing value is None without a line, because older versions did not write all. `place` names the file.
     """
     problems: list[str] = []
 
-    def part(name: str, parse, expected: str):
+    def read(name: str, parse, expected: str):
         if metrics.get(name) is None:
             return None
         try:
             return parse(metrics[name])
-        except (TypeError, ValueError, KeyError, AttributeError):
-            found = " ".join(repr(metrics[name]).split())
-            problems.append(
-                f"{place}: {name} is {found[:60]}{'…' if len(found) > 60 else ''}; expected {expected}; left out"
-            )
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
+            text = " ".join(repr(metrics[name]).split())
+            shortened = f"{text[:60]}{'…' if len(text) > 60 else ''}"
+            problems.append(f"{place}: {name} is {shortened}; expected {expected}; left out")
             return None
 
-    accuracy = part("accuracy", _share, "a number from 0 to 1")
-    scores = Scores(
-        images=part("images", _count, "a whole number of at least 0"),
+    accuracy = read("accuracy", _share, "a number from 0 to 1")
+    scores = SplitScores(
+        images=read("images", _count, "a whole number of at least 0"),
         accuracy=accuracy,
-        interval=part("accuracy_interval", _interval, "two numbers from 0 to 1, low and high"),
-        loss=part("loss", _finite, "a finite number"),
-        loss_interval=part("loss_interval", _ends, "two numbers, low and high"),
-        brier=part("brier", _finite, "a finite number"),
-        brier_interval=part("brier_interval", _ends, "two numbers, low and high"),
-        top_k=part("top_k", _top_k, "an accuracy from 0 to 1 for each k"),
-        macro_f1=part("macro", lambda value: _share(value["f1"]), "precision, recall and f1 from 0 to 1"),
-        macro_f1_interval=part("macro", lambda value: _optional(_interval, value.get("f1_interval")), "two numbers"),
-        classes=part("per_class", _classes, "precision, recall, f1 and support of each class") or (),
-        confusion=part("confusion", _confusion, "as many rows as columns of counts"),
-        calibration=part("ece", _calibration, "value, edges, counts, confidence and accuracy"),
-        ranking=part("ranking", _ranking, "ROC area and average precision of each class") or (),
+        interval=read("accuracy_interval", _interval, "two numbers from 0 to 1, low and high"),
+        loss=read("loss", _finite, "a finite number"),
+        loss_interval=read("loss_interval", _ends, "two numbers, low and high"),
+        brier=read("brier", _finite, "a finite number"),
+        brier_interval=read("brier_interval", _ends, "two numbers, low and high"),
+        top_k=read("top_k", _top_k, "an accuracy from 0 to 1 for each k"),
+        macro_f1=read("macro", lambda value: _share(value["f1"]), "precision, recall and f1 from 0 to 1"),
+        macro_f1_interval=read("macro", lambda value: _optional(_interval, value.get("f1_interval")), "two numbers"),
+        classes=read("per_class", _classes, "precision, recall, f1 and support of each class") or (),
+        confusion=read("confusion", _confusion, "as many rows as columns of counts"),
+        calibration=read("ece", _calibration, "value, edges, counts, confidence and accuracy"),
+        ranking=read("ranking", _ranking, "ROC area and average precision of each class") or (),
     )
     if scores.confusion is not None and scores.classes and len(scores.confusion) != len(scores.classes):
         problems.append(
             f"{place}: confusion has {len(scores.confusion)} classes and per_class {len(scores.classes)};"
-            " expected as many; the confusion matrix is left out"
+            " expected the same number; the confusion matrix is left out"
         )
         scores = replace(scores, confusion=None)
     problems += [
-        f"{place}: class {score.name!r} has no images; its recall is not known"
+        f"{place}: class {score.name!r} has no images, so its recall is not known"
         for score in scores.classes
         if score.support == 0
     ]
@@ -161,9 +165,9 @@ def _optional(parse, value: Any):
     return None if value is None else parse(value)
 
 
-def _classes(value: dict) -> tuple[ClassScore, ...]:
+def _classes(value: dict) -> tuple[ClassMetrics, ...]:
     return tuple(
-        ClassScore(
+        ClassMetrics(
             str(name),
             _optional(_share, row.get("precision")),
             _optional(_share, row.get("recall")),

@@ -1,7 +1,7 @@
-"""The page's content as a W&B Report: built without a network and without a key, saved with both.
+"""The contents of the page as a W&B Report, which is built without a network or a key and saved with both.
 
-Numbers, tables and sentences travel inside the report. Curves, run comparison and pictures are W&B's own panels over
-the runs that a run folder mirrored, found by the ids in its `wandb/`; a run made offline is in them once it is synced.
+The report contains the numbers, tables and sentences. Curves, run comparison and pictures are W&B panels over the W&B
+runs of the run folders, found by the ids in their `wandb/` folders; offline runs appear in them once they are synced.
 """
 
 import os
@@ -12,25 +12,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from keras_cnn.charts import Chart
+from keras_cnn.charts.text import digits, interval, percent
 from keras_cnn.errors import InputError
 from keras_cnn.report.runs import Run, find_runs
 from keras_cnn.report.sections.audits import VERDICTS
 from keras_cnn.report.sections.content import Content, collect
-from keras_cnn.report.sections.shapes import Cell, Chart
-from keras_cnn.report.sections.text import digits, interval, percent
+from keras_cnn.report.sections.runs import Cell
 
-if TYPE_CHECKING:  # at run time it is imported where it is needed: it takes half a second
+if TYPE_CHECKING:  # its import takes half a second
     from wandb_workspaces.reports.v2 import Report
 
-SECONDS = 5  # to reach W&B; its own limit is 19 s a request, with repeats
-_TITLE = 128  # characters that W&B takes
+SECONDS = 5  # limit for reaching W&B; its own limit is 19 s per request, with retries
+_TITLE = 128  # limit of W&B in characters
 _PICTURES = ("curves", "confusion_validation", "mistakes", "augmentation")
 
 
 def build(paths: list[Path]) -> "Report":
-    """The report about the runs that `paths` name, as objects; nothing is sent.
+    """The report about the runs at `paths` as objects; nothing is sent.
 
-    Raises InputError, in one line, for a path that is no run.
+    Raises InputError, in one line, for a path that is not a run.
     """
     runs, problems = find_runs(paths)
     content = collect(runs)
@@ -48,9 +49,9 @@ def build(paths: list[Path]) -> "Report":
 
 
 def save(report: "Report") -> str:
-    """Saves to W&B and gives the address. Without an entity the report goes to the account's own.
+    """Saves the report to W&B and returns its address; without an entity it goes to the entity of the account.
 
-    InputError, in one line, without a key, and for whatever W&B answers; never a prompt, never a long wait.
+    Never prompts and never waits long. Raises InputError, in one line, without a key and for all errors of W&B.
     """
     os.environ.setdefault("WANDB_SILENT", "true")
     import wandb
@@ -66,7 +67,7 @@ def save(report: "Report") -> str:
         report.save()
     except InputError:
         raise
-    except Exception as error:  # of any kind: wandb's own, pydantic's, a plain Exception
+    except Exception as error:  # wandb's, pydantic's or a plain Exception
         raise InputError(
             f"W&B: the report is not saved: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         ) from error
@@ -75,23 +76,23 @@ def save(report: "Report") -> str:
 
 def _reports() -> ModuleType:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it uses pydantic's old validators
+        warnings.simplefilter("ignore", DeprecationWarning)  # the package uses pydantic's old validators
         import wandb_workspaces.reports.v2 as wr
     return wr
 
 
-# --- the runs as W&B knows them ---------------------------------------------------------------------------------------
+# --- W&B's runs -------------------------------------------------------------------------------------------------------
 
 
 def mirrors(run: Run) -> list[str]:
-    """The ids of the W&B runs that the run folder mirrored to: several if it was resumed elsewhere or went offline."""
+    """The ids of the W&B runs of a run folder: several if it was resumed elsewhere or was offline for a time."""
     names = [path.name for path in (run.record.path / "wandb").glob("*run-*") if path.is_dir()]
-    found = [re.fullmatch(r"(?:offline-)?run-\d{8}_\d{6}-(.+)", name) for name in sorted(names)]
-    return list(dict.fromkeys(match[1] for match in found if match))
+    matches = [re.fullmatch(r"(?:offline-)?run-\d{8}_\d{6}-(.+)", name) for name in sorted(names)]
+    return list(dict.fromkeys(match[1] for match in matches if match))
 
 
 def _homes(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
-    """Mirrored runs by entity ("" for the account's own) and project."""
+    """Runs with a W&B run by entity ("" for that of the account) and project."""
     homes: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if mirrors(run):
@@ -122,7 +123,7 @@ def _blocks(wr: ModuleType, content: Content, problems: list[str]) -> Iterator:
     yield wr.TableOfContents()
     yield wr.H2("Runs")
     yield _table(wr, [heading for heading, _ in content.columns], [[_cell(c) for c in row] for row in content.rows])
-    yield from _inferences(wr, content)
+    yield from _findings(wr, content)
     yield from _comparisons(wr, content)
     yield from _published(wr, content)
     yield from _panels(wr, content)
@@ -134,10 +135,10 @@ def _blocks(wr: ModuleType, content: Content, problems: list[str]) -> Iterator:
         yield _table(wr, ("recipe", "n", "mean", "std", "95 % interval", "values by seed"), _groups(content))
     confusions = [*content.confusions, *content.more_confusions]
     charts = {"Cost": content.costs, "Classes": content.classes, "Confusions": confusions}
-    for title, found in (charts | {"Calibration": content.calibration}).items():
-        if found:
+    for title, drawn in (charts | {"Calibration": content.calibration}).items():
+        if drawn:
             yield wr.H2(title)
-            yield from _charts(wr, found)
+            yield from _charts(wr, drawn)
     yield from _audits(wr, content)
     yield from _models(wr, content)
     if content.environment:
@@ -154,11 +155,11 @@ def _cell(cell: Cell) -> str:
     return f"{cell.text} {interval(cell.interval)}".strip()
 
 
-def _inferences(wr: ModuleType, content: Content) -> Iterator:
-    if content.inferences:
-        yield wr.H2("Inferences")
+def _findings(wr: ModuleType, content: Content) -> Iterator:
+    if content.findings:
+        yield wr.H2("Findings")
         yield _list(
-            wr, [f"**{found.sentence}** ({found.method}; {', '.join(found.rows)})" for found in content.inferences]
+            wr, [f"**{found.sentence}** ({found.method}; {', '.join(found.rows)})" for found in content.findings]
         )
 
 
@@ -166,7 +167,7 @@ def _comparisons(wr: ModuleType, content: Content) -> Iterator:
     if content.comparisons:
         yield wr.H2("Comparisons on the same images")
     for item in content.comparisons:
-        yield wr.H3(f"{item.found.run.label} against {item.found.other}, {item.found.images} images")
+        yield wr.H3(f"{item.stored.run.label} against {item.stored.other}, {item.stored.images} images")
         yield wr.P(item.sentence)
         yield _table(wr, item.table.head, item.table.rows)
         yield wr.P(item.note)
@@ -175,7 +176,7 @@ def _comparisons(wr: ModuleType, content: Content) -> Iterator:
 
 def _published(wr: ModuleType, content: Content) -> Iterator:
     if content.published:
-        yield wr.H2("Measured beside published")
+        yield wr.H2("Comparison with published results")
     for run, rows in content.published:
         yield wr.H3(run.label)
         head = ("figure", "published", "measured", "95 % interval", "verdict", "why", "source")
@@ -198,7 +199,7 @@ def _published(wr: ModuleType, content: Content) -> Iterator:
 
 
 def _panels(wr: ModuleType, content: Content) -> Iterator:
-    """Curves, comparison and pictures of the mirrored runs; where one is not mirrored, the curves as tables."""
+    """Curves, comparison and pictures of the runs with a W&B run; the curves of the others as tables."""
     yield wr.H2("Curves")
     missing = [run.label for run in content.runs if not mirrors(run)]
     if len(missing) < len(content.runs):
@@ -211,9 +212,9 @@ def _panels(wr: ModuleType, content: Content) -> Iterator:
             wr.MediaBrowser(media_keys=[f"figures/{name}" for name in _PICTURES]),
         ]
         yield wr.PanelGrid(runsets=_runsets(wr, content.runs), panels=plots)
-        yield wr.P("Runs made offline are in the panels once `wandb sync RUN/wandb/offline-run-*` has sent them.")
+        yield wr.P("Offline runs appear in the panels after `wandb sync RUN/wandb/offline-run-*`.")
     if missing:
-        yield wr.P(f"Without a W&B run, so not in the panels: {', '.join(missing)}.")
+        yield wr.P(f"Not in the panels, because they have no W&B run: {', '.join(missing)}.")
         yield from _charts(wr, content.curves)
 
 
@@ -243,11 +244,11 @@ def _audits(wr: ModuleType, content: Content) -> Iterator:
     yield wr.H2("Protocol audit")
     for audit in content.audits:
         yield wr.H3(audit.run.label)
-        found = (*audit.flaws, *audit.unknown, *audit.passed)
+        findings = (*audit.flaws, *audit.unknown, *audit.passed)
         yield _table(
             wr,
             ("verdict", "finding", "evidence"),
-            [(VERDICTS[f.severity], f.sentence, "; ".join(f.evidence)) for f in found],
+            [(VERDICTS[f.severity], f.sentence, "; ".join(f.evidence)) for f in findings],
         )
 
 
@@ -262,11 +263,11 @@ def _models(wr: ModuleType, content: Content) -> Iterator:
 
 def _reproduce(wr: ModuleType, content: Content) -> Iterator:
     yield wr.H2("How to reproduce")
-    for repro in content.reproduce:
-        yield wr.H3(repro.run.label)
-        commit = f"# commit {repro.commit}\n" if repro.commit else ""
-        yield wr.CodeBlock(f"{commit}{repro.command or '# the command is not known'}", language="python")
-        yield wr.CodeBlock(repro.config, language="yaml")
+    for reproduction in content.reproduce:
+        yield wr.H3(reproduction.run.label)
+        commit = f"# commit {reproduction.commit}\n" if reproduction.commit else ""
+        yield wr.CodeBlock(f"{commit}{reproduction.command or '# command not recorded'}", language="python")
+        yield wr.CodeBlock(reproduction.config, language="yaml")
 
 
 def _table(wr: ModuleType, head: Sequence[str], rows: Sequence[Sequence[str]]):
@@ -279,5 +280,5 @@ def _list(wr: ModuleType, lines: Sequence[str]):
 
 
 def _text(cell: str) -> str:
-    """One line of markdown in which a name's own |, < and line breaks are text."""
+    """The text as a line of Markdown in which |, < and line breaks have no function."""
     return " ".join(str(cell).split()).replace("|", "\\|").replace("<", "&lt;")

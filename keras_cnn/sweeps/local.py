@@ -1,4 +1,4 @@
-"""A sweep run on this machine, from its first worker to what is said in the end, and its best trial trained again."""
+"""A sweep on this machine: its workers, the messages about its trials, and its best trial trained again."""
 
 import os
 import shlex
@@ -11,22 +11,23 @@ from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import RunFolder, python
-from keras_cnn.sweeps.prewarmed_workers import PROGRAM, Standby
+from keras_cnn.sweeps.prewarmed_workers import PROGRAM, PrewarmedWorkers
 from keras_cnn.sweeps.study import Study, Trial
 from keras_cnn.sweeps.worker import outcome, settings, trial_config
-from keras_cnn.sweeps.worker_pool import crew
+from keras_cnn.sweeps.worker_pool import worker_pool
+from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.training import experiment
 
-SECONDS = 0.5  # between two looks at the workers
+SECONDS = 0.5  # between two checks of the workers
 
 
-def resume(study: Study, workers: int, standby: Standby) -> None:
+def resume(study: Study, workers: int, ready: PrewarmedWorkers) -> None:
     """Goes on with a sweep. InputError if it is complete."""
     if study.ended():
         is_finished = (study.folder / "best" / "metrics.json").is_file()
         following = _report(study) if is_finished else _command("--finish", study)
         raise InputError(f"{study.folder}: this sweep is complete; next: {following}")
-    run(study, workers, standby=standby)
+    run(study, workers, ready=ready)
 
 
 def run(
@@ -35,31 +36,31 @@ def run(
     *,
     is_new: bool = False,
     resume: str | None = None,
-    standby: Standby | None = None,
+    ready: PrewarmedWorkers | None = None,
 ) -> None:
-    """Runs the sweep to its end with so many processes, the cores shared out between them; says each trial's end.
+    """Runs the sweep to its end with a number of worker processes, which share the cores; logs each trial.
 
-    A new sweep whose images cannot be had leaves no folder, so that the next attempt can have its name. `resume` is the
-    command that goes on with it, if not `train.py --sweep --resume`; `standby` has processes to take for workers.
+    A new sweep whose images cannot be read leaves no folder, so that the next attempt can have its name. `resume` is
+    the command that goes on with it, if not `train.py --sweep --resume`; `ready` has processes to take for workers.
 
     Raises Interrupted on a signal, after all workers have stopped at a checkpoint, Stopped where the workers stopped
-    for another reason or no trial has come to a value, and InputError where the images are not what a sweep can use.
+    for another reason or no trial has a value, and InputError where a sweep cannot use the images.
     """
     go_on = f"go on with: {resume or _command('--resume', study)}"
-    told = _Told(study)
+    reporter = _TrialReporter(study)
     if study.cap is not None:
-        workers = max(1, min(workers, study.cap - told.ended))
+        workers = max(1, min(workers, study.cap - reporter.ended))
     logger.info(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {_count(workers, 'worker')})")
     logger.info(f"epochs    in {study.folder}/worker-{'1' if workers == 1 else 'N'}.log")
     logger.info(f"join      {_join(study)}   (one worker more, here or on a host that sees this folder)")
     try:
-        with crew(study.folder, workers, standby or Standby()) as members:
-            while any(worker.is_busy for worker in members):
+        with worker_pool(study.folder, workers, ready or PrewarmedWorkers()) as pool:
+            while any(worker.is_busy for worker in pool):
                 time.sleep(SECONDS)
-                told.news()
-                for worker in members:
-                    worker.look(study, told.ended)
-            told.news()
+                reporter.report()
+                for worker in pool:
+                    worker.revive(study, reporter.ended)
+            reporter.report()
     except KeyboardInterrupt:
         raise Interrupted(f"sweep stopped by a signal; every trial has its checkpoint; {go_on}") from None
     except Stopped as stop:
@@ -88,11 +89,11 @@ def finish(study: Study) -> dict:
     with RunFolder.begun(path) as folder:
         if (folder / "config.yaml").is_file() and config_module.differences(folder.config(BUILDERS), config):
             raise InputError(f"{path}: begun with a trial that is no longer the best; expected it finished or removed")
-        return experiment.train(config, folder)
+        return experiment.train(config, folder, prepare)
 
 
-class _Told:
-    """What has been said of the trials: a line when one begins, and one when it ends."""
+class _TrialReporter:
+    """Logs a line when a trial begins, and one when it ends."""
 
     def __init__(self, study: Study):
         self._study = study
@@ -101,20 +102,23 @@ class _Told:
 
     @property
     def ended(self) -> int:
-        """How many trials have ended."""
+        """The number of trials that have ended."""
         return len(self._ended)
 
-    def news(self) -> None:
+    def report(self) -> None:
+        """Logs what has happened since the last call."""
         for trial in self._study.trials():
             if trial.number not in self._begun:
                 self._begun.add(trial.number)
                 logger.info(f"trial {trial.label}  {settings(self._study.sweep, trial.assignment)}")
             if trial.ended and trial.number not in self._ended:
                 self._ended.add(trial.number)
-                logger.info(f"trial {trial.label}  {outcome(self._study.sweep, trial)}{_leader(self._study, trial)}")
+                logger.info(
+                    f"trial {trial.label}  {outcome(self._study.sweep, trial)}{_best_so_far(self._study, trial)}"
+                )
 
 
-def _leader(study: Study, trial: Trial) -> str:
+def _best_so_far(study: Study, trial: Trial) -> str:
     best = study.best()
     return "" if best is None else "   best so far" if best == trial else f"   best {best.value:.4f} ({best.label})"
 
@@ -148,7 +152,7 @@ def _report(study: Study) -> str:
 
 
 def _join(study: Study) -> str:
-    """The command that joins from any host that has these paths; from this folder, as the paths in a config may be."""
+    """The command that joins from any host with these paths; it starts in this folder, to which a config may refer."""
     command = shlex.join([os.path.abspath(sys.executable), str(PROGRAM), "--join", str(study.folder)])
     return f"cd {shlex.quote(os.getcwd())} && {command}"
 

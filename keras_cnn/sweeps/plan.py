@@ -1,4 +1,4 @@
-"""A new sweep: its file and the config below it read together, said in words, and its folder made."""
+"""A new sweep: its file and its base config are read together, described, and kept in a new folder."""
 
 import math
 import re
@@ -14,12 +14,13 @@ from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import RunFolder
-from keras_cnn.sweeps import space, wandb
+from keras_cnn.sweeps import space, sweep_file, wandb
 from keras_cnn.sweeps.hyperband import rungs
 from keras_cnn.sweeps.sampler import RANDOM_FIRST, Sampler, direction
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import FAILURES_IN_A_ROW, Study
 from keras_cnn.sweeps.worker import check_metric, metric_name, settings, trial_config
+from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.training import experiment
 
 SHOWN = 3  # trials of a dry run
@@ -28,8 +29,8 @@ WIDEST = 60  # letters of a parameter's values
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A sweep, the config that its trials start from, and what comes of it for the first trial that it allows."""
+class SweepPlan:
+    """A sweep, the config that all trials start from, and the config of the first trial that the base allows."""
 
     sweep: Sweep
     base: Config
@@ -40,24 +41,24 @@ class Plan:
         return Sampler(self.sweep, self.base.seed)
 
 
-def read(path: Path, overrides: list[str], run_cap: int | None) -> Plan:
+def read(path: Path, overrides: list[str], run_cap: int | None) -> SweepPlan:
     """Reads a sweep file; `overrides` change the config that all trials start from, `run_cap` the number of trials.
 
     Raises InputError, in one line, for whatever W&B would refuse, for an override of what the sweep sets, and where the
     base allows none of the first ten trials.
     """
-    sweep = space.read_sweep(path, run_cap)
+    sweep = sweep_file.read_sweep(path, run_cap)
     check_metric(sweep)
     _check_overrides(sweep, overrides)
     base = config_module.load(sweep.base, overrides, BUILDERS)
-    plan = Plan(sweep, base, _first_possible(sweep, base))
+    plan = SweepPlan(sweep, base, _first_possible(sweep, base))
     for note in [*sweep.notes, *_notes(plan)]:
         logger.info(f"note      {note}")
     return plan
 
 
 def create(path: Path, overrides: list[str], parent: Path = Path("runs"), run_cap: int | None = None) -> Study:
-    """The sweep in a folder of its own below `parent`. Raises InputError as `read` does; nothing is written then."""
+    """A new folder below `parent` with the sweep. Raises InputError as `read` does; nothing is written then."""
     plan = read(path, overrides, run_cap)
     sweep, base = plan.sweep, plan.base
     name = dict(config_module.pairs(overrides)).get("name") or sweep.name or path.stem
@@ -67,19 +68,19 @@ def create(path: Path, overrides: list[str], parent: Path = Path("runs"), run_ca
 
 
 def dry_run(path: Path, overrides: list[str], run_cap: int | None) -> None:
-    """Says what `create` would begin: the sweep, its parameters, its first trials, and of the first all that it does.
+    """Logs what `create` would begin: the sweep, its parameters, its first trials, and a dry run of the first one.
 
-    Raises InputError as `read` does, and where the images or the network of the first trial cannot be had.
+    Raises InputError as `read` does, and where the images or the network of the first trial cannot be loaded.
     """
     plan = read(path, overrides, run_cap)
     for line in describe(plan, overrides):
         logger.info(line)
     logger.info("")
     logger.info("what the first trial would do")
-    experiment.dry_run(plan.first)
+    experiment.dry_run(plan.first, prepare)
 
 
-def describe(plan: Plan, overrides: list[str]) -> Iterator[str]:
+def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:
     """The plan, line by line."""
     sweep, cap = plan.sweep, plan.sampler.cap
     trials = "trials without end" if cap is None else f"{cap:,} trials" if cap != 1 else "1 trial"
@@ -90,9 +91,9 @@ def describe(plan: Plan, overrides: list[str]) -> Iterator[str]:
     changed = f", with {' '.join(overrides)}" if overrides else ""
     yield f"base      {sweep.base or 'the default of every field'}{changed}"
     yield from _titled("parameter", _table([_row(sweep, name) for name in sweep.parameters]))
-    values = [distribution.values() for distribution in sweep.parameters.values()]
-    if None not in values:
-        yield f"          {math.prod(map(len, values)):,} different trials in all"
+    counts = [len(values) for distribution in sweep.parameters.values() if (values := distribution.values())]
+    if len(counts) == len(sweep.parameters):
+        yield f"          {math.prod(counts):,} different trials in all"
     if sweep.early_terminate:
         epochs = ", ".join(str(rung) for rung in rungs(sweep.early_terminate) if rung <= LAST_RUNG)
         share = f"about the best 1/{sweep.early_terminate.eta:g} of the runs there go on"
@@ -116,7 +117,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _row(sweep: Sweep, name: str) -> tuple[str, str, str, str]:
-    """Name, distribution, values or limits, and the fields set where they are called otherwise."""
+    """Name, distribution, values or limits, and the fields that it sets where their names differ."""
     distribution = sweep.parameters[name]
     fields = [field for field in space.fields_of(sweep, name) if field != name]
     return name, distribution.kind, _values(distribution.settings), f"sets {', '.join(fields)}" if fields else ""
@@ -133,13 +134,13 @@ def _values(given: Mapping[str, Any]) -> str:
     return shown if len(shown) <= WIDEST else f"{shown[: WIDEST - 3]}..."
 
 
-def _engine(plan: Plan) -> str:
-    if wandb.has_word_for(plan.sweep) and wandb.is_online(plan.base.tracking):
+def _engine(plan: SweepPlan) -> str:
+    if wandb.is_supported_by_server(plan.sweep) and wandb.is_online(plan.base.tracking):
         return "W&B's server says what to try, if it can be reached; its agents run here"
     return "this machine; other hosts may join"
 
 
-def _notes(plan: Plan) -> Iterator[str]:
+def _notes(plan: SweepPlan) -> Iterator[str]:
     sweep, epochs = plan.sweep, plan.first.train.epochs
     if metric_name(sweep) in ("loss", "accuracy"):
         name = metric_name(sweep)
@@ -162,7 +163,7 @@ def _check_overrides(sweep: Sweep, overrides: list[str]) -> None:
 
 
 def _first_possible(sweep: Sweep, base: Config) -> Config:
-    sampler, wrong = Sampler(sweep, base.seed), None
+    sampler, refusals = Sampler(sweep, base.seed), []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "base.yaml"
         file.write_text(config_module.dump(base), encoding="utf-8")
@@ -170,8 +171,8 @@ def _first_possible(sweep: Sweep, base: Config) -> Config:
             try:
                 return trial_config(sweep, file, sampler.draw(number, []).assignment)
             except InputError as error:
-                wrong = wrong or error
-    raise wrong
+                refusals.append(error)
+    raise refusals[0]
 
 
 def _folder_name(name: str) -> str:

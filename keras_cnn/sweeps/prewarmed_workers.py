@@ -1,7 +1,7 @@
-"""Worker processes that are started before there is a sweep: they import TensorFlow while it is still being planned.
+"""Worker processes that import TensorFlow while the sweep is still being planned.
 
-`python train.py --join -` imports what a worker needs, takes its order from a line on standard input, and goes on as
-`--join SWEEP`. Importing takes 4 s of a core, and the process that plans must import first too.
+`python train.py --join -` imports what a worker needs, receives the sweep's folder as a line on standard input, then
+works as `--join SWEEP` does. The import takes 4 s of a core, and the process that plans must import first too.
 """
 
 import contextlib
@@ -9,25 +9,31 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO, cast
 
 PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
-ORDERED = "-"  # in the place of the sweep's folder
+WAITS = "-"  # the sweep's folder of a worker that is still to receive it
 
 
-class Standby:
-    """Processes that wait for their order, each with its share of the cores if they are so many."""
+class PrewarmedWorkers:
+    """Processes that wait for a sweep's folder, each with its share of the cores.
+
+    As a context manager it ends those that were not taken; all of them end with this process.
+    """
 
     def __init__(self, count: int = 0):
         self._waiting = [_start(cores) for cores in shares(count)]
 
     def take(self, cores: set[int]) -> subprocess.Popen:
-        """One of them or, if there are no more, a new one."""
+        """A waiting process or, if there are no more, a new one."""
         return self._waiting.pop(0) if self._waiting else _start(cores)
 
-    def dismiss(self) -> None:
-        """Ends those that nobody has taken."""
+    def __enter__(self) -> "PrewarmedWorkers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for process in self._waiting:
             process.kill()
         for process in self._waiting:
@@ -35,45 +41,45 @@ class Standby:
         self._waiting = []
 
 
-@contextlib.contextmanager
-def standing_by(count: int) -> Iterator[Standby]:
-    """So many processes; those that are not taken end with the block, as all of them do with this process."""
-    standby = Standby(count)
-    try:
-        yield standby
-    finally:
-        standby.dismiss()
+@dataclass(frozen=True)
+class Assignment:
+    """What a waiting process receives: the sweep's folder, the file for its output, and its share of the machine."""
+
+    folder: str
+    log: str
+    cores: list[int]
+    environment: dict[str, str]
 
 
-def order(process: subprocess.Popen, folder: Path, log: Path, cores: set[int], environment: Mapping[str, str]) -> None:
-    """Sends a waiting process to work on a sweep's folder: what it prints goes to the end of `log`."""
-    log.touch()
-    words = {"folder": str(folder), "log": str(log), "cores": sorted(cores), "environment": dict(environment)}
-    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # ended already: its exit status says why
-        pipe.write(json.dumps(words).encode() + b"\n")
+def assign(process: subprocess.Popen, assignment: Assignment) -> None:
+    """Sends a waiting process to work."""
+    Path(assignment.log).touch()
+    # A process that has ended already says why by its exit status.
+    with contextlib.suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as pipe:
+        pipe.write(json.dumps(asdict(assignment)).encode() + b"\n")
 
 
-def take_order() -> Path | None:
-    """In such a process: waits for the order and does what it says; the sweep's folder, or None if no order comes.
+def receive_assignment() -> Path | None:
+    """In such a process: waits for the assignment and applies it; the sweep's folder, or None if none comes.
 
     The number of cores and the devices that TensorFlow has are counted when it first computes, not when it is imported.
     """
     line = sys.stdin.readline()
     if not line:
         return None
-    words = json.loads(line)
-    os.sched_setaffinity(0, words["cores"])
-    os.environ.update(words["environment"])
-    log = os.open(words["log"], os.O_WRONLY | os.O_APPEND)
+    assignment = Assignment(**json.loads(line))
+    os.sched_setaffinity(0, assignment.cores)
+    os.environ.update(assignment.environment)
+    log = os.open(assignment.log, os.O_WRONLY | os.O_APPEND)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
-    sys.argv[sys.argv.index(ORDERED)] = words["folder"]  # the command that its runs record
-    return Path(words["folder"])
+    sys.argv[sys.argv.index(WAITS)] = assignment.folder  # the command that its runs record
+    return Path(assignment.folder)
 
 
 def shares(workers: int) -> list[set[int]]:
-    """The cores of each worker: equal shares, and where there are fewer cores than workers, one core for several."""
+    """The cores of each worker: equal shares or, with fewer cores than workers, one core for several workers."""
     cores = sorted(os.sched_getaffinity(0))
     if workers >= len(cores):
         return [{cores[i % len(cores)]} for i in range(workers)]
@@ -81,7 +87,7 @@ def shares(workers: int) -> list[set[int]]:
 
 
 def _start(cores: set[int]) -> subprocess.Popen:
-    command = [sys.executable, str(PROGRAM), "--join", ORDERED]
+    command = [sys.executable, str(PROGRAM), "--join", WAITS]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # a killed worker's log is whole
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # inherited, and NumPy counts the cores that it may use when it is imported

@@ -1,30 +1,30 @@
-"""A sweep's folder: its file, its trials in an Optuna study, and which living process works on which of them.
+"""The folder of a sweep: its file, its trials in an Optuna study, and the locks of those that are worked on.
 
     SWEEP/sweep.yaml base.yaml sweep.json   what is swept, over which config, with which seed
     SWEEP/study.journal                     the Optuna study, and in it each trial's settings, attempts and end
     SWEEP/trials.csv                        the same as a table, for people
     SWEEP/locks/0007                        held by the process that works on trial 7
-    SWEEP/0007/ (or 0007-seed2/)            its run folder (one a seed)
+    SWEEP/0007/ (or 0007-seed2/)            its run folder (one per seed)
 
-Every process, on this host or another, that sees the folder may work. The journal is the only record, and is added to
-under one lock, in lines that are each whole or not there. Locks are the kernel's, so they end with the process that
-holds them, however it ends: a trial that runs in the study and whose lock is free belongs to a dead worker, and the
-next worker goes on with it, from its checkpoint.
+Every process that sees the folder, on this host or another, may work. The journal is the only record; lines are added
+to it under one lock, each completely or not at all. Locks are the kernel's, so they end with the process that holds
+them, however it ends: a trial that is running in the study while its lock is free belongs to a dead worker, and the
+next worker resumes it from its checkpoint.
 """
 
 import csv
 import datetime
 import fcntl
 import io
-import json
 import logging
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.storages import JournalStorage
@@ -33,8 +33,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.run_folder import naming_a_full_disk, write_json, write_text
-from keras_cnn.sweeps import space
+from keras_cnn.run_folder import naming_a_full_disk, read_json, write_json, write_text
+from keras_cnn.sweeps import sweep_file
 from keras_cnn.sweeps.sampler import Draw, Sampler, direction
 from keras_cnn.sweeps.space import Sweep
 
@@ -54,10 +54,10 @@ class Trial:
     assignment: dict[str, Any]
     attempts: int = 1
     worker: str = ""  # process and host that work or worked on it
-    state: str = "running"  # running, stopped (on purpose, to be gone on with), finished, early (terminated), failed
+    state: str = "running"  # running, stopped (on purpose, to be resumed), finished, early (terminated), failed
     value: float | None = None  # of the sweep's metric; the mean over the seeds
     reason: str = ""  # of a failure or an early end
-    runs: tuple[str, ...] = ()  # its run folders, one a seed
+    runs: tuple[str, ...] = ()  # its run folders, one per seed
     started: str = ""
     ended: str = ""
     wandb_run: str = ""  # the run's id, where W&B's server has the sweep
@@ -69,7 +69,7 @@ class Trial:
 
 @dataclass
 class TrialLease:
-    """A trial that this process works on until `release`."""
+    """The right of this process to work on a trial, until `release`."""
 
     trial: Trial
     lock: int = field(repr=False)  # descriptor
@@ -84,11 +84,11 @@ class Study:
     def __init__(self, folder: Path):
         self.folder = folder
         try:
-            settings = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
-            seed, self.wandb_sweep = settings["seed"], settings["wandb_sweep"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder}: not a sweep's folder: sweep.json: {error}") from None
-        self.sweep: Sweep = space.read_sweep(folder / "sweep.yaml")
+            settings = read_json(folder / "sweep.json", {"seed": int, "wandb_sweep": str | None})
+        except FileNotFoundError:
+            raise InputError(f"{folder}: not a sweep's folder: it has no sweep.json") from None
+        seed, self.wandb_sweep = settings["seed"], settings.get("wandb_sweep")
+        self.sweep: Sweep = sweep_file.read_sweep(folder / "sweep.yaml")
         self._sampler = Sampler(self.sweep, seed)
         self.cap = self._sampler.cap
         try:
@@ -103,13 +103,21 @@ class Study:
     def create(cls, folder: Path, sweep: Sweep, base: str, seed: int, wandb_sweep: str | None = None) -> "Study":
         """A new sweep in `folder`; `base` is the YAML of the config that every trial changes.
 
-        `wandb_sweep` is "entity/project/id" where W&B's server says what to try.
+        `wandb_sweep` is "entity/project/id" where W&B's server chooses the trials. A sweep that cannot be written
+        leaves nothing behind.
         """
-        (folder / "locks").mkdir()
-        write_text(folder / "sweep.yaml", space.standalone(sweep))
-        write_text(folder / "base.yaml", base)
-        _storage(folder).create_new_study([StudyDirection[direction(sweep).upper()]], STUDY)
-        write_json(folder / "sweep.json", {"seed": seed, "created": _now(), "wandb_sweep": wandb_sweep})
+        try:
+            with naming_a_full_disk(folder):
+                (folder / "locks").mkdir()
+                write_text(folder / "sweep.yaml", sweep_file.standalone(sweep))
+                write_text(folder / "base.yaml", base)
+                _storage(folder).create_new_study([StudyDirection[direction(sweep).upper()]], STUDY)
+                write_json(folder / "sweep.json", {"seed": seed, "created": _now(), "wandb_sweep": wandb_sweep})
+        except BaseException:
+            for name in ("sweep.yaml", "base.yaml", "study.journal", "sweep.json"):
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / "locks", ignore_errors=True)
+            raise
         return cls(folder)
 
     # --- reading ---
@@ -119,14 +127,14 @@ class Study:
         return [_trial(frozen) for frozen in self._frozen()]
 
     def ended(self) -> bool:
-        """Whether no trial is left to start or to go on with; of an endless sweep and one of W&B's, never."""
+        """Whether no trial is left to start or to resume; never true of an endless sweep and of W&B's sweeps."""
         trials = self.trials()
         return self._is_full(trials) and all(trial.ended for trial in trials)
 
     def best(self) -> Trial | None:
-        """The ended trial with the best value, the earlier one of equals; None if none has a value."""
-        done = [t for t in self.trials() if t.value is not None]
-        return max(done, key=lambda t: (self._sign * t.value, -t.number), default=None)
+        """The ended trial with the best value, the earlier of equal ones; None if no trial has a value."""
+        done = [(self._sign * t.value, -t.number, t) for t in self.trials() if t.value is not None]
+        return max(done)[-1] if done else None
 
     @property
     def _sign(self) -> int:
@@ -134,47 +142,47 @@ class Study:
 
     # --- working ---
 
-    def claim(self) -> TrialLease | None:
-        """The next trial to work on: one that was left, else a new one; None if there is nothing to do.
+    def lease(self) -> TrialLease | None:
+        """The next trial to work on: an abandoned one, else a new one; None if there is nothing to do.
 
         Raises Stopped after ten failures in a row since this process opened the sweep.
         """
         with self._locked():
-            if (left := self._left()) is not None:
-                return left
+            if (abandoned := self._abandoned()) is not None:
+                return abandoned
             trials = self.trials()
-            self._heed_failures(trials)
+            self._check_failures(trials)
             if self._is_full(trials):
                 return None
             number = len(trials) + 1
             return self._begin(number, self._sampler.draw(number, self._frozen()))
 
-    def claim_left(self) -> TrialLease | None:
+    def lease_abandoned(self) -> TrialLease | None:
         """A trial that was stopped, or whose worker died; None if there is none."""
         with self._locked():
-            return self._left()
+            return self._abandoned()
 
     def begin(self, assignment: dict[str, Any], wandb_run: str) -> TrialLease:
-        """A new trial with settings that W&B's server has drawn. Raises Stopped as `claim` does."""
+        """A new trial with settings that W&B's server has drawn. Raises Stopped as `lease` does."""
         with self._locked():
             trials = self.trials()
-            self._heed_failures(trials)
+            self._check_failures(trials)
             return self._begin(len(trials) + 1, Draw(assignment), wandb_run)
 
-    def end(self, claim: TrialLease, **changes: Any) -> Trial:
-        """Records how a trial ended (`state`, `value`, `reason`, `runs`) and lets it go."""
+    def end(self, lease: TrialLease, **changes: Any) -> Trial:
+        """Records how a trial ended (`state`, `value`, `reason`, `runs`) and releases it."""
         with self._locked():
-            trial = self._end(replace(claim.trial, **changes))
-        claim.release()
+            trial = self._end(replace(lease.trial, **changes))
+        lease.release()
         return trial
 
-    def stop(self, claim: TrialLease) -> None:
-        """Lets a trial go that was stopped on purpose, to be gone on with."""
+    def stop(self, lease: TrialLease) -> None:
+        """Releases a trial that was stopped on purpose, to be resumed later."""
         with self._locked():
-            self._record(replace(claim.trial, state="stopped"))
-        claim.release()
+            self._record(replace(lease.trial, state="stopped"))
+        lease.release()
 
-    def _left(self) -> TrialLease | None:
+    def _abandoned(self) -> TrialLease | None:
         for frozen in self._frozen():
             trial = _trial(frozen)
             if trial.ended:
@@ -193,8 +201,10 @@ class Study:
         return None
 
     def _begin(self, number: int, draw: Draw, wandb_run: str = "") -> TrialLease:
-        """A trial is born whole, in one line of the journal: no kill can leave one without its settings."""
+        """Adds a trial with all it has in one line of the journal: no kill can leave one without its settings."""
         lock = self._try_lock(number)
+        if lock is None:
+            raise Stopped(f"{self.folder / 'locks' / f'{number:04d}'}: held by another program, but the trial is new")
         trial = Trial(number, dict(draw.assignment), worker=_worker(), started=_now(), wandb_run=wandb_run)
         born = optuna.trial.create_trial(
             state=TrialState.RUNNING,
@@ -212,7 +222,7 @@ class Study:
         return trial
 
     def _tell(self, trial: Trial) -> None:
-        """Gives an ended trial the state in Optuna that its samplers go by."""
+        """Gives an ended trial the state in Optuna by which samplers go."""
         state, values = (TrialState.FAIL, None) if trial.value is None else (TrialState.COMPLETE, [trial.value])
         self._storage.set_trial_state_values(self._trial_id(trial), state, values)
 
@@ -228,7 +238,7 @@ class Study:
                 return True
         return self.wandb_sweep is None and self.cap is not None and len(trials) >= self.cap
 
-    def _heed_failures(self, trials: list[Trial]) -> None:
+    def _check_failures(self, trials: list[Trial]) -> None:
         since = sorted((t for t in trials if t.ended and t.number not in self._ended_before), key=lambda t: t.ended)
         last = since[-FAILURES_IN_A_ROW:]
         if len(last) == FAILURES_IN_A_ROW and all(t.state == "failed" for t in last):
@@ -243,7 +253,7 @@ class Study:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number - 1)
 
     def _table(self) -> str:
-        """A line a trial: what is recorded of it, then its settings."""
+        """CSV text with a line per trial: its record, then its settings."""
         columns = [f.name for f in fields(Trial) if f.name not in ("assignment", "wandb_run")]
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
@@ -273,7 +283,7 @@ class Study:
 
 
 class _NoLock:
-    """In place of Optuna's lock file, which outlives a killed process by half a minute: `Study._locked` is enough."""
+    """Replaces Optuna's lock file, which outlives a killed process by half a minute: `Study._locked` is enough."""
 
     def acquire(self) -> bool:
         return True
@@ -283,7 +293,7 @@ class _NoLock:
 
 
 def _storage(folder: Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(folder / "study.journal"), _NoLock()))
+    return JournalStorage(JournalFileBackend(str(folder / "study.journal"), cast(Any, _NoLock())))
 
 
 def _cut_torn_line(journal: Path) -> None:

@@ -1,9 +1,9 @@
-"""W&B's server as the engine of a sweep: it says what to try and what to stop, and the workers are its agents.
+"""W&B's server as the engine of a sweep: it chooses trials and stops them, and the workers are its agents.
 
-The folder, the locks and the retries are those of a sweep of ours; only the settings come from elsewhere. A process is
+The folder, the locks and the retries are those of a local sweep; only the settings come from the server. A process is
 an agent by W&B's own protocol (`wandb/agents/pyagent.py` of wandb 0.31): it registers, its heartbeats are answered
 with commands, and the environment says which run is which trial's. `wandb.agent` itself would train in a thread, where
-no signal can be heeded.
+no signal can be handled.
 """
 
 import os
@@ -28,14 +28,14 @@ SECONDS = 5  # between two heartbeats of an agent that waits for something to do
 
 
 def create(sweep: Sweep, tracking: TrackingConfig) -> str | None:
-    """The sweep "entity/project/id" on W&B's server; None where it is to be run here, as said in one line.
+    """The new sweep "entity/project/id" on W&B's server; None where this machine runs it, with a message that says why.
 
-    That is without a key, with tracking off or offline, where the server cannot be reached or refuses the sweep, and
-    for what it has no word for: repeats, and a grid in random order.
+    This machine runs it without a key, with tracking off or offline, where the server cannot be reached or refuses the
+    sweep, and for what the server does not know: repeats, and a grid in random order.
     """
     if not is_online(tracking):
         return None
-    if not has_word_for(sweep):
+    if not is_supported_by_server(sweep):
         logger.info(
             "W&B: its server knows neither repeats nor a random order; the sweep is run here and mirrored there"
         )
@@ -62,7 +62,7 @@ def is_online(tracking: TrackingConfig) -> bool:
     return _mode(tracking.wandb) == "online"
 
 
-def has_word_for(sweep: Sweep) -> bool:
+def is_supported_by_server(sweep: Sweep) -> bool:
     """Whether W&B's server can run the sweep."""
     return sweep.repeats == 1 and sweep.order == "given"
 
@@ -80,12 +80,12 @@ def _is_reachable(server: str) -> bool:
     return True
 
 
-class Server:
-    """One agent of a sweep on the server. Raises Stopped where the server cannot be reached."""
+class ServerEngine:
+    """An agent of a sweep on W&B's server. Raises Stopped where the server cannot be reached."""
 
     def __init__(self, study: Study):
         self._study, self._left = study, False
-        self._entity, self._project, self._sweep = study.wandb_sweep.split("/")
+        self._entity, self._project, self._sweep = str(study.wandb_sweep).split("/")
         os.environ |= {
             "WANDB_ENTITY": self._entity,
             "WANDB_PROJECT": self._project,
@@ -101,21 +101,21 @@ class Server:
         except Exception as error:  # of any kind, as in tracking
             raise Stopped(f"W&B: {study.wandb_sweep} cannot be reached ({_reason(error)})") from error
 
-    def claim(self, interrupted: Callable[[], bool]) -> TrialLease | None:
-        """A trial that was left, else what the server wants to be tried; None where it wants nothing more."""
-        claim = self._study.claim_left()
-        if claim is None and (order := self._order(interrupted)) is not None:
-            claim = self._study.begin(_assignment(order["args"], self._study.sweep), order["run_id"])
-        if claim is not None:
-            self._point_to(claim.trial)
-        return claim
+    def lease(self, interrupted: Callable[[], bool]) -> TrialLease | None:
+        """An abandoned trial, else the server's next one; None where the server has no more."""
+        lease = self._study.lease_abandoned()
+        if lease is None and (command := self._next_command(interrupted)) is not None:
+            lease = self._study.begin(_settings(command["args"], self._study.sweep), command["run_id"])
+        if lease is not None:
+            self._select_run(lease.trial)
+        return lease
 
     def stops(self, trial: Trial, history: list[dict]) -> bool:
-        """Whether the server wants the trial to end. It has the history from the run itself."""
+        """Whether the server ends the trial early. It has the history from the run itself."""
         commands = self._heartbeat({trial.wandb_run: True})
         return any(c["type"] == "stop" and c.get("run_id") == trial.wandb_run for c in commands)
 
-    def _order(self, interrupted: Callable[[], bool]) -> dict | None:
+    def _next_command(self, interrupted: Callable[[], bool]) -> dict | None:
         while not interrupted():
             for command in self._heartbeat({}):
                 if command["type"] in ("run", "resume"):
@@ -136,8 +136,8 @@ class Server:
         self._left = self._left or any(command["type"] == "exit" for command in commands)
         return commands
 
-    def _point_to(self, trial: Trial) -> None:
-        """Tells W&B, which reads the environment once, of which of the sweep's runs the next `wandb.init` is."""
+    def _select_run(self, trial: Trial) -> None:
+        """Makes the next `wandb.init` that of the trial's run. W&B reads the environment once, so it is set up anew."""
         import wandb
 
         path = self._study.folder / "wandb" / f"{trial.wandb_run}.yaml"
@@ -149,19 +149,19 @@ class Server:
         self._api = wandb.Api()  # the teardown has closed the one before
 
 
-def _assignment(arguments: Mapping[str, Mapping[str, Any]], sweep: Sweep) -> dict[str, Any]:
-    """The server's {name: {"value": ...}}, nested as the file was, by the dotted names of the sweep's parameters."""
-    found: dict[str, Any] = {}
+def _settings(arguments: Mapping[str, Mapping[str, Any]], sweep: Sweep) -> dict[str, Any]:
+    """{dotted name: value} of the parameters, from the server's {name: {"value": ...}}, nested as the file is."""
+    values: dict[str, Any] = {}
 
     def walk(name: str, value: Any) -> None:
         if name in sweep.parameters:
-            found[name] = value
+            values[name] = value
         elif isinstance(value, dict):
             for below, inner in value.items():
                 walk(f"{name}.{below}", inner)
 
     for name, entry in arguments.items():
         walk(name, entry["value"])
-    if missing := sorted(set(sweep.parameters) - set(found)):
+    if missing := sorted(set(sweep.parameters) - set(values)):
         raise InputError(f"W&B: the server gave no value for {', '.join(missing)}; found {sorted(arguments)}")
-    return {name: found[name] for name in sweep.parameters}
+    return {name: values[name] for name in sweep.parameters}

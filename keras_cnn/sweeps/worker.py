@@ -1,9 +1,7 @@
-"""One process of a sweep: takes trial after trial from the study, trains each, and records how it ended."""
+"""A worker of a sweep: takes trial after trial from the study, trains it, and records how it ended."""
 
 import gc
-import json
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -12,47 +10,47 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import keras
-import tensorflow as tf
 
 from keras_cnn import config as config_module
 from keras_cnn.config import Config
-from keras_cnn.errors import InputError, Interrupted, Stopped
+from keras_cnn.errors import BUG, InputError, Interrupted, Stopped, brief, explained
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import logger
-from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder
+from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, read_json
 from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import should_stop
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial, TrialLease
+from keras_cnn.tasks.classification.setup import SharedResources
+from keras_cnn.tasks.classification.task import trials_of
 from keras_cnn.training import experiment
 from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.loop import NotFinite
-from keras_cnn.training.setup import SharedResources
 
 History = list[dict[str, float]]
 
 
 class Engine(Protocol):
-    """Who says what to try, and which trials to end early."""
+    """Chooses the trials, and ends some of them early."""
 
-    def claim(self, interrupted: Callable[[], bool]) -> TrialLease | None: ...
+    def lease(self, interrupted: Callable[[], bool]) -> TrialLease | None: ...
 
     def stops(self, trial: Trial, history: History) -> bool: ...
 
 
-class Local:
-    """The study's own sampler, and W&B's hyperband among the runs in its folder."""
+class LocalEngine:
+    """Chooses by the study's own sampler, and ends by W&B's hyperband among the runs in the study's folder."""
 
     def __init__(self, study: Study):
         self._study = study
 
-    def claim(self, interrupted: Callable[[], bool]) -> TrialLease | None:
-        return self._study.claim()
+    def lease(self, interrupted: Callable[[], bool]) -> TrialLease | None:
+        return self._study.lease()
 
     def stops(self, trial: Trial, history: History) -> bool:
-        """Of a repeated trial each seed is compared with the runs of all other trials."""
+        """Compares a run with the runs of all other trials, also where the trial has several seeds."""
         hyperband, metric = self._study.sweep.early_terminate, self._study.sweep.metric
-        if hyperband is None:
+        if hyperband is None or metric is None:
             return False
         own, *others = ([row[metric.name] for row in rows] for rows in (history, *self._others(trial)))
         return should_stop(hyperband, metric.goal, own, others)
@@ -65,77 +63,75 @@ class Local:
 def work(study: Study) -> None:
     """Trains trials until none is left to start.
 
-    Raises Interrupted on a signal and Stopped where it is not the trial that is to blame (a full disk, an image that is
-    gone, too many failures in a row); the trial under way is left to be gone on with.
+    Raises Interrupted on a signal, and Stopped for a fault that is not the trial's (a full disk, an image that is gone,
+    too many failures in a row); the current trial can be resumed then.
     """
     # A new network compiles anew, which TensorFlow takes for an oversight and says at every trial.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # clear_session collects garbage: 0.7 s a trial in all that TensorFlow has imported, next to nothing without.
     gc.collect()
     gc.freeze()
-    engine, shared = wandb.Server(study) if study.wandb_sweep else Local(study), SharedResources()
-    _have_images(study, shared)
+    engine, shared = wandb.ServerEngine(study) if study.wandb_sweep else LocalEngine(study), SharedResources()
+    _load_shared_images(study, shared)
     while True:
         with Interrupt() as interrupt:  # a signal waits until a trial is either taken or not
-            claim = engine.claim(lambda: interrupt.name is not None)
-        if claim is None:
-            _heed(interrupt)
+            lease = engine.lease(lambda: interrupt.name is not None)
+        if lease is None:
+            _check_interrupt(interrupt)
             logger.info(f"sweep     {study.folder}: nothing is left to begin")
             return
-        trial = _try(study, claim, engine, shared, interrupt)
+        trial = _try(study, lease, engine, shared, interrupt)
         logger.info(f"trial {trial.label}  {outcome(study.sweep, trial)}")
 
 
-def _have_images(study: Study, shared: SharedResources) -> None:
-    """Reads the images if all trials train on the same: should that fail, no trial is to blame. InputError then."""
+def _load_shared_images(study: Study, shared: SharedResources) -> None:
+    """Reads the images if all trials train on the same ones: InputError before any trial is charged with it."""
     swept = {field for name in study.sweep.parameters for field in space.fields_of(study.sweep, name)}
     are_swept = any(field.startswith("data.") and not field.startswith("data.augment") for field in swept)
     if not are_swept and not study.ended():
         shared.dataset(config_module.load(study.folder / "base.yaml", [], BUILDERS))
 
 
-def _try(study: Study, claim: TrialLease, engine: Engine, shared: SharedResources, before: Interrupt) -> Trial:
-    logger.info(f"trial {claim.trial.label}  {settings(study.sweep, claim.trial.assignment)}")
+def _try(study: Study, lease: TrialLease, engine: Engine, shared: SharedResources, before: Interrupt) -> Trial:
+    logger.info(f"trial {lease.trial.label}  {settings(study.sweep, lease.trial.assignment)}")
     names: list[str] = []
     try:
-        _heed(before)
-        value, early = _train(study, claim.trial, engine, shared, names)
-        found = {"state": "early" if early else "finished", "value": value, "reason": early}
-    except Exception as error:  # whatever settings lead to is recorded with its reason, and the sweep goes on
+        _check_interrupt(before)
+        value, early = _train(study, lease.trial, engine, shared, names)
+        end = {"state": "early" if early else "finished", "value": value, "reason": early}
+    except Exception as error:  # any failure is recorded with its reason, and the sweep goes on
         if isinstance(error, Stopped) and not isinstance(error, NotFinite):
-            _let_go(study, claim)
+            _release(study, lease)
             raise
-        found = {"state": "failed", "reason": _reason(error)}
+        end = {"state": "failed", "reason": _reason(error)}
     except KeyboardInterrupt:
-        _let_go(study, claim)
+        _release(study, lease)
         raise Interrupted("stopped by a signal") from None
     finally:
         keras.backend.clear_session()  # the next trial's layers are named as in a run of its own
     with Interrupt() as interrupt:
-        trial = study.end(claim, runs=tuple(names), **found)
-    _heed(interrupt)
+        trial = study.end(lease, runs=tuple(names), **end)
+    _check_interrupt(interrupt)
     return trial
 
 
-def _let_go(study: Study, claim: TrialLease) -> None:
+def _release(study: Study, lease: TrialLease) -> None:
     with Interrupt():
-        study.stop(claim)
+        study.stop(lease)
 
 
-def _heed(interrupt: Interrupt) -> None:
+def _check_interrupt(interrupt: Interrupt) -> None:
     if interrupt.name:
         raise Interrupted(f"stopped by {interrupt.name}")
 
 
 def _reason(error: Exception) -> str:
-    """Why a trial failed, in one line. A bug of ours or of a network's builder goes to the log as well, whole."""
-    if isinstance(error, InputError | NotFinite):
-        return str(error)
-    text = " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:200]  # without the names of TensorFlow's nodes
-    if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
-        return f"out of memory: {text}"
+    """Why a trial failed, in one line. The log gets the traceback of what is neither its input nor the machine."""
+    lines, status = explained(error)
+    if status != BUG:
+        return "; ".join(lines).removeprefix("error: ")
     traceback.print_exception(error, file=sys.stderr)
-    return f"{type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {brief(error)}"
 
 
 def _train(study: Study, trial: Trial, engine: Engine, shared: SharedResources, names: list[str]) -> tuple[float, str]:
@@ -146,7 +142,7 @@ def _train(study: Study, trial: Trial, engine: Engine, shared: SharedResources, 
         names.append(trial.label if study.sweep.repeats == 1 else f"{trial.label}-seed{config.seed}")
         with _begun(study.folder / names[-1]) as folder:
             if not folder.finished:
-                experiment.train_trial(config, folder, shared, lambda rows: engine.stops(trial, rows))
+                experiment.train(config, folder, trials_of(shared), watch=lambda rows: engine.stops(trial, rows))
             values.append(metric_of(study.sweep, folder))
             early = early or early_end(config, folder)
     return sum(values) / len(values), early
@@ -189,23 +185,23 @@ def early_end(config: Config, folder: RunFolder) -> str:
 
 
 def _best_epoch(folder: RunFolder) -> int:
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["best_epoch"]
+    return read_json(folder / "metrics.json", {"best_epoch": int})["best_epoch"]
 
 
 def metric_name(sweep: Sweep) -> str:
-    """What is optimised: without a metric, validation accuracy."""
+    """The metric that is optimised; validation accuracy where the file names none."""
     return sweep.metric.name if sweep.metric else "val_accuracy"
 
 
 def check_metric(sweep: Sweep) -> None:
-    """InputError if the sweep's metric is none that a run's history has."""
+    """Raises InputError if the sweep's metric is no column of a run's history."""
     numbers = [name for name in HISTORY_COLUMNS if name != "epoch"]
     if sweep.metric and sweep.metric.name not in numbers:
         raise InputError(f"{sweep.path}: metric.name: {sweep.metric.name!r}; expected one of {', '.join(numbers)}")
 
 
 def settings(sweep: Sweep, assignment: Mapping[str, Any]) -> str:
-    """A trial's settings in one line, without those that all trials have."""
+    """A trial's settings in one line, without those that all trials share."""
     varied = {name: value for name, value in assignment.items() if sweep.parameters[name].kind != "constant"}
     return "  ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={space.typed(value)}"

@@ -1,4 +1,4 @@
-"""The worker processes of one machine: started with their share of it, watched, started again when killed, stopped."""
+"""The worker processes of one machine: each has its share of the machine, is watched, and is restarted when killed."""
 
 import os
 import signal
@@ -10,34 +10,35 @@ import tensorflow as tf
 
 from keras_cnn.errors import DONE, STOPPED, WRONG_INPUT, InputError, Stopped
 from keras_cnn.messages import logger
-from keras_cnn.sweeps.prewarmed_workers import Standby, order, shares
+from keras_cnn.sweeps.prewarmed_workers import Assignment, PrewarmedWorkers, assign, shares
 from keras_cnn.sweeps.study import Study
 
 DEATHS = 3  # of one worker without any trial ended in between: then it is not the trials
 
 
 class Worker:
-    """A worker process and its log."""
+    """A worker process of a sweep's folder, and its log."""
 
-    def __init__(self, folder: Path, number: int, cores: set[int], devices: dict[str, str], standby: Standby):
-        self._folder, self._number, self._cores, self._devices = folder, number, cores, devices
-        self._standby, self._log = standby, folder / f"worker-{number}.log"
+    def __init__(self, folder: Path, number: int, cores: set[int], devices: dict[str, str], ready: PrewarmedWorkers):
+        self._number, self._cores, self._ready = number, cores, ready
+        self._log = folder / f"worker-{number}.log"
+        self._assignment = Assignment(str(folder), str(self._log), sorted(cores), devices)
         self._deaths, self._ended = 0, 0
         self._start()
 
     def _start(self) -> None:
-        self._process = self._standby.take(self._cores)
-        order(self._process, self._folder, self._log, self._cores, self._devices)
+        self._process = self._ready.take(self._cores)
+        assign(self._process, self._assignment)
 
     @property
     def is_busy(self) -> bool:
         return self._process.poll() is None
 
-    def look(self, study: Study, ended: int) -> None:
-        """Starts it again if it was killed; `ended` is the number of trials that have ended.
+    def revive(self, study: Study, ended: int) -> None:
+        """Restarts the process if it was killed; `ended` is the number of trials that have ended.
 
-        Raises InputError if the images or the folder are wrong, and Stopped if it has ended otherwise than by having
-        nothing more to do.
+        Raises InputError if the images or the folder are wrong, and Stopped if the process gave up for another reason
+        than that no trial is left.
         """
         code = self._process.poll()
         if code is None or code == DONE:
@@ -68,12 +69,12 @@ class Worker:
 
 
 @contextmanager
-def crew(folder: Path, workers: int, standby: Standby) -> Iterator[list[Worker]]:
-    """So many workers of a sweep's folder, taken from `standby`; all have stopped, at a checkpoint, in the end."""
+def worker_pool(folder: Path, workers: int, ready: PrewarmedWorkers) -> Iterator[list[Worker]]:
+    """Workers of a sweep's folder, taken from `ready`; at the end of the block all have stopped at a checkpoint."""
     started: list[Worker] = []
     try:
         for number, cores in enumerate(shares(workers), 1):
-            started.append(Worker(folder, number, cores, _devices(number, workers), standby))
+            started.append(Worker(folder, number, cores, _devices(number, workers), ready))
         yield started
     finally:
         for worker in started:
@@ -83,7 +84,7 @@ def crew(folder: Path, workers: int, standby: Standby) -> Iterator[list[Worker]]
 
 
 def _devices(number: int, workers: int) -> dict[str, str]:
-    """Environment that gives a worker one of the GPUs and, where it shares it, no more of its memory than it needs."""
+    """Environment that gives a worker one GPU and, where several share it, no more of its memory than it needs."""
     count = len(tf.config.list_physical_devices("GPU"))
     if not count or workers == 1:
         return {}

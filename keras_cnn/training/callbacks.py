@@ -1,16 +1,17 @@
-"""What watches the epochs go by. Each is plain data, so that a checkpoint can hold it and a resume restore it."""
+"""What decides at the end of an epoch. Each is plain data, so that a checkpoint can hold it and a resume restore it."""
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass
 class Best:
     """The best epoch so far by one monitored value; ties go to the earlier epoch, or to the lower validation loss."""
 
-    monitor: str  # "val_loss", or a column of the history of which more is better
+    monitor: str  # "val_loss", or a column of the history whose larger values are better
     epoch: int = 0  # 1-based; 0: none yet
-    value: float = -math.inf  # of the monitor, where more is better
+    value: float = -math.inf  # of the monitor, where larger is better
     loss: float = math.inf
 
     def update(self, row: dict) -> bool:
@@ -52,12 +53,17 @@ class Plateau:
             self.scale, self.waited = self.scale * self.gamma, 0
 
 
-def state_of(*watchers: object) -> dict:
+def state_of(*watchers: Any) -> dict:
     """JSON-able state by class name."""
     return {type(w).__name__: asdict(w) for w in watchers}
 
 
-def restore(state: dict, *watchers: object) -> None:
+def restore(state: dict, *watchers: Any) -> None:
+    """Gives each its state back. Raises ValueError where a number is missing or is none."""
     for watcher in watchers:
-        for name, value in state[type(watcher).__name__].items():
-            setattr(watcher, name, value)
+        stored = state.get(type(watcher).__name__)
+        for name, value in asdict(watcher).items():
+            found = stored.get(name) if isinstance(stored, dict) else None
+            if not isinstance(found, str if isinstance(value, str) else int | float):
+                raise ValueError(f"callbacks: {type(watcher).__name__}: {name}: found {found!r}")
+            setattr(watcher, name, found)

@@ -6,45 +6,75 @@ variable of model, optimizer and weight average, and a JSON object with everythi
 
 import json
 import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_cnn.errors import InputError
-from keras_cnn.run_folder import replacing
+from keras_cnn.run_folder.files import replacing
+from keras_cnn.run_folder.json_files import checked_fields
 
 FILE = "state.npz"
-VERSION = 3
+VERSION = 4
 
 
-def save(folder: Path, groups: dict[str, list], state: dict) -> None:
-    """Writes variables by group name (each a list of Keras variables or arrays) and the JSON-able `state`."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """Variables by the name of their group, and the JSON-able rest."""
+
+    groups: dict[str, list[np.ndarray]]
+    state: dict[str, Any]
+
+
+def save(folder: Path, groups: Mapping[str, Iterable], state: dict) -> None:
+    """Writes variables (Keras variables or arrays) and the JSON-able `state`, in the place of an older checkpoint."""
     folder.mkdir(exist_ok=True)
-    arrays = {f"{group}/{i:05d}": np.asarray(v) for group, values in groups.items() for i, v in enumerate(values)}
-    text = json.dumps({"version": VERSION, "state": state})
-    with replacing(folder / FILE) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays, json=np.frombuffer(text.encode(), np.uint8))
+    with replacing(folder / FILE) as temporary:
+        write(temporary, groups, state)
 
 
-def load(folder: Path) -> tuple[dict[str, list[np.ndarray]], dict] | None:
-    """What `save` wrote, or None if nothing was saved yet. A damaged file raises InputError naming it."""
+def load(folder: Path, fields: Mapping[str, Any] | None = None) -> Checkpoint | None:
+    """What `save` wrote, or None if nothing was saved yet. Raises InputError, naming the file, if it is damaged.
+
+    `fields` are type hints of what the state must have; see `run_folder.json_files.read_json`.
+    """
     path = folder / FILE
     if not path.exists():
         return None
+    checkpoint = read(path)
+    checked_fields(checkpoint.state, path, fields or {})
+    return checkpoint
+
+
+def write(path: Path, groups: Mapping[str, Iterable], state: dict) -> None:
+    text = json.dumps({"version": VERSION, "state": state})
+    arrays: dict[str, Any] = {"json": np.frombuffer(text.encode(), np.uint8)}
+    for group, values in groups.items():
+        arrays |= {f"{group}/{i:05d}": np.asarray(value) for i, value in enumerate(values)}
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read(path: Path) -> Checkpoint:
     groups: dict[str, list[np.ndarray]] = {}
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             content = json.loads(archive["json"].tobytes())
             for name in sorted(n for n in archive.files if n != "json"):
                 groups.setdefault(name.rpartition("/")[0], []).append(archive[name])
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError, RecursionError) as error:
         raise InputError(f"{path}: damaged checkpoint ({error}); expected one written by this program") from None
-    if content["version"] != VERSION:
-        raise InputError(f"{path}: checkpoint of version {content['version']}, expected {VERSION}")
-    return groups, content["state"]
+    content = checked_fields(content, path, {"version": int, "state": dict})
+    if (version := content["version"]) != VERSION:
+        other = f"checkpoint of format {version}, expected {VERSION}"
+        raise InputError(f"{path}: {other}: another version of this program wrote it; finish the run with that version")
+    return Checkpoint(groups, content["state"])
 
 
-def assign(variables: list, arrays: list[np.ndarray], path: Path) -> None:
+def assign(variables: Sequence, arrays: Sequence[np.ndarray], path: Path) -> None:
     """Puts the arrays into the variables, in order, after checking every shape."""
     found, expected = [a.shape for a in arrays], [tuple(v.shape) for v in variables]
     if found != expected:

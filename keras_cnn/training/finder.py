@@ -7,20 +7,22 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_cnn.errors import InputError
-from keras_cnn.training.loop import Trainer
+from keras_cnn.training.step import Trainer
 
 LOWEST, HIGHEST, STEPS, MEMORY = 1e-6, 1.0, 100, 0.9
 
 
 @dataclass(frozen=True)
 class RangeTest:
+    """Learning rates, smoothed losses at them, and the rate to train with."""
+
     rates: list[float]
     losses: list[float]  # exponential means with bias correction
     suggestion: float
 
 
 def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
-    """Changes the trainer's weights: throw it away afterwards.
+    """The range test over at most STEPS batches. It changes the trainer's weights: discard the trainer afterwards.
 
     Stops where the smoothed loss exceeds four times its minimum. The suggestion is the rate of the steepest fall of
     the smoothed loss per decade, between the start and the minimum.
@@ -39,7 +41,7 @@ def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
         rates.append(rate)
         losses.append(smooth)
     if len(rates) < 10:
-        raise InputError(f"learning-rate finder: the loss was lost after {len(rates)} steps from rate {LOWEST}")
+        raise InputError(f"learning-rate finder: the loss exploded after {len(rates)} steps from rate {LOWEST}")
     return RangeTest(rates, losses, _steepest(rates, losses))
 
 

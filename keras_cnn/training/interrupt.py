@@ -14,19 +14,21 @@ class Interrupt:
     name: str | None = None
 
     def __enter__(self) -> "Interrupt":
-        self._before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        self._handlers_outside = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         return self
 
-    def heed(self) -> None:
+    def check(self) -> None:
         """Raises Interrupted after a signal."""
         if self.name:
             raise Interrupted(f"stopped by {self.name}")
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._restore_handlers()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.name = signal.Signals(number).name
-        for other, handler in self._before.items():
-            signal.signal(other, handler)
+        self._restore_handlers()
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers_outside.items():
+            signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""When which part of a network trains, and how fast: the phases of a fine-tuning and the table of them.
+"""When which part of a network trains, and how fast: the phases of a fine-tuning and the table of its stages.
 
-Staged: the head first, then the rest (Donahue et al. 2014 and every tutorial since). Gradual: one stage more every few
-epochs, from the head down; with it, discriminative rates, lower stage by stage (both Howard & Ruder 2018).
+Staged: the head first, then the rest (Donahue et al. 2014 and every tutorial since). Gradual: one more stage every few
+epochs, from the head down; with it, discriminative rates, lower from stage to stage (both Howard & Ruder 2018).
 """
 
 from dataclasses import dataclass
@@ -18,54 +18,55 @@ Strategy = Literal["fixed", "staged", "gradual"]
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs with one frozen part; the last of them is number `until`, counted from 1."""
+    """Epochs with one frozen part, `upto` as in `freezing.frozen_layers`; `until` is the last one, counted from 1."""
 
     until: int
-    upto: Upto
+    upto: Upto = 0
 
 
 def phases(
-    model: keras.Model, strategy: Strategy, upto: Upto, epochs: int, head_epochs: int, unfreeze_epochs: int
+    model: keras.Model, strategy: Strategy, upto: Upto, *, epochs: int, head_epochs: int, unfreeze_epochs: int
 ) -> list[Phase]:
-    """The phases of `epochs` epochs, which end with `upto` frozen.
+    """The phases of `epochs` epochs, the last of which freezes `upto`.
 
-    fixed: `upto` from the first epoch on; staged: first `head_epochs` with the whole backbone frozen; gradual: after
-    these one stage more every `unfreeze_epochs`, from the last one on. Raises InputError, naming the field, where
-    `upto` does not fit the model, the epochs do not suffice, or there is nothing to unfreeze.
+    fixed: `upto` is frozen from the first epoch on; staged: the whole backbone is frozen for `head_epochs` first;
+    gradual: after these, one more stage is trained every `unfreeze_epochs`, the last stage first. Raises InputError,
+    naming the field, where `upto` does not fit the model, the epochs do not suffice, or nothing is left to unfreeze.
     """
     last = Phase(epochs, upto)
-    target = set(frozen_layers(model, upto))
+    frozen_to_the_end = set(frozen_layers(model, upto))
     if strategy == "fixed":
         return [last]
-    found = f"found finetune.freeze_upto {upto}"
-    unfreezes = any(layer.name not in target for layer in weighted_layers(model))
-    require(unfreezes, f"finetune.strategy {strategy}", found, "a part of the backbone to unfreeze, such as 0 for all")
-    steps = [ALL]
+    unfreezes = any(layer.name not in frozen_to_the_end for layer in weighted_layers(model))
+    expected = "a part of the backbone to unfreeze, such as 0 for all"
+    require(unfreezes, f"finetune.strategy {strategy}", f"found finetune.freeze_upto {upto}", expected)
+    cuts: list[Upto] = [ALL]
     if strategy == "gradual":
-        backbone = [stage for stage, found in stages(model) if stage not in (INPUT, HEAD) and any(map(trains, found))]
-        steps += [stage for stage in reversed(backbone[:-1]) if set(frozen_layers(model, stage)) > target]
-    ends = [head_epochs + i * unfreeze_epochs for i in range(len(steps))]
+        in_backbone = [(stage, layers) for stage, layers in stages(model) if stage not in (INPUT, HEAD)]
+        weighted = [stage for stage, layers in in_backbone if any(map(trains, layers))]
+        cuts += [cut for cut in reversed(weighted[:-1]) if set(frozen_layers(model, cut)) > frozen_to_the_end]
+    ends = [head_epochs + i * unfreeze_epochs for i in range(len(cuts))]
     if ends[-1] >= epochs:
         raise InputError(
             f"train.epochs: found {epochs}, expected more than {ends[-1]}: {strategy} unfreezes {model.name} to"
             f" {upto} by then (finetune.head_epochs {head_epochs}, finetune.unfreeze_epochs {unfreeze_epochs})"
         )
-    return [*(Phase(end, step) for end, step in zip(ends, steps, strict=True)), last]
+    return [*(Phase(end, cut) for end, cut in zip(ends, cuts, strict=True)), last]
 
 
 def rate_factors(model: keras.Model, stage_decay: float) -> dict[str, float]:
     """Layer name -> factor of the learning rate: 1 in the head, `stage_decay` in the last stage, its square before."""
     factors, factor = {}, 1.0
-    for stage, found in reversed(stages(model)):
-        if stage != HEAD and any(map(trains, found)):  # a stage without weights is no step down
+    for stage, layers in reversed(stages(model)):
+        if stage != HEAD and any(map(trains, layers)):  # a stage without weights is no step down
             factor *= stage_decay
-        factors |= {layer.name: factor for layer in found}
+        factors |= {layer.name: factor for layer in layers}
     return factors
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What becomes of a stage: layers are those with weights; `trained_from` is an epoch from 1, None: never."""
+    """Which part of a stage trains from when on; counts are of layers with weights and of their parameters."""
 
     stage: str
     layers: int
@@ -74,13 +75,14 @@ class StagePlan:
     frozen_parameters: int
     batch_norms: int
     frozen_batch_norms: int
-    trained_from: int | None
+    trained_from: int | None  # epoch, counted from 1; None: never
     rate_factor: float
 
 
-def freeze_plan(model: keras.Model, steps: list[Phase], stage_decay: float) -> list[StagePlan]:
-    """A row a stage, from the image on. The model is not changed."""
-    frozen = [set(frozen_layers(model, step.upto)) for step in steps]
+def freeze_plan(model: keras.Model, planned: list[Phase], stage_decay: float) -> list[StagePlan]:
+    """One row per stage, from the image on. The model is not changed."""
+    frozen = [set(frozen_layers(model, phase.upto)) for phase in planned]
+    starts = [0, *(phase.until for phase in planned[:-1])]
     factors = rate_factors(model, stage_decay)
     rows = []
     for stage, members in stages(model):
@@ -89,7 +91,6 @@ def freeze_plan(model: keras.Model, steps: list[Phase], stage_decay: float) -> l
             continue
         kept = [layer for layer in weighted if layer.name in frozen[-1]]
         norms = [layer for layer in weighted if isinstance(layer, keras.layers.BatchNormalization)]
-        starts = [0, *(step.until for step in steps[:-1])]
         trained = [start + 1 for start, names in zip(starts, frozen, strict=True) if not _all_in(weighted, names)]
         rows.append(
             StagePlan(
@@ -112,7 +113,7 @@ def _all_in(members: list[keras.layers.Layer], names: set[str]) -> bool:
 
 
 def plan_text(rows: list[StagePlan], learning_rate: float) -> str:
-    """The table that a reader checks before training."""
+    """The plan as a table for the screen."""
     lines = [("stage", "layers", "parameters", "", "batch norm", "learning rate")]
     for row in rows:
         lines.append(
@@ -147,7 +148,7 @@ def _state(row: StagePlan) -> str:
 
 
 def _norm_state(row: StagePlan) -> str:
-    """Of the last phase: in inference mode a batch norm keeps its statistics."""
+    """The mode of the batch norms in the last phase: in inference mode they keep their statistics."""
     if not row.batch_norms:
         return "-"
     if row.frozen_batch_norms in (0, row.batch_norms):

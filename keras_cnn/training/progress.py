@@ -1,70 +1,39 @@
-"""What a person sees while a network trains: a live bar on a terminal, one line an epoch everywhere."""
+"""The progress of a training: a bar on a terminal, and a line per epoch everywhere."""
 
-import shutil
-import sys
-import time
-from typing import TextIO
+from tqdm import tqdm
 
-from keras_cnn.training.loop import TrainingState
+from keras_cnn.messages import logger
+from keras_cnn.progress_bar import ProgressBar
+from keras_cnn.training.state import TrainingState
 
 SECONDS = ("epoch_seconds", "run_seconds")
 
 
 class Progress:
-    """Shows the steps of an epoch on a terminal (ten times a second at most) and a line after each epoch."""
+    """Shows the steps of an epoch on a terminal, and logs a line after each epoch."""
 
-    def __init__(self, epochs: int, steps: int, stream: TextIO | None = None):
+    def __init__(self, epochs: int, steps: int):
         self._epochs, self._steps = epochs, steps
-        self._stream = stream or sys.stdout
-        self._live = self._stream.isatty()
-        self._shown = 0.0
-        self._width = 0
 
-    def start_epoch(self, position: TrainingState) -> None:
-        self._first, self._images, self._began = position.step, position.images, time.monotonic()
+    def start_epoch(self, state: TrainingState) -> None:
+        self._images = state.images
+        self._bar = ProgressBar(f"epoch {state.epoch + 1}/{self._epochs}", self._steps, state.step)
 
-    def step(self, position: TrainingState) -> None:
-        """After a step: the means of the epoch so far, the rate of this process and the time left in the epoch."""
-        now = time.monotonic()
-        if not self._live or now - self._shown < 0.1:
-            return
-        self._shown = now
-        spent, done = max(now - self._began, 1e-9), position.step
-        filled = 20 * done // self._steps
-        text = (
-            f"epoch {position.epoch + 1}/{self._epochs} [{'#' * filled}{'.' * (20 - filled)}] {done}/{self._steps}"
-            f"  {_listed(position.means)}"
-            f"  {(position.images - self._images) / spent:.0f} images/s"
-            f"  {clock(spent / (done - self._first) * (self._steps - done))} left"
-        )
-        self._write(text[: shutil.get_terminal_size().columns - 1])  # "\r" goes back no further than one line
+    def step(self, state: TrainingState) -> None:
+        """Shows the means over the epoch so far, the images per second of this process and the time left."""
+        self._bar.show(state.step, lambda: f"{_listed(state.means)}  {self._rate(state):.0f} images/s")
+
+    def _rate(self, state: TrainingState) -> float:
+        return (state.images - self._images) / self._bar.seconds
 
     def end_epoch(self, row: dict, images: int, best: bool) -> None:
-        """Prints the epoch's row of the history; `images` were trained on in its seconds."""
-        self._write(
-            f"epoch {row['epoch']:>3}/{self._epochs}  {_listed(_measured(row))}{' *' if best else '  '}"
-            f"  {images / max(row['epoch_seconds'], 1e-9):.0f} images/s  {clock(row['run_seconds'])}"
-        )
-        print(file=self._stream, flush=True)
-        self._width = 0
-
-    def _write(self, text: str) -> None:
-        start = "\r" if self._live else ""
-        self._stream.write(start + text.ljust(self._width if self._live else 0))
-        self._stream.flush()
-        self._width = len(text)
-
-
-def _measured(row: dict) -> dict[str, float]:
-    return {name: value for name, value in row.items() if name not in ("epoch", "learning_rate", *SECONDS)}
+        """Logs the epoch's row of the history; `images` were trained on in its seconds."""
+        self._bar.close()
+        rate, time = images / max(row["epoch_seconds"], 1e-9), tqdm.format_interval(round(row["run_seconds"]))
+        numbers = {k: v for k, v in row.items() if k not in ("epoch", "learning_rate", *SECONDS)}
+        mark = "*" if best else " "
+        logger.info(f"epoch {row['epoch']:>3}/{self._epochs}  {_listed(numbers)} {mark}  {rate:.0f} images/s  {time}")
 
 
 def _listed(numbers: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
-
-
-def clock(seconds: float) -> str:
-    """3671 -> 1:01:11; 71 -> 1:11."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

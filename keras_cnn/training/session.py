@@ -1,170 +1,197 @@
-"""One run under way: what happens at each step and epoch besides the arithmetic, and what a checkpoint holds."""
+"""One run under way: what happens at each step and epoch besides the arithmetic, and what its checkpoint holds."""
 
-import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
 from keras_cnn.models import freezing
-from keras_cnn.run_folder import RunFolder, replacing, write_text
+from keras_cnn.run_folder import RunFolder, replacing
+from keras_cnn.run_folder.json_files import checked_fields
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import callbacks, checkpoints
+from keras_cnn.training.best_model import BestModel
+from keras_cnn.training.checkpoints import Checkpoint
+from keras_cnn.training.identity import identity_of
 from keras_cnn.training.interrupt import Interrupt
-from keras_cnn.training.loop import TrainingState
-from keras_cnn.training.phase_runner import PhaseRunner
 from keras_cnn.training.progress import Progress
-from keras_cnn.training.setup import TrainingSetup, schedule_of
+from keras_cnn.training.schedules import build_schedule
+from keras_cnn.training.state import TrainingState
+from keras_cnn.training.task import PhaseRun, Task
 
-Saved = tuple[dict, dict]  # what checkpoints.load returns
-BEST = "best"  # where the best weights so far are kept until the end
-Watch = Callable[[list[dict]], bool]  # takes the history at the end of an epoch; True to stop
+Watch = Callable[[list[dict]], bool]  # takes the history at the end of an epoch; True ends the run
 
 
-class Session:
-    """Answers the training loop: learning rate, validation, best model, log, checkpoint, interruption."""
+class TrainingSession:
+    """The run around the training loop: learning rate, validation, best model, log, checkpoint, interruption.
+
+    Args:
+        watch: sees the history at the end of each epoch and may end the run.
+    """
 
     def __init__(
-        self,
-        parts: TrainingSetup,
-        folder: RunFolder,
-        tracker: Tracker,
-        interrupt: Interrupt,
-        watch: Watch | None = None,
+        self, task: Task, folder: RunFolder, tracker: Tracker, interrupt: Interrupt, *, watch: Watch | None = None
     ):
-        self._parts, self._folder, self._tracker = parts, folder, tracker
+        self._task, self._folder, self._tracker = task, folder, tracker
         self._interrupt, self._watch = interrupt, watch
-        self._changing = freezing.trained_part(parts.model).variables  # all that any phase of the run changes
-        self._running: PhaseRunner | None = None
-        self.phase, self._stored = 0, None
-        self._best_logits = None  # on the validation images, of the best epoch of this process
-        config = parts.config
-        self.position = TrainingState()
+        self._identity = identity_of(folder, task.config, task.split["sha256"])
+        self._changing = freezing.trained_part(task.model).variables  # all that any phase of the run changes
+        self._phase_number, self._phase_run = 0, None
+        self._restored: Checkpoint | None = None  # until its phase has its optimizer back
+        self.best_validated: Any = None  # `PhaseRun.validated` of the best epoch, if it was in this process
+        config = task.config
+        self.state = TrainingState()
         self.best = callbacks.Best(config.train.monitor)
-        self._stopping = callbacks.EarlyStopping(config.train.early_stopping)
+        self._early_stopping = callbacks.EarlyStopping(config.train.early_stopping)
         self._plateau = callbacks.Plateau(config.optim.gamma, config.optim.plateau_patience)
-        self._schedule = schedule_of(config, parts.steps)
-        self._progress = Progress(config.train.epochs, parts.steps)
-        self._split = parts.split["sha256"]
+        self._schedule = build_schedule(config.optim, epochs=config.train.epochs, steps=task.steps)
+        self._progress = Progress(config.train.epochs, task.steps)
+        whole = (folder / "model.keras", task.model.save)
+        self._best_model = BestModel(*(whole if task.keeps_whole_model else (folder / "best.npz", self._write_weights)))
 
-    def restore(self, saved: Saved) -> None:
-        """Puts back everything that `save` wrote, the optimizer's state when its phase is entered.
+    @property
+    def phase_run(self) -> PhaseRun:
+        """The phase under way."""
+        assert self._phase_run is not None
+        return self._phase_run
 
-        InputError if the images or their split have changed since.
+    # --- phases and resume ---
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Restores all that `save` wrote, except for the optimizer, which its phase restores.
+
+        Raises InputError, naming the file, where a part of the checkpoint or the best model is missing or foreign.
         """
-        groups, state = saved
-        if state["split"] != self._split:
-            raise InputError(
-                f"{self._folder.path}: the images, their labels or their split have changed since the run began"
-            )
-        checkpoints.assign(self._changing, groups.pop("model"), self._folder / "checkpoint")
-        self.phase, self._stored = state["phase"], (state, groups)
-        callbacks.restore(state["callbacks"], self.best, self._plateau)
-        self.position = TrainingState(**state["position"])
-        self._tracker.epochs(self.position.history)
+        state, path = checkpoint.state, self._folder / "checkpoint" / checkpoints.FILE
+        self._best_model.restore(state["best_model"])
+        self.state = TrainingState(**checked_fields(state["position"], path, get_type_hints(TrainingState)))
+        try:
+            callbacks.restore(state["callbacks"], self.best, self._plateau)
+        except ValueError as error:
+            raise InputError(f"{path}: damaged checkpoint ({error}); expected one written by this program") from None
+        checkpoints.assign(self._changing, checkpoint.groups.get("model", []), path)
+        self._phase_number, self._restored = state["phase"], checkpoint
+        self._tracker.epochs(self.state.history)
 
-    def enter(self, phase: int, running: PhaseRunner) -> list[str]:
-        """Goes on with a phase, by its number: with its optimizer as it was saved, or at its start a new one.
+    def phases(self) -> Iterator[int]:
+        """The last epochs of the phases that are left; `phase_run` is ready to train up to each, and verified after.
 
-        Returns what is not as when it was saved, a line each.
+        The phases themselves are not handed out: what one keeps in memory must go before the next one asks for room.
         """
-        (state, groups), self._stored = self._stored or ({}, {}), None
-        self.phase, self._running = phase, running
-        if state.get("phase") != phase:
+        for number, phase in enumerate(self._task.phases):
+            if number < self._phase_number or (self.state.epoch >= phase.until and not self.state.ended):
+                continue
+            self._phase_run = self._task.start_phase(phase, self._interrupt.check)
+            self._phase_run.log_summary()
+            began = time.monotonic()
+            self._enter_phase(number)
+            self.state.run_seconds += time.monotonic() - began  # what is computed once is part of the price
+            yield phase.until
+            self._phase_run.verify_frozen()
+            if self.state.ended:
+                return
+            self.leave_phase()
+
+    def _enter_phase(self, number: int) -> None:
+        """Gives the phase its optimizer's state from the checkpoint, if that is of this phase, or else saves it."""
+        checkpoint, self._restored = self._restored, None
+        self._phase_number = number
+        if checkpoint is None or checkpoint.state["phase"] != number:
             self.save()
-            return []
+            return
         for name in ("optimizer", "average"):
-            checkpoints.assign(running.trainer.groups()[name], groups.get(name, []), self._folder / "checkpoint")
-        before, now = state["features"], running.place
-        return [f"the frozen part's outputs kept: {before or 'nowhere'} -> {now or 'nowhere'}"] if before != now else []
+            variables, arrays = self.phase_run.trainer.groups()[name], checkpoint.groups.get(name, [])
+            checkpoints.assign(variables, arrays, self._folder / "checkpoint" / checkpoints.FILE)
+        before, now = checkpoint.state["features"], self.phase_run.features_place
+        if before != now:
+            warn_of_changes([f"the frozen part's outputs kept: {before or 'nowhere'} -> {now or 'nowhere'}"])
 
-    def leave(self) -> None:
-        """Lets go of the phase, and so of all that was kept for it."""
-        self._running = None
+    def leave_phase(self) -> None:
+        """Releases the phase, and so all that was kept for it."""
+        self._phase_run = None
 
-    def save(self) -> None:
-        state = {
-            "position": asdict(self.position),
-            "phase": self.phase,
-            "features": self._running.place,
-            "callbacks": callbacks.state_of(self.best, self._plateau),
-            "split": self._split,
-            "precision": self._parts.precision,
-        }
-        groups = self._running.trainer.groups() | {"model": self._changing}
-        checkpoints.save(self._folder / "checkpoint", groups, state)
+    def end(self) -> None:
+        """Keeps the last model where the task wants it, and gives the model the weights of its best epoch."""
+        if self._task.keeps_last_model:
+            with self.phase_run.trainer.averaged_weights(), replacing(self._folder / "last.keras") as temporary:
+                self._task.model.save(temporary)
+        self.phase_run.report_last_weights()
+        self._best_model.require_unchanged()
+        if self._task.keeps_whole_model:
+            self._task.model.load_weights(self._best_model.path)
+        else:
+            weights = checkpoints.read(self._best_model.path).groups["model"]
+            checkpoints.assign(self._changing, weights, self._best_model.path)
+        if frozen := self.phase_run.verify_frozen():
+            layers = f"the weights and statistics of {frozen} frozen layers"
+            logger.info(f"proof     {layers} are byte for byte what they were")
 
-    def rate(self, progress: float) -> float:
+    def clean_up(self) -> None:
+        """Removes what only an unfinished run needs."""
+        if not self._task.keeps_whole_model:
+            self._best_model.path.unlink(missing_ok=True)
+
+    # --- what the loop asks for ---
+
+    def learning_rate(self, progress: float) -> float:
         """The learning rate after `progress` epochs."""
         return self._schedule(progress) * self._plateau.scale
 
     def validate(self) -> dict[str, float]:
-        """Loss and accuracy on the validation split, in inference mode."""
-        with self._running.trainer.averaged_weights():
-            return dict(zip(("val_loss", "val_accuracy"), self._running.validate(), strict=True))
+        """The validation columns of the history, measured with the averaged weights where there are any."""
+        with self.phase_run.trainer.averaged_weights():
+            return self.phase_run.validate()
 
     def epoch_started(self) -> None:
-        self._progress.start_epoch(self.position)
+        self._progress.start_epoch(self.state)
 
     def step_done(self) -> None:
-        self._progress.step(self.position)
+        self._progress.step(self.state)
 
     def epoch_done(self, row: dict) -> bool:
         """Takes the epoch's row of the history, keeps the model if it is the best; False to stop early."""
         is_best = self.best.update(row)
         if is_best:
-            self._keep()
-        if self._parts.config.optim.schedule == "plateau":
+            self.best_validated = self.phase_run.validated
+            with self.phase_run.trainer.averaged_weights():
+                self._best_model.keep()
+        if self._task.config.optim.schedule == "plateau":
             self._plateau.update(row["val_loss"])
-        self._folder.write_history(self.position.history)
-        write_text(self._folder / "train.log", "".join(map(_coursework_line, self.position.history)))
+        self._folder.write_history(self.state.history, self._task.history_columns)
+        self._task.write_log(self._folder, self.state.history)
         self._tracker.epochs([row])
-        self._progress.end_epoch(row, len(self._parts.train), is_best)
-        if self._watch and self._watch(self.position.history):
+        self._progress.end_epoch(row, self._task.train_images, is_best)
+        if self._watch and self._watch(self.state.history):
             return False
-        return not self._stopping.stops(row["epoch"], self.best)
+        return not self._early_stopping.stops(row["epoch"], self.best)
 
-    def _keep(self) -> None:
-        """Keeps the best model so far: whole, for whoever looks into the folder meanwhile, or only what changes.
-
-        The latter with a frozen part, which may be large, and in a sweep, whose small networks it costs less time.
-        """
-        self._best_logits = self._running.validated
-        if self._parts.freezes or self._parts.shared:
-            with self._running.trainer.averaged_weights():
-                checkpoints.save(self._folder / BEST, {"model": self._changing}, {})
-        else:
-            self.save_model("model.keras")
-
-    def load_best(self) -> None:
-        """Gives the model the weights of its best epoch, and leaves model.keras in the folder."""
-        model = self._folder / "model.keras"
-        if kept := checkpoints.load(self._folder / BEST):
-            checkpoints.assign(self._changing, kept[0]["model"], self._folder / BEST)
-            self._write(model)
-            shutil.rmtree(self._folder / BEST)
-        else:
-            self._parts.model.load_weights(model)
-        if self._best_logits is not None:
-            self._running.known["validation"] = self._best_logits
-
-    def save_model(self, name: str) -> None:
-        """Writes the model as it is now, with its averaged weights where there are any."""
-        with self._running.trainer.averaged_weights():
-            self._write(self._folder / name)
-
-    def _write(self, path: Path) -> None:
-        with replacing(path) as temporary:
-            self._parts.model.save(temporary)
+    def save(self) -> None:
+        """Writes the checkpoint, and then lets the best model that it names take its place."""
+        state = {
+            "position": asdict(self.state),
+            "phase": self._phase_number,
+            "features": self.phase_run.features_place,
+            "callbacks": callbacks.state_of(self.best, self._plateau),
+            "precision": self._task.precision,
+            "best_model": self._best_model.sha256,
+        }
+        state |= self._identity
+        groups = self.phase_run.trainer.groups() | {"model": self._changing}
+        checkpoints.save(self._folder / "checkpoint", groups, state)
+        self._best_model.publish()
 
     def interrupted(self) -> str | None:
         """The name of the signal that asked to stop."""
         return self._interrupt.name
 
+    def _write_weights(self, path: Path) -> None:
+        checkpoints.write(path, {"model": self._changing}, {})
 
-def _coursework_line(row: dict) -> str:
-    """The log line of the COMP5623 coursework, epochs counted from 0."""
-    return (
-        f"epoch: {row['epoch'] - 1}\ttraining loss: {row['loss']:.3f}\tvalidation loss: {row['val_loss']:.3f}"
-        f"\tAccuracy: {100 * row['val_accuracy']:.1f}%\n"
-    )
+
+def warn_of_changes(changes: list[str]) -> None:
+    """Logs what differs from the beginning of the run. Its result is close to that of an unstopped run, not equal."""
+    if changes:
+        logger.info(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")

@@ -1,63 +1,118 @@
-"""The views by name. A view is a module here of its name (`-` as `_`) with one function:
+"""The catalogue of the views: one record for each view of `visualize.py`. The records need no TensorFlow.
 
-    def draw(subject: OpenedModel, out: Path, *, OPTION: TYPE = DEFAULT, ...) -> list[Drawn]
+A view is a module in this package with a function
 
-It looks at `subject` (see `opened_model`), writes each figure with the arrays behind it into the folder `out`, which
-is there, by `saving.keep`, and gives what was written in the order of the printed lines. Its keyword-only
-parameters are the view's options on the command line (`layer: tuple[str, ...] = ()` is `--layer NAME ...`), with their
-types and defaults; a line `name: what it does` under "Options:" in the docstring is the help. Wrong input raises
-InputError.
+    def draw(opened: OpenedModel, out: Path, *, OPTION: TYPE = DEFAULT, ...) -> list[SavedFigure]
 
-    def reads(subject: OpenedModel) -> Reads
+It visualizes `opened`, writes each figure with its arrays into the existing folder `out` by `save_figure`, and returns
+the files in the order in which they are reported. Its keyword-only parameters are the options of the view on the
+command line, with their types and defaults: `layer: tuple[str, ...] = ()` becomes `--layer NAME ...`. A line
+`name: help` under "Options:" in its docstring is the help of the option. Wrong input raises InputError.
 
-if there is one, says what `draw` will read with the options `IN_ALL` of the module, or without any, so that `all` can
-read it once for all views. What is measured over many images is asked of `image_stream.measured`, maps of the images
-on display of `OpenedModel.maps`: both know what was read ahead.
+A view may also have a function
+
+    def reads(opened: OpenedModel) -> PlannedReads
+
+It says what `draw` will read with the options of the view in `all`, so that `all` can read for every view at once.
+`image_stream.measured` and `OpenedModel.maps` then return what was read ahead.
 """
 
 import importlib
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from keras_cnn.checking import nearest
+from keras_cnn.checking import nearest, options_of
 from keras_cnn.errors import UsageError
 
-VIEWS = {  # name -> what it shows, for --help
-    "kernels": "kernels of convolutions as RGB and channel by channel, with bias and norm",
-    "activations": "feature maps before and after batch norm and activation",
-    "pairs": "kernel, its conv map and its ReLU map side by side, the pairing checked by numbers",
-    "attribution": "what a class or a neuron depends on, ten methods, each with the verdict of its sanity checks",
-    "page": "one HTML page to pick image, layer and channel: kernel, maps, gradient, Grad-CAM, top patches",
-    "occlusion": "confidence left in a class while a patch hides one part of the image after the other",
-    "ablation": "what some filters at zero cost, class by class, beside as many random filters",
-    "filters": "over a split in one pass: each filter's top images, patches and classes, and dead filters",
-    "receptive-field": "the pixels that a unit of each layer sees, by arithmetic and by gradient",
-    "statistics": "non-positive values by layer, eigenvalues of the features' covariance, several networks and images",
-    "maximise": "pictures that raise a class or a channel, by optimisation, beside the real images that do so most",
-    "embedding": "images as points by PCA and t-SNE of their features, with classes and mistakes",
+
+@dataclass(frozen=True)
+class View:
+    """A view as the command line offers it."""
+
+    name: str  # also the name of the folder with its figures
+    module: str
+    summary: str  # for --help
+    aliases: tuple[str, ...] = ()
+    needs_classifier: bool = False
+    options_in_all: Mapping[str, Any] = field(default_factory=dict)  # that differ from the defaults where all are drawn
+
+    @property
+    def draw(self) -> Callable:
+        return self._imported().draw
+
+    @property
+    def reads(self) -> Callable | None:
+        """The `reads` function of the view, if it has one."""
+        return getattr(self._imported(), "reads", None)
+
+    @property
+    def options(self) -> dict[str, tuple[Any, Any, str]]:
+        """Name -> type, default and help of each option. Imports the module of the view, and so TensorFlow."""
+        return options_of(self.draw)
+
+    def _imported(self) -> Any:
+        return importlib.import_module(f"{__name__}.{self.module}")
+
+
+VIEWS = {
+    view.name: view
+    for view in (
+        View("kernels", "kernels", "kernels of convolutions as RGB and channel by channel, with bias and norm"),
+        View("activations", "activations", "feature maps before and after batch norm and activation"),
+        View(
+            "kernel-map-pairs",
+            "kernel_map_pairs",
+            "each kernel beside its map before and after the activation, with the pairing checked numerically",
+            aliases=("pairs",),
+        ),
+        View(
+            "attribution",
+            "attribution",
+            "what a class or a neuron depends on, by ten methods, each with the verdict of its sanity checks",
+        ),
+        View("page", "page", "one HTML page to choose image, layer and channel: kernel, maps, gradient, top patches"),
+        View(
+            "occlusion",
+            "occlusion",
+            "the confidence in a class while a patch hides one part of the image after the other",
+            needs_classifier=True,
+        ),
+        View(
+            "ablation",
+            "ablation",
+            "the loss of accuracy with some filters at zero, class by class, beside as many random filters",
+            needs_classifier=True,
+            # Of the 304 seconds that all views of a net4 took on 5,000 images, this view took 106: it predicts every
+            # image seven times.
+            options_in_all={"most": 2500},
+        ),
+        View("filters", "filters", "top images, top patches and classes of each filter over a split, and dead filters"),
+        View(
+            "receptive-field", "receptive_field", "the pixels that a unit of each layer sees: computed, and by gradient"
+        ),
+        View(
+            "statistics",
+            "statistics",
+            "shares of non-positive values by layer, and eigenvalues of the covariance of the features",
+        ),
+        View(
+            "activation-maximization",
+            "activation_maximization",
+            "pictures optimised to raise a class or a channel, beside the real images that raise it most",
+            aliases=("maximise",),
+        ),
+        View(
+            "embedding", "embedding", "images as points by PCA and t-SNE of their features, with classes and mistakes"
+        ),
+    )
 }
+_ALIASES = {alias: view for view in VIEWS.values() for alias in view.aliases}
 
 
-MODULES = {"maximise": "activation_maximization", "pairs": "kernel_map_pairs"}  # where it is not the view's name
-
-
-def find(name: str) -> Callable:
-    """The `draw` function of a view. UsageError, with the nearest name, for one that is not there."""
-    if name not in VIEWS:
-        raise UsageError(f"command line: unknown view {name!r}{nearest(name, (*VIEWS, 'all'))}")
-    return _module(name).draw
-
-
-def reads(name: str) -> Callable | None:
-    """The `reads` function of a view, if it has one."""
-    return getattr(_module(name), "reads", None)
-
-
-def options_in_all(name: str) -> dict[str, Any]:
-    """Options that a view gets where all views are drawn, if not its defaults."""
-    return getattr(_module(name), "IN_ALL", {})
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{MODULES.get(name, name.replace('-', '_'))}")
+def find(name: str) -> View:
+    """The view of that name or alias. UsageError, with the nearest name, for an unknown one."""
+    view = VIEWS.get(name) or _ALIASES.get(name)
+    if view is None:
+        raise UsageError(f"command line: unknown view {name!r}{nearest(name, (*VIEWS, *_ALIASES, 'all'))}")
+    return view

@@ -1,31 +1,38 @@
-"""`ablation`: what the network loses with some of its filters, beside what it loses with as many random ones."""
+"""`ablation`: the loss of accuracy with some filters at zero, beside the loss with as many random filters at zero."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from keras_cnn.errors import UsageError, require
-from keras_cnn.figures.ablation import against_random, beside_published
+from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.figures.comparison import class_differences
 from keras_cnn.figures.confusion import confusion, confusion_difference
 from keras_cnn.figures.sheets import image_sheet
-from keras_cnn.run_folder import write_json, write_text
-from keras_cnn.views import published_ablation
-from keras_cnn.views.image_stream import Reads, SplitName, Stream, known, stream
-from keras_cnn.views.opened_model import OpenedModel
-from keras_cnn.views.published_ablation import Beside
-from keras_cnn.views.saving import Drawn, keep
+from keras_cnn.figures.style import BLUE, GREY, HEADER, ORANGE, WIDTH, fit, new_figure, styled
+from keras_cnn.run_folder import write_json
+from keras_cnn.views import VIEWS
+from keras_cnn.views.support.image_stream import (
+    ImageStream,
+    PlannedReads,
+    SplitName,
+    measured_before,
+    stream,
+)
+from keras_cnn.views.support.opened_model import OpenedModel, evenly_spaced
+from keras_cnn.views.support.published_ablation import beside_published, draw_beside_published
+from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.ablation import CONTROLS, Ablation, ablate
 from keras_cnn.visualization.statistics import Features
 
-# Options of the view where all are drawn. Of the 304 seconds that all views of a net4 took on 5,000 images, this view
-# took 106: every image is predicted six times more.
-IN_ALL = {"most": 2500}
 _SHEET, _COLUMNS = 24, 6
+_UNKNOWN = (np.nan, np.nan)  # the interval of a class without images
 
 
 def draw(
-    subject: OpenedModel,
+    opened: OpenedModel,
     out: Path,
     *,
     filters: tuple[str, ...] = (),
@@ -34,119 +41,112 @@ def draw(
     seed: int = 0,
     most: int | None = None,
     split: SplitName = "validation",
-) -> list[Drawn]:
-    """Accuracy by class, confusion matrices, images newly wrong, and the random choices; ablation.json has the numbers.
+) -> list[SavedFigure]:
+    """Accuracy by class, confusion matrices, newly wrong images, and the random choices; ablation.json has the numbers.
 
-    Of a run whose config names a publication with an ablation, the published table stands beside the measured one.
+    If the config of a run names a publication with an ablation, the published table stands beside the measured one.
 
     Options:
-        filters: LAYER:NUMBER of each filter set to zero; by default the first two of the first five convolutions
+        filters: LAYER:NUMBER of each filter set to zero; default the first two of the first five convolutions
         silent: set gamma and beta of the batch norm behind to zero too, which otherwise makes a constant of the zeros
-        controls: how many random choices of as many filters of the same layers stand beside it
-        seed: of these random choices
-        most: images, at even distances in the split; default all, and with the view `all` 2,500
+        controls: number of random choices of as many filters of the same layers, for comparison
+        seed: seed of these random choices
+        most: number of images, at even distances in the split; default all, and with the view `all` 2,500
         split: which images of the run: validation, train or test; a reading of test images is recorded
     """
     require(controls >= 0, "command line: --controls", f"found {controls}", "at least 0")
     require(most is None or most >= 1, "command line: --most", f"found {most}", "at least 1")
-    images = stream(subject, "ablation", split, most)
-    require(subject.classes is not None, f"{subject.name}: ablation", "class names that are not known", "a run")
-    require(bool((images.labels >= 0).all()), f"{subject.name}: ablation", "images without a true class", "a run's own")
-    chosen = _parsed(filters) if filters else None
-    found = ablate(
-        subject.probe,
+    images = stream(opened, "ablation", split, most)
+    if opened.classes is None:
+        raise InputError(f"{opened.name}: ablation: class names that are not known, expected a run")
+    require(bool((images.labels >= 0).all()), f"{opened.name}: ablation", "images without a true class", "a run's own")
+    ablation = ablate(
+        opened.probe,
         images,
-        subject.classes,
-        chosen,
+        opened.classes,
+        _parsed(filters) if filters else None,
         ids=images.ids,
         silent=silent,
         controls=controls,
         seed=seed,
-        scores=known(subject, *_before(subject, images)),
+        scores=measured_before(opened, images, Features(opened.head.point)),
     )
-    beside = published_ablation.beside(subject, found, split)
-    told = {} if beside is None else {"published": beside.as_json()}
-    write_json(out / "ablation.json", {"of": images.words, **found.as_json(), **told})
-    drawn = _drawn(subject, out, images, found)
-    return drawn if beside is None else [*drawn, _beside(subject, out, images, beside)]
+    published = beside_published(opened, ablation, split)
+    record = {"of": images.words, **ablation.as_json()}
+    write_json(out / "ablation.json", record if published is None else record | {"published": published.as_json()})
+    figures = _draw_comparison(opened, opened.classes, out, images, ablation)
+    figures.append(_draw_newly_wrong(opened, opened.classes, out, images, ablation))
+    if ablation.controls:
+        figures.append(_draw_controls(opened, out, ablation))
+    if published is not None:
+        figures.append(draw_beside_published(published, out, f"{opened.name}, {images.words}"))
+    return figures
 
 
-def reads(subject: OpenedModel) -> Reads:
-    """The scores before, which other views read too; alone the view predicts them as it does those after."""
-    images = stream(subject, "ablation", "validation", **IN_ALL)
-    return Reads(measured=[_before(subject, images)] if subject.classes else [])
+def reads(opened: OpenedModel) -> PlannedReads:
+    """The scores of the whole network, which other views read too. Without `all`, `ablate` predicts them itself."""
+    images = stream(opened, "ablation", "validation", **VIEWS["ablation"].options_in_all)
+    return PlannedReads(measured=[(images, Features(opened.head.point))] if opened.classes else [])
 
 
-def _before(subject: OpenedModel, images: Stream) -> tuple[Stream, Features]:
-    return images, Features(subject.head.point)
-
-
-def _drawn(subject: OpenedModel, out: Path, images: Stream, found: Ablation) -> list[Drawn]:
-    classes, result = subject.classes, found.comparison
-    count = sum(len(chosen) for chosen in found.filters.values())
-    zeroed = f"{subject.name}, {count} filters at zero, {images.words}"
+def _draw_comparison(
+    opened: OpenedModel, classes: tuple[str, ...], out: Path, images: ImageStream, ablation: Ablation
+) -> list[SavedFigure]:
+    result = ablation.comparison
+    count = sum(len(chosen) for chosen in ablation.filters.values())
+    title = f"{opened.name}, {count} filters at zero, {images.words}"
     changes = result.per_class.values()
-    before, after = (np.array([_share(getattr(c, name)) for c in changes]) for name in ("before", "after"))
-    intervals = np.array([c.difference_interval or (np.nan, np.nan) for c in changes])
+    before, after = (np.array([_or_nan(getattr(c, name)) for c in changes]) for name in ("before", "after"))
+    intervals = np.array([c.difference_interval or _UNKNOWN for c in changes])
     overall = result.overall
-    low, high = (100 * end for end in overall.difference_interval)
-    words = f"{100 * overall.before:.2f} % before, {100 * overall.after:.2f} % after"
-    line = f"{words}: {100 * overall.difference:+.2f} points [{low:+.2f}, {high:+.2f}], exact McNemar p {overall.p:.2g}"
+    low, high = (100 * end for end in overall.difference_interval or _UNKNOWN)
+    words = f"{100 * _or_nan(overall.before):.2f} % before, {100 * _or_nan(overall.after):.2f} % after"
+    words = f"{words}: {100 * _or_nan(overall.difference):+.2f} points [{low:+.2f}, {high:+.2f}]"
+    line = f"{words}, exact McNemar p {overall.p:.2g}"
     arrays = {"classes": classes, "before": before, "after": after, "intervals": intervals}
-    drawn = [keep(out, "ablation-classes", class_differences(classes, before, after, intervals, zeroed), arrays, line)]
+    figure = class_differences(classes, before, after, intervals, title)
+    figures = [save_figure(out, "ablation-classes", figure, arrays, line)]
     for name, matrix in (("before", result.confusion_before), ("after", result.confusion_after)):
-        figure = confusion(matrix, classes, f"{subject.name} {name} the ablation, {images.words}")
-        arrays = {"classes": classes, "confusion": matrix}
-        drawn.append(keep(out, f"ablation-confusion-{name}", figure, arrays, f"{np.trace(matrix):,} images right"))
+        figure = confusion(matrix, classes, f"{opened.name} {name} the ablation, {images.words}")
+        arrays, line = {"classes": classes, "confusion": matrix}, f"{np.trace(matrix):,} images right"
+        figures.append(save_figure(out, f"ablation-confusion-{name}", figure, arrays, line))
     difference = result.confusion_difference
-    figure = confusion_difference(difference, classes, f"{subject.name}: after the ablation minus before")
+    figure = confusion_difference(difference, classes, f"{opened.name}: after the ablation minus before")
     line = f"{len(result.newly_wrong):,} images newly wrong, {len(result.newly_right):,} newly right"
     arrays = {"classes": classes, "confusion": difference}
-    drawn.append(keep(out, "ablation-confusion-difference", figure, arrays, line))
-    drawn.append(_sheet(subject, out, images, found))
-    if found.controls:
-        drawn.append(_controls(subject, out, found))
-    return drawn
+    return [*figures, save_figure(out, "ablation-confusion-difference", figure, arrays, line)]
 
 
-def _beside(subject: OpenedModel, out: Path, images: Stream, found: Beside) -> Drawn:
-    """The published table beside the measured one, as figure and as CSV."""
-    write_text(out / "ablation-published_ablation.csv", found.csv())
-    rows, table = found.rows, found.table
-    names = [row.name for row in rows]
-    columns = {name: np.array([getattr(row, name) for row in rows]) for name in ("published", "measured", "interval")}
-    title = f"{subject.name}, {images.words}: the ablation beside that of {table.source}"
-    note = "\n".join([f"Not the same: {'; '.join(found.hindrances)}.", f"Published: {'; '.join(table.caveats)}."])
-    figure = beside_published(names, *columns.values(), title, note)
-    return keep(out, "ablation-published", figure, {"names": names, **columns}, "\n".join(found.lines()))
-
-
-def _sheet(subject: OpenedModel, out: Path, images: Stream, found: Ablation) -> Drawn:
-    wrong = found.comparison.newly_wrong
-    shown = wrong[np.unique(np.linspace(0, len(wrong) - 1, min(_SHEET, len(wrong))).astype(int))]
-    after = found.predicted[shown]
+def _draw_newly_wrong(
+    opened: OpenedModel, classes: tuple[str, ...], out: Path, images: ImageStream, ablation: Ablation
+) -> SavedFigure:
+    wrong = ablation.comparison.newly_wrong
+    shown = wrong[evenly_spaced(len(wrong), _SHEET)]
     captions = [
-        f"{PurePosixPath(images.ids[i]).name}\nis {subject.classes[images.labels[i]]}\nnow {subject.classes[guess]}"
-        for i, guess in zip(shown, after, strict=True)
+        f"{PurePosixPath(images.ids[i]).name}\nis {classes[images.labels[i]]}\nnow {classes[guess]}"
+        for i, guess in zip(shown, ablation.predicted[shown], strict=True)
     ]
-    title = f"{subject.name}: right before, wrong after; {len(shown)} of {len(wrong):,}"
+    title = f"{opened.name}: right before, wrong after; {len(shown)} of {len(wrong):,}"
     pixels = images.pixels(shown)
     figure = image_sheet(pixels, captions, _COLUMNS, title)
     arrays = {"images": pixels, "numbers": wrong}
-    return keep(out, "ablation-newly-wrong", figure, arrays, f"{len(wrong):,} such images")
+    return save_figure(out, "ablation-newly-wrong", figure, arrays, f"{len(wrong):,} such images")
 
 
-def _controls(subject: OpenedModel, out: Path, found: Ablation) -> Drawn:
-    overall = found.comparison.overall
-    random = [control.comparison.overall for control in found.controls]
-    names = [f"random {number}" for number in range(1, len(random) + 1)]
-    differences, intervals = [c.difference for c in random], [c.difference_interval for c in random]
-    count = sum(len(chosen) for chosen in found.filters.values())
-    title = f"{subject.name}: the {count} chosen filters at zero, and {count} random ones of the same layers"
-    figure = against_random(overall.difference, overall.difference_interval, differences, intervals, names, title)
-    arrays = {"chosen": overall.difference, "random": differences, "intervals": intervals}
-    line = f"as bad or worse: {sum(d <= overall.difference for d in differences)} of {len(random)} random choices"
-    return keep(out, "ablation-controls", figure, arrays, f"{line}, one-sided p {found.rank_p:.2g}")
+def _draw_controls(opened: OpenedModel, out: Path, ablation: Ablation) -> SavedFigure:
+    overall = ablation.comparison.overall
+    controls = [control.comparison.overall for control in ablation.controls]
+    names = [f"random {number}" for number in range(1, len(controls) + 1)]
+    differences = [_or_nan(control.difference) for control in controls]
+    intervals = [control.difference_interval or _UNKNOWN for control in controls]
+    count = sum(len(chosen) for chosen in ablation.filters.values())
+    title = f"{opened.name}: the {count} chosen filters at zero, and {count} random ones of the same layers"
+    chosen, interval = _or_nan(overall.difference), overall.difference_interval or _UNKNOWN
+    figure = against_random(chosen, interval, differences, intervals, names=names, title=title)
+    arrays = {"chosen": chosen, "random": differences, "intervals": intervals}
+    as_bad = sum(difference <= chosen for difference in differences)
+    line = f"as bad or worse: {as_bad} of {len(controls)} random choices, one-sided p {ablation.rank_p:.2g}"
+    return save_figure(out, "ablation-controls", figure, arrays, line)
 
 
 def _parsed(texts: tuple[str, ...]) -> dict[str, list[int]]:
@@ -159,5 +159,41 @@ def _parsed(texts: tuple[str, ...]) -> dict[str, list[int]]:
     return chosen
 
 
-def _share(value: float | None) -> float:
+def _or_nan(value: float | None) -> float:
     return np.nan if value is None else value
+
+
+@styled
+def against_random(
+    difference: float,
+    interval: ArrayLike,
+    random: ArrayLike,
+    random_intervals: ArrayLike,
+    *,
+    names: Sequence[str],
+    title: str,
+) -> Figure:
+    """The change of the accuracy in points with the chosen filters at zero, on top, and with each random choice below.
+
+    `difference` and `random` (R,) are shares in [-1, 1], with their intervals (2,) and (R, 2); `names` (R,) are those
+    of the random choices. Raises ValueError for other lengths.
+    """
+    random, random_intervals = np.asarray(random, np.float64), np.asarray(random_intervals, np.float64)
+    if random.shape != (len(names),) or random_intervals.shape != (len(names), 2):
+        raise ValueError(f"{random.shape} and {random_intervals.shape} for {len(names)} random choices")
+    values = 100 * np.concatenate([[difference], random])
+    ends = 100 * np.concatenate([np.reshape(interval, (1, 2)), random_intervals])
+    figure = new_figure(WIDTH, HEADER + 0.22 * len(values) + 0.6, title)
+    axes = figure.subplots()
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    for row, (value, (low, high)) in enumerate(zip(values, ends, strict=True)):
+        colour = ORANGE if row == 0 else BLUE
+        axes.plot([low, high], [row, row], color=colour, linewidth=1.4)
+        axes.plot(value, row, "o", color=colour, markersize=5)
+    labels = ["chosen", *(fit(name, 8, 2.6) for name in names)]
+    axes.set_yticks(range(len(values)), labels)
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    axes.set_xlabel("change of the accuracy in points, 95 % paired bootstrap interval")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    return figure

@@ -1,171 +1,218 @@
-"""`maximise`: pictures that raise a class or a channel as far as an optimiser can, beside the best real images."""
+"""`activation-maximization`: pictures optimised to raise a class or a channel, beside the best real images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from keras_cnn.checking import Limit
 from keras_cnn.errors import UsageError, require
-from keras_cnn.figures.activation_maximization import maximised
-from keras_cnn.figures.panels import number
-from keras_cnn.views.image_stream import SplitName, Stream, stream
-from keras_cnn.views.kernels import Count
-from keras_cnn.views.opened_model import OpenedModel
-from keras_cnn.views.saving import Drawn, keep
+from keras_cnn.figures.panels import Panel, PanelRow, number, sheet
+from keras_cnn.views.support.image_stream import ImageStream, SplitName, stream
+from keras_cnn.views.support.opened_model import Count, OpenedModel, OptionalCount
+from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.activation_maximization import STEPS, Maximised, Real, before_activation, best_of, maximise
 from keras_cnn.visualization.activations import most_active, spread
 from keras_cnn.visualization.targets import ChannelMean, Neuron, Target
 
-AtLeastOne = Annotated[int | None, Limit("at least 1", lambda value: value >= 1)]
-_ROUNDING = 1e-5  # of a sum of many float32 numbers
+NAME = "activation-maximization"
+_ROUNDING = 1e-5  # relative error of a sum of many float32 numbers
 _CLASSES = 10  # drawn unless they are named
-_SMALL = 64  # pixels of a side, up to which eight channels take seconds
+_SMALL = 64  # pixels of a side up to which eight channels take seconds
+_FOUR_PAIRS = 96  # pixels of a side up to which four pairs of pictures stand side by side, of larger ones two
 
 
 @dataclass(frozen=True)
-class _Question:
-    """Units of one point, raised together in one sheet."""
+class _RaisedUnits:
+    """Units of one point that are raised together and drawn in one sheet."""
 
     target: Target
-    names: tuple[str, ...]  # a unit each
+    names: tuple[str, ...]  # one for each unit
     heading: str  # "channels of conv4"
     words: str  # what is raised
-    activation: str | None  # what reads the point
+    activation: str | None  # the activation that reads the point
     stem: str  # of the file
 
     @property
-    def units(self) -> int:
+    def count(self) -> int:
         return len(self.names)
 
 
 def draw(
-    subject: OpenedModel,
+    opened: OpenedModel,
     out: Path,
     *,
     layer: tuple[str, ...] = (),
     channels: tuple[int, ...] = (),
     target: tuple[str, ...] = (),
     unit: Literal["channel", "middle"] = "channel",
-    count: AtLeastOne = None,
+    count: OptionalCount = None,
     steps: Count = STEPS,
     parametrisation: Literal["fourier", "pixel"] = "fourier",
     most: Count = 500,
     split: SplitName = "validation",
     seed: int = 0,
-) -> list[Drawn]:
-    """A sheet of the classes, and one of each layer; every picture with the value it reaches, that of the noise it
-    began with, and the largest of real images.
+) -> list[SavedFigure]:
+    """A sheet of the classes and one of each layer: each picture with the value that it reaches, the value of the noise
+    from which it started, and the largest value of real images.
 
     Options:
         layer: layers whose channels are raised; default the classes, and an early, a middle and a deep convolution
         channels: which channels; default those whose maps differ most over the images on display
         target: classes to raise, by name or number; alone, no layer is drawn
-        unit: a channel's mean over its map, or its unit in the middle of the map
-        count: how many channels of a layer, if none are named; default 8, of images above 64 pixels 4
-        steps: of the ascent
-        parametrisation: what the picture is made of: its Fourier spectrum, or pixels
-        most: real images that are tried, at even distances in the split
-        split: which images of the run they are: validation, train or test; of test it is recorded
-        seed: of the noise and of the random transforms
+        unit: the mean of a channel over its map, or its unit in the middle of the map
+        count: number of channels of a layer, if none are named; default 8, for images above 64 pixels 4
+        steps: number of steps of the ascent
+        parametrisation: the variables that are optimised: the Fourier spectrum of the picture, or its pixels
+        most: number of real images to compare with, at even distances in the split
+        split: which images of the run: validation, train or test; a reading of test images is recorded
+        seed: seed of the noise and of the random transforms
     """
     if channels and not layer:
         raise UsageError("command line: --channels needs --layer, whose channels they are")
-    questions = [_classes(subject, target)] if target or (subject.is_classifier and not layer) else []
-    small = max(side or 0 for side in subject.probe.input_shape[:2]) <= _SMALL
+    raised = [_classes(opened, target)] if target or (opened.is_classifier and not layer) else []
     if layer or not target:
-        count = count or (8 if small else 4)
-        names = layer or spread(subject.probe, 3)
-        questions += [_channels(subject, name, channels, count, unit) for name in names]
-    real = stream(subject, "maximise", split, most)
+        count = count or (8 if max(opened.image_shape[:2]) <= _SMALL else 4)
+        raised += [_channels(opened, name, channels, count, unit) for name in layer or spread(opened.probe, 3)]
+    real = stream(opened, NAME, split, most)
     options = {"steps": steps, "parametrisation": parametrisation, "seed": seed}
-    found = [maximise(subject.probe, question.target, question.units, **options) for question in questions]
-    reached = best_of(subject.probe, [one.score for one in found], real)
+    maximised = [maximise(opened.probe, units.target, units.count, **options) for units in raised]
+    best = best_of(opened.probe, [pictures.score for pictures in maximised], real)
     return [
-        _sheet(subject, out, question, one, best, real, options)
-        for question, one, best in zip(questions, found, reached, strict=True)
+        _draw_sheet(opened, out, units, _Comparison(pictures, best_real, real), options)
+        for units, pictures, best_real in zip(raised, maximised, best, strict=True)
     ]
 
 
-def _classes(subject: OpenedModel, names: Sequence[str]) -> _Question:
-    classes = [subject.class_index(name) for name in names] or list(range(min(_CLASSES, subject.head.classes)))
-    point, activation = before_activation(subject.probe, subject.head.point.partition(":")[0])
-    if subject.head.squashing:
-        point, activation = subject.head.point, None
-    words = subject.head.words if activation is None else f"what {activation} makes the class scores of"
-    named = tuple(subject.class_name(index) for index in classes)
-    every = subject.head.classes
-    heading = f"{len(classes)} of {every} classes"
-    return _Question(ChannelMean(point, tuple(classes)), named, heading, words, activation, "classes")
+def _classes(opened: OpenedModel, names: Sequence[str]) -> _RaisedUnits:
+    head = opened.head
+    classes = [opened.class_index(name) for name in names] or list(range(min(_CLASSES, head.classes)))
+    point, activation = before_activation(opened.probe, head.point.partition(":")[0])
+    if head.squashing:
+        point, activation = head.point, None
+    words = head.words if activation is None else f"what {activation} makes the class scores of"
+    class_names = tuple(opened.class_name(index) for index in classes)
+    heading = f"{len(classes)} of {head.classes} classes"
+    return _RaisedUnits(ChannelMean(point, tuple(classes)), class_names, heading, words, activation, "classes")
 
 
-def _channels(subject: OpenedModel, name: str, channels: Sequence[int], count: int, unit: str) -> _Question:
-    probe = subject.probe
+def _channels(opened: OpenedModel, name: str, channels: Sequence[int], count: int, unit: str) -> _RaisedUnits:
+    probe = opened.probe
     point, activation = before_activation(probe, name)
     shape = probe.shape(point)
     if not channels:
-        shown = activation or point  # a channel that its activation always shuts does not differ
-        maps = subject.maps([shown])[shown]
-        channels = tuple(int(channel) for channel in most_active(maps, count))
-    named = tuple(f"channel {channel}" for channel in channels)
-    target: Target = ChannelMean(point, channels)
+        shown = activation or point  # a channel that its activation closes on every image does not differ
+        channels = tuple(int(channel) for channel in most_active(opened.maps([shown])[shown], count))
+    names = tuple(f"channel {channel}" for channel in channels)
+    target: Target = ChannelMean(point, tuple(channels))
     words = f"the mean of the map at {point}" if len(shape) == 3 else f"the unit at {point}"
     if unit == "middle":
-        require(len(shape) == 3, f"{subject.name}: {point}", f"an output of shape {shape}", "a map with a middle")
-        middle = (shape[0] // 2, shape[1] // 2)
-        target, words = Neuron(point, channels, middle), f"the unit ({middle[0]}, {middle[1]}) of the map at {point}"
+        require(len(shape) == 3, f"{opened.name}: {point}", f"an output of shape {shape}", "a map with a middle")
+        middle = ((shape[0] or 0) // 2, (shape[1] or 0) // 2)
+        target = Neuron(point, tuple(channels), middle)
+        words = f"the unit ({middle[0]}, {middle[1]}) of the map at {point}"
     words += f", which {activation} reads" if activation else ""
     heading = f"{len(channels)} of {shape[-1]} channels of {name}"
-    return _Question(target, named, heading, words, activation, f"{name}_{unit}")
+    return _RaisedUnits(target, names, heading, words, activation, f"{name}_{unit}")
 
 
-def _sheet(
-    subject: OpenedModel, out: Path, question: _Question, found: Maximised, best: Real, real: Stream, options: dict
-) -> Drawn:
-    images = real.pixels(best.numbers)
-    beaten = ~found.dead & (found.values > best.values + _ROUNDING * np.abs(best.values))
-    below = [_below(question, found, beaten, index) for index in range(question.units)]
-    files = [PurePosixPath(real.ids[image]).name for image in best.numbers]
+@dataclass(frozen=True)
+class _Comparison:
+    """Optimised pictures and the real images that raise the same units most."""
+
+    made: Maximised
+    best: Real
+    stream: ImageStream
+
+    @property
+    def beaten(self) -> np.ndarray:
+        """(units,) bool: whether a picture surpasses every real image by more than rounding."""
+        made, best = self.made, self.best
+        return ~made.dead & (made.values > best.values + _ROUNDING * np.abs(best.values))
+
+    @property
+    def files(self) -> list[str]:
+        return [PurePosixPath(self.stream.ids[image]).name for image in self.best.numbers]
+
+
+def _draw_sheet(
+    opened: OpenedModel, out: Path, units: _RaisedUnits, comparison: _Comparison, options: dict[str, Any]
+) -> SavedFigure:
+    made, best = comparison.made, comparison.best
+    images = comparison.stream.pixels(best.numbers)
+    below = [_below(units, comparison, index) for index in range(units.count)]
+    files = comparison.files
     below_images = [f"real: {number(value)}\n{name}" for value, name in zip(best.values, files, strict=True)]
-    title = f"{subject.name}: pictures that raise {question.heading}"
-    line = f"{int(beaten.sum())} of {question.units} pictures above every real image"
+    result = f"{int(comparison.beaten.sum())} of {units.count} pictures above every real image"
+    result += _exceptions(units, comparison)
     notes = [
-        f"Raised: {question.words}. {options['steps']} steps of Adam at {found.rate:g}, {options['parametrisation']}"
+        f"Raised: {units.words}. {options['steps']} steps of Adam at {made.rate:g}, {options['parametrisation']}"
         f" parameters, seed {options['seed']}. All values are those of the 8-bit pictures shown; beside each the"
-        f" best of {real.words}.",
-        f"{line}{_not_beaten(question, found, beaten)}.",
+        f" best of {comparison.stream.words}.",
+        f"{result}.",
     ]
-    figure = maximised(found.pictures, images, question.names, below, below_images, title, "\n".join(notes))
-    arrays = {"pictures": found.pictures, "values": found.values, "names": list(question.names)}
-    arrays |= {"start": found.start, "start_values": found.start_values, "dead": found.dead}
+    title = f"{opened.name}: pictures that raise {units.heading}"
+    figure = picture_pairs(
+        made.pictures, images, units.names, below, below_images=below_images, title=title, note="\n".join(notes)
+    )
+    arrays = {"pictures": made.pictures, "values": made.values, "names": list(units.names)}
+    arrays |= {"start": made.start, "start_values": made.start_values, "dead": made.dead}
     arrays |= {"real_images": images, "real_values": best.values, "real_names": files}
-    line = f"{question.heading}: {line}{_not_beaten(question, found, beaten)}"
-    return keep(out, f"maximise-{question.stem}", figure, arrays, line)
+    return save_figure(out, f"{NAME}-{units.stem}", figure, arrays, f"{units.heading}: {result}")
 
 
-def _below(question: _Question, found: Maximised, beaten: np.ndarray, index: int) -> str:
-    value, start = number(found.values[index]), number(found.start_values[index], 2)
-    lines = [f"made: {value}", f"noise: {start}"]
-    if found.dead[index]:
+def _below(units: _RaisedUnits, comparison: _Comparison, index: int) -> str:
+    made = comparison.made
+    lines = [f"made: {number(made.values[index])}", f"noise: {number(made.start_values[index], 2)}"]
+    if made.dead[index]:
         lines.append("dead")
-    elif question.activation and found.highest[index] <= 0:
+    elif units.activation and made.highest[index] <= 0:
         lines.append("never above 0")
-    elif not beaten[index]:
+    elif not comparison.beaten[index]:
         lines.append("below the real")
     return "\n".join(lines)
 
 
-def _not_beaten(question: _Question, found: Maximised, beaten: np.ndarray) -> str:
-    """What the reader must not overlook: units that could not be raised, and pictures that real images surpass."""
-    dead = [name for name, one in zip(question.names, found.dead, strict=True) if one]
-    shut = found.highest <= 0 if question.activation else np.zeros(question.units, bool)
-    shut = [name for name, one, gone in zip(question.names, shut, found.dead, strict=True) if one and not gone]
-    rest = [n for n, one, gone in zip(question.names, beaten, found.dead, strict=True) if not one and not gone]
-    parts = [
-        (rest, "not above"),
-        (dead, "dead, no step had a gradient"),
-        (shut, f"not above 0 anywhere, so that {question.activation} may give nothing"),
+def _exceptions(units: _RaisedUnits, comparison: _Comparison) -> str:
+    """The units that could not be raised, and those whose picture a real image surpasses."""
+    made = comparison.made
+    closed = made.highest <= 0 if units.activation else np.zeros(units.count, bool)
+    groups = [
+        (~comparison.beaten & ~made.dead, "not above"),
+        (made.dead, "dead, no step had a gradient"),
+        (closed & ~made.dead, f"not above 0 anywhere, so that {units.activation} may give nothing"),
     ]
-    return "".join(f"; {words}: {', '.join(names)}" for names, words in parts if names)
+    named = [
+        (words, [name for name, member in zip(units.names, chosen, strict=True) if member]) for chosen, words in groups
+    ]
+    return "".join(f"; {words}: {', '.join(names)}" for words, names in named if names)
+
+
+def picture_pairs(
+    pictures: np.ndarray,
+    images: np.ndarray,
+    names: Sequence[str],
+    below: Sequence[str],
+    *,
+    below_images: Sequence[str],
+    title: str,
+    note: str,
+) -> Figure:
+    """A pair for each unit: `pictures` and `images` (U, H, W, 1 or 3) uint8, its name above and lines below both.
+
+    Raises ValueError for numbers other than U, and for pictures of another shape or type than the images.
+    """
+    count = len(pictures)
+    if pictures.shape != images.shape or pictures.dtype != np.uint8 or images.dtype != np.uint8:
+        raise ValueError(f"pictures {pictures.shape} and images {images.shape}; expected the same shape, both uint8")
+    if not len(names) == len(below) == len(below_images) == count:
+        raise ValueError(f"{len(names)} names for {count} pictures; expected one each")
+    across = min(count, 4 if max(pictures.shape[1:3]) <= _FOUR_PAIRS else 2)
+    rows = []
+    for start in range(0, count, across):
+        part = range(start, min(start + across, count))
+        panels = [panel for i in part for panel in (Panel(pictures[i], below[i]), Panel(images[i], below_images[i]))]
+        rows.append(PanelRow(panels, titles=[names[i] for i in part], span=2))
+    return sheet(rows, title, note, 2 * (across if count > across else max(across, 2)))

@@ -1,80 +1,112 @@
-"""Feature maps of any layers, around a convolution before and after batch norm and activation."""
+"""`activations`: feature maps of layers of any kind; for a convolution before and after batch norm and activation."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from keras_cnn.errors import require
-from keras_cnn.figures import activations as figures
-from keras_cnn.views.image_stream import Reads
-from keras_cnn.views.kernels import Count
-from keras_cnn.views.opened_model import OpenedModel
-from keras_cnn.views.saving import Drawn, keep
-from keras_cnn.visualization import activations as measures
+from keras_cnn.figures.panels import Panel, PanelRow, limits, sheet, value_range
+from keras_cnn.views.support.image_stream import PlannedReads
+from keras_cnn.views.support.opened_model import Count, OpenedModel
+from keras_cnn.views.support.saving import SavedFigure, save_figure
+from keras_cnn.visualization.activations import first_and_last, most_active, parts_of
+
+_COLUMNS = 8
 
 
 def draw(
-    subject: OpenedModel, out: Path, *, layer: tuple[str, ...] = (), channels: tuple[int, ...] = (), count: Count = 16
-) -> list[Drawn]:
-    """A figure of each layer and image; of a dense layer one for all images.
+    opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = (), channels: tuple[int, ...] = (), count: Count = 16
+) -> list[SavedFigure]:
+    """A figure for each layer and image; one figure with all images for a dense layer.
 
     Options:
         layer: layers of any kind; default the first and the last convolution
-        channels: which channels; default those that differ most over these images, after the activation
-        count: how many channels, if none are named
+        channels: which channels; default those whose maps after the activation differ most over these images
+        count: number of channels, if none are named
     """
-    drawn = []
-    for name in layer or measures.first_and_last(subject.probe):
-        drawn += _of_layer(subject, out, name, channels, count)
-    return drawn
+    figures = []
+    for name in layer or first_and_last(opened.probe):
+        figures += _draw_layer(opened, out, name, channels, count)
+    return figures
 
 
-def reads(subject: OpenedModel) -> Reads:
-    layers = measures.first_and_last(subject.probe)
-    return Reads(shown=[point for name in layers for point in _parts(subject, name).values()])
+def reads(opened: OpenedModel) -> PlannedReads:
+    layers = first_and_last(opened.probe)
+    return PlannedReads(shown=[point for name in layers for point in _points(opened, name).values()])
 
 
-def _of_layer(subject: OpenedModel, out: Path, name: str, channels: tuple[int, ...], count: int) -> list[Drawn]:
-    parts = _parts(subject, name)
-    found = subject.maps(parts.values())
-    maps = {part: found[point] for part, point in parts.items()}
-    last = list(maps.values())[-1]  # a channel that its activation always shuts has nothing to show
+def _draw_layer(opened: OpenedModel, out: Path, name: str, channels: tuple[int, ...], count: int) -> list[SavedFigure]:
+    points = _points(opened, name)
+    read = opened.maps(points.values())
+    maps = {heading: read[point] for heading, point in points.items()}
+    last = list(maps.values())[-1]  # the activation: a channel that it closes on every image has nothing to show
     if last.ndim != 4:
-        return [_vectors(subject, out, name, last)]
+        return [_draw_vectors(opened, out, name, last)]
     for channel in channels:
         inside = 0 <= channel < last.shape[-1]
-        require(inside, f"{subject.name}: {name}", f"channel {channel}", f"0 to {last.shape[-1] - 1}")
-    chosen = np.array(channels, int) if channels else measures.most_active(last, count)
+        require(inside, f"{opened.name}: {name}", f"channel {channel}", f"0 to {last.shape[-1] - 1}")
+    chosen = np.array(channels, int) if channels else most_active(last, count)
     size = "×".join(map(str, last.shape[1:3]))
-    drawn = []
-    for index, pixels in enumerate(subject.images.pixels):
-        title = f"{subject.name}: {name}, {len(chosen)} of {last.shape[-1]} maps of {size}"
-        one = {part: values[index][..., chosen] for part, values in maps.items()}
-        figure = figures.feature_maps(pixels, one, chosen, title, subject.caption(index))
-        arrays = {"image": pixels, "channels": chosen} | {_key(part): values for part, values in one.items()}
-        stem = Path(subject.images.names[index]).stem
-        line = f"{name}: {', '.join(parts)} of {stem}"
-        drawn.append(keep(out, f"{name}_{index + 1}_{stem}", figure, arrays, line))
-    return drawn
+    figures = []
+    for index, pixels in enumerate(opened.images.pixels):
+        title = f"{opened.name}: {name}, {len(chosen)} of {last.shape[-1]} maps of {size}"
+        shown = {heading: values[index][..., chosen] for heading, values in maps.items()}
+        figure = feature_maps(pixels, shown, chosen, title, opened.caption(index))
+        arrays = {"image": pixels, "channels": chosen} | {_array_name(h): values for h, values in shown.items()}
+        stem = Path(opened.images.names[index]).stem
+        line = f"{name}: {', '.join(points)} of {stem}"
+        figures.append(save_figure(out, f"{name}_{index + 1}_{stem}", figure, arrays, line))
+    return figures
 
 
-def _parts(subject: OpenedModel, name: str) -> dict[str, str]:
-    """Heading -> point: the parts around a convolution, or the layer alone."""
-    point = subject.probe.point(name)
-    if point in [block.name for block in subject.probe.convolutions]:
-        around = measures.parts_of(subject.probe, point)
-        return {f"{part} ({where})": where for part, where in around.items()}
+def _points(opened: OpenedModel, name: str) -> dict[str, str]:
+    """Heading -> point: a convolution with its batch norm and its activation, or the layer alone."""
+    point = opened.probe.point(name)
+    if point in [block.name for block in opened.probe.convolutions]:
+        return {f"{part} ({where})": where for part, where in parts_of(opened.probe, point).items()}
     return {point: point}
 
 
-def _vectors(subject: OpenedModel, out: Path, name: str, values: np.ndarray) -> Drawn:
+def _array_name(heading: str) -> str:
+    return heading.partition(" (")[0].replace(" ", "_")
+
+
+def _draw_vectors(opened: OpenedModel, out: Path, name: str, values: np.ndarray) -> SavedFigure:
     flat = values.reshape(len(values), -1)
-    captions = [subject.caption(index) for index in range(len(values))]
-    figure = figures.feature_vectors(flat, captions, f"{subject.name}: {name}, {flat.shape[1]} units")
-    arrays = {"values": values, "images": subject.images.pixels}
-    return keep(out, name, figure, arrays, f"{name}: {flat.shape[1]} units of {len(values)} images")
+    captions = [opened.caption(index) for index in range(len(values))]
+    figure = feature_vectors(flat, captions, f"{opened.name}: {name}, {flat.shape[1]} units")
+    arrays = {"values": values, "images": opened.images.pixels}
+    return save_figure(out, name, figure, arrays, f"{name}: {flat.shape[1]} units of {len(values)} images")
 
 
-def _key(part: str) -> str:
-    """The name of a part's array in the .npz file."""
-    return part.partition(" (")[0].replace(" ", "_")
+def feature_maps(
+    image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Sequence[int] | np.ndarray, title: str, caption: str
+) -> Figure:
+    """An `image` (H, W, C) uint8 and its `maps`: heading -> (h, w, U) for the U `channels`.
+
+    All maps below one heading share a scale, which is shown as a colour key.
+    """
+    rows = [PanelRow([Panel(image)], caption)]
+    for start in range(0, len(channels), _COLUMNS):
+        chosen = range(start, min(start + _COLUMNS, len(channels)))
+        titles = [f"channel {channels[u]}" for u in chosen]
+        for heading, values in maps.items():
+            bounds = limits(values)
+            panels = [Panel(values[..., u], "", bounds) for u in chosen]
+            rows.append(PanelRow(panels, f"{heading}: {value_range(values)}", bounds, titles))
+            titles = ()
+    return sheet(rows, title, columns=_COLUMNS)
+
+
+def feature_vectors(values: np.ndarray, names: Sequence[str], title: str) -> Figure:
+    """The output (N, units) of a dense layer for N images, each as one map of its units below one of the `names`."""
+    bounds = limits(values)
+    width = min(64, values.shape[1])
+    padded = np.pad(values, ((0, 0), (0, -values.shape[1] % width)), constant_values=np.nan)
+    rows = []
+    for name, row in zip(names, padded, strict=True):
+        heading = f"{name}: {value_range(row[np.isfinite(row)])}"
+        rows.append(PanelRow([Panel(row.reshape(-1, width), "", bounds)], heading, bounds))
+    return sheet(rows, title, f"units in rows of {width}", 1)

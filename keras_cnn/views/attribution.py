@@ -1,153 +1,158 @@
-"""What a class, a difference of classes, neurons or a box depend on, by every method, each with its verdict."""
+"""`attribution`: what a class, a difference of classes, a neuron or a box depends on, by ten methods with verdicts."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from keras_cnn.checking import Limit
 from keras_cnn.errors import InputError, UsageError
-from keras_cnn.figures.attribution import attribution_sheet
-from keras_cnn.figures.panels import number
-from keras_cnn.views.kernels import Count
-from keras_cnn.views.opened_detector import Found, OpenedDetector, map_behind
-from keras_cnn.views.opened_model import OpenedModel
-from keras_cnn.views.saving import Drawn, keep
+from keras_cnn.figures.panels import Panel, PanelRow, limits, number, sheet, value_range
+from keras_cnn.messages import logger
+from keras_cnn.views.support.opened_detector import LocatedDetection, OpenedDetector, map_behind
+from keras_cnn.views.support.opened_model import Count, OpenedModel, OptionalCount
+from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.attribution import METHODS, Attribution
 from keras_cnn.visualization.sanity import OTHER_CLASS, THRESHOLD, RandomNetworks, Verdict, verdict
 from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target, strongest
 
-Method = Literal[tuple(METHODS)]
-AtLeastOne = Annotated[int | None, Limit("at least 1", lambda value: value >= 1)]
+Method = Literal[tuple(METHODS)]  # pyright: ignore[reportInvalidTypeForm]
 _CAMS = ("grad-cam", "grad-cam++", "score-cam", "layer-cam")
-_RULES = ("guided-backpropagation", "deconvnet")  # for ReLUs; they refuse a network with others
+_RELU_METHODS = ("guided-backpropagation", "deconvnet")  # they refuse a network with other activations
 _NEURONS = 10
-# Of the method in its sanity checks alone. On net4 the likenesses with 16 steps are within 0.01 of those with 64, which
-# took a third of the view's time.
+# Options of a method in its sanity checks alone. On net4 the likenesses with 16 steps are within 0.01 of those with 64,
+# which took a third of the view's time.
 _IN_CHECKS = {"integrated-gradients": {"steps": 16}}
+_SMALL = 96  # pixels of a side up to which two images with their maps stand side by side
 
 
 @dataclass(frozen=True)
-class _Question:
-    """One target with the images to explain it on."""
+class _ExplainedTarget:
+    """A target with the images for which it is explained."""
 
     target: Target
-    images: np.ndarray  # indices into the subject's images, one for each row of the figure
+    images: np.ndarray  # indices into the images on display, one for each row of the figure
     title: str  # "the predicted class"
     stem: str  # of the files
-    boxes: tuple[Found, ...] = ()  # of a detector, one for each image
-    other: Target | None = None  # of another class, for the verdict; None: as it finds it
+    boxes: tuple[LocatedDetection, ...] = ()  # of a detector, one for each image
+    other: Target | None = None  # of another class, for the verdict; None: the verdict chooses it
 
 
 def draw(
-    subject: OpenedModel,
+    opened: OpenedModel,
     out: Path,
     *,
     method: tuple[Method, ...] = (),
     target: str | None = None,
     against: str | None = None,
     neuron: tuple[str, ...] = (),
-    box: AtLeastOne = None,
+    box: OptionalCount = None,
     layer: str | None = None,
     score_cam_channels: Count = 64,
     seed: int = 0,
-) -> list[Drawn]:
-    """A figure of each method and target, with what its sanity checks found on these images.
+) -> list[SavedFigure]:
+    """A figure for each method and target, with the verdict of its sanity checks on these images.
 
     Options:
-        method: default all ten, but for those that a network's activations rule out
+        method: default all ten, without those that the activations of the network rule out
         target: the class to explain, by name or number; default the predicted class of each image
-        against: a class to subtract: what speaks for the target rather than for this one
+        against: a class to subtract: what speaks for the target rather than for this class
         neuron: LAYER:CHANNEL or LAYER:CHANNEL,ROW,COLUMN instead of a class; LAYER for its ten strongest channels
         box: of a detector, which detection of each image by confidence; default 1, the strongest
-        layer: whose maps the class activation maps weigh; default the last before pooling, or seen by a 3×3
+        layer: layer of the class activation maps; default the last before pooling, or seen by a 3×3
         score_cam_channels: channels that Score-CAM tries, those of the largest spread; one forward pass each
-        seed: of the random networks and of SmoothGrad's noise
+        seed: seed of the random networks and of the noise of SmoothGrad
     """
-    questions = _questions(subject, target, against, neuron, box)
-    points = {question.stem: question.target.point(subject.probe) for question in questions}
-    networks = {stem: RandomNetworks(subject.probe, point, seed=seed) for stem, point in points.items()}
-    drawn = []
+    explained = _explained_targets(opened, target, against, neuron, box)
+    points = {each.stem: each.target.point(opened.probe) for each in explained}
+    networks = {stem: RandomNetworks(opened.probe, point, seed=seed) for stem, point in points.items()}
+    figures = []
     for name in method or METHODS:
-        options = {"seed": seed} if name == "smoothgrad" else {}
+        options: dict[str, Any] = {"seed": seed} if name == "smoothgrad" else {}
         options |= {"channels": score_cam_channels} if name == "score-cam" else {}
-        for question in questions:
+        for each in explained:
             if name in _CAMS:
-                of_boxes = question.boxes and map_behind(subject.probe, points[question.stem])
-                options["layer"] = layer or of_boxes or None
-            options |= {"other": question.other, "checks": _IN_CHECKS.get(name)}
+                behind = map_behind(opened.probe, points[each.stem]) if each.boxes else None
+                options["layer"] = layer or behind
+            options |= {"other": each.other, "checks": _IN_CHECKS.get(name)}
             try:
-                found, checked = verdict(
-                    METHODS[name], _pixels(subject, question), question.target, networks[question.stem], **options
+                attribution, checked = verdict(
+                    METHODS[name], _pixels(opened, each), each.target, networks[each.stem], **options
                 )
             except InputError as error:
-                if method or name not in _RULES:
+                if method or name not in _RELU_METHODS:
                     raise
-                print(f"{name}: left out: {error}")
+                logger.info("%s: left out: %s", name, error)
                 continue
-            drawn.append(_sheet(subject, out, name, question, found, checked))
-    return drawn
+            figures.append(
+                _draw_sheet(opened, out, f"{name}_{each.stem}", each, attribution=attribution, checked=checked)
+            )
+    return figures
 
 
-def _pixels(subject: OpenedModel, question: _Question) -> np.ndarray:
-    """The images of a question; of boxes not rounded, so that their scores are those of the detections."""
-    every = subject.letterboxed if isinstance(subject, OpenedDetector) else subject.images.pixels
-    return every[question.images]
+def _pixels(opened: OpenedModel, explained: _ExplainedTarget) -> np.ndarray:
+    """The images of a target; for boxes not rounded, so that their scores are those of the detections."""
+    pixels = opened.letterboxed if isinstance(opened, OpenedDetector) else opened.images.pixels
+    return pixels[explained.images]
 
 
-def _questions(
-    subject: OpenedModel, target: str | None, against: str | None, neurons: tuple[str, ...], box: int | None
-) -> list[_Question]:
-    every = np.arange(len(subject.images.names))
-    if box and (neurons or not isinstance(subject, OpenedDetector)):
+def _explained_targets(
+    opened: OpenedModel, target: str | None, against: str | None, neurons: tuple[str, ...], box: int | None
+) -> list[_ExplainedTarget]:
+    images = np.arange(len(opened.images.names))
+    if box and (neurons or not isinstance(opened, OpenedDetector)):
         raise UsageError("command line: --box explains a detection of a detector, and nothing else with it")
     if neurons:
         if target or against:
             raise UsageError("command line: --neuron explains neurons; --target and --against explain classes")
-        return [_neurons(subject, text) for text in neurons]
-    if isinstance(subject, OpenedDetector):
+        return [_neurons(opened, text) for text in neurons]
+    if isinstance(opened, OpenedDetector):
         if target or against:
-            raise UsageError(f"command line: {subject.name} is a detector: --box N instead of --target and --against")
-        return _boxes(subject, box or 1)
-    if not subject.is_classifier:
-        point = subject.probe.last_map()
-        raise UsageError(f"command line: {subject.name} has no classes; explain neurons, such as --neuron {point}")
-    index = None if target is None else subject.class_index(target)
-    words = "the predicted class" if index is None else subject.class_name(index)
+            raise UsageError(f"command line: {opened.name} is a detector: --box N instead of --target and --against")
+        return _boxes(opened, box or 1)
+    if not opened.is_classifier:
+        point = opened.probe.last_map()
+        raise UsageError(f"command line: {opened.name} has no classes; explain neurons, such as --neuron {point}")
+    index = None if target is None else opened.class_index(target)
+    words = "the predicted class" if index is None else opened.class_name(index)
     if against is None:
-        return [_Question(ClassScore(index), every, words, target or "predicted")]
-    other = subject.class_index(against)
-    title = f"{words} against {subject.class_name(other)}"
-    return [_Question(ClassDifference(index, other), every, title, f"{target or 'predicted'}-against-{against}")]
+        return [_ExplainedTarget(ClassScore(index), images, words, target or "predicted")]
+    other = opened.class_index(against)
+    title = f"{words} against {opened.class_name(other)}"
+    return [
+        _ExplainedTarget(ClassDifference(index, other), images, title, f"{target or 'predicted'}-against-{against}")
+    ]
 
 
-def _boxes(subject: OpenedDetector, number: int) -> list[_Question]:
-    """A question for each head, with the images whose box comes from it."""
-    boxes, questions = subject.boxes(number), []
-    for head, point in enumerate(subject.probe.outputs):
-        images = [index for index, one in enumerate(boxes) if one.head == head]
+def _boxes(opened: OpenedDetector, number: int) -> list[_ExplainedTarget]:
+    """A target for each head, with the images whose box comes from it."""
+    boxes, explained = opened.boxes(number), []
+    for head, point in enumerate(opened.probe.outputs):
+        images = [index for index, box in enumerate(boxes) if box.head == head]
         if images:
             chosen = [boxes[index] for index in images]
-            target = subject.logit(chosen, [one.class_index for one in chosen])
-            other = subject.logit(chosen, [one.next_class for one in chosen])
+            target = opened.logit(chosen, [box.class_index for box in chosen])
+            other = opened.logit(chosen, [box.next_class for box in chosen])
             title = f"the class logit of box {number} at {point}"
             stem = f"box-{number}_{point}"
-            questions.append(_Question(target, np.array(images), title, stem, tuple(chosen), other))
-    return questions
+            explained.append(_ExplainedTarget(target, np.array(images), title, stem, tuple(chosen), other))
+    return explained
 
 
-def _neurons(subject: OpenedModel, text: str) -> _Question:
+def _neurons(opened: OpenedModel, text: str) -> _ExplainedTarget:
     layer, _, place = text.rpartition(":") if _is_place(text.rpartition(":")[2]) else (text, "", "")
-    point = subject.probe.point(layer)
-    pixels = subject.images.pixels
+    point = opened.probe.point(layer)
+    pixels = opened.images.pixels
     if not place:
-        channels, images = zip(*strongest(subject.probe, pixels, point, _NEURONS), strict=True)
+        channels, images = zip(*strongest(opened.probe, pixels, point, _NEURONS), strict=True)
         words = f"the {len(channels)} strongest channels of {point}"
-        return _Question(Neuron(point, channels), np.array(images), words, f"{point}_strongest")
+        return _ExplainedTarget(Neuron(point, channels), np.array(images), words, f"{point}_strongest")
     channel, *position = (int(part) for part in place.split(","))
-    target = Neuron(point, channel, tuple(position) or None)
-    return _Question(target, np.arange(len(pixels)), f"{point} channel {channel}", f"{point}_{place.replace(',', '-')}")
+    target = Neuron(point, channel, (position[0], position[1]) if position else None)
+    stem = f"{point}_{place.replace(',', '-')}"
+    return _ExplainedTarget(target, np.arange(len(pixels)), f"{point} channel {channel}", stem)
 
 
 def _is_place(text: str) -> bool:
@@ -155,89 +160,126 @@ def _is_place(text: str) -> bool:
     return all(part.isdecimal() for part in parts) and len(parts) in (1, 3)
 
 
-def _sheet(
-    subject: OpenedModel, out: Path, name: str, question: _Question, found: Attribution, checked: Verdict
-) -> Drawn:
-    pixels = subject.images.pixels[question.images]
-    if question.boxes:
-        pixels = np.stack([subject.drawn(i, one) for i, one in zip(question.images, question.boxes, strict=True)])
+def _draw_sheet(
+    opened: OpenedModel,
+    out: Path,
+    name: str,
+    explained: _ExplainedTarget,
+    *,
+    attribution: Attribution,
+    checked: Verdict,
+) -> SavedFigure:
+    pixels = opened.images.pixels[explained.images]
+    if isinstance(opened, OpenedDetector) and explained.boxes:
+        pixels = np.stack([opened.with_box(i, box) for i, box in zip(explained.images, explained.boxes, strict=True)])
         captions = [
-            f"{subject.images.names[image]}\n{_box_in_words(subject, one)}: {number(score)}"
-            for image, one, score in zip(question.images, question.boxes, found.scores, strict=True)
+            f"{opened.images.names[image]}\n{_box_in_words(opened, box)}: {number(score)}"
+            for image, box, score in zip(explained.images, explained.boxes, attribution.scores, strict=True)
         ]
     else:
         captions = [
-            "\n".join([subject.caption(image, after_name="\n"), f"{_named(subject, words)}: {number(score)}"])
-            for image, words, score in zip(question.images, found.words, found.scores, strict=True)
+            "\n".join([opened.caption(image, after_name="\n"), f"{_with_class_names(opened, words)}: {number(score)}"])
+            for image, words, score in zip(explained.images, attribution.words, attribution.scores, strict=True)
         ]
-    title = f"{subject.name}: {found.method} of {question.title}"
-    note = "\n".join([*_facts(subject, question, found), *_checks(checked)])
-    figure = attribution_sheet(pixels, found.values, captions, title, note)
-    arrays = {"images": _pixels(subject, question), "values": found.values, "scores": found.scores}
-    if question.boxes:
-        arrays |= {"boxes": np.stack([one.box for one in question.boxes])}
-        arrays |= {"confidences": np.array([one.confidence for one in question.boxes])}
-        arrays |= {"classes": [subject.class_name(one.class_index) for one in question.boxes]}
-    arrays |= {key: value for key, value in found.facts.items() if isinstance(value, np.ndarray)}
-    arrays |= {"cascade": np.array([[like.rank, like.ssim] for _, like in checked.cascade])}
-    error = _completeness(found)
-    line = f"{found.method} of {question.title}: {checked.words}" + (f"; {error}" if error else "")
-    return keep(out, f"{name}_{question.stem}", figure, arrays, line)
+    title = f"{opened.name}: {attribution.method} of {explained.title}"
+    note = "\n".join([*_facts(opened, explained, attribution), _checks_in_words(checked)])
+    figure = attribution_sheet(pixels, attribution.values, captions, title, note)
+    arrays = {"images": _pixels(opened, explained), "values": attribution.values, "scores": attribution.scores}
+    if explained.boxes:
+        arrays |= {"boxes": np.stack([box.box for box in explained.boxes])}
+        arrays |= {"confidences": np.array([box.confidence for box in explained.boxes])}
+        arrays |= {"classes": [opened.class_name(box.class_index) for box in explained.boxes]}
+    arrays |= {key: value for key, value in attribution.facts.items() if isinstance(value, np.ndarray)}
+    arrays |= {"cascade": np.array([[likeness.rank, likeness.ssim] for _, likeness in checked.cascade])}
+    error = _completeness(attribution)
+    line = f"{attribution.method} of {explained.title}: {checked.words}" + (f"; {error}" if error else "")
+    return save_figure(out, name, figure, arrays, line)
 
 
-def _box_in_words(subject: OpenedModel, one: Found) -> str:
-    name = f"{subject.class_name(one.class_index)} {one.confidence:.2f}"
-    return f"{name}, anchor {one.anchor} of cell ({one.row}, {one.column})"
+def _box_in_words(opened: OpenedModel, box: LocatedDetection) -> str:
+    name = f"{opened.class_name(box.class_index)} {box.confidence:.2f}"
+    return f"{name}, anchor {box.anchor} of cell ({box.row}, {box.column})"
 
 
-def _named(subject: OpenedModel, words: str) -> str:
-    """The words of a score with names for the numbers of classes."""
-    if not words.startswith("class ") or not subject.classes:
+def _with_class_names(opened: OpenedModel, words: str) -> str:
+    """The words of a score with the names of the classes instead of their numbers."""
+    if not words.startswith("class ") or not opened.classes:
         return words
     parts = [part.removeprefix("class ") for part in words.split(" minus ")]
-    return " minus ".join(subject.class_name(int(part)) for part in parts)
+    return " minus ".join(opened.class_name(int(part)) for part in parts)
 
 
-def _facts(subject: OpenedModel, question: _Question, found: Attribution) -> list[str]:
-    scored = subject.head.words if found.words[0].startswith("class ") else "the neuron's value"
-    if question.boxes:
+def _facts(opened: OpenedModel, explained: _ExplainedTarget, attribution: Attribution) -> Iterator[str]:
+    facts = cast(Mapping[str, Any], attribution.facts)
+    scored = opened.head.words if attribution.words[0].startswith("class ") else "the neuron's value"
+    if explained.boxes:
         scored = "the logit of the box's class at its anchor and cell, without its objectness"
-    at = f", by the maps of {found.facts['layer']}" if "layer" in found.facts else ""
-    lines = [f"Explained: {scored}{at}."]
-    if error := _completeness(found):
+    at = f", by the maps of {facts['layer']}" if "layer" in facts else ""
+    yield f"Explained: {scored}{at}."
+    if error := _completeness(attribution):
         few = _IN_CHECKS["integrated-gradients"]["steps"]
-        lines.append(
-            f"{error[0].upper()}{error[1:]}; baseline black, {found.facts['steps']} steps, {few} in the checks."
-        )
-    if "relus" in found.facts:
-        written = [relu.written for relu in found.facts["relus"]]
+        yield f"{error[0].upper()}{error[1:]}; baseline black, {facts['steps']} steps, {few} in the checks."
+    if "relus" in facts:
+        written = [relu.written for relu in facts["relus"]]
         kinds = ", ".join(f"{written.count(kind)} as {kind}" for kind in dict.fromkeys(written))
-        others = found.facts["other_activations"]
+        others = facts["other_activations"]
         kept = f"; {', '.join(others)} keep their gradient" if others else ""
-        lines.append(f"All {len(written)} ReLUs rewired: {kinds}{kept}.")
-    if "samples" in found.facts:
-        lines.append(f"{found.facts['samples']} samples, noise {found.facts['noise']:.0%} of each image's range.")
-    if "channels" in found.facts:
-        every = subject.probe.shape(found.facts["layer"])[-1]
-        lines.append(f"{found.facts['channels']} of {every} channels tried, those of the largest spread in each image.")
-    return lines
+        yield f"All {len(written)} ReLUs rewired: {kinds}{kept}."
+    if "samples" in facts:
+        yield f"{facts['samples']} samples, noise {facts['noise']:.0%} of each image's range."
+    if "channels" in facts:
+        total = opened.probe.shape(facts["layer"])[-1]
+        yield f"{facts['channels']} of {total} channels tried, those of the largest spread in each image."
 
 
-def _completeness(found: Attribution) -> str:
-    if "completeness_error" not in found.facts:
+def _completeness(attribution: Attribution) -> str:
+    if "completeness_error" not in attribution.facts:
         return ""
-    error, difference = (np.abs(found.facts[name]) for name in ("completeness_error", "difference"))
+    facts = cast(Mapping[str, np.ndarray], attribution.facts)
+    error, difference = np.abs(facts["completeness_error"]), np.abs(facts["difference"])
     worst = int(error.argmax())
     return f"completeness error at most {number(error[worst], 2)} in a difference of {number(difference[worst])}"
 
 
-def _checks(checked: Verdict) -> list[str]:
-    cascade = "; ".join(f"to {name} {like}" for name, like in checked.cascade)
+def _checks_in_words(checked: Verdict) -> str:
+    cascade = "; ".join(f"to {name} {likeness}" for name, likeness in checked.cascade)
     other = (
         f" Likeness to another class: {checked.other_class} (same from {OTHER_CLASS})." if checked.other_class else ""
     )
     images = f"mean of {checked.images} images" if checked.images > 1 else "one image only"
-    return [
+    return (
         f"Verdict: {checked.words}. Likeness to the maps with random weights from the last layer down ({images}, same"
         f" from {THRESHOLD}): {cascade}. Likeness to an edge detector: {checked.edges}.{other}"
+    )
+
+
+def attribution_sheet(images: np.ndarray, values: np.ndarray, captions: Sequence[str], title: str, note: str) -> Figure:
+    """A group for each image: the image, its map, and the map over the image or, for a gradient, its magnitude.
+
+    `images` (N, H, W, C) uint8; `values` (N, H, W) or, for each channel of the image, (N, H, W, C); `captions` of one
+    or more lines stand above the groups. Each map has its own scale, and its range stands below it.
+    """
+    groups = [_group(image, value) for image, value in zip(images, values, strict=True)]
+    across = 2 if images.shape[2] <= _SMALL and len(images) > 1 else 1
+    rows = []
+    for start in range(0, len(groups), across):
+        part = range(start, min(start + across, len(groups)))
+        panels = [panel for index in part for panel in groups[index]]
+        rows.append(PanelRow(panels, titles=[captions[index] for index in part], span=3))
+    return sheet(rows, title, note, 3 * across)
+
+
+def _group(image: np.ndarray, values: np.ndarray) -> list[Panel]:
+    if values.ndim == 2:
+        bounds = limits(values)
+        return [
+            Panel(image),
+            Panel(values, f"map\n{value_range(values, 2)}", bounds),
+            Panel(values, "over the image", bounds, image),
+        ]
+    signed, magnitude = values.sum(axis=-1), np.abs(values).max(axis=-1)
+    return [
+        Panel(image),
+        Panel(signed, f"channel sum\n{value_range(signed, 2)}", limits(signed)),
+        Panel(magnitude, f"largest magnitude\n{value_range(magnitude, 2)}", limits(magnitude)),
     ]

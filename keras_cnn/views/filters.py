@@ -1,111 +1,267 @@
 """`filters`: what each filter responds to, over a whole split in one pass."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
 
 from keras_cnn.errors import require
-from keras_cnn.figures.panels import number as number_in_words
-from keras_cnn.figures.responses import class_table, filter_summary, top_images
+from keras_cnn.figures import style
+from keras_cnn.figures.panels import number
+from keras_cnn.figures.placement import place_image, place_text
+from keras_cnn.figures.style import BLUE, GREY, HEADER, INK, MARGIN, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
 from keras_cnn.models.arithmetic import ReceptiveField
-from keras_cnn.views.image_stream import Reads, SplitName, Stream, measured
-from keras_cnn.views.opened_model import OpenedModel
-from keras_cnn.views.saving import Drawn, keep
-from keras_cnn.views.top_patches import responses_to, top_patches
+from keras_cnn.views.support.image_stream import ImageStream, PlannedReads, SplitName, measured
+from keras_cnn.views.support.opened_model import OpenedModel
+from keras_cnn.views.support.saving import SavedFigure, save_figure
+from keras_cnn.views.support.top_patches import responses_to, top_patches
 from keras_cnn.visualization import receptive_field
 from keras_cnn.visualization.filters import DEAD, TOP, Responses
 
 _LAYERS, _COLUMNS, _ROWS = 5, 10, 6
 
+_TILE = 0.62  # inches
+_GAP, _LINE = 0.06, 1.3 * SMALL_SIZE * style.POINT  # inches
+_LIGHT = 0.55  # share of the colour scale above which a number in a cell is white
+
 
 def draw(
-    subject: OpenedModel,
+    opened: OpenedModel,
     out: Path,
     *,
     layer: tuple[str, ...] = (),
     filters: tuple[int, ...] = (0, 1),
     top: int = TOP,
     split: SplitName = "validation",
-) -> list[Drawn]:
-    """Top images and patches of some filters, the classes of their top images, and dead filters of all layers.
+) -> list[SavedFigure]:
+    """Top images and patches of some filters, the classes of their top images, and the dead filters of all layers.
 
     Options:
-        layer: convolutions whose filters are drawn; by default the first five
-        filters: numbers of the filters that are drawn of each
-        top: how many images of each filter are kept
+        layer: convolutions whose filters are drawn; default the first five
+        filters: numbers of the filters that are drawn for each convolution
+        top: number of images that are kept for each filter
         split: which images of the run: validation, train or test; a reading of test images is recorded
     """
-    probe, wanted = subject.probe, responses_to(subject, "filters", split, top)
+    probe, wanted = opened.probe, responses_to(opened, "filters", split, top)
     names = [probe.convolution(name).name for name in layer] or [b.name for b in probe.convolutions[:_LAYERS]]
     for name in names:
-        count = probe.convolution(name).node.shape[-1]
-        bad = [number for number in filters if not 0 <= number < count]
-        require(not bad, f"{subject.name}: {name}", f"filter {bad and bad[0]}", f"0 to {count - 1}")
-    (every,) = measured(subject, wanted)
-    images, found = wanted[0][0], {responses.layer: responses for responses in every}
-    drawn = [_summary(subject, out, images, list(found.values()))]
-    if subject.classes is not None and (images.labels >= 0).all():
-        drawn.append(_classes(subject, out, images, [(found[name], number) for name in names for number in filters]))
-    fields, shown = receptive_field.fields(subject.model), list(filters)[:_ROWS]
-    return drawn + [_layer(subject, out, images, found[name], shown, fields.get(name)) for name in names]
+        count = probe.shape(name)[-1] or 0
+        unknown = [number for number in filters if not 0 <= number < count]
+        require(not unknown, f"{opened.name}: {name}", f"filter {unknown and unknown[0]}", f"0 to {count - 1}")
+    (all_responses,) = measured(opened, wanted)
+    images, responses = wanted[0][0], {layer.layer: layer for layer in all_responses}
+    figures = [_draw_summary(opened, out, images, all_responses)]
+    if opened.classes is not None and (images.labels >= 0).all():
+        chosen = [(responses[name], number) for name in names for number in filters]
+        figures.append(_draw_classes(opened, opened.classes, out, images, chosen))
+    fields, shown = receptive_field.fields(opened.model), list(filters)[:_ROWS]
+    return figures + [
+        _draw_layer(opened, out, images, responses[name], shown=shown, field=fields.get(name)) for name in names
+    ]
 
 
-def reads(subject: OpenedModel) -> Reads:
-    return Reads(measured=responses_to(subject, "filters"))
+def reads(opened: OpenedModel) -> PlannedReads:
+    return PlannedReads(measured=responses_to(opened, "filters"))
 
 
-def _summary(subject: OpenedModel, out: Path, images: Stream, found: list[Responses]) -> Drawn:
-    names = [responses.layer for responses in found]
-    title = f"{subject.name}: every filter of every convolution on {images.words}"
-    figure = filter_summary(names, [r.largest for r in found], [r.mean for r in found], title)
+def _draw_summary(opened: OpenedModel, out: Path, images: ImageStream, layers: list[Responses]) -> SavedFigure:
+    names = [responses.layer for responses in layers]
+    title = f"{opened.name}: every filter of every convolution on {images.words}"
+    figure = filter_summary(names, [r.largest for r in layers], [r.mean for r in layers], title)
     arrays = {}
-    for r in found:
+    for r in layers:
         for name in ("top", "responses", "labels", "units", "peaks", "mean", "largest"):
             arrays[f"{r.layer}_{name}".replace("/", "-")] = getattr(r, name)
-    counts = ", ".join(f"{r.layer} {int(r.dead.sum())} of {len(r.dead)}" for r in found if r.dead.any())
-    return keep(out, "filters-summary", figure, arrays, f"dead ({DEAD}): {counts or 'none'}")
+    counts = ", ".join(f"{r.layer} {int(r.dead.sum())} of {len(r.dead)}" for r in layers if r.dead.any())
+    return save_figure(out, "filters-summary", figure, arrays, f"dead ({DEAD}): {counts or 'none'}")
 
 
-def _classes(subject: OpenedModel, out: Path, images: Stream, chosen: list[tuple[Responses, int]]) -> Drawn:
-    classes = subject.classes
+def _draw_classes(
+    opened: OpenedModel,
+    classes: tuple[str, ...],
+    out: Path,
+    images: ImageStream,
+    chosen: list[tuple[Responses, int]],
+) -> SavedFigure:
     counts = np.stack([r.class_counts(len(classes))[number] for r, number in chosen])
     names = [f"{r.layer} filter {number}" for r, number in chosen]
     top = chosen[0][0].top.shape[1]
-    title = f"{subject.name}: classes of each filter's top {top} of {images.words}"
+    title = f"{opened.name}: classes of each filter's top {top} of {images.words}"
     figure = class_table(counts, names, classes, title)
     best = ", ".join(f"{name} {classes[row.argmax()]}" for name, row in zip(names, counts, strict=True))
-    return keep(out, "filters-classes", figure, {"filters": names, "classes": classes, "counts": counts}, best)
+    arrays = {"filters": names, "classes": classes, "counts": counts}
+    return save_figure(out, "filters-classes", figure, arrays, best)
 
 
-def _layer(
-    subject: OpenedModel,
+def _draw_layer(
+    opened: OpenedModel,
     out: Path,
-    images: Stream,
-    found: Responses,
+    images: ImageStream,
+    responses: Responses,
+    *,
     shown: list[int],
     field: ReceptiveField | None,
-) -> Drawn:
-    best = top_patches(images, found, field, shown, _COLUMNS)
+) -> SavedFigure:
+    best = top_patches(images, responses, field, shown, _COLUMNS)
     labels = images.labels[best.numbers]
-    known = bool(subject.classes) and bool((labels >= 0).all())
-    headings = [_heading(subject, found, f) for f in shown]
-    title = f"{subject.name}, {found.layer}: images with the largest responses, {best.words}{', true classes' * known}"
-    captions = [[subject.classes[label] for label in row] for row in labels] if known else None
-    figure = top_images(best.pixels, best.boxes, best.patches, headings, title, captions)
+    classes = opened.classes if (labels >= 0).all() else None
+    headings = [_heading(opened, responses, number) for number in shown]
+    known = ", true classes" if classes else ""
+    title = f"{opened.name}, {responses.layer}: images with the largest responses, {best.words}{known}"
+    captions = [[classes[label] for label in row] for row in labels] if classes else None
+    figure = top_images(best.pixels, best.boxes, best.patches, headings, title=title, captions=captions)
     ids = np.array([[images.ids[number] for number in row] for row in best.numbers])
     arrays = {"filters": shown, "numbers": best.numbers, "ids": ids, "boxes": best.boxes}
-    arrays |= {"responses": found.responses[shown]}
-    line = f"{found.layer}: largest responses " + ", ".join(f"{found.maximum[f]:.4g}" for f in shown)
-    return keep(out, f"filters-{found.layer}", figure, arrays, line)
+    arrays |= {"responses": responses.responses[shown]}
+    line = f"{responses.layer}: largest responses " + ", ".join(f"{responses.maximum[f]:.4g}" for f in shown)
+    return save_figure(out, f"filters-{responses.layer}", figure, arrays, line)
 
 
-def _heading(subject: OpenedModel, found: Responses, number: int) -> str:
-    most, mean = (number_in_words(value, 4) for value in (found.maximum[number], found.mean[number]))
-    value = number_in_words(found.largest[number])
-    text = f"filter {number}: largest response {most}, mean {mean}, largest value {value}"
-    if found.dead[number]:
+def _heading(opened: OpenedModel, responses: Responses, filter_number: int) -> str:
+    most, mean = (number(values[filter_number], 4) for values in (responses.maximum, responses.mean))
+    value = number(responses.largest[filter_number])
+    text = f"filter {filter_number}: largest response {most}, mean {mean}, largest value {value}"
+    if responses.dead[filter_number]:
         text += ", dead"
-    if subject.classes and (found.labels >= 0).all():
-        classes = len(subject.classes)
-        text += f"; top {found.top.shape[1]} mostly {subject.classes[found.class_most_seen(classes)[number]]}"
+    if opened.classes and (responses.labels >= 0).all():
+        most_seen = responses.class_most_seen(len(opened.classes))[filter_number]
+        text += f"; top {responses.top.shape[1]} mostly {opened.classes[most_seen]}"
     return text
+
+
+@styled
+def top_images(
+    images: np.ndarray,
+    boxes: np.ndarray,
+    patches: Sequence[Sequence[np.ndarray]],
+    headings: Sequence[str],
+    *,
+    title: str,
+    captions: Sequence[Sequence[str]] | None = None,
+) -> Figure:
+    """Two rows for each filter: its top images with the patch of the largest value framed, and those patches enlarged.
+
+    `images` (F, K, H, W, 1 or 3) uint8, K at most 10; `boxes` (F, K, 4): top, bottom, left, right in pixels, ends
+    excluded; `patches` F×K arrays (h, w, 1 or 3) uint8. A frame may leave the image where the filter sees padding.
+    `captions` (F×K), such as the true classes, stand below.
+
+    Raises ValueError for other numbers of rows or columns.
+    """
+    filters, count = images.shape[:2]
+    lengths = {len(row) for row in patches}
+    if not filters == len(patches) == len(headings) or lengths != {count} or not 1 <= count <= _COLUMNS:
+        raise ValueError(f"{images.shape} images, {len(patches)} rows of {lengths} patches, {len(headings)} headings")
+    height, width = images.shape[2:4]
+    tile = (_TILE * height / width, _TILE)
+    row = _LINE * 1.4 + tile[0] + _GAP + _TILE + 2 * _GAP + (_LINE if captions else 0)
+    figure = new_figure(WIDTH, HEADER + filters * row + MARGIN, title, layout=None)
+    for f in range(filters):
+        top = HEADER + f * row
+        place_text(figure, MARGIN, top, fit(headings[f], SMALL_SIZE, WIDTH - 2 * MARGIN), INK)
+        top += 1.4 * _LINE
+        below = top + tile[0] + _GAP
+        for k in range(count):
+            left = MARGIN + k * (_TILE + _GAP)
+            _draw_frame(place_image(figure, left, top, tile, images[f, k]), boxes[f, k])
+            patch = np.asarray(patches[f][k])
+            scale = _TILE / max(patch.shape[:2])
+            place_image(figure, left, below, (patch.shape[0] * scale, patch.shape[1] * scale), patch)
+            if captions:
+                words = fit(captions[f][k], SMALL_SIZE, _TILE + _GAP / 2)
+                place_text(figure, left, below + _TILE + 0.4 * _GAP, words, GREY)
+    return figure
+
+
+def _draw_frame(axes: Axes, box: np.ndarray) -> None:
+    limits = axes.get_xlim(), axes.get_ylim()
+    top, bottom, left, right = (int(edge) for edge in box)
+    corner, size = (left - 0.5, top - 0.5), (right - left, bottom - top)
+    for colour, width in (("black", 1.8), ("white", 0.8)):
+        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=width))
+    axes.set(xlim=limits[0], ylim=limits[1])
+
+
+@styled
+def class_table(counts: ArrayLike, names: Sequence[str], classes: Sequence[str], title: str) -> Figure:
+    """The classes of each filter's top images: `counts` (F, C); the most frequent class of a filter is framed.
+
+    Of several most frequent classes the first is framed. Raises ValueError for another shape, or for no filter.
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (len(names), len(classes)) or not len(names):
+        raise ValueError(f"counts of shape {counts.shape} for {len(names)} filters and {len(classes)} classes")
+    figure = new_figure(WIDTH, HEADER + 0.22 * len(names) + 0.95, title)
+    axes = figure.subplots()
+    largest = max(1, counts.max())
+    axes.imshow(counts, cmap="Blues", vmin=0, vmax=largest, aspect="auto", interpolation="nearest")
+    annotated = len(classes) <= 30
+    for (row, column), count in np.ndenumerate(counts):
+        if count and annotated:
+            dark = count > _LIGHT * largest
+            look = {"ha": "center", "va": "center", "fontsize": SMALL_SIZE, "color": "white" if dark else INK}
+            axes.text(column, row, str(count), **look)
+    for row, best in enumerate(counts.argmax(axis=1)):
+        axes.add_patch(Rectangle((best - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=1.2))
+    axes.set_yticks(range(len(names)), [fit(name, SMALL_SIZE, 1.6) for name in names])
+    step = max(1, -(-len(classes) // 40))
+    shown = range(0, len(classes), step)
+    narrow = len(classes) > 8
+    axes.set_xticks(shown, [fit(classes[i], SMALL_SIZE, 1.0) for i in shown], rotation=90 if narrow else 0)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def filter_summary(
+    names: Sequence[str], largest: Sequence[np.ndarray], means: Sequence[np.ndarray], title: str
+) -> Figure:
+    """A row for each layer with a point for each filter: its mean response, and its largest value at any pixel.
+
+    `largest` and `means` have an array (C,) for each layer. A filter is dead, and orange, if its largest value is not
+    above 0. Both axes are linear up to 1 and logarithmic beyond. Raises ValueError for other numbers of layers.
+    """
+    if not len(names) == len(largest) == len(means) or not len(names):
+        raise ValueError(f"{len(names)} names, {len(largest)} and {len(means)} arrays; expected as many")
+    figure = new_figure(WIDTH, HEADER + 0.26 * len(names) + 1.2, title)
+    left, right = figure.subplots(1, 2, sharey=True)
+    generator = np.random.default_rng(0)
+    for row, (tops, averages) in enumerate(zip(largest, means, strict=True)):
+        dead = np.asarray(tops) <= 0
+        places = row + generator.uniform(-0.28, 0.28, len(dead))
+        for axes, values in ((left, averages), (right, tops)):
+            for chosen, colour in ((~dead, BLUE), (dead, ORANGE)):
+                look = {"color": colour, "markersize": 2.2, "alpha": 0.7}
+                axes.plot(np.asarray(values)[chosen], places[chosen], "o", **look)
+    counts = [f"{int(np.sum(np.asarray(tops) <= 0))} of {len(tops)} dead" for tops in largest]
+    labels = [f"{fit(name, SMALL_SIZE, 1.3)}\n{count}" for name, count in zip(names, counts, strict=True)]
+    left.set_yticks(range(len(names)), labels, fontsize=6.5)
+    left.set_ylim(len(names) - 0.4, -0.6)
+    for axes, words in ((left, "mean response over the images"), (right, "largest value before the activation")):
+        axes.set_xscale("symlog", linthresh=1.0)
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        axes.set_title(words)
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+        _thin_ticks(axes)
+    left.set_xlabel("logarithmic beyond −1 and 1")
+    right.set_xlabel("orange: dead, never above 0")
+    return figure
+
+
+def _thin_ticks(axes: Axes) -> None:
+    """Ticks of a symmetric logarithmic axis at 0 and at every second power of ten: all powers would overlap."""
+    low, high = axes.get_xlim()
+    powers = [10.0**p for p in range(0, 12, 2)]
+    ticks = [-p for p in reversed(powers) if -p >= low] + [0] + [p for p in powers if p <= high]
+    axes.set_xticks(ticks, [f"{tick:g}".replace("-", "−") if abs(tick) < 1e4 else _power(tick) for tick in ticks])
+    axes.minorticks_off()
+
+
+def _power(value: float) -> str:
+    sign = "−" if value < 0 else ""
+    return f"{sign}1e{round(np.log10(abs(value)))}"

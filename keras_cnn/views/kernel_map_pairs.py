@@ -1,77 +1,119 @@
-"""Kernel, conv map and ReLU map side by side by output channel, the pairing checked by numbers."""
+"""`kernel-map-pairs`: each kernel beside its map before and after the activation, the pairing checked numerically."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from keras_cnn.figures import kernel_map_pairs as figures
-from keras_cnn.views.image_stream import Reads
-from keras_cnn.views.kernels import Count
-from keras_cnn.views.opened_model import OpenedModel
-from keras_cnn.views.saving import Drawn, input_channels, keep
+from keras_cnn.figures.panels import Panel, PanelRow, limits, number, sheet, value_range
+from keras_cnn.views.kernels import input_channels
+from keras_cnn.views.support.image_stream import PlannedReads
+from keras_cnn.views.support.opened_model import Count, OpenedModel
+from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.activations import most_active, spread
 from keras_cnn.visualization.kernel_map_pairs import Pairs, pairs_of_maps, points_of
 
-_IMAGES = 3  # in one figure
+_IMAGES = 3  # places for images in one figure, whether all are taken or not
 
 
 def draw(
-    subject: OpenedModel, out: Path, *, layer: tuple[str, ...] = (), channels: tuple[int, ...] = (), count: Count = 8
-) -> list[Drawn]:
-    """A figure of each layer for every three images.
+    opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = (), channels: tuple[int, ...] = (), count: Count = 8
+) -> list[SavedFigure]:
+    """A figure for each layer and every three images.
 
     Options:
         layer: convolutions; default an early, a middle and a deep one
         channels: which output channels; default those whose maps after the activation differ most over these images
-        count: how many channels, if none are named
+        count: number of channels, if none are named
     """
-    drawn = []
-    images = subject.images
-    for name in layer or spread(subject.probe, 3):
-        found = found_pairs(subject, name, count, channels)
-        for start in range(0, len(images.names), _IMAGES):
-            drawn.append(_sheet(subject, out, found, slice(start, start + _IMAGES)))
-    return drawn
+    figures = []
+    for name in layer or spread(opened.probe, 3):
+        pairs = channel_pairs(opened, name, count, channels)
+        for start in range(0, len(opened.images.names), _IMAGES):
+            figures.append(_draw_sheet(opened, out, pairs, slice(start, start + _IMAGES)))
+    return figures
 
 
-def reads(subject: OpenedModel) -> Reads:
-    return Reads(shown=[point for name in spread(subject.probe, 3) for point in points_of(subject.probe, name)])
+def reads(opened: OpenedModel) -> PlannedReads:
+    return PlannedReads(shown=[point for name in spread(opened.probe, 3) for point in points_of(opened.probe, name)])
 
 
-def found_pairs(subject: OpenedModel, layer: str, count: int, channels: tuple[int, ...] = ()) -> Pairs:
-    """The pairs of the channels of a layer, or of the `count` that differ most, see `most_active`."""
-    block = subject.probe.convolution(layer)
-    points = points_of(subject.probe, layer)
-    maps = subject.maps(points)
+def channel_pairs(opened: OpenedModel, layer: str, count: int, channels: tuple[int, ...] = ()) -> Pairs:
+    """The pairs for these channels of a layer, or for the `count` channels that differ most: see `most_active`."""
+    block = opened.probe.convolution(layer)
+    points = points_of(opened.probe, layer)
+    maps = opened.maps(points)
     chosen = channels or tuple(most_active(maps[points[-1]], count).tolist())
-    return subject.once(("pairs", block.name, chosen), lambda: pairs_of_maps(subject.probe, maps, layer, chosen))
+    return opened.once(("pairs", block.name, chosen), lambda: pairs_of_maps(opened.probe, maps, layer, chosen))
 
 
-def _sheet(subject: OpenedModel, out: Path, found: Pairs, part: slice) -> Drawn:
-    linear, normalised, activated = found.points
-    maps = [("conv map", found.convolved[part])]
-    if found.activated is not None:
-        maps.append(("after activation", found.activated[part]))
-    height, width, depth, _ = found.kernels.shape
-    kernels = found.kernels if depth == 3 else found.kernels.mean(axis=2)
+def _draw_sheet(opened: OpenedModel, out: Path, pairs: Pairs, part: slice) -> SavedFigure:
+    linear, normalised, activated = pairs.points
+    maps = [("conv map", pairs.convolved[part])]
+    if pairs.activated is not None:
+        maps.append(("after activation", pairs.activated[part]))
+    height, width, depth, _ = pairs.kernels.shape
+    kernels = pairs.kernels if depth == 3 else pairs.kernels.mean(axis=2)
     shown = "weights on three channels as RGB" if depth == 3 else input_channels(depth)
-    between = f"; then {' and '.join(filter(None, (normalised, activated)))}" if activated else ""
+    behind = f"; then {' and '.join(filter(None, (normalised, activated)))}" if activated else ""
     note = (
-        f"Kernels {height}×{width}×{depth}: {shown}, one scale{between}.\n"
-        f"Each conv map was computed again from the kernel beside it alone: at most {found.difference:.0e} of the"
+        f"Kernels {height}×{width}×{depth}: {shown}, one scale{behind}.\n"
+        f"Each conv map was computed again from the kernel beside it alone: at most {pairs.difference:.0e} of the"
         " largest value apart."
     )
-    title = f"{subject.name}: {linear}, kernel and maps by output channel"
-    indices = range(*part.indices(len(subject.images.names)))
-    names = [subject.caption(index, "\n") for index in indices]
-    figure = figures.kernel_and_maps(subject.images.pixels[part], names, kernels, maps, found.channels, title, note)
+    title = f"{opened.name}: {linear}, kernel and maps by output channel"
+    indices = range(*part.indices(len(opened.images.names)))
+    names = [opened.caption(index, "\n") for index in indices]
+    figure = kernel_and_maps(
+        opened.images.pixels[part], names, kernels, maps, channels=pairs.channels, title=title, note=note
+    )
     arrays = {
-        "images": subject.images.pixels[part],
-        "channels": np.asarray(found.channels),
-        "kernels": found.kernels,
-        "convolved": found.convolved[part],
-        **({} if found.normalised is None else {"normalised": found.normalised[part]}),
-        **({} if found.activated is None else {"activated": found.activated[part]}),
+        "images": opened.images.pixels[part],
+        "channels": np.asarray(pairs.channels),
+        "kernels": pairs.kernels,
+        "convolved": pairs.convolved[part],
+        **({} if pairs.normalised is None else {"normalised": pairs.normalised[part]}),
+        **({} if pairs.activated is None else {"activated": pairs.activated[part]}),
     }
-    line = f"{found.layer}: {len(found.channels)} pairs, recomputed to {found.difference:.0e}"
-    return keep(out, f"{found.layer}_{indices[0] + 1}-{indices[-1] + 1}", figure, arrays, line)
+    line = f"{pairs.layer}: {len(pairs.channels)} pairs, recomputed to {pairs.difference:.0e}"
+    return save_figure(out, f"{pairs.layer}_{indices[0] + 1}-{indices[-1] + 1}", figure, arrays, line)
+
+
+def kernel_and_maps(
+    images: np.ndarray,
+    names: Sequence[str],
+    kernels: np.ndarray,
+    maps: Sequence[tuple[str, np.ndarray]],
+    *,
+    channels: Sequence[int] | np.ndarray,
+    title: str,
+    note: str,
+) -> Figure:
+    """One row for each channel: its kernel, then its `maps` for each image, such as the conv map and the ReLU map.
+
+    `images` (N, H, W, C) uint8, at most three, with `names` of one or more lines; `kernels` (kh, kw, U), or
+    (kh, kw, 3, U) of weights on RGB; `maps` are pairs of a heading and an array (N, h, w, U). Each map has its own
+    scale, and its range stands below it. If a map below a heading has both signs, all maps below that heading have
+    colours that are symmetric about zero.
+    """
+    count = len(maps)
+    tops: list[Panel | None] = [None]
+    for image in images:
+        tops += [Panel(image), *([None] * (count - 1))]
+    rows = [PanelRow(tops, titles=names, span=count, indent=1)]
+    bound = np.abs(kernels).max() or 1.0
+    for u, channel in enumerate(channels):
+        kernel = kernels[..., u]
+        picture = np.round(127.5 + 127.5 * kernel / bound).astype(np.uint8) if kernel.ndim == 3 else kernel
+        panels = [Panel(picture, f"±{number(np.abs(kernel).max())}", (-bound, bound))]
+        for index in range(len(images)):
+            for _, values in maps:
+                channel_map = values[index, ..., u]
+                low, high = limits(channel_map)
+                signed = limits(values)[0] < 0 < limits(values)[1]
+                bounds = (-max(-low, high), high) if signed else (low, high)
+                panels.append(Panel(channel_map, value_range(channel_map, 2), bounds))
+        titles = [f"kernel {channel}", *([heading for heading, _ in maps] * len(images))]
+        rows.append(PanelRow(panels, "", None, titles))
+    return sheet(rows, title, note, 1 + count * _IMAGES)

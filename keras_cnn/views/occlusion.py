@@ -1,90 +1,202 @@
-"""`occlusion`: the confidence left in a class while a patch hides one part of the image after the other."""
+"""`occlusion`: the confidence in a class while a patch hides one part of the image after the other."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
 
 from keras_cnn.errors import require
-from keras_cnn.figures.occlusion import Map, occlusion_maps, occlusion_sizes
-from keras_cnn.views.opened_model import OpenedModel
-from keras_cnn.views.saving import Drawn, keep
+from keras_cnn.figures.placement import KEY_SIZE, bare_axes, place_colour_key, place_text
+from keras_cnn.figures.style import FAINT, GREY, HEADER, INK, MARGIN, POINT, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.views.support.opened_model import OpenedModel
+from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.occlusion import Fill, Occluder, Occlusion
 
-_PLACES = 32  # along a side, that the stride leaves unless it is given
-_SHOWN = 4  # sizes in one figure, and images
+_PLACES = 32  # places of the patch along a side, for the default stride
+_SHOWN = 4  # images in one figure, and sizes of the patch
+_CURVES = 10  # images in the figure of all sizes
+
+_LARGEST_PANEL = 1.9  # inches
+_GAP, _FOOT, _LINE = 0.12, 0.3, 1.3 * SMALL_SIZE * POINT  # inches
+_KEY_ROOM = KEY_SIZE[1] + 0.85  # inches: a colour key and the numbers beside it
+_COLOURS = "viridis"
+_MARKS = ("o-", "s--", "^-.", "D:", "v-", "P--")
 
 
 def draw(
-    subject: OpenedModel,
+    opened: OpenedModel,
     out: Path,
     *,
     patch: tuple[int, ...] = (),
     stride: int | None = None,
     fill: Fill = "grey",
     target: str | None = None,
-) -> list[Drawn]:
-    """Maps of the confidence for patches of several sizes, and its sum and mean against the size.
+) -> list[SavedFigure]:
+    """Maps of the confidence for patches of several sizes, and its sum and mean against the size of the patch.
 
     Options:
-        patch: sides of the square patch in pixels; by default an eighth to a half of the image
-        stride: pixels from one place of the patch to the next; by default 1, and more for images above 64 pixels
-        fill: what hides: grey, mean (the image's own colour) or blur
-        target: class whose confidence is measured; by default the true one or, where it is not known, the predicted
+        patch: sides of the square patch in pixels; default an eighth to a half of the image
+        stride: pixels from one place of the patch to the next; default 1, and more for images above 64 pixels
+        fill: what hides: grey, mean (the mean colour of the image) or blur
+        target: class whose confidence is measured; default the true class or, if it is not known, the predicted one
     """
-    images = subject.images
+    images = opened.images
     side = min(images.pixels.shape[1:3])
     sizes = patch or tuple(dict.fromkeys(max(1, side * eighths // 8) for eighths in (1, 2, 3, 4)))
     require(1 <= len(sizes) <= 8, "command line: --patch", f"{len(sizes)} sizes", "1 to 8")
     stride = stride or max(1, side // _PLACES)
-    targets = _targets(subject, target)
-    occluder = Occluder(subject.probe)
-    found = [
+    targets = _targets(opened, target)
+    occluder = Occluder(opened.probe)
+    occlusions = [
         occluder.by_size(image, int(index), sizes, stride=stride, fill=fill)
         for image, index in zip(images.pixels, targets, strict=True)
     ]
     captions = [
-        f"{subject.caption(i)}: confidence in {subject.class_name(int(index))} {found[i][0].whole:.2f}"
+        f"{opened.caption(i)}: confidence in {opened.class_name(int(index))} {occlusions[i][0].whole:.2f}"
         for i, index in enumerate(targets)
     ]
-    arrays = _arrays(found, targets, images.pixels)
-    how = f"a {fill} patch, stride {stride}"
-    drawn = []
-    for first in range(0, len(found), _SHOWN):
+    arrays = _arrays(occlusions, targets, images.pixels)
+    patches = f"a {fill} patch, stride {stride}"
+    figures = []
+    for first in range(0, len(occlusions), _SHOWN):
         part = slice(first, first + _SHOWN)
-        rows = [[Map(o.size, o.rows, o.columns, o.confidence) for o in row[:_SHOWN]] for row in found[part]]
-        title = f"{subject.name}: confidence behind {how}"
+        rows = [row[:_SHOWN] for row in occlusions[part]]
+        title = f"{opened.name}: confidence behind {patches}"
         figure = occlusion_maps(images.pixels[part], rows, captions[part], title)
-        name = "occlusion" if len(found) <= _SHOWN else f"occlusion-{first // _SHOWN + 1}"
-        lines = [_line(images.names[i], found[i]) for i in range(len(found))[part]]
-        drawn.append(keep(out, name, figure, arrays, "; ".join(lines)))
+        name = "occlusion" if len(occlusions) <= _SHOWN else f"occlusion-{first // _SHOWN + 1}"
+        lines = [_line(images.names[i], occlusions[i]) for i in range(len(occlusions))[part]]
+        figures.append(save_figure(out, name, figure, arrays, "; ".join(lines)))
     if len(sizes) > 1:
-        totals = np.array([[o.total for o in row] for row in found])
-        means = np.array([[o.mean for o in row] for row in found])
-        title = f"{subject.name}: confidence against the size of {how}"
-        figure = occlusion_sizes(sizes, totals[:10], means[:10], captions[:10], title)
+        totals = np.array([[occlusion.total for occlusion in row] for row in occlusions])
+        means = np.array([[occlusion.mean for occlusion in row] for row in occlusions])
+        title = f"{opened.name}: confidence against the size of {patches}"
+        figure = occlusion_sizes(sizes, totals[:_CURVES], means[:_CURVES], captions[:_CURVES], title)
         first, last = means[:, 0].mean(), means[:, -1].mean()
         line = f"mean confidence {first:.2f} behind {sizes[0]} pixels, {last:.2f} behind {sizes[-1]}"
-        drawn.append(keep(out, "occlusion-sizes", figure, {"sizes": sizes, "sum": totals, "mean": means}, line))
-    return drawn
+        arrays = {"sizes": sizes, "sum": totals, "mean": means}
+        figures.append(save_figure(out, "occlusion-sizes", figure, arrays, line))
+    return figures
 
 
-def _targets(subject: OpenedModel, target: str | None) -> np.ndarray:
+def _targets(opened: OpenedModel, target: str | None) -> np.ndarray:
+    labels = opened.images.labels
     if target is not None:
-        return np.full(len(subject.images.labels), subject.class_index(target))
-    labels = subject.images.labels
-    return np.where(labels >= 0, labels, subject.probabilities.argmax(axis=1))
+        return np.full(len(labels), opened.class_index(target))
+    return np.where(labels >= 0, labels, opened.probabilities.argmax(axis=1))
 
 
-def _arrays(found: list[list[Occlusion]], targets: np.ndarray, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    arrays = {"images": pixels, "targets": targets, "whole": np.array([row[0].whole for row in found])}
-    for column in zip(*found, strict=True):
-        one = column[0]
-        arrays[f"confidence_{one.size}"] = np.stack([o.confidence for o in column])
-        arrays[f"rows_{one.size}"], arrays[f"columns_{one.size}"] = one.rows, one.columns
-        arrays[f"drop_{one.size}"] = np.stack([o.drop(*pixels.shape[1:3]) for o in column])
+def _arrays(occlusions: list[list[Occlusion]], targets: np.ndarray, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    whole = np.array([row[0].whole for row in occlusions])
+    arrays = {"images": pixels, "targets": targets, "whole": whole}
+    height, width = pixels.shape[1:3]
+    for column in zip(*occlusions, strict=True):
+        size = column[0].size
+        arrays[f"confidence_{size}"] = np.stack([occlusion.confidence for occlusion in column])
+        arrays[f"rows_{size}"], arrays[f"columns_{size}"] = column[0].rows, column[0].columns
+        arrays[f"drop_{size}"] = np.stack([occlusion.drop(height, width) for occlusion in column])
     return arrays
 
 
 def _line(name: str, row: list[Occlusion]) -> str:
     last = row[-1]
     return f"{name}: {last.whole:.2f}, behind {last.size}×{last.size} at least {last.confidence.min():.2f}"
+
+
+@styled
+def occlusion_maps(
+    images: np.ndarray, occlusions: Sequence[Sequence[Occlusion]], captions: Sequence[str], title: str
+) -> Figure:
+    """A row for each image: the image, then a map for each size of the patch, each value at the middle of its patch.
+
+    `images` (N, H, W, 1 or 3) uint8; `occlusions` has the same sizes for each of them. A frame shows the patch with the
+    least confidence. All maps of a row share the scale from the smallest to the largest confidence in the row, shown as
+    a colour key: the confidence of a sure network would hardly differ on a scale from 0 to 1. Raises ValueError for
+    other numbers of rows or of maps.
+    """
+    if not len(images) == len(occlusions) == len(captions) or len({len(row) for row in occlusions}) != 1:
+        counts = f"{len(images)} images, {len(occlusions)} rows of maps, {len(captions)} captions"
+        raise ValueError(f"{counts}; expected equal numbers, and rows of one length")
+    columns = 1 + len(occlusions[0])
+    height, width = images.shape[1:3]
+    across = min(_LARGEST_PANEL, (WIDTH - 2 * MARGIN + _GAP) / columns - _GAP)
+    panel = (across * height / width, across)
+    row_height = _LINE + panel[0] + 1.8 * _LINE
+    figure = new_figure(WIDTH, HEADER + len(images) * row_height + _FOOT, title, layout=None)
+    for number, (image, row, caption) in enumerate(zip(images, occlusions, captions, strict=True)):
+        top = HEADER + number * row_height
+        low = min(float(occlusion.confidence.min()) for occlusion in row)
+        high = max(float(occlusion.confidence.max()) for occlusion in row)
+        place_text(figure, MARGIN, top, fit(caption, SMALL_SIZE, WIDTH - 2 * MARGIN - _KEY_ROOM), INK)
+        ends = (f"{low:.2f}", f"{high:.2f}")
+        place_colour_key(figure, WIDTH - MARGIN, top, ends, _COLOURS, line_height=_LINE)
+        top += 1.2 * _LINE
+        _draw_image(bare_axes(figure, MARGIN, top, panel), image)
+        for column, occlusion in enumerate(row, start=1):
+            left = MARGIN + column * (across + _GAP)
+            _draw_map(bare_axes(figure, left, top, panel), image, occlusion, (low, high))
+            smallest, largest = occlusion.confidence.min(), occlusion.confidence.max()
+            words = f"{occlusion.size} px: {smallest:.2f} to {largest:.2f}"
+            place_text(figure, left, top + panel[0] + 0.15 * _LINE, fit(words, SMALL_SIZE, across + _GAP), GREY)
+    words = "Confidence with the patch there, drawn at its middle; frame: the patch that leaves least."
+    place_text(figure, MARGIN, HEADER + len(images) * row_height, words, GREY)
+    return figure
+
+
+def _draw_image(axes: Axes, image: np.ndarray) -> None:
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, interpolation="nearest", **grey)
+
+
+def _draw_map(axes: Axes, image: np.ndarray, occlusion: Occlusion, limits: tuple[float, float]) -> None:
+    """The map on the pixels of the image; nothing is drawn where no patch has its middle."""
+    height, width = image.shape[:2]
+    axes.set_facecolor(FAINT)
+    middle = occlusion.size / 2 - 0.5  # imshow has pixel 0 from -0.5 to 0.5
+    edges = [_edges(first + middle) for first in (occlusion.columns, occlusion.rows)]
+    low, high = limits
+    high = max(high, low + 1e-6)  # the confidence may be the same everywhere
+    axes.pcolormesh(*edges, occlusion.confidence, cmap=_COLOURS, vmin=low, vmax=high, rasterized=True)
+    row, column = np.unravel_index(occlusion.confidence.argmin(), occlusion.confidence.shape)
+    corner = (occlusion.columns[column] - 0.5, occlusion.rows[row] - 0.5)
+    size = occlusion.size
+    axes.add_patch(Rectangle(corner, size, size, fill=False, edgecolor="white", linewidth=1.2))
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), aspect="equal")
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    if len(centres) == 1:
+        return np.array([centres[0] - 0.5, centres[0] + 0.5])
+    between = (centres[:-1] + centres[1:]) / 2
+    return np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
+
+
+@styled
+def occlusion_sizes(
+    sizes: Sequence[int], totals: ArrayLike, means: ArrayLike, captions: Sequence[str], title: str
+) -> Figure:
+    """Sum and mean of the confidence map against the size of the patch, one curve for each image.
+
+    `totals` and `means` are (N, sizes). Raises ValueError for other shapes.
+    """
+    totals, means = np.asarray(totals, np.float64), np.asarray(means, np.float64)
+    if totals.shape != (len(captions), len(sizes)) or means.shape != totals.shape:
+        raise ValueError(f"{totals.shape} and {means.shape} for {len(captions)} images and {len(sizes)} sizes")
+    figure = new_figure(WIDTH, 3 + len(captions) / 5, title)
+    colours = colormaps["cividis"](np.linspace(0, 0.85, len(captions)))
+    for axes, values, name in zip(figure.subplots(1, 2), (totals, means), ("sum", "mean"), strict=True):
+        for index, (curve, caption) in enumerate(zip(values, captions, strict=True)):
+            label = fit(caption, SMALL_SIZE, WIDTH - 1.0)
+            axes.plot(sizes, curve, _MARKS[index % len(_MARKS)], color=colours[index], markersize=4, label=label)
+        axes.set_title(f"{name} over the places of the patch")
+        axes.set_xlabel("side of the patch in pixels")
+        axes.set_xticks(list(sizes))
+        axes.set_ylim(0, max(1e-9, 1.05 * values.max()) if name == "sum" else 1.02)
+        axes.grid(axis="y")
+    figure.axes[0].set_ylabel("confidence")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=1)
+    return figure

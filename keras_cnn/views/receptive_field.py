@@ -1,50 +1,86 @@
-"""`receptive-field`: which pixels a unit of each layer sees, by arithmetic and as the gradient shows it."""
+"""`receptive-field`: the pixels that a unit of each layer sees, by arithmetic and by the gradient."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from keras_cnn.figures.receptive_fields import Field, receptive_fields
-from keras_cnn.views.opened_model import OpenedModel
-from keras_cnn.views.saving import Drawn, keep
+from keras_cnn.figures.style import FAINT, GREY, HEADER, INK, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.models.arithmetic import ReceptiveField
+from keras_cnn.views.support.opened_model import OpenedModel, evenly_spaced
+from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.receptive_field import Reach, fields, reach
 
 _SHOWN = 10
+_COLUMNS = 5
+_PANEL = 1.3  # inches
 
 
-def draw(subject: OpenedModel, out: Path, *, layer: tuple[str, ...] = ()) -> list[Drawn]:
-    """The field of the middle unit of some layers; the arrays have size, stride and offset of every layer.
+def draw(opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = ()) -> list[SavedFigure]:
+    """The receptive field of the middle unit of some layers; the arrays hold size, stride and offset of every layer.
 
     Options:
-        layer: layers with a map; by default ten convolutions from the first to the last
+        layer: layers with a map; default ten convolutions from the first to the last
     """
-    known = fields(subject.model)
-    chosen = list(layer) or _spread([block.name for block in subject.probe.convolutions if block.name in known])
-    found = [reach(subject.probe, name) for name in chosen]
-    panels = [Field(_caption(one, known), tuple(one.box), one.strength) for one in found]
-    title = f"{subject.name}: what the middle unit of a layer sees"
-    figure = receptive_fields(panels, title)
-    arrays = {"layers": list(known), "shown": chosen, "units": [one.unit for one in found]}
+    known = fields(opened.model)
+    convolutions = [block.name for block in opened.probe.convolutions if block.name in known]
+    chosen = list(layer) or [convolutions[place] for place in evenly_spaced(len(convolutions), _SHOWN)]
+    reaches = [reach(opened.probe, name) for name in chosen]
+    title = f"{opened.name}: what the middle unit of a layer sees"
+    figure = receptive_fields(reaches, [_caption(found, known) for found in reaches], title)
+    arrays = {"layers": list(known), "shown": chosen, "units": [found.unit for found in reaches]}
     for part in ("size", "stride", "offset"):
         arrays[part] = [[getattr(axis, part) for axis in field] for field in known.values()]
-    arrays["boxes"] = [one.box for one in found]
-    arrays["strength"] = np.stack([one.strength for one in found])
-    line = ", ".join(f"{one.layer} {known[one.layer].height.size} ({_verdict(one)})" for one in found)
-    return [keep(out, "receptive-field", figure, arrays, f"pixels seen: {line}")]
+    arrays["boxes"] = [found.box for found in reaches]
+    arrays["strength"] = np.stack([found.strength for found in reaches])
+    line = ", ".join(f"{found.layer} {known[found.layer].height.size} ({_verdict(found)})" for found in reaches)
+    return [save_figure(out, "receptive-field", figure, arrays, f"pixels seen: {line}")]
 
 
-def _spread(names: list[str]) -> list[str]:
-    places = np.unique(np.linspace(0, len(names) - 1, min(_SHOWN, len(names))).astype(int))
-    return [names[place] for place in places]
-
-
-def _caption(found: Reach, known: dict) -> str:
-    height, width = known[found.layer]
+def _caption(layer: Reach, known: Mapping[str, ReceptiveField]) -> str:
+    height, width = known[layer.layer]
     size = f"{height.size}" if height.size == width.size else f"{height.size}×{width.size}"
-    return f"{found.layer}\n{size} px, stride {height.stride}\n{_verdict(found)}"
+    return f"{layer.layer}\n{size} px, stride {height.stride}\n{_verdict(layer)}"
 
 
-def _verdict(found: Reach) -> str:
-    if not found.contained:
+def _verdict(layer: Reach) -> str:
+    if not layer.contained:
         return "gradient: goes beyond"
-    return "gradient: exact" if found.exact else "gradient: within"
+    return "gradient: exact" if layer.exact else "gradient: within"
+
+
+@styled
+def receptive_fields(layers: Sequence[Reach], captions: Sequence[str], title: str) -> Figure:
+    """A panel for each layer: the gradient at each pixel as a share of its largest, framed by the computed field.
+
+    A pixel without gradient is grey. The colours follow the square root of the share: on a linear scale little but the
+    middle would be seen. Raises ValueError if there is no layer.
+    """
+    if not layers:
+        raise ValueError("no receptive field to draw; expected at least one")
+    columns, rows = min(_COLUMNS, len(layers)), -(-len(layers) // _COLUMNS)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    figure = new_figure(WIDTH, HEADER + rows * (_PANEL + 0.16 * lines + 0.15) + 0.55, title)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.ravel()[len(layers) :]:
+        axes.set_axis_off()
+    images = []
+    for axes, layer, caption in zip(grid.ravel(), layers, captions, strict=False):
+        share = layer.strength / max(layer.strength.max(), 1e-300)
+        values = np.ma.masked_where(layer.strength == 0, np.sqrt(share))
+        axes.set_facecolor(FAINT)
+        images.append(axes.imshow(values, cmap="magma", vmin=0, vmax=1, interpolation="nearest"))
+        top, bottom, left, right = layer.box
+        corner = (left - 0.5, top - 0.5)
+        axes.add_patch(Rectangle(corner, right - left, bottom - top, fill=False, edgecolor="#2ca9e1", linewidth=1.2))
+        height, width = share.shape
+        axes.set(xlim=(-1, width), ylim=(height, -1), xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=GREY)
+        shown = "\n".join(fit(line, SMALL_SIZE, _PANEL) for line in caption.split("\n"))
+        axes.set_xlabel(shown, fontsize=SMALL_SIZE, color=INK)
+    bar = figure.colorbar(images[-1], ax=grid, location="bottom", shrink=0.5, aspect=40, pad=0.02)
+    bar.set_ticks([0, 0.5, 1], labels=["0", "0.25", "1"])
+    bar.set_label("mean gradient at the pixel, over the largest; grey: none; frame: by arithmetic")
+    return figure

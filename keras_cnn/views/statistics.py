@@ -1,26 +1,38 @@
-"""`statistics`: how many values of each layer are not positive, and how many directions the features use."""
+"""`statistics`: the shares of non-positive values by layer, and the eigenvalues of the covariance of the features."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from keras_cnn import data
 from keras_cnn.errors import require
-from keras_cnn.figures.features import sparsity as sparsity_figure
-from keras_cnn.figures.features import spectra as spectra_figure
-from keras_cnn.views.image_stream import Reads, SplitName, Stream, Wanted, measured, stream, stream_of
-from keras_cnn.views.opened_model import OpenedModel, VisualizeOptions, open_subject
-from keras_cnn.views.saving import Drawn, keep
+from keras_cnn.figures.style import BLUE, GREEN, HEADER, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.views.support.image_stream import (
+    ImageStream,
+    Measurements,
+    PlannedReads,
+    SplitName,
+    measured,
+    stream,
+    stream_of,
+)
+from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
+from keras_cnn.views.support.opening import open_source
+from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.embedding import penultimate
 from keras_cnn.visualization.statistics import Features, NotPositive, Reduction, Sparsity, spectrum
 
 MOST = 200
-_MOST_SERIES = 6
 _LISTED = 8  # layers on the terminal
+_SERIES = (BLUE, ORANGE, GREEN, "#cc79a7", "#8a6d00", "#56b4e9")  # Okabe and Ito's, the last ones darker
+_MARKS = "osD^vP"
 
 
 def draw(
-    subject: OpenedModel,
+    opened: OpenedModel,
     out: Path,
     *,
     layer: tuple[str, ...] = (),
@@ -30,101 +42,168 @@ def draw(
     against: tuple[str, ...] = (),
     images_of: tuple[str, ...] = (),
     split: SplitName = "validation",
-) -> list[Drawn]:
+) -> list[SavedFigure]:
     """Shares of non-positive values by layer, and eigenvalues of the covariance of the features, with intervals.
 
     Options:
-        layer: layers whose values are counted; by default what follows each convolution's activation
-        point: layer whose features' covariance is taken; by default before the class scores, or the last map
+        layer: layers whose values are counted; default the layer behind the activation of each convolution
+        point: layer of the features; default the last before the class scores, or the last map
         reduction: pooled (means over the map) or flattened
-        most: images of each set
+        most: number of images of each set
         against: other runs, model files or backbones, for the same images
         images_of: other sources of images, such as folder:PATH, for the same networks
         split: which images of the run: validation, train or test; a reading of test images is recorded
     """
     require(most >= 2, "command line: --most", f"found {most}", "at least 2")
-    subjects = [subject, *(open_subject(name, VisualizeOptions()) for name in against)]
-    count = len(subjects) * (1 + len(images_of))
+    networks = [opened, *(open_source(name, VisualizeOptions()) for name in against)]
+    count = len(networks) * (1 + len(images_of))
     where = "command line: --against and --images-of"
-    require(count <= _MOST_SERIES, where, f"{count} pairs of network and images", f"at most {_MOST_SERIES}")
-    drawn, series, arrays = [], {}, {}
-    for one, label in zip(subjects, _labels(subjects), strict=True):
+    require(count <= len(_SERIES), where, f"{count} pairs of network and images", f"at most {len(_SERIES)}")
+    figures, series, arrays = [], {}, {}
+    for network, label in zip(networks, _labels(networks), strict=True):
         shares: dict[str, list[Sparsity]] = {}
-        layers = list(layer) or _activated(one)
-        for name, images in _sets(subject, one, images_of, split, most).items():
-            shares[name], values = measured(one, _wanted(one, images, layers, point, reduction))
-            found = spectrum(values)
-            rank, (low, high) = found.effective_rank, found.effective_rank_interval
-            key = f"{label} on {name}: effective rank {rank:.1f} [{low:.1f}, {high:.1f}] of {found.dimensions}"
-            series[key] = (found.eigenvalues, found.band)
+        layers = list(layer) or _activated(network)
+        for name, images in _image_sets(opened, network, images_of, split, most).items():
+            shares[name], features = measured(network, _measurements(network, images, layers, point, reduction))
+            eigenvalues = spectrum(features)
+            rank, (low, high) = eigenvalues.effective_rank, eigenvalues.effective_rank_interval
+            key = f"{label} on {name}: effective rank {rank:.1f} [{low:.1f}, {high:.1f}] of {eigenvalues.dimensions}"
+            series[key] = (eigenvalues.eigenvalues, eigenvalues.band)
             arrays[f"eigenvalues {len(series)}"], arrays[f"band {len(series)}"] = series[key]
-        drawn.append(_shares(label, out, layers, shares))
-    read = list(dict.fromkeys(_point(one, point) for one in subjects))
-    what = read[0] if len(read) == 1 else "each network's last features"
-    title = f"Covariance of {what}, {reduction}: eigenvalues, the largest first"
-    figure = spectra_figure(series, title)
+        figures.append(_draw_sparsity(label, out, layers, shares))
+    points = list(dict.fromkeys(_feature_point(network, point) for network in networks))
+    words = points[0] if len(points) == 1 else "each network's last features"
+    title = f"Covariance of {words}, {reduction}: eigenvalues, the largest first"
     arrays["series"] = list(series)
-    return [*drawn, keep(out, "statistics-spectra", figure, arrays, "; ".join(series))]
+    return [*figures, save_figure(out, "statistics-spectra", spectra(series, title), arrays, "; ".join(series))]
 
 
-def reads(subject: OpenedModel) -> Reads:
-    images = stream(subject, "statistics", "validation", MOST)
-    return Reads(measured=_wanted(subject, images, _activated(subject), None, "pooled"))
+def reads(opened: OpenedModel) -> PlannedReads:
+    images = stream(opened, "statistics", "validation", MOST)
+    return PlannedReads(measured=_measurements(opened, images, _activated(opened), None, "pooled"))
 
 
-def _wanted(subject: OpenedModel, images: Stream, layers: list[str], point: str | None, reduction: Reduction) -> Wanted:
-    return [
-        (images, NotPositive(subject.probe, layers)),
-        (images, Features(_point(subject, point), reduction)),
-    ]
+def _measurements(
+    opened: OpenedModel, images: ImageStream, layers: list[str], point: str | None, reduction: Reduction
+) -> Measurements:
+    features = Features(_feature_point(opened, point), reduction)
+    return [(images, NotPositive(opened.probe, layers)), (images, features)]
 
 
-def _sets(
-    first: OpenedModel, subject: OpenedModel, sources: tuple[str, ...], split: SplitName, most: int
-) -> dict[str, Stream]:
-    """Name -> images: those of the first subject, and of the other sources, in the size of this subject."""
-    shape = subject.probe.input_shape
-    found = stream(subject, "statistics", split, most, of=first)
-    sets = {found.words: found}
+def _image_sets(
+    first: OpenedModel, opened: OpenedModel, sources: tuple[str, ...], split: SplitName, most: int
+) -> dict[str, ImageStream]:
+    """Name -> images: those of the first network, then those of the other sources, in the size of this network."""
+    height, width, channels = opened.image_shape
+    images = stream(opened, "statistics", split, most, of=first)
+    sets = {images.words: images}
     for name in sources:
-        dataset = data.load(name, image_size=shape[:2], channels=shape[2])
-        other = stream_of(subject, dataset.validation, most, f"images of {name}")
-        sets[other.words] = other
+        dataset = data.load(name, image_size=(height, width), channels=channels)
+        images = stream_of(opened, dataset.validation, most, f"images of {name}")
+        sets[images.words] = images
     return sets
 
 
-def _activated(subject: OpenedModel) -> list[str]:
-    return [block.activated or block.before_activation for block in subject.probe.convolutions]
+def _activated(opened: OpenedModel) -> list[str]:
+    return [block.activated or block.before_activation for block in opened.probe.convolutions]
 
 
-def _point(subject: OpenedModel, point: str | None) -> str:
+def _feature_point(opened: OpenedModel, point: str | None) -> str:
     if point is not None:
         return point
-    return penultimate(subject.probe) if subject.is_classifier else subject.probe.output().name
+    return penultimate(opened.probe) if opened.is_classifier else opened.probe.output().name
 
 
-def _labels(subjects: list[OpenedModel]) -> list[str]:
-    """Their names; of networks with one name the second is NAME #2."""
-    names = [one.name for one in subjects]
+def _labels(networks: list[OpenedModel]) -> list[str]:
+    """The names of the networks; a second network of one name is NAME #2."""
+    names = [network.name for network in networks]
     before = [names[:place].count(name) for place, name in enumerate(names)]
     return [f"{name} #{times + 1}" if times else name for name, times in zip(names, before, strict=True)]
 
 
-def _shares(network: str, out: Path, layers: list[str], shares: dict[str, list[Sparsity]]) -> Drawn:
-    series = {name: np.array([(s.share, *s.interval) for s in found]) for name, found in shares.items()}
-    figure = sparsity_figure(layers, series, f"{network}: values that are not above 0")
+def _draw_sparsity(network: str, out: Path, layers: list[str], shares: dict[str, list[Sparsity]]) -> SavedFigure:
+    series = {name: np.array([(s.share, *s.interval) for s in by_layer]) for name, by_layer in shares.items()}
+    figure = sparsity(layers, series, f"{network}: values that are not above 0")
     arrays = {"layers": layers, "series": list(series), "shares": np.stack(list(series.values()))}
-    return keep(
-        out,
-        f"statistics-sparsity-{network}",
-        figure,
-        arrays,
-        "; ".join(_line(name, found) for name, found in shares.items()),
-    )
+    line = "; ".join(_line(name, by_layer) for name, by_layer in shares.items())
+    return save_figure(out, f"statistics-sparsity-{network}", figure, arrays, line)
 
 
-def _line(name: str, found: list[Sparsity]) -> str:
-    """The share of each of a few layers; of many the least and the largest."""
-    shown = found if len(found) <= _LISTED else sorted(found, key=lambda one: one.share)[:: len(found) - 1]
-    listed = (" to " if len(found) > _LISTED else ", ").join(f"{one.layer} {100 * one.share:.1f} %" for one in shown)
-    return f"{name}: {listed}"
+def _line(name: str, shares: list[Sparsity]) -> str:
+    """The shares of up to eight layers, else the smallest and the largest share."""
+    shown = shares
+    if len(shares) > _LISTED:
+        shown = sorted(shares, key=lambda layer: layer.share)[:: len(shares) - 1]
+    texts = [f"{layer.layer} {100 * layer.share:.1f} %" for layer in shown]
+    return f"{name}: {(' to ' if len(shares) > _LISTED else ', ').join(texts)}"
+
+
+@styled
+def sparsity(layers: Sequence[str], series: Mapping[str, np.ndarray], title: str) -> Figure:
+    """The share of non-positive values in % by layer, the first layer on top, one series for each set of images.
+
+    A series is (layers, 3) in [0, 1]: the share, and the low and high end of its interval. Raises ValueError for
+    another shape and for more than six series.
+    """
+    _check_series(series)
+    for name, values in series.items():
+        if np.shape(values) != (len(layers), 3):
+            raise ValueError(f"{name}: shape {np.shape(values)} for {len(layers)} layers; expected (layers, 3)")
+    figure = new_figure(WIDTH, HEADER + 0.24 * len(layers) + 0.75 + 0.18 * len(series), title)
+    axes = figure.subplots()
+    for number, (name, values) in enumerate(series.items()):
+        share, low, high = 100 * np.asarray(values, np.float64).T
+        rows = np.arange(len(layers)) + (number - (len(series) - 1) / 2) * 0.6 / len(series)
+        axes.hlines(rows, low, high, color=_SERIES[number], linewidth=2.4, alpha=0.5)
+        axes.plot(share, rows, _MARKS[number], color=_SERIES[number], markersize=4.5, label=fit(name, SMALL_SIZE, 6))
+    axes.set_yticks(range(len(layers)), [fit(name, SMALL_SIZE, 1.8) for name in layers])
+    axes.set_ylim(len(layers) - 0.4, -0.6)
+    axes.set_xlim(-2, 102)
+    axes.set_xlabel("values that are not above 0, in %; bar: 95 % bootstrap interval over the images")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=1)
+    return figure
+
+
+@styled
+def spectra(series: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, most: int = 100) -> Figure:
+    """The `most` largest eigenvalues of each series on a logarithmic scale, and their cumulative share of the sum.
+
+    A series is its eigenvalues (E,), the largest first, and their band (2, E). Raises ValueError for another shape, for
+    no series, and for more than six.
+    """
+    _check_series(series)
+    figure = new_figure(WIDTH, HEADER + 3.2 + 0.18 * len(series), title)
+    left, right = figure.subplots(1, 2)
+    for number, (name, (values, band)) in enumerate(series.items()):
+        if np.shape(band) != (2, len(values)):
+            raise ValueError(f"{name}: a band of shape {np.shape(band)} for {len(values)} eigenvalues")
+        shown = slice(min(most, len(values)))
+        places = np.arange(1, len(values) + 1)[shown]
+        low, high = (np.where(end > 0, end, np.nan)[shown] for end in band)
+        left.fill_between(places, low, high, color=_SERIES[number], alpha=0.2, linewidth=0)
+        look = {"color": _SERIES[number], "label": fit(name, SMALL_SIZE, WIDTH - 1)}
+        left.plot(places, np.where(values > 0, values, np.nan)[shown], **look)
+        total = values.sum()
+        right.plot(places, 100 * np.cumsum(values)[shown] / total if total > 0 else 0 * places, **look)
+    left.set_yscale("log")
+    low, high = left.get_ylim()
+    if high < 100 * low:  # with powers of ten alone the axis would have one number
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # the default is TeX, which is off
+    left.minorticks_off()
+    left.set_title("eigenvalue, 95 % bootstrap band")
+    right.set_title("share of the variance so far, in %")
+    right.set_ylim(0, 102)
+    for axes in (left, right):
+        axes.set_xlabel("number of the eigenvalue")
+        axes.set_xlim(left=0)
+        axes.grid(axis="y")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=1)
+    return figure
+
+
+def _check_series(series: Mapping) -> None:
+    if not 1 <= len(series) <= len(_SERIES):
+        raise ValueError(f"{len(series)} series; expected 1 to {len(_SERIES)}")

@@ -1,8 +1,9 @@
-"""What a classifier loses with some of its filters: the filters set to zero, and as many random ones as a control."""
+"""Ablation: what a classifier loses when some of its filters are set to zero, with random filters as a control."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from keras_cnn.evaluation.comparison import Comparison, compare
 from keras_cnn.evaluation.metrics import softmax
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions
-from keras_cnn.visualization.probe import Block, Head, Probe
+from keras_cnn.visualization.probe import ClassHead, ConvolutionBlock, ModelOrProbe, Probe
 from keras_cnn.visualization.streaming import labelled
 
 Filters = Mapping[str, Sequence[int]]  # name of a convolution -> indices of its filters
@@ -23,7 +24,7 @@ CONTROLS = 5
 
 @dataclass(frozen=True)
 class Control:
-    """As many filters of the same layers, drawn at random, set to zero instead."""
+    """A control: the same number of filters of the same layers, drawn at random, set to zero instead."""
 
     filters: dict[str, tuple[int, ...]]
     comparison: Comparison
@@ -35,7 +36,7 @@ class Ablation:
 
     filters: dict[str, tuple[int, ...]]
     silent: bool
-    left_behind: dict[str, tuple[float, ...]]  # what the next layers get of each filter, as `left_behind` says
+    left_behind: dict[str, tuple[float, ...]]  # the value that each filter leaves for the next layers: `left_behind`
     comparison: Comparison
     predicted: np.ndarray  # (N,) classes predicted with the filters at zero
     controls: tuple[Control, ...]
@@ -51,12 +52,13 @@ class Ablation:
         """
         if not self.controls:
             return None
-        found = self.comparison.overall.difference
-        as_bad = sum(control.comparison.overall.difference <= found for control in self.controls)
-        return (1 + as_bad) / (1 + len(self.controls))
+        drop = self.comparison.overall.difference
+        drops = [control.comparison.overall.difference for control in self.controls]
+        as_bad = sum(d is not None and drop is not None and d <= drop for d in drops)
+        return (1 + as_bad) / (1 + len(drops))
 
     def as_json(self) -> dict:
-        """Plain values; of the controls the filters and the overall numbers."""
+        """Plain values; of each control the filters and the overall numbers."""
         controls = []
         for control in self.controls:
             overall = control.comparison.overall.as_json()
@@ -72,15 +74,15 @@ class Ablation:
         }
 
 
-def first_filters(model: keras.Model | Probe, *, convs: int = 5, filters: int = 2) -> dict[str, tuple[int, ...]]:
-    """The first filters of each of the first convolutions, as CS7015 chose them; of all that there are if fewer."""
+def first_filters(model: ModelOrProbe, *, convs: int = 5, filters: int = 2) -> dict[str, tuple[int, ...]]:
+    """The first filters of each of the first convolutions, or all where there are fewer, as CS7015 chose them."""
     probe = Probe.of(model)
     require(bool(probe.convolutions), probe.name, "no convolutions", "at least one")
-    return {block.name: tuple(range(min(filters, block.node.shape[-1]))) for block in probe.convolutions[:convs]}
+    return {block.name: tuple(range(min(filters, block.filters))) for block in probe.convolutions[:convs]}
 
 
 def ablate(
-    model: keras.Model | Probe,
+    model: ModelOrProbe,
     batches: Iterable,
     classes: Sequence[str],
     filters: Filters | None = None,
@@ -94,20 +96,20 @@ def ablate(
     """Predicts all images with the model as it is, with `filters` at zero, and with `controls` random choices at zero.
 
     `batches` is read 2 + `controls` times; its elements start with images (B, H, W, C) uint8 and labels (B,). `filters`
-    are by default those of `first_filters`; `silent` is explained at `zeroed`. A control has as many filters in each of
-    the same layers, every choice equally likely, those chosen among them. `ids` name the images; by default their
-    numbers do. `scores` (N, classes) are the model's at `Probe.head().point`, if another pass has read them: they serve
-    as those before if they are, in the first batch, the prediction's to the bit; rounding must not count as an effect.
-    The model is unchanged afterwards, also after an error.
+    are by default those of `first_filters`; `silent` is explained at `zeroed`. A control has the same number of filters
+    in each of the same layers; every choice is equally likely, and may contain `filters`. `ids` name the images; by
+    default they are numbered. `scores` (N, units) are the model's at `Probe.head().point`, if another pass has read
+    them. They stand for the prediction before if, in the first batch, they equal the prediction to the bit: rounding
+    must not count as an effect. The model is unchanged afterwards, also after an error.
 
     Raises InputError for an unknown layer or filter, no images, a model that is no classifier of `classes`, and outputs
     that are not finite.
     """
     probe = Probe.of(model)
     filters = _checked(probe, first_filters(probe) if filters is None else filters)
-    predictor, head = Predictor(probe.model), probe.head()
-    told = f"{head.classes} classes"
-    require(head.classes == len(classes), probe.name, told, f"{len(classes)}, as the images have")
+    head = probe.head()
+    predictor = Predictor(probe.model, output=probe.output().name if len(probe.outputs) > 1 else None)
+    require(head.classes == len(classes), probe.name, f"{head.classes} classes", f"{len(classes)}, as the images have")
     generator = np.random.default_rng(seed)
 
     def predictions() -> Predictions:
@@ -117,23 +119,25 @@ def ablate(
         with zeroed(probe, chosen, silent=silent):
             return predictions()
 
-    known = scores is not None and _are_predicted(predictor, head, batches, scores)
-    before = _predictions(_Known(scores), head, batches, tuple(classes), ids) if known else predictions()
-    found = after(filters)
+    if scores is not None and _are_predicted(predictor, head, batches, scores):
+        before = _predictions(_GivenScores(scores), head, batches, tuple(classes), ids)
+    else:
+        before = predictions()
+    ablated = after(filters)
     drawn = [_random(probe, filters, generator) for _ in range(controls)]
     left = {name: (0.0,) * len(chosen) for name, chosen in filters.items()} if silent else left_behind(probe, filters)
     random = tuple(Control(chosen, compare(before, after(chosen))) for chosen in drawn)
-    return Ablation(filters, silent, left, compare(before, found), found.predicted, random)
+    return Ablation(filters, silent, left, compare(before, ablated), ablated.predicted, random)
 
 
 @contextmanager
-def zeroed(model: keras.Model | Probe, filters: Filters, *, silent: bool = False) -> Iterator[None]:
-    """Inside, the filters' kernels and biases are zero, so that their convolutions put out 0 for them everywhere.
+def zeroed(model: ModelOrProbe, filters: Filters, *, silent: bool = False) -> Iterator[None]:
+    """A context in which the filters' kernels and biases are zero, so that their maps are 0 everywhere.
 
-    After it, also after an error, the model is as it was, to the bit. Setting kernels to zero is what CS7015 did.
-    Behind a batch norm the filter is not silent then: the 0 becomes a constant, see `left_behind`. With `silent` gamma
-    and beta of that batch norm are zero for these filters too, and the next layers get 0 (but for what an activation
-    makes of it). Of a separable convolution it is the pointwise kernel that is set.
+    After it, also after an error, the model is as it was, to the bit. Setting kernels to zero is what CS7015 did. A
+    batch norm behind the convolution then turns the 0 into a constant, see `left_behind`. With `silent` gamma and beta
+    of that batch norm are zero for these filters too, and the next layers get 0, or what the activation makes of 0. In
+    a separable convolution the pointwise kernel is set.
 
     Raises InputError for an unknown layer or filter.
     """
@@ -142,7 +146,7 @@ def zeroed(model: keras.Model | Probe, filters: Filters, *, silent: bool = False
     try:
         for name, chosen in filters.items():
             block = probe.convolution(name)
-            parts = _parts(block.node.operation, list(chosen))
+            parts = _places(block.node.operation, list(chosen))
             if silent and block.normalised:
                 norm = probe.node(block.normalised).operation
                 parts += [(v, (list(chosen),)) for v in (norm.gamma, norm.beta) if v is not None]
@@ -157,8 +161,8 @@ def zeroed(model: keras.Model | Probe, filters: Filters, *, silent: bool = False
             variable.assign(values)
 
 
-def left_behind(model: keras.Model | Probe, filters: Filters) -> dict[str, tuple[float, ...]]:
-    """For each filter at zero what the batch norm directly behind its convolution makes of 0; 0 where there is none.
+def left_behind(model: ModelOrProbe, filters: Filters) -> dict[str, tuple[float, ...]]:
+    """For each filter at zero the value that the batch norm behind its convolution makes of 0; 0 where there is none.
 
     It is beta - gamma * mean / sqrt(variance + epsilon), the same at every pixel of every image.
     """
@@ -169,10 +173,10 @@ def left_behind(model: keras.Model | Probe, filters: Filters) -> dict[str, tuple
     }
 
 
-def _of_zero(probe: Probe, block: Block) -> np.ndarray:
+def _of_zero(probe: Probe, block: ConvolutionBlock) -> np.ndarray:
     """(filters,) float64."""
     if block.normalised is None:
-        return np.zeros(block.node.shape[-1])
+        return np.zeros(block.filters)
     norm = probe.node(block.normalised).operation
     mean, variance = (np.asarray(v, np.float64) for v in (norm.moving_mean, norm.moving_variance))
     gamma = np.asarray(norm.gamma, np.float64) if norm.scale else 1.0
@@ -182,19 +186,20 @@ def _of_zero(probe: Probe, block: Block) -> np.ndarray:
 
 def _checked(probe: Probe, filters: Filters) -> dict[str, tuple[int, ...]]:
     """Each filter once and in order. InputError, naming layer and filter, for one that does not exist."""
-    found = {}
+    checked = {}
     for name, chosen in filters.items():
-        count = probe.convolution(name).node.shape[-1]
+        count = probe.convolution(name).filters
         bad = [index for index in chosen if not 0 <= index < count]
         require(not bad, f"{probe.name}: {name}", f"filter {bad and bad[0]}", f"0 to {count - 1}")
         if len(chosen):
-            found[name] = tuple(sorted({int(index) for index in chosen}))
-    require(bool(found), probe.name, "no filters chosen", "at least one")
-    return found
+            checked[name] = tuple(sorted({int(index) for index in chosen}))
+    require(bool(checked), probe.name, "no filters chosen", "at least one")
+    return checked
 
 
-def _parts(layer: layers.Layer, chosen: list[int]) -> list[tuple[keras.Variable, tuple]]:
-    """The variables of a convolution's filters, and where in them these filters are."""
+def _places(layer: Any, chosen: list[int]) -> list[tuple[keras.Variable, tuple]]:
+    """The variables of a convolution's filters, and the places of these filters in them."""
+    parts: list[tuple[keras.Variable, tuple]]
     match layer:
         case layers.DepthwiseConv2D():
             channel, multiple = np.divmod(chosen, layer.kernel.shape[3])
@@ -208,14 +213,14 @@ def _parts(layer: layers.Layer, chosen: list[int]) -> list[tuple[keras.Variable,
 
 def _random(probe: Probe, filters: Filters, generator: np.random.Generator) -> dict[str, tuple[int, ...]]:
     drawn = {
-        name: generator.choice(probe.convolution(name).node.shape[-1], len(chosen), replace=False)
+        name: generator.choice(probe.convolution(name).filters, len(chosen), replace=False)
         for name, chosen in filters.items()
     }
     return {name: tuple(sorted(chosen.tolist())) for name, chosen in drawn.items()}
 
 
-class _Known:
-    """Has the scores of all images and predicts nothing."""
+class _GivenScores:
+    """Stands for a `Predictor` where the scores of all images are known already."""
 
     def __init__(self, scores: np.ndarray):
         self._scores = scores
@@ -226,8 +231,8 @@ class _Known:
         return self._scores
 
 
-def _are_predicted(predictor: Predictor, head: Head, batches: Iterable, scores: np.ndarray) -> bool:
-    """Whether the scores of the first batch are what `predictor` puts out for it, to the bit."""
+def _are_predicted(predictor: Predictor, head: ClassHead, batches: Iterable, scores: np.ndarray) -> bool:
+    """Whether the scores of the first batch equal the output of `predictor` to the bit."""
     images = next((images for images, *_ in batches), None)
     if head.squashing or images is None:
         return False
@@ -235,7 +240,7 @@ def _are_predicted(predictor: Predictor, head: Head, batches: Iterable, scores: 
 
 
 def _predictions(
-    predictor: Predictor | _Known, head: Head, batches: Iterable, classes: tuple[str, ...], ids
+    predictor: Predictor | _GivenScores, head: ClassHead, batches: Iterable, classes: tuple[str, ...], ids
 ) -> Predictions:
     labels = []
 
@@ -248,7 +253,10 @@ def _predictions(
     require(bool(np.isfinite(outputs).all()), "ablation", "outputs that are not finite", "numbers")
     truth = np.concatenate(labels)
     names = tuple(map(str, range(len(truth)))) if ids is None else tuple(ids)
-    probabilities = outputs.astype(np.float64) if head.squashing else softmax(outputs)
+    if head.units == 1:
+        probabilities = np.concatenate([1 - outputs, outputs], axis=1).astype(np.float64)
+    else:
+        probabilities = outputs.astype(np.float64) if head.squashing else softmax(outputs)
     return Predictions(names, ("",) * len(names), classes, truth, probabilities)
 
 

@@ -1,7 +1,7 @@
-"""Pictures that raise a unit as far as an optimiser can: feature visualisation by optimisation.
+"""Activation maximization: pictures that an optimiser makes so that a unit responds as strongly as possible.
 
-Four parts that know nothing of each other: what is raised (a `Target`), what the picture is made of (pixels or its
-spectrum, with colours that vary independently), the random transforms it has to withstand, and the ascent. Olah,
+It has four independent parts: the unit (a `Target`), the parameters of the picture (pixels or a spectrum, with
+decorrelated colours), the random transforms that the picture has to withstand, and the gradient ascent. Olah,
 Mordvintsev and Schubert, Feature Visualization, Distill 2017, and Mordvintsev et al., Differentiable Image
 Parameterizations, Distill 2018.
 """
@@ -9,40 +9,42 @@ Parameterizations, Distill 2018.
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import require
+from keras_cnn.evaluation.predict import LINEAR
+from keras_cnn.models.layer_kinds import AFFINE, is_activation
 from keras_cnn.visualization.gradients import Score, climb, scores
-from keras_cnn.visualization.probe import AFFINE, LINEAR, Probe, in_batches, is_activation, taps
+from keras_cnn.visualization.probe import ModelOrProbe, Probe, in_batches, taps
 from keras_cnn.visualization.targets import Target
 
-# Of red, green and blue of 0-1 in 200 photos of ImageNet; those of CIFAR-10 are about 0.01 smaller.
+# Covariance of red, green and blue of 0-1 in 200 photos of ImageNet; in CIFAR-10 it is about 0.01 smaller.
 COLOUR_COVARIANCE = np.array([[0.070, 0.063, 0.058], [0.063, 0.069, 0.066], [0.058, 0.066, 0.075]])
 STEPS = 96
-_SMALL = 64  # pixels of a side, up to which a picture has few waves, each of which must go far
+_SMALL = 64  # pixels of a side; up to this size a picture has few waves, which need large steps
 _START = 0.01  # standard deviation of the parameters at the start: nearly grey
 _SPECTRUM_SCALE = 0.25  # a spectrum of standard deviation 1 makes a picture of about that before the colours
 
 
 @dataclass(frozen=True)
 class Transforms:
-    """What each step of the ascent draws evenly, so that a picture does not depend on single pixels."""
+    """Ranges of the random transform of each step, drawn uniformly: a picture must not depend on single pixels."""
 
-    jitter: float  # pixels, at most, down and across
-    scale: float  # at most that share larger or smaller
-    rotation: float  # degrees, at most, either way
+    jitter: float  # pixels at most, down and across
+    scale: float  # largest share by which the picture grows or shrinks
+    rotation: float  # degrees at most, either way
 
     @classmethod
     def usual(cls, side: int) -> "Transforms":
-        """For images of `side` pixels: two pixels of jitter at 32, eighteen at 299."""
+        """The usual ranges for images of `side` pixels: two pixels of jitter at 32, eighteen at 299."""
         return cls(max(1, side // 16), 0.1, 5.0)
 
     def matrices(self, count: int, size: tuple[int, int], seed: int) -> np.ndarray:
-        """(count, 2, 3) float32: which row and column of the picture a row and column (1) of the image shows."""
+        """(count, 2, 3) float32: matrices from the row and column of an image pixel to the row and column it shows."""
         generator = np.random.default_rng([seed, 1])
         shift = generator.uniform(-self.jitter, self.jitter, (count, 2))
         zoom = 1 + generator.uniform(-self.scale, self.scale, count)
@@ -56,21 +58,21 @@ class Transforms:
 
 @dataclass(frozen=True)
 class Parametrisation:
-    """How a picture (H, W, C) of 0-255 is written as numbers that the ascent changes."""
+    """How a picture (H, W, C) of 0-255 is made from the parameters that the ascent changes."""
 
     kind: Literal["fourier", "pixel"]
     size: tuple[int, int, int]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the numbers: a pixel each, or the real and imaginary parts of the spectrum of each channel."""
+        """Shape of the parameters: the pixels, or the real and imaginary parts of the spectrum of each channel."""
         height, width, channels = self.size
         return self.size if self.kind == "pixel" else (2, channels, height, width // 2 + 1)
 
     def picture(self, parameters: tf.Tensor) -> tf.Tensor:
         """(N, H, W, C) float32 of 0-255 from parameters (N, *shape): colours mixed, then squeezed by a sigmoid."""
         height, width, channels = self.size
-        values = parameters
+        values: Any = parameters
         if self.kind == "fourier":
             spectrum = tf.complex(parameters[:, 0], parameters[:, 1]) * spectrum_scale(height, width)
             values = tf.transpose(tf.signal.irfft2d(spectrum, [height, width]), [0, 2, 3, 1])
@@ -79,44 +81,44 @@ class Parametrisation:
 
 @dataclass(frozen=True)
 class Maximised:
-    """What the ascent found for U units."""
+    """The pictures that maximize U units."""
 
     pictures: np.ndarray  # (U, H, W, C) uint8
-    values: np.ndarray  # (U,) float32, measured on these pictures
-    start: np.ndarray  # (H, W, C) uint8, the noise that all began with
-    start_values: np.ndarray  # (U,) float32, measured on it
-    highest: np.ndarray  # (U,) float32, the largest number of the unit's own map on its picture
+    values: np.ndarray  # (U,) float32, the score of each picture
+    start: np.ndarray  # (H, W, C) uint8, the noise that all pictures began with
+    start_values: np.ndarray  # (U,) float32, its scores
+    highest: np.ndarray  # (U,) float32, the largest number of the unit's own map for its picture
     moved: np.ndarray  # (U,) bool, whether any step had a gradient
-    score: Score  # what was raised
+    score: Score  # the maximized score
     rate: float  # of Adam
 
     @property
     def dead(self) -> np.ndarray:
-        """(U,) bool: no step had a gradient, so that nothing could be raised."""
+        """(U,) bool: no step had a gradient, so the score could not be raised."""
         return ~self.moved
 
 
 @dataclass(frozen=True)
 class Real:
-    """The image that reaches most at each of U units."""
+    """The real image with the largest score for each of U units."""
 
     values: np.ndarray  # (U,) float32
-    numbers: np.ndarray  # (U,) int64, in the order in which they came; of equal ones the first
-    count: int  # images that were tried
+    numbers: np.ndarray  # (U,) int64, in the order of the stream; of equal scores the first image
+    count: int  # images of the stream
 
 
 def usual_rate(side: int) -> float:
-    """Of Adam, for images of `side` pixels.
+    """The usual rate of Adam for images of `side` pixels.
 
-    With 0.05 and 96 steps one of ten channel means of net4's first convolution, at 32 pixels, comes above the best of
-    500 real images, with 0.1 nine, with 0.15 all, but its classes are harder to recognise then. Xception's deep
-    channels, at 299 pixels, reach less with 0.1 than with 0.05.
+    With 0.05 and 96 steps, one of ten channel means of net4's first convolution, at 32 pixels, exceeds the best of 500
+    real images; with 0.1 nine do, and with 0.15 all, but then its classes are harder to recognise. Xception's deep
+    channels, at 299 pixels, reach lower values with 0.1 than with 0.05.
     """
     return 0.1 if side <= _SMALL else 0.05
 
 
 def maximise(
-    model: keras.Model | Probe,
+    model: ModelOrProbe,
     target: Target,
     units: int,
     *,
@@ -126,10 +128,10 @@ def maximise(
     transforms: Transforms | None = None,
     seed: int = 0,
 ) -> Maximised:
-    """Raises the target's score for each of `units`, by Adam from the same noise.
+    """Pictures that maximize the target's score for each of `units`, by Adam from the same noise.
 
-    The target is one for all units or names one for each of them, as it does for images elsewhere. A picture depends on
-    its own unit, the options and the seed. `rate` and `transforms` None are the usual ones for the size of the images.
+    The target is one for all units or has one for each of them, as elsewhere for images. A picture depends on its own
+    unit, the options and the seed. `rate` and `transforms` are by default the usual ones for the size of the images.
 
     Raises InputError for a target that the network does not have, images of no fixed size or not of 1 or 3 channels,
     and fewer than one step.
@@ -137,8 +139,10 @@ def maximise(
     probe = Probe.of(model)
     size = probe.input_shape
     fits = None not in size and size[-1] in (1, 3)
-    require(fits, f"{probe.name}: maximise", f"images of shape {size}", "a fixed size and 1 or 3 channels")
-    require(steps >= 1, "maximise: steps", f"found {steps}", "at least 1")
+    where = f"{probe.name}: activation maximization"
+    require(fits, where, f"images of shape {size}", "a fixed size and 1 or 3 channels")
+    require(steps >= 1, "activation maximization: steps", f"found {steps}", "at least 1")
+    size = probe.image_shape
     rate = usual_rate(max(size[:2])) if rate is None else rate
     transforms = Transforms.usual(min(size[:2])) if transforms is None else transforms
     made_of = Parametrisation(parametrisation, size)
@@ -157,25 +161,26 @@ def maximise(
     return Maximised(pictures, values, start, start_values, _highest(probe, pictures, score), moved, score, rate)
 
 
-def best_of(model: keras.Model | Probe, wanted: Sequence[Score], batches: Iterable) -> list[Real]:
-    """What real images reach at the units of each score; `batches`, read once, start with images (B, H, W, C) of 0-255.
+def best_of(model: ModelOrProbe, wanted: Sequence[Score], batches: Iterable) -> list[Real]:
+    """The real images with the largest of each of these scores, for each unit; `batches` is read once.
 
-    Raises InputError for no images and for images that do not fit the network.
+    The elements of `batches` start with images (B, H, W, C) of 0-255. Raises InputError for no images and for images
+    that do not fit the network.
     """
     probe = Probe.of(model)
     read = taps(probe, [score.point for score in wanted])
-    kept, count = [_Best(score) for score in wanted], 0
+    best, count = [_RunningBest(score) for score in wanted], 0
     for images, *_ in batches:
         for part in in_batches(np.asarray(images), probe.batch_size()):
             maps = read(part)
-            for one in kept:
-                one.add(maps[probe.point(one.point)], count)
+            for running in best:
+                running.add(maps[probe.point(running.point)], count)
             count += len(part)
-    require(count > 0, "maximise", "no images", "at least one")
-    return [Real(one.values, one.numbers, count) for one in kept]
+    require(count > 0, "activation maximization", "no images", "at least one")
+    return [Real(running.values, running.numbers, count) for running in best]
 
 
-class _Best:
+class _RunningBest:
     """The largest values of one score so far."""
 
     def __init__(self, score: Score):
@@ -184,19 +189,19 @@ class _Best:
         self.numbers = np.zeros(len(self._weights), np.int64)
 
     def add(self, maps: np.ndarray, first: int) -> None:
-        """Maps (B, ...) of the images that `first` begins to number."""
-        found = maps.reshape(len(maps), -1) @ self._weights.T
-        best = found.argmax(axis=0)
-        reached = found[best, np.arange(len(best))]
+        """Adds the maps (B, ...) of a batch of images, the first of which has the number `first`."""
+        scores = maps.reshape(len(maps), -1) @ self._weights.T
+        best = scores.argmax(axis=0)
+        reached = scores[best, np.arange(len(best))]
         better = reached > self.values
         self.values, self.numbers = np.where(better, reached, self.values), np.where(better, first + best, self.numbers)
 
 
-def before_activation(model: keras.Model | Probe, layer: str) -> tuple[str, str | None]:
-    """The point of a layer where a unit has a gradient even while its ReLU is shut, and the activation that reads it.
+def before_activation(model: ModelOrProbe, layer: str) -> tuple[str, str | None]:
+    """The point where a unit of a layer has a gradient even where its ReLU is 0, and the activation that reads it.
 
-    Of a convolution or dense layer, of a batch norm behind one, and of an activation it is the point that the
-    activation reads; of other layers their own output, with no activation.
+    For a convolution or dense layer, a batch norm behind one, and an activation it is the point that the activation
+    reads. For other layers it is their own output, without an activation.
     """
     probe = Probe.of(model)
     node = probe.node(probe.point(layer).partition(":")[0])
@@ -212,9 +217,9 @@ def before_activation(model: keras.Model | Probe, layer: str) -> tuple[str, str 
 
 
 def colour_mixing(channels: int) -> np.ndarray:
-    """(channels, channels): what makes colours as they vary in photos from numbers that vary independently.
+    """(channels, channels): the matrix that makes colours as they vary in photos from independent numbers.
 
-    The symmetric square root of the colours' covariance, its longest column scaled to 1; of grey images 1.
+    It is the symmetric square root of the colours' covariance, with its longest column scaled to 1; for grey images 1.
     """
     if channels == 1:
         return np.ones((1, 1))
@@ -224,23 +229,23 @@ def colour_mixing(channels: int) -> np.ndarray:
 
 
 def spectrum_scale(height: int, width: int) -> np.ndarray:
-    """(H, W // 2 + 1) float32: of natural images, a wave of half the length has half the size, of large ones a third.
+    """(H, W // 2 + 1) float32: amplitudes of waves; half the wavelength has half, above 64 pixels a third of it.
 
-    Above 64 pixels fine waves would win: with the shares of natural images Xception's deep channels come out at 299
-    pixels as scribble, with the same values. The mean counts as the longest wave. Field, Relations between the
-    Statistics of Natural Images and the Response Properties of Cortical Cells, 1987.
+    One half is the ratio in natural images. Above 64 pixels fine waves would dominate with it: Xception's deep channels
+    become scribble at 299 pixels, with the same values. The mean counts as the longest wave. Field, Relations between
+    the Statistics of Natural Images and the Response Properties of Cortical Cells, 1987.
     """
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     frequency = np.maximum(np.hypot(rows, columns), 1 / max(height, width))
     power = 1.0 if max(height, width) <= _SMALL else 1.5
-    same_at = 8 / max(height, width)  # the frequency whose size does not depend on the power
+    same_at = 8 / max(height, width)  # the frequency whose amplitude does not depend on the power
     sizes = (same_at / frequency) ** power / same_at
     return (_SPECTRUM_SCALE * np.sqrt(height * width) * sizes).astype(np.float32)
 
 
 def transformed(pictures: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    """Pictures (N, H, W, C) seen through a matrix (2, 3) of `Transforms`, bilinear, mirrored beyond their borders."""
-    _, height, width, channels = pictures.shape
+    """Pictures (N, H, W, C) transformed by a matrix (2, 3) of `Transforms`, bilinear, mirrored beyond their borders."""
+    height, width, channels = (side or 0 for side in pictures.shape[1:])
     grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1).reshape(-1, 2)
     places = tf.matmul(tf.constant(grid, tf.float32), matrix[:, :2], transpose_b=True) + matrix[:, 2]
     low = tf.floor(places)
@@ -249,9 +254,9 @@ def transformed(pictures: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
         [_mirrored(tf.cast(low[:, axis], tf.int32) + step, side) for step in (0, 1)]
         for axis, side in enumerate((height, width))
     )
-    # One gather serves all pictures: a row of it has the pixels of all of them.
+    # One gather serves all pictures: each of its rows has the pixels of all of them.
     flat = tf.reshape(tf.transpose(pictures, [1, 2, 0, 3]), [height * width, -1])
-    result = 0.0
+    result: Any = 0.0
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             weight = (share[:, 0] if i else 1 - share[:, 0]) * (share[:, 1] if j else 1 - share[:, 1])
@@ -260,7 +265,7 @@ def transformed(pictures: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
 
 
 def _mirrored(index: tf.Tensor, side: int) -> tf.Tensor:
-    """Row or column numbers as they are on a picture that goes on mirrored, its border not repeated."""
+    """Row or column numbers on a picture that is continued mirrored, without repeating its border."""
     period = max(2 * (side - 1), 1)
     index = tf.math.floormod(index, period)
     return tf.minimum(index, period - index) if side > 1 else tf.zeros_like(index)
@@ -298,14 +303,14 @@ def _measured(probe: Probe, pictures: np.ndarray, score: Score) -> np.ndarray:
 
 def _highest(probe: Probe, pictures: np.ndarray, score: Score) -> np.ndarray:
     """(U,): the largest number anywhere on the map of each unit's channel."""
-    found = taps(probe, [score.point])(pictures)[score.point]
-    channels = score.weights.reshape(len(found), -1, found.shape[-1]).any(axis=1)
-    own = np.where(channels[:, None], found.reshape(len(found), -1, found.shape[-1]), -np.inf)
-    return own.max(axis=(1, 2))
+    maps = taps(probe, [score.point])(pictures)[score.point]
+    maps = maps.reshape(len(maps), -1, maps.shape[-1])
+    channels = np.any(score.weights.reshape(maps.shape), axis=1, keepdims=True)
+    return np.where(channels, maps, -np.inf).max(axis=(1, 2))
 
 
 def _followed(probe: Probe, name: str) -> tuple[str, str | None]:
-    """The last of a layer and the batch norm behind it, and the activation that reads it, if there is one."""
+    """The layer or, where one follows, the batch norm behind it; and the activation that reads it, if there is one."""
     readers = probe.readers(name)
     if len(readers) == 1 and isinstance(readers[0].operation, keras.layers.BatchNormalization):
         return _followed(probe, readers[0].name)

@@ -1,17 +1,16 @@
-"""Feature maps: what the layers of a network make of images."""
+"""Feature maps: the outputs of a network's layers for images."""
 
 from collections.abc import Iterable
 
-import keras
 import numpy as np
 
 from keras_cnn.errors import require
-from keras_cnn.visualization.probe import Probe, taps
+from keras_cnn.visualization.probe import ModelOrProbe, Probe, taps
 
 PARTS = ("convolution", "batch norm", "activation")
 
 
-def activations(model: keras.Model | Probe, images: np.ndarray, points: Iterable[str]) -> dict[str, np.ndarray]:
+def activations(model: ModelOrProbe, images: np.ndarray, points: Iterable[str]) -> dict[str, np.ndarray]:
     """The maps (N, h, w, channels) or vectors (N, units), float32, at points of the network, by point.
 
     `images` are (N, H, W, C) with values 0-255. Raises InputError for points and images that do not fit.
@@ -19,14 +18,14 @@ def activations(model: keras.Model | Probe, images: np.ndarray, points: Iterable
     return taps(model, points)(images)
 
 
-def parts_of(model: keras.Model | Probe, layer: str) -> dict[str, str]:
-    """The points around a convolution: what of `PARTS` there is -> the point where it can be read."""
+def parts_of(model: ModelOrProbe, layer: str) -> dict[str, str]:
+    """The points around a convolution: each of `PARTS` that it has -> the point where it can be read."""
     block = Probe.of(model).convolution(layer)
     points = (block.linear, block.normalised, block.activated)
     return {part: point for part, point in zip(PARTS, points, strict=True) if point}
 
 
-def first_and_last(model: keras.Model | Probe) -> tuple[str, ...]:
+def first_and_last(model: ModelOrProbe) -> tuple[str, ...]:
     """The names of the first and the last convolution. InputError for a network without any."""
     probe = Probe.of(model)
     names = [block.name for block in probe.convolutions]
@@ -34,7 +33,7 @@ def first_and_last(model: keras.Model | Probe) -> tuple[str, ...]:
     return tuple(dict.fromkeys((names[0], names[-1])))
 
 
-def spread(model: keras.Model | Probe, count: int) -> tuple[str, ...]:
+def spread(model: ModelOrProbe, count: int) -> tuple[str, ...]:
     """The names of `count` convolutions evenly spread from the first to the last, or of all where there are fewer."""
     names = [block.name for block in Probe.of(model).convolutions]
     require(bool(names), Probe.of(model).name, "no convolutions", "at least one")

@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from keras_cnn.errors import require
-from keras_cnn.visualization.probe import Probe
+from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
-PERPLEXITY = 30.0
+PERPLEXITY = 30.0  # for 91 images or more
 _BEFORE_TSNE = 50  # dimensions, as van der Maaten and Hinton recommend
 
 
@@ -23,8 +22,8 @@ class Embedding:
     note: str  # what the axes mean, and how much they keep
 
 
-def penultimate(model: keras.Model | Probe) -> str:
-    """The point that the layer of the class scores reads. InputError for a network that is no classifier."""
+def penultimate(model: ModelOrProbe) -> str:
+    """The point that the layer with the class scores reads. InputError for a network that is no classifier."""
     probe = Probe.of(model)
     scores = probe.node(probe.head().point.partition(":")[0])
     require(len(scores.inputs) == 1, f"{probe.name}: {scores.name}", f"{len(scores.inputs)} inputs", "one")
@@ -38,20 +37,28 @@ def pca(features: np.ndarray) -> Embedding:
     """
     _check(features, 2)
     fitted = PCA(2, svd_solver="full").fit(np.asarray(features, np.float64))
-    signs = np.sign(fitted.components_[np.arange(2), np.abs(fitted.components_).argmax(axis=1)])
+    directions = np.asarray(fitted.components_)
+    signs = np.sign(directions[np.arange(2), np.abs(directions).argmax(axis=1)])
     first, second = 100 * fitted.explained_variance_ratio_
     points = fitted.transform(np.asarray(features, np.float64)) * signs
     return Embedding("PCA", points, f"the axes hold {first:.1f} % and {second:.1f} % of the variance")
 
 
-def tsne(features: np.ndarray, *, perplexity: float = PERPLEXITY, seed: int = 0) -> Embedding:
-    """t-SNE of `features` (N, D), started from their principal components, of which it gets at most 50.
+def usual_perplexity(count: int) -> float:
+    """The perplexity for `count` images: 30, and a third of the other images where there are fewer than 90."""
+    return min(PERPLEXITY, (count - 1) / 3)
 
-    The same seed gives the same points on one machine. Raises InputError where the perplexity is not below N.
+
+def tsne(features: np.ndarray, *, perplexity: float | None = None, seed: int = 0) -> Embedding:
+    """t-SNE of `features` (N, D), started from their principal components, of which it gets at most 50; N at least 5.
+
+    `perplexity` is by default the usual one for N images. The same seed gives the same points on one machine. Raises
+    InputError where the perplexity is not above 1 and below N.
 
     Source: L. van der Maaten and G. Hinton, Visualizing Data using t-SNE, JMLR 9 (2008).
     """
-    _check(features, 4)
+    _check(features, 5)
+    perplexity = usual_perplexity(len(features)) if perplexity is None else perplexity
     require(1 < perplexity < len(features), "embedding: perplexity", f"found {perplexity:g}", f"1 to {len(features)}")
     features = np.asarray(features, np.float64)
     if min(features.shape) > _BEFORE_TSNE:

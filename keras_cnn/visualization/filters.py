@@ -1,4 +1,4 @@
-"""What the filters of a network respond to, over a whole split in one pass: images, classes, patches, dead filters.
+"""The images, classes and patches that filters respond to, and dead filters, over a split in one pass.
 
 The response of a filter to an image is the sum over the pixels of its map, after a batch norm directly behind the
 convolution and before the activation, as in CS7015.
@@ -8,13 +8,12 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import require
 from keras_cnn.visualization.passes import one_pass
-from keras_cnn.visualization.probe import Probe
+from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
 TOP = 20
 DEAD = "no value above 0 before the activation, at any pixel of any image"
@@ -23,11 +22,11 @@ _GATHERED = 2**22  # numbers gathered from maps at a time: 48 MB with their indi
 
 @dataclass(frozen=True)
 class Responses:
-    """What the C filters of one layer did over N images; K = min(top, N) images of each are kept, the best first."""
+    """Responses of the C filters of one layer to N images; of each filter the K = min(top, N) largest, descending."""
 
     layer: str
     images: int  # N
-    top: np.ndarray  # (C, K) int64, numbers of images in the order of the stream; of equal responses the first image
+    top: np.ndarray  # (C, K) int64, numbers of images in the order of the stream; of equal responses the first
     responses: np.ndarray  # (C, K) float32, of these images
     labels: np.ndarray  # (C, K) int64, of these images
     units: np.ndarray  # (C, K, 2) int64, row and column on the map of the largest value; of equal ones the first
@@ -42,7 +41,7 @@ class Responses:
 
     @property
     def dead(self) -> np.ndarray:
-        """(C,) bool, see DEAD: behind a ReLU such a filter never puts out anything but 0 on these images."""
+        """(C,) bool, see DEAD: behind a ReLU the output of such a filter is 0 on all these images."""
         return self.largest <= 0
 
     def class_counts(self, classes: int) -> np.ndarray:
@@ -55,40 +54,41 @@ class Responses:
 
 
 def respond(
-    model: keras.Model | Probe, batches: Iterable, layers: Sequence[str] | None = None, *, top: int = TOP
+    model: ModelOrProbe, batches: Iterable, layers: Sequence[str] | None = None, *, top: int = TOP
 ) -> list[Responses]:
-    """Reads `batches` once, for the convolutions `layers`, by default all of them.
+    """The responses of the convolutions `layers`, by default all of them; reads `batches` once.
 
     The elements of `batches` start with images (B, H, W, C) uint8 and labels (B,). Memory depends on their size, on the
     number of filters and on `top`, not on the number of images.
 
     Raises InputError for no images, a layer that is no convolution, `top` below 1, and responses that are not finite.
     """
-    (found,) = one_pass(model, batches, [Responding(model, layers, top=top)])
-    return found
+    (responses,) = one_pass(model, batches, [Responding(model, layers, top=top)])
+    return responses
 
 
 class Responding:
     """`respond` as a measure of a pass, see `passes`."""
 
-    def __init__(self, model: keras.Model | Probe, layers: Sequence[str] | None = None, *, top: int = TOP):
+    def __init__(self, model: ModelOrProbe, layers: Sequence[str] | None = None, *, top: int = TOP):
         require(top >= 1, "filters: top", f"found {top}", "at least 1")
         probe = Probe.of(model)
         blocks = probe.convolutions if layers is None else [probe.convolution(name) for name in layers]
         require(len(blocks) > 0, probe.name, "no convolutions", "at least one")
         require(None not in probe.input_shape, probe.name, f"images of shape {probe.input_shape}", "a fixed size")
+        shapes = {block.name: probe.map_shape(block.name) for block in blocks}
         self.points = tuple(block.before_activation for block in blocks)
         self.key = ("responses", self.points, top)
-        self._kept = [_Kept(block.name, block.node.shape, top) for block in blocks]
+        self._kept = [_LargestResponses(name, width, filters, top) for name, (_, width, filters) in shapes.items()]
         self._count = 0
 
-    def compute(self, values: Sequence[tf.Tensor]) -> list[tuple[tf.Tensor, ...]]:
+    def compute(self, values: Sequence[tf.Tensor]) -> Sequence[tuple[tf.Tensor, ...]]:
         return [(maps, tf.reduce_sum(tf.cast(maps, tf.float32), axis=[1, 2]), _largest(maps)) for maps in values]
 
-    def add(self, found: Sequence[tuple[tf.Tensor, ...]], labels: np.ndarray) -> None:
+    def add(self, computed: Sequence[tuple[tf.Tensor, ...]], labels: np.ndarray) -> None:
         if not len(labels):
             return
-        for layer, (maps, sums, largest) in zip(self._kept, found, strict=True):
+        for layer, (maps, sums, largest) in zip(self._kept, computed, strict=True):
             layer.add(maps, sums.numpy(), tf.cast(largest, tf.float32).numpy(), labels, self._count)
         self._count += len(labels)
 
@@ -102,12 +102,11 @@ def _largest(maps: tf.Tensor) -> tf.Tensor:
     return tf.reduce_max(pooled, axis=[0, 1, 2])
 
 
-class _Kept:
-    """What is known of one layer so far."""
+class _LargestResponses:
+    """The largest responses of one layer's filters so far."""
 
-    def __init__(self, name: str, shape: tuple, top: int):
-        _, self.width, filters = shape
-        self.name, self.top = name, top
+    def __init__(self, name: str, width: int, filters: int, top: int):
+        self.name, self.width, self.top = name, width, top
         self.sums = np.zeros(filters)
         self.largest = np.full(filters, -np.inf, np.float32)
         self.values = np.full((filters, top), -np.inf, np.float32)
@@ -115,7 +114,7 @@ class _Kept:
         self.peaks = np.zeros((filters, top), np.float32)
 
     def add(self, maps: tf.Tensor, sums: np.ndarray, largest: np.ndarray, labels: np.ndarray, first: int) -> None:
-        """A batch: `sums` (B, C) of `maps` (B, h, w, C), `largest` (C,), `labels` (B,); `first` numbers its images."""
+        """Adds maps (B, h, w, C), their sums (B, C), largest values (C,), labels (B,); `first` numbers their images."""
         require(bool(np.isfinite(sums).all()), f"filters: {self.name}", "a response that is not finite", "numbers")
         self.sums += sums.sum(axis=0, dtype=np.float64)
         self.largest = np.maximum(self.largest, largest)
@@ -149,20 +148,22 @@ class _Kept:
 
 def _peaks(maps: tf.Tensor, images: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Place (n,) int64 on the flattened map, and value (n,) float32, of the largest value in each (image, channel)."""
-    step = max(1, _GATHERED // (maps.shape[1] * maps.shape[2]))
+    if not len(images):
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    height, width = (side or 1 for side in maps.shape[1:3])
+    step = max(1, _GATHERED // (height * width))
     find = _peak_finder(maps.dtype)
     parts = [find(maps, images[i : i + step], channels[i : i + step]) for i in range(0, len(images), step)]
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    return tuple(np.concatenate([part[k].numpy() for part in parts]) for k in range(2))
+    places, peaks = (np.concatenate([values.numpy() for values in column]) for column in zip(*parts, strict=True))
+    return places, peaks
 
 
 @functools.cache
 def _peak_finder(dtype: tf.DType):
-    """(maps, images (n,), channels (n,)) -> place and value of the largest number in each; compiled once a type."""
+    """(maps, images (n,), channels (n,)) -> place and value of the largest number in each; compiled once per type."""
 
-    # Only images new among the best are searched, a few in a thousand: an argmax of every map would take longer than
-    # the network.
+    # Only images that are new among the largest are searched, a few in a thousand: an argmax of every map would take
+    # longer than the network.
     def find(maps, images, channels):
         _, height, width, filters = tf.unstack(tf.shape(maps, tf.int64))
         pixels = tf.range(height * width)

@@ -1,33 +1,34 @@
-"""Gradients of a score with respect to the image or to a map inside the network: the only place with a gradient tape.
+"""Gradients of a score with respect to the image or to a map inside the network.
 
-And so the only place here that asks which backend Keras runs on.
+It is the only module here with a gradient tape, and so the only one that asks which backend Keras runs on.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import InputError, require
-from keras_cnn.visualization.probe import LINEAR, Probe, in_batches, traced
+from keras_cnn.evaluation.predict import LINEAR
+from keras_cnn.visualization.probe import Probe, in_batches, traced
 
-# Operations that are a ReLU in a traced graph, whatever called them. Those of this module are made of others.
+# Operations that are a ReLU in a traced graph, whatever called them. The ReLUs of this module contain none of them.
 RELUS = frozenset(("Relu", "Relu6", "LeakyRelu"))
 
 
 @dataclass(frozen=True)
 class Score:
-    """What is explained: for each image a weighted sum of the tensor at one point of the network.
+    """A score to explain: for each image a weighted sum of the tensor at one point of the network.
 
     A class is a weight of 1 for one logit, a difference of classes 1 and -1, a neuron 1 at one place of a map.
     """
 
     point: str
     weights: np.ndarray  # (N, ...) float32, N images and the shape of the tensor at the point
-    words: tuple[str, ...]  # for each image, what the score is of
+    words: tuple[str, ...]  # for each image, what is scored: "class 3"
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,14 @@ def gradients(
     `at` None is the image: its tensors are the images, its gradients are per grey level of 0-255. Raises InputError if
     the score does not depend on the point.
     """
-    function = probe.compiled(
+    function = probe.once(
         ("gradients", score.point, at, rewiring and rewiring.key), lambda: _build(probe, score.point, at, rewiring)
     )
     size = probe.batch_size()
     pairs = zip(in_batches(images, size), in_batches(score.weights, size), strict=True)
     parts = [function(tf.constant(batch, tf.float32), tf.constant(weights, tf.float32)) for batch, weights in pairs]
-    scores, values, found = (np.concatenate([part.numpy() for part in column]) for column in zip(*parts, strict=True))
-    return scores, values, found
+    scores, values, slopes = (np.concatenate([part.numpy() for part in column]) for column in zip(*parts, strict=True))
+    return scores, values, slopes
 
 
 def climb(
@@ -61,22 +62,22 @@ def climb(
 ) -> Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """A compiled step of an ascent: parameters (N, *shape), weights (N, ...), transform (2, 3) to scores, gradients.
 
-    `picture` makes the images (N, H, W, C) of 0-255 from the parameters, under the transform; scores (N,) are those of
-    the images, gradients (N, *shape) with respect to the parameters. `key` tells this `picture` from others. Raises
+    `picture` makes the images (N, H, W, C) of 0-255 from the parameters, under the transform. The scores (N,) are those
+    of the images, the gradients (N, *shape) with respect to the parameters. `key` identifies this `picture`. Raises
     InputError if the tensor at the point does not depend on the image.
     """
-    function = probe.compiled(("climb", point, key), lambda: _build_climb(probe, point, picture, shape))
+    function = probe.once(("climb", point, key), lambda: _build_climb(probe, point, picture, shape))
 
-    def step(parameters, weights, transform):
-        found = function(*(tf.constant(part, tf.float32) for part in (parameters, weights, transform)))
-        return tuple(part.numpy() for part in found)
+    def step(parameters: np.ndarray, weights: np.ndarray, transform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores, gradients = function(*(tf.constant(part, tf.float32) for part in (parameters, weights, transform)))
+        return scores.numpy(), gradients.numpy()
 
     return step
 
 
 def scores(probe: Probe, images: np.ndarray, score: Score) -> np.ndarray:
-    """Scores (N,) float32 alone."""
-    function = probe.compiled(("scores", score.point), lambda: _build_scores(probe, score.point))
+    """Scores (N,) float32, without gradients."""
+    function = probe.once(("scores", score.point), lambda: _build_scores(probe, score.point))
     size = probe.batch_size()
     pairs = zip(in_batches(images, size), in_batches(score.weights, size), strict=True)
     return np.concatenate(
@@ -90,12 +91,11 @@ def guided_relu(ceiling: float | None = None) -> Callable[[tf.Tensor], tf.Tensor
     Guided backpropagation, Springenberg et al., Striving for Simplicity, 2015.
     """
 
-    @tf.custom_gradient
-    def function(x):
+    def function(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         passes = _passes(x, ceiling)
         return _rectified(x, ceiling), lambda upstream: tf.where(passes & (upstream > 0), upstream, 0)
 
-    return function
+    return cast(Callable[[tf.Tensor], tf.Tensor], tf.custom_gradient(function))
 
 
 def deconvnet_relu(ceiling: float | None = None) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -104,18 +104,17 @@ def deconvnet_relu(ceiling: float | None = None) -> Callable[[tf.Tensor], tf.Ten
     Deconvnet, Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014.
     """
 
-    @tf.custom_gradient
-    def function(x):
+    def function(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         return _rectified(x, ceiling), lambda upstream: tf.where(upstream > 0, upstream, 0)
 
-    return function
+    return cast(Callable[[tf.Tensor], tf.Tensor], tf.custom_gradient(function))
 
 
 def relus_left(probe: Probe, point: str, activations: Mapping[str, Callable]) -> list[str]:
     """Nodes up to `point` in which there is still a ReLU when those of `activations` are replaced.
 
-    Read from the traced graph, so that a ReLU shows wherever it was written: in a layer of one's own, in an activation
-    that is made with one, in a function that a layer calls.
+    They are read from the traced graph, which shows a ReLU wherever it was written: in a custom layer, in an activation
+    that contains one, in a function that a layer calls.
     """
     _require_tensorflow()
     ends: list[tuple[str, int]] = []  # a point, and the number of operations in the graph when it was reached
@@ -129,20 +128,18 @@ def relus_left(probe: Probe, point: str, activations: Mapping[str, Callable]) ->
 
     def forward(images):
         edits = {name: mark(name) for name in probe.points}
-        return probe.run(images, (point,), activations=activations, edits=edits)[1][point]
+        return probe.run(images, (point,), activations=activations, edits=edits)[point]
 
-    graph = traced(forward, probe.input_shape).graph
+    graph = cast(Any, traced(forward, probe.input_shape)).graph
     operations = graph.get_operations()
     library = {function.signature.name: function for function in graph.as_graph_def().library.function}
-    needed = probe.ancestors(point)
     behind = point.removesuffix(LINEAR) if point.endswith(LINEAR) else None  # the activation that the point feeds
     starts = [0, *(end for _, end in ends)]
-    found = [
+    return [
         reached.removesuffix(LINEAR)
         for start, (reached, end) in zip(starts, ends, strict=False)
         if reached != behind and any(_is_relu(operation, library) for operation in operations[start:end])
     ]
-    return [name for name in found if name in needed]
 
 
 def _build(probe: Probe, point: str, at: str | None, rewiring: Rewiring | None) -> Callable:
@@ -150,18 +147,17 @@ def _build(probe: Probe, point: str, at: str | None, rewiring: Rewiring | None) 
     activations = rewiring.activations if rewiring else None
     read = (point,) if at is None else (point, at)
 
-    def function(images, weights):
+    def function(images: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            _, found = probe.run(images, read, activations=activations)
-            axes = list(range(1, weights.shape.rank))
-            score = tf.reduce_sum(tf.cast(found[point], tf.float32) * weights, axis=axes)
-        source = images if at is None else found[at]
+            tensors = probe.run(images, read, activations=activations)
+            score = _weighted_sum(tensors[point], weights)
+        source = images if at is None else tensors[at]
         gradient = tape.gradient(score, source)
         if gradient is None:
-            found = f"{point} does not depend on {at or 'the image'}"
-            raise InputError(f"{probe.name}: {found}; expected a layer before it")
-        return score, tf.cast(source, tf.float32), tf.cast(gradient, tf.float32)
+            problem = f"{point} does not depend on {at or 'the image'}"
+            raise InputError(f"{probe.name}: {problem}; expected a layer before it")
+        return score, tf.cast(source, tf.float32), tf.cast(cast(tf.Tensor, gradient), tf.float32)
 
     return traced(function, probe.input_shape, probe.shape(point))
 
@@ -169,12 +165,10 @@ def _build(probe: Probe, point: str, at: str | None, rewiring: Rewiring | None) 
 def _build_climb(probe: Probe, point: str, picture: Callable, shape: tuple[int, ...]) -> Callable:
     _require_tensorflow()
 
-    def function(parameters, weights, transform):
+    def function(parameters: tf.Tensor, weights: tf.Tensor, transform: tf.Tensor) -> tuple[tf.Tensor, Any]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(parameters)
-            _, found = probe.run(picture(parameters, transform), (point,))
-            axes = list(range(1, weights.shape.rank))
-            score = tf.reduce_sum(tf.cast(found[point], tf.float32) * weights, axis=axes)
+            score = _weighted_sum(probe.run(picture(parameters, transform), (point,))[point], weights)
         gradient = tape.gradient(score, parameters)
         if gradient is None:
             raise InputError(f"{probe.name}: {point} does not depend on the image; expected a layer that does")
@@ -184,11 +178,15 @@ def _build_climb(probe: Probe, point: str, picture: Callable, shape: tuple[int, 
 
 
 def _build_scores(probe: Probe, point: str) -> Callable:
-    def function(images, weights):
-        _, found = probe.run(images, (point,))
-        return tf.reduce_sum(tf.cast(found[point], tf.float32) * weights, axis=list(range(1, weights.shape.rank)))
+    def function(images: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        return _weighted_sum(probe.run(images, (point,))[point], weights)
 
     return traced(function, probe.input_shape, probe.shape(point))
+
+
+def _weighted_sum(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """(N,) float32, from tensors (N, ...)."""
+    return tf.reduce_sum(tf.cast(values, tf.float32) * weights, axis=list(range(1, weights.shape.rank)))
 
 
 def _require_tensorflow() -> None:

@@ -1,26 +1,25 @@
-"""Kernel, conv map and ReLU map of the same output channel, and the proof that they belong together.
+"""Kernel, conv map and ReLU map of the same output channel, with the check that they belong together.
 
-A grid of kernels beside a grid of maps is easily off by an index, an axis or a layer, and nobody sees it. Here each
-channel's map is computed again in NumPy from its kernel alone, and compared with the layer's own.
+A grid of kernels beside a grid of maps is easily off by an index, an axis or a layer, and nobody notices. So the map of
+each channel is computed again in NumPy from its kernel, and is compared with the layer's own.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from keras_cnn.errors import require
 from keras_cnn.visualization.kernels import Kernels, kernels
-from keras_cnn.visualization.probe import Block, Probe, taps
+from keras_cnn.visualization.probe import ConvolutionBlock, ModelOrProbe, Probe
 
 TOLERANCE = 1e-3  # of the layer's largest value: float32 sums of some thousand products differ by 1e-5
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Some output channels of a convolution for some images; channel `channels[u]` at index u of each last axis."""
+    """Kernels and maps of U output channels; channel `channels[u]` is at index u of each last axis."""
 
     layer: str
     channels: np.ndarray  # (U,) int
@@ -32,39 +31,33 @@ class Pairs:
     difference: float  # largest |recomputed - layer's|, as a share of the layer's largest absolute value
 
 
-def pairs(model: keras.Model | Probe, images: np.ndarray, layer: str, channels: Sequence[int]) -> Pairs:
-    """Kernels and maps of the output channels of a convolution for `images` (N, H, W, C) of 0-255.
-
-    Raises InputError for a layer without kernels and a channel that is not there, and ArithmeticError if a map is not
-    the one that its kernel makes.
-    """
-    probe = Probe.of(model)
-    return pairs_of_maps(probe, taps(probe, points_of(probe, layer))(images), layer, channels)
-
-
-def points_of(model: keras.Model | Probe, layer: str) -> tuple[str, ...]:
+def points_of(model: ModelOrProbe, layer: str) -> tuple[str, ...]:
     """The points that `pairs_of_maps` needs: what the convolution reads, and the maps that it makes."""
     block = Probe.of(model).convolution(layer)
     return (block.node.inputs[0], *filter(None, (block.linear, block.normalised, block.activated)))
 
 
-def pairs_of_maps(
-    model: keras.Model | Probe, maps: Mapping[str, np.ndarray], layer: str, channels: Sequence[int]
-) -> Pairs:
-    """As `pairs`, from the maps (N, h, w, C) at the points of `points_of`."""
+def pairs_of_maps(model: ModelOrProbe, maps: Mapping[str, np.ndarray], layer: str, channels: Sequence[int]) -> Pairs:
+    """Kernels and maps of output channels of a convolution, from the maps (N, h, w, C) at the points of `points_of`.
+
+    Raises InputError for a layer without kernels and a channel that is not there, and ArithmeticError if a map is not
+    the one that its kernel makes.
+    """
     probe = Probe.of(model)
-    block, found = probe.convolution(layer), kernels(probe, layer)
+    block, weights = probe.convolution(layer), kernels(probe, layer)
     chosen = np.asarray(channels, int)
-    count = found.values.shape[-1]
+    count = weights.values.shape[-1]
     for channel in chosen:
         require(0 <= channel < count, f"{probe.name}: {block.name}", f"channel {channel}", f"0 to {count - 1}")
     points = (block.linear, block.normalised, block.activated)
-    convolved, normalised, activated = (maps[point][..., chosen] if point else None for point in points)
-    difference = _difference(block, found, maps[block.node.inputs[0]], convolved, chosen)
+    convolved = maps[block.linear][..., chosen]
+    normalised, activated = (maps[point][..., chosen] if point else None for point in points[1:])
+    difference = _difference(block, weights, maps[block.node.inputs[0]], convolved, chosen)
     if difference > TOLERANCE:
         words = f"maps differ from those of their kernels by {difference:.1e} of the largest value"
         raise ArithmeticError(f"{probe.name}: {block.name}: {words}; expected at most {TOLERANCE:g}")
-    return Pairs(block.name, chosen, found.values[..., chosen], convolved, normalised, activated, points, difference)
+    own = weights.values[..., chosen]
+    return Pairs(block.name, chosen, own, convolved, normalised, activated, points, difference)
 
 
 def convolve(
@@ -76,9 +69,9 @@ def convolve(
     dilation: tuple[int, int] = (1, 1),
     padding: str = "valid",
 ) -> np.ndarray:
-    """One filter: maps (N, H, W, inputs) with a kernel (kh, kw, inputs) to (N, h, w) float64, in NumPy.
+    """The map (N, h, w) float64 of one filter, in NumPy: maps (N, H, W, inputs) and a kernel (kh, kw, inputs).
 
-    Padding "same" is TensorFlow's: zeros so that h is H / stride rounded up, the odd one behind.
+    Padding "same" is TensorFlow's: zeros so that h is H / stride rounded up, an odd one below and on the right.
     """
     values = maps.astype(np.float64)
     windows = [(side - 1) * step + 1 for side, step in zip(kernel.shape[:2], dilation, strict=True)]
@@ -95,15 +88,17 @@ def _same(side: int, window: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _difference(block: Block, found: Kernels, inputs: np.ndarray, convolved: np.ndarray, channels: np.ndarray) -> float:
+def _difference(
+    block: ConvolutionBlock, weights: Kernels, inputs: np.ndarray, convolved: np.ndarray, channels: np.ndarray
+) -> float:
     convolution = block.node.operation
-    scale = max(float(np.abs(convolved).max()), np.finfo(np.float32).tiny)
+    scale = max(float(np.abs(convolved).max()), float(np.finfo(np.float32).tiny))
     worst = 0.0
     for index, channel in enumerate(channels):
         again = convolve(
-            inputs[..., found.inputs_of(channel)],
-            found.values[..., channel],
-            0.0 if found.bias is None else float(found.bias[channel]),
+            inputs[..., weights.inputs_of(channel)],
+            weights.values[..., channel],
+            0.0 if weights.bias is None else float(weights.bias[channel]),
             strides=convolution.strides,
             dilation=convolution.dilation_rate,
             padding=convolution.padding,

@@ -1,4 +1,4 @@
-"""The kernels of convolutions, one for each output channel, whatever kind of convolution it is."""
+"""The kernels of convolutions of any kind, one for each output channel."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 from keras import layers
 
 from keras_cnn.errors import require
-from keras_cnn.visualization.probe import Probe
+from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """What a convolution multiplies its input with; entry u of the last axis belongs to output channel u."""
+    """The weights of a convolution; entry u of the last axis belongs to output channel u."""
 
     layer: str
     values: np.ndarray  # (kh, kw, inputs, outputs) float32; inputs of one group
@@ -31,18 +31,18 @@ class Kernels:
         return slice(first, first + inputs)
 
 
-def kernels(model: keras.Model | Probe, layer: str) -> Kernels:
+def kernels(model: ModelOrProbe, layer: str) -> Kernels:
     """The kernels of a convolution.
 
-    Of a separable convolution they are those of the one ordinary convolution that it equals: its depthwise kernels
+    For a separable convolution they are the kernels of the ordinary convolution that it equals: its depthwise kernels
     weighted by its pointwise ones. A depthwise convolution has a group for each input channel. Raises InputError for a
-    layer that is not there or has no kernels, and for channels that come first.
+    layer that is not there or has no kernels, and for maps with the channels first.
     """
     probe = Probe.of(model)
     block = probe.convolution(layer)
     convolution = block.node.operation
-    found = convolution.data_format
-    require(found == "channels_last", f"{probe.name}: {block.name}", f"data_format {found}", "channels_last")
+    layout = convolution.data_format
+    require(layout == "channels_last", f"{probe.name}: {block.name}", f"data_format {layout}", "channels_last")
     bias = _array(convolution.bias) if convolution.use_bias else None
     if isinstance(convolution, layers.SeparableConv2D):
         depthwise, pointwise = _array(convolution.depthwise_kernel), _array(convolution.pointwise_kernel)
@@ -57,5 +57,5 @@ def kernels(model: keras.Model | Probe, layer: str) -> Kernels:
     return Kernels(block.name, values, bias, convolution.groups)
 
 
-def _array(variable) -> np.ndarray:
-    return keras.ops.convert_to_numpy(variable).astype(np.float32)
+def _array(variable: keras.Variable) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)

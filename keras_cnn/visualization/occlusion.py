@@ -1,4 +1,4 @@
-"""Which part of an image a classifier's confidence rests on: hide a patch, in every place, and see what happens.
+"""Occlusion: how the confidence of a classifier changes when a patch of the image is hidden, at every place.
 
 Source: M. D. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2.
 """
@@ -7,41 +7,39 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.models.functional import Functional  # a model that is a graph of layers
 
 from keras_cnn.errors import require
 from keras_cnn.evaluation.predict import inference
-from keras_cnn.visualization.probe import Probe
-from keras_cnn.visualization.windows import Windows, first_steps, maps_read, pasted, through
+from keras_cnn.visualization.probe import ModelOrProbe, Probe
+from keras_cnn.visualization.windows import Windows, first_layers, maps_read, pasted, through
 
 Fill = Literal["grey", "mean", "blur"]
 
 GREY = 127.5  # half of 255
-_IMAGES, _NUMBERS = 128, 2**22  # of a batch at most: 128 images of 32×32, 27 of 224×224
+_IMAGES, _NUMBERS = 128, 2**22  # limits of a batch: 128 images of 32×32, 27 of 224×224
 
 
 @dataclass(frozen=True)
 class Occlusion:
-    """What hiding a square patch of one image does to the confidence in one class; everything in [0, 1]."""
+    """Confidence in one class while a square patch of one image is hidden, for every place; everything in [0, 1]."""
 
     size: int  # side of the patch in pixels
     fill: str
-    rows: np.ndarray  # (R,) row of the patch's upper edge; from one to the next the stride, the last at the border
+    rows: np.ndarray  # (R,) row of the patch's upper edge; a stride apart, the last one at the border
     columns: np.ndarray  # (Q,) column of its left edge
     whole: float  # confidence with nothing hidden
     confidence: np.ndarray  # (R, Q) float32, with the patch at that row and column
 
     @property
     def total(self) -> float:
-        """Sum of the map, which CS7015 draws against the size; a larger patch has fewer places, see `mean`."""
+        """Sum of the map, as CS7015 plots it against the size; a larger patch has fewer places, see `mean`."""
         return float(self.confidence.sum(dtype=np.float64))
 
     @property
     def mean(self) -> float:
-        """Mean of the map: it falls with the size of the patch only because of what is hidden."""
+        """Mean of the map, which does not depend on the number of places."""
         return float(self.confidence.mean(dtype=np.float64))
 
     def drop(self, height: int, width: int) -> np.ndarray:
@@ -56,27 +54,26 @@ class Occlusion:
 
 
 class Occluder:
-    """Occludes images for one classifier; compiles once a size of the patch, whatever the images, places and classes.
+    """Occludes images for one classifier; compiled once for each size of the patch.
 
     The occluded images are made inside the compiled function, in batches of bounded memory, and go through the same
-    inference as an evaluation; its first layers are computed where the patch can change them, see `windows`. Raises
-    InputError for a model that is no classifier of one image.
+    inference as an evaluation. The first layers are computed only where the patch can change them, see `windows`.
+    Raises InputError for a model that is no classifier of one image.
     """
 
-    def __init__(self, model: keras.Model | Probe):
+    def __init__(self, model: ModelOrProbe):
         self._probe = Probe.of(model)
         self._head = self._probe.head()
-        self._forward = inference(self._probe.model)
-        self._windowed = isinstance(self._probe.model, Functional)  # whose graph can be entered behind the first layers
-        self._compiled: dict[tuple, Callable] = {}
+        output = self._probe.output().name
+        self._forward = inference(self._probe.model, [output] if len(self._probe.outputs) > 1 else ())
+        self._compiled: dict[int, Callable] = {}
 
     def occlude(self, image: np.ndarray, target: int, size: int, *, stride: int = 1, fill: Fill = "grey") -> Occlusion:
         """Confidence in the class `target` for every place of a `size`×`size` patch on `image` (H, W, C), 0-255.
 
         With stride 1 the map has (H - size + 1) × (W - size + 1) values. With another stride a last row and column of
-        patches lie at the border, whatever is left of the stride, so that every pixel is hidden at least once. What
-        hides is, by `fill`, mid-grey, the image's own mean colour, or the image blurred with a standard deviation of
-        half the patch.
+        patches lie at the border, so that every pixel is hidden at least once. The patch is filled, by `fill`, with
+        mid-grey, with the image's own mean colour, or with the image blurred by a standard deviation of half the patch.
 
         Raises InputError for an image of another shape than the model's, an unknown class or fill, a patch larger than
         the image, and a stride that leaves pixels out.
@@ -91,43 +88,46 @@ class Occluder:
         hidden = FILLS[fill](image, size)
         top, left = (places.ravel() for places in np.meshgrid(rows, columns, indexing="ij"))
         batch = int(np.clip(_NUMBERS // image.size, 1, _IMAGES))
-        image, hidden = tf.constant(image), tf.constant(hidden)
-        confidence = self._confidence(size, image.shape)
-        chances = [
-            confidence(image, hidden, top[i : i + batch], left[i : i + batch], target)
+        confidence = self._confidence(size)
+        shown, hidden = tf.constant(image), tf.constant(hidden)
+        parts = [
+            confidence(shown, hidden, top[i : i + batch], left[i : i + batch], target).numpy()
             for i in range(0, len(top), batch)
         ]
-        whole = confidence(image, image, [0], [0], target)
-        found = np.concatenate([part.numpy() for part in chances]).reshape(len(rows), len(columns))
-        return Occlusion(size, fill, rows, columns, float(whole[0]), found)
+        whole = confidence(shown, shown, [0], [0], target)
+        values = np.concatenate(parts).reshape(len(rows), len(columns))
+        return Occlusion(size, fill, rows, columns, float(whole[0]), values)
 
     def by_size(self, image: np.ndarray, target: int, sizes: Sequence[int], **options) -> list[Occlusion]:
         """`occlude` for several sizes of the patch."""
         return [self.occlude(image, target, size, **options) for size in sizes]
 
-    def _confidence(self, size: int, shape: tuple[int, int, int]) -> Callable:
-        """Compiled: image and what hides it, both of `shape`, corners (B,) and (B,), class -> confidence (B,)."""
-        if (size, shape) in self._compiled:
-            return self._compiled[size, shape]
-        steps = first_steps(self._probe, size) if self._windowed else []
+    def _confidence(self, size: int) -> Callable:
+        """Compiled: image, what hides it, rows (B,) and columns (B,) of the patches, class -> confidence (B,)."""
+        if size in self._compiled:
+            return self._compiled[size]
+        shape = self._probe.image_shape
+        chain = first_layers(self._probe, size)
         first = self._probe.names[0]
-        read = [name for name in maps_read(steps) if name != first] if steps else []
-        maps_of = inference(self._probe.model, read) if read else None
+        read = [name for name in maps_read(chain) if name != first] if chain else []
+        maps_of = inference(self._probe.model, read)
 
-        def confidence(image, hidden, top, left, target):
+        def confidence(
+            image: tf.Tensor, hidden: tf.Tensor, top: tf.Tensor, left: tf.Tensor, target: tf.Tensor
+        ) -> tf.Tensor:
             changed = Windows(_squares(hidden, top, left, size), top, left)
-            maps = {first: image[None]} | (dict(zip(read, maps_of(image[None]), strict=True)) if read else {})
-            if steps:
-                outputs = self._forward(image[None], {steps[-1].node.name: through(steps, changed, maps)})
+            if chain:
+                maps = {first: image[None]} | (dict(zip(read, maps_of(image[None]), strict=True)) if read else {})
+                outputs = self._forward(image[None], {chain[-1].node.name: through(chain, changed, maps)})
             else:
                 outputs = self._forward(pasted(image[None], changed))
-            outputs = tf.cast(outputs, tf.float32)
-            return (outputs if self._head.squashing else tf.nn.softmax(outputs))[:, target]
+            outputs = outputs[0] if isinstance(outputs, list) else outputs
+            return self._head.confidences(tf.cast(outputs, tf.float32))[:, target]
 
         pixels, places = tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int32)
         signature = [pixels, pixels, places, places, tf.TensorSpec([], tf.int32)]
-        self._compiled[size, shape] = tf.function(confidence, input_signature=signature, autograph=False)
-        return self._compiled[size, shape]
+        self._compiled[size] = tf.function(confidence, input_signature=signature, autograph=False)
+        return self._compiled[size]
 
 
 def _squares(image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, size: int) -> tf.Tensor:

@@ -1,38 +1,44 @@
-"""Several measures of a stream of images in one pass: each batch goes through the network once, for all of them."""
+"""Several measures of a stream of images in one pass: each batch goes through the network once for all measures."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import require
-from keras_cnn.visualization.probe import Probe
+from keras_cnn.visualization.probe import ModelOrProbe, Probe
 from keras_cnn.visualization.streaming import compiled, reader
 
 
 class Measure(Protocol):
-    """What is measured of the images of one pass; it serves for one pass alone, since it holds what it has seen."""
+    """A measure of the images of one pass. An object serves for one pass, since it accumulates what it has seen."""
 
-    points: Sequence[str]  # of the network, where it reads
+    @property
+    def points(self) -> tuple[str, ...]:
+        """The points of the network that it reads."""
+        ...
 
     @property
     def key(self) -> Hashable:
-        """Equal for two measures of one network that find the same in the same images."""
+        """Equal for two measures of one network that have the same result for the same images."""
+        ...
 
-    def compute(self, values: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
-        """Of the tensors (B, ...) at `points` what is to be added up; runs inside a compiled function. B may be 0."""
+    def compute(self, values: Sequence[tf.Tensor]) -> Sequence[Any]:
+        """The part of the tensors (B, ...) at `points` to accumulate; runs inside a compiled function. B may be 0."""
+        ...
 
-    def add(self, found: Sequence[tf.Tensor], labels: np.ndarray) -> None:
-        """What `compute` made of one batch, and the labels (B,) of its images; -1 where they are not known."""
+    def add(self, computed: Sequence[Any], labels: np.ndarray) -> None:
+        """Adds the result of `compute` for one batch, and the labels (B,) of its images; -1 where they are unknown."""
+        ...
 
     def result(self) -> Any:
-        """What was found in all images."""
+        """The result for all images."""
+        ...
 
 
 def one_pass(
-    model: keras.Model | Probe,
+    model: ModelOrProbe,
     batches: Iterable,
     measures: Sequence[Measure],
     images: Sequence[np.ndarray | None] | None = None,
@@ -40,41 +46,41 @@ def one_pass(
     """The results of `measures`, after reading `batches` once.
 
     The elements of `batches` start with images (B, H, W, C) uint8 and labels (B,), which may be left out. `images` has
-    for each measure the numbers of the images that it gets, ascending, None for all of them. Points that several
-    measures read are computed once. Memory is that of one batch and of what the measures keep.
+    for each measure the ascending numbers of the images that it gets, or None for all. Points that several measures
+    read are computed once. The memory needed is that of one batch and of what the measures keep.
 
     Raises InputError for a point that is not there, and where a measure gets no image.
     """
     probe = Probe.of(model)
     chosen = [None] * len(measures) if images is None else list(images)
-    some = {number: one for number, one in enumerate(chosen) if one is not None}
+    subsets = {place: numbers for place, numbers in enumerate(chosen) if numbers is not None}
     points = list(dict.fromkeys(probe.point(point) for measure in measures for point in measure.points))
     read = reader(probe, points)
 
-    def measured(pixels, places):
-        values, places = dict(zip(points, read(pixels), strict=True)), dict(zip(some, places, strict=True))
-        found = []
-        for number, measure in enumerate(measures):
+    def measured(pixels: tf.Tensor, places: Sequence[tf.Tensor]) -> list[Sequence[Any]]:
+        values, rows = dict(zip(points, read(pixels), strict=True)), dict(zip(subsets, places, strict=True))
+        computed = []
+        for place, measure in enumerate(measures):
             own = [values[probe.point(point)] for point in measure.points]
-            own = [tf.gather(value, places[number]) for value in own] if number in some else own
-            found.append(measure.compute(own))
-        return found
+            own = [tf.gather(value, rows[place]) for value in own] if place in subsets else own
+            computed.append(measure.compute(own))
+        return computed
 
-    function = compiled(probe, measured, [tf.TensorSpec([None], tf.int32) for _ in some])
+    function = compiled(probe, measured, [tf.TensorSpec([None], tf.int32) for _ in subsets])
     count = 0
     for pixels, *more in batches:
         labels = np.asarray(more[0], np.int64) if more else np.full(len(pixels), -1, np.int64)
-        places = {number: _within(one, count, count + len(pixels)) for number, one in some.items()}
-        found = function(pixels, [tf.constant(place) for place in places.values()])
-        for number, (measure, part) in enumerate(zip(measures, found, strict=True)):
-            measure.add(part, labels[places[number]] if number in some else labels)
+        rows = {place: _within(numbers, count, count + len(pixels)) for place, numbers in subsets.items()}
+        computed = function(pixels, [tf.constant(own_rows) for own_rows in rows.values()])
+        for place, (measure, part) in enumerate(zip(measures, computed, strict=True)):
+            measure.add(part, labels[rows[place]] if place in subsets else labels)
         count += len(pixels)
-    counts = [count if one is None else int(np.sum(one < count)) for one in chosen]
+    counts = [count if numbers is None else int(np.sum(numbers < count)) for numbers in chosen]
     require(all(counts), probe.name, "no images", "at least one")
     return [measure.result() for measure in measures]
 
 
 def _within(numbers: np.ndarray, first: int, end: int) -> np.ndarray:
-    """The places in a batch of the images `first` to `end - 1` of those with these numbers."""
+    """The rows of the images with these numbers in a batch of the images `first` to `end - 1`."""
     low, high = np.searchsorted(numbers, [first, end])
     return (numbers[low:high] - first).astype(np.int32)

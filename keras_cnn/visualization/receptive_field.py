@@ -1,4 +1,4 @@
-"""Which pixels of the image a unit of a layer sees: by the arithmetic of the layers, and as the gradient shows it."""
+"""Receptive fields: the pixels of the image that a unit sees, by arithmetic and as the gradient shows them."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from keras_cnn.errors import InputError, require
 from keras_cnn.models import arithmetic
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.visualization.gradients import Score, gradients
-from keras_cnn.visualization.probe import Probe
+from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
-BORDER = 127  # what a patch shows beyond the border of the image
+BORDER = 127  # grey level of a patch beyond the border of the image
 NOISE_IMAGES = 16
 
 
@@ -26,14 +26,15 @@ class Box(NamedTuple):
     right: int
 
     def inside(self, height: int, width: int) -> "Box":
-        """The part that lies on an image; without pixels where nothing does."""
-        rows = (min(max(edge, 0), height) for edge in (self.top, self.bottom))
-        return Box(*rows, *(min(max(edge, 0), width) for edge in (self.left, self.right)))
+        """The part that lies on an image; a box without pixels where no part does."""
+        top, bottom = (min(max(edge, 0), height) for edge in (self.top, self.bottom))
+        left, right = (min(max(edge, 0), width) for edge in (self.left, self.right))
+        return Box(top, bottom, left, right)
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What one unit of a layer sees of the image by arithmetic, and what moves it by gradient."""
+    """The receptive field of one unit by arithmetic, and the pixels with a gradient."""
 
     layer: str
     unit: tuple[int, int]  # row and column on the layer's map
@@ -43,21 +44,21 @@ class Reach:
 
     @property
     def contained(self) -> bool:
-        """Whether no pixel outside the arithmetic's box moves the unit: it must hold for every network."""
+        """Whether no pixel outside the arithmetic's box changes the unit: this must hold for every network."""
         if self.found is None:
             return True
-        edges = zip(self.box, self.found, strict=True)
-        (top, a), (bottom, b), (left, c), (right, d) = edges
-        return top <= a and b <= bottom and left <= c and d <= right
+        inside, outside = self.found, self.box
+        rows = outside.top <= inside.top and inside.bottom <= outside.bottom
+        return rows and outside.left <= inside.left and inside.right <= outside.right
 
     @property
     def exact(self) -> bool:
-        """Whether the outermost pixels of the box do move the unit; zeros among the weights may keep them from it."""
+        """Whether the outermost pixels of the box change the unit; where weights are zero they may not."""
         return self.found == self.box
 
 
 def fields(model: keras.Model) -> dict[str, ReceptiveField]:
-    """Layer -> size, stride and offset in pixels, for every layer of a flat network whose view is known.
+    """Layer -> size, stride and offset in pixels, for every layer whose receptive field is known.
 
     See `models.arithmetic.Axis`. Raises InputError for a model that `arithmetic.table` refuses.
 
@@ -67,39 +68,40 @@ def fields(model: keras.Model) -> dict[str, ReceptiveField]:
 
 
 def field_of(model: keras.Model, layer: str) -> ReceptiveField:
-    """The receptive field of one layer. InputError for an unknown layer, and for one whose view is not known."""
+    """The receptive field of one layer. InputError for an unknown layer, and for one whose field is not known."""
     rows = {row.layer: row for row in arithmetic.table(model)}
     if layer not in rows:
         raise InputError(f"{model.name}: no layer {layer!r}{nearest(layer, rows)}")
     field = rows[layer].field
-    require(field is not None, f"{model.name}: {layer}", "a view that is not known", "layers up to here that slide")
+    if field is None:
+        expected = "convolutions, pools and element-wise layers before it"
+        raise InputError(f"{model.name}: {layer}: a receptive field that is not known, expected {expected}")
     return field
 
 
-def reach(model: keras.Model | Probe, layer: str, unit: tuple[int, int] | None = None, *, seed: int = 0) -> Reach:
-    """What moves one unit of a layer's map, by default the middle one, beside what arithmetic says it sees.
+def reach(model: ModelOrProbe, layer: str, unit: tuple[int, int] | None = None, *, seed: int = 0) -> Reach:
+    """The pixels that change one unit of a layer's map, by default the middle one, beside its field by arithmetic.
 
-    The gradient of random weights of the unit's channels is taken at images of noise; where a ReLU or a max pool keeps
-    a pixel from the unit on one of them, another lets it through.
+    The gradient of random weights of the unit's channels is taken for several images of noise: where a ReLU or a max
+    pool keeps a pixel from the unit in one image, another image lets it through.
 
-    Raises InputError for an unknown layer, a layer without a map, one whose view is not known, and a unit beside it.
+    Raises InputError for an unknown layer, a layer without a map, one whose field is not known, and a unit outside it.
     """
     probe = Probe.of(model)
     point = probe.point(layer)
-    shape = probe.shape(point)
-    require(len(shape) == 3, f"{probe.name}: {layer}", f"an output of shape {shape}", "a map (H, W, C)")
+    shape = probe.map_shape(point)
     unit = (shape[0] // 2, shape[1] // 2) if unit is None else unit
     inside = all(0 <= place < side for place, side in zip(unit, shape, strict=False))
     require(inside, f"{probe.name}: {layer}", f"unit {unit}", f"0 to {shape[0] - 1} and 0 to {shape[1] - 1}")
-    height, width, channels = probe.input_shape
+    height, width, channels = probe.image_shape
     generator = np.random.default_rng(seed)
     images = generator.integers(0, 256, (NOISE_IMAGES, height, width, channels)).astype(np.float32)
     weights = np.zeros((NOISE_IMAGES, *shape), np.float32)
     weights[:, unit[0], unit[1]] = generator.normal(size=(NOISE_IMAGES, shape[2]))
     words = (f"{layer} at {unit}",) * NOISE_IMAGES
-    _, _, found = gradients(probe, images, Score(point, weights, words))
-    strength = np.abs(found.astype(np.float64)).mean(axis=(0, 3))
-    seen = box(field_of(probe.model, layer), unit).inside(height, width)
+    _, _, slopes = gradients(probe, images, Score(point, weights, words))
+    strength = np.abs(slopes.astype(np.float64)).mean(axis=(0, 3))
+    seen = box(field_of(probe.model, point.partition(":")[0]), unit).inside(height, width)
     return Reach(layer, unit, seen, strength, _around(strength > 0))
 
 
@@ -113,14 +115,14 @@ def box(field: ReceptiveField, unit: tuple[int, int]) -> Box:
 
 
 def patch(image: np.ndarray, field: ReceptiveField, unit: tuple[int, int], fill: int = BORDER) -> np.ndarray:
-    """What a unit sees of an image (H, W, C): (height, width, C) pixels, with `fill` beyond the image's border."""
+    """The pixels (height, width, C) of an image (H, W, C) that a unit sees, with `fill` beyond the image's border."""
     seen = box(field, unit)
     there = seen.inside(*image.shape[:2])
-    found = np.full((seen.bottom - seen.top, seen.right - seen.left, image.shape[2]), fill, image.dtype)
+    pixels = np.full((seen.bottom - seen.top, seen.right - seen.left, image.shape[2]), fill, image.dtype)
     rows = slice(there.top - seen.top, there.bottom - seen.top)
     columns = slice(there.left - seen.left, there.right - seen.left)
-    found[rows, columns] = image[there.top : there.bottom, there.left : there.right]
-    return found
+    pixels[rows, columns] = image[there.top : there.bottom, there.left : there.right]
+    return pixels
 
 
 def _around(pixels: np.ndarray) -> Box | None:

@@ -1,6 +1,6 @@
 """Statistics of feature maps over images: how many values are not positive, and the spectrum of their covariance.
 
-Both are what IN4310 asks for: shares of non-positive values by layer, and the largest eigenvalues of the empirical
+IN4310 asks for both: the shares of non-positive values by layer, and the largest eigenvalues of the empirical
 covariance of the features of 200 images, for several networks and several sets of images.
 """
 
@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,7 +15,7 @@ from keras_cnn.errors import require
 from keras_cnn.evaluation.intervals import paired_bootstrap
 from keras_cnn.evaluation.metrics import CONFIDENCE_LEVEL
 from keras_cnn.visualization.passes import one_pass
-from keras_cnn.visualization.probe import Probe
+from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
 Reduction = Literal["pooled", "flattened"]
 
@@ -35,18 +34,23 @@ class Sparsity:
 
     @property
     def share(self) -> float:
-        """Over all values of all images."""
+        """The share over all values of all images."""
         return float(self.shares.mean())
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues of the empirical covariance of N feature vectors of D numbers, the largest first."""
+    """Eigenvalues of the empirical covariance of N feature vectors of D numbers, in descending order."""
 
     images: int  # N
     dimensions: int  # D
     eigenvalues: np.ndarray  # (min(N, D),) float64, not negative
     resampled: np.ndarray  # (samples, min(N, D)): the same of images drawn with replacement
+
+    @property
+    def largest_rank(self) -> int:
+        """The largest rank that the covariance of N vectors can have: N - 1, or D where that is less."""
+        return min(self.images - 1, self.dimensions)
 
     @property
     def effective_rank(self) -> float:
@@ -64,41 +68,41 @@ class Spectrum:
     def band(self) -> np.ndarray:
         """(2, min(N, D)): low and high end of each eigenvalue's 95 % bootstrap interval.
 
-        It is the estimate times the resampled percentiles over their median. The percentiles themselves would leave the
-        estimate out at both ends of the spectrum: images drawn twice add no direction.
+        It is the estimate times the resampled percentiles over their median. The percentiles themselves would not
+        contain the estimate at both ends of the spectrum, since images drawn twice add no direction.
         """
         return np.stack(_spread(self.resampled, self.eigenvalues))
 
 
-def sparsity(model: keras.Model | Probe, points: Sequence[str], batches: Iterable) -> list[Sparsity]:
+def sparsity(model: ModelOrProbe, points: Sequence[str], batches: Iterable) -> list[Sparsity]:
     """Share of the values that are at most 0 at each of `points`, see `probe`; reads `batches` once.
 
     The elements of `batches` start with images (B, H, W, C) uint8. One number an image and point is kept. Raises
     InputError for no images, a point that is not there, and values that are not finite.
     """
-    (found,) = one_pass(model, batches, [NotPositive(model, points)])
-    return found
+    (sparsities,) = one_pass(model, batches, [NotPositive(model, points)])
+    return sparsities
 
 
 class NotPositive:
     """`sparsity` as a measure of a pass, see `passes`."""
 
-    def __init__(self, model: keras.Model | Probe, points: Sequence[str]):
+    def __init__(self, model: ModelOrProbe, points: Sequence[str]):
         probe = Probe.of(model)
         self.points = tuple(points)
         self.key = ("not positive", self.points)
-        self._shapes = [probe.shape(point) for point in points]
-        self._found: list[list[np.ndarray]] = []  # of each batch, the shares at each point
+        self._shapes = [probe.fixed_shape(point) for point in points]
+        self._shares: list[list[np.ndarray]] = []  # of each batch, the shares at each point
 
     def compute(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         return [_not_positive(value) for value in values]
 
-    def add(self, found: Sequence[tf.Tensor], labels: np.ndarray) -> None:
-        self._found.append([shares.numpy() for shares in found])
+    def add(self, computed: Sequence[tf.Tensor], labels: np.ndarray) -> None:
+        self._shares.append([shares.numpy() for shares in computed])
 
     def result(self) -> list[Sparsity]:
         result = []
-        for name, shape, parts in zip(self.points, self._shapes, zip(*self._found, strict=True), strict=True):
+        for name, shape, parts in zip(self.points, self._shapes, zip(*self._shares, strict=True), strict=True):
             shares = np.concatenate(parts).astype(np.float64)
             require(bool(np.isfinite(shares).all()), f"statistics: {name}", "values that are not finite", "numbers")
             result.append(Sparsity(name, shape, shares, paired_bootstrap(shares, CONFIDENCE_LEVEL)))
@@ -106,19 +110,19 @@ class NotPositive:
 
 
 def features(
-    model: keras.Model | Probe,
+    model: ModelOrProbe,
     point: str,
     batches: Iterable,
     reduction: Reduction = "pooled",
     most: int | None = None,
 ) -> np.ndarray:
-    """(N, D) float32: what the network has at `point` for each image; of a map the mean over its pixels, or all of it.
+    """(N, D) float32: the features at `point` for each image; of a map the means over its pixels, or all values.
 
     The elements of `batches` start with images (B, H, W, C) uint8; reading stops after `most` images. Raises InputError
     where the features take more than 1 GiB, for no images, a point that is not there, and values that are not finite.
     """
-    (found,) = one_pass(model, batches if most is None else _first(batches, most), [Features(point, reduction)])
-    return found
+    (values,) = one_pass(model, batches if most is None else _first(batches, most), [Features(point, reduction)])
+    return values
 
 
 class Features:
@@ -138,8 +142,8 @@ class Features:
         shape = tf.shape(vectors)
         return [tf.reshape(vectors, [shape[0], tf.reduce_prod(shape[1:])])]  # -1 would not do for a batch of none
 
-    def add(self, found: Sequence[tf.Tensor], labels: np.ndarray) -> None:
-        part = found[0].numpy()
+    def add(self, computed: Sequence[tf.Tensor], labels: np.ndarray) -> None:
+        part = computed[0].numpy()
         self._parts.append(part)
         self._count += len(part)
         wanted = f"at most {_LARGEST / 2**30:.0f} GiB: pooled features, or fewer images"
@@ -147,9 +151,9 @@ class Features:
         require(self._count * size * 4 <= _LARGEST, "features", f"{self._count} of {size} numbers each", wanted)
 
     def result(self) -> np.ndarray:
-        found = np.concatenate(self._parts)
-        require(bool(np.isfinite(found).all()), "features", "values that are not finite", "numbers")
-        return found
+        values = np.concatenate(self._parts)
+        require(bool(np.isfinite(values).all()), "features", "values that are not finite", "numbers")
+        return values
 
 
 def spectrum(values: np.ndarray, *, samples: int = SAMPLES, seed: int = 0) -> Spectrum:
@@ -175,9 +179,11 @@ def spectrum(values: np.ndarray, *, samples: int = SAMPLES, seed: int = 0) -> Sp
 
 
 def effective_rank(eigenvalues: np.ndarray) -> float:
-    """exp of the entropy of the eigenvalues' shares of their sum: D if all are equal, 1 if one alone is not 0.
+    """The exponential of the entropy of the eigenvalues' shares of their sum.
 
-    Without any variance it is 0. Source: O. Roy and M. Vetterli, The Effective Rank, EUSIPCO 2007.
+    It is D if all D are equal, 1 if only one is not 0, and 0 without any variance.
+
+    Source: O. Roy and M. Vetterli, The Effective Rank, EUSIPCO 2007.
     """
     total = eigenvalues.sum()
     if total <= 0:
@@ -187,7 +193,7 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
 
 
 def _first(batches: Iterable, most: int) -> Iterator[tuple]:
-    """The first `most` images of the batches; what comes behind them is not read."""
+    """The first `most` images of the batches; later batches are not read."""
     for images, *_ in batches:
         yield (images[:most],)
         most -= len(images)
@@ -221,13 +227,14 @@ def _of_products(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _eigenvalues(matrix: np.ndarray) -> np.ndarray:
-    """The largest first; 0 where only rounding is left, as always for one of N eigenvalues from N images."""
-    found = np.linalg.eigvalsh(matrix)[::-1]
-    return np.where(found > len(matrix) * np.finfo(np.float64).eps * found[0], found, 0.0)
+    """In descending order; 0 where only rounding is left, as for at least one of N eigenvalues from N images."""
+    values = np.linalg.eigvalsh(matrix)[::-1]
+    return np.where(values > len(matrix) * np.finfo(np.float64).eps * values[0], values, 0.0)
 
 
 def _spread(resampled: np.ndarray, estimate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Percentiles of `resampled` (samples, n), each times estimate / median; the estimate where the median is 0."""
     tails = (1 - CONFIDENCE_LEVEL) / 2
     low, middle, high = np.quantile(resampled, [tails, 0.5, 1 - tails], axis=0)
-    return tuple(np.divide(end * estimate, middle, out=estimate.copy(), where=middle > 0) for end in (low, high))
+    low, high = (np.divide(end * estimate, middle, out=estimate.copy(), where=middle > 0) for end in (low, high))
+    return low, high

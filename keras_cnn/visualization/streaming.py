@@ -1,33 +1,25 @@
-"""The tensors inside a network for a stream of images, as fast as an evaluation computes them."""
+"""The tensors inside a network for a stream of images, computed as in an evaluation."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import require
-from keras_cnn.evaluation.predict import inference, readable
+from keras_cnn.evaluation.predict import inference
 from keras_cnn.visualization.probe import Probe
 
 
 def reader(probe: Probe, points: Sequence[str]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
     """A function, for use in a `tf.function`, from images (B, H, W, C) of 0-255 to the tensors at `points`.
 
-    They are computed in the network's own types with its batch norms folded, as `Predictor` does. Where a point lies in
-    a nested model, or is one of several calls of a layer, the probe computes them in float32, which takes longer.
+    They are computed in the network's own types with its batch norms folded, as `Predictor` does.
     """
-    points = [probe.point(point) for point in points]
-    if all(readable(probe.model, point) for point in points):
-        return inference(probe.model, points)
-
-    def read(images):
-        _, found = probe.run(tf.cast(images, tf.float32), points)
-        return [found[point] for point in points]
-
-    return read
+    return inference(probe.model, [probe.point(point) for point in points])
 
 
-def compiled(probe: Probe, function: Callable, *more) -> tf.function:
+def compiled(probe: Probe, function: Callable, *more: Any) -> Callable[..., Any]:
     """`function` of a batch of images (B, H, W, C) uint8, compiled for the network's image size.
 
     `more` are the specifications of further arguments.
@@ -37,7 +29,7 @@ def compiled(probe: Probe, function: Callable, *more) -> tf.function:
 
 
 def labelled(where: str, batches: Iterable) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
-    """Images (B, H, W, C) and labels (B,) of each batch. InputError where there is not one image."""
+    """Images (B, H, W, C) and labels (B,) of each batch. InputError where there is no image."""
     count = 0
     for images, labels, *_ in batches:
         count += len(images)

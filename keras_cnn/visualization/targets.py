@@ -1,4 +1,4 @@
-"""What is explained or maximised: a class, a difference of two classes, a neuron of a layer, a channel's mean."""
+"""Targets to explain or to maximize: a class, a difference of two classes, a neuron of a layer, a channel's mean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,15 @@ import numpy as np
 
 from keras_cnn.errors import require
 from keras_cnn.visualization.gradients import Score
-from keras_cnn.visualization.probe import Probe, taps
+from keras_cnn.visualization.probe import ModelOrProbe, Probe, taps
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """The score of a class before softmax; `index` one for all images, one an image, or None: the predicted class."""
+    """The score of a class before the softmax or sigmoid.
+
+    `index` is one class for all images, one class for each image, or None for the predicted class of each.
+    """
 
     index: int | Sequence[int] | None = None
 
@@ -25,12 +28,12 @@ class ClassScore:
         classes = _predicted(probe, images) if self.index is None else _each(self.index, len(images))
         _check(probe, classes, head.classes)
         words = tuple(f"class {index}" for index in classes)
-        return Score(head.point, np.eye(head.classes, dtype=np.float32)[classes], words)
+        return Score(head.point, head.weights(classes), words)
 
 
 @dataclass(frozen=True)
 class ClassDifference:
-    """The score of one class minus that of another, each as in `ClassScore`: what speaks for the first of the two."""
+    """The score of one class minus that of another, each as in `ClassScore`: the evidence for the first of the two."""
 
     index: int | Sequence[int] | None
     against: int | Sequence[int]
@@ -52,8 +55,8 @@ class ClassDifference:
 class Neuron:
     """One unit of a layer's output, or of `LAYER:linear`, what the layer has before its activation argument.
 
-    In a map it is the unit of `channel` at `position` (row, column), or in each image where that channel is strongest.
-    Both are one for all images or one for each.
+    In a map it is the unit of `channel` at `position` (row, column) or, without a position, at the place in each image
+    where that channel is strongest. Channel and position are one for all images or one for each.
     """
 
     layer: str
@@ -66,7 +69,7 @@ class Neuron:
     def score(self, probe: Probe, images: np.ndarray) -> Score:
         """InputError for a layer, channel or position that is not there."""
         point = probe.point(self.layer)
-        shape, channels = _sized(probe, point), _channels(probe, point, self.channel, len(images))
+        shape, channels = probe.fixed_shape(point), _channels(probe, point, self.channel, len(images))
         weights = np.zeros((len(images), *shape), np.float32)
         each = np.arange(len(images))
         if len(shape) == 1:
@@ -80,7 +83,7 @@ class Neuron:
     def places(self, probe: Probe, images: np.ndarray) -> np.ndarray:
         """(N, 2) int: row and column of the unit in each image. InputError for a position outside the map."""
         point = probe.point(self.layer)
-        sides = probe.shape(point)[:2]
+        sides = probe.map_shape(point)[:2]
         if self.position is None:
             maps = taps(probe, [point])(images)[point]
             own = maps[np.arange(len(images)), ..., _channels(probe, point, self.channel, len(images))]
@@ -95,7 +98,7 @@ class Neuron:
 
 @dataclass(frozen=True)
 class ChannelMean:
-    """The mean of a layer's output channel over its map, or a unit of a vector; one for all or one an image."""
+    """The mean of a layer's output channel over its map, or a unit of a vector; one for all images or one for each."""
 
     layer: str
     channel: int | Sequence[int]
@@ -106,7 +109,7 @@ class ChannelMean:
     def score(self, probe: Probe, images: np.ndarray) -> Score:
         """InputError for a layer or channel that is not there."""
         point = probe.point(self.layer)
-        shape, channels = _sized(probe, point), _channels(probe, point, self.channel, len(images))
+        shape, channels = probe.fixed_shape(point), _channels(probe, point, self.channel, len(images))
         weights = np.zeros((len(images), *shape), np.float32)
         weights[np.arange(len(images)), ..., channels] = 1 / np.prod(shape[:-1])
         words = "mean of channel" if len(shape) == 3 else "unit"
@@ -116,8 +119,8 @@ class ChannelMean:
 Target = ClassScore | ClassDifference | Neuron | ChannelMean
 
 
-def strongest(model, images: np.ndarray, layer: str, count: int) -> list[tuple[int, int]]:
-    """The `count` channels of a layer that respond most anywhere in `images`, each with the image where it does."""
+def strongest(model: ModelOrProbe, images: np.ndarray, layer: str, count: int) -> list[tuple[int, int]]:
+    """The `count` channels of a layer with the largest response anywhere in `images`, each with the image of it."""
     probe = Probe.of(model)
     point = probe.point(layer)
     values = taps(probe, [point])(images)[point]
@@ -127,21 +130,14 @@ def strongest(model, images: np.ndarray, layer: str, count: int) -> list[tuple[i
 
 
 def _predicted(probe: Probe, images: np.ndarray) -> np.ndarray:
-    point = probe.head().point
-    return taps(probe, [point])(images)[point].argmax(axis=1)
-
-
-def _sized(probe: Probe, point: str) -> tuple[int, ...]:
-    shape = probe.shape(point)
-    fits = len(shape) in (1, 3) and None not in shape
-    require(fits, f"{probe.name}: {point}", f"an output of shape {shape}", "a map or a vector of a fixed size")
-    return shape
+    head = probe.head()
+    return head.class_scores(taps(probe, [head.point])(images)[head.point]).argmax(axis=1)
 
 
 def _channels(probe: Probe, point: str, channel: int | Sequence[int], count: int) -> np.ndarray:
-    channels, last = _each(channel, count), probe.shape(point)[-1] - 1
-    for one in channels:
-        require(0 <= one <= last, f"{probe.name}: {point}", f"channel {one}", f"0 to {last}")
+    channels, last = _each(channel, count), probe.fixed_shape(point)[-1] - 1
+    for number in channels:
+        require(0 <= number <= last, f"{probe.name}: {point}", f"channel {number}", f"0 to {last}")
     return channels
 
 

@@ -1,25 +1,26 @@
-"""The first layers of a network for many images that differ from one image in a small square each.
+"""The first layers of a network for many images, each of which differs from one image in a small square.
 
-Where a square of the image changes, only a window of each map changes: for a convolution the square and a border of its
-kernel's reach. So the first layers are computed on windows alone, cut from the maps of the one image with the changed
-values in their place, and pasted into those maps where the windows get too large. Every sum has the terms that it has
-without windows, so the results differ by rounding alone.
+Where a square of the image changes, only a window of each map changes: for a convolution the square and a border as
+wide as its kernel reaches. So the first layers are computed on windows only. The windows are cut from the maps of the
+one image, with the changed values in their place, and are pasted back into those maps where they become too large. Each
+sum has the same terms as without windows, so the results differ by rounding only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
-from keras import layers, ops
-from keras.src.models.functional import operation_fn  # what Keras runs a graph of layers with
+from keras import layers
 
-from keras_cnn.evaluation.predict import readable
-from keras_cnn.visualization.probe import Node, Probe
+from keras_cnn.evaluation.predict import as_type
+from keras_cnn.models.graph import GraphNode, call_operation
+from keras_cnn.visualization.probe import Probe
 
-# Of a map. For a patch of 8 on 32×32 pixels net3 is twice as fast with 0.8 as without windows, in float32 and in
-# bfloat16, and with 0.5 less so.
+# The largest window, as a share of the map. For a patch of 8 on 32×32 pixels net3 is twice as fast with 0.8 as without
+# windows, in float32 and in bfloat16; with 0.5 it gains less.
 _LARGEST_SHARE = 0.8
-_EACH_PIXEL = (
+_PIXEL_WISE = (
     layers.Activation,
     layers.BatchNormalization,
     layers.Dropout,
@@ -48,67 +49,68 @@ class Sliding:
 
     size: Sides
     stride: Sides
-    before: Sides  # padding above and on the left
+    padding: Sides  # above and on the left
     fill: float
+    outputs: Sides  # height and width of the layer's map
 
 
 @dataclass(frozen=True)
-class Step:
-    """One layer; without `sliding` it takes each pixel alone."""
+class WindowedLayer:
+    """One layer that is computed on windows; without `sliding` it acts on each pixel separately."""
 
-    node: Node
+    node: GraphNode
     reads: str  # name of the node before
     sliding: Sliding | None = None
 
 
-def first_steps(probe: Probe, size: int) -> list[Step]:
+def first_layers(probe: Probe, size: int) -> list[WindowedLayer]:
     """The layers from the image on that are worth computing on windows when a square of `size` changes; maybe none.
 
-    They end before a branch, a layer of another kind, and a map of which the window would be almost the whole.
+    They end before a branch, a layer of another kind, and a map of which a window would cover nearly everything.
     """
-    steps: list[Step] = []
+    chain: list[WindowedLayer] = []
     previous, window = probe.nodes[probe.names[0]], (size, size)
     while len(readers := probe.readers(previous.name)) == 1 and None not in previous.shape:
         (node,) = readers
         sliding = _sliding(node, previous)
-        known = sliding is not None or isinstance(node.operation, _EACH_PIXEL)
-        if not known or not readable(probe.model, node.name):  # nor is a layer of a nested model or of several calls
+        if sliding is None and not isinstance(node.operation, _PIXEL_WISE):
             break
         if sliding is not None:
-            window = _larger(sliding, window, node.shape)
-            if window[0] * window[1] > _LARGEST_SHARE * node.shape[0] * node.shape[1]:
+            window = _larger(sliding, window)
+            if window[0] * window[1] > _LARGEST_SHARE * sliding.outputs[0] * sliding.outputs[1]:
                 break
-        steps.append(Step(node, previous.name, sliding))
+        chain.append(WindowedLayer(node, previous.name, sliding))
         previous = node
-    return steps if any(step.sliding for step in steps) else []
+    return chain if any(layer.sliding for layer in chain) else []
 
 
-def maps_read(steps: list[Step]) -> list[str]:
-    """Names of the nodes whose maps `through` wants."""
-    return list(dict.fromkeys([*(step.reads for step in steps if step.sliding), steps[-1].node.name]))
+def maps_read(chain: list[WindowedLayer]) -> list[str]:
+    """Names of the nodes whose maps `through` needs."""
+    return list(dict.fromkeys([*(layer.reads for layer in chain if layer.sliding), chain[-1].node.name]))
 
 
-def through(steps: list[Step], changed: Windows, maps: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """(B, H, W, C): what the last step puts out for images that differ from one image at the windows alone.
+def through(chain: list[WindowedLayer], changed: Windows, maps: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """(B, H, W, C): the output of the last layer for images that differ from one image at the windows only.
 
-    `maps` has (1, H, W, C) for that one image, of each node of `maps_read`.
+    `maps` has for that one image the map (1, H, W, C) of each node of `maps_read`.
     """
-    for step in steps:
-        if step.sliding is None:
-            values = operation_fn(step.node.operation, training=False)(changed.values)
+    for layer in chain:
+        if layer.sliding is None:
+            values = call_operation(layer.node.operation, changed.values)
             changed = Windows(values, changed.top, changed.left)
         else:
-            changed = _slide(step, changed, maps[step.reads])
-    return pasted(maps[steps[-1].node.name], changed)
+            changed = _slide(layer.node.operation, layer.sliding, changed, maps[layer.reads])
+    return pasted(maps[chain[-1].node.name], changed)
 
 
-def pasted(whole: tf.Tensor, changed: Windows) -> tf.Tensor:
-    """(B, H, W, C): copies of `whole` (1, H, W, C), each with its window in it."""
-    every = [tf.tile(tf.range(side)[None], [tf.shape(changed.top)[0], 1]) for side in whole.shape[1:3]]
-    return _cut(whole, changed, *every, 0.0)
+def pasted(maps: tf.Tensor, changed: Windows) -> tf.Tensor:
+    """(B, H, W, C): copies of `maps` (1, H, W, C), each with its window in it."""
+    count = tf.shape(changed.top)[0]
+    rows, columns = (tf.tile(tf.range(side)[None], tf.stack([count, 1])) for side in maps.shape[1:3])
+    return _cut(maps, changed, rows, columns, fill=0.0)
 
 
-def _sliding(node: Node, previous: Node) -> Sliding | None:
+def _sliding(node: GraphNode, previous: GraphNode) -> Sliding | None:
     operation = node.operation
     if type(operation) is layers.Conv2D and operation.quantization_mode is None:
         sizes = [(k - 1) * d + 1 for k, d in zip(operation.kernel_size, operation.dilation_rate, strict=True)]
@@ -117,55 +119,61 @@ def _sliding(node: Node, previous: Node) -> Sliding | None:
         sizes, fill = operation.pool_size, float("-inf")
     else:
         return None
-    if operation.data_format != "channels_last":
+    if operation.data_format != "channels_last" or None in node.shape:
         return None
-    before = [0, 0]
+    outputs, inputs = (_sides(shape) for shape in (node.shape, previous.shape))
+    padding = [0, 0]
     if operation.padding == "same":
-        sides = zip(node.shape, previous.shape, operation.strides, sizes, strict=False)
-        before = [max((out - 1) * step + size - side, 0) // 2 for out, side, step, size in sides]
-    return Sliding(tuple(sizes), tuple(operation.strides), tuple(before), fill)
+        axes = zip(outputs, inputs, operation.strides, sizes, strict=True)
+        padding = [max((output - 1) * step + size - side, 0) // 2 for output, side, step, size in axes]
+    return Sliding(_sides(sizes), _sides(operation.strides), _sides(padding), fill, outputs)
 
 
-def _larger(sliding: Sliding, window: Sides, sides: tuple) -> Sides:
-    """Rows and columns of the output, of `sides`, that a window of the input may change: at most so many."""
-    axes = zip(window, sliding.size, sliding.stride, sides, strict=False)
-    return tuple(min((length + size - 2) // step + 1, side) for length, size, step, side in axes)
+def _sides(values: Sequence[int | None]) -> Sides:
+    return values[0] or 0, values[1] or 0
 
 
-def _slide(step: Step, changed: Windows, whole: tf.Tensor) -> Windows:
-    sliding, sides = step.sliding, step.node.shape
-    window = _larger(sliding, changed.values.shape[1:3], sides)
+def _larger(sliding: Sliding, window: Sides) -> Sides:
+    """The most rows and columns of the output that a window of the input may change."""
+    axes = zip(window, sliding.size, sliding.stride, sliding.outputs, strict=True)
+    return _sides([min((length + size - 2) // step + 1, side) for length, size, step, side in axes])
+
+
+def _slide(operation: Any, sliding: Sliding, changed: Windows, maps: tf.Tensor) -> Windows:
+    window = _larger(sliding, _sides(changed.values.shape.as_list()[1:3]))
     firsts, places = [], []
     for axis, corner in enumerate((changed.top, changed.left)):
-        size, stride, before = sliding.size[axis], sliding.stride[axis], sliding.before[axis]
-        first = -((size - 1 - before - corner) // stride)  # rounded up: the first output that sees the window
-        first = tf.clip_by_value(first, 0, sides[axis] - window[axis])
+        size, stride, padding = sliding.size[axis], sliding.stride[axis], sliding.padding[axis]
+        first = -((size - 1 - padding - corner) // stride)  # rounded up: the first output that sees the window
+        first = tf.clip_by_value(first, 0, sliding.outputs[axis] - window[axis])
         firsts.append(first)
         needed = (window[axis] - 1) * stride + size
-        places.append((first * stride - before)[:, None] + tf.range(needed)[None])
-    values = _applied(step.node.operation, _cut(whole, changed, *places, sliding.fill))
+        places.append((first * stride - padding)[:, None] + tf.range(needed)[None])
+    rows, columns = places
+    values = _applied(operation, _cut(maps, changed, rows, columns, fill=sliding.fill))
     return Windows(values, *firsts)
 
 
-def _applied(operation, values: tf.Tensor) -> tf.Tensor:
-    """The layer on values that have their padding already."""
-    values = ops.cast(values, operation.compute_dtype)
+def _applied(operation: Any, values: tf.Tensor) -> tf.Tensor:
+    """The output of the layer for values that have their padding already."""
+    dtype = operation.compute_dtype
+    values = as_type(values, dtype)
     if isinstance(operation, layers.MaxPooling2D):
         return tf.nn.max_pool2d(values, operation.pool_size, operation.strides, "VALID")
-    kernel = ops.cast(operation.kernel, operation.compute_dtype)
+    kernel = as_type(operation.kernel, dtype)
     values = tf.nn.convolution(values, kernel, operation.strides, "VALID", dilations=operation.dilation_rate)
     if operation.use_bias:
-        values = tf.nn.bias_add(values, ops.cast(operation.bias, operation.compute_dtype))
+        values = tf.nn.bias_add(values, as_type(operation.bias, dtype))
     return operation.activation(values)
 
 
-def _cut(whole: tf.Tensor, changed: Windows, rows: tf.Tensor, columns: tf.Tensor, fill: float) -> tf.Tensor:
+def _cut(maps: tf.Tensor, changed: Windows, rows: tf.Tensor, columns: tf.Tensor, *, fill: float) -> tf.Tensor:
     """(B, h, w, C): the pixels at `rows` (B, h) and `columns` (B, w), changed where windows lie, `fill` off the map."""
-    _, height, width, channels = whole.shape
-    high, wide = changed.values.shape[1:3]
-    whole = tf.cast(whole, changed.values.dtype)
-    border = tf.fill([1, channels], tf.cast(fill, whole.dtype))
-    table = tf.concat([tf.reshape(whole, [-1, channels]), border, tf.reshape(changed.values, [-1, channels])], axis=0)
+    _, height, width, channels = (side or 0 for side in maps.shape)
+    high, wide = _sides(changed.values.shape.as_list()[1:3])
+    maps = tf.cast(maps, changed.values.dtype)
+    border = tf.fill([1, channels], tf.cast(fill, maps.dtype))
+    table = tf.concat([tf.reshape(maps, [-1, channels]), border, tf.reshape(changed.values, [-1, channels])], axis=0)
     down, across = rows - changed.top[:, None], columns - changed.left[:, None]
     image = tf.range(tf.shape(rows)[0])[:, None, None]
     inside = height * width + 1 + (image * high + down[:, :, None]) * wide + across[:, None, :]

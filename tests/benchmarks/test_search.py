@@ -11,7 +11,7 @@ def test_both_methods_train_the_same_trials_first(tmp_path, monkeypatch):
     monkeypatch.setattr(
         search, "BASE", search.BASE.replace("train: 1000", "train: 50").replace("epochs: 4", "epochs: 1")
     )
-    monkeypatch.setattr(search.worker.experiment, "train_trial", train(search.worker.experiment.train_trial))
+    monkeypatch.setattr(search.worker.experiment, "train", train(search.worker.experiment.train))
     random, bayes = (search.search(method, 3, 12, tmp_path) for method in search.METHODS)
     assert random[:10] == bayes[:10]
     settings = [[t.assignment for t in search.Study(tmp_path / f"{m}-3").trials()] for m in search.METHODS]
@@ -24,9 +24,9 @@ def test_both_methods_train_the_same_trials_first(tmp_path, monkeypatch):
 def train(original):
     """Trains the first two trials of a sweep, and takes the others' learning rate for their value."""
 
-    def train_trial(config, folder, shared, watch):
+    def train_trial(config, folder, prepare, watch):
         if folder.path.name in ("0001", "0002"):
-            return original(config, folder, shared, watch)
+            return original(config, folder, prepare, watch=watch)
         (folder / "config.yaml").touch()
         row = dict.fromkeys(search.worker.HISTORY_COLUMNS, 1) | {"val_accuracy": config.optim.learning_rate}
         folder.write_history([row])

@@ -222,7 +222,7 @@ def test_every_reading_of_the_test_split_is_counted(runs, call):
         status, out, _ = call(runs / "one")
         assert status == 0
         assert readings(runs / "one") == times
-        assert f"this time included: {times}" in out
+        assert f"including this one: {times}" in out
         assert read_json(runs / "one" / "evaluations" / "test" / "metrics.json")["test_readings"] == times
     assert "protocol    note: The test split was read 3 times" in out
 
@@ -282,14 +282,14 @@ def test_all_parts_of_a_source_count_unless_one_is_named(runs, call, trained):
     assert f"images      {3 * TEST}: " in call(runs / "one", "--source", photos, "--split", "test")[1]
     status, _, err = call(runs / "one", "--source", photos, "--split", "validation")
     assert status == 2
-    assert "has no validation images of its own" in err[0]
+    assert "has no validation images" in err[0]
 
 
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        ((*CLASSES, "fox"), ["besides fox", "expected the run's classes: cat, dog, Äpfel"]),
-        (("cat", "dog", "fox"), ["no Äpfel; besides fox"]),
+        ((*CLASSES, "fox"), ["unknown fox", "expected the run's classes: cat, dog, Äpfel"]),
+        (("cat", "dog", "fox"), ["no Äpfel; unknown fox"]),
     ],
 )
 def test_other_classes_are_named(runs, call, tmp_path, classes, words):
@@ -326,8 +326,8 @@ def test_other_images_are_compared_with_those_trained_on(runs, call, trained, tm
     split = read_json(evaluated / "split.json")
     assert split["duplicates"]["sets_across_splits"] == 12
     assert split["counts"]["test"] == 24
-    assert "12 of 24 test images may have been learnt by heart" in re.sub(r"\s+", " ", out)
-    assert "these images have been read with this run, this time included: 1" in out
+    assert "12 of 24 test images may have been memorised" in re.sub(r"\s+", " ", out)
+    assert "these images have been read with this run, including this one: 1" in out
     assert len(read_record(runs / "one").test_readings) == 1
 
 
@@ -336,7 +336,7 @@ def test_other_images_of_another_run_are_refused_before_any_is_looked_at(runs, c
     path.write_text("\n".join(path.read_text().splitlines()[:-2]) + "\n")
     status, _, err = call(runs / "one", "--against", runs / "two")
     assert (status, len(err)) == (2, 1)
-    assert "which has 2 others; expected the same" in err[0]
+    assert "25 are in both, 2 only in runs/one and 0 only in the other run; expected the same images" in err[0]
     assert readings(runs / "one") == 1
 
 
@@ -354,7 +354,7 @@ def test_a_class_without_images_has_no_scores_and_is_named(runs, call_and_draw, 
     np.savez(tmp_path / "some.npz", classes=np.array(CLASSES), **arrays)
     status, out, err = call_and_draw(runs / "one", "--source", f"npz:{tmp_path / 'some.npz'}", "--split", "test")
     assert (status, err) == (0, [])
-    assert "no images of Äpfel: their scores say nothing" in out
+    assert "no images of Äpfel: their scores have no meaning" in out
     (folder,) = (runs / "one" / "evaluations").iterdir()
     found = read_json(folder / "metrics.json")
     assert found["classes_without_images"] == ["Äpfel"]
@@ -544,7 +544,7 @@ def test_a_broken_run_is_one_line_and_what_is_on_record_is_shown(runs, call, nam
     assert err[0].startswith("error: ")
     assert all(word in err[0] for word in words), err
     if name != "no config":
-        assert f"{runs / 'one'}: on record, not evaluated anew:" in out
+        assert f"{runs / 'one'}: recorded results, not evaluated again:" in out
         assert f"accuracy    {accuracy:.4f}  [" in out
     assert not (runs / "one" / "evaluations").exists()
 
@@ -570,7 +570,7 @@ def test_other_images_can_be_evaluated_when_the_runs_own_are_gone(runs, call, tr
     path.write_text(path.read_text().replace(str(trained / "photos"), "gone"))
     status, out, err = call(runs / "one", "--source", f"folder:{trained / 'photos'}", "--split", "test")
     assert (status, err) == (0, [])
-    assert "note        no temperature, because the validation images cannot be had: folder:gone" in out
+    assert "note        no temperature, because the validation images are not available: folder:gone" in out
     (folder,) = (runs / "one" / "evaluations").iterdir()
     found = read_json(folder / "metrics.json")
     assert found["temperature"] is None
@@ -592,7 +592,7 @@ def test_another_accuracy_than_on_record_is_a_note(runs, call):
     shutil.rmtree(runs / "one" / "evaluations")
     path = runs / "one" / "metrics.json"
     path.write_text(json.dumps(read_json(path) | {"accuracy": 0.123}))
-    assert "note        on record was 0.1230" in call(runs / "one")[1]
+    assert "note        the recorded accuracy is 0.1230" in call(runs / "one")[1]
 
 
 def test_a_damaged_record_is_a_note(runs, call):

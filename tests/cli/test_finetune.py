@@ -16,8 +16,8 @@ THIS = """
 from keras_cnn.cli import finetune as train
 from keras_cnn.tensorflow_import import import_tensorflow
 import_tensorflow()
-from keras_cnn.training import results
-results._draw = results.draw_augmentation = lambda *_: None
+from keras_cnn.tasks.classification import results
+results.draw_figures = results.draw_augmentation = lambda *_: None
 import keras.src.utils.file_utils as files
 def offline(name, origin, **_):
     raise Exception(f"URL fetch failure on {origin}: None -- [Errno -2] Name or service not known")
@@ -104,7 +104,7 @@ WRONG = {  # name: (arguments, words of the one line on standard error)
     "one class": ([*RESNET, "--data.source", "folder:one"], ["one", "class"]),
     "two images a class": (
         [*RESNET, "--data.source", "folder:two images"],
-        ["3 for test + 3 for validation cannot be had from 6 images of 3 classes", "at least one of each class"],
+        ["3 for test + 3 for validation cannot be cut from 6 images of 3 classes", "at least one image of each class"],
     ),
     "no weights file": (weights("nowhere.pth"), ["nowhere.pth: no such weights file"]),
     "unknown weights": (weights("imagnet"), ["weights: found 'imagnet', expected imagenet, none or a file"]),

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from keras_cnn import config, models
-from keras_cnn.detection.training import networks
-from keras_cnn.detection.training.settings import BoxConfig
+from keras_cnn.analysis import recipes
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import backbones, freezing
-from keras_cnn.sweeps import comparison, space
+from keras_cnn.sweeps import space, sweep_file
 from keras_cnn.sweeps.worker import trial_config
+from keras_cnn.tasks.detection import network_cfg
+from keras_cnn.tasks.detection.settings import BoxConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 BOXES = FOLDER / "boxes.yaml"
@@ -33,7 +34,7 @@ PUBLISHED = {
 
 def test_the_config_for_boxes_loads_and_its_network_comes_with_the_package():
     found = config.load(BOXES, [], kind=BoxConfig)
-    assert (networks.OWN / f"{found.model.cfg}.cfg").is_file()
+    assert (network_cfg.OWN / f"{found.model.cfg}.cfg").is_file()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
@@ -64,8 +65,8 @@ def test_no_config_sets_a_field_without_effect(path):
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda p: p.stem)
 def test_comparison_opens_with_its_command_and_number_of_runs(path):
-    sweep = space.read_sweep(path)
-    comparison.check(sweep)
+    sweep = sweep_file.read_sweep(path)
+    recipes.check(sweep)
     command, *said = path.read_text().split("program:")[0].splitlines()
     assert command.startswith(f"# python finetune.py --compare configs/comparisons/{path.name}")
     runs = len(space.cells(sweep)) * sweep.repeats
@@ -75,7 +76,7 @@ def test_comparison_opens_with_its_command_and_number_of_runs(path):
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda p: p.stem)
 def test_every_recipe_of_a_comparison_is_a_fine_tuning_of_its_own(path):
-    sweep = space.read_sweep(path)
+    sweep = sweep_file.read_sweep(path)
     found = [trial_config(sweep, sweep.base, cell) for cell in space.cells(sweep)]
     recipes = {(c.model.name, c.model.options["weights"], c.finetune.freeze_upto) for c in found}
     assert len(recipes) == len(found)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from keras_cnn.data import audit as module
-from keras_cnn.data import load
+from keras_cnn.data import decoding, load
 from keras_cnn.data.audit import audit
 from keras_cnn.errors import InputError
 
@@ -44,7 +44,7 @@ def nasty(tmp_path):
     bad["a/empty.png"] = b""
     bad["b c é/page.jpg"] = b"<!DOCTYPE html><html></html>"
     bad["b c é/huge.png"] = huge_png()
-    bad["b c é/tiff.jpg"] = encoded("TIFF")
+    bad["b c é/icon.jpg"] = encoded("ICO")
     for name, data in bad.items():
         (root / name).write_bytes(data)
     return root, bad
@@ -148,7 +148,7 @@ def test_permission(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(module.Path, "read_bytes", refuse)
+    monkeypatch.setattr(decoding, "open", refuse, raising=False)
     assert audit(tmp_path, ["x.png"], tmp_path / "cache")[1] == {"x.png": "may not be read: permission denied"}
 
 
@@ -186,7 +186,12 @@ def test_cache_is_used_and_checked(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(encoded("PNG", i))
     looked_at = []
     inspect = module._inspect
-    monkeypatch.setattr(module, "_inspect", lambda path, size: looked_at.append(path.name) or inspect(path, size))
+
+    def inspected(path, data):
+        looked_at.append(os.path.basename(path))
+        return inspect(path, data)
+
+    monkeypatch.setattr(module, "_inspect", inspected)
     first = audit(tmp_path, names, tmp_path / "cache")
     assert sorted(looked_at) == names
     assert audit(tmp_path, names, tmp_path / "cache") == first

@@ -25,7 +25,7 @@ def keys():
 
 def run(images, keys, recipe, epoch=0, seed=0, labels=None):
     labels = np.eye(len(images), dtype=np.float32) if labels is None else labels
-    out, mixed = augment(tf.constant(images), tf.constant(labels), tf.constant(keys), epoch, seed, recipe)
+    out, mixed = augment(tf.constant(images), tf.constant(labels), tf.constant(keys), epoch, seed=seed, recipe=recipe)
     return out.numpy(), mixed.numpy()
 
 
@@ -251,7 +251,7 @@ def test_inside_a_callers_function_epochs_and_short_batches_trace_once(images, k
     ])  # fmt: skip
     def step(images, keys, epoch):
         traces.append(1)
-        return augment(images, tf.ones((tf.shape(images)[0], 1)), keys, epoch, 7, RECIPES["standard"])[0]
+        return augment(images, tf.ones((tf.shape(images)[0], 1)), keys, epoch, seed=7, recipe=RECIPES["standard"])[0]
 
     for epoch in range(3):
         for count in (16, 5):

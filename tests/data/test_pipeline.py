@@ -16,7 +16,7 @@ from PIL import Image
 from keras_cnn.data import cache as caching
 from keras_cnn.data.augment import RECIPES
 from keras_cnn.data.dataset import ImageFile, Split
-from keras_cnn.data.decode import decode
+from keras_cnn.data.decoding import decode
 from keras_cnn.data.pipeline import batches, cached, order, preview
 from keras_cnn.errors import InputError, Stopped
 

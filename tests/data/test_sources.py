@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn.data import arrays, folders, load, sources, split_record
+from keras_cnn.data import arrays, load, sources, split_record, walking
 from keras_cnn.errors import InputError
 
 rng = np.random.default_rng(0)
@@ -96,6 +96,7 @@ def test_litter_is_ignored_and_counted(tmp_path, read):
         "hidden or system files": 3,
         "images outside any class folder": 1,
     }
+    assert data.findings["notes"] == ["class folder b: 2 files left out: 1 .heic, 1 .txt"]
     assert len(data.train) + len(data.validation) + len(data.test) == 12
 
 
@@ -116,8 +117,8 @@ def test_order_of_listing_does_not_matter(tmp_path, read, monkeypatch):
     for title in "ab":
         fill(tmp_path / "photos" / title, 12)
     first = split_record(read())
-    listing = folders._list
-    monkeypatch.setattr(folders, "_list", lambda folder: listing(folder)[::-1])
+    listing = walking.entries
+    monkeypatch.setattr(walking, "entries", lambda folder: listing(folder)[::-1])
     assert split_record(read()) == first
 
 
@@ -215,8 +216,8 @@ def test_layouts_that_cannot_be_read(tmp_path, read):
     assert "only one class, 'a'" in refused(read)
     (photos / "b").mkdir()
     assert "b: no images" in refused(read)
-    (photos / "b" / "scan.tiff").write_bytes(b"x")
-    assert "no images (but 1 .tiff)" in refused(read)
+    (photos / "b" / "scan.heic").write_bytes(b"x")
+    assert "no images (but 1 .heic)" in refused(read)
     (photos / "b" / "x.png").write_bytes(b"x")
     assert "class 'b' has no usable image left for train" in refused(read, corrupt="skip")
 
@@ -257,7 +258,7 @@ def test_an_unreadable_folder(tmp_path, read, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return scandir(folder)
 
-    monkeypatch.setattr(folders.os, "scandir", refuse)
+    monkeypatch.setattr(walking.os, "scandir", refuse)
     assert refused(read).endswith("b: cannot be listed: Permission denied")
 
 
@@ -321,6 +322,7 @@ def test_arrays_are_resized_as_files_are(tmp_path):
     [
         ({"a": [1]}, "holds a; expected x_train and y_train"),
         ({"x": np.zeros((4, 3, 3), np.uint8)}, "has x but no y"),
+        ({"x": np.zeros((4, 3, 3), np.uint8), "y": [0, 1, 0, 1], "x_tset": [1]}, "array x_tset; did you mean x_test"),
         ({"x": np.zeros((4, 3, 3)), "y": [0, 1, 0, 1]}, "x is float64"),
         ({"x": np.zeros((4, 3), np.uint8), "y": [0, 1, 0, 1]}, "expected uint8 from 0 to 255"),
         ({"x": np.zeros((4, 3, 3, 4), np.uint8), "y": [0, 1, 0, 1]}, "x is uint8 \\(4, 3, 3, 4\\)"),
@@ -346,7 +348,7 @@ def test_npz_file_errors(tmp_path):
         file.write_bytes(data[:length])
         assert "data.npz" in refused(load, source)
     np.save(tmp_path / "single.npy", images(3, 4, 4))
-    assert "holds a single unnamed array; expected" in refused(load, f"npz:{tmp_path}/single.npy")
+    assert "single.npy: not an .npz file of arrays" in refused(load, f"npz:{tmp_path}/single.npy")
 
 
 def test_options_are_checked(tmp_path):

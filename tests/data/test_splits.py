@@ -11,12 +11,12 @@ import pytest
 
 from keras_cnn.data import Dataset, Split, first_batch, split_record, splits
 from keras_cnn.data import fingerprints as fp
-from keras_cnn.data.splits import Part, apportion, at_most_per_class, cut, overlaps
+from keras_cnn.data.splits import SourcePart, apportion, at_most_per_class, cut, overlaps
 from keras_cnn.errors import InputError
 
 
 def part(sizes, hashes=None, prefix=""):
-    """A Part with `sizes` images of each class, all different unless `hashes` says otherwise."""
+    """A SourcePart with `sizes` images of each class, all different unless `hashes` says otherwise."""
     labels = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
     ids = tuple(f"{prefix}{label}/{i:03d}" for i, label in enumerate(labels))
     pixels = np.zeros((len(labels), 1, 1, 1), np.uint8)
@@ -24,7 +24,7 @@ def part(sizes, hashes=None, prefix=""):
     for i, name in (hashes or {}).items():
         names[i] = name
     thumbnails = np.zeros((len(labels), 72), np.uint8)  # flat: no near-duplicates
-    return Part(Split(ids, labels, pixels=pixels), fp.Fingerprints(tuple(n.encode() for n in names), thumbnails))
+    return SourcePart(Split(ids, labels, pixels=pixels), fp.Fingerprints(tuple(n.encode() for n in names), thumbnails))
 
 
 def counts(split, classes):
@@ -130,7 +130,7 @@ def test_identical_images_never_cross_our_cut(seed):
     hashes = {int(i): f"twin{rng.integers(8)}" for i in rng.choice(60, 25, replace=False)}
     pool = part([30, 30], hashes)
     cuts = cut(pool, "ab", {"validation": 0.2, "test": 0.2}, seed=seed)
-    sides = {name: set(p.prints.pixel_hashes) for name, p in cuts.items()}
+    sides = {name: set(p.fingerprints.pixel_hashes) for name, p in cuts.items()}
     assert not sides["train"] & sides["validation"]
     assert not sides["train"] & sides["test"]
     assert not sides["validation"] & sides["test"]
@@ -141,7 +141,7 @@ def test_only_pairs_are_kept_together():
     pool = part([10, 10], {i: f"pair{i // 2}" for i in range(20)})
     cuts = cut(pool, "ab", {"test": 4})
     assert counts(cuts["test"], 2) == [2, 2]
-    assert all(n == 2 for n in Counter(cuts["test"].prints.pixel_hashes).values())
+    assert all(n == 2 for n in Counter(cuts["test"].fingerprints.pixel_hashes).values())
 
 
 def test_contradictory_labels_stay_in_train():
@@ -159,8 +159,8 @@ def test_contradictory_labels_stay_in_train():
         ({"validation": True}, None, "validation = True"),
         ({"validation": float("nan")}, None, "validation = nan"),
         ({"test": 1}, None, "test gets 1 images, too few for 2 classes"),
-        ({"test": 10, "validation": 9}, None, "10 for test \\+ 9 for validation cannot be had from 20 images"),
-        ({"test": 10}, 11, "cannot be had from 20 images"),
+        ({"test": 10, "validation": 9}, None, "10 for test \\+ 9 for validation cannot be cut from 20 images"),
+        ({"test": 10}, 11, "cannot be cut from 20 images"),
         ({"test": 4}, 0, "train gets no images"),
     ],
 )
@@ -232,7 +232,7 @@ def textured(part, seed):
     """The part with thumbnails of one noisy picture: all look the same."""
     picture = np.random.default_rng(9).integers(40, 200, 72)
     noise = np.random.default_rng(seed).integers(0, 2, (len(part.split), 72))
-    return Part(part.split, fp.Fingerprints(part.prints.pixel_hashes, (picture + noise).astype(np.uint8)))
+    return SourcePart(part.split, fp.Fingerprints(part.fingerprints.pixel_hashes, (picture + noise).astype(np.uint8)))
 
 
 def test_every_near_duplicate_across_splits_is_listed_before_the_first_inside_one(monkeypatch):

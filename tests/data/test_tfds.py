@@ -112,7 +112,7 @@ def test_mapped_where_it_does_not_fit(tmp_path, monkeypatch):
         assert isinstance(data.train.pixels, np.memmap)
         files = sorted(f.name for f in tmp_path.rglob("*.*") if f.is_file())
         assert files == [f"{s}-8-6-3-crop{e}.npy" for s in ("test", "train") for e in ("-labels", "")]
-        monkeypatch.setattr(tfds, "_fill", None)  # the second time nothing is read again
+        monkeypatch.setattr(tfds._Reader, "_fill", None)  # the second time nothing is read again
 
 
 def test_missing_data_in_one_line(prepared, tmp_path, monkeypatch):

@@ -1,20 +1,10 @@
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-HERE = Path(__file__).resolve().parent
 PHOTOS = Path("/usr/share/darknet/data")
-
-
-@pytest.fixture(scope="session")
-def tiny(published_weights) -> tuple[Path, Path, Path]:
-    """cfg, weights and names of the real YOLOv3-tiny."""
-    return tuple(published_weights / name for name in ("yolov3-tiny.cfg", "yolov3-tiny.weights", "coco.names"))
 
 
 @pytest.fixture(scope="session")
@@ -23,21 +13,6 @@ def photos() -> list[Path]:
     if not (found := sorted(PHOTOS.glob("*.jpg"))):
         pytest.skip(f"no photo in {PHOTOS}: Debian's package darknet is not installed")
     return found
-
-
-@pytest.fixture(scope="session")
-def darknet() -> Callable[[list[dict]], list]:
-    """Jobs for `darknet_witness.py` to its answers."""
-    if not Path("/usr/lib/darknet/libdarknet.so").exists():
-        pytest.skip("Debian's package darknet is not installed")
-
-    def ask(jobs: list[dict]) -> list:
-        command = [sys.executable, str(HERE / "darknet_witness.py")]
-        done = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return ask
 
 
 @pytest.fixture

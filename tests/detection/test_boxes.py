@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_cnn.detection.boxes import Detections, Letterbox, decode, iou, one_a_place, suppress
-from keras_cnn.detection.heads import Head
+from keras_cnn.detection.boxes import Detections, Letterbox, decode, iou, strongest_in_place, suppress
+from keras_cnn.detection.heads import YoloHead
 from keras_cnn.detection.yolo import letterbox
 
 
@@ -68,7 +68,7 @@ def test_boxes_come_back_to_the_image():
 
 
 def test_decoding_by_hand():
-    head = Head(np.array([[10, 20], [30, 40]], np.float32), 2, 1.0)
+    head = YoloHead(np.array([[10, 20], [30, 40]], np.float32), 2, 1.0)
     values = np.full((2, 3, 14), -20.0, np.float32)
     values[1, 2, 7:] = [0, np.log(3), 0, np.log(2), 20, 0, -20]  # the second anchor of row 1, column 2
     values[0, 0, 4] = 20  # an object of no class
@@ -76,18 +76,18 @@ def test_decoding_by_hand():
     assert len(centres) == 2
     np.testing.assert_allclose(centres[1], [2.5 / 3, 1.75 / 2, 30 / 96, 80 / 64], rtol=1e-5)
     np.testing.assert_allclose(probabilities, [[0, 0], [0.5, 0]], atol=1e-5)
-    wide = Head(head.anchors, 2, 1.2)  # sigmoid * 1.2 - 0.1: 0.5 stays, 0.75 becomes 0.8
+    wide = YoloHead(head.anchors, 2, 1.2)  # sigmoid * 1.2 - 0.1: 0.5 stays, 0.75 becomes 0.8
     np.testing.assert_allclose(decode([values], [wide], (64, 96), 0.25)[0][1, :2], [2.5 / 3, 1.8 / 2], rtol=1e-5)
 
 
 def test_a_network_gone_wild_gives_finite_boxes():
     centres, _ = decode(
-        [np.full((1, 1, 6), 1e30, np.float32)], [Head(np.ones((1, 2), np.float32), 1, 1.0)], (32, 32), 0.25
+        [np.full((1, 1, 6), 1e30, np.float32)], [YoloHead(np.ones((1, 2), np.float32), 1, 1.0)], (32, 32), 0.25
     )
     assert np.isfinite(centres).all()
 
 
-def test_suppression_is_by_class_and_one_a_place_is_not():
+def test_suppression_is_by_class_and_strongest_in_place_is_not():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [0, 0, 10, 5]], np.float32)
     probabilities = np.array([[0.9, 0.3], [0.8, 0.6], [0.5, 0], [0.7, 0]], np.float32)
     found = suppress(boxes, probabilities, 0.45)
@@ -95,18 +95,18 @@ def test_suppression_is_by_class_and_one_a_place_is_not():
     assert found.classes.tolist() == [0, 1, 0]
     np.testing.assert_allclose(found.confidences, [0.9, 0.6, 0.5])
     np.testing.assert_allclose(found.boxes, boxes[[0, 1, 2]])
-    assert one_a_place(found, 0.45, 0.9).tolist() == [0, 2]
+    assert strongest_in_place(found, 0.45, 0.9).tolist() == [0, 2]
     nothing = suppress(np.zeros((0, 4), np.float32), np.zeros((0, 2)), 0.45)
     assert (len(nothing), nothing.boxes.shape) == (0, (0, 4))
-    assert one_a_place(nothing, 0.45, 0.9).tolist() == []
+    assert strongest_in_place(nothing, 0.45, 0.9).tolist() == []
 
 
 def test_a_part_found_again_is_no_second_object_of_its_class():
     boxes = np.array([[0, 0, 10, 10], [2, 2, 6, 6], [2, 2, 6, 6], [7, 0, 11, 4]], np.float32)
     found = Detections(boxes, np.array([0, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.6], np.float32))
     # box 1 lies in box 0; box 2 too, but is of another class; of box 3's 16 pixels 12 lie in box 0
-    assert one_a_place(found, 0.45, 0.9).tolist() == [0, 2, 3]
-    assert one_a_place(found, 0.45, 0.7).tolist() == [0, 2]
+    assert strongest_in_place(found, 0.45, 0.9).tolist() == [0, 2, 3]
+    assert strongest_in_place(found, 0.45, 0.7).tolist() == [0, 2]
 
 
 def test_suppression_equals_a_plain_loop():

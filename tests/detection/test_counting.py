@@ -5,7 +5,7 @@ import pytest
 
 from keras_cnn.detection.boxes import Detections
 from keras_cnn.detection.counting import FORGOTTEN, CrossingCounter, read_gate
-from keras_cnn.detection.tracks import Tracker
+from keras_cnn.detection.object_tracker import ObjectTracker
 from keras_cnn.errors import InputError
 from keras_cnn.figures.detections import crossings as crossings_figure
 
@@ -105,7 +105,7 @@ def detections(*rows) -> Detections:
 
 
 def test_two_objects_keep_their_numbers_while_they_pass_and_one_is_weak_for_a_while():
-    tracker, numbers = Tracker(25, 0.25), {"right": set(), "left": set()}
+    tracker, numbers = ObjectTracker(25, 0.25), {"right": set(), "left": set()}
     for step in range(40):
         weak = 0.15 if 15 < step < 20 else 0.8
         found = detections((box(10 + 5 * step, 30), 2, weak), (box(205 - 5 * step, 70), 7, 0.8))
@@ -120,7 +120,7 @@ def test_two_objects_keep_their_numbers_while_they_pass_and_one_is_weak_for_a_wh
 
 
 def test_one_object_of_two_classes_is_one_track():
-    tracker = Tracker(25, 0.25)
+    tracker = ObjectTracker(25, 0.25)
     for step in range(5):
         tracks, first = tracker.update(detections((box(10 + step, 30), 2, 0.8), (box(10 + step, 30.5), 7, 0.6)))
     assert first.tolist() == [True, False]

@@ -17,8 +17,8 @@ from PIL import Image
 
 from keras_cnn.cli import detect, program
 from keras_cnn.detection import session, sources
-from keras_cnn.detection.pipeline import DEPTH, Behind, ahead
-from keras_cnn.detection.tracks import Tracker
+from keras_cnn.detection.background import DEPTH, BackgroundWorker, prefetched
+from keras_cnn.detection.object_tracker import ObjectTracker
 
 HEIGHT, WIDTH, SIDE = 64, 128, 16
 LAYERS = """[convolutional]\nfilters=7\nsize=8\nstride=8\nactivation=linear
@@ -282,7 +282,7 @@ class _Live(http.server.BaseHTTPRequestHandler):
 
 def test_a_live_stream_goes_on_where_the_clock_is(model, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(session, "ahead", lambda items, skip: iter_closing(items))  # without skipping: all are counted
+    monkeypatch.setattr(session, "prefetched", lambda items, skip: iter_closing(items))  # skips none
     content, asked = write_video(tmp_path / "live.ts", passing(40)).read_bytes(), []
     handler = functools.partial(_Live, content=content, asked=asked)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -302,7 +302,7 @@ def test_a_live_stream_goes_on_where_the_clock_is(model, tmp_path, capsys, monke
 
 def test_a_signal_ends_a_video_with_what_was_done(model, tmp_path, capsys, monkeypatch):
     video = write_video(tmp_path / "road.mp4", passing())
-    update, calls = Tracker.update, []
+    update, calls = ObjectTracker.update, []
 
     def interrupted(tracker, found):
         calls.append(found)
@@ -310,7 +310,7 @@ def test_a_signal_ends_a_video_with_what_was_done(model, tmp_path, capsys, monke
             raise KeyboardInterrupt
         return update(tracker, found)
 
-    monkeypatch.setattr(Tracker, "update", interrupted)
+    monkeypatch.setattr(ObjectTracker, "update", interrupted)
     assert run(video, *model, "--out", tmp_path / "out", "--count-line", "64,0,64,64") == 3
     assert "stopped by a signal; 11 frames are saved in" in capsys.readouterr().err
     assert len(read_video(tmp_path / "out" / "road.mp4")[0]) == 11
@@ -344,11 +344,11 @@ class _Cable:
 def test_a_camera_that_comes_back_goes_on_and_one_that_does_not_stops(model, tmp_path, capsys, monkeypatch):
     waits = []
     monkeypatch.setattr(sources.time, "sleep", waits.append)
-    monkeypatch.setattr(session, "ahead", lambda items, skip: iter_closing(items))  # without skipping: all are counted
+    monkeypatch.setattr(session, "prefetched", lambda items, skip: iter_closing(items))  # skips none
     cable = _Cable([[picture((40, 16, "red"))] * 3, [picture((88, 40, "blue"))] * 2])
     monkeypatch.setattr("cv2.VideoCapture", cable)
     assert run("0", *model, "--out", tmp_path / "out") == 3
-    assert "camera 0: gives no picture any more after 5 frames; 5 frames are saved" in capsys.readouterr().err
+    assert "camera 0: gives no image any more after 5 frames; 5 frames are saved" in capsys.readouterr().err
     assert waits == [1, 1, 2, 4, 8, 16, 32]
     assert [row["class"] for row in rows(tmp_path / "out")] == ["car"] * 3 + ["bus"] * 2
     monkeypatch.setattr("cv2.VideoCapture", _Cable([]))
@@ -402,7 +402,7 @@ def test_wrong_input_is_one_line(model, tmp_path, capsys, monkeypatch):
         ((image, "--model", "yolov3-tny"), "did you mean yolov3-tiny?"),
         ((image, *model[:2]), "a cfg has no weights; name their file: --weights FILE"),
         ((image, *model, "--classes", "cra"), "--classes: unknown class cra; did you mean car?"),
-        ((image, *model, "--names", tmp_path / "three.names"), "3 names, expected 2, one a class of the network"),
+        ((image, *model, "--names", tmp_path / "three.names"), "3 names, expected 2, one for each class"),
         ((image, *model, "--count-line", "0,0,9,9"), "counting follows objects through a video"),
         ((image, *model, "--size", "50"), "found 50x50, expected multiples of 32"),
         ((image, *model, "--size", "a"), "--size: found 'a'"),
@@ -422,7 +422,7 @@ def test_work_ahead_is_bounded_and_errors_arrive():
             yield number
         raise ValueError("at the end")
 
-    items, seen = ahead(source()), []
+    items, seen = prefetched(source()), []
     for item in range(100):
         seen.append(next(items))
         assert len(made) <= item + DEPTH + 3
@@ -439,12 +439,12 @@ def test_work_behind_keeps_its_order_and_its_error_stops_the_rest():
             raise ValueError("three")
         done.append(item)
 
-    with Behind(done.append) as behind:
+    with BackgroundWorker(done.append) as behind:
         for item in range(20):
             behind.put(item)
     assert done == list(range(20))
     done.clear()
-    behind = Behind(work)
+    behind = BackgroundWorker(work)
 
     def put_all():
         with behind:

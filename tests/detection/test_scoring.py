@@ -9,7 +9,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from keras_cnn.detection import scoring
-from keras_cnn.detection.scoring import Found, Truth
+from keras_cnn.detection.boxes import Detections
+from keras_cnn.detection.scoring import TrueBoxes
 
 CLASSES = 3
 
@@ -27,7 +28,7 @@ def cocoeval(truths, found, classes=CLASSES):
             entry = {"id": len(annotations) + 1, "image_id": image, "category_id": int(number) + 1}
             area = 1e11 if ignored and not crowd else float(sides.prod())
             annotations.append(entry | {"bbox": [*box[:2], *sides], "area": area, "iscrowd": int(crowd)})
-        for box, number, score in zip(guess.boxes, guess.classes, guess.scores, strict=True):
+        for box, number, score in zip(guess.boxes, guess.classes, guess.confidences, strict=True):
             entry = {"image_id": image, "category_id": int(number) + 1, "score": float(score)}
             results.append(entry | {"bbox": [*box[:2], *(box[2:] - box[:2])]})
     with contextlib.redirect_stdout(io.StringIO()):
@@ -63,8 +64,8 @@ def random_case(seed: int, images: int = 15, most: int = 12):
             boxes, guesses = np.round(boxes), np.round(guesses)
             boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
         guesses[:, 2:] = np.maximum(guesses[:, 2:], guesses[:, :2] + 1)
-        truths.append(Truth(boxes, classes, crowd, crowd | (rng.random(count) < 0.1)))
-        found.append(Found(guesses, named, np.round(rng.random(number), 1 if seed % 3 == 0 else 8)))
+        truths.append(TrueBoxes(boxes, classes, crowd, crowd | (rng.random(count) < 0.1)))
+        found.append(Detections(guesses, named, np.round(rng.random(number), 1 if seed % 3 == 0 else 8)))
     return truths, found
 
 
@@ -89,18 +90,20 @@ def test_a_class_without_a_true_box_is_left_out_of_the_mean():
 
 def test_by_hand():
     """Two boxes; the best guess is right, the second wrong, the third right: precision 1 up to recall .5, then 2/3."""
-    truth = Truth(np.array([[0, 0, 10, 10], [20, 0, 30, 10]]), np.zeros(2, int), np.zeros(2, bool), np.zeros(2, bool))
+    truth = TrueBoxes(
+        np.array([[0, 0, 10, 10], [20, 0, 30, 10]]), np.zeros(2, int), np.zeros(2, bool), np.zeros(2, bool)
+    )
     guesses = np.array([[0, 0, 10, 10], [50, 0, 60, 10], [20, 0, 30, 8]])
-    scores = scoring.score([truth], [Found(guesses, np.zeros(3, int), np.array([0.9, 0.8, 0.7]))], 1)
+    scores = scoring.score([truth], [Detections(guesses, np.zeros(3, int), np.array([0.9, 0.8, 0.7]))], 1)
     assert scores.map50 == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
     assert scores.average_precisions[0, 6] == pytest.approx((51 + 50 * 2 / 3) / 101)  # IoU 0.8 of 0.8
     assert scores.average_precisions[0, 7] == pytest.approx(51 / 101)
 
 
 def test_nothing_found_and_nothing_to_find():
-    nothing = Found(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
-    truth = Truth(np.array([[0, 0, 10, 10]]), np.zeros(1, int), np.zeros(1, bool), np.zeros(1, bool))
-    empty = Truth(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool), np.zeros(0, bool))
+    nothing = Detections(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
+    truth = TrueBoxes(np.array([[0, 0, 10, 10]]), np.zeros(1, int), np.zeros(1, bool), np.zeros(1, bool))
+    empty = TrueBoxes(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool), np.zeros(0, bool))
     assert scoring.score([truth], [nothing], 1).map == 0
     assert np.isnan(scoring.score([empty], [nothing], 1).map)
 

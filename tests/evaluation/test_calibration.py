@@ -189,9 +189,9 @@ def test_temperature_is_a_bound_where_there_is_no_best_one():
     [
         (lambda: reliability([0, 1], np.eye(2), bins=0), "reliability: 0 bins; expected at least 1"),
         (lambda: reliability([0, 1], 3 * np.eye(2)), r"probabilities\[0, 0\] is 3.0"),
-        (lambda: reliability([0, 2], np.eye(2)), r"labels\[1\] is 2 \(1 such\); expected 0 to 1"),
+        (lambda: reliability([0, 2], np.eye(2)), r"labels\[1\] is 2 \(1 in all\); expected 0 to 1"),
         (lambda: brier([0, 1], [[0.5, math.nan], [0, 1]]), r"probabilities\[0, 1\] is nan"),
-        (lambda: brier([0], np.eye(2)), r"labels have shape \(1,\) beside outputs of 2 images"),
+        (lambda: brier([0], np.eye(2)), r"labels have shape \(1,\), the outputs are of 2 images"),
         (lambda: fit_temperature([0, 1], [[0.5, math.inf], [0, 1]]), r"logits\[0, 1\] is inf"),
         (lambda: fit_temperature(np.zeros(0, int), np.zeros((0, 3))), r"logits have shape \(0, 3\)"),
     ],

@@ -171,7 +171,7 @@ def test_classes_in_another_order_do_not_hide_another_true_class():
 
 def test_different_classes_are_named():
     other = predictions([0] * 8, [0] * 8, classes=("cat", "dog", "emu"))
-    with pytest.raises(InputError, match="2 classes are in one alone, such as 'emu' in the second; expected the same"):
+    with pytest.raises(InputError, match="2 classes are in one only, such as 'emu' in the second; expected the same"):
         compare(BEFORE, other)
 
 

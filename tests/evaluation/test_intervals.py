@@ -305,7 +305,7 @@ def test_bootstrap_mirrors():
     [
         (lambda: paired_bootstrap([]), r"paired_bootstrap: values of shape \(0,\); expected \(1 or more,\)"),
         (lambda: paired_bootstrap([[1.0]]), r"paired_bootstrap: values of shape \(1, 1\)"),
-        (lambda: paired_bootstrap([0, math.nan]), r"paired_bootstrap: value 1 is nan \(1 such\)"),
+        (lambda: paired_bootstrap([0, math.nan]), r"paired_bootstrap: value 1 is nan \(1 in all\)"),
         (lambda: paired_bootstrap([0, 1], level=95), "paired_bootstrap: level 95; expected a number between 0 and 1"),
         (lambda: sign_flip([]), r"sign_flip: values of shape \(0,\)"),
         (lambda: sign_flip([math.inf, 1]), "sign_flip: value 0 is inf"),

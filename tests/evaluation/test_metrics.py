@@ -209,16 +209,16 @@ def with_value(array: np.ndarray, index: tuple, value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("labels", "logits", "classes", "message"),
     [
-        ([0, 0, 0, 3], LOGITS, CLASSES, r"labels\[3\] is 3 \(1 such\); expected 0 to 2"),
-        ([0, -1, -1, 1], LOGITS, CLASSES, r"labels\[1\] is -1 \(2 such\)"),
-        ([0, 1], LOGITS, CLASSES, r"labels have shape \(2,\) beside outputs of 4 images"),
+        ([0, 0, 0, 3], LOGITS, CLASSES, r"labels\[3\] is 3 \(1 in all\); expected 0 to 2"),
+        ([0, -1, -1, 1], LOGITS, CLASSES, r"labels\[1\] is -1 \(2 in all\)"),
+        ([0, 1], LOGITS, CLASSES, r"labels have shape \(2,\), the outputs are of 4 images"),
         ([0.0, 0.0, 0.0, 1.0], LOGITS, CLASSES, "type float64; expected integers"),
-        (LABELS, with_value(LOGITS, (2, 1), math.nan), CLASSES, r"logits\[2, 1\] is nan \(1 such\)"),
+        (LABELS, with_value(LOGITS, (2, 1), math.nan), CLASSES, r"logits\[2, 1\] is nan \(1 in all\)"),
         (LABELS, with_value(LOGITS, (0, 2), math.inf), CLASSES, r"logits\[0, 2\] is inf"),
         (LABELS, LOGITS[0], CLASSES, r"logits have shape \(3,\)"),
         (LABELS[:0], LOGITS[:0], CLASSES, r"logits have shape \(0, 3\)"),
         (LABELS, LOGITS, CLASSES[:2], "2 class names for outputs of 3 classes"),
-        (LABELS, LOGITS, ("cat", "dog", "cat"), "class name 'cat' stands 2 times"),
+        (LABELS, LOGITS, ("cat", "dog", "cat"), "class name 'cat' occurs 2 times"),
     ],
 )
 def test_summary_names_what_is_wrong(labels, logits, classes, message):

@@ -5,7 +5,7 @@ from keras import layers
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import model_checks, protocol
-from keras_cnn.evaluation.model_checks import between_batches, between_calls, model_facts, output
+from keras_cnn.evaluation.model_checks import between_batches, between_calls, model_facts, summarise_output
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (8, 4, 4, 1), np.uint8)
 
@@ -183,7 +183,7 @@ def test_a_loaded_and_a_sequential_model(tmp_path):
     ],
 )
 def test_the_activation_is_read_from_the_graph(end, activation, layer):
-    result = output(network(end=end), IMAGES)
+    result = summarise_output(network(end=end), IMAGES)
     assert result.activation == activation
     assert layer is None or result.layer == layer
 
@@ -200,7 +200,7 @@ def test_the_activation_is_read_from_the_graph(end, activation, layer):
 )
 def test_the_activation_shows_in_the_values_where_the_graph_is_silent(end, activation):
     model = network(end=end)
-    result = output(model, IMAGES)
+    result = summarise_output(model, IMAGES)
     assert result.activation == activation
     values = np.asarray(model(np.concatenate([IMAGES, model_checks._beside_noise(IMAGES)])))
     assert (result.smallest, result.largest) == pytest.approx((values.min(), values.max()), rel=1e-6)
@@ -214,7 +214,7 @@ def test_logits_that_happen_to_be_positive_are_no_activation():
     model = network()
     kernel, bias = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([kernel, bias + 100])
-    assert output(model, IMAGES).smallest > 0
+    assert summarise_output(model, IMAGES).smallest > 0
     assert found(model)[3] == "linear"
 
 
@@ -259,7 +259,7 @@ def test_an_error_leaves_nothing_changed_either():
     [
         (IMAGES[:1], r"images of shape \(1, 4, 4, 1\); expected \(N, H, W, C\) with at least 2"),
         (IMAGES[0], r"images of shape \(4, 4, 1\)"),
-        (np.zeros((4, 4, 4, 1), np.uint8), "all of one value"),
+        (np.zeros((4, 4, 4, 1), np.uint8), "all have one value"),
         (np.full((4, 4, 4, 1), np.nan, np.float32), "not finite"),
     ],
 )

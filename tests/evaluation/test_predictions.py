@@ -55,7 +55,7 @@ def test_lengths_and_values_at_odds_are_refused_and_leave_no_file(tmp_path):
         write_predictions(path, "abcd", "abc", LABELS, probabilities, CLASSES)
     with pytest.raises(InputError, match=r"probabilities\[0, 0\] is 2.0; expected 0 to 1"):
         write_predictions(path, "abcd", "abcd", LABELS, LOGITS, CLASSES)
-    with pytest.raises(InputError, match="class name 'cat' stands 2 times"):
+    with pytest.raises(InputError, match="class name 'cat' occurs 2 times"):
         write_predictions(path, "abcd", "abcd", LABELS, probabilities, ("cat", "dog", "cat"))
     assert list(tmp_path.iterdir()) == []
 
@@ -97,9 +97,9 @@ def test_two_probabilities_that_nine_digits_make_equal_are_no_contradiction(tmp_
         ("image,label\nx,1\n", "line 1 is 'image,label'; expected id,path"),
         ("id,path,true,predicted,correct\n", "line 1 is 'id,path,true,predicted,correct'; expected"),
         (f"{HEAD},owl\n", "expected id,path,true,predicted,correct,p_<class>"),
-        (f"{HEAD},p_cat\n{ROW},0\n", "line 1 has column p_cat more than once; expected one a class"),
-        (f"{HEAD}\n", "no rows; expected one an image"),
-        (f"{HEAD}\n{ROW}\nb,,dog,dog,1,0.1,0.", r"row 2 has 7 fields; expected 8 \(is it cut off\?\)"),
+        (f"{HEAD},p_cat\n{ROW},0\n", "line 1 has column p_cat more than once; expected one column per class"),
+        (f"{HEAD}\n", "no rows; expected one row per image"),
+        (f"{HEAD}\n{ROW}\nb,,dog,dog,1,0.1,0.", r"row 2 has 7 fields; expected 8 \(is the file incomplete\?\)"),
         (f"{HEAD}\n{ROW}\n\n", "row 2 has 0 fields; expected 8"),
         (f"{HEAD}\n{ROW},0.1\n", "row 1 has 9 fields; expected 8"),
         (
@@ -112,7 +112,7 @@ def test_two_probabilities_that_nine_digits_make_equal_are_no_contradiction(tmp_
         (f"{HEAD}\n{ROW.replace('0.2', '-inf')}\n", "row 1: p_owl is -inf; expected a probability"),
         (f"{HEAD}\n{ROW.replace('cat,cat', 'cat,dog')}\n", "row 1: predicted class is 'dog', but p_cat is the largest"),
         (f"{HEAD}\n{ROW.replace('cat,cat', 'cat,cow')}\n", "row 1: predicted class is 'cow', but p_cat is the largest"),
-        (f"{HEAD}\n{ROW}\n{ROW}\n{ROW}\n", "id 'a' stands 3 times; expected each image once"),
+        (f"{HEAD}\n{ROW}\n{ROW}\n{ROW}\n", "id 'a' occurs 3 times; expected each image once"),
         (f"{HEAD}\n{ROW}".encode("utf-16"), "cannot read the predictions: 'utf-8' codec"),
     ],
 )
@@ -135,7 +135,7 @@ def test_reading_takes_time_in_proportion_to_the_images(tmp_path):
     rows = [f"{i},,cat,cat,1,0.5,0.3,0.2" for i in range(images)]
     path.write_text("\n".join([HEAD, *rows, f"{images - 1},,cat,cat,1,0.5,0.3,0.2"]) + "\n")
     begin = time.monotonic()
-    with pytest.raises(InputError, match=f"id '{images - 1}' stands 2 times"):
+    with pytest.raises(InputError, match=f"id '{images - 1}' occurs 2 times"):
         read_predictions(path)
     assert time.monotonic() - begin < 10  # 0.5 s; counting every id in a list took minutes
     path.write_text("\n".join([HEAD, *rows]) + "\n")
@@ -149,3 +149,14 @@ def test_reading_takes_time_in_proportion_to_the_classes(tmp_path):
     path.write_text(f"{head}\n{row}\n")
     assert read_predictions(path).labels.tolist() == [classes - 1]
     assert math.isclose(read_predictions(path).probabilities.sum(), 1)
+
+
+def test_no_cell_is_a_formula_and_all_names_come_back(tmp_path):
+    ids, paths, classes = ("=1+1.png", "-2.png", "'=3.png"), ("=1+1.png", "", "@x"), ("=1+1", "+b", "'=c")
+    write_predictions(tmp_path / "predictions.csv", ids, paths, np.arange(3), np.eye(3), classes)
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    again = read_predictions(tmp_path / "predictions.csv")
+    assert (again.ids, again.paths, again.classes) == (ids, paths, classes)
+    assert again.correct.all()

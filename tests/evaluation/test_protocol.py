@@ -285,7 +285,7 @@ def test_cs7015_as_a_whole():
     assert "given as 89.86 %" in before.sentence
     assert "average 85.80 %" in after.sentence
     assert "given as 86.94 %" in after.sentence
-    assert "+2.56 points; printing explains -0.510 to +1.005" in before.evidence[0]
+    assert "+2.56 points; rounding in print explains -0.510 to +1.005" in before.evidence[0]
     assert "+1.14 points" in after.evidence[0]
     assert "the best of 100 on" in only(found, "epoch-chosen-on-test").sentence
     assert "read 200 times" in only(found, "test-split-read-again").sentence
@@ -402,7 +402,7 @@ def test_later_facts_take_the_place_of_earlier_ones_with_their_sources():
         ({"epoch_chosen_on": "val"}, "epoch_chosen_on is 'val'; expected one of train, validation, test, nothing"),
         ({"result_split": "holdout"}, "result_split is 'holdout'; expected train, validation or test"),
         ({"accuracy": 87.5}, "accuracy is 87.5; expected a fraction from 0 to 1"),
-        ({"sources": {"seed": "config.yaml"}}, "a source for 'seed', which is no fact"),
+        ({"sources": {"seed": "config.yaml"}}, "a source for 'seed'; expected the name of a fact"),
     ],
 )
 def test_impossible_facts_are_refused(wrong, message):
@@ -411,7 +411,7 @@ def test_impossible_facts_are_refused(wrong, message):
 
 
 def test_impossible_class_tables_are_refused():
-    with pytest.raises(InputError, match=r"table: images \(5,\) beside 2 class accuracies"):
+    with pytest.raises(InputError, match=r"table: images \(5,\) for 2 class accuracies"):
         ClassAccuracies("table", (0.5, 0.5), 0.5, (5,))
 
 
@@ -591,8 +591,8 @@ def test_a_real_run_with_planted_copies(tmp_path, train_several):
     words = ["--data.source", f"npz:{tmp_path / 'planted.npz'}", "--run-dir", "run", "--tracking.wandb", "off"]
     words += ["--train.epochs", "2", "--data.cache_dir", str(tmp_path / "cache"), "--model.name", "lenet"]
     no_figures = "from keras_cnn.tensorflow_import import import_tensorflow\nimport_tensorflow()\n"
-    no_figures += "from keras_cnn.training import results\n"
-    no_figures += "results._draw = results.draw_augmentation = lambda *_: None"
+    no_figures += "from keras_cnn.tasks.classification import results\n"
+    no_figures += "results.draw_figures = results.draw_augmentation = lambda *_: None"
     answer = train_several(tmp_path, {"run": words}, no_figures)["run"]
     assert answer["status"] == 0, answer["err"]
     facts = facts_of(read_record(tmp_path / "run"))

@@ -8,7 +8,7 @@ import pytest
 from keras_cnn.config import Choice, Config, DataConfig, dump
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.evaluation.repeats import Group, compare_recipes, facts_of_runs, left_out, side_by_side, sum_up
+from keras_cnn.evaluation.repeats import SeedGroup, compare_recipes, facts_of_runs, left_out, rank_groups, sum_up
 from keras_cnn.run_folder import write_json, write_text
 from keras_cnn.run_folder.record import Record, read_record
 
@@ -32,7 +32,7 @@ def run(seed: int, accuracy: float | None = 0.5, test=("a", "b"), **changes) -> 
     return Record(path, config=config, metrics=metrics, split={"ids": {"test": list(test)}})
 
 
-def group(label: str, values: dict[int, float], **changes) -> Group:
+def group(label: str, values: dict[int, float], **changes) -> SeedGroup:
     (found,) = sum_up([run(seed, value, name=label, **changes) for seed, value in values.items()])
     return found
 
@@ -82,7 +82,7 @@ def test_what_cannot_count_is_left_out_and_named():
     records = [run(1, 0.7), again, run(2, None), broken, blank, run(7, math.nan), run(1, 0.8, model__name="net1")]
     assert [(found.seeds, found.values) for found in sum_up(records)] == [((1,), (0.7,)), ((1,), (0.8,))]
     assert left_out(records) == (
-        "runs/again: the same recipe and seed as runs/base-net3-1, no repeat of its own",
+        "runs/again: the same recipe and seed as runs/base-net3-1, so not a repeat",
         "runs/base-net3-2: not finished, so without a test accuracy",
         "runs/base-net3-5: accuracy in its metrics.json is None; expected a number from 0 to 1",
         "runs/blank: its config has no seed",
@@ -192,9 +192,7 @@ def test_no_seed_in_common_is_inconclusive():
 def test_pairs_tested_on_different_images_are_refused():
     a = group("A", {1: 0.5, 2: 0.6})
     b = group("B", {1: 0.5, 2: 0.6}, model__name="net4", test=("a", "c"))
-    message = (
-        r"cannot pair runs/A-net3-1 and runs/B-net4-1 \(seed 1\): 2 test images are in one alone; expected the same"
-    )
+    message = r"cannot pair runs/A-net3-1 and runs/B-net4-1 \(seed 1\): 2 test images are in one of them only; expected"
     with pytest.raises(InputError, match=message):
         compare_recipes(a, b)
     unknown = replace(b, records=tuple(replace(record, split={}) for record in b.records))
@@ -221,8 +219,8 @@ def quoted(records: list[Record]) -> dict[str, str | None]:
 def test_the_highest_test_accuracy_is_found_where_validation_chooses_another():
     runs = [measured("net1", 1, 0.70, 0.72), measured("net2", 1, 0.71, 0.69), measured("net3", 1, 0.60, 0.60)]
     assert quoted(runs) == {"base-net1-1": None, "base-net2-1": "weakens", "base-net3-1": None}
-    assert [facts.tested for facts in side_by_side(sum_up(runs))] == [3, 3, 3]
-    best = side_by_side(sum_up(runs))[1]
+    assert [facts.tested for facts in rank_groups(sum_up(runs))] == [3, 3, 3]
+    best = rank_groups(sum_up(runs))[1]
     assert (best.highest_on_test, best.highest_on_validation) == (True, False)
     assert "model.name net2 0.7100 (0.6900)" in best.sources["tested"]
 
@@ -232,7 +230,7 @@ def test_repeats_are_one_configuration_and_stand_with_their_means():
     runs = [measured("net1", seed, 0.70, 0.72) for seed in (1, 2)]
     runs += [measured("net2", 1, 0.75, 0.60), measured("net2", 2, 0.61, 0.60)]
     assert set(quoted(runs).values()) == {None}
-    assert [facts.tested for facts in side_by_side(sum_up(runs))] == [2, 2]
+    assert [facts.tested for facts in rank_groups(sum_up(runs))] == [2, 2]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_of_many_classes_those_of_lowest_recall_are_listed(found):
     recalls = sorted(row["recall"] for row in found.metrics["per_class"].values() if row["support"])
     assert len(rows) == 40  # scores, then areas
     assert [numbers(row)[3] for row in rows[:20]] == pytest.approx(recalls[:20], abs=5e-5)
-    assert "10 more classes in metrics.json; these are the 20 of lowest recall" in lines
+    assert "10 more classes in metrics.json; shown are the 20 of lowest recall" in lines
     assert any(line.startswith("note        no images of a species of bird, the one of number 29") for line in lines)
     assert max(map(len, rows)) <= 120
 
@@ -99,7 +99,7 @@ def test_a_comparison_of_many_classes_lists_those_that_changed_most(found):
     differences = sorted((abs(c.difference) for c in change.per_class.values() if c.images), reverse=True)
     shown = [abs(float(line.split("[")[0].split()[-1])) / 100 for line in lines if line.startswith("a species")]
     assert shown == pytest.approx(differences[:20], abs=5e-5)
-    assert "10 more classes in comparison.json; these changed most" in lines
+    assert "10 more classes in comparison.json; shown are those that changed most" in lines
 
 
 @dataclass

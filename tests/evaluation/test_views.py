@@ -29,7 +29,7 @@ def test_a_view_is_that_of_the_recipe_in_an_epoch_and_of_the_image_alone(some):
     views = choose_views("3", RECIPES["standard"])
     assert len(views) == 4
     for number in (1, 2, 3):
-        expected, _ = augment(some.images, tf.zeros((4, 1)), some.keys, number - 1, 0, RECIPES["standard"])
+        expected, _ = augment(some.images, tf.zeros((4, 1)), some.keys, number - 1, seed=0, recipe=RECIPES["standard"])
         np.testing.assert_array_equal(views.of(some, number), np.floor(expected.numpy() + 0.5).astype(np.uint8))
         alone = batch(some.images[2:3].numpy(), some.keys[2:3].numpy())
         np.testing.assert_array_equal(views.of(alone, number)[0], views.of(some, number)[2])

@@ -116,7 +116,7 @@ def test_the_table_has_a_line_a_format_and_one_for_a_disturbed_latency():
     steady = exports.Latency(1, 20, median=1.4, fastest=1.0, slowest=30.0)
     disturbed = exports.Latency(32, 5, median=1.6, fastest=1.0, slowest=2.0)
     row = ("onnx", Path("export/model.onnx"), 1_234_567, 64, 2e-6, 3.21e-7, 63)
-    lines = list(exports.table([exports.Exported(*row, latencies=(steady, disturbed), runtime="onnxruntime 1")]))
+    lines = list(exports.table([exports.ExportedModel(*row, latencies=(steady, disturbed), runtime="onnxruntime 1")]))
     assert lines[0].split("  ")[0] == "format"
     assert lines[1].split() == ["onnx", "1.23", "1.40", "1.60", "3.2e-07", "63/64", "export/model.onnx"]
     assert lines[2].startswith("note        onnx: 1.00 to 2.00 ms/image at batch 32: the machine was not idle")
@@ -229,7 +229,7 @@ def test_a_format_with_other_answers_is_refused_and_nothing_of_it_kept(value, sa
     )
     monkeypatch.setitem(FORMATS, "litert", broken)
     with pytest.raises(
-        InputError, match=rf"^litert: answers 5 images .*{said}; expected at most 0\.0001; the file is removed$"
+        InputError, match=rf"^litert: the logits of 5 images .*{said}; expected at most 0\.0001; the file is removed$"
     ) as error:
         export(model, images_of(SHAPE), folder, ["savedmodel", "litert"], CLASSES)
     assert "\n" not in str(error.value)
@@ -286,7 +286,7 @@ def test_a_killed_export_leaves_the_older_one_and_the_next_cleans_up(model, tmp_
     [
         (images_of(SHAPE), ["onnx", "litret"], CLASSES, "unknown format 'litret'; did you mean litert?"),
         (images_of(SHAPE), [], CLASSES, "none given, expected some of keras, savedmodel, litert, onnx"),
-        (images_of(SHAPE), ["onnx"], CLASSES[:4], "found 4 class names, expected one a logit: 5"),
+        (images_of(SHAPE), ["onnx"], CLASSES[:4], "found 4 class names, expected one per logit: 5"),
         (
             images_of((9, 6, 1)),
             ["onnx"],

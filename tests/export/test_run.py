@@ -103,10 +103,10 @@ def held(path: Path) -> None:
         (
             unfinished,
             ["onnx"],
-            "garments: not finished: it has no metrics.json; expected a run that has come to its end",
+            "garments: not finished: it has no metrics.json; expected a finished run",
         ),
         (without_model, ["onnx"], "model.keras: no model file"),
-        (without_split, ["onnx"], "split.json: does not say the run's classes"),
+        (without_split, ["onnx"], "split.json: does not list the run's classes"),
         (held, ["onnx"], "garments: in use by process"),
         (
             lambda path: None,

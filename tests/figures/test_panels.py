@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_cnn.figures import activations, attribution, kernel_map_pairs, kernels, panels, style
-from keras_cnn.figures.panels import Panel, Row, limits, number, sheet, value_range
+from keras_cnn.figures import panels, style
+from keras_cnn.figures.panels import Panel, PanelRow, limits, number, sheet, value_range
 
 GENERATOR = np.random.default_rng(0)
 
@@ -33,7 +33,7 @@ def test_numbers_are_short_and_have_a_minus_sign():
 
 def test_zero_is_white_and_the_signs_have_their_colours(rendered):
     picture = np.array([[-2.0, 0.0, 1.0, 2.0]])
-    pixels = rendered(sheet([Row([Panel(picture, limits=(-2, 2))])], "title", columns=1)).astype(int)
+    pixels = rendered(sheet([PanelRow([Panel(picture, limits=(-2, 2))])], "title", columns=1)).astype(int)
     row = pixels[pixels.shape[0] * 3 // 5]
     negative, zero, _, positive = (row[int((i + 0.5) / 4 * len(row))] for i in range(4))
     assert negative[2] > negative[0] + 50  # blue
@@ -43,7 +43,7 @@ def test_zero_is_white_and_the_signs_have_their_colours(rendered):
 
 @pytest.mark.parametrize("side", [3, 32, 74, 299])
 def test_small_pictures_are_enlarged_by_whole_numbers_and_large_ones_fit(side):
-    figure = sheet([Row([Panel(image) for image in _images(4, side)])], "title")
+    figure = sheet([PanelRow([Panel(image) for image in _images(4, side)])], "title")
     for ax in figure.axes:
         width = ax.get_position().width * figure.get_figwidth() * style.DPI
         assert width <= 1080 / 4
@@ -54,7 +54,7 @@ def test_small_pictures_are_enlarged_by_whole_numbers_and_large_ones_fit(side):
 
 def test_a_long_note_is_broken_between_words():
     note = "word " * 60
-    figure = sheet([Row([Panel(_images(1, 8)[0])])], "title", note)
+    figure = sheet([PanelRow([Panel(_images(1, 8)[0])])], "title", note)
     lines = [text.get_text() for text in figure.texts if "word" in text.get_text()]
     assert len(lines) > 1
     assert " ".join(lines).split() == note.split()
@@ -62,8 +62,8 @@ def test_a_long_note_is_broken_between_words():
 
 def test_a_caption_is_broken_between_words_and_only_a_long_word_is_shortened():
     caption, title = "−0.000123 to 0.000456\n" + "long" * 20, "train/airplane/0021.jpg, true airplane, predicted truck"
-    rows = [Row([Panel(image, caption) for image in _images(8, 8)], titles=[title] * 4, span=2)]
-    figure = sheet([*rows, Row([Panel(image, "last") for image in _images(8, 8)])], "title")
+    rows = [PanelRow([Panel(image, caption) for image in _images(8, 8)], titles=[title] * 4, span=2)]
+    figure = sheet([*rows, PanelRow([Panel(image, "last") for image in _images(8, 8)])], "title")
     lines = [text.get_text() for text in figure.texts]
     assert lines.count("−0.000123 to") == 8
     assert "train/airplane/0021.jpg, true" in lines
@@ -75,66 +75,16 @@ def test_a_caption_is_broken_between_words_and_only_a_long_word_is_shortened():
     assert below > max(ax.get_position().y1 for ax in figure.axes[8:])  # the next row stands below all of its lines
 
 
-SHEETS = {
-    "panels": lambda: sheet(
-        [Row([Panel(GENERATOR.normal(size=(5, 9)), "a\nb", (-1, 1))] * 3, "heading", (-1, 1))], "t"
-    ),
-    "kernel colours": lambda: kernels.kernel_colours(
-        GENERATOR.normal(size=(5, 5, 3, 10)), range(10), ["n 1\nb 2"] * 10, True, "net: conv1"
-    ),
-    "kernel components": lambda: kernels.kernel_components(GENERATOR.normal(size=(3, 3, 3, 20)), range(20), False, "t"),
-    "kernel means": lambda: kernels.kernel_maps(
-        GENERATOR.normal(size=(3, 3, 9)), range(9), ["n"] * 9, False, "t", "mean"
-    ),
-    "feature maps": lambda: activations.feature_maps(
-        _images(1, 32)[0], {"conv": GENERATOR.normal(size=(13, 13, 12))}, range(12), "t", "an image"
-    ),
-    "feature vectors": lambda: activations.feature_vectors(GENERATOR.normal(size=(3, 100)), ["a", "b", "c"], "t"),
-    "pairs": lambda: kernel_map_pairs.kernel_and_maps(
-        _images(2, 299),
-        ["a\ntrue b", "c"],
-        GENERATOR.normal(size=(3, 3, 3, 4)),
-        [("conv", GENERATOR.normal(size=(2, 147, 147, 4))), ("relu", GENERATOR.uniform(size=(2, 147, 147, 4)))],
-        [3, 5, 8, 9],
-        "t",
-        "note",
-    ),
-    "attribution, small": lambda: attribution.attribution_sheet(
-        _images(3, 32), GENERATOR.normal(size=(3, 32, 32, 3)), ["a\nb"] * 3, "t", "note\nnote"
-    ),
-    "attribution, large": lambda: attribution.attribution_sheet(
-        _images(2, 299), GENERATOR.uniform(size=(2, 299, 299)), ["a"] * 2, "t" * 200, ""
-    ),
-    "attribution, grey": lambda: attribution.attribution_sheet(
-        _images(1, 28)[..., :1], np.zeros((1, 28, 28, 1)), ["a"], "t", ""
-    ),
-}
-
-
-@pytest.mark.parametrize("name", SHEETS)
-def test_nothing_is_cut_off(name, check_nothing_cut):
-    check_nothing_cut(SHEETS[name]())
-
-
-def test_kernels_are_grey_where_they_are_zero_and_share_a_scale(monkeypatch):
-    shown = []
-    monkeypatch.setattr(kernels, "sheet", lambda rows, *_: shown.extend(panel for row in rows for panel in row.panels))
-    weights = np.zeros((1, 2, 3, 2))
-    weights[0, 0, 0, 0], weights[0, 1, 2, 1] = 2.0, -1.0
-    kernels.kernel_colours(weights, [4, 7], ["", ""], False, "t")
-    np.testing.assert_array_equal(shown[0].picture, [[[255, 128, 128], [128, 128, 128]]])
-    np.testing.assert_array_equal(shown[1].picture, [[[128, 128, 128], [128, 128, 64]]])
-    shown.clear()
-    kernels.kernel_colours(weights, [4, 7], ["", ""], True, "t")
-    np.testing.assert_array_equal(shown[1].picture, [[[128, 128, 128], [128, 128, 0]]])
-    assert [panel.caption for panel in shown] == ["4: ", "7: "]
+def test_nothing_is_cut_off(check_nothing_cut):
+    panels_of_a_row = [Panel(GENERATOR.normal(size=(5, 9)), "a\nb", (-1, 1))] * 3
+    check_nothing_cut(sheet([PanelRow(panels_of_a_row, "heading", (-1, 1))], "t"))
 
 
 def test_a_map_over_an_image_covers_it_only_where_it_is_strong():
     image = np.full((8, 8, 3), 200, np.uint8)
     values = np.zeros((8, 8))
     values[2, 3] = 5.0
-    figure = sheet([Row([Panel(values, "", (0, 5), image)])], "t")
+    figure = sheet([PanelRow([Panel(values, "", (0, 5), image)])], "t")
     below, above = figure.axes[0].images
     assert np.unique(below.get_array()) == 200
     opacity = above.get_alpha()

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from keras_cnn.figures.ranking import Curve, precision_recall_curves, roc_curves
+from keras_cnn.figures.ranking import ClassCurve, precision_recall_curves, roc_curves
 
-STEPS = Curve(np.array([0, 0, 0.5, 1]), np.array([0, 0.5, 1, 1]), 0.875)
+STEPS = ClassCurve(np.array([0, 0, 0.5, 1]), np.array([0, 0.5, 1, 1]), 0.875)
 
 
-def curve(area: float, points: int = 50) -> Curve:
+def curve(area: float, points: int = 50) -> ClassCurve:
     x = np.linspace(0, 1, points)
-    return Curve(x, x ** ((1 - area) / area), area, chance=0.1)  # the area under x^k is 1 / (k + 1)
+    return ClassCurve(x, x ** ((1 - area) / area), area, chance=0.1)  # the area under x^k is 1 / (k + 1)
 
 
 def blue(ax) -> np.ndarray:
@@ -26,7 +26,7 @@ def test_every_class_has_its_curve_before_the_others_and_its_area():
 
 
 def test_a_class_without_images_has_no_curve():
-    nothing = Curve(np.array([0, 1]), np.full(2, np.nan), None)
+    nothing = ClassCurve(np.array([0, 1]), np.full(2, np.nan), None)
     figure = precision_recall_curves({"cat": curve(0.8), "dog": nothing, "owl": curve(0.6)}, "Precision and recall")
     ax = figure.axes[1]
     assert [ax.texts[0].get_text() for ax in figure.axes] == ["AP 0.800", "no images", "AP 0.600"]
@@ -72,7 +72,7 @@ def test_of_many_classes_those_of_the_smallest_area_are_shown_in_their_order():
 def test_a_long_curve_is_thinned_to_what_can_be_seen():
     x = np.linspace(0, 1, 20_001)
     y = np.minimum(1, x * 50)  # nearly all of the rise is in the first 2 % of the points
-    (ax,) = roc_curves({"cat": Curve(x, y, 0.99)}, "ROC").axes
+    (ax,) = roc_curves({"cat": ClassCurve(x, y, 0.99)}, "ROC").axes
     drawn = blue(ax)
     assert len(drawn) <= 300
     np.testing.assert_array_equal(drawn[[0, -1]], [[0, 0], [1, 1]])

@@ -187,11 +187,42 @@ def test_text_is_aligned_and_ends_with_the_totals():
     assert all(line[column : column + 1] in ("", " ") for line in lines[3 : 3 + 30])
 
 
-def test_models_that_are_not_flat_or_have_no_fixed_size_are_refused():
-    inner = build("lenet", (32, 32, 3))
-    inputs = keras.Input((32, 32, 3))
-    with pytest.raises(InputError, match="nested model 'lenet', expected a flat graph"):
-        arithmetic.table(keras.Model(inputs, inner(inputs)))
+def test_nested_and_sequential_models_are_counted_like_the_flat_one():
+    flat = build("lenet", (32, 32, 3))
+    expected = arithmetic.table(flat)
+    inputs = keras.Input((32, 32, 3), name="photo")
+    nested = arithmetic.table(keras.Model(inputs, flat(inputs)))
+    assert [row.layer for row in nested] == ["photo", *(row.layer for row in expected[1:])]
+    assert nested[1:] == expected[1:]
+    sequential = keras.Sequential([keras.Input((32, 32, 3)), *flat.layers[1:]])
+    assert arithmetic.table(sequential)[1:] == expected[1:]
+
+
+def test_a_nested_model_for_any_size_is_counted_at_the_size_that_it_gets():
+    inner = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(4, 3, strides=2, name="conv")])
+    inputs = keras.Input((11, 7, 3))
+    row = _rows(keras.Model(inputs, inner(inputs)))["conv"]
+    assert row.output_shape == (5, 3, 4)
+    assert row.multiply_adds == 5 * 3 * 4 * (3 * 3 * 3)
+
+
+def test_a_layer_that_is_called_twice_has_its_parameters_once_and_its_multiply_adds_twice():
+    inputs = keras.Input((6, 9, 3))
+    conv = layers.Conv2D(3, 3, name="conv")
+    rows = _rows(keras.Model(inputs, conv(conv(inputs))))
+    assert (rows["conv"].trainable, rows["conv#2"].trainable) == (3 * 3 * 3 * 3 + 3, 0)
+    assert (rows["conv"].multiply_adds, rows["conv#2"].multiply_adds) == (4 * 7 * 81, 2 * 5 * 81)
+    assert [axis.size for axis in rows["conv#2"].field] == [5, 5]
+
+
+def test_arithmetic_on_the_image_keeps_the_view():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(2, 3, name="conv")(inputs / 127.5 - 1.0)
+    field = _rows(keras.Model(inputs, keras.ops.relu(x) + x))["conv"].field
+    assert (field.height.size, field.height.offset) == (3, 0)
+
+
+def test_images_of_no_fixed_size_are_refused():
     inputs = keras.Input((None, None, 3))
     with pytest.raises(InputError, match="fixed"):
         arithmetic.table(keras.Model(inputs, layers.Conv2D(2, 3)(inputs)))

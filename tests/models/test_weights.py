@@ -20,7 +20,7 @@ import pytest
 import safetensors.numpy
 
 from keras_cnn.errors import InputError
-from keras_cnn.models import backbones, classics
+from keras_cnn.models import backbones
 from keras_cnn.models.weights import load_weights, torch_files
 from keras_cnn.models.weights.matching import assign
 from keras_cnn.models.weights.stored import Stored, canonical, snake_case
@@ -30,7 +30,7 @@ FIXTURES = Path(__file__).with_name("fixtures")
 
 def squeezenet(classes: int = 4, size: int = 32) -> keras.Model:
     """The smallest network of `classics`, 0.7 million parameters."""
-    return classics.build("squeezenet1_1", (size, size, 3), classes)
+    return backbones.classifier("squeezenet1_1", (size, size, 3), classes, weights="none", head="reference")
 
 
 def torch_state(model: keras.Model) -> dict[str, np.ndarray]:
@@ -356,10 +356,6 @@ def test_torchvisions_file_in_the_cache_is_its_imagenet_weights(tmp_path, monkey
     model = backbones.classifier("squeezenet1_1", (32, 32, 3), 9, head="reference")
     kernel = model.get_layer("classifier_1").kernel.numpy()
     np.testing.assert_array_equal(kernel[0, 0], state["classifier.1.weight"][:, :, 0, 0].T)
-    whole = classics.build("squeezenet1_1", (32, 32, 3), 9)
-    whole.set_weights(model.get_weights())
-    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
-    np.testing.assert_allclose(model(images), whole(images), rtol=1e-5)
 
 
 # ---- Keras's files
@@ -483,7 +479,7 @@ def test_numbers_of_other_files_are_not_read(mobilenet, tmp_path):
     with h5py.File(path, "a") as file:
         del file[dataset]
         file.create_dataset(dataset, (32,), "f4", external=[(str(tmp_path / "secret"), 0, 4 * 32)])
-    refused("vars/0 has no numbers in this file")
+    refused("vars/0 declares .* which are not in this file")
     with h5py.File(path, "a") as file:
         del file[dataset]
         file[dataset] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/x")
@@ -491,7 +487,7 @@ def test_numbers_of_other_files_are_not_read(mobilenet, tmp_path):
     with h5py.File(path, "a") as file:
         del file[dataset]
         file.create_dataset(dataset, (10**13,), "f4", chunks=(1024,))  # announced, never written
-    refused("vars/0 has no numbers in this file")
+    refused("vars/0 declares .* which are not in this file")
 
 
 # ---- names

@@ -1,4 +1,4 @@
-"""Measured beside published, against records worked out by hand; the published files against their own rules."""
+"""Comparison with published results, against records worked out by hand; the published files against their rules."""
 
 import math
 from dataclasses import replace
@@ -11,9 +11,9 @@ from scipy.stats import binomtest
 from keras_cnn import config
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
-from keras_cnn.publications import Dataset
+from keras_cnn.publications import PublishedDataset
 from keras_cnn.report import published
-from keras_cnn.report.published import Figure, beside, figures_of, read_published
+from keras_cnn.report.published import PublishedFigure, compare_with_published, figures_of, read_published
 from keras_cnn.run_folder.record import Record, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,8 +72,8 @@ def net1(correct: int = 6750, **changes) -> Record:
 
 
 def row(record: Record, name: str, value: float, **details):
-    figure = Figure(figure=name, value=value, source="page 1", **{"decimals": 4, **details})
-    (found,) = beside(record, [figure])
+    figure = PublishedFigure(figure=name, value=value, source="page 1", **{"decimals": 4, **details})
+    (found,) = compare_with_published(record, [figure])
     return found
 
 
@@ -116,7 +116,7 @@ def test_counts_agree_only_if_equal():
 def test_a_number_without_an_interval_says_so():
     found = row(net1(), "best_epoch", 9, decimals=0)
     assert (found.interval, found.verdict) == (None, "differs")
-    assert found.reason == "measured 3 higher; one run gives no interval of it"
+    assert found.reason == "measured 3 higher; a single run has no interval of it"
     assert row(net1(), "best_epoch", 9, decimals=0, tolerance=3).verdict == "agrees"
     assert row(net1(), "test_loss", 0.9502, decimals=3).verdict == "agrees"
 
@@ -162,7 +162,7 @@ def test_figures_of_a_class():
     assert (precision.measured, precision.interval) == (0.75, (0.41, 0.93))
     assert row(record, "f1", 0.52, class_name="cat").finding == "within the measured interval"
     assert row(record, "f1", 0.5714, class_name="dog").verdict == "agrees"
-    assert row(record, "recall", 0.6, class_name="horse").reason == "because the run holds no recall of horse"
+    assert row(record, "recall", 0.6, class_name="horse").reason == "because the run has no recall of horse"
 
 
 # --- what cannot be compared ------------------------------------------------------------------------------------------
@@ -184,13 +184,13 @@ def test_an_unfinished_run_has_its_parameters_alone():
 def test_other_conditions_are_named_and_parameters_depend_on_the_model_alone():
     record = net1()
     record = replace(record, config=record.config | {"train.epochs": 4, "optim.optimizer": "adam"})
-    rows = {found.figure: found for found in beside(record, read_published("cs7015/net1"))}
+    rows = {found.figure: found for found in compare_with_published(record, read_published("cs7015/net1"))}
     found = rows["test accuracy"]
     assert found.verdict == "cannot be compared"
     assert found.reason.startswith("because optim.optimizer is adam, not sgd; train.epochs is 4, not 30")
     assert rows["trainable parameters"].verdict == "agrees"
     other = replace(record, config=record.config | {"model.name": "net2", "model.l1_oc": 64})
-    reason = {found.figure: found.reason for found in beside(other, read_published("cs7015/net1"))}
+    reason = {found.figure: found.reason for found in compare_with_published(other, read_published("cs7015/net1"))}
     assert reason["trainable parameters"] == "because model.name is net2, not net1"
 
 
@@ -208,7 +208,7 @@ def test_other_conditions_are_named_and_parameters_depend_on_the_model_alone():
 def test_the_data_set_is_told_by_its_classes_or_its_name(source, classes, same):
     record = net1()
     record = replace(record, config=record.config | {"data.source": source}, split=record.split | {"classes": classes})
-    found = beside(record, read_published("cs7015/net1"))[0]
+    found = compare_with_published(record, read_published("cs7015/net1"))[0]
     assert (found.verdict == "agrees") is same
     assert same or "it was measured on CIFAR-10" in found.reason
 
@@ -216,14 +216,14 @@ def test_the_data_set_is_told_by_its_classes_or_its_name(source, classes, same):
 @pytest.mark.parametrize("part", ["data.subset", "data.per_class", "data.train", "train.overfit_batch"])
 def test_a_run_on_a_part_of_the_images_is_no_comparison(part):
     record = net1()
-    found = beside(replace(record, config=record.config | {part: 5}), read_published("cs7015/net1"))[0]
+    found = compare_with_published(replace(record, config=record.config | {part: 5}), read_published("cs7015/net1"))[0]
     assert found.verdict == "cannot be compared"
     assert f"a part of the images ({part} is 5)" in found.reason
 
 
 def test_caveats_are_printed_with_the_verdict():
     assert row(net1(), "test_accuracy", 0.67, caveats=("one seed",)).reason.endswith("; caveat: one seed")
-    rows = {found.figure: found for found in beside(net1(), read_published("cs7015/net1"))}
+    rows = {found.figure: found for found in compare_with_published(net1(), read_published("cs7015/net1"))}
     assert rows["test accuracy"].verdict == "agrees"
     assert "; caveat: the published best epoch and configuration were chosen on the test set" in (
         rows["test accuracy"].reason
@@ -237,7 +237,7 @@ def test_caveats_are_printed_with_the_verdict():
 def test_what_no_run_holds_is_told_only_when_asked_for():
     ablation = read_published("cs7015/net4-ablation")
     assert len(ablation) == 22
-    found = beside(net1(), ablation)
+    found = compare_with_published(net1(), ablation)
     assert {r.verdict for r in found} == {"cannot be compared"}
     assert found[0].reason.startswith("because it needs the accuracies of net4 before and after")
     assert figures_of(net1(config={"published": "cs7015/net4-ablation"})) == ()
@@ -369,7 +369,7 @@ def test_published_figures_are_whole(name):
     figures = read_published(name)
     assert figures
     for figure in figures:
-        assert isinstance(figure.dataset, Dataset)
+        assert isinstance(figure.dataset, PublishedDataset)
         assert math.isfinite(figure.value)
         assert figure.needs or figure.figure in published._MEASURES
         assert (figure.class_name is not None) == (figure.figure in config.PER_CLASS)

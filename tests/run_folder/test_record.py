@@ -24,7 +24,7 @@ def run(tmp_path) -> Path:
     return folder
 
 
-def test_a_whole_run_has_everything_and_no_problem(run):
+def test_a_complete_run_has_everything_and_no_problem(run):
     record = read_record(run)
     assert record.config == {"seed": 3, "train.epochs": 2, "model.name": "net1", "model.l1_oc": 6}
     assert record.history == (
@@ -43,6 +43,16 @@ def test_a_whole_run_has_everything_and_no_problem(run):
         ("metrics.json", '{"accuracy": 0.', "cannot be read"),
         ("split.json", "[1]", "found list, expected a mapping"),
         ("environment.json", "\ud800", "cannot be read"),
+        ("split.json", '{"ids": {"test": "a"}}', "ids.test: found 'a', expected a list of text"),
+        ("split.json", '{"classes": {"a": 1}}', "classes: found {'a': 1}, expected a list of text"),
+        (
+            "environment.json",
+            '{"resumes": {"date": "x"}}',
+            "resumes: found {'date': 'x'}, expected a list of",
+        ),
+        ("environment.json", '{"git": ["a"]}', "git: found ['a'], expected text or null"),
+        ("model.json", "[" * 100_000, "cannot be read"),
+        ("test_readings.csv", "when,who\n1,2\n", "columns when, who, expected date, images and command"),
         ("history.csv", "", "cannot be read"),
         ("history.csv", HISTORY + "3,x,0.5\n", "could not convert"),
     ],
@@ -68,7 +78,7 @@ def test_rows_before_a_cut_are_kept(run):
 
 def test_a_history_without_rows_is_named(run):
     (run / "history.csv").write_text("epoch,loss\n")
-    assert read_record(run).problems == (f"{run / 'history.csv'}: no rows; expected one an epoch",)
+    assert read_record(run).problems == (f"{run / 'history.csv'}: no rows; expected one per epoch",)
 
 
 def test_a_run_whose_numbers_are_damaged_has_ended_all_the_same(run):

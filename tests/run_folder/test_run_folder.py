@@ -1,14 +1,18 @@
+import csv
 import errno
 import json
 import os
+import platform
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from keras_cnn import config, run_folder
 from keras_cnn.errors import InputError, Stopped
+from keras_cnn.run_folder import process
 
 
 def test_folders_are_numbered_and_nothing_is_overwritten(tmp_path):
@@ -60,18 +64,122 @@ def test_an_unused_folder_goes_unless_the_user_made_it(tmp_path, before):
 def test_replacing_keeps_the_old_file_on_any_error(tmp_path):
     path = tmp_path / "a.txt"
     run_folder.write_text(path, "old")
-    with pytest.raises(ZeroDivisionError), run_folder.replacing(path) as temporary:
-        temporary.write_text("half" * (1 // 0))
+
+    def half_written() -> None:
+        with run_folder.replacing(path) as temporary:
+            temporary.write_text("half")
+            assert path.read_text() == "old"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half_written()
     assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    run_folder.write_text(path, "new")
+    assert path.read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, number):
     path = tmp_path / "a.txt"
     run_folder.write_text(path, "old")
     with pytest.raises(Stopped, match=r"a\.txt: the disk is full"), run_folder.replacing(path):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
     assert path.read_text() == "old"
+
+
+def test_another_fault_of_the_disk_is_not_called_a_full_one(tmp_path):
+    with pytest.raises(PermissionError), run_folder.replacing(tmp_path / "a.txt"):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def test_a_folder_that_was_moved_stops_the_run_and_is_named(tmp_path):
+    folder = run_folder.RunFolder.create("a", tmp_path)
+    folder.describe(config.Config(), config.Config(), {})
+    folder.path.rename(tmp_path / "b")
+    with pytest.raises(Stopped, match=r"/a: no such folder any more, moved or removed .* go on in its new place"):
+        folder.write_history([])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b"]
+    folder.release()
+
+
+def full_disk(monkeypatch, after: int) -> None:
+    """From the file with this number on, every file that is to be written finds the disk full."""
+    written = []
+
+    def fsync(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) > after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_full_disk_at_the_beginning_leaves_nothing_in_the_way(tmp_path, monkeypatch, after):
+    path = tmp_path / "mine"
+    full_disk(monkeypatch, after)
+    with pytest.raises(Stopped, match="the disk is full"), run_folder.RunFolder.create("a", path=path) as folder:
+        folder.describe(config.Config(), config.Config(), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("function", ["mkdir", "open", "pwrite"])
+def test_a_disk_too_full_for_the_folder_is_a_stop_and_leaves_nothing(tmp_path, monkeypatch, function):
+    def full(*arguments, **settings):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, function, full)
+        with pytest.raises(Stopped, match="the disk is full"):
+            run_folder.RunFolder.create("a", path=tmp_path / "mine")
+    assert list(tmp_path.iterdir()) == []
+    run_folder.RunFolder.create("a", path=tmp_path / "mine").release()
+
+
+def test_an_error_of_the_machine_is_given_the_command_that_resumes(tmp_path):
+    folder = run_folder.RunFolder.create("a", tmp_path)
+    folder.describe(config.Config(), config.Config(), {})
+
+    def fails(error: Exception) -> None:
+        with folder:
+            raise error
+
+    for error, notes in ((MemoryError("256 TiB"), 1), (OSError(errno.EIO, "x"), 1), (InputError("x"), 0)):
+        with pytest.raises(type(error)) as caught:
+            fails(error)
+        found = getattr(caught.value, "__notes__", [])
+        assert found == [f"go on with: {run_folder.resume_command(folder.path)}"] * notes
+
+
+def test_the_lock_names_its_present_holder_alone(tmp_path, messages):
+    folder = run_folder.RunFolder.create("a", tmp_path)
+    folder.describe(config.Config(), config.Config(), {})
+    folder.release()
+    assert (folder / "run.lock").read_text() == ""
+    (folder / "run.lock").write_text(f"process 12345678 on {'a-host-with-a-long-name' * 3}")  # was killed
+    with run_folder.RunFolder.open(folder.path).lock():
+        assert (folder / "run.lock").read_text() == f"process {os.getpid()} on {platform.node()}"
+    (message,) = messages
+    assert message.startswith("note      process 12345678 on a-host-with")
+    assert "was killed" in message
+    assert "memory ran out: lower train.batch_size" in message
+    run_folder.RunFolder.open(folder.path).lock().release()
+    assert len(messages) == 1
+
+
+def test_a_folder_without_the_right_to_write_is_named(tmp_path, monkeypatch):
+    folder = run_folder.RunFolder.create("a", tmp_path)
+    folder.describe(config.Config(), config.Config(), {})
+    folder.release()
+
+    def denied(*arguments, **settings):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(InputError, match=r"/a: cannot be written: Permission denied; expected a folder that"):
+        run_folder.RunFolder.open(folder.path).lock()
 
 
 def test_description_holds_config_changes_and_environment(tmp_path):
@@ -100,8 +208,8 @@ def test_a_resume_elsewhere_is_recorded_with_what_is_other(tmp_path, monkeypatch
     folder.describe(config.Config(), config.Config(), {"processor": "x", "cores": 2})
     begun = folder.environment
     assert folder.record_resume({"processor": "x", "cores": 2}) == []
-    version = run_folder._version("numpy")
-    monkeypatch.setattr(run_folder, "_version", lambda name: "9.9" if name == "numpy" else begun["packages"][name])
+    version = process._version("numpy")
+    monkeypatch.setattr(process, "_version", lambda name: "9.9" if name == "numpy" else begun["packages"][name])
     monkeypatch.setattr(sys, "argv", ["train.py", "--resume", "a b"])
     changes = folder.record_resume({"processor": "x", "cores": 4})
     assert sorted(changes) == ["cores 2 -> 4", f"numpy {version} -> 9.9"]
@@ -167,6 +275,30 @@ def test_each_reading_of_the_test_split_is_a_line(tmp_path):
     assert [line.split(",")[1] for line in lines[1:]] == ["test split", "test split"]
 
 
+RECORD = """
+import sys
+from pathlib import Path
+from keras_cnn import run_folder
+folder = run_folder.RunFolder(Path(sys.argv[1]))
+for number in range(50):
+    run_folder.record_test_reading(folder, f"{sys.argv[2]}-{number}")
+"""
+
+
+def test_readings_of_several_processes_at_once_are_all_counted(tmp_path):
+    folder = run_folder.RunFolder.create("a", tmp_path)
+    root = Path(__file__).resolve().parents[2]
+    workers = [
+        subprocess.Popen([sys.executable, "-c", RECORD, folder.path, name], env=os.environ | {"PYTHONPATH": str(root)})
+        for name in "abcd"
+    ]
+    assert [worker.wait() for worker in workers] == [0] * 4
+    rows = list(csv.DictReader((folder / "test_readings.csv").read_text().splitlines()))
+    expected = [f"{name}-{number}" for name in "abcd" for number in range(50)]
+    assert sorted(row["images"] for row in rows) == sorted(expected)
+    assert sorted(p.name for p in folder.path.iterdir()) == ["run.lock", "test_readings.csv"]
+
+
 def test_readings_of_an_older_version_are_kept_as_of_the_test_split(tmp_path):
     folder = run_folder.RunFolder.create("a", tmp_path)
     (folder / "test_readings.csv").write_text("date,command\n2026-01-01,python train.py\n")
@@ -174,3 +306,18 @@ def test_readings_of_an_older_version_are_kept_as_of_the_test_split(tmp_path):
     lines = (folder / "test_readings.csv").read_text().splitlines()
     assert lines[1] == "2026-01-01,test split,python train.py"
     assert lines[2].split(",")[1] == "folder:new"
+
+
+def test_a_reading_that_a_full_disk_cut_off_does_not_swallow_the_next_one(tmp_path, monkeypatch):
+    folder = run_folder.RunFolder.create("a", tmp_path)
+    run_folder.record_test_reading(folder, "first")
+    whole = (folder / "test_readings.csv").read_text()
+    with monkeypatch.context() as patch:
+        full_disk(patch, 0)
+        with pytest.raises(Stopped, match=r"test_readings\.csv: the disk is full"):
+            run_folder.record_test_reading(folder, "second")
+    assert (folder / "test_readings.csv").read_text() == whole
+    (folder / "test_readings.csv").write_text(whole + "2026-01-01,cut o")
+    run_folder.record_test_reading(folder, "third, with a comma")
+    rows = list(csv.DictReader((folder / "test_readings.csv").read_text().splitlines()))
+    assert [row["images"] for row in rows] == ["first", "cut o", "third, with a comma"]

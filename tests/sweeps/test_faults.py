@@ -57,14 +57,14 @@ if what == "train":
     work(Study(Path(folder)))
 else:
     study = Study(Path(folder))
-    while (claim := study.claim()) is not None:
-        study.end(claim, state="finished", value=claim.trial.number / 8)
+    while (lease := study.lease()) is not None:
+        study.end(lease, state="finished", value=lease.trial.number / 8)
 """
 STUDY = "keras_cnn.sweeps.study:Study"
 STORAGE = "optuna.storages:JournalStorage"
 IN_THE_STUDY = {  # moment -> the trial under way has ended, by its only record
     "a trial is born, its worker not yet told": ((STORAGE, "create_new_trial", 3), False),
-    "claimed": ((STUDY, "claim", 3), False),
+    "claimed": ((STUDY, "lease", 3), False),
     "its end is recorded, Optuna not yet told": ((STUDY, "_record", 3), True),
     "Optuna is told, the table not yet written": ((STUDY, "_tell", 3), True),
     "the table is written": ((STUDY, "_end", 3), True),
@@ -128,7 +128,7 @@ def make(folder: Path) -> Path:
 
 def test_a_worker_killed_while_it_trains(undisturbed, tmp_path):
     folder = make(tmp_path)
-    mid_epoch = ("keras_cnn.training.loop:TrainingState", "add", STEPS + 2)  # of the second epoch
+    mid_epoch = ("keras_cnn.training.state:TrainingState", "add", STEPS + 2)  # of the second epoch
     with ThreadPoolExecutor(2) as pool:
         straight, killed = pool.map(work, (undisturbed, folder), ("train",) * 2, (("os", "getcwd", 0), mid_epoch))
     assert (straight.returncode, killed.returncode) == (0, -signal.SIGKILL), straight.stderr

@@ -66,7 +66,7 @@ def test_a_wrong_file_leaves_no_folder(tmp_path, old, new, said):
 def test_a_sweep_in_which_only_the_first_cell_is_impossible_is_run(tmp_path):
     path = given(tmp_path, SWEEP.replace("[0.00001,", "[-1,"))
     study = plan.create(path, ["--train.batch_size", "20"], tmp_path / "runs")
-    assert study.claim().trial.assignment["optim.learning_rate"] == -1
+    assert study.lease().trial.assignment["optim.learning_rate"] == -1
     assert "batch_size: 20" in (study.folder / "base.yaml").read_text()
 
 
@@ -219,7 +219,7 @@ def test_a_trial_is_the_run_that_train_would_make_and_the_best_one_is_tested_onc
         (["--sweep", "--resume", "x", "--dry-run"], "--dry-run does not fit --resume"),
         (["--sweep", "begun"], "begun: a sweep that was begun; expected a file, or: --resume begun"),
         (["--resume", "begun/0001"], "begun/0001: a trial of begun; expected the sweep itself: --resume begun"),
-        (["--resume", "begun"], "begun: not a sweep's folder: sweep.json"),
+        (["--resume", "begun"], r"begun/sweep\.json: cannot be read"),
         (["--sweep", "--run-dir", "x"], "--run-dir does not fit a sweep"),
         (["--sweep", "--resume", "--finish"], "--resume and --finish: expected one of them"),
         (["--sweep", "--resume", "--seed", "3"], "--resume takes the sweep's own file and settings"),
@@ -250,9 +250,9 @@ def test_the_default_sweep_starts(monkeypatch, tmp_path):
     (study, workers), (shorter, _) = started
     assert (study.folder, workers, study.cap) == (Path("runs/cs6910"), 2, 20)
     assert (shorter.folder, shorter.cap) == (Path("runs/cs6910-2"), 12)
-    assert len(study.claim().trial.assignment) == 11
+    assert len(study.lease().trial.assignment) == 11
     assert sorted(os.listdir("runs")) == ["cs6910", "cs6910-2"]
-    monkeypatch.setattr(local, "resume", lambda study, workers, standby: started.append((study, workers)))
+    monkeypatch.setattr(local, "resume", lambda study, workers, ready: started.append((study, workers)))
     train.main(["--resume", "runs/cs6910"])
     assert (started[-1][0].folder, started[-1][1]) == (study.folder, 1)
     assert _Process.log == [
@@ -291,7 +291,7 @@ class _Process:
 # --- how it ends ---
 
 
-class _NoCrew:
+class _NoWorkers:
     """In place of the worker processes: what they would have left in the study is written by the test."""
 
     def __enter__(self):
@@ -305,19 +305,19 @@ def run_ended(study: Study, *reasons: str | None) -> None:
     """Runs a sweep whose trials have ended, failed for the reason given or, for None, with a value."""
     for reason in reasons:
         found = {"state": "failed", "reason": reason} if reason else {"state": "finished", "value": 0.5}
-        study.end(study.claim(), **found)
+        study.end(study.lease(), **found)
     local.run(study, 1)
 
 
 def test_a_sweep_of_which_nothing_came_is_no_success(sweep_of, monkeypatch):
-    monkeypatch.setattr(local, "crew", lambda *_: _NoCrew())
+    monkeypatch.setattr(local, "worker_pool", lambda *_: _NoWorkers())
     text = "method: grid\nparameters: {seed: {values: [1, 2]}}\n"
     with pytest.raises(Stopped, match=r"no trial came to a value; the last, 0002: NaN$"):
         run_ended(sweep_of(text), "out of memory", "NaN")
 
 
 def test_the_messages_at_the_end_of_a_sweep(sweep_of, tmp_path, monkeypatch, messages):
-    monkeypatch.setattr(local, "crew", lambda *_: _NoCrew())
+    monkeypatch.setattr(local, "worker_pool", lambda *_: _NoWorkers())
     run_ended(sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n"), "NaN", None)
     assert messages[-4].endswith("2 trials: 1 finished, 1 failed   (all of them: " + f"{tmp_path}/sweep/trials.csv)")
     assert messages[-3] == "best      trial 0002  val_accuracy 0.5000   seed=2"
@@ -338,8 +338,8 @@ def test_the_messages_at_the_end_of_a_sweep(sweep_of, tmp_path, monkeypatch, mes
 )
 def test_why_a_worker_gave_up_is_said(sweep_of, monkeypatch, tmp_path, code, log, raised):
     program = tmp_path / "train.py"
-    imported = "from keras_cnn.sweeps.prewarmed_workers import take_order"
-    taken = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {imported}; take_order()"
+    imported = "from keras_cnn.sweeps.prewarmed_workers import receive_assignment"
+    taken = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {imported}; receive_assignment()"
     program.write_text(f"{taken}; print({log!r}, end=''); sys.exit({code})")
     monkeypatch.setattr(prewarmed_workers, "PROGRAM", program)
     study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n")
@@ -363,7 +363,7 @@ def test_the_printed_command_joins_from_anywhere(tmp_path, monkeypatch, messages
     base = "data: {source: 'npz:images.npz'}\nmodel: {name: layers, table: [{flatten: }]}\ntracking: {wandb: off}\n"
     text = "method: grid\nparameters: {train.epochs: {value: 1}}\nkeras_cnn: {base: base.yaml}\n"
     study = plan.create(given(tmp_path, text, base), [])
-    monkeypatch.setattr(local, "crew", lambda *_: _NoCrew())
+    monkeypatch.setattr(local, "worker_pool", lambda *_: _NoWorkers())
     local.run(study, 1)
     (command,) = (line.removeprefix("join").partition("   (")[0] for line in messages if line.startswith("join"))
     done = subprocess.run(["/bin/sh", "-c", command], cwd="/", capture_output=True, text=True)

@@ -72,8 +72,8 @@ def test_the_first_trials_said_are_the_first_trials(dry_run, tmp_path):
     lines = dry_run(SWEEP)
     study = plan.create(tmp_path / "s.yaml", [])
     for number, line in enumerate(lines[7:10], 1):
-        claim = study.claim()
-        assert line.endswith(f"{number:04d}  {plan.settings(study.sweep, claim.trial.assignment)}")
+        lease = study.lease()
+        assert line.endswith(f"{number:04d}  {plan.settings(study.sweep, lease.trial.assignment)}")
 
 
 def test_a_grid_has_its_number_of_cells_and_seeds(dry_run):

@@ -19,7 +19,7 @@ from wandb.sdk.sweeps import SweepNotFoundError
 from keras_cnn.config import TrackingConfig
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.run_folder import HISTORY_COLUMNS
-from keras_cnn.sweeps import space, wandb, worker
+from keras_cnn.sweeps import sweep_file, wandb, worker
 from keras_cnn.sweeps.study import Study
 
 SWEEP = """
@@ -103,7 +103,7 @@ def trained(monkeypatch) -> list[tuple]:
     """A stand-in for training: (run folder, learning rate, momentum, epochs, W&B's run and sweep) of each run."""
     seen = []
 
-    def train_trial(config, folder, shared, watch):
+    def train(config, folder, prepare, watch):
         (folder / "config.yaml").write_text("")
         rows = []
         for epoch in range(1, config.train.epochs + 1):
@@ -115,7 +115,7 @@ def trained(monkeypatch) -> list[tuple]:
         where = (wandb.os.environ["WANDB_RUN_ID"], wandb.os.environ["WANDB_SWEEP_ID"])
         seen.append((folder.path.name, config.optim.learning_rate, config.optim.momentum, len(rows), where))
 
-    monkeypatch.setattr(worker.experiment, "train_trial", train_trial)
+    monkeypatch.setattr(worker.experiment, "train", train)
     return seen
 
 
@@ -125,7 +125,7 @@ def create(tmp_path, messages) -> Callable[..., tuple[str | None, list[str]]]:
 
     def run(text: str = SWEEP, **tracking) -> tuple[str | None, list[str]]:
         (tmp_path / "s.yaml").write_text(text)
-        return wandb.create(space.read_sweep(tmp_path / "s.yaml"), TrackingConfig(**tracking)), messages
+        return wandb.create(sweep_file.read_sweep(tmp_path / "s.yaml"), TrackingConfig(**tracking)), messages
 
     return run
 
@@ -239,18 +239,18 @@ def test_the_server_stops_a_run_early(server, on_server, trained):
 def test_a_dead_agents_trial_goes_on_as_the_same_run_before_anything_new(server, on_server, trained):
     study = on_server()
     server.plan = [[run("r1", 0.001)]]
-    claim = wandb.Server(study).claim(lambda: False)
-    claim.release()  # as after kill -9
+    lease = wandb.ServerEngine(study).lease(lambda: False)
+    lease.release()  # as after kill -9
     server.plan, trained[:] = [[], [], [], [run("r2", 0.002)]], []
     worker.work(Study(study.folder))
     assert [row[-1][0] for row in trained] == ["r1", "r2"]
     assert [(t.attempts, t.state) for t in study.trials()] == [(2, "finished"), (1, "finished")]
 
 
-def test_an_agent_that_waits_heeds_a_signal(server, on_server):
+def test_an_agent_that_waits_stops_at_a_signal(server, on_server):
     server.plan = [[]] * 3
     asked = iter([False, False, True])
-    assert wandb.Server(on_server()).claim(lambda: next(asked)) is None
+    assert wandb.ServerEngine(on_server()).lease(lambda: next(asked)) is None
     assert len(server.heartbeats) == 2
 
 
@@ -274,4 +274,4 @@ def test_a_parameter_without_a_value_is_named(server, on_server):
         [{"type": "run", "run_id": "r1", "args": {"lr": {"value": 0.1}, "model": {"value": {"filters": 4}}}}]
     ]
     with pytest.raises(InputError, match=r"gave no value for optim\.momentum; found \['lr', 'model'\]"):
-        wandb.Server(on_server()).claim(lambda: False)
+        wandb.ServerEngine(on_server()).lease(lambda: False)

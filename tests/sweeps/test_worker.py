@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder
-from keras_cnn.sweeps import space, worker
+from keras_cnn.sweeps import sweep_file, worker
 from keras_cnn.training.loop import NotFinite
 
 SWEEP = """
@@ -33,12 +33,12 @@ def write_run(folder: RunFolder, accuracies: list[float]) -> None:
 
 
 class Training:
-    """Stands in for experiment.train_trial: `results` by learning rate are accuracies by epoch, or what is raised."""
+    """Stands in for experiment.train: `results` by learning rate are accuracies by epoch, or what is raised."""
 
     def __init__(self, results: dict[float, list[float] | BaseException]):
         self.results, self.configs = results, []
 
-    def __call__(self, config, folder, shared, watch) -> None:
+    def __call__(self, config, folder, prepare, watch) -> None:
         self.configs.append((folder.path.name, config))
         found = self.results[config.optim.learning_rate]
         if isinstance(found, BaseException):
@@ -55,7 +55,7 @@ class Training:
 def trained(monkeypatch):
     def replace(results) -> Training:
         training = Training(results)
-        monkeypatch.setattr(worker.experiment, "train_trial", training)
+        monkeypatch.setattr(worker.experiment, "train", training)
         return training
 
     return replace
@@ -103,13 +103,16 @@ def test_a_repeat_that_is_finished_is_not_trained_again(sweep_of, trained):
     assert study.trials()[0].value == pytest.approx((0.9 + 0.102) / 2)
 
 
+REMEDY = "lower train.batch_size or the size of the images, or start fewer processes"
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
         (NotFinite("the loss became nan at epoch 1, step 2"), "the loss became nan at epoch 1, step 2"),
         (InputError("net1: pool2: map of 1x1 is smaller"), "net1: pool2: map of 1x1 is smaller"),
-        (tf.errors.ResourceExhaustedError(None, None, "{{node a/b}} OOM\nwhen"), "out of memory: OOM when"),
-        (MemoryError("9 GB"), "out of memory: 9 GB"),
+        (tf.errors.ResourceExhaustedError(None, None, "{{node a/b}} OOM\nwhen"), f"out of memory: OOM when; {REMEDY}"),
+        (MemoryError("9 GB"), f"out of memory: 9 GB; {REMEDY}"),
         (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"),
     ],
 )
@@ -153,7 +156,7 @@ def test_a_run_folder_that_somebody_trains_in_is_no_fault_of_the_trial(sweep_of,
     assert states(study) == [("stopped", None, "")]
 
 
-@pytest.mark.parametrize("moment", ["claim", "end"])
+@pytest.mark.parametrize("moment", ["lease", "end"])
 def test_a_signal_between_two_trials_loses_none(sweep_of, trained, monkeypatch, moment):
     study = sweep_of(SWEEP, base="train: {epochs: 1}\n")
     training = trained({0.1: [0.1], 0.2: [0.2], 0.3: [0.3]})
@@ -167,7 +170,7 @@ def test_a_signal_between_two_trials_loses_none(sweep_of, trained, monkeypatch, 
         patch.setattr(study, moment, signalled)
         with pytest.raises(Interrupted, match=r"^stopped by SIGTERM$"):
             worker.work(study)
-    assert [t.state for t in study.trials()] == ["stopped" if moment == "claim" else "finished"]
+    assert [t.state for t in study.trials()] == ["stopped" if moment == "lease" else "finished"]
     worker.work(study)
     assert [(t.state, t.attempts) for t in study.trials()] == [("finished", 1)] * 3
     assert len(training.configs) == 3
@@ -237,7 +240,7 @@ def test_a_metric_that_no_run_has_is_refused(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text(SWEEP.replace("val_accuracy", "test_accuracy"))
     with pytest.raises(InputError, match=r"metric\.name: 'test_accuracy'; expected one of loss, accuracy, val_loss"):
-        worker.check_metric(space.read_sweep(path))
+        worker.check_metric(sweep_file.read_sweep(path))
 
 
 def test_settings_that_vary_are_one_line(sweep_of):

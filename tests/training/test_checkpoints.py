@@ -9,8 +9,9 @@ GROUPS = {"model": [np.arange(6, dtype="float32").reshape(2, 3), np.array(3, "in
 
 def test_what_is_saved_comes_back_to_the_bit(tmp_path):
     checkpoints.save(tmp_path / "checkpoint", GROUPS, {"position": {"epoch": 3, "loss_sum": 0.1 + 0.2}})
-    groups, state = checkpoints.load(tmp_path / "checkpoint")
-    assert state == {"position": {"epoch": 3, "loss_sum": 0.1 + 0.2}}
+    checkpoint = checkpoints.load(tmp_path / "checkpoint")
+    groups = checkpoint.groups
+    assert checkpoint.state == {"position": {"epoch": 3, "loss_sum": 0.1 + 0.2}}
     assert set(groups) == {"model"}
     for found, expected in zip(groups["model"], GROUPS["model"], strict=True):
         assert found.dtype == expected.dtype

@@ -73,10 +73,10 @@ def test_a_loss_that_is_not_finite_ends_the_test_but_not_the_result(lost):
 
 
 def test_a_loss_lost_at_once_is_wrong_input_in_one_line():
-    with pytest.raises(InputError, match="lost after 0 steps") as caught:
+    with pytest.raises(InputError, match="exploded after 0 steps") as caught:
         find(lambda rate: math.nan)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="lost after 9 steps"):
+    with pytest.raises(InputError, match="exploded after 9 steps"):
         find(lambda rate: 1.0 if rate < 1e-6 * 10 ** (6 * 8.5 / 99) else math.nan)
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_cnn.config import OptimConfig
 from keras_cnn.errors import Stopped
-from keras_cnn.training import loop as fitting
-from keras_cnn.training.loop import Trainer, TrainingState
-from keras_cnn.training.objectives import CrossEntropy
+from keras_cnn.tasks.classification.objective import CrossEntropy
+from keras_cnn.training import loop
 from keras_cnn.training.optimizers import build_optimizer
+from keras_cnn.training.state import TrainingState
+from keras_cnn.training.step import Trainer
 
 CLASSES, PIXELS = 3, 4
 RATE = np.float32(1e-5)  # pixels go up to 255
@@ -36,7 +38,8 @@ def unchanged(images, labels, keys, epoch):
 
 
 def trainer_of(model=None, augment=unchanged, optimizer=None, **settings) -> Trainer:
-    return Trainer(model or model_of(), optimizer or build_optimizer("sgd"), augment, **settings)
+    settings = {"objective": CrossEntropy(CLASSES)} | settings
+    return Trainer(model or model_of(), optimizer or build_optimizer(OptimConfig("sgd")), augment, **settings)
 
 
 def step(trainer: Trainer, chosen=slice(None), rate=RATE, epoch=0) -> tuple[float, int]:
@@ -106,7 +109,7 @@ def test_class_weights_make_a_weighted_mean_but_the_reported_loss_is_of_images()
 
 
 def test_weight_decay_shrinks_the_kernel_and_not_the_bias():
-    trainer, hand = trainer_of(optimizer=build_optimizer("sgd", weight_decay=2000.0)), ByHand()
+    trainer, hand = trainer_of(optimizer=build_optimizer(OptimConfig("sgd", weight_decay=2000.0))), ByHand()
     step(trainer)
     hand.step(IMAGES, one_hot(LABELS), decay=2000.0)
     hand.assert_weights(trainer.model)
@@ -146,7 +149,8 @@ def test_the_augmentation_gets_the_epoch_and_its_fractions_reach_the_model():
 @pytest.mark.parametrize(("name", "settings"), [("sgd", {}), ("sgd", {"momentum": 0.9}), ("adam", {})])
 def test_loss_scaling_changes_nothing_where_nothing_vanishes(name, settings):
     plain, scaled = (
-        trainer_of(optimizer=build_optimizer(name, **settings, loss_scaling=scaling)) for scaling in (False, True)
+        trainer_of(optimizer=build_optimizer(OptimConfig(name, **settings), loss_scaling=scaling))
+        for scaling in (False, True)
     )
     for _ in range(2):
         step(plain)
@@ -163,7 +167,7 @@ def test_frozen_layers_keep_their_bytes():
     model = keras.Model(inputs, outputs)
     before = [v.copy() for layer in (frozen, norm) for v in layer.get_weights()]
     head = model.get_layer("logits").get_weights()[0]
-    optimizer = build_optimizer("adamw", weight_decay=0.5)
+    optimizer = build_optimizer(OptimConfig("adamw", weight_decay=0.5))
     trainer = trainer_of(model, optimizer=optimizer, ema=0.9)
     step(trainer, rate=0.1)
     for one, other in zip(before, [v for layer in (frozen, norm) for v in layer.get_weights()], strict=True):
@@ -225,14 +229,14 @@ def batches_of(size: int):
 
 
 class Recorder:
-    """A Session that keeps what it is told."""
+    """A LoopSession that records its calls."""
 
     def __init__(self, validations=(), stop_after=None, signal_at=None):
-        self.position, self.rows, self.saves = TrainingState(), [], []
+        self.state, self.rows, self.saves = TrainingState(), [], []
         self._validations, self._stop_after, self._signal_at = iter(validations), stop_after, signal_at
         self.asked, self.steps = [], 0
 
-    def rate(self, progress: float) -> float:
+    def learning_rate(self, progress: float) -> float:
         self.asked.append(progress)
         return float(RATE) * (1 + progress)
 
@@ -249,7 +253,7 @@ class Recorder:
         return row["epoch"] != self._stop_after
 
     def save(self):
-        self.saves.append((self.position.epoch, self.position.step, self.position.ended))
+        self.saves.append((self.state.epoch, self.state.step, self.state.ended))
 
     def interrupted(self):
         return "SIGTERM" if self._signal_at is not None and self.steps >= self._signal_at else None
@@ -258,7 +262,7 @@ class Recorder:
 def fit(session: Recorder, trainer=None, *, size=4, epochs=2, checkpoint_seconds=1e9) -> Recorder:
     steps = math.ceil(len(LABELS) / size)
     trainer = trainer or trainer_of()
-    fitting.fit(trainer, batches_of(size), session, epochs, steps, checkpoint_seconds=checkpoint_seconds)
+    loop.fit(trainer, batches_of(size), session, epochs=epochs, steps=steps, checkpoint_seconds=checkpoint_seconds)
     return session
 
 
@@ -268,7 +272,7 @@ def test_an_epochs_numbers_are_means_over_images_with_a_partial_last_batch():
         one = step(trainer, chosen)
         loss, correct = loss + one[0], correct + one[1]
     session = Recorder()
-    session.rate = lambda progress: float(RATE)
+    session.learning_rate = lambda progress: float(RATE)
     row = fit(session, epochs=1).rows[0]
     assert row["loss"] == pytest.approx(loss / 10, rel=1e-6)
     assert row["accuracy"] == correct / 10
@@ -307,7 +311,7 @@ def test_a_signal_in_the_last_step_of_all_lets_the_run_end():
 def test_a_loss_that_is_not_finite_names_epoch_and_step_and_saves_nothing():
     model = model_of()
     session = Recorder()
-    session.rate = lambda progress: float("inf") if progress >= 1 / 3 else 0.0
+    session.learning_rate = lambda progress: float("inf") if progress >= 1 / 3 else 0.0
     with pytest.raises(Stopped, match=r"the loss became nan at epoch 1, step 3; kept: .* with 0 complete epochs"):
         fit(session, trainer_of(model))
     assert session.saves == []

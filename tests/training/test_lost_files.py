@@ -19,28 +19,28 @@ EPOCHS = 8
 NO_FIGURES = """
 from keras_cnn.tensorflow_import import import_tensorflow
 import_tensorflow()
-from keras_cnn.training import results
-results._draw = results.draw_augmentation = lambda *_: None
+from keras_cnn.tasks.classification import results
+results.draw_figures = results.draw_augmentation = lambda *_: None
 """
 
 # Each run loses its image when its first epoch ends: {run folder: [image, what happens to it]}.
 LOSING = """
 import os
 from keras_cnn import run_folder
-from keras_cnn.training import loop
-losses, lock, next_epoch = json.loads(%r), run_folder.RunFolder.lock, loop.TrainingState.next_epoch
+from keras_cnn.training.state import TrainingState
+losses, lock, next_epoch = json.loads(%r), run_folder.RunFolder.lock, TrainingState.next_epoch
 def locking(folder):
     global current
     current = losses[str(folder.path)]
     return lock(folder)
-def losing(position, row):
-    next_epoch(position, row)
+def losing(state, row):
+    next_epoch(state, row)
     image, how = current
-    if position.epoch == 1:
+    if state.epoch == 1:
         os.rename(image, image + ".away")
         if how == "truncated":
             open(image, "wb").write(open(image + ".away", "rb").read()[:-100])
-run_folder.RunFolder.lock, loop.TrainingState.next_epoch = locking, losing
+run_folder.RunFolder.lock, TrainingState.next_epoch = locking, losing
 """
 
 

@@ -18,9 +18,12 @@ def resnet() -> keras.Model:
     return models.build("resnet18", (32, 32, 3), 6, weights="none")
 
 
-def steps_of(model, strategy, upto, epochs=20, head_epochs=1, unfreeze_epochs=1) -> list[tuple[int, object]]:
-    found = phases(model, strategy, upto, epochs, head_epochs, unfreeze_epochs)
-    return [(phase.until, phase.upto) for phase in found]
+def planned(model, strategy, upto, epochs=20, head_epochs=1, unfreeze_epochs=1) -> list[Phase]:
+    return phases(model, strategy, upto, epochs=epochs, head_epochs=head_epochs, unfreeze_epochs=unfreeze_epochs)
+
+
+def steps_of(*arguments, **settings) -> list[tuple[int, object]]:
+    return [(phase.until, phase.upto) for phase in planned(*arguments, **settings)]
 
 
 def test_the_phases_of_each_strategy(resnet):
@@ -37,7 +40,7 @@ def test_the_phases_of_each_strategy(resnet):
 
 @pytest.mark.parametrize("upto", [0, 3, -3, "layer2", "layer3_0_conv1", "conv1"])
 def test_gradual_unfreezing_never_freezes_again_and_never_touches_what_stays_frozen(resnet, upto):
-    frozen = [set(frozen_layers(resnet, phase.upto)) for phase in phases(resnet, "gradual", upto, 20, 1, 1)]
+    frozen = [set(frozen_layers(resnet, phase.upto)) for phase in planned(resnet, "gradual", upto, 20, 1, 1)]
     for before, after in itertools.pairwise(frozen):
         assert before > after
     assert frozen[-1] == set(frozen_layers(resnet, upto))
@@ -77,7 +80,7 @@ def test_a_stage_that_lacks_what_stays_frozen_is_no_step():
 )
 def test_what_does_not_fit_is_refused_in_one_line(resnet, strategy, upto, epochs, message):
     with pytest.raises(InputError, match=re.escape(message)) as error:
-        phases(resnet, strategy, upto, epochs, 2 if strategy == "staged" else 1, 1)
+        planned(resnet, strategy, upto, epochs, 2 if strategy == "staged" else 1, 1)
     assert "\n" not in str(error.value)
 
 
@@ -121,7 +124,7 @@ LAYER2 = 3 * 3 * 64 * 128 + 3 * (3 * 3 * 128 * 128) + 64 * 128 + 5 * 4 * 128
 
 
 def test_the_plan_of_a_fixed_part_that_ends_inside_a_stage(resnet):
-    steps = phases(resnet, "fixed", "layer2_0_bn1", 20, 1, 1)
+    steps = planned(resnet, "fixed", "layer2_0_bn1", 20, 1, 1)
     found = rows_of(resnet, steps, 0.5)
     assert list(found) == ["conv1", "layer1", "layer2", "layer3", "layer4", "head"]
     assert found["conv1"] == (2, CONV1, 2, CONV1, 1, 1, None, 0.03125)
@@ -140,10 +143,10 @@ def test_the_plan_of_a_fixed_part_that_ends_inside_a_stage(resnet):
 
 
 def test_the_plan_says_from_which_epoch_a_stage_trains(resnet):
-    found = rows_of(resnet, phases(resnet, "gradual", "conv1", 20, 2, 3))
+    found = rows_of(resnet, planned(resnet, "gradual", "conv1", 20, 2, 3))
     starts = {stage: row[-2] for stage, row in found.items()}
     assert starts == {"head": 1, "layer4": 3, "layer3": 6, "layer2": 9, "layer1": 12, "conv1": None}
-    text = plan_text(freeze_plan(resnet, phases(resnet, "staged", 0, 20, 2, 1), 1.0), 0.01)
+    text = plan_text(freeze_plan(resnet, planned(resnet, "staged", 0, 20, 2, 1), 1.0), 0.01)
     assert "trained from epoch 3" in text
     assert text.splitlines()[-1].endswith("all trained")
 
@@ -160,5 +163,5 @@ def test_what_no_training_changes_is_no_row_of_the_plan():
 
 def test_planning_changes_nothing(resnet):
     before = [layer.trainable for layer in resnet.layers]
-    freeze_plan(resnet, phases(resnet, "gradual", "layer1", 20, 1, 1), 0.5)
+    freeze_plan(resnet, planned(resnet, "gradual", "layer1", 20, 1, 1), 0.5)
     assert [layer.trainable for layer in resnet.layers] == before

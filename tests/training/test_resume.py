@@ -33,7 +33,7 @@ OPTIONS = {  # everything that has a state: momentum, dropout's seeds, batch nor
     "--train.ema": "0.9",
     "--tracking.wandb": "off",
 }
-MID_EPOCH = ("keras_cnn.training.loop:TrainingState", "add", STEPS + 2)
+MID_EPOCH = ("keras_cnn.training.state:TrainingState", "add", STEPS + 2)
 STOPPING = ("SIGTERM", "SIGINT")
 DEATHS = {
     "mid-epoch": MID_EPOCH,
@@ -45,8 +45,8 @@ DEATHS = {
 NO_FIGURES = """
 from keras_cnn.tensorflow_import import import_tensorflow
 import_tensorflow()
-from keras_cnn.training import results
-results._draw = results.draw_augmentation = lambda *_: None
+from keras_cnn.tasks.classification import results
+results.draw_figures = results.draw_augmentation = lambda *_: None
 """
 
 # Runs train.py in a process that sends itself a signal after the `count`-th call of a function.
@@ -111,7 +111,7 @@ def begun(tmp_path_factory, train_several, small_disk) -> tuple[Path, dict[str, 
     assert all("Traceback" not in kill.result() for kill in kills)
     places = {name: folder / name for name in STOPPING} | ({"full disk": small_disk / "run"} if small_disk else {})
     for name, run in places.items():
-        answers[name]["position"] = checkpoints.load(run / "checkpoint")[1]["position"]
+        answers[name]["position"] = checkpoints.load(run / "checkpoint").state["position"]
     return folder, answers
 
 
@@ -143,8 +143,9 @@ def history(folder: Path) -> list[list[str]]:
 
 
 def assert_same_end(folder: Path, whole: Path) -> None:
-    (found, state), (expected, _) = (checkpoints.load(f / "checkpoint") for f in (folder, whole))
-    assert state["position"]["ended"]
+    checkpoint, other = (checkpoints.load(f / "checkpoint") for f in (folder, whole))
+    found, expected = checkpoint.groups, other.groups
+    assert checkpoint.state["position"]["ended"]
     assert found.keys() == expected.keys() == {"model", "optimizer", "average"}
     for group in expected:
         for one, other in zip(found[group], expected[group], strict=True):
@@ -208,6 +209,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_finite_state
     assert answers["not finite"]["status"] == 3
     assert "the loss became" in answers["not finite"]["err"]
     assert "at epoch 1, step" in answers["not finite"]["err"]
-    groups, state = checkpoints.load(folder / "not finite" / "checkpoint")
-    assert state["position"]["epoch"] == 0
-    assert all(np.isfinite(array).all() for arrays in groups.values() for array in arrays)
+    checkpoint = checkpoints.load(folder / "not finite" / "checkpoint")
+    assert checkpoint.state["position"]["epoch"] == 0
+    assert all(np.isfinite(array).all() for arrays in checkpoint.groups.values() for array in arrays)

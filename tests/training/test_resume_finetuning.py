@@ -38,15 +38,18 @@ OPTIONS = {  # everything that has a state: moments, dropout's seeds, batch norm
     "--tracking.wandb": "off",
 }
 EARLY = {"--finetune.head_epochs": "3", "--train.early_stopping": "1"}
-ADD = ("keras_cnn.training.loop:TrainingState", "add")
+SESSION = "keras_cnn.training.session:TrainingSession"
+ADD = ("keras_cnn.training.state:TrainingState", "add")
 
 # Without figures; and the head's epochs are the best ones, so that the best weights are of the phase before the last.
 PREPARED = """
 from keras_cnn.tensorflow_import import import_tensorflow
 import_tensorflow()
-from keras_cnn.training import results, phase_runner
-results._draw = results.draw_augmentation = lambda *_: None
-phase_runner.PhaseRunner.validate = lambda self: (1.0, 0.9 if self._phase.upto == "all" else 0.5)
+from keras_cnn.tasks.classification import results, phase_runner
+results.draw_figures = results.draw_augmentation = lambda *_: None
+def validate(self):
+    return dict(val_loss=1.0, val_accuracy=0.9 if self._phase.upto == "all" else 0.5)
+phase_runner.PhaseRunner.validate = validate
 """
 
 # Runs train.py in a process that sends itself a signal after the `count`-th call of a function.
@@ -70,10 +73,16 @@ sys.exit(program.run(train.main, arguments))
 
 ENDS = {  # name: signal, after which call, exit status, other options, the run that it must end like
     "in the first phase": (signal.SIGKILL, (*ADD, STEPS + 2), -9, {}, "whole"),
-    "between the phases": (signal.SIGKILL, ("keras_cnn.training.session:Session", "leave", 1), -9, {}, "whole"),
+    "between the phases": (
+        signal.SIGKILL,
+        ("keras_cnn.training.session:TrainingSession", "leave_phase", 1),
+        -9,
+        {},
+        "whole",
+    ),
     "in the second phase": (signal.SIGTERM, (*ADD, 3 * STEPS + 2), 3, {}, "whole"),
     "after its last epoch": (
-        *(signal.SIGKILL, ("keras_cnn.training.phase_runner:PhaseRunner", "verify_frozen", 1), -9),
+        *(signal.SIGKILL, ("keras_cnn.tasks.classification.phase_runner:PhaseRunner", "verify_frozen", 1), -9),
         *(EARLY, "stopped early"),
     ),
 }
@@ -127,9 +136,10 @@ def test_a_fine_tuning_broken_off_and_resumed_ends_like_the_whole_one(runs, name
     assert "proof     the weights and statistics of " in answers[name]["out"]
     one, other = folder / name, folder / whole
     assert history(one) == history(other)
-    (found, state), (expected, theirs) = (checkpoints.load(run / "checkpoint") for run in (one, other))
-    assert state["position"]["ended"]
-    assert state["phase"] == theirs["phase"]
+    checkpoint, theirs = (checkpoints.load(run / "checkpoint") for run in (one, other))
+    found, expected = checkpoint.groups, theirs.groups
+    assert checkpoint.state["position"]["ended"]
+    assert checkpoint.state["phase"] == theirs.state["phase"]
     assert found.keys() == expected.keys() == {"model", "optimizer", "average"}
     for group in expected:
         for ours, whole_ones in zip(found[group], expected[group], strict=True):
@@ -139,7 +149,7 @@ def test_a_fine_tuning_broken_off_and_resumed_ends_like_the_whole_one(runs, name
     ours, whole_ones = (keras.models.load_model(run / "model.keras").get_weights() for run in (one, other))
     for weight, expected_weight in zip(ours, whole_ones, strict=True):
         np.testing.assert_array_equal(weight, expected_weight)
-    assert not (one / "best").exists()
+    assert not (one / "best.npz").exists()
 
 
 def test_the_whole_runs_are_what_the_others_are_measured_by(runs):
@@ -147,7 +157,7 @@ def test_the_whole_runs_are_what_the_others_are_measured_by(runs):
     assert len(history(folder / "whole")) == 1 + EPOCHS
     assert len(history(folder / "stopped early")) == 1 + 2
     assert answers["whole"]["out"].count("features  the frozen part ends at") == 2
-    states = {name: checkpoints.load(folder / name / "checkpoint")[1] for name in ("whole", "stopped early")}
+    states = {name: checkpoints.load(folder / name / "checkpoint").state for name in ("whole", "stopped early")}
     assert {name: state["phase"] for name, state in states.items()} == {"whole": 1, "stopped early": 0}
     assert states["whole"]["callbacks"]["Best"]["epoch"] == 1  # of the phase before the last
     assert states["whole"]["features"] == "memory"

@@ -1,4 +1,4 @@
-"""`maximise` from its arguments to its files: values against the model, and what is refused."""
+"""`activation-maximization`, also as `maximise`, from its arguments to its files: values, and what is refused."""
 
 import keras
 import numpy as np
@@ -8,32 +8,33 @@ from PIL import Image
 
 from keras_cnn.cli import visualize
 from keras_cnn.cli.program import run as run_program
-from keras_cnn.views.opened_model import VisualizeOptions, open_subject
+from keras_cnn.views.support.opened_model import VisualizeOptions
+from keras_cnn.views.support.opening import open_source
 
 
 def test_pictures_stand_beside_the_best_images_of_the_split(run, tmp_path, capsys):
     arguments = ["--out", str(tmp_path), "--layer", "conv1", "--channels", "1", "3", "--steps", "4"]
     assert run_program(visualize.main, [str(run), "maximise", *arguments]) == 0
     assert "2 of 6 channels of conv1" in capsys.readouterr().out
-    subject = open_subject(str(run), VisualizeOptions(image_count=100))
-    before_relu = keras.Model(subject.model.inputs[0], subject.model.get_layer("bn1").output)
-    with np.load(tmp_path / "maximise" / "maximise-conv1_channel.npz") as arrays:
+    opened = open_source(str(run), VisualizeOptions(image_count=100))
+    before_relu = keras.Model(opened.model.inputs[0], opened.model.get_layer("bn1").output)
+    with np.load(tmp_path / "activation-maximization" / "activation-maximization-conv1_channel.npz") as arrays:
         assert arrays["pictures"].shape == (2, 16, 16, 3)
         assert arrays["pictures"].dtype == np.uint8
         made = before_relu(arrays["pictures"].astype(np.float32)).numpy().mean(axis=(1, 2))[[0, 1], [1, 3]]
         np.testing.assert_allclose(arrays["values"], made, atol=1e-4)
-        real = before_relu(subject.images.pixels.astype(np.float32)).numpy().mean(axis=(1, 2))[:, [1, 3]]
+        real = before_relu(opened.images.pixels.astype(np.float32)).numpy().mean(axis=(1, 2))[:, [1, 3]]
         np.testing.assert_allclose(arrays["real_values"], real.max(axis=0), atol=1e-4)
         best = real.argmax(axis=0)
-        np.testing.assert_array_equal(arrays["real_images"], subject.images.pixels[best])
-        assert arrays["real_names"].tolist() == [subject.images.names[i].rpartition("/")[2] for i in best]
+        np.testing.assert_array_equal(arrays["real_images"], opened.images.pixels[best])
+        assert arrays["real_names"].tolist() == [opened.images.names[i].rpartition("/")[2] for i in best]
 
 
 def test_classes_by_name_and_a_picture_that_real_images_surpass(run, tmp_path, capsys):
-    arguments = [str(run), "maximise", "--out", str(tmp_path), "--target", "bee", "0", "--steps", "1"]
+    arguments = [str(run), "activation-maximization", "--out", str(tmp_path), "--target", "bee", "0", "--steps", "1"]
     assert run_program(visualize.main, arguments) == 0
     printed = capsys.readouterr().out
-    with np.load(tmp_path / "maximise" / "maximise-classes.npz") as arrays:
+    with np.load(tmp_path / "activation-maximization" / "activation-maximization-classes.npz") as arrays:
         assert arrays["names"].tolist() == ["bee", "ant"]
         below = [n for n, v, r in zip(*(arrays[k] for k in ("names", "values", "real_values")), strict=True) if v <= r]
     assert below  # one step from noise: random weights like other noise as well
@@ -52,12 +53,12 @@ def test_a_grey_network_and_a_unit_that_is_dead(tmp_path, capsys):
     assert run_program(visualize.main, [*common, "--layer", "pool", "conv", "--channels", "0", "1"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("1 of 2 pictures above every real image; dead, no step had a gradient: channel 1") == 2
-    with np.load(tmp_path / "out" / "maximise" / "maximise-conv_channel.npz") as arrays:
+    with np.load(tmp_path / "out" / "activation-maximization" / "activation-maximization-conv_channel.npz") as arrays:
         assert arrays["pictures"].shape == (2, 12, 12, 1)
         assert arrays["values"][0] > arrays["start_values"][0] > 9 * 9
         np.testing.assert_allclose([arrays["values"][1], arrays["real_values"][1]], -1, atol=1e-5)
     assert run_program(visualize.main, [*common, "--layer", "conv", "--channels", "0", "--unit", "middle"]) == 0
-    assert (tmp_path / "out" / "maximise" / "maximise-conv_middle.png").is_file()
+    assert (tmp_path / "out" / "activation-maximization" / "activation-maximization-conv_middle.png").is_file()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The page of an embedding in headless Chromium: the image under the mouse, from disk, with nothing asked from afar."""
+"""The page of an embedding in headless Chromium: the image under the mouse, from disk, without any request."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.support.wait import WebDriverWait
 
-from keras_cnn.views.embedding_page import hover_page
+from keras_cnn.views.embedding import ClassifiedPoints, hover_page
 from keras_cnn.visualization.embedding import Embedding
 
 NASTY = "<img src=x onerror=alert(1)></script>"
@@ -57,9 +57,10 @@ def test_a_point_shows_its_image_and_caption(driver, tmp_path, shape, count):
     pixels = np.broadcast_to(rng.integers(0, 256, (count, 1, 1, shape[2])), (count, *shape)).astype(np.uint8)
     labels = np.arange(count) % 3 - 1
     embeddings = [Embedding(name, rng.normal(size=(count, 2)), NASTY) for name in ("PCA", "t-SNE")]
+    images = ClassifiedPoints(labels, labels == 1, ("ant", NASTY))
     captions = [f"{NASTY}\nimage {i}" for i in range(count)]
     page = tmp_path / "embedding.html"
-    page.write_text(hover_page(embeddings, pixels, labels, labels == 1, ("ant", NASTY), captions, NASTY), "utf-8")
+    page.write_text(hover_page(embeddings, pixels, images, captions, NASTY), "utf-8")
     driver.get(page.as_uri())
     WebDriverWait(driver, 20).until(lambda d: d.execute_script("return sprite.complete && !!window.Plotly"))
     for plot, curve, point in (("embedding-0", 0, 0), ("embedding-1", 2, 0), ("embedding-1", 1, (count - 2) // 3)):
@@ -75,6 +76,6 @@ def test_a_point_shows_its_image_and_caption(driver, tmp_path, shape, count):
     assert driver.execute_script("return document.querySelectorAll('img').length") == 0  # no name became an element
     assert [line for line in driver.get_log("browser") if line["level"] == "SEVERE"] == []
     messages = [json.loads(line["message"])["message"] for line in driver.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert page.as_uri() in asked
-    assert [url for url in asked if url.startswith(("http", "ws"))] == []
+    requested = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert page.as_uri() in requested
+    assert [url for url in requested if url.startswith(("http", "ws"))] == []

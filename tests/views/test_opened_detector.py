@@ -1,4 +1,4 @@
-"""A detector as a subject: its boxes are those of `detect.py`, and what is explained is the raw number behind them."""
+"""A detector as a opened: its boxes are those of `detect.py`, and what is explained is the raw number behind them."""
 
 from pathlib import Path
 
@@ -10,12 +10,13 @@ from PIL import Image
 
 from keras_cnn.cli import visualize
 from keras_cnn.cli.program import run as run_program
+from keras_cnn.data.decoding import read_image
 from keras_cnn.detection import load_darknet
 from keras_cnn.detection.network import open_network, save_network
-from keras_cnn.detection.sources import read_image
 from keras_cnn.detection.yolo import Detector
-from keras_cnn.views.opened_detector import map_behind
-from keras_cnn.views.opened_model import VisualizeOptions, open_subject
+from keras_cnn.views.support.opened_detector import map_behind
+from keras_cnn.views.support.opened_model import VisualizeOptions
+from keras_cnn.views.support.opening import open_source
 
 YOLO = "[yolo]\nmask={}\nanchors=8,8,16,12,4,4,6,10\nclasses=2\nnum=4\n"
 WIDE = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize=3\nstride={}\npad=1\nactivation=leaky\n"
@@ -50,73 +51,71 @@ def files(tmp_path_factory) -> tuple[Path, Path, Path]:
 
 
 @pytest.fixture
-def subject(files):
+def opened(files):
     cfg, weights, photo = files
-    return open_subject(str(cfg), VisualizeOptions(images=(photo,), weights=str(weights)))
+    return open_source(str(cfg), VisualizeOptions(images=(photo,), weights=str(weights)))
 
 
-def test_a_run_on_boxes_is_opened_and_image_count_chooses_among_the_images(files, subject, tmp_path):
+def test_a_run_on_boxes_is_opened_and_image_count_chooses_among_the_images(files, opened, tmp_path):
     cfg, weights, photo = files
     Image.fromarray(np.full((30, 30, 3), 90, np.uint8)).save(grey := tmp_path / "grey.png")
     save_network(open_network(str(cfg), weights), tmp_path / "run" / "model.keras")
-    found = open_subject(str(tmp_path / "run"), VisualizeOptions(images=(photo, grey), image_count=1))
-    assert (found.name, found.out) == ("run", tmp_path / "run" / "visualizations")
-    assert (found.images.names, len(found.given.names)) == (("photo.png",), 2)
-    assert len(found.found) == len(found.letterboxed) == 1
-    assert found.caption(0, after_name=": ").removeprefix("photo.png: ") == subject.caption(0).removeprefix(
-        "photo.png, "
-    )
+    run = open_source(str(tmp_path / "run"), VisualizeOptions(images=(photo, grey), image_count=1))
+    assert (run.name, run.out) == ("run", tmp_path / "run" / "visualizations")
+    assert (run.images.names, len(run.given.names)) == (("photo.png",), 2)
+    assert len(run.detections) == len(run.letterboxed) == 1
+    assert run.caption(0, after_name=": ").removeprefix("photo.png: ") == opened.caption(0).removeprefix("photo.png, ")
 
 
-def test_boxes_are_those_of_detect(files, subject):
+def test_boxes_are_those_of_detect(files, opened):
     cfg, weights, photo = files
     network = open_network(str(cfg), weights)
     expected = Detector(network.model, network.heads)(read_image(photo))
-    (found,) = subject.found
-    assert len(found) == len(expected) > 3
-    assert {one.head for one in found} == {0, 1}
-    np.testing.assert_allclose([one.confidence for one in found], expected.confidences, atol=1e-5)
-    np.testing.assert_array_equal([one.class_index for one in found], expected.classes)
+    (detections,) = opened.detections
+    assert len(detections) == len(expected) > 3
+    assert {box.head for box in detections} == {0, 1}
+    np.testing.assert_allclose([box.confidence for box in detections], expected.confidences, atol=1e-5)
+    np.testing.assert_array_equal([box.class_index for box in detections], expected.classes)
     # 50×20 in 32×32: 32 wide and 12 (20 · 32 // 50) high, ten grey rows above.
     in_letterbox = expected.boxes * np.array([32 / 50, 12 / 20] * 2) + [0, 10, 0, 10]
-    np.testing.assert_allclose([one.box for one in found], in_letterbox, atol=1e-3)
-    assert np.all(subject.letterboxed[0, [0, 9, 22, 31]] == 127.5)
-    np.testing.assert_allclose(subject.images.pixels, subject.letterboxed, atol=0.5)
+    np.testing.assert_allclose([box.box for box in detections], in_letterbox, atol=1e-3)
+    assert np.all(opened.letterboxed[0, [0, 9, 22, 31]] == 127.5)
+    np.testing.assert_allclose(opened.images.pixels, opened.letterboxed, atol=0.5)
 
 
-def test_the_numbers_behind_a_box_make_its_confidence(files, subject):
+def test_the_numbers_behind_a_box_make_its_confidence(files, opened):
     model = load_darknet(*files[:2])
-    maps = model(subject.letterboxed, training=False)
-    for one in subject.found[0]:
-        raw = maps[one.head].numpy()[0, one.row, one.column, WIDTH * one.anchor : WIDTH * (one.anchor + 1)]
-        objectness, probability = 1 / (1 + np.exp(-raw[[4, 5 + one.class_index]].astype(np.float64)))
-        assert one.confidence == pytest.approx(objectness * probability, rel=1e-4)
-        assert one.next_class == 1 - one.class_index
+    maps = model(opened.letterboxed, training=False)
+    for box in opened.detections[0]:
+        raw = maps[box.head].numpy()[0, box.row, box.column, WIDTH * box.anchor : WIDTH * (box.anchor + 1)]
+        objectness, probability = 1 / (1 + np.exp(-raw[[4, 5 + box.class_index]].astype(np.float64)))
+        assert box.confidence == pytest.approx(objectness * probability, rel=1e-4)
+        assert box.next_class == 1 - box.class_index
 
 
 @pytest.mark.parametrize("number", [1, 4])
-def test_score_gradient_and_grad_cam_of_a_box(files, subject, tmp_path, number, capsys):
+def test_score_gradient_and_grad_cam_of_a_box(files, opened, tmp_path, number, capsys):
     cfg, weights, photo = files
     common = ["--weights", str(weights), "--image", str(photo), "--out", str(tmp_path), "--box", str(number)]
     methods = ["--method", "gradient", "grad-cam"]
     assert run_program(visualize.main, [str(cfg), "attribution", *common, *methods]) == 0
-    one = subject.found[0][number - 1]
-    assert f"Grad-CAM of the class logit of box {number} at yolo_{(3, 7)[one.head]}: " in capsys.readouterr().out
+    box = opened.detections[0][number - 1]
+    assert f"Grad-CAM of the class logit of box {number} at yolo_{(3, 7)[box.head]}: " in capsys.readouterr().out
     model = load_darknet(cfg, weights)
-    before = ("leaky_0", "leaky_1")[one.head]  # what the last 3×3 convolution before the head reads
-    assert map_behind(subject.probe, subject.probe.outputs[one.head]) == before
+    before = ("leaky_0", "leaky_1")[box.head]  # what the last 3×3 convolution before the head reads
+    assert map_behind(opened.probe, opened.probe.outputs[box.head]) == before
     inside = keras.Model(model.inputs[0], [model.get_layer(before).output, *model.outputs])
-    image = tf.constant(subject.letterboxed)
+    image = tf.constant(opened.letterboxed)
     with tf.GradientTape() as tape:
         tape.watch(image)
         values, *maps = inside(image, training=False)
-        logit = maps[one.head][0, one.row, one.column, WIDTH * one.anchor + 5 + one.class_index]
+        logit = maps[box.head][0, box.row, box.column, WIDTH * box.anchor + 5 + box.class_index]
     gradient, at_map = (part.numpy() for part in tape.gradient(logit, [image, values]))
     with np.load(next(tmp_path.glob("attribution/gradient_*.npz"))) as arrays:
         assert arrays["scores"][0] == pytest.approx(float(logit), rel=1e-4, abs=1e-5)
         np.testing.assert_allclose(arrays["values"], gradient, rtol=1e-3, atol=1e-7)
-        np.testing.assert_array_equal(arrays["boxes"][0], one.box)
-        assert arrays["classes"].tolist() == [("ant", "bee")[one.class_index]]
+        np.testing.assert_array_equal(arrays["boxes"][0], box.box)
+        assert arrays["classes"].tolist() == [("ant", "bee")[box.class_index]]
     cam = np.maximum((at_map.mean(axis=(1, 2), keepdims=True) * values.numpy()).sum(axis=-1), 0)
     with np.load(next(tmp_path.glob("attribution/grad-cam_*.npz"))) as arrays:
         np.testing.assert_allclose(arrays["map"], cam, rtol=1e-3, atol=1e-7)
@@ -125,11 +124,11 @@ def test_score_gradient_and_grad_cam_of_a_box(files, subject, tmp_path, number, 
 def test_a_saved_detector_and_the_views_that_need_no_classes(files, tmp_path, capsys):
     cfg, weights, photo = files
     save_network(open_network(str(cfg), weights), file := tmp_path / "kept.keras")
-    saved = open_subject(str(file), VisualizeOptions(images=(photo,)))
-    unfolded = open_subject(str(cfg), VisualizeOptions(images=(photo,), weights=str(weights)))
+    saved = open_source(str(file), VisualizeOptions(images=(photo,)))
+    unfolded = open_source(str(cfg), VisualizeOptions(images=(photo,), weights=str(weights)))
     assert "folded" in saved.notes[0]
-    assert [one.confidence for one in saved.found[0]] == pytest.approx(
-        [o.confidence for o in unfolded.found[0]], rel=1e-4
+    assert [box.confidence for box in saved.detections[0]] == pytest.approx(
+        [box.confidence for box in unfolded.detections[0]], rel=1e-4
     )
     assert any(block.normalised for block in unfolded.probe.convolutions)
     common = ["--weights", str(weights), "--image", str(photo), "--out", str(tmp_path / "out")]
@@ -152,7 +151,7 @@ def test_a_saved_detector_and_the_views_that_need_no_classes(files, tmp_path, ca
         ("kernels", ("--image-size", "33"), "expected multiples of 32"),
     ],
 )
-def test_what_a_detector_has_nothing_for_is_one_line(files, tmp_path, capsys, view, options, error):
+def test_a_view_that_a_detector_cannot_have_is_one_line(files, tmp_path, capsys, view, options, error):
     cfg, weights, photo = files
     common = ["--weights", str(weights), "--image", str(photo), "--out", str(tmp_path)]
     assert run_program(visualize.main, [str(cfg), view, *common, *options]) == 2

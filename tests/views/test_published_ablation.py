@@ -1,4 +1,4 @@
-"""The published ablation beside a measured one: its numbers, and that all that is not the same is said."""
+"""The published ablation beside a measured one: its numbers, and that all that is not the same is stated."""
 
 import csv
 import json
@@ -70,20 +70,20 @@ def test_the_table_stands_beside_the_measured_one(folder, tmp_path, capsys):
     assert run_program(visualize.main, words) == 0
     lines = (tmp_path / "ablation" / "ablation-published.csv").read_text().splitlines()
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
-    told = json.loads((tmp_path / "ablation" / "ablation.json").read_text())
+    record = json.loads((tmp_path / "ablation" / "ablation.json").read_text())
     assert [row["class"] for row in rows] == [*CIFAR10, "all images"]
     for row, printed in zip(rows, PRINTED.values(), strict=False):
         assert (float(row["published_before"]), float(row["published_after"])) == tuple(p / 100 for p in printed)
-        measured = told["per_class"][row["class"]]
+        measured = record["per_class"][row["class"]]
         assert float(row["before"]) == measured["before"]
         assert float(row["difference"]) == measured["difference"]
         assert int(row["images"]) == 4
     assert rows[-1]["published_difference"] == "-0.0292"
-    assert float(rows[-1]["after"]) == told["after"]
-    said = [line for line in lines if line.startswith("# not the same: ")]
+    assert float(rows[-1]["after"]) == record["after"]
+    stated = [line for line in lines if line.startswith("# not the same: ")]
     for words in ("model.name is net3, not net4", "train.epochs is 3, not 100", "40 test images here, 10,000 there"):
-        assert f"# not the same: {words}" in said
-    assert not any("split" in line or "filters" in line for line in said)  # net3 has four convolutions: the first two
+        assert f"# not the same: {words}" in stated
+    assert not any("split" in line or "filters" in line for line in stated)  # net3 has four convolutions: the first two
     printed = capsys.readouterr().out
     assert "CS7015, Table 1 beside this run" in printed
     assert re.search(r"^  ship +100 +81 +-19  ", printed, re.M)
@@ -91,13 +91,13 @@ def test_the_table_stands_beside_the_measured_one(folder, tmp_path, capsys):
         assert arrays["published"].shape == arrays["measured"].shape == arrays["interval"].shape == (11, 2)
 
 
-def test_other_images_filters_and_ways_are_said(folder, tmp_path):
+def test_other_images_filters_and_ways_are_stated(folder, tmp_path):
     words = [str(folder), "ablation", "--filters", "conv1:1", "--silent", "--controls", "0", "--out", str(tmp_path)]
     assert run_program(visualize.main, words) == 0
-    said = json.loads((tmp_path / "ablation" / "ablation.json").read_text())["published"]["not_the_same"]
-    assert said[0] == "the validation split here, the test split there"
-    assert said[1] == "other filters than the first 2 of each of the first 5 convolutions"
-    assert said[2] == "the batch norm behind each filter is silent too, and was not there"
+    stated = json.loads((tmp_path / "ablation" / "ablation.json").read_text())["published"]["not_the_same"]
+    assert stated[0] == "the validation split here, the test split there"
+    assert stated[1] == "other filters than the first 2 of each of the first 5 convolutions"
+    assert stated[2] == "the batch norm behind each filter is silent too, and was not there"
 
 
 def test_a_run_of_other_images_has_nothing_to_stand_beside(run, tmp_path):

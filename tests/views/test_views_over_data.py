@@ -10,8 +10,8 @@ from keras import layers
 from keras_cnn import views
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.errors import InputError, UsageError
-from keras_cnn.views.image_stream import stream
-from keras_cnn.views.opened_model import OpenedModel, VisualizeOptions
+from keras_cnn.views.support.image_stream import stream
+from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
 from keras_cnn.visualization.probe import Probe
 
 CLASSES = ("ant", "bee", "cow")
@@ -25,7 +25,7 @@ def split(name: str, count: int) -> Split:
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory) -> OpenedModel:
+def opened(tmp_path_factory) -> OpenedModel:
     keras.utils.set_random_seed(1)
     inputs = keras.Input((16, 14, 3))
     x = layers.ReLU(name="relu1")(layers.BatchNormalization()(layers.Conv2D(4, 3, name="conv1")(inputs)))
@@ -56,62 +56,62 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_view_leaves_its_figures_and_the_arrays_behind_them(subject, tmp_path, name):
-    before = [np.array(v) for v in subject.model.variables]
+def test_a_view_leaves_its_figures_and_the_arrays_behind_them(opened, tmp_path, name):
+    before = [np.array(v) for v in opened.model.variables]
     options = {"perplexity": 5.0} if name == "embedding" else {}
-    drawn = views.find(name)(subject, tmp_path, **options)
-    assert [one.figure.name for one in drawn] == [f"{figure}.png" for figure in FIGURES[name]]
-    for one in drawn:
-        assert one.figure.stat().st_size > 1000
-        assert one.line
-        with np.load(one.arrays, allow_pickle=False) as arrays:
+    saved = views.find(name).draw(opened, tmp_path, **options)
+    assert [file.figure.name for file in saved] == [f"{stem}.png" for stem in FIGURES[name]]
+    for file in saved:
+        assert file.figure.stat().st_size > 1000
+        assert file.line
+        with np.load(file.arrays, allow_pickle=False) as arrays:
             assert arrays.files
             assert all(arrays[key].dtype != object for key in arrays.files)
-    for found, expected in zip(subject.model.variables, before, strict=True):
-        np.testing.assert_array_equal(np.array(found), expected)
+    for variable, expected in zip(opened.model.variables, before, strict=True):
+        np.testing.assert_array_equal(np.array(variable), expected)
 
 
-def test_the_arrays_are_the_numbers(subject, tmp_path):
-    views.find("occlusion")(subject, tmp_path, patch=(4,), target="cow")
+def test_the_arrays_are_the_numbers(opened, tmp_path):
+    views.find("occlusion").draw(opened, tmp_path, patch=(4,), target="cow")
     with np.load(tmp_path / "occlusion.npz") as arrays:
         assert arrays["confidence_4"].shape == (2, 13, 11)
         assert arrays["targets"].tolist() == [2, 2]
         image = arrays["images"][1].astype(np.float32)
         image[3:7, 5:9] = 127.5
-        logits = subject.model(image[None], training=False).numpy()[0].astype(np.float64)
+        logits = opened.model(image[None], training=False).numpy()[0].astype(np.float64)
         expected = np.exp(logits[2]) / np.exp(logits).sum()
         assert arrays["confidence_4"][1, 3, 5] == pytest.approx(expected, abs=1e-5)
-    views.find("receptive-field")(subject, tmp_path)
+    views.find("receptive-field").draw(opened, tmp_path)
     with np.load(tmp_path / "receptive-field.npz") as arrays:
         rows = dict(zip(arrays["layers"].tolist(), arrays["size"].tolist(), strict=True))
         assert (rows["conv1"], rows["conv2"], rows["gap"]) == ([3, 3], [5, 5], [16, 14])
-    views.find("filters")(subject, tmp_path, top=3, split="train")
+    views.find("filters").draw(opened, tmp_path, top=3, split="train")
     with np.load(tmp_path / "filters-summary.npz") as arrays:
         assert arrays["conv1_top"].shape == (4, 3)
         assert arrays["conv2_top"].max() < 30
 
 
-def test_the_ablation_says_what_was_chosen(subject, tmp_path):
-    drawn = views.find("ablation")(subject, tmp_path, filters=("conv1:3", "conv1:1"), controls=2, silent=True)
-    told = json.loads((tmp_path / "ablation.json").read_text())
-    assert told["filters"] == {"conv1": [1, 3]}
-    assert told["of"] == "24 images of the validation split"
-    assert len(told["controls"]) == 2
-    assert told["left_behind"] == {"conv1": [0.0, 0.0]}
-    assert f"{100 * told['before']:.2f} % before" in drawn[0].line
+def test_the_ablation_says_what_was_chosen(opened, tmp_path):
+    saved = views.find("ablation").draw(opened, tmp_path, filters=("conv1:3", "conv1:1"), controls=2, silent=True)
+    record = json.loads((tmp_path / "ablation.json").read_text())
+    assert record["filters"] == {"conv1": [1, 3]}
+    assert record["of"] == "24 images of the validation split"
+    assert len(record["controls"]) == 2
+    assert record["left_behind"] == {"conv1": [0.0, 0.0]}
+    assert f"{100 * record['before']:.2f} % before" in saved[0].line
 
 
-def test_several_networks_and_sets_side_by_side(subject, tmp_path):
-    subject.model.save(tmp_path / "other.keras")
-    drawn = views.find("statistics")(
-        subject, tmp_path, against=(str(tmp_path / "other.keras"),), images_of=("fashion-mini",), most=12
+def test_several_networks_and_sets_side_by_side(opened, tmp_path):
+    opened.model.save(tmp_path / "other.keras")
+    saved = views.find("statistics").draw(
+        opened, tmp_path, against=(str(tmp_path / "other.keras"),), images_of=("fashion-mini",), most=12
     )
-    assert [one.figure.name for one in drawn] == [
+    assert [file.figure.name for file in saved] == [
         "statistics-sparsity-tiny.png",
         "statistics-sparsity-other.png",
         "statistics-spectra.png",
     ]
-    with np.load(drawn[-1].arrays) as arrays:
+    with np.load(saved[-1].arrays) as arrays:
         series = arrays["series"].tolist()
         assert [name.split(":")[0] for name in series] == [
             "tiny on 12 images of the validation split",
@@ -120,40 +120,38 @@ def test_several_networks_and_sets_side_by_side(subject, tmp_path):
             "other on 12 images of fashion-mini",
         ]
         np.testing.assert_allclose(arrays["eigenvalues 1"], arrays["eigenvalues 3"], rtol=1e-6)
-    with np.load(drawn[0].arrays) as arrays:
+    with np.load(saved[0].arrays) as arrays:
         assert arrays["shares"].shape == (2, 2, 3)
 
 
-def test_networks_of_one_name_are_told_apart(subject, tmp_path):
+def test_networks_of_one_name_are_record_apart(opened, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        subject.model.save(tmp_path / folder / "tiny.keras")
+        opened.model.save(tmp_path / folder / "tiny.keras")
     files = tuple(str(tmp_path / folder / "tiny.keras") for folder in ("a", "b"))
-    drawn = views.find("statistics")(subject, tmp_path, against=files, most=12, layer=("conv1",))
-    assert [one.figure.stem for one in drawn[:-1]] == [f"statistics-sparsity-tiny{end}" for end in ("", "-2", "-3")]
-    with np.load(drawn[-1].arrays) as arrays:
+    saved = views.find("statistics").draw(opened, tmp_path, against=files, most=12, layer=("conv1",))
+    assert [file.figure.stem for file in saved[:-1]] == [f"statistics-sparsity-tiny{end}" for end in ("", "-2", "-3")]
+    with np.load(saved[-1].arrays) as arrays:
         assert [name.split(" on ")[0] for name in arrays["series"].tolist()] == ["tiny", "tiny #2", "tiny #3"]
 
 
-def test_images_without_classes_serve_where_classes_are_not_needed(subject, tmp_path):
+def test_images_without_classes_serve_where_classes_are_not_needed(opened, tmp_path):
     photos = []
     for number in range(4):
         path = tmp_path / f"{number}.png"
         keras.utils.save_img(path, np.random.default_rng(number).integers(0, 256, (16, 14, 3)), scale=False)
         photos.append(path)
-    unlabelled = OpenedModel(
-        "tiny", subject.model, subject.probe, tmp_path, None, VisualizeOptions(images=tuple(photos))
-    )
-    names = [one.figure.stem for one in views.find("filters")(unlabelled, tmp_path)]
+    unlabelled = OpenedModel("tiny", opened.model, opened.probe, tmp_path, None, VisualizeOptions(images=tuple(photos)))
+    names = [file.figure.stem for file in views.find("filters").draw(unlabelled, tmp_path)]
     assert names == ["filters-summary", "filters-conv1", "filters-conv2"]
-    (drawn,) = views.find("embedding")(unlabelled, tmp_path, method=("pca",))
-    assert "wrong" not in drawn.line  # nobody knows
-    assert len(views.find("occlusion")(unlabelled, tmp_path)) == 2
+    (saved,) = views.find("embedding").draw(unlabelled, tmp_path, method=("pca",))
+    assert "wrong" not in saved.line  # nobody knows
+    assert len(views.find("occlusion").draw(unlabelled, tmp_path)) == 2
     with pytest.raises(InputError, match="class names that are not known"):
-        views.find("ablation")(unlabelled, tmp_path)
+        views.find("ablation").draw(unlabelled, tmp_path)
 
 
-def test_bad_options_are_told_in_one_line(subject, tmp_path):
+def test_bad_options_are_reported_in_one_line(opened, tmp_path):
     cases = [
         ("ablation", {"filters": ("conv1",)}, "--filters conv1: expected LAYER:NUMBER, such as conv1:0"),
         ("ablation", {"filters": ("relu1:0",)}, "relu1, of type ReLU, has no kernels; expected one of conv1, conv2"),
@@ -167,14 +165,14 @@ def test_bad_options_are_told_in_one_line(subject, tmp_path):
     ]
     for name, options, words in cases:
         with pytest.raises(InputError, match=words):
-            views.find(name)(subject, tmp_path, **options)
-    alone = OpenedModel("tiny", subject.model, subject.probe, tmp_path, CLASSES, VisualizeOptions())
+            views.find(name).draw(opened, tmp_path, **options)
+    alone = OpenedModel("tiny", opened.model, opened.probe, tmp_path, CLASSES, VisualizeOptions())
     with pytest.raises(UsageError, match="comes without images"):
         stream(alone, "filters", "validation")
 
 
-def test_a_stream_can_be_read_again_and_in_part(subject):
-    images = stream(subject, "filters", "train", most=7)
+def test_a_stream_can_be_read_again_and_in_part(opened):
+    images = stream(opened, "filters", "train", most=7)
     assert len(images) == 7
     assert images.ids[0] == "train/000"
     assert images.ids[-1] == "train/029"

@@ -9,11 +9,11 @@ from keras import layers
 from PIL import Image
 
 from keras_cnn import views
-from keras_cnn.checking import options_of
 from keras_cnn.cli import visualize
 from keras_cnn.cli.program import run as run_program
 from keras_cnn.errors import InputError
-from keras_cnn.views.opened_model import VisualizeOptions, open_subject
+from keras_cnn.views.support.opened_model import VisualizeOptions
+from keras_cnn.views.support.opening import open_source
 
 
 @pytest.fixture
@@ -43,14 +43,14 @@ def test_kernels_of_a_run(run, tmp_path, capsys):
 def test_activations_are_of_images_of_the_validation_split(run, tmp_path):
     arguments = [str(run), "activations", "--out", str(tmp_path), "--layer", "conv1", "hidden", "--image-count", "2"]
     assert run_program(visualize.main, arguments) == 0
-    subject = open_subject(str(run), VisualizeOptions(image_count=2))
-    assert set(subject.images.names) <= set(subject.dataset.validation.ids)
-    model = subject.model
+    opened = open_source(str(run), VisualizeOptions(image_count=2))
+    assert set(opened.images.names) <= set(opened.dataset.validation.ids)
+    model = opened.model
     found = sorted((tmp_path / "activations").glob("conv1_*.npz"))
     assert len(found) == 2
     with np.load(found[0]) as arrays:
         pixels, channels = arrays["image"], arrays["channels"]
-        np.testing.assert_array_equal(pixels, subject.images.pixels[0])
+        np.testing.assert_array_equal(pixels, opened.images.pixels[0])
         expected = keras.Model(model.inputs[0], [model.get_layer(n).output for n in ("conv1", "bn1", "relu1")])
         parts = ("convolution", "batch_norm", "activation")
         for part, values in zip(parts, expected(pixels[None].astype("float32")), strict=True):
@@ -62,7 +62,7 @@ def test_activations_are_of_images_of_the_validation_split(run, tmp_path):
 def test_pairs_say_how_well_the_maps_were_recomputed(run, photo, tmp_path, capsys):
     five = ["--image", *(str(photo) for _ in range(5))]
     assert run_program(visualize.main, [str(run), "pairs", "--out", str(tmp_path), "--channels", "1", "3", *five]) == 0
-    assert _files(tmp_path / "pairs") == [
+    assert _files(tmp_path / "kernel-map-pairs") == [
         f"conv{layer}_{part}.{end}" for layer in (1, 2) for part in ("1-3", "4-5") for end in ("npz", "png")
     ]
     assert "conv1: 2 pairs, recomputed to" in capsys.readouterr().out
@@ -104,10 +104,10 @@ def test_a_model_file_with_a_network_inside_and_another_range(run, photo, tmp_pa
         scaled = arrays["image"][None] / 127.5 - 1
         expected = keras.ops.conv(scaled.astype("float32"), start.kernel, padding="same") + start.bias
         np.testing.assert_allclose(arrays["convolution"], expected[0].numpy()[..., arrays["channels"]], atol=1e-4)
-    subject = open_subject(arguments[0], VisualizeOptions(images=(photo,), classes=("no", "yes"), input_range=(-1, 1)))
-    np.testing.assert_allclose(subject.probabilities, model(scaled.astype("float32")), rtol=1e-4)
-    assert subject.head.words == "logits before the softmax of head"
-    assert subject.caption(0).startswith("photo.png, predicted ")
+    opened = open_source(arguments[0], VisualizeOptions(images=(photo,), classes=("no", "yes"), input_range=(-1, 1)))
+    np.testing.assert_allclose(opened.probabilities, model(scaled.astype("float32")), rtol=1e-4)
+    assert opened.head.words == "logits before the softmax of head"
+    assert opened.caption(0).startswith("photo.png, predicted ")
 
 
 def test_a_backbone_has_no_classes_but_neurons(photo, tmp_path):
@@ -118,7 +118,7 @@ def test_a_backbone_has_no_classes_but_neurons(photo, tmp_path):
 
 
 def test_all_draws_what_there_is_and_says_what_it_leaves_out(run, photo, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(views, "VIEWS", {"kernels": "", "attribution": ""})
+    monkeypatch.setattr(views, "VIEWS", {name: views.VIEWS[name] for name in ("kernels", "attribution")})
     keras.saving.load_model(run / "model.keras")
     keras.Model(
         (model := keras.saving.load_model(run / "model.keras")).inputs[0], model.get_layer("conv2").output, name="maps"
@@ -152,7 +152,12 @@ WRONG = {
     ("{run}", "kernels", "--image-count", "0"): "--image-count: found 0, expected at least 1",
     ("{run}", "kernels", "--weights", "none"): "--weights has no meaning for a run",
     ("{run}", "activations", "--image", "{run}/no.png"): "no.png: no such file, expected an image",
-    ("{run}", "activations", "--image", "{run}/config.yaml"): "config.yaml: not a JPEG, PNG, BMP, GIF or WebP image",
+    (
+        "{run}",
+        "activations",
+        "--image",
+        "{run}/config.yaml",
+    ): "config.yaml: not a JPEG, PNG, BMP, GIF, WebP or TIFF",
     ("{run}", "activations", "--channels", "6"): "tiny: conv1: channel 6, expected 0 to 5",
     ("{run}", "attribution", "--target", "cat"): "tiny: unknown class 'cat'",
     ("{run}", "attribution", "--target", "beee"): "unknown class 'beee'; did you mean bee?",
@@ -194,7 +199,7 @@ def test_a_model_that_would_run_code_or_is_unknown_is_refused(tmp_path, capsys):
 def test_every_view_has_a_function_with_options_of_its_own():
     common = {"image", "image_count", "out", "weights", "image_size", "input_range", "classes", "debug", "help"}
     for name in views.VIEWS:
-        options = options_of(views.find(name))
+        options = views.find(name).options
         assert not common & set(options)
         for hint, _, note in options.values():
             assert note, f"{name}: an option without help"
@@ -203,16 +208,16 @@ def test_every_view_has_a_function_with_options_of_its_own():
 
 def test_pictures_of_other_sizes_come_at_the_size_of_the_network(run, tmp_path):
     Image.fromarray(np.full((50, 20), 77, np.uint8)).save(tmp_path / "grey.png")
-    subject = open_subject(str(run), VisualizeOptions(images=(tmp_path / "grey.png",)))
-    np.testing.assert_array_equal(subject.images.pixels, np.full((1, 16, 16, 3), 77))
+    opened = open_source(str(run), VisualizeOptions(images=(tmp_path / "grey.png",)))
+    np.testing.assert_array_equal(opened.images.pixels, np.full((1, 16, 16, 3), 77))
     image = keras.Input((None, None, 3))
     keras.Model(image, layers.Conv2D(1, 1)(image)).save(tmp_path / "model.keras")
     with pytest.raises(InputError, match=r"model\.keras: images: found \(None, None, 3\), expected a fixed size"):
-        open_subject(str(tmp_path / "model.keras"), VisualizeOptions())
+        open_source(str(tmp_path / "model.keras"), VisualizeOptions())
 
 
 def test_all_shows_some_of_many_images_and_measures_all(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(views, "VIEWS", {"activations": "", "filters": ""})
+    monkeypatch.setattr(views, "VIEWS", {name: views.VIEWS[name] for name in ("activations", "filters")})
     photos = []
     for number in range(13):
         photos.append(tmp_path / f"{number}.png")

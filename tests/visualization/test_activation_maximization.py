@@ -212,7 +212,7 @@ def test_the_best_real_image_is_that_of_a_plain_loop(small, photos):
     np.testing.assert_allclose(found.values, means.max(axis=0), rtol=1e-4)
     np.testing.assert_array_equal(found.numbers, means.argmax(axis=0))
     assert found.count == 6
-    with pytest.raises(InputError, match="maximise: no images"):
+    with pytest.raises(InputError, match="activation maximization: no images"):
         best_of(small, [score], [])
 
 
@@ -223,7 +223,7 @@ def test_what_cannot_be_maximised_is_refused(small, linear):
         maximise(small, ChannelMean("bn1", 0), 1, steps=0)
     image = keras.Input((None, None, 3))
     free = keras.Model(image, layers.Conv2D(1, 1, name="conv")(image), name="free")
-    with pytest.raises(InputError, match=r"free: maximise: images of shape \(None, None, 3\), expected a fixed size"):
+    with pytest.raises(InputError, match=r"free: activation maximization: images of shape \(None, None, 3\)"):
         maximise(free, ChannelMean("conv", 0), 1)
 
 

@@ -46,6 +46,31 @@ def test_the_answers_worked_out_by_hand(hand, hand_image, name, activation, nest
         np.testing.assert_allclose(found.maps[0], answer, atol=tolerance)
 
 
+def test_methods_that_share_a_probe_keep_their_own_gradients(hand, hand_image):
+    """The probe keeps compiled functions: each method must get the one of its own ReLUs and point."""
+    probe = Probe(hand())
+    for name in ("gradient", "guided-backpropagation", "deconvnet", "gradient", "deconvnet", "guided-backpropagation"):
+        for index in (0, 1, 0):
+            maps = METHODS[name](probe, hand_image, ClassScore(index)).maps[0]
+            np.testing.assert_allclose(maps, ANSWERS[name][index], atol=1e-6)
+
+
+def test_either_class_of_a_sigmoid_unit_is_explained(hand, hand_image):
+    two = hand()
+    image = two.inputs[0]
+    dense = layers.Dense(1, activation="sigmoid", name="unit")
+    model = keras.Model(image, dense(two.get_layer("mean").output))
+    kernel = two.layers[-1].get_weights()[0]
+    dense.set_weights([kernel[:, :1], np.zeros(1)])  # the logit is that of class 0 above: 4
+    for index, sign in ((1, 1), (0, -1)):
+        found = METHODS["gradient"](model, hand_image, ClassScore(index))
+        np.testing.assert_allclose(found.maps[0], sign * np.array(ANSWERS["gradient"][0]), atol=1e-6)
+        assert found.scores == pytest.approx(sign * 4)
+    assert METHODS["gradient"](model, hand_image, ClassScore()).words == ("class 1",)
+    against = METHODS["gradient"](model, hand_image, ClassDifference(1, 0))
+    np.testing.assert_allclose(against.maps[0], 2 * np.array(ANSWERS["gradient"][0]), atol=1e-6)
+
+
 def test_a_difference_of_classes_and_the_predicted_class(hand, hand_image):
     model = hand()
     gradient = METHODS["gradient"]

@@ -35,6 +35,13 @@ def test_tsne_keeps_neighbours_and_repeats():
     np.testing.assert_array_equal(tsne(values, perplexity=8).points, found.points)
 
 
+@pytest.mark.parametrize(("count", "perplexity"), [(5, "1.33333"), (16, "5"), (91, "30"), (120, "30")])
+def test_the_perplexity_follows_the_number_of_images(count, perplexity):
+    found = tsne(np.random.default_rng(1).normal(size=(count, 3)))
+    assert found.points.shape == (count, 2)
+    assert found.note.startswith(f"perplexity {perplexity};")
+
+
 def test_features_are_those_that_the_class_scores_read():
     assert penultimate(models.build("net1", (32, 32, 3), l1_oc=2)) == "relu4"
     inputs = keras.Input((8, 8, 3))
@@ -48,6 +55,8 @@ def test_features_are_those_that_the_class_scores_read():
 
 def test_bad_input_is_told_in_one_line():
     with pytest.raises(InputError, match="perplexity: found 30, expected 1 to 12"):
-        tsne(np.zeros((12, 3)))
+        tsne(np.zeros((12, 3)), perplexity=30)
+    with pytest.raises(InputError, match=r"features of shape \(4, 3\), expected at least 5 images"):
+        tsne(np.zeros((4, 3)))
     with pytest.raises(InputError, match=r"features of shape \(5, 1\)"):
         pca(np.zeros((5, 1)))

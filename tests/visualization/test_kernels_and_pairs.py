@@ -8,8 +8,9 @@ from keras import layers
 from keras_cnn.errors import InputError
 from keras_cnn.visualization import kernel_map_pairs as pairs_module
 from keras_cnn.visualization.activations import first_and_last, most_active, parts_of, spread
-from keras_cnn.visualization.kernel_map_pairs import convolve, pairs
+from keras_cnn.visualization.kernel_map_pairs import Pairs, convolve, pairs_of_maps, points_of
 from keras_cnn.visualization.kernels import Kernels, kernels
+from keras_cnn.visualization.probe import taps
 
 CONVOLUTIONS = {
     "plain": lambda: layers.Conv2D(6, 3, name="conv"),
@@ -22,6 +23,10 @@ CONVOLUTIONS = {
     "separable": lambda: layers.SeparableConv2D(5, 3, depth_multiplier=3, padding="same", name="conv"),
     "with its activation": lambda: layers.Conv2D(6, 3, activation="tanh", name="conv"),
 }
+
+
+def pairs(model: keras.Model, images: np.ndarray, layer: str, channels) -> Pairs:
+    return pairs_of_maps(model, taps(model, points_of(model, layer))(images), layer, channels)
 
 
 @pytest.mark.parametrize("kind", CONVOLUTIONS)

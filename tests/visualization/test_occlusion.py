@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 from keras_cnn.errors import InputError
 from keras_cnn.visualization import occlusion
 from keras_cnn.visualization.occlusion import Occluder
+from keras_cnn.visualization.probe import Probe
 
 
 def one_pixel(row: int, column: int) -> keras.Model:
@@ -84,6 +85,26 @@ def test_equals_a_loop_of_keras(fill, size):
     assert found.confidence.shape == (11 - size + 1, 9 - size + 1)
     assert expected.max() - expected.min() > 0.01
     np.testing.assert_allclose(found.confidence, expected, atol=2e-5)
+
+
+def test_either_class_of_a_sigmoid_unit_is_explained():
+    unit, pair = keras.Input((4, 4, 1)), one_pixel(1, 2)
+    dense = layers.Dense(1, activation="sigmoid")
+    model = keras.Model(unit, dense(layers.Flatten()(unit)))
+    kernel, bias = pair.layers[-1].get_weights()
+    dense.set_weights([kernel[:, 1:], bias[1:]])  # softmax of (0, x) is the sigmoid of x
+    image = np.arange(16, dtype=np.float32).reshape(4, 4, 1) * 10
+    for target in (0, 1):
+        found, expected = (Occluder(net).occlude(image, target, 2).confidence for net in (model, pair))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_one_of_several_outputs_is_explained():
+    model = network()
+    several = keras.Model(model.inputs[0], [model.layers[-2].output, model.outputs[0]])
+    name = model.layers[-1].name
+    found = Occluder(Probe(several, name)).occlude(IMAGE, 1, 5).confidence
+    np.testing.assert_allclose(found, Occluder(model).occlude(IMAGE, 1, 5).confidence, atol=1e-6)
 
 
 def test_a_network_inside_a_network_has_the_same_map():

@@ -7,7 +7,8 @@ from keras import layers
 
 from keras_cnn.errors import InputError
 from keras_cnn.models import build
-from keras_cnn.visualization.probe import Probe, copy_of, taps
+from keras_cnn.visualization.gradients import Score, gradients
+from keras_cnn.visualization.probe import Probe, taps
 
 
 def test_taps_are_what_a_sub_model_of_keras_gives(small, photos):
@@ -130,11 +131,13 @@ def test_a_sigmoid_a_class_is_kept_as_such(hand, hand_image):
 
 def test_edits_and_replaced_activations_hold_for_one_run(small, photos, state_of):
     probe, before = Probe(small), state_of(small)
-    plain, _ = probe.run(photos)
-    changed, found = probe.run(photos, ["pool1"], edits={"pool1": lambda x: x * 0}, activations={"conv2": lambda x: x})
+    end = probe.output().name
+    plain = probe.run(photos, [end])[end]
+    read = ["pool1", end]
+    found = probe.run(photos, read, edits={"pool1": lambda x: x * 0}, activations={"conv2": lambda x: x})
     assert not np.any(found["pool1"])
-    assert np.abs(changed - plain).max() > 1e-3
-    np.testing.assert_array_equal(probe.run(photos)[0], plain)
+    assert np.abs(found[end] - plain).max() > 1e-3
+    np.testing.assert_array_equal(probe.run(photos, [end])[end], plain)
     assert state_of(small) == before
 
 
@@ -149,7 +152,7 @@ def test_nothing_of_the_network_changes(small, photos, state_of):
 
 def test_a_copy_has_the_weights_and_not_the_variables(small, photos, state_of):
     before = state_of(small)
-    copy = copy_of(small)
+    copy = Probe(small).cloned().model
     np.testing.assert_allclose(copy(photos), small(photos), rtol=1e-5)
     copy.get_layer("conv1").kernel.assign(copy.get_layer("conv1").kernel * 2)
     assert state_of(small) == before
@@ -184,13 +187,15 @@ def test_what_is_no_network_of_images_is_refused():
     with pytest.raises(InputError, match=r"inputs of shape \(4,\), expected images"):
         Probe(keras.Model(vector, layers.Dense(2)(vector)))
     image = keras.Input((4, 4, 3))
-    with pytest.raises(InputError, match="2 outputs, expected a classifier"):
-        Probe(keras.Model(image, [layers.Conv2D(1, 1)(image), layers.Conv2D(1, 1)(image)])).head()
+    with pytest.raises(InputError, match="2 outputs without a choice among conv2d, conv2d_1, expected a classifier"):
+        Probe(
+            keras.Model(image, [layers.Conv2D(1, 1, name="conv2d")(image), layers.Conv2D(1, 1, name="conv2d_1")(image)])
+        ).head()
     with pytest.raises(InputError, match="2 inputs, expected one"):
         Probe(keras.Model([image, other := keras.Input((4, 4, 3))], layers.Add()([image, other])))
     with pytest.raises(InputError, match=r"its output conv is a 4×4×1 map, expected a classifier"):
         Probe(keras.Model(image, layers.Conv2D(1, 1, name="conv")(image))).head()
-    with pytest.raises(InputError, match="its output one has 1 unit"):
+    with pytest.raises(InputError, match=r"its output one has 1 unit, expected a classifier.*one unit with a sigmoid"):
         Probe(keras.Model(image, layers.Dense(1, name="one")(layers.Flatten()(image)))).head()
 
 
@@ -205,3 +210,81 @@ def test_a_network_with_several_outputs_is_read_at_each():
     found = taps(probe, probe.outputs)(pixels)
     for name, expected in zip(probe.outputs, model(pixels), strict=True):
         np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-3)
+
+
+def binary(ending: str = "argument") -> keras.Model:
+    """One logit, 2 × the mean of a 2×2 image - 3, and its sigmoid."""
+    image = keras.Input((2, 2, 1))
+    mean = layers.GlobalAveragePooling2D(name="mean")(image)
+    dense = layers.Dense(1, name="dense", activation="sigmoid" if ending == "argument" else None)
+    x = dense(mean)
+    if ending == "layer and cast":
+        x = layers.Activation("linear", dtype="float32")(layers.Activation("sigmoid", name="last")(x))
+    dense.set_weights([np.array([[2.0]]), np.array([-3.0])])
+    return keras.Model(image, x)
+
+
+@pytest.mark.parametrize("ending", ["argument", "layer and cast"])
+def test_one_unit_with_a_sigmoid_has_two_classes(ending, hand_image):
+    probe = Probe(binary(ending))
+    head = probe.head()
+    assert (head.units, head.classes, head.squashing) == (1, 2, "sigmoid")
+    assert head.words.startswith("logits before")
+    scores = taps(probe, [head.point])(hand_image)[head.point]
+    np.testing.assert_allclose(scores, [[0]], atol=1e-6)  # the mean is 1.5
+    np.testing.assert_allclose(head.class_scores(np.array([[2.0]])), [[-2, 2]])
+    one = 1 / (1 + np.exp(-2))
+    np.testing.assert_allclose(head.probabilities(np.array([[2.0]])), [[1 - one, one]])
+    np.testing.assert_allclose(head.confidences(np.array([[0.7]], np.float32)), [[0.3, 0.7]], rtol=1e-6)
+    np.testing.assert_array_equal(head.weights(np.array([1, 0])), [[1], [-1]])
+
+
+def test_one_of_several_outputs_is_chosen_by_name(photos):
+    image = keras.Input((16, 16, 3))
+    conv = layers.Conv2D(4, 3, name="conv")(image)
+    mean = layers.GlobalAveragePooling2D()(conv)
+    late = layers.Conv2D(2, 3, name="late")(conv)
+    model = keras.Model(image, [layers.Dense(3, name="kind")(mean), layers.Flatten(name="map")(late)])
+    assert not Probe(model).is_classifier
+    kind = Probe(model, "kind")
+    assert (kind.head().point, kind.head().classes, kind.last_map()) == ("kind", 3, "conv")
+    assert (Probe(model, "map").head().point, Probe(model, "map").last_map()) == ("map", "late")
+    with pytest.raises(InputError, match="no output 'kid'; did you mean kind"):
+        Probe(model, "kid")
+
+
+def test_a_map_of_one_unit_is_not_the_default_of_grad_cam():
+    image = keras.Input((8, 8, 3))
+    x = layers.ReLU(name="relu")(layers.Conv2D(4, 3, name="wide")(image))
+    x = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    model = keras.Model(image, layers.Flatten()(layers.Conv2D(5, 1, name="head")(x)))
+    assert Probe(model).last_map() == "relu"
+    single = keras.Model(image, layers.Conv2D(5, 8, name="only")(image))
+    assert Probe(single).last_map() == "only"
+
+
+@pytest.mark.parametrize(
+    ("scaled", "expected"),
+    [
+        (lambda x: x / 127.5 - 1, True),
+        (lambda x: layers.ReLU()(keras.ops.flip(x, axis=-1)) * 0.1, True),
+        (layers.Rescaling(1 / 255), True),
+        (lambda x: x, False),
+        (lambda x: layers.Conv2D(3, 1)(x) / 2, False),
+    ],
+)
+def test_scaling_by_arithmetic_is_seen(scaled, expected):
+    image = keras.Input((8, 8, 3))
+    assert Probe(keras.Model(image, layers.Conv2D(2, 3)(scaled(image)))).scales_images == expected
+
+
+def test_whole_numbers_as_input_have_a_gradient():
+    image = keras.Input((4, 4, 3), dtype="uint8")
+    x = layers.Rescaling(0.5)(image)
+    model = keras.Model(image, layers.Flatten()(x))
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3)).astype(np.uint8)
+    probe = Probe(model)
+    score = Score(probe.output().name, np.eye(48, dtype=np.float32)[[5]], ("unit 5",))
+    scores, _, slopes = gradients(probe, pixels, score)
+    assert scores[0] == pixels.ravel()[5] / 2
+    np.testing.assert_allclose(slopes.ravel(), np.eye(48)[5] / 2)

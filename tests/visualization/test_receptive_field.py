@@ -61,6 +61,30 @@ def test_branches_strides_and_dilation():
     assert found.exact
 
 
+@pytest.mark.parametrize("kind", ["flat", "sequential", "nested"])
+def test_images_and_windows_that_are_not_square(kind):
+    """Even kernels are padded by one more zero below and on the right."""
+    stack = [
+        layers.Conv2D(2, (4, 1), padding="same", name="tall"),
+        layers.MaxPooling2D((1, 2), name="pool"),
+        layers.Conv2D(2, (1, 2), strides=(2, 1), padding="same", name="wide"),
+    ]
+    model = keras.Sequential([keras.Input((11, 14, 1)), *stack])
+    if kind != "sequential":
+        x = image = keras.Input((11, 14, 1))
+        for layer in stack:
+            x = layer(x)
+        model = keras.Model(image, x)
+    if kind == "nested":
+        outer = keras.Input((11, 14, 1))
+        model = keras.Model(outer, model(outer))
+    field = fields(model)["wide"]
+    assert field == ReceptiveField(Axis(4, 2, -1), Axis(4, 2, 0))
+    found = reach(model, "wide", (2, 3))
+    assert found.box == Box(3, 7, 6, 10)
+    assert found.exact
+
+
 def test_the_gradient_finds_a_claim_that_is_too_small_or_too_large(net4, monkeypatch):
     true = receptive_field.field_of(net4, "conv4")
     for size, offset, contained in ((10, -3, False), (14, -5, True)):
@@ -92,5 +116,5 @@ def test_bad_input_is_told_in_one_line(net4):
         reach(net4, "dense1")
     inputs = keras.Input((8, 8, 1))
     model = keras.Model(inputs, layers.UpSampling2D(name="up")(inputs))
-    with pytest.raises(InputError, match="up: a view that is not known"):
+    with pytest.raises(InputError, match="up: a receptive field that is not known"):
         reach(model, "up")

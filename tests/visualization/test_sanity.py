@@ -81,6 +81,20 @@ def test_the_cascade_goes_from_the_last_layer_to_the_first(small, state_of):
     assert state_of(small) == before
 
 
+def test_a_second_cascade_begins_with_the_trained_weights(small):
+    """A sanity check runs one for each target; the first leaves all weights random."""
+    networks = RandomNetworks(small, stages=3)
+
+    def first_stage() -> dict[str, bytes]:
+        _, probe = next(networks.stages())
+        return {v.path: v.numpy().tobytes() for v in probe.model.weights}
+
+    first = first_stage()
+    for _ in networks.stages():
+        pass
+    assert first_stage() == first
+
+
 def test_random_weights_have_the_variance_of_he_and_layers_behind_a_neuron_stay(small):
     networks = RandomNetworks(small, "conv2", stages=1)
     ((last, probe),) = networks.stages()

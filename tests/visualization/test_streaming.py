@@ -1,15 +1,14 @@
-"""Tensors read on the fast way against the probe's own, in float32 and in 16 bits, flat and nested."""
+"""Tensors as an evaluation computes them against the probe's own, in float32 and in 16 bits, flat and nested."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from keras_cnn.evaluation.predict import readable
 from keras_cnn.visualization.probe import Probe, taps
 from keras_cnn.visualization.streaming import compiled, reader
 
-POINTS = ["conv1", "bn1", "relu1", "conv2:linear", "conv2", "twice", "gap", "logits"]
+POINTS = ["conv1", "bn1", "relu1", "conv2:linear", "conv2", "twice", "twice#2", "gap", "logits"]
 ROUNDING = {"float32": 1e-5, "mixed_bfloat16": 4e-2}  # of the largest value
 
 
@@ -34,7 +33,7 @@ def network(policy: str = "float32") -> keras.Model:
 
 
 @pytest.mark.parametrize("policy", ROUNDING)
-@pytest.mark.parametrize("points", [POINTS, [p for p in POINTS if p != "twice"], ["bn1"], ["conv1"]])
+@pytest.mark.parametrize("points", [POINTS, ["twice#2"], ["bn1"], ["conv1"]])
 def test_equals_the_probe(points, policy):
     model = network(policy)
     pixels = np.random.default_rng(0).integers(0, 256, (5, 10, 9, 3)).astype(np.uint8)
@@ -54,11 +53,15 @@ def test_batch_norm_stays_folded_where_nobody_reads_between():
         assert [o.type for o in graph.get_operations()].count("FusedBatchNormV3") == normalisations
 
 
-def test_what_the_fast_way_can_read():
-    model = network()
-    assert readable(model, "conv1")
-    assert readable(model, "conv2:linear")
-    assert not readable(model, "twice")  # which of its two calls?
-    assert not readable(model, "logits:linear")
-    assert not readable(model, "absent")
-    assert not readable(keras.Sequential([keras.Input((4,)), layers.Dense(2, name="dense")]), "dense")
+def test_nested_models_are_read_like_flat_ones():
+    flat = network()
+    image = keras.Input((10, 9, 3))
+    probe = Probe(keras.Model(image, flat(image)))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 10, 9, 3)).astype(np.uint8)
+    points = ["bn1", "conv2:linear", "twice#2", "logits"]
+    for values, expected in zip(
+        compiled(probe, reader(probe, points))(pixels),
+        compiled(Probe(flat), reader(Probe(flat), points))(pixels),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(values, expected)

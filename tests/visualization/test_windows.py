@@ -9,7 +9,7 @@ from keras import layers
 from keras_cnn import models
 from keras_cnn.visualization import windows
 from keras_cnn.visualization.probe import Probe
-from keras_cnn.visualization.windows import Windows, first_steps, maps_read, pasted, through
+from keras_cnn.visualization.windows import Windows, first_layers, maps_read, pasted, through
 
 SHAPE = (19, 16, 2)
 
@@ -55,7 +55,7 @@ NETWORKS = {
 def test_windows_give_the_maps_of_the_changed_images(name, size, monkeypatch):
     monkeypatch.setattr(windows, "_LARGEST_SHARE", 1.0)  # up to the last map
     model = NETWORKS[name]()
-    steps = first_steps(Probe(model), size)
+    steps = first_layers(Probe(model), size)
     last = model.get_layer("flat").input
     assert steps[-1].node.name == last._keras_history.operation.name
     rng = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def test_windows_give_the_maps_of_the_changed_images(name, size, monkeypatch):
 
 def test_steps_end_before_a_branch_another_layer_and_a_window_that_is_almost_the_map():
     def last(model, size=4):
-        steps = first_steps(Probe(model), size)
+        steps = first_layers(Probe(model), size)
         return steps[-1].node.name if steps else None
 
     assert last(models.build("net4", (32, 32, 3), l1_oc=4), 8) == "relu5"  # conv6: 12×12 of 13×13

@@ -3,31 +3,50 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
-from keras_cnn.detection.annotations.dataset import Box, Picture, Reading
+from keras_cnn.data.user_files import located, read_text
+from keras_cnn.detection.annotations.dataset import AnnotatedBox, AnnotatedImage, Reading, check_unique
 from keras_cnn.errors import InputError, require
 
 _TRAIN = re.compile(r"(?<![A-Za-z])train(?![A-Za-z])", re.IGNORECASE)
-_NAMES = {"validation": ("val", "valid", "validation"), "test": ("test",)}
+_SPLIT_WORDS = {"validation": ("val", "valid", "validation"), "test": ("test",)}
+_OTHER_SPLIT = re.compile(r"(?<![A-Za-z])(val|valid|validation|test|dev)(?![A-Za-z])", re.IGNORECASE)
 
 
-def read(file: Path, reading: Reading) -> tuple[list[str], dict[str, list[Picture]]]:
-    """Names of the classes, and the pictures of each split.
+def read(file: Path, reading: Reading) -> tuple[list[str], dict[str, list[AnnotatedImage]]]:
+    """The names of the classes, and the images of each split.
 
-    Where the file is called train somewhere, as `instances_train.json` or `train/_annotations.coco.json`, the file
-    with val, valid, validation or test at that place is the other split.
+    Where the file or its folder is called train, as `instances_train2017.json` or `train/_annotations.coco.json`, the
+    file with val, valid, validation or test in that place is another split.
     """
+    require(file.is_file(), located(file), "no such file", "a COCO file of annotations, as instances_train.json")
     names, splits = None, {}
-    for split, path in _files(file).items():
-        found, splits[split] = _read(path, reading)
-        names = names or found
-        require(names == found, f"{path}: categories", f"found {found}", f"{names}, as in {file}")
-    return list(names.values()), splits
+    files = _files(file)
+    for split, path in files.items():
+        categories, splits[split] = _Annotations(path, reading).read()
+        names = names or categories
+        require(names == categories, f"{path}: categories", f"found {categories}", f"{names}, as in {file}")
+    others = sorted(
+        path.name
+        for path in file.parent.glob("*.json")
+        if _OTHER_SPLIT.search(path.name) and path not in files.values() and _prefix(path) == _prefix(file)
+    )
+    if others:
+        reading.notes.append(f"beside {file.name}, not read: {', '.join(others)}")
+    return list((names or {}).values()), splits
+
+
+def _prefix(path: Path) -> str:
+    """What a file is called before the name of its split."""
+    split = _OTHER_SPLIT.search(path.name) or _TRAIN.search(path.name)
+    return path.name[: split.start()] if split else path.stem
 
 
 def _files(file: Path) -> dict[str, Path]:
-    found = {"train": file}
-    for split, words in _NAMES.items():
+    """The file of each split."""
+    files = {"train": file}
+    for split, words in _SPLIT_WORDS.items():
         for word in words:
             candidates = [file.with_name(_TRAIN.sub(word, file.name)), file.parent.parent / word / file.name]
             if not _TRAIN.search(file.name):
@@ -35,62 +54,95 @@ def _files(file: Path) -> dict[str, Path]:
             elif not _TRAIN.fullmatch(file.parent.name):
                 candidates = candidates[:1]
             if there := [path for path in candidates if path != file and path.is_file()]:
-                found[split] = there[0]
+                files[split] = there[0]
                 break
-    return found
+    return files
 
 
-def _read(file: Path, reading: Reading) -> tuple[dict[int, str], list[Picture]]:
-    content = _content(file)
-    names = {
-        _field(category, "id", int, f"{file}: categories[{i}]"): str(
-            _field(category, "name", str, f"{file}: categories[{i}]")
-        )
-        for i, category in enumerate(content["categories"])
-    }
-    numbers = {identity: number for number, identity in enumerate(names)}
-    images = {}
-    for i, image in enumerate(content["images"]):
-        where = f"{file}: images[{i}]"
-        images[_field(image, "id", int | str, where)] = (_field(image, "file_name", str, where), image, where)
-    boxes: dict = {identity: [] for identity in images}
-    for i, annotation in enumerate(content["annotations"]):
-        where = f"{file}: annotations[{i}]"
-        of = _field(annotation, "image_id", int | str, where)
-        category = _field(annotation, "category_id", int, where)
-        if of not in images:
-            reading.problems.append(f"{where}: image_id {of}: no image has this id")
-        elif category not in numbers:
-            known = ", ".join(f"{number} ({name})" for number, name in names.items())
-            reading.problems.append(f"{where}: category_id {category}: no category of this id, expected one of {known}")
-        else:
-            boxes[of].append(_box(annotation, numbers[category], where))
-    return names, [
-        picture
-        for identity, (name, image, where) in images.items()
-        if (picture := _picture(file, name, image, where, boxes[identity], reading))
-    ]
+class _Annotations:
+    """One file while it is read. An entry that cannot be understood is a problem of the reading; the others go on."""
+
+    def __init__(self, file: Path, reading: Reading):
+        self._file, self._reading, self._content = file, reading, _content(file)
+
+    def read(self) -> tuple[dict[int, str], list[AnnotatedImage]]:
+        """The category names by their ids, and the images with their boxes."""
+        names = self._categories()
+        numbers = {identity: number for number, identity in enumerate(names)}
+        entries = self._images()
+        boxes: dict[int | str, list[AnnotatedBox]] = {identity: [] for identity in entries}
+        for i, annotation in enumerate(self._content["annotations"]):
+            where = f"{self._file}: annotations[{i}]"
+            try:
+                image, category = _identity(annotation, "image_id", where), _whole(annotation, "category_id", where)
+                if image not in entries:
+                    raise InputError(f"{where}: image_id {image}: no image has this id")
+                if category not in numbers:
+                    known = ", ".join(f"{number} ({name})" for number, name in names.items())
+                    raise InputError(
+                        f"{where}: category_id {category}: no category of this id, expected one of {known}"
+                    )
+                boxes[image].append(_box(annotation, numbers[category], where))
+            except InputError as error:
+                self._reading.problems.append(str(error))
+        images = [self._image(*entry, boxes[identity]) for identity, entry in entries.items()]
+        return names, [image for image in images if image]
+
+    def _categories(self) -> dict[int, str]:
+        """Names by ids, both unique. InputError if they are not: no box could be understood."""
+        names, places = {}, {}
+        for i, category in enumerate(self._content["categories"]):
+            where = f"{self._file}: categories[{i}]"
+            identity, name = _whole(category, "id", where), _text(category, "name", where)
+            for other, other_name in names.items():
+                require(other != identity, where, f"id {identity} is also of {places[other]}", "each id once")
+                found = f"ids {other} and {identity} are both {name!r}"
+                require(other_name != name, f"{self._file}: categories", found, "each name once")
+            names[identity], places[identity] = name, f"categories[{i}]"
+        check_unique(list(names.values()), f"{self._file}: categories")
+        return names
+
+    def _images(self) -> dict[int | str, tuple[str, dict, str]]:
+        """File name, entry and place of each image by its id."""
+        entries: dict[int | str, tuple[str, dict, str]] = {}
+        places: dict[str, str] = {}
+        for i, image in enumerate(self._content["images"]):
+            where = f"{self._file}: images[{i}]"
+            try:
+                identity, name = _identity(image, "id", where), _text(image, "file_name", where)
+                if identity in entries:
+                    raise InputError(f"{where}: id {identity} is also of {entries[identity][2]}, expected each id once")
+                if places.setdefault(name, where) != where:
+                    raise InputError(f"{where}: {name} is also {places[name]}, expected each file once")
+                entries[identity] = (name, image, where)
+            except InputError as error:
+                self._reading.problems.append(str(error))
+        return entries
+
+    def _image(self, name: str, entry: dict, where: str, boxes: list[AnnotatedBox]) -> AnnotatedImage | None:
+        """The image; None, with a problem, if its file cannot be read or has another size."""
+        path = _find(self._file, name)
+        header = self._reading.header(path, where)
+        try:
+            declared = (_side(entry, "height", where), _side(entry, "width", where))
+        except InputError as error:
+            self._reading.problems.append(str(error))
+            return None
+        if header is None or not self._reading.fits(header, declared, f"{where}: {name}"):
+            return None
+        return self._reading.image(name, path, boxes, (header.height, header.width))
 
 
-def _picture(file: Path, name: str, image: dict, where: str, boxes: list[Box], reading: Reading) -> Picture | None:
-    path = _find(file, name)
-    size = reading.size_of(path, where)
-    if size is None:
-        return None
-    said = (image.get("height", size[0]), image.get("width", size[1]))
-    if said != size:
-        found = f"{said[1]}x{said[0]}, the image is {size[1]}x{size[0]} (width x height)"
-        reading.problems.append(f"{where}: {name}: found {found}; were the boxes drawn on another image?")
-        return None
-    return reading.picture(name, path, boxes, size)
-
-
-def _box(annotation: dict, number: int, where: str) -> Box:
-    box = _field(annotation, "bbox", list, where)
-    numeric = len(box) == 4 and all(isinstance(n, int | float) and not isinstance(n, bool) for n in box)
-    require(numeric, f"{where}: bbox", f"found {box}", "four numbers: x, y, width, height")
-    x, y, width, height = map(float, box)
-    return Box((x, y, x + width, y + height), number, where, str(box), crowd=bool(annotation.get("iscrowd", 0)))
+def _box(annotation: dict, number: int, where: str) -> AnnotatedBox:
+    box = annotation.get("bbox")
+    try:
+        numeric = isinstance(box, list) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in box)
+        x, y, width, height = map(float, box if numeric and box else [])
+    except (ValueError, OverflowError):
+        found = f"found {str(box)[:60]}"
+        raise InputError(f"{where}: bbox: {found}, expected four numbers: x, y, width, height") from None
+    crowd = bool(annotation.get("iscrowd", 0))
+    return AnnotatedBox((x, y, x + width, y + height), number, where, str(box), crowd=crowd)
 
 
 def _find(file: Path, name: str) -> Path:
@@ -103,20 +155,43 @@ def _find(file: Path, name: str) -> Path:
 
 def _content(file: Path) -> dict:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file, "annotations"))
     except json.JSONDecodeError as error:
         raise InputError(f"{file}:{error.lineno}: not valid JSON: {error.msg}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InputError(f"{file}: cannot read the annotations: {reason}") from None
+    except InputError:
+        raise
+    except (ValueError, RecursionError):  # a number of thousands of digits, brackets without end
+        raise InputError(f"{file}: not the JSON of annotations: too long a number or too deeply nested") from None
     for name in ("images", "annotations", "categories"):
-        found = isinstance(content, dict) and isinstance(content.get(name), list)
-        require(found, str(file), f"no list {name}", "COCO's images, annotations and categories")
+        is_list = isinstance(content, dict) and isinstance(content.get(name), list)
+        require(is_list, str(file), f"no list {name}", "COCO's images, annotations and categories")
     return content
 
 
-def _field(entry: dict, name: str, kind, where: str):
+def _value(entry: Any, name: str, kind: Any, words: str, where: str) -> Any:
     value = entry.get(name) if isinstance(entry, dict) else None
-    words = {int: "a whole number", str: "text", list: "a list"}.get(kind, "a whole number or text")
-    require(isinstance(value, kind) and not isinstance(value, bool), f"{where}: {name}", f"found {value!r}", words)
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    require(fits, f"{where}: {name}", f"found {str(value)[:60] if value is None else repr(value)[:60]}", words)
     return value
+
+
+def _identity(entry: Any, name: str, where: str) -> int | str:
+    return _value(entry, name, int | str, "a whole number or text", where)
+
+
+def _whole(entry: Any, name: str, where: str) -> int:
+    return _value(entry, name, int, "a whole number", where)
+
+
+def _text(entry: Any, name: str, where: str) -> str:
+    return _value(entry, name, str, "text", where)
+
+
+def _side(entry: dict, name: str, where: str) -> int | None:
+    """The declared height or width; None where it is left out or null. Text of a whole number is taken as it."""
+    value = entry.get(name)
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return None if value is None else _whole(entry, name, where)

@@ -1,4 +1,4 @@
-"""What a source of boxes becomes: pictures with checked boxes, in three splits."""
+"""The result of reading a source of boxes: images with checked boxes, in three splits."""
 
 import math
 from collections.abc import Sequence
@@ -6,20 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from keras_cnn.checking import nearest
+from keras_cnn.data.decoding import ImageHeader, UnreadableImageError, read_header
 from keras_cnn.errors import InputError, require
 
 SPLITS = ("train", "validation", "test")
-ROUNDING = 1.0  # pixels that a box may reach out of its image: what writing it down in whole numbers does
+ROUNDING = 1.0  # pixels that a box may reach beyond its image: the effect of writing it in whole numbers
 LISTED = 20  # problems of a source that are listed; the others are counted
-_QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image file with its N boxes: x0, y0, x1, y1 in pixels of the upright image, (N, 4) float64 inside of it."""
+class AnnotatedImage:
+    """An image file with its N boxes: x0, y0, x1, y1 in pixels of the upright image, (N, 4) float64, all inside it."""
 
     id: str  # unique in the source and the same on every machine
     path: Path
@@ -27,48 +26,48 @@ class Picture:
     boxes: np.ndarray
     classes: np.ndarray  # (N,) int64
     crowd: np.ndarray  # (N,) bool: around many objects of the class, COCO's iscrowd
-    ignored: np.ndarray  # (N,) bool: crowds, and VOC's difficult ones: neither to be found nor wrong to find
+    ignored: np.ndarray  # (N,) bool: crowds and VOC's difficult boxes, which count neither as found nor as missed
 
-    def of_classes(self, kept: Sequence[int]) -> "Picture":
-        """Without the boxes of other classes; the kept ones are numbered by their place in `kept`."""
+    def of_classes(self, kept: Sequence[int]) -> "AnnotatedImage":
+        """The image without the boxes of other classes; the kept ones are numbered by their place in `kept`."""
         chosen = np.isin(self.classes, kept)
         numbers = np.array([list(kept).index(number) for number in self.classes[chosen]], np.int64)
-        return Picture(
+        return AnnotatedImage(
             self.id, self.path, self.size, self.boxes[chosen], numbers, self.crowd[chosen], self.ignored[chosen]
         )
 
 
 @dataclass(frozen=True)
 class BoxDataset:
-    """Pictures in three splits; `own_splits` are those that the source came with."""
+    """Annotated images in three splits; `own_splits` are those that the source came with."""
 
     source: str
     classes: tuple[str, ...]
-    splits: dict[str, tuple[Picture, ...]]
+    splits: dict[str, tuple[AnnotatedImage, ...]]
     own_splits: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    duplicates: tuple[tuple[str, ...], ...] = ()  # ids of image files that are the same to the byte
+    duplicates: tuple[tuple[str, ...], ...] = ()  # ids of image files that are identical byte for byte
 
     @property
-    def train(self) -> tuple[Picture, ...]:
+    def train(self) -> tuple[AnnotatedImage, ...]:
         return self.splits["train"]
 
     @property
-    def validation(self) -> tuple[Picture, ...]:
+    def validation(self) -> tuple[AnnotatedImage, ...]:
         return self.splits["validation"]
 
     @property
-    def test(self) -> tuple[Picture, ...]:
+    def test(self) -> tuple[AnnotatedImage, ...]:
         return self.splits["test"]
 
 
 @dataclass(frozen=True)
-class Box:
-    """A box as it was found: x0, y0, x1, y1 in pixels, and its text for messages."""
+class AnnotatedBox:
+    """A box as the annotations have it: x0, y0, x1, y1 in pixels, and its text for messages."""
 
     edges: tuple[float, float, float, float]
     number: int  # of its class
-    place: str  # where it stands: file with line or number
+    place: str  # file with line or number
     text: str  # as it is written there
     crowd: bool = False
     ignored: bool = False
@@ -76,14 +75,15 @@ class Box:
 
 @dataclass
 class Reading:
-    """A source being read: every problem is noted, so that one reading names them all."""
+    """The state while a source is read: every problem is collected, so that one run names them all."""
 
     skip_boxes: bool  # leave wrong boxes out instead of refusing them
     problems: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what the user should know about how the source was understood
 
-    def picture(self, identity: str, path: Path, boxes: list[Box], size: tuple[int, int]) -> Picture:
-        """The picture with its boxes checked and cut at the image's edges, which they may cross by ROUNDING."""
+    def image(self, identity: str, path: Path, boxes: list[AnnotatedBox], size: tuple[int, int]) -> AnnotatedImage:
+        """The image with its boxes checked and cut at the image's edges, which they may cross by ROUNDING."""
         checked = []
         for box in boxes:
             fault = _fault(box.edges, size)
@@ -97,32 +97,42 @@ class Reading:
         crowd = np.array([box.crowd for box in checked], bool)
         ignored = np.array([box.crowd or box.ignored for box in checked], bool)
         numbers = np.array([box.number for box in checked], np.int64)
-        return Picture(identity, path, size, edges, numbers, crowd, ignored)
+        return AnnotatedImage(identity, path, size, edges, numbers, crowd, ignored)
 
-    def size_of(self, path: Path, place: str) -> tuple[int, int] | None:
-        """Height and width of an image, upright; None, with a problem, if it cannot be read."""
+    def header(self, path: Path, place: str) -> ImageHeader | None:
+        """The header of an image; None, with a problem, if it cannot be read."""
         try:
-            with Image.open(path) as image:
-                width, height = image.size
-                turned = image.getexif().get(0x0112) in _QUARTER_TURNS
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            missing = isinstance(error, FileNotFoundError)
-            reason = "no such image" if missing else f"cannot read the image ({' '.join(str(error).split())[:80]})"
-            self.problems.append(f"{place}: {path}: {reason}")
+            return read_header(path)
+        except UnreadableImageError as error:
+            self.problems.append(f"{place}: {error}")
             return None
-        return (width, height) if turned else (height, width)
+
+    def fits(self, header: ImageHeader, declared: tuple[int | None, int | None], place: str) -> bool:
+        """Whether the declared height and width are the image's; a problem is noted if not.
+
+        None and 0, which labelling tools write for an unknown size, fit any image.
+        """
+        size = (header.height, header.width)
+        if all(not number or number == actual for number, actual in zip(declared, size, strict=True)):
+            return True
+        found = f"found {declared[1]}x{declared[0]}, the image is {size[1]}x{size[0]} (width x height)"
+        hint = "were the boxes drawn on another image?"
+        if header.turned and declared == size[::-1]:
+            hint = "it is stored turned, and upright by its EXIF orientation: were the boxes drawn without that?"
+        self.problems.append(f"{place}: {found}; {hint}")
+        return False
 
     def conclude(self) -> None:
         """InputError with a line for each problem, if there is any."""
         if len(self.problems) > LISTED:
-            more = f"{len(self.problems) - LISTED} more problems of this kind"
+            more = f"{len(self.problems) - LISTED:,} more problems of this kind"
             raise InputError(*self.problems[:LISTED], more)
         if self.problems:
             raise InputError(*self.problems)
 
 
 def _fault(edges: tuple[float, float, float, float], size: tuple[int, int]) -> str:
-    """What is wrong with a box in an image of a height and width, with what is expected; "" if nothing is."""
+    """The fault of a box in an image of `size` (height, width), with what is expected; "" if there is none."""
     height, width = size
     x0, y0, x1, y1 = edges
     if not all(map(math.isfinite, edges)):
@@ -135,12 +145,20 @@ def _fault(edges: tuple[float, float, float, float], size: tuple[int, int]) -> s
     return ""
 
 
-def chosen_classes(found: Sequence[str], wanted: Sequence[str] | None, where: str) -> list[int]:
-    """Numbers of the wanted classes among those found; all of them where none are named."""
+def check_unique(names: Sequence[str], where: str) -> None:
+    """InputError, with the name and its numbers, if two classes have one name."""
+    first: dict[str, int] = {}
+    for number, name in enumerate(names):
+        if first.setdefault(name, number) != number:
+            raise InputError(f"{where}: classes {first[name]} and {number} are both {name!r}; expected each name once")
+
+
+def chosen_classes(names: Sequence[str], wanted: Sequence[str] | None, where: str) -> list[int]:
+    """Numbers of the wanted classes among `names`; all of them where none are wanted in particular."""
     if wanted is None:
-        return list(range(len(found)))
+        return list(range(len(names)))
     for name in wanted:
-        if name not in found:
-            raise InputError(f"data.classes: {where} has no class {name!r}{nearest(name, found)}")
+        if name not in names:
+            raise InputError(f"data.classes: {where} has no class {name!r}{nearest(name, names)}")
     require(len(set(wanted)) == len(wanted), "data.classes", f"found {list(wanted)}", "each class once")
-    return [list(found).index(name) for name in wanted]
+    return [list(names).index(name) for name in wanted]

@@ -1,4 +1,4 @@
-"""A source by its name, `coco:FILE.json`, `yolo:FOLDER` or `voc:FOLDER`, as pictures in three splits."""
+"""A source by its name, `coco:FILE.json`, `yolo:FOLDER` or `voc:FOLDER`, as annotated images in three splits."""
 
 import hashlib
 import math
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_cnn.data.pipeline import order
 from keras_cnn.detection.annotations import coco, voc, yolo_txt
-from keras_cnn.detection.annotations.dataset import SPLITS, BoxDataset, Picture, Reading, chosen_classes
+from keras_cnn.detection.annotations.dataset import SPLITS, AnnotatedImage, BoxDataset, Reading, chosen_classes
 from keras_cnn.errors import InputError, require
 
 KINDS = ("coco", "yolo", "voc")
@@ -21,69 +21,77 @@ def load(
     seed: int = 1,
     bad_boxes: str = "fail",
 ) -> BoxDataset:
-    """Reads a source. Splits that it does not have are cut from its training pictures, by a count or a share.
+    """Reads a source. Splits that it does not have are cut from its training images, by a count or a share.
 
-    Image files that are the same to the byte stay in one split where it is cut here. Raises InputError, a line a
-    problem, for annotations that cannot be read, boxes outside their image or without area (unless `bad_boxes` is
-    "skip"), classes without a name, missing images, and a split without a picture.
+    Image files that are identical byte for byte stay in one split where it is cut here. Raises InputError, with a line
+    for each problem, for annotations that cannot be read, boxes outside their image or without area (unless
+    `bad_boxes` is "skip"), classes without a name, missing images, and a split without an image.
     """
     kind, _, place = source.partition(":")
     if kind not in KINDS or not place:
         raise InputError(f"data.source: found {source!r}, expected coco:FILE.json, yolo:FOLDER or voc:FOLDER")
-    reading = Reading(bad_boxes == "skip")
+    reading, path = Reading(bad_boxes == "skip"), Path(place).expanduser()
     if kind == "coco":
-        names, splits = coco.read(Path(place), reading)
+        names, splits = coco.read(path, reading)
     elif kind == "yolo":
-        names, splits = yolo_txt.read(Path(place), classes, reading)
+        names, splits = yolo_txt.read(path, classes, reading)
     else:
-        names, splits = voc.read(Path(place), classes, reading)
+        names, splits = voc.read(path, reading)
     reading.conclude()
-    require(sum(map(len, splits.values())) > 0, source, "no picture", "some with boxes")
+    require(sum(map(len, splits.values())) > 0, source, "no image", "images with boxes")
     kept = chosen_classes(names, classes, source)
-    splits = {name: [picture.of_classes(kept) for picture in found] for name, found in splits.items() if found}
-    require("train" in splits, source, f"splits {', '.join(splits)}", "pictures to train on")
+    splits = {name: [image.of_classes(kept) for image in images] for name, images in splits.items() if images}
+    require("train" in splits, source, f"splits {', '.join(splits)}", "images to train on")
     own = tuple(name for name in SPLITS if name in splits and len(splits) > 1)
-    prints = {p.id: hashlib.sha256(p.path.read_bytes()).hexdigest() for found in splits.values() for p in found}
-    whole = _cut(splits, prints, {"validation": validation, "test": test}, seed, source)
+    hashes = {image.id: _hash(image.path) for images in splits.values() for image in images}
+    cuts = _cut(splits, hashes, {"validation": validation, "test": test}, seed, source)
     for name in SPLITS:
-        boxes = sum((~picture.ignored).sum() for picture in whole[name])
-        require(boxes > 0, source, f"no box in the {len(whole[name])} pictures of the {name} split", "at least one")
+        boxes = sum((~image.ignored).sum() for image in cuts[name])
+        require(boxes > 0, source, f"no box in the {len(cuts[name])} images of the {name} split", "at least one")
     copies: dict[str, list[str]] = {}
-    for identity, content in prints.items():
+    for identity, content in hashes.items():
         copies.setdefault(content, []).append(identity)
-    same = tuple(tuple(group) for group in copies.values() if len(group) > 1)
+    identical = tuple(tuple(group) for group in copies.values() if len(group) > 1)
     chosen = tuple(names[number] for number in kept)
-    return BoxDataset(source, chosen, whole, own, tuple(_notes(whole, same, reading)), same)
+    return BoxDataset(source, chosen, cuts, own, tuple(_notes(cuts, identical, reading)), identical)
 
 
-def _cut(splits: dict, prints: dict, wanted: dict, seed: int, source: str) -> dict[str, tuple[Picture, ...]]:
-    """The three splits; groups of identical files go to one of them, in an order from the seed."""
-    pictures = splits["train"]
-    groups: dict[str, list[Picture]] = {}
-    for picture in pictures:
-        groups.setdefault(prints[picture.id], []).append(picture)
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cut(
+    splits: dict[str, list[AnnotatedImage]], hashes: dict[str, str], shares: dict, seed: int, source: str
+) -> dict[str, tuple[AnnotatedImage, ...]]:
+    """The three splits; each group of identical files goes to one of them, in an order from the seed."""
+    images = splits["train"]
+    groups: dict[str, list[AnnotatedImage]] = {}
+    for image in images:
+        groups.setdefault(hashes[image.id], []).append(image)
     members = list(groups.values())
     waiting = [members[i] for i in order(seed, 0, len(members))]
-    whole = {name: list(found) for name, found in splits.items() if name != "train"}
-    for name, share in wanted.items():
-        if name in whole:
+    cuts = {name: list(own) for name, own in splits.items() if name != "train"}
+    for name, share in shares.items():
+        if name in cuts:
             continue
-        count = math.ceil(share * len(pictures)) if isinstance(share, float) else share
-        taken: list[Picture] = []
+        count = math.ceil(share * len(images)) if isinstance(share, float) else share
+        taken: list[AnnotatedImage] = []
         while waiting and len(taken) < count:
             taken += waiting.pop()
-        whole[name] = taken
-    left = {picture.id for group in waiting for picture in group}
-    whole["train"] = [picture for picture in pictures if picture.id in left]
+        cuts[name] = taken
+    left = {image.id for group in waiting for image in group}
+    cuts["train"] = [image for image in images if image.id in left]
     for name in SPLITS:
-        found = f"{len(pictures)} pictures leave none for the {name} split"
-        require(len(whole[name]) > 0, source, found, "at least 1 a split; see data.validation and data.test")
-    return {name: tuple(whole[name]) for name in SPLITS}
+        found = f"{len(images)} images leave none for the {name} split"
+        require(len(cuts[name]) > 0, source, found, "at least 1 a split; see data.validation and data.test")
+    return {name: tuple(cuts[name]) for name in SPLITS}
 
 
-def _notes(splits: dict[str, tuple[Picture, ...]], same: tuple, reading: Reading):
+def _notes(splits: dict[str, tuple[AnnotatedImage, ...]], identical: tuple, reading: Reading):
+    yield from reading.notes
     if reading.skipped:
         yield f"{len(reading.skipped)} wrong boxes left out, the first: {reading.skipped[0]}"
-    homes = {picture.id: name for name, found in splits.items() for picture in found}
-    if across := sum(len({homes[identity] for identity in group}) > 1 for group in same):
+    homes = {image.id: name for name, images in splits.items() for image in images}
+    if across := sum(len({homes[identity] for identity in group}) > 1 for group in identical):
         yield f"{across} sets of identical images lie across splits (see split.json)"

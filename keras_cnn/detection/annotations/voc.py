@@ -3,97 +3,179 @@
 Boxes are whole pixels counted from 1 and include both edges (VOC 2012 development kit, section 8).
 """
 
+import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from keras_cnn.detection.annotations.dataset import Box, Picture, Reading
-from keras_cnn.detection.sources import IMAGES
+from keras_cnn.data.decoding import ImageHeader
+from keras_cnn.data.user_files import decoded, located, read_bytes, read_text
+from keras_cnn.data.walking import images_in, walk
+from keras_cnn.detection.annotations.dataset import AnnotatedBox, AnnotatedImage, Reading
+from keras_cnn.detection.annotations.split_names import folder_split
 from keras_cnn.errors import InputError, require
 
-_LISTS = {"train": "train", "val": "validation", "test": "test"}
+_LISTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
+_CLASS_LIST = re.compile(r".+_(train|val|trainval|test)")  # VOC's lists of the images of one class
+_DECLARATION = re.compile(rb"""^(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
+_MAX_XML = 64 << 20  # bytes
 
 
-def read(folder: Path, wanted: tuple[str, ...] | None, reading: Reading) -> tuple[list[str], dict[str, list[Picture]]]:
-    """Names of the classes, and the pictures of each split, which ImageSets/Main/*.txt or folders may tell apart."""
-    require(folder.is_dir(), str(folder), "no such folder", "a Pascal VOC folder, with Annotations and JPEGImages")
-    files = sorted((folder / "Annotations").glob("*.xml")) or sorted(folder.rglob("*.xml"))
+def read(folder: Path, reading: Reading) -> tuple[list[str], dict[str, list[AnnotatedImage]]]:
+    """The names of the classes, and the images of each split: by the lists in ImageSets/Main, or by their folders."""
+    require(folder.is_dir(), located(folder), "no such folder", "a Pascal VOC folder, with Annotations and JPEGImages")
+    above = folder / "Annotations"
+    files = [above / name for name in walk(above, Counter(), {".xml"})] if above.is_dir() else []
+    files = files or [folder / name for name in walk(folder, Counter(), {".xml"})]
     require(bool(files), str(folder), "no XML file", "Annotations/NAME.xml, or NAME.xml beside each image")
-    found = {file: entry for file in files if (entry := _read(file, folder, reading))}
-    names = list(wanted) if wanted else sorted({name for *_, objects in found.values() for name, _ in objects})
-    lists = _lists(folder)
-    listed = {name for members in lists.values() for name in members}
-    for name in sorted(listed - {file.stem for file in files}):
-        reading.problems.append(f"{folder / 'ImageSets' / 'Main'}: {name}: no Annotations/{name}.xml")
-    splits: dict[str, list[Picture]] = {}
-    for file, (path, size, objects) in found.items():
-        split = next((split for split, members in lists.items() if file.stem in members), None)
-        if split is None and lists:
+    finder = _ImageFinder(folder)
+    annotations = {file: found for file in files if (found := _read(file, finder, reading))}
+    names = sorted({name for *_, objects in annotations.values() for name, _ in objects})
+    lists = _Lists(folder, {file.stem for file in files}, reading)
+    splits: dict[str, list[AnnotatedImage]] = {}
+    unlisted = 0
+    for file, (path, header, objects) in annotations.items():
+        split = lists.split_of(file.stem) if lists else folder_split(file.relative_to(folder)) or "train"
+        if split is None:
+            unlisted += 1
             continue
-        boxes = [Box(**box, number=names.index(name)) for name, box in objects if name in names]
-        identity = path.relative_to(folder).as_posix()
-        split = split or _folder_split(file.relative_to(folder))
-        splits.setdefault(split, []).append(reading.picture(identity, path, boxes, size))
+        boxes = [AnnotatedBox(**box, number=names.index(name)) for name, box in objects]
+        image = reading.image(path.relative_to(folder).as_posix(), path, boxes, (header.height, header.width))
+        splits.setdefault(split, []).append(image)
+    if unlisted:
+        reading.notes.append(f"{unlisted:,} of {len(annotations):,} annotated images are in no list of {lists.folder}")
     return names, splits
 
 
-def _lists(folder: Path) -> dict[str, set[str]]:
-    """Names by split; none where there is no list called train."""
-    found = {}
-    for name, split in _LISTS.items():
-        file = folder / "ImageSets" / "Main" / f"{name}.txt"
-        if file.is_file():
-            found[split] = {line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.split()}
-    return found if "train" in found else {}
+class _Lists:
+    """The lists of names of the splits: train.txt, val.txt and test.txt, or trainval.txt and test.txt."""
+
+    def __init__(self, folder: Path, known: set[str], reading: Reading):
+        self.folder = folder / "ImageSets" / "Main"
+        files = {file.stem.lower(): file for file in sorted(self.folder.glob("*.txt")) if file.name[0] != "."}
+        chosen = {split: files[name] for name, split in _LISTS.items() if name in files}
+        if "train" not in chosen and "trainval" in files:
+            chosen["train"] = files["trainval"]
+        self._rest = "train" if chosen and "train" not in chosen else None
+        self._splits: dict[str, str] = {}
+        for split, file in chosen.items():
+            for line in read_text(file, "list of images").splitlines():
+                if line.strip():
+                    self._add(file, split, line.strip(), known, reading)
+        others = [
+            f for name, f in files.items() if name not in {*_LISTS, "trainval"} and not _CLASS_LIST.fullmatch(name)
+        ]
+        if others:
+            reading.notes.append(f"in {self.folder}, not read: {', '.join(file.name for file in others)}")
+        if self._rest:
+            given = " and ".join(file.name for file in chosen.values())
+            reading.notes.append(f"{self.folder} has {given} but no train.txt: all other images are trained on")
+
+    def __bool__(self) -> bool:
+        return bool(self._splits)
+
+    def split_of(self, name: str) -> str | None:
+        """The split of the image `name`; None if no list has it."""
+        return self._splits.get(name, self._rest)
+
+    def _add(self, file: Path, split: str, line: str, known: set[str], reading: Reading) -> None:
+        name = line if line in known else line.split()[0]
+        if name not in known:
+            reading.problems.append(f"{file}: {name}: no Annotations/{name}.xml")
+        elif self._splits.setdefault(name, split) != split:
+            other = self._splits[name]
+            reading.problems.append(f"{file}: {name} is also in the {other} split, expected each image in one split")
 
 
-def _folder_split(path: Path) -> str:
-    names = _LISTS | {"valid": "validation", "validation": "validation"}
-    return next((names[part.lower()] for part in path.parts[:-1] if part.lower() in names), "train")
-
-
-def _read(file: Path, folder: Path, reading: Reading) -> tuple[Path, tuple[int, int], list] | None:
-    """Image, its size, and (class, box) of each object; None, with a problem, if they cannot be read."""
+def _read(file: Path, finder: "_ImageFinder", reading: Reading) -> tuple[Path, ImageHeader, list] | None:
+    """Image, its header, and (class, box) of each object; None, with a problem, if they cannot be read."""
     try:
-        text = file.read_bytes()
-        if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-            raise InputError("declares a document type or entities")
-        root = ET.fromstring(text)
-    except ET.ParseError as error:
-        reading.problems.append(f"{file}:{error.position[0]}: not valid XML: {error.msg.partition(':')[0]}")
+        root = _root(file)
+        declared = (_side(root, "height", file), _side(root, "width", file))
+    except InputError as error:
+        reading.problems.append(str(error))
         return None
-    except (OSError, InputError) as error:
-        reading.problems.append(f"{file}: cannot be read: {error}; expected Pascal VOC's XML")
-        return None
-    path = _image(file, folder, (root.findtext("filename") or "").strip())
-    size = reading.size_of(path, str(file))
-    if size is None:
+    path = finder.find(file, (root.findtext("filename") or "").strip())
+    header = reading.header(path, str(file))
+    if header is None or not reading.fits(header, declared, f"{file}: size"):
         return None
     objects = []
-    for number, one in enumerate(root.findall("object"), 1):
-        place = f"{file}: object {number}"
-        texts = [(one.findtext(f"bndbox/{edge}") or "").strip() for edge in _EDGES]
-        name = (one.findtext("name") or "").strip()
+    for number, element in enumerate(root.findall("object"), 1):
         try:
-            x0, y0, x1, y1 = map(float, texts)
-        except ValueError:
-            reading.problems.append(f"{place}: found {dict(zip(_EDGES, texts, strict=True))}, expected four numbers")
-            continue
-        if not name:
-            reading.problems.append(f"{place}: has no name, expected <name>CLASS</name>")
-            continue
-        difficult = (one.findtext("difficult") or "0").strip() == "1"
-        edges = (x0 - 1, y0 - 1, x1, y1)
-        objects.append((name, {"edges": edges, "place": place, "text": str(texts), "ignored": difficult}))
-    return path, size, objects
+            objects.append(_object(element, f"{file}: object {number}"))
+        except InputError as error:
+            reading.problems.append(str(error))
+    return path, header, objects
 
 
-def _image(file: Path, folder: Path, named: str) -> Path:
-    """The image with the file's own name, or the one that it names."""
-    folders = [folder / "JPEGImages", file.parent, file.parent.parent / "JPEGImages", file.parent.parent / "images"]
-    for place in folders:
-        for ending in sorted(IMAGES):
-            if (path := place / f"{file.stem}{ending}").is_file():
-                return path
-    candidates = [place / Path(named).name for place in folders if named]
-    return next((path for path in candidates if path.is_file()), folders[0] / (named or f"{file.stem}.jpg"))
+def _root(file: Path) -> ET.Element:
+    """The XML of a file in the encoding that it declares. InputError, in one line, if it cannot be read."""
+    data = read_bytes(file, "boxes", _MAX_XML)
+    declaration = _DECLARATION.match(data)
+    try:
+        if declaration:  # expat itself knows no encoding of several bytes a character but Unicode's
+            text = data[declaration.end() :].decode(declaration[1].decode())
+            text = "\n" * data[: declaration.end()].count(b"\n") + text
+        else:
+            text = re.sub(r"^\s*<\?xml[^>]*\?>", "", decoded(data, file, "boxes"))
+    except (LookupError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not the text that its XML declaration says: {error}") from None
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise InputError(f"{file}: declares a document type or entities; expected Pascal VOC's XML")
+    try:
+        return ET.fromstring(text)
+    except ET.ParseError as error:
+        raise InputError(f"{file}:{error.position[0]}: not valid XML: {error.msg.partition(':')[0]}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not valid XML: {error}") from None
+
+
+def _side(root: ET.Element, name: str, file: Path) -> int | None:
+    text = (root.findtext(f"size/{name}") or "").strip()
+    try:
+        return int(float(text)) if text else None
+    except (ValueError, OverflowError):
+        raise InputError(f"{file}: size: {name}: found {text[:40]!r}, expected a whole number") from None
+
+
+def _object(element: ET.Element, place: str) -> tuple[str, dict[str, Any]]:
+    """Class and box of an object. InputError if it has none."""
+    texts = [(element.findtext(f"bndbox/{edge}") or "").strip() for edge in _EDGES]
+    name = (element.findtext("name") or "").strip()
+    try:
+        x0, y0, x1, y1 = map(float, texts)
+    except ValueError:
+        found = dict(zip(_EDGES, texts, strict=True))
+        raise InputError(f"{place}: found {found}, expected four numbers") from None
+    require(bool(name), place, "has no name", "<name>CLASS</name>")
+    difficult = (element.findtext("difficult") or "0").strip() == "1"
+    return name, {"edges": (x0 - 1, y0 - 1, x1, y1), "place": place, "text": str(texts), "ignored": difficult}
+
+
+class _ImageFinder:
+    """Finds the image of an XML file; every folder is listed once."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._names: dict[Path, dict[str, list[str]]] = {}
+
+    def find(self, file: Path, named: str) -> Path:
+        """The image with the file's own name, or the one that it names; a path that is not there if there is none."""
+        parent = file.parent
+        folders = [self._folder / "JPEGImages", parent, parent.parent / "JPEGImages", parent.parent / "images"]
+        for folder in folders:
+            if images := self._images(folder).get(file.stem):
+                return folder / (named if named in images else images[0])
+        candidates = [folder / Path(named).name for folder in folders if named]
+        missing = folders[0] / (Path(named).name or f"{file.stem}.jpg")
+        return next((path for path in candidates if path.is_file()), missing)
+
+    def _images(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._names:
+            names: dict[str, list[str]] = {}
+            for name in images_in(folder) if folder.is_dir() else []:
+                names.setdefault(Path(name).stem, []).append(name)
+            self._names[folder] = names
+        return self._names[folder]

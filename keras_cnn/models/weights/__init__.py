@@ -1,4 +1,4 @@
-"""Weights from outside into our networks: ImageNet's, Keras's files, safetensors and PyTorch's state dicts."""
+"""Loads weights from outside: ImageNet's, Keras's files, safetensors and PyTorch's state dicts."""
 
 import os
 import re
@@ -13,10 +13,10 @@ from keras_cnn.errors import InputError
 from keras_cnn.models import classics
 from keras_cnn.models.applications import APPLICATIONS, Application
 from keras_cnn.models.weights import keras_files, safetensors_files, torch_files, torch_names
-from keras_cnn.models.weights.matching import Loaded, assign
+from keras_cnn.models.weights.matching import LoadedWeights, assign
 from keras_cnn.models.weights.stored import Stored, canonically_named, snake_case
 
-__all__ = ["Loaded", "is_torch_file", "load_weights"]
+__all__ = ["LoadedWeights", "is_torch_file", "load_weights"]
 
 KERAS = (".keras", ".h5")
 TORCH = (".pth", ".pt", ".safetensors")
@@ -27,19 +27,19 @@ def is_torch_file(source: str | Path) -> bool:
     return Path(source).suffix in TORCH
 
 
-def load_weights(model: keras.Model, source: str | Path) -> Loaded:
-    """Put weights into a network of `backbones` or `classics`, which is known by its name.
+def load_weights(model: keras.Model, source: str | Path) -> LoadedWeights:
+    """Puts weights into a network of `backbones` or `classics`, which is recognised by its name.
 
     `source` is "none" (nothing happens), "imagenet" or a file: .keras, .weights.h5, Keras's older .h5, .safetensors,
     .pth or .pt. "imagenet" is Keras's download, kept in its cache; for the networks of `classics` it is torchvision's
-    file in that cache, which the user brings. A file may have a classification head or not, and the model too: heads
-    are loaded where they are equal, and the answer says what was not. Nothing in a file is ever run.
+    file in that cache, which the user provides. File and model may each have a classification head or none: heads are
+    loaded where they are equal, and the result names the layers that were not loaded. Nothing in a file is ever run.
 
     Raises InputError in one line for a file that is missing, damaged or of another kind, and for weights that are not
     those of this backbone, listing what is missing, extra and of another shape. The model is unchanged then.
     """
     if source == "none":
-        return Loaded((), tuple(layer.name for layer in model.layers if layer.weights), ())
+        return LoadedWeights((), tuple(layer.name for layer in model.layers if layer.weights), ())
     if source == "imagenet":
         return _load_imagenet(model)
     path = Path(source)
@@ -66,7 +66,7 @@ def _read(model: keras.Model, path: Path) -> list[Stored]:
     return torch_names.stored(state, model)
 
 
-# What Keras's layout has of its own, where torchvision's is built too.
+# How Keras's layout of a family differs from torchvision's.
 OWN_WAYS = {
     "densenet": "has another epsilon in its batch norms",
     "resnet": "has its strides elsewhere, biases and other preprocessing",
@@ -98,7 +98,7 @@ def _renamed(stored: list[Stored]) -> list[Stored]:
     ]
 
 
-def _load_imagenet(model: keras.Model) -> Loaded:
+def _load_imagenet(model: keras.Model) -> LoadedWeights:
     if model.name in classics.CLASSICS:
         path = _cached(classics.find(model.name).weights_file)
         if not path.is_file():

@@ -17,6 +17,7 @@ import numpy as np
 from keras_cnn.errors import InputError
 from keras_cnn.models.weights.stored import Stored, canonically_named, snake_case, split_number
 
+_LARGEST_RATIO = 1032  # of data to their compressed size: what the deflate method reaches at most
 DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, RuntimeError)
 
 
@@ -34,26 +35,46 @@ def read(path: Path) -> list[Stored]:
 
 def _read_archive(path: Path) -> list[Stored]:
     with zipfile.ZipFile(path) as archive:
+        check_unpacked_size(path, archive)
         config = json.loads(archive.read("config.json"))
         return _read_hdf5(io.BytesIO(archive.read("model.weights.h5")), config)
 
 
 def _read_hdf5(source: Path | BinaryIO, config: dict[str, Any] | None) -> list[Stored]:
     with h5py.File(source, "r") as file:
-        # HDF5 can name parts of other files: a stranger's file must not bring ours into a model.
-        link = file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name)
-        if link is not None:
-            raise ValueError(f"{link} is a link")
-        legacy = file.get("model_weights", file)
+        refuse_links(file)
+        legacy = _group(file.get("model_weights", file))
         if "layer_names" in legacy.attrs:
             return list(_legacy_layers(legacy))
         return list(_layers(file, _names(config) if config else {}))
 
 
+def check_unpacked_size(path: Path, archive: zipfile.ZipFile) -> None:
+    """ValueError for an archive that unpacks to far more than its own size: Keras stores weights uncompressed."""
+    unpacked = sum(info.file_size for info in archive.infolist())
+    if unpacked > 20 * path.stat().st_size + 2**28:
+        raise ValueError(f"it unpacks to {unpacked / 2**20:,.0f} MiB, far more than a model file of its size holds")
+
+
+def refuse_links(file: h5py.File) -> None:
+    """ValueError for a link: HDF5 can name parts of other files, and a stranger's file must not read the user's."""
+    link = file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name)
+    if link is not None:
+        raise ValueError(f"{link} is a link")
+
+
+def declared_bytes(dataset: h5py.Dataset) -> int:
+    """Size of a dataset in memory. ValueError where the file does not store as much: it may declare any size."""
+    stored = dataset.id.get_storage_size() * (_LARGEST_RATIO if dataset.compression else 1)
+    if dataset.external or dataset.is_virtual or dataset.nbytes > stored:
+        raise ValueError(f"{dataset.name} declares {dataset.nbytes:,} bytes of numbers, which are not in this file")
+    return dataset.nbytes
+
+
 def _legacy_layers(file: h5py.Group) -> Iterator[Stored]:
     """Keras 1 and 2: a group a layer, in the network's order; a nested model is one group of many layers' weights."""
     for layer in _texts(file.attrs["layer_names"]):
-        group = file[layer]
+        group = _group(file[layer])
         inner: dict[str, list[np.ndarray]] = {}
         for weight in _texts(group.attrs["weight_names"]):
             *folders, _ = weight.split("/")
@@ -76,12 +97,13 @@ def _texts(values) -> list[str]:
 
 def _layers(group: h5py.Group, names: dict[str, str], path: str = "") -> Iterator[Stored]:
     """Keras 3: groups named by class and count, each with its weights in `vars`, nested models with `layers`."""
-    for key in sorted((k for k in group if k not in ("vars", "optimizer", "seed_generator")), key=split_number):
+    for key in sorted((str(k) for k in group if k not in ("vars", "optimizer", "seed_generator")), key=split_number):
         inner, here = group[key], f"{path}/{key}"
         if not isinstance(inner, h5py.Group):
             continue
-        if "vars" in inner and len(inner["vars"]):
-            weights = [_array(inner["vars"][i]) for i in sorted(inner["vars"], key=int)]
+        variables = _group(inner["vars"]) if "vars" in inner else {}
+        if len(variables):
+            weights = [_array(variables[i]) for i in sorted(variables, key=int)]
             name = names.get(here) or inner["vars"].attrs.get("name")
             yield Stored(name, split_number(key)[0], tuple(weights))
         yield from _layers(inner, names, here)
@@ -101,7 +123,14 @@ def _names(config: dict[str, Any], path: str = "") -> dict[str, str]:
     return names
 
 
-def _array(dataset: h5py.Dataset) -> np.ndarray:
-    if dataset.external or dataset.is_virtual or (dataset.size and not dataset.id.get_storage_size()):
-        raise ValueError(f"{dataset.name} has no numbers in this file")
+def _group(value: Any) -> h5py.Group:
+    if not isinstance(value, h5py.Group):
+        raise ValueError(f"{value.name} is no group")
+    return value
+
+
+def _array(dataset: Any) -> np.ndarray:
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{dataset.name} is no array of numbers")
+    declared_bytes(dataset)
     return np.asarray(dataset[()], dtype=np.float32)

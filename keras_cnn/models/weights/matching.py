@@ -1,4 +1,4 @@
-"""Stored layers put into a network: every layer of the backbone must be met exactly, the head may differ."""
+"""Stored layers assigned to a network: every layer of the backbone must fit exactly, the head may differ."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ OWN = ("dense", "logits", "to_rgb")
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """What became of a weights file: names of layers that got weights, kept their own, and of stored ones not used."""
+class LoadedWeights:
+    """Names of the layers that got weights from a file, of those that kept their own, and of stored layers not used."""
 
     loaded: tuple[str, ...]
     kept: tuple[str, ...]
@@ -30,8 +30,8 @@ class Loaded:
         return "; ".join(parts)
 
 
-def assign(model: keras.Model, stored: Sequence[Stored], source: str) -> Loaded:
-    """Put stored weights into the layers of the same name; where a file has no names, of the same kind and place.
+def assign(model: keras.Model, stored: Sequence[Stored], source: str) -> LoadedWeights:
+    """Puts stored weights into the layers of the same name or, where a file has no names, of the same kind and place.
 
     A layer of the head (`logits`, `classifier_...`) that is not stored or has another shape keeps its weights, and
     stored layers after the backbone's last are left. Raises InputError for everything else that is missing, extra or
@@ -49,13 +49,13 @@ def assign(model: keras.Model, stored: Sequence[Stored], source: str) -> Loaded:
     extra = _extra(stored, pairs)
     if missing or shapes or extra:
         kinds = (("missing in the file", missing), ("of another shape", shapes), ("extra in the file", extra))
-        found = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in kinds if names)
-        raise InputError(f"{source}: no weights of {model.name}: {found}")
+        problems = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in kinds if names)
+        raise InputError(f"{source}: no weights of {model.name}: {problems}")
     for layer in targets:
         if layer.name in pairs and layer.name not in wrong:
             _set(layer, pairs[layer.name])
     names = [layer.name for layer in targets]
-    return Loaded(
+    return LoadedWeights(
         tuple(name for name in names if name in pairs and name not in wrong),
         tuple(name for name in names if name not in pairs or name in wrong),
         tuple(unused),
@@ -74,12 +74,13 @@ def _pairs(targets: list, stored: Sequence[Stored], source: str) -> tuple[dict[s
     names = {layer.name for layer in targets}
     unused = []
     for layer in stored:
-        if layer.name in pairs:
-            raise InputError(f"{source}: two layers named {layer.name}, expected one")
-        if layer.name in names:
-            pairs[layer.name] = layer
+        name = layer.name or ""
+        if name in pairs:
+            raise InputError(f"{source}: two layers named {name}, expected one")
+        if name in names:
+            pairs[name] = layer
         else:
-            unused.append(layer.name)
+            unused.append(name)
     return pairs, unused
 
 
@@ -96,7 +97,7 @@ def _pairs_in_order(targets: list, stored: Sequence[Stored]) -> tuple[dict[str, 
 
 
 def _extra(stored: Sequence[Stored], pairs: dict[str, Stored]) -> list[str]:
-    """Names of stored layers that no layer wants and that cannot be the rest of another head."""
+    """Names of stored layers that belong to no layer and that cannot be part of another head."""
     wanted = {id(layer) for layer in pairs.values()}
     last = {layer.kind: i for i, layer in enumerate(stored) if id(layer) in wanted}
     return [

@@ -30,8 +30,8 @@ def snake_case(name: str) -> str:
 
 def split_number(name: str) -> tuple[str, int]:
     """`conv2d_12` is ("conv2d", 12), `conv2d` is ("conv2d", 0)."""
-    kind, number = re.fullmatch(r"(.*?)(?:_(\d+))?", name).groups()
-    return kind, int(number or 0)
+    kind, _, number = name.rpartition("_")
+    return (kind, int(number)) if re.fullmatch(r"\d+", number) and kind else (name, 0)
 
 
 def canonical(names: Iterable[tuple[str, str | None]]) -> dict[str, str]:
@@ -44,15 +44,15 @@ def canonical(names: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     for name, kind in names:
         base, number = split_number(name)
         if base == kind:
-            automatic[kind].append((number, name))
+            automatic[base].append((number, name))
     return {
         name: kind if i == 0 else f"{kind}_{i}"
-        for kind, found in automatic.items()
-        for i, (_, name) in enumerate(sorted(set(found)))
+        for kind, numbered in automatic.items()
+        for i, (_, name) in enumerate(sorted(set(numbered)))
     }
 
 
 def canonically_named(stored: Sequence[Stored]) -> list[Stored]:
     """The same layers under names that do not depend on what a session built before."""
     names = canonical((layer.name, layer.kind) for layer in stored if layer.name is not None)
-    return [replace(layer, name=names.get(layer.name, layer.name)) for layer in stored]
+    return [replace(layer, name=names.get(layer.name or "", layer.name)) for layer in stored]

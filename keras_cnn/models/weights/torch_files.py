@@ -3,7 +3,7 @@
 A pickle is a program. Its instructions are read first, and only those that torch.save needs are allowed. Then it runs
 on a machine that can make plain values, ordered dictionaries, tensors, parameters and storages of five number types.
 Every other global that it asks for is refused by name, and what it gets cannot be changed by it: tuples, strings and
-`_Known`. Numbers are taken from the file after the pickle has ended, within their storage, without copies.
+`_AllowedGlobal`. Numbers are taken from the file after the pickle has ended, within their storage, without copies.
 """
 
 import io
@@ -68,7 +68,7 @@ class Storage(NamedTuple):
 
     key: str
     dtype: np.dtype
-    count: int
+    size: int
 
 
 class Tensor(NamedTuple):
@@ -87,9 +87,9 @@ class Tensor(NamedTuple):
         size = math.prod(self.shape)
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
         # A view of more elements than there are repeats some: no tensor of weights, but a way to fill the memory.
-        if size > self.storage.count or (size and last >= self.storage.count):
-            raise Refused(f"a tensor of shape {self.shape} in a storage of {self.storage.count} numbers")
-        flat = np.frombuffer(data, self.storage.dtype, self.storage.count)
+        if size > self.storage.size or (size and last >= self.storage.size):
+            raise Refused(f"a tensor of shape {self.shape} in a storage of {self.storage.size} numbers")
+        flat = np.frombuffer(data, self.storage.dtype, self.storage.size)
         if not size:
             return np.empty(self.shape, flat.dtype)
         strides = [step * flat.itemsize for step in self.strides]
@@ -105,8 +105,8 @@ class StateDict(dict):
         """The only attribute of a state dict is `_metadata`: versions of modules."""
 
 
-class _Known:
-    """What a pickle gets for a global it may use: it can be called, and nothing can be set on it."""
+class _AllowedGlobal:
+    """A global that a pickle may use: it can be called, and nothing can be set on it."""
 
     __slots__ = ("_call",)
 
@@ -132,15 +132,15 @@ def _parameter(data: Tensor, *_: Any) -> Tensor:
 
 
 _GLOBALS = {
-    ("collections", "OrderedDict"): _Known(StateDict),
-    ("torch._utils", "_rebuild_tensor"): _Known(_tensor),
-    ("torch._utils", "_rebuild_tensor_v2"): _Known(_tensor),
-    ("torch._utils", "_rebuild_parameter"): _Known(_parameter),
+    ("collections", "OrderedDict"): _AllowedGlobal(StateDict),
+    ("torch._utils", "_rebuild_tensor"): _AllowedGlobal(_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): _AllowedGlobal(_tensor),
+    ("torch._utils", "_rebuild_parameter"): _AllowedGlobal(_parameter),
 }
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds nothing but `_GLOBALS` and the names of storages."""
+    """An unpickler that finds `_GLOBALS` and the names of storages only."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -165,7 +165,7 @@ def _checked(file: BinaryIO) -> _Unpickler:
     start = file.tell()
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of odd escapes in damaged text
         for opcode, argument, _ in pickletools.genops(file):
-            if opcode.name not in OPCODES or (opcode.name.endswith("PUT") and argument > MEMO):
+            if opcode.name not in OPCODES or (opcode.name.endswith("PUT") and (argument or 0) > MEMO):
                 raise Refused(f"the pickle instruction {opcode.name}")
     end = file.tell()
     file.seek(start)
@@ -213,10 +213,10 @@ def _read_zip(path: Path, file: BinaryIO) -> Any:
 
 def _folder(archive: zipfile.ZipFile) -> str:
     """The one folder at the top of the archive that holds the pickle."""
-    found = [str(PurePosixPath(name).parent) for name in archive.namelist() if PurePosixPath(name).name == "data.pkl"]
-    if len(found) != 1 or any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist()):
-        raise Refused("a program (TorchScript) or another archive" if found else "an archive without data.pkl")
-    return found[0]
+    folders = [str(PurePosixPath(name).parent) for name in archive.namelist() if PurePosixPath(name).name == "data.pkl"]
+    if len(folders) != 1 or any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist()):
+        raise Refused("a program (TorchScript) or another archive" if folders else "an archive without data.pkl")
+    return folders[0]
 
 
 def _read_legacy(file: BinaryIO) -> Any:
@@ -231,8 +231,8 @@ def _read_legacy(file: BinaryIO) -> Any:
     for key in _checked(file).load():
         storage = unpickler.storages[key]
         count = int.from_bytes(file.read(8), "little")
-        if count != storage.count:
-            raise ValueError(f"storage {key} of {count} numbers, {storage.count} announced")
+        if count != storage.size:
+            raise ValueError(f"storage {key} of {count} numbers, {storage.size} announced")
         data[key] = file.read(count * storage.dtype.itemsize)
     return _with_arrays(content, data)
 

@@ -4,6 +4,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -34,13 +35,13 @@ def stored(state: Mapping[str, np.ndarray], model: keras.Model) -> list[Stored]:
         module, _, parameter = key.rpartition(".")
         if parameter != "num_batches_tracked":
             modules[_torchvision_name(module)][parameter] = array
-    found = []
+    stored_layers = []
     for module, parameters in modules.items():
         name = "logits" if module in LOGITS else module.replace(".", "_")
         order = [*(p for p in BATCH_NORM if p in parameters), *(p for p in parameters if p not in BATCH_NORM)]
         arrays = tuple(_keras_layout(parameters[p], name, model) for p in order)
-        found.append(Stored(name, None, arrays, top=module.split(".")[0] in TOP))
-    return found
+        stored_layers.append(Stored(name, None, arrays, top=module.split(".")[0] in TOP))
+    return stored_layers
 
 
 def _torchvision_name(module: str) -> str:
@@ -62,7 +63,7 @@ def _dense_kernel(matrix: np.ndarray, layer: layers.Dense, model: keras.Model) -
     before = [at for at in model.layers if isinstance(at, layers.Dense | layers.Flatten)]
     position = before.index(layer)
     if position > 0 and isinstance(before[position - 1], layers.Flatten):
-        height, width, channels = before[position - 1].input.shape[1:]
+        height, width, channels = cast(Any, before[position - 1].input).shape[1:]
         if matrix.shape[1] == math.prod((height, width, channels)):
             return matrix.reshape(-1, channels, height, width).transpose(2, 3, 1, 0).reshape(-1, matrix.shape[0])
     return matrix.T

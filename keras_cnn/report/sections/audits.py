@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_cnn.analysis.run_tables import Swept
+from keras_cnn.charts import TextTable
+from keras_cnn.charts.text import count
 from keras_cnn.evaluation import protocol, repeats
 from keras_cnn.report.runs import Run
-from keras_cnn.report.sections.shapes import Table
-from keras_cnn.report.sections.text import count
-from keras_cnn.report.sweeps import Swept
 
 VERDICTS = {
     protocol.INVALIDATES: "invalidates",
@@ -28,17 +28,17 @@ class Audit:
     unknown: tuple[protocol.Finding, ...]
 
     def worst(self, flaw: str) -> str:
-        """The severity of a check: of its worst finding, else passed or unknown."""
+        """The severity of the worst finding of a check; passed or unknown without a flaw."""
         for findings in (self.flaws, self.unknown, self.passed):
-            if found := [finding.severity for finding in findings if finding.flaw == flaw]:
-                return found[0]
+            if severities := [finding.severity for finding in findings if finding.flaw == flaw]:
+                return severities[0]
         return protocol.UNKNOWN
 
 
-def audits(runs: Sequence[Run], groups: Sequence[repeats.Group], swept: Swept | None = None) -> list[Audit]:
-    """The protocol audit of each run; the seeds of its repeats count as its own, and a sweep's trials as choices.
+def audits(runs: Sequence[Run], groups: Sequence[repeats.SeedGroup], swept: Swept | None = None) -> list[Audit]:
+    """The protocol audit of each run, including the seeds of its repeats and the number of trials of its sweep.
 
-    `groups` are the runs that differ only in their seed, also of one run.
+    `groups` are the runs that differ only in their seed, also those with one run.
     """
     choice = protocol.Protocol()
     if swept and swept.trials:
@@ -51,21 +51,21 @@ def audits(runs: Sequence[Run], groups: Sequence[repeats.Group], swept: Swept | 
                 "configuration_chosen_on": f"metric of the sweep: {swept.metric}",
             },
         )
-    found = []
+    audited = []
     for run, facts in zip(runs, repeats.facts_of_runs([run.record for run in runs], groups), strict=True):
         facts = protocol.combined(facts, choice)
-        found.append(
+        audited.append(
             Audit(run, tuple(protocol.audit(facts)), tuple(protocol.passed(facts)), tuple(protocol.unknown(facts)))
         )
-    return found
+    return audited
 
 
-def checks(audits: Sequence[Audit]) -> Table:
-    """How many runs have which verdict, a row a check."""
-    found = {audit.worst(flaw) for audit in audits for flaw in protocol.FLAWS}
-    verdicts = [verdict for verdict in VERDICTS if verdict in found]
+def checks(audits: Sequence[Audit]) -> TextTable:
+    """The number of runs with each verdict, with a row for each check."""
+    present = {audit.worst(flaw) for audit in audits for flaw in protocol.FLAWS}
+    verdicts = [verdict for verdict in VERDICTS if verdict in present]
     rows = tuple(
         (flaw.replace("-", " "), *(count(sum(a.worst(flaw) == verdict for a in audits)) for verdict in verdicts))
         for flaw in protocol.FLAWS
     )
-    return Table(("check", *(VERDICTS[verdict] for verdict in verdicts)), rows)
+    return TextTable(("check", *(VERDICTS[verdict] for verdict in verdicts)), rows)

@@ -1,87 +1,87 @@
-"""What the page says, section by section: runs in, plain rows and charts out; the templates only set them."""
+"""The contents of the page by section, as rows, sentences and charts; the templates only lay them out."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from keras_cnn.analysis.claims import Conclusion
+from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
+from keras_cnn.charts import Chart, TextTable
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import repeats
 from keras_cnn.report import published
 from keras_cnn.report.comparisons import read_comparisons
-from keras_cnn.report.inferences import Inference, inferences
-from keras_cnn.report.runs import Run
+from keras_cnn.report.findings import findings
+from keras_cnn.report.runs import FEW, Run
 from keras_cnn.report.sections.audits import Audit, audits, checks
 from keras_cnn.report.sections.classes import calibration, classes, confusions, ranking
-from keras_cnn.report.sections.comparisons import Compared, compared
+from keras_cnn.report.sections.comparisons import ComparisonSection, comparison_section
 from keras_cnn.report.sections.configuration import differences
 from keras_cnn.report.sections.curves import costs, curves
-from keras_cnn.report.sections.environment import Fact, Repro, environment, repro
+from keras_cnn.report.sections.environment import Fact, Reproduction, environment, reproduction
 from keras_cnn.report.sections.evaluations import evaluations
-from keras_cnn.report.sections.models import Model, models
-from keras_cnn.report.sections.runs import Columns, lead, table_of_runs
-from keras_cnn.report.sections.shapes import FEW, Cell, Chart, Table
-from keras_cnn.report.sweeps import BEST as BEST_FOLDER
-from keras_cnn.report.sweeps import RunTable, Swept
+from keras_cnn.report.sections.models import NetworkTable, networks
+from keras_cnn.report.sections.runs import Cell, Columns, lead, table_of_runs
 
-SHOWN = 6  # of more, the best ones have them
-MATRICES = 2  # of more, the best ones have their confusion matrices
+SHOWN = 6  # number of the best runs that are shown individually where there are many
+MATRICES = 2  # number of the best runs whose confusion matrices are shown where there are many
 
 
 @dataclass(frozen=True)
-class Publication:
-    """The published figures beside a run's own."""
+class PublishedResults:
+    """A run's results compared with published ones."""
 
     run: Run
-    caveats: tuple[str, ...]  # of all rows that have any
-    rows: tuple[published.Beside, ...]  # with the caveats of their own alone
+    caveats: tuple[str, ...]  # common to all rows with caveats
+    rows: tuple[published.PublishedComparison, ...]  # each with its other caveats
 
 
 @dataclass
 class Content:
-    """All of a page but its pictures."""
+    """The contents of a page, without its pictures."""
 
     title: str
     runs: list[Run]
-    shown: list[Run]  # those with lines, columns and tables of their own: all of few, the best of many
+    shown: list[Run]  # runs that are shown individually: all if few, the best of many
     lead: str
     columns: Columns
     rows: tuple[tuple[Cell, ...], ...]
-    inferences: list[Inference]
-    published: list[tuple[Run, list[published.Beside]]]
-    unpublished: str  # which runs of a sweep have no place there, and why; "" where all have one
-    groups: list[repeats.Group]
-    evaluations: Table
-    differences: Table
+    findings: list[Conclusion]
+    published: list[tuple[Run, list[published.PublishedComparison]]]
+    unpublished: str  # the runs of a sweep that are left out of `published`, with the reasons; "" for none
+    groups: list[repeats.SeedGroup]
+    evaluations: TextTable
+    differences: TextTable
     curves: list[Chart]
     costs: list[Chart]
     classes: list[Chart]
-    confusions: list[Chart]  # one a run
+    confusions: list[Chart]  # of the runs' results
     more_confusions: list[Chart]  # of further evaluations
-    ranking: Table
+    ranking: TextTable
     calibration: list[Chart]
-    comparisons: list[Compared]
-    models: list[Model]
+    comparisons: list[ComparisonSection]
+    models: list[NetworkTable]
     audits: list[Audit]
     environment: list[Fact]
-    reproduce: list[Repro]
-    checks: Table | None = None  # of many runs, how many have which verdict
+    reproduce: list[Reproduction]
+    checks: TextTable | None = None  # number of runs with each verdict, where there are many
     problems: list[str] = field(default_factory=list)
 
     @property
-    def publications(self) -> list[Publication]:
+    def publications(self) -> list[PublishedResults]:
         return [_publication(run, rows) for run, rows in self.published]
 
 
 def collect(runs: list[Run], table: RunTable | None = None) -> Content:
-    """Everything that the page says about `runs`, of a sweep or a file with `table` too.
+    """The contents of the page about `runs`; `table` is that of a sweep or a file.
 
-    Of more than FEW runs the SHOWN best by validation accuracy are shown one by one, before them the sweep's `best`;
-    all are in the table of runs, in the curves, among the repeats and behind the inferences.
+    Of more than FEW runs, the sweep's `best` and the SHOWN best by validation accuracy are shown individually; all runs
+    are in the table of runs, the curves, the repeats and the findings.
     """
     swept = table.swept if table else None
     runs, shown = _ranked(runs, swept)
     groups = repeats.sum_up([run.record for run in _trials(runs, swept)])
-    beside, left_out, problems = _published(runs if swept else shown, swept is not None)
+    compared, left_out, problems = _published(runs if swept else shown, swept is not None)
     columns, rows = table_of_runs(runs, swept)
     every = audits(runs, groups, swept)
     comparisons, damaged = _comparisons(shown)
@@ -93,8 +93,8 @@ def collect(runs: list[Run], table: RunTable | None = None) -> Content:
         lead=lead(runs, table),
         columns=columns,
         rows=rows,
-        inferences=_inferences(runs, shown, swept),
-        published=beside,
+        findings=_findings(runs, shown, swept),
+        published=compared,
         unpublished=left_out,
         groups=[group for group in groups if group.n > 1],
         evaluations=evaluations(shown),
@@ -107,103 +107,90 @@ def collect(runs: list[Run], table: RunTable | None = None) -> Content:
         ranking=ranking(shown),
         calibration=calibration(shown),
         comparisons=comparisons,
-        models=models(shown),
+        models=networks(shown),
         audits=[audit for audit in every if audit.run in shown],
         environment=environment(runs),
-        reproduce=[repro(run) for run in shown],
+        reproduce=[reproduction(run) for run in shown],
         checks=checks(every) if len(shown) < len(runs) else None,
         problems=[*problems, *damaged],
     )
 
 
 def _ranked(runs: list[Run], swept: Swept | None) -> tuple[list[Run], list[Run]]:
-    """The runs with their numbers, and those that are shown; of many, the shown ones have the first numbers."""
+    """All runs, and those that are shown, which have the first numbers if there are many."""
     if len(runs) <= FEW:
         return runs, runs
-    best = sorted(runs, key=lambda run: (not swept or run.label != BEST_FOLDER, -(run.validation.accuracy or 0)))
+    best = sorted(runs, key=lambda run: (not swept or run.label != RETRAINED, -(run.validation.accuracy or 0)))
     numbers = {run.label: i for i, run in enumerate(best)}
     runs = [replace(run, number=numbers[run.label]) for run in runs]
     return runs, sorted((run for run in runs if run.number < SHOWN), key=lambda run: run.number)
 
 
 def _trials(runs: Sequence[Run], swept: Swept | None) -> list[Run]:
-    """Without the sweep's best trained again, which is one of its trials a second time."""
-    return [run for run in runs if not swept or run.label != BEST_FOLDER]
+    """The runs without the retrained best trial of a sweep, which repeats a trial."""
+    return [run for run in runs if not swept or run.label != RETRAINED]
 
 
-def again(runs: Sequence[Run]) -> dict[str, float] | None:
-    """The numbers of a sweep's best trial trained again, as a table of runs calls them; None if that is not done."""
-    found = next((run for run in runs if run.label == BEST_FOLDER and run.test.accuracy is not None), None)
-    if found is None:
-        return None
-    return {
-        "validation_accuracy": found.validation.accuracy,
-        "test_accuracy": found.test.accuracy,
-        "validation_loss": found.validation.loss,
-        "test_loss": found.test.loss,
-        "best_epoch": found.best_epoch,
-        "parameters": found.total("trainable"),
-        "seconds": found.seconds,
-    }
-
-
-def _inferences(runs: Sequence[Run], shown: Sequence[Run], swept: Swept | None) -> list[Inference]:
-    """Of many runs, what is said of single ones is kept of the shown ones alone."""
+def _findings(runs: Sequence[Run], shown: Sequence[Run], swept: Swept | None) -> list[Conclusion]:
+    """The findings about the runs; of many runs, those about a single one are kept of the shown ones alone."""
     trials = _trials(runs, swept)
     others = [run.record for run in runs if run not in trials]
-    found = [*inferences([run.record for run in trials]), *(inferences(others) if others else [])]
+    conclusions = [*findings([run.record for run in trials]), *(findings(others) if others else [])]
     names = {run.record.name for run in shown}
-    return [one for one in found if len(one.rows) > 1 or set(one.rows) <= names]
+    return [conclusion for conclusion in conclusions if len(conclusion.rows) > 1 or set(conclusion.rows) <= names]
 
 
-def _publication(run: Run, rows: Sequence[published.Beside]) -> Publication:
-    """What all rows whose verdict a caveat can weaken have in common stands once."""
+def _publication(run: Run, rows: Sequence[published.PublishedComparison]) -> PublishedResults:
+    """The results of a run; caveats that all rows with caveats share are listed once."""
     weak = [row.caveats for row in rows if row.caveats]
     common = tuple(caveat for caveat in weak[0] if all(caveat in row for row in weak)) if len(weak) > 1 else ()
     own = (replace(row, caveats=tuple(caveat for caveat in row.caveats if caveat not in common)) for row in rows)
-    return Publication(run, common, tuple(own))
+    return PublishedResults(run, common, tuple(own))
 
 
-def _published(runs: Sequence[Run], is_sweep: bool) -> tuple[list[tuple[Run, list[published.Beside]]], str, list[str]]:
-    """The published figures beside those of each run that names some, and what is wrong with a reference.
+def _published(
+    runs: Sequence[Run], is_sweep: bool
+) -> tuple[list[tuple[Run, list[published.PublishedComparison]]], str, list[str]]:
+    """The comparisons of runs with published results, a sentence on omitted runs, and the invalid references.
 
-    Of a sweep only the runs with figures that can be compared, the best SHOWN of them, or else the closest run; the
-    sentence between says how many others are left out, and why.
+    For a sweep, these are the SHOWN best runs with comparable results, or the run that comes closest.
     """
     rows, problems = [], []
     for run in runs:
         try:
-            found = published.beside(run.record, published.figures_of(run.record))
+            compared = published.compare_with_published(run.record, published.figures_of(run.record))
         except InputError as error:
             problems.append(str(error))
             continue
-        if found:
-            rows.append((run, found))
+        if compared:
+            rows.append((run, compared))
     problems = list(dict.fromkeys(problems))
     if not is_sweep or not rows:
         return rows, "", problems
     rows.sort(key=lambda row: row[0].number)
-    kept = [row for row in rows if any(not one.obstacles for one in row[1])][:SHOWN]
-    kept = kept or [min(rows, key=lambda row: sum(len(one.obstacles) for one in row[1]))]
+    kept = [row for row in rows if any(not comparison.obstacles for comparison in row[1])][:SHOWN]
+    kept = kept or [min(rows, key=lambda row: sum(len(comparison.obstacles) for comparison in row[1]))]
     left = [row for row in rows if row not in kept]
     return kept, _left_out(kept, left), problems
 
 
 def _left_out(
-    kept: Sequence[tuple[Run, list[published.Beside]]], left: Sequence[tuple[Run, list[published.Beside]]]
+    kept: Sequence[tuple[Run, list[published.PublishedComparison]]],
+    left: Sequence[tuple[Run, list[published.PublishedComparison]]],
 ) -> str:
-    """How many runs are left out, with the obstacles that the kept runs do not have."""
+    """A sentence with the number of omitted runs and the obstacles that the kept runs do not have."""
     if not left:
         return ""
     common = {text for _, rows in kept for row in rows for text in row.obstacles}
-    found = Counter(text for _, rows in left for text in {t for row in rows for t in row.obstacles} - common)
-    reasons = [f"{text} ({n} {'run' if n == 1 else 'runs'})" for text, n in sorted(found.items())]
+    counts = Counter(text for _, rows in left for text in {t for row in rows for t in row.obstacles} - common)
+    reasons = [f"{text} ({n} {'run' if n == 1 else 'runs'})" for text, n in sorted(counts.items())]
     others = "1 other run is" if len(left) == 1 else f"{len(left)} other runs are"
-    why = "; ".join(reasons) or "they compare no more figures, and are not among the best"
+    why = "; ".join(reasons) or "they have no further comparable results and are not among the best"
     return f"{others} left out: {why}."
 
 
-def _comparisons(runs: Sequence[Run]) -> tuple[list[Compared], list[str]]:
+def _comparisons(runs: Sequence[Run]) -> tuple[list[ComparisonSection], list[str]]:
     read = [read_comparisons(run) for run in runs]
-    found = [comparison for comparisons, _ in read for comparison in comparisons]
-    return [compared(one, i) for i, one in enumerate(found)], [problem for _, problems in read for problem in problems]
+    stored = [comparison for comparisons, _ in read for comparison in comparisons]
+    sections = [comparison_section(comparison, i) for i, comparison in enumerate(stored)]
+    return sections, [problem for _, problems in read for problem in problems]

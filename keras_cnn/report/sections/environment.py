@@ -1,20 +1,19 @@
-"""Where the runs were made, and how to make them again."""
+"""The environment of the runs, and how to reproduce them."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_cnn.report.runs import Run
-from keras_cnn.report.scores import number
-from keras_cnn.report.sections.shapes import FEW
-from keras_cnn.report.sections.text import count
+from keras_cnn.charts.text import count
+from keras_cnn.report.runs import FEW, Run
+from keras_cnn.report.scores import mapping, number
 
-_LISTED = 4  # different values of a fact that are printed where there are many runs
+_LISTED = 4  # number of different values of a fact that are listed for many runs
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A row of the environment: the same for all runs, or one text a run."""
+    """A row of the environment: one text for all runs, or one for each run."""
 
     name: str
     texts: tuple[str, ...]
@@ -25,7 +24,7 @@ class Fact:
 
 
 def environment(runs: Sequence[Run]) -> list[Fact]:
-    """Data, versions, hardware and commit: one row a fact that at least one run knows."""
+    """Data, versions, hardware and commit: a row for each fact on record for at least one run."""
     columns = [_environment(run) for run in runs]
     names = dict.fromkeys(name for column in columns for name in column)
     if len(runs) > FEW:
@@ -34,7 +33,7 @@ def environment(runs: Sequence[Run]) -> list[Fact]:
 
 
 def _spread(texts: Sequence[str]) -> str:
-    """The one value, or the commonest with their numbers of runs."""
+    """The common value, or the most frequent values with their numbers of runs."""
     counts = Counter(texts)
     if len(counts) == 1:
         return texts[0]
@@ -44,31 +43,30 @@ def _spread(texts: Sequence[str]) -> str:
 
 
 def _environment(run: Run) -> dict[str, str]:
-    found, split, config = run.record.environment, run.record.split, run.record.config
-    hardware = found.get("hardware") if isinstance(found.get("hardware"), dict) else {}
-    packages = found.get("packages") if isinstance(found.get("packages"), dict) else {}
-    counts = split.get("counts") if isinstance(split.get("counts"), dict) else {}
+    recorded, split, config = run.record.environment, run.record.split, run.record.config
+    hardware, packages = mapping(recorded.get("hardware")), mapping(recorded.get("packages"))
+    counts = mapping(split.get("counts"))
     gpus = hardware.get("gpus")
     facts = {
         "data": config.get("data.source") or split.get("source"),
         "images": ", ".join(f"{name} {count(number(n))}" for name, n in counts.items()),
         "split (SHA-256)": str(split.get("sha256") or "")[:16],
-        "started": str(found.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
+        "started": str(recorded.get("started") or "").replace("T", " ").replace("+00:00", " UTC"),
         "computed in": run.record.metrics.get("computed_in") or hardware.get("computed_in"),
         "processor": hardware.get("processor"),
         "cores": hardware.get("cores"),
         "GPUs": ", ".join(map(str, gpus)) or "none" if isinstance(gpus, list) else gpus,
-        "platform": found.get("platform"),
-        "Python": found.get("python"),
+        "platform": recorded.get("platform"),
+        "Python": recorded.get("python"),
         **{name: version for name, version in packages.items() if version},
-        "git commit": found.get("git"),
+        "git commit": recorded.get("git"),
     }
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
 
 
 @dataclass(frozen=True)
-class Repro:
-    """How a run is made again."""
+class Reproduction:
+    """How to reproduce a run."""
 
     run: Run
     command: str | None
@@ -76,9 +74,9 @@ class Repro:
     config: str
 
 
-def repro(run: Run) -> Repro:
+def reproduction(run: Run) -> Reproduction:
     """The command, the commit and the configuration of a run."""
-    found = run.record.environment
+    recorded = run.record.environment
     text = (run.record.path / "config.yaml").read_text(encoding="utf-8", errors="backslashreplace")
-    command, commit = found.get("command"), found.get("git")
-    return Repro(run, str(command) if command else None, str(commit) if commit else None, text)
+    command, commit = recorded.get("command"), recorded.get("git")
+    return Reproduction(run, str(command) if command else None, str(commit) if commit else None, text)

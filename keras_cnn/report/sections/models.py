@@ -1,17 +1,17 @@
-"""The networks, layer by layer."""
+"""The networks by layer."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_cnn.charts.text import count
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import number
-from keras_cnn.report.sections.text import count
 
 
 @dataclass(frozen=True)
-class Model:
-    """One network and the runs that have it."""
+class NetworkTable:
+    """A network and its runs."""
 
     runs: tuple[Run, ...]
     name: str
@@ -19,29 +19,30 @@ class Model:
     totals: dict
 
 
-def models(runs: Sequence[Run]) -> list[Model]:
-    """The different networks, each with its runs. A run without a readable model.json is in none."""
-    found: dict[str, list[Run]] = {}
+def networks(runs: Sequence[Run]) -> list[NetworkTable]:
+    """The different networks with their runs, without runs that have no readable model.json."""
+    groups: dict[str, list[Run]] = {}
     for run in runs:
         layers = run.record.model.get("layers")
         if isinstance(layers, list) and layers and all(isinstance(layer, dict) for layer in layers):
-            found.setdefault(json.dumps(layers), []).append(run)
+            groups.setdefault(json.dumps(layers), []).append(run)
     return [
-        Model(
+        NetworkTable(
             tuple(group),
             str(group[0].record.model.get("name", "")),
             tuple(_layer(layer) for layer in group[0].record.model["layers"]),
             {name: group[0].total(name) for name in ("trainable", "other", "multiply_adds")},
         )
-        for group in found.values()
+        for group in groups.values()
     ]
 
 
 def _layer(row: dict) -> dict:
-    """One layer as text; what an older or damaged file does not have is a dash."""
+    """A layer as text, with a dash for each value that an older or damaged file lacks."""
     shape, view = row.get("output_shape"), row.get("field")
     sides = [view.get(side) for side in ("height", "width")] if isinstance(view, dict) else []
-    known = len(sides) == 2 and all(isinstance(side, dict) for side in sides)
+    sides = [side for side in sides if isinstance(side, dict)]
+    known = len(sides) == 2
     return {
         "layer": str(row.get("layer", "–")),
         "type": str(row.get("type", "–")),

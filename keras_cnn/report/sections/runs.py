@@ -1,20 +1,30 @@
-"""The runs at a glance: the sentence at the top, and the table with a row a run."""
+"""The overview of the runs: the sentence at the top and the table of runs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+from keras_cnn.analysis.factors import show
+from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
+from keras_cnn.charts.text import count, digits, duration, interval, large, percent
 from keras_cnn.report.runs import Run
-from keras_cnn.report.scores import Scores, number
-from keras_cnn.report.sections.shapes import Cell
-from keras_cnn.report.sections.text import count, digits, duration, interval, large, percent
-from keras_cnn.report.sweeps import BEST as BEST_FOLDER
-from keras_cnn.report.sweeps import RunTable, Swept
-from keras_cnn.sweeps.factors import show
+from keras_cnn.report.scores import SplitScores, number
 
-Columns = tuple[tuple[str, str], ...]  # (heading, how it sorts: text or number)
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of the table of runs and the value that it is sorted by."""
+
+    text: str
+    value: float | str | None
+    interval: tuple[float, float] | None = None
+    bar: tuple[float, float, float] | None = None  # low, value and high in percent of the column's range
+
+
+Columns = tuple[tuple[str, str], ...]  # (heading, sorted as: text or number)
 
 
 def lead(runs: Sequence[Run], table: RunTable | None = None) -> str:
-    """One or a few sentences with what matters most about the runs, the sweep or the table."""
+    """The most important results of the runs, the sweep or the table, in a few sentences."""
     if table is None:
         return _lead(runs)
     if table.swept is None:
@@ -24,22 +34,22 @@ def lead(runs: Sequence[Run], table: RunTable | None = None) -> str:
     swept, best = table.swept, table.swept.best
     total = len(swept.trials)
     states = ", ".join(f"{n:,} {'ended early' if s == 'early' else s}" for s, n in swept.counts.items())
-    text = f"{total:,} trial{'' if total == 1 else 's'}: {states}. " if total else "No trial has begun. "
+    text = f"{total:,} trial{'' if total == 1 else 's'}: {states}. " if total else "No trial has started. "
     if best is None:
-        return text + ("None has ended with a value." if total else "")
+        return text + ("None has a result." if total else "")
     text += f"The best, {best.label}, has {_metric(swept.metric, best.value)}. "
-    again = [run for run in runs if run.label == BEST_FOLDER and run.test.accuracy is not None]
+    again = [run for run in runs if run.label == RETRAINED and run.test.accuracy is not None]
     if again:
         test = again[0].test
-        found = f"{percent(test.accuracy)} {interval(test.interval)}"
-        return f"{text}Trained again it gets {found} of {count(test.images)} test images right."
-    return text + "The test images have not been looked at."
+        accuracy = f"{percent(test.accuracy)} {interval(test.interval)}"
+        return f"{text}Trained again, it classifies {accuracy} of {count(test.images)} test images correctly."
+    return text + "The test images have not been read."
 
 
 def _lead(runs: Sequence[Run]) -> str:
-    """One sentence with what matters most."""
+    """The most important result of the runs in a sentence."""
     chosen = [run for run in runs if run.validation.accuracy is not None]
-    best = max(chosen, key=lambda run: run.validation.accuracy, default=runs[0])
+    best = max(chosen, key=lambda run: run.validation.accuracy or 0, default=runs[0])
     images = f"{best.test.images:,} test images" if best.test.images else "test images"
     test = f"{percent(best.test.accuracy)} {interval(best.test.interval)}".strip()
     measured = best.test.accuracy is not None
@@ -47,18 +57,18 @@ def _lead(runs: Sequence[Run]) -> str:
     shared = f", shared by {equals}" if equals > 1 else ""
     if not measured and best.record.finished and best.validation.accuracy is not None:
         images = f"{best.validation.images:,} validation images" if best.validation.images else "validation images"
-        found = f"{percent(best.validation.accuracy)} {interval(best.validation.interval)}".strip()
-        end = "the test images have not been looked at."
+        accuracy = f"{percent(best.validation.accuracy)} {interval(best.validation.interval)}".strip()
+        end = "the test images have not been read."
         if len(runs) == 1:
-            return f"{found} of {images} right, in epoch {best.best_epoch} of {best.epochs}; {end}"
-        return f"Of {len(runs)} runs, {best.label} has the highest validation accuracy, {found}{shared}; {end}"
+            return f"{accuracy} of {images} classified correctly, in epoch {best.best_epoch} of {best.epochs}; {end}"
+        return f"Of {len(runs)} runs, {best.label} has the highest validation accuracy, {accuracy}{shared}; {end}"
     if len(runs) == 1:
         epoch = f", in epoch {best.best_epoch} of {best.epochs}, chosen by {best.monitor}" if best.best_epoch else ""
-        return f"{test} of {images} right{epoch}." if measured else f"No test accuracy: {best.state}."
+        return f"{test} of {images} classified correctly{epoch}." if measured else f"No test accuracy: {best.state}."
     if not chosen:
         return f"{len(runs)} runs, none with a validation accuracy."
     validation = f"{percent(best.validation.accuracy)} {interval(best.validation.interval)}".strip()
-    there = f"it gets {test} of {images} right" if measured else f"no test accuracy, {best.state}"
+    there = f"it classifies {test} of {images} correctly" if measured else f"no test accuracy, {best.state}"
     return f"Of {len(runs)} runs, {best.label} has the highest validation accuracy, {validation}{shared}; {there}."
 
 
@@ -68,7 +78,7 @@ def _metric(column: str, value: float) -> str:
 
 
 def table_of_runs(runs: Sequence[Run], swept: Swept | None = None) -> tuple[Columns, tuple[tuple[Cell, ...], ...]]:
-    """The columns, and one row a run; a sweep's have its parameters, and where no run was tested there is no test."""
+    """The columns and rows of the table of runs, with a sweep's parameters, without test columns if untested."""
     accuracies = [scores for run in runs for scores in (run.test, run.validation)]
     ends = [end for scores in accuracies if scores.accuracy is not None for end in scores.interval or ()]
     low, high = (min(ends), max(ends)) if ends else (0, 1)
@@ -94,7 +104,7 @@ def table_of_runs(runs: Sequence[Run], swept: Swept | None = None) -> tuple[Colu
 
 
 def _parameters(runs: Sequence[Run], swept: Swept | None) -> Iterator[tuple[str, str, Callable[[Run], Cell]]]:
-    """A column for each parameter of the sweep that has several values."""
+    """A column for each parameter of the sweep with several values."""
     trials = {run.label: swept.trial_of(run.label) or swept.best for run in runs} if swept else {}
     for name in swept.sweep.parameters if swept else ():
         values = {label: trial.assignment.get(name) for label, trial in trials.items() if trial}
@@ -118,11 +128,14 @@ def _seed(run: Run) -> Cell:
     return Cell("–" if seed is None else str(seed), number(seed))
 
 
-def _accuracy(scores: Scores, low: float, high: float) -> Cell:
+def _accuracy(scores: SplitScores, low: float, high: float) -> Cell:
     if scores.accuracy is None:
         return Cell("–", None)
     bar = None
     if scores.interval and high > low:
-        places = (scores.interval[0], scores.accuracy, scores.interval[1])
-        bar = tuple(round(100 * (place - low) / (high - low), 1) for place in places)
+
+        def place(value: float) -> float:
+            return round(100 * (value - low) / (high - low), 1)
+
+        bar = (place(scores.interval[0]), place(scores.accuracy), place(scores.interval[1]))
     return Cell(percent(scores.accuracy), scores.accuracy, scores.interval, bar)

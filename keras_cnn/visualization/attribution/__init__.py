@@ -1,10 +1,11 @@
-"""Attribution: which places of an image a score depends on. One file a method, one signature for all:
+"""Attribution: the places of an image that a score depends on. Each method has its own file; all share one signature:
 
     attribute(model, images, target, *, options) -> Attribution
 
-`model` is a Keras model or a `Probe` of it, which keeps what was compiled; `images` are (N, H, W, C) with values 0-255
-of the network's size; `target` is one of `targets`. Scores are logits: what goes into a softmax or sigmoid that the
-network ends with. Everything is computed in float32; no layer of the model is changed, also after an error.
+`model` is a Keras model or a `Probe` of it, which keeps the compiled functions; `images` are (N, H, W, C) of the
+network's size, with values 0-255; `target` is one of `targets`. Class scores are logits: the input of the softmax or
+sigmoid that the network ends with. Everything is computed in float32; no layer of the model is changed, also after an
+error.
 """
 
 from collections.abc import Callable

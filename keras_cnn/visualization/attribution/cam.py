@@ -1,4 +1,4 @@
-"""What the class activation maps share: the layer, and the map at the size of the image."""
+"""Shared by the class activation maps: the choice of the layer, and the map at the size of the image."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +8,7 @@ from keras_cnn.visualization.probe import Probe
 
 
 def map_point(probe: Probe, layer: str | None, method: str) -> str:
-    """The point of `layer`, or of the last map before pooling. InputError if what is there is no map."""
+    """The point of `layer`, or of the last map before pooling. InputError if there is no map at it."""
     point = probe.last_map() if layer is None else probe.point(layer)
     shape = probe.shape(point)
     require(len(shape) == 3, f"{probe.name}: {method} of {point}", f"an output of shape {shape}", "a map")
@@ -16,7 +16,7 @@ def map_point(probe: Probe, layer: str | None, method: str) -> str:
 
 
 def enlarged(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(N, h, w) at `size` (H, W), bilinear between the centres of the units: (N, H, W) float32."""
+    """Maps (N, h, w) enlarged to `size` (H, W), bilinear between the centres of the units: (N, H, W) float32."""
     return tf.image.resize(maps[..., None].astype(np.float32), size)[..., 0].numpy()
 
 

@@ -5,10 +5,11 @@ import numpy as np
 from keras_cnn.visualization.attribution.cam import enlarged, map_point, positive
 from keras_cnn.visualization.attribution.result import Attribution, prepared
 from keras_cnn.visualization.gradients import gradients
+from keras_cnn.visualization.probe import ModelOrProbe
 from keras_cnn.visualization.targets import Target
 
 
-def attribute(model, images: np.ndarray, target: Target, *, layer: str | None = None) -> Attribution:
+def attribute(model: ModelOrProbe, images: np.ndarray, target: Target, *, layer: str | None = None) -> Attribution:
     """Values (N, H, W): the layer's channels summed, each times its mean gradient; the positive part, enlarged.
 
     `layer` is by default the last map before pooling. Facts: `layer`, and `map` (N, h, w) as the layer has it. Raises

@@ -5,11 +5,12 @@ import numpy as np
 from keras_cnn.visualization.attribution.cam import enlarged, map_point, positive
 from keras_cnn.visualization.attribution.result import Attribution, prepared
 from keras_cnn.visualization.gradients import gradients
+from keras_cnn.visualization.probe import ModelOrProbe
 from keras_cnn.visualization.targets import Target
 
 
-def attribute(model, images: np.ndarray, target: Target, *, layer: str | None = None) -> Attribution:
-    """Values (N, H, W): as in Grad-CAM, with each channel weighted by its positive gradients, more where it is rare.
+def attribute(model: ModelOrProbe, images: np.ndarray, target: Target, *, layer: str | None = None) -> Attribution:
+    """Values (N, H, W): as in Grad-CAM, with each channel weighted by its positive gradients, more where they are rare.
 
     The paper's weights for the exponential of the score, of which all derivatives are powers of the first: a unit with
     gradient g counts g²/(2g² + g³ times the sum of its channel). Facts and errors as in `grad_cam`.

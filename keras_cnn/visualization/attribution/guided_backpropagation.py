@@ -5,19 +5,20 @@ import numpy as np
 from keras_cnn.visualization.attribution.relus import other_activations, rewired
 from keras_cnn.visualization.attribution.result import Attribution, prepared
 from keras_cnn.visualization.gradients import gradients, guided_relu
+from keras_cnn.visualization.probe import ModelOrProbe
 from keras_cnn.visualization.targets import Target
 
 NAME = "guided backpropagation"
 
 
-def attribute(model, images: np.ndarray, target: Target) -> Attribution:
+def attribute(model: ModelOrProbe, images: np.ndarray, target: Target) -> Attribution:
     """Values (N, H, W, C): the gradient, passed on by a ReLU only where its input and the gradient are positive.
 
-    Facts: `relus`, each with how it is written, and `other_activations`, which keep their own gradient. Raises
-    InputError, naming the layer, if one ReLU that the score depends on could not be rewired, and if there is none.
+    Facts: `relus`, the replaced ReLUs, and `other_activations`, which keep their own gradient. Raises InputError,
+    naming the layer, if a ReLU that the score depends on cannot be replaced, and if there is none.
     """
     probe, images, score = prepared(model, images, target)
-    rewiring, found = rewired(probe, score.point, guided_relu, NAME)
+    rewiring, replaced = rewired(probe, score.point, guided_relu, NAME)
     scores, _, values = gradients(probe, images, score, rewiring=rewiring)
-    facts = {"relus": tuple(found), "other_activations": tuple(other_activations(probe, score.point))}
+    facts = {"relus": tuple(replaced), "other_activations": tuple(other_activations(probe, score.point))}
     return Attribution(NAME, values, scores, score.words, facts)

@@ -6,10 +6,13 @@ from keras_cnn.errors import require
 from keras_cnn.visualization import gradients as gradients_module
 from keras_cnn.visualization.attribution.result import Attribution, prepared
 from keras_cnn.visualization.gradients import gradients
+from keras_cnn.visualization.probe import ModelOrProbe
 from keras_cnn.visualization.targets import Target
 
 
-def attribute(model, images: np.ndarray, target: Target, *, steps: int = 64, baseline: float = 0.0) -> Attribution:
+def attribute(
+    model: ModelOrProbe, images: np.ndarray, target: Target, *, steps: int = 64, baseline: float = 0.0
+) -> Attribution:
     """Values (N, H, W, C): the image minus the baseline, times the mean gradient on the straight line between them.
 
     `baseline` is one grey level of 0-255 for every pixel; `steps` are points of a Gauss-Legendre rule. The values of an

@@ -5,10 +5,11 @@ import numpy as np
 from keras_cnn.visualization.attribution.cam import enlarged, map_point, positive
 from keras_cnn.visualization.attribution.result import Attribution, prepared
 from keras_cnn.visualization.gradients import gradients
+from keras_cnn.visualization.probe import ModelOrProbe
 from keras_cnn.visualization.targets import Target
 
 
-def attribute(model, images: np.ndarray, target: Target, *, layer: str | None = None) -> Attribution:
+def attribute(model: ModelOrProbe, images: np.ndarray, target: Target, *, layer: str | None = None) -> Attribution:
     """Values (N, H, W): each unit of the layer times its own positive gradient, summed over channels, enlarged.
 
     Unlike Grad-CAM it keeps places apart, so that early layers give sharp maps. Facts and errors as in `grad_cam`.

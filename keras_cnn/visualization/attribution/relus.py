@@ -1,6 +1,6 @@
-"""Every ReLU that a score depends on, and the network's ReLUs with another gradient; or a refusal.
+"""The ReLUs that a score depends on, and their replacement by ReLUs with another gradient; or a refusal.
 
-A rule that reached only some of the ReLUs would give a picture between two methods, under the name of one.
+A rule that reached only some of the ReLUs would give a picture between two methods under the name of one.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,10 @@ import tensorflow as tf
 from keras import layers
 
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.predict import LINEAR
+from keras_cnn.models.layer_kinds import AFFINE, is_activation
 from keras_cnn.visualization.gradients import Rewiring, relus_left
-from keras_cnn.visualization.probe import AFFINE, LINEAR, Probe, is_activation
+from keras_cnn.visualization.probe import Probe
 
 _NAMED = 3  # in an error message
 _FUNCTIONS = {  # functions that are a ReLU -> where they clip
@@ -35,27 +37,27 @@ class Relu:
 
 
 def relus(probe: Probe, point: str) -> list[Relu]:
-    """Those that the tensor at `point` depends on and that are a node of the graph or an activation argument."""
+    """The ReLUs that the tensor at `point` depends on, each a node of the graph or an activation argument."""
     own_argument = point.removesuffix(LINEAR) if point.endswith(LINEAR) else None
     needed = probe.ancestors(point)
     nodes = [node for name, node in probe.nodes.items() if name in needed and name != own_argument]
-    found = ((node, _relu(node.operation)) for node in nodes)
-    return [Relu(node.name, *relu) for node, relu in found if relu]
+    relus = ((node, _relu(node.operation)) for node in nodes)
+    return [Relu(node.name, *relu) for node, relu in relus if relu]
 
 
 def rewired(
     probe: Probe, point: str, rule: Callable[[float | None], Callable], method: str
 ) -> tuple[Rewiring, list[Relu]]:
-    """The ReLUs before `point` with the gradient of `rule`, which makes a ReLU for a ceiling, and their list.
+    """The ReLUs before `point` with the gradient of `rule`, and the list of them; `rule` makes a ReLU for a ceiling.
 
     Raises InputError for a network without a ReLU, and for one with a ReLU that could not be replaced, naming it.
     """
-    return probe.compiled(("rewired", method, point), lambda: _rewired(probe, point, rule, method))
+    return probe.once(("rewired", method, point), lambda: _rewired(probe, point, rule, method))
 
 
 def _rewired(probe: Probe, point: str, rule: Callable, method: str) -> tuple[Rewiring, list[Relu]]:
-    found = relus(probe, point)
-    functions = {relu.node: rule(relu.ceiling) for relu in found}
+    replaced = relus(probe, point)
+    functions = {relu.node: rule(relu.ceiling) for relu in replaced}
     left = relus_left(probe, point, functions) + _beyond_the_rule(probe, point)
     if left:
         names = list(dict.fromkeys(left))
@@ -63,30 +65,30 @@ def _rewired(probe: Probe, point: str, rule: Callable, method: str) -> tuple[Rew
         kinds += f" and {len(names) - _NAMED} others" if len(names) > _NAMED else ""
         where = f"{probe.name}: {method} must replace every ReLU"
         raise InputError(f"{where}, and cannot in {kinds}; expected plain ReLUs")
-    if not found:
+    if not replaced:
         raise InputError(f"{probe.name}: {method} is a rule for ReLUs, and {point} depends on none")
-    return Rewiring(f"{method} to {point}", functions), found
+    return Rewiring(f"{method} to {point}", functions), replaced
 
 
 def other_activations(probe: Probe, point: str) -> list[str]:
-    """Element-wise activations before `point` that are no ReLU; they keep their own gradient."""
+    """Element-wise activations before `point` that are no ReLUs; they keep their own gradient."""
     needed, known = probe.ancestors(point), {relu.node for relu in relus(probe, point)}
     return [n for n, node in probe.nodes.items() if n in needed and n not in known and is_activation(node.operation)]
 
 
 def _beyond_the_rule(probe: Probe, point: str) -> list[str]:
-    """ReLU layers with a threshold: they are written without TensorFlow's ReLU, so that a trace does not show them."""
+    """ReLU layers with a threshold: they do not use TensorFlow's ReLU, so that a trace does not show them."""
     needed = probe.ancestors(point)
     return [n for n, node in probe.nodes.items() if n in needed and getattr(_kind(node.operation), "threshold", 0)]
 
 
 def _kind(operation):
-    """The operation, or what does its work: a layer may have a ReLU layer as its activation argument."""
+    """The operation, or the ReLU layer that it has as its activation argument."""
     return operation.activation if isinstance(getattr(operation, "activation", None), layers.ReLU) else operation
 
 
 def _relu(operation) -> tuple[str, float | None] | None:
-    """How a ReLU is written, and its ceiling; None for what is none."""
+    """How a ReLU is written, and its ceiling; None for an operation that is no ReLU."""
     kind = type(operation)
     written = "layer" if isinstance(operation, layers.Layer) else "function call"
     written = "activation argument" if kind in AFFINE else written

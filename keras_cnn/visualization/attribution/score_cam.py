@@ -6,33 +6,37 @@ from keras_cnn.errors import require
 from keras_cnn.visualization.attribution.cam import enlarged, map_point, positive
 from keras_cnn.visualization.attribution.result import Attribution, prepared
 from keras_cnn.visualization.gradients import Score, scores
-from keras_cnn.visualization.probe import Probe, taps
+from keras_cnn.visualization.probe import ModelOrProbe, Probe, taps
 from keras_cnn.visualization.targets import Target
 
 
 def attribute(
-    model, images: np.ndarray, target: Target, *, layer: str | None = None, channels: int | None = None
+    model: ModelOrProbe,
+    images: np.ndarray,
+    target: Target,
+    *,
+    layer: str | None = None,
+    channels: int | None = None,
 ) -> Attribution:
     """Values (N, H, W): the layer's channels, each weighted by the score of the image seen through it; no gradients.
 
-    A channel, enlarged and scaled to 0-1 in each image, multiplies the image; the weights are the softmax over the
-    channels of the scores above that of a black image. A channel that is the same everywhere masks nothing and is left
-    out. `channels` takes only so many, those of the largest spread in each image; None is all, one forward pass each.
-    Facts: `layer`, `map` and `channels`. Raises InputError for a layer without a map.
+    Each channel, enlarged and scaled to 0-1, multiplies the image; the weights are the softmax, over the channels, of
+    the scores above that of a black image. A constant channel masks nothing and is left out. `channels` limits their
+    number to those of the largest spread in each image; None takes all, with one forward pass for each. Facts: `layer`,
+    `map` and `channels`. Raises InputError for a layer without a map.
     """
     require(channels is None or channels >= 1, "Score-CAM: channels", f"found {channels}", "at least 1")
     probe, images, score = prepared(model, images, target)
     point = map_point(probe, layer, "Score-CAM")
     maps = taps(probe, [point])(images)[point]
-    parts = [_one(probe, images[i], maps[i], _row(score, i), channels) for i in range(len(images))]
-    found = np.stack(parts)
-    facts = {"layer": point, "map": found, "channels": min(channels or maps.shape[-1], maps.shape[-1])}
-    values = enlarged(found, images.shape[1:3])
+    weighted = np.stack([_of_image(probe, images[i], maps[i], _row(score, i), channels) for i in range(len(images))])
+    facts = {"layer": point, "map": weighted, "channels": min(channels or maps.shape[-1], maps.shape[-1])}
+    values = enlarged(weighted, images.shape[1:3])
     return Attribution("Score-CAM", values, scores(probe, images, score), score.words, facts)
 
 
-def _one(probe: Probe, image: np.ndarray, maps: np.ndarray, score: Score, channels: int | None) -> np.ndarray:
-    """(h, w) of one image with the maps (h, w, C)."""
+def _of_image(probe: Probe, image: np.ndarray, maps: np.ndarray, score: Score, channels: int | None) -> np.ndarray:
+    """(h, w) for one image with the maps (h, w, C)."""
     low, high = maps.min(axis=(0, 1)), maps.max(axis=(0, 1))
     spread = high - low
     chosen = np.argsort(-spread, kind="stable")[:channels]

@@ -5,11 +5,18 @@ import numpy as np
 from keras_cnn.errors import require
 from keras_cnn.visualization.attribution.result import Attribution, prepared
 from keras_cnn.visualization.gradients import gradients
+from keras_cnn.visualization.probe import ModelOrProbe
 from keras_cnn.visualization.targets import Target
 
 
 def attribute(
-    model, images: np.ndarray, target: Target, *, samples: int = 25, noise: float = 0.15, seed: int = 0
+    model: ModelOrProbe,
+    images: np.ndarray,
+    target: Target,
+    *,
+    samples: int = 25,
+    noise: float = 0.15,
+    seed: int = 0,
 ) -> Attribution:
     """Values (N, H, W, C): the mean gradient over `samples` images with Gaussian noise added.
 

@@ -1,0 +1,238 @@
+"""The image reader of every program: one image file to one uint8 array, by Pillow.
+
+The rules, which the fast decoder of `fast_decoding` follows as well:
+
+- Only regular files in one of `FORMATS` are opened, up to `MAX_BYTES` and `MAX_PIXELS`. The format is told by the
+  content, never by the name, and no external program is started.
+- EXIF orientation is undone. An animation or a file of several pages gives its first image.
+- Transparency is composited over white, as a browser or a printed page shows it.
+- Palettes, CMYK and YCbCr become RGB; colour profiles are ignored.
+- Grey samples of 16 bits are scaled to 8 bits with rounding, (v + 128) // 257; whole numbers of more bits are taken
+  as 16-bit and clipped. Of colour samples of 16 bits Pillow keeps the upper 8.
+- Floating-point samples must lie between 0 (black) and 1 (white).
+"""
+
+import contextlib
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from keras_cnn.data.dataset import ImageFile
+from keras_cnn.errors import InputError
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+MAX_PIXELS = 89_478_485  # a quarter of a GiB of RGB: Pillow's own default limit against decompression bombs
+MAX_BYTES = 1 << 29  # of one file
+DEFAULT_SIZE = (128, 128)  # (H, W) of images that come in several sizes, or large
+FITS = ("crop", "stretch", "pad")
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"})
+_WIDE = GREY_MODES - {"1", "L", "LA", "La"}
+_ORIENTATION_TAG = 274
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow warns about damaged metadata, which changes no pixel, and about sizes, which are checked here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class UnreadableImageError(InputError):
+    """An image file that cannot be used; `reason` is the message without the path."""
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
+
+
+class _UnsupportedError(Exception):
+    """What an intact image holds that has no stated meaning here."""
+
+
+@contextlib.contextmanager
+def open_regular(path: str | Path) -> Iterator[BinaryIO]:
+    """A regular file of 1 to `MAX_BYTES` bytes, open for reading. FIFOs and devices are never opened.
+
+    UnreadableImageError for any other file, and for what goes wrong in the `with` block: decoders raise nearly any
+    exception on bytes that are not what they claim to be.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableImageError(path, "not a regular file")
+        if status.st_size == 0:
+            raise UnreadableImageError(path, "empty (0 bytes)")
+        if status.st_size > MAX_BYTES:
+            raise UnreadableImageError(path, f"oversized: {status.st_size:,} bytes, more than {MAX_BYTES:,}")
+        with open(path, "rb") as file:
+            yield file
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: str | Path, error: Exception) -> UnreadableImageError:
+    """The error in our words."""
+    return UnreadableImageError(path, _reason(path, error))
+
+
+def _reason(path: str | Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "a link to a file that does not exist" if os.path.islink(path) else "no such image"
+    if isinstance(error, PermissionError):
+        return "may not be read: permission denied"
+    if isinstance(error, _UnsupportedError):
+        return str(error)
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"oversized: more than {MAX_PIXELS:,} pixels"
+    return f"corrupt or truncated: {' '.join(str(error).split()) or type(error).__name__}"
+
+
+def identify(path: str | Path, file: BinaryIO) -> Image.Image:
+    """The image in an open file, of which only the header has been read. UnreadableImageError if it is none."""
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        file.seek(0)
+        reason = f"not a JPEG, PNG, BMP, GIF, WebP or TIFF image: begins with {file.read(15)!r}"
+        raise UnreadableImageError(path, reason) from None
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width:,} x {image.height:,} pixels"
+        raise UnreadableImageError(path, f"oversized: {size}, more than {MAX_PIXELS:,}")
+    return image
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """The upright image as (H, W, 3) uint8 RGB. UnreadableImageError, in one line, if it cannot be read."""
+    with open_regular(path) as file, identify(path, file) as image:
+        image.load()
+        return as_array(upright(image, orientation_of(image)), 3)
+
+
+class ImageHeader(NamedTuple):
+    """Height and width of the upright image in pixels, and whether it is stored turned by 90 degrees."""
+
+    height: int
+    width: int
+    turned: bool
+
+
+def read_header(path: str | Path) -> ImageHeader:
+    """The header of an image file; nothing is decoded. UnreadableImageError, in one line, if it cannot be read."""
+    with open_regular(path) as file, identify(path, file) as image:
+        turned = orientation_of(image) >= 5
+        height, width = (image.width, image.height) if turned else (image.height, image.width)
+        return ImageHeader(height, width, turned)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8, that is left to undo: Pillow itself turns TIFFs upright as it loads them."""
+    if image.format == "TIFF":
+        return 1
+    orientation = 1
+    with contextlib.suppress(Exception):  # broken EXIF data does not make the image unusable
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    return int(orientation) if orientation in range(1, 9) else 1
+
+
+def decode(file: ImageFile, size: tuple[int, int], channels: int, fit: str = "crop") -> np.ndarray:
+    """The image as (H, W, channels) uint8 for `size` (H, W); `channels` is 1 (ITU-R 601 luma) or 3 (RGB).
+
+    `fit` is "crop" (the shorter side fills, the centre is kept), "stretch", or "pad" (black margins).
+    InputError if the file, readable when it was audited, is gone or has changed since.
+    """
+    try:
+        with open_regular(file.path) as content, identify(file.path, content) as image:
+            return as_array(fitted(upright(image, file.orientation), size, fit), channels)
+    except UnreadableImageError as error:
+        raise InputError(
+            f"{file.path}: readable when it was checked, but not now ({error.reason}): was it changed?"
+        ) from None
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """`image` in mode "L" or "RGB", without transparency, with EXIF `orientation` (1 to 8) undone."""
+    image = _eight_bit(image)
+    return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
+
+
+def fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
+    """`image` at `size` (H, W), bilinear with antialiasing where it shrinks."""
+    height, width = size
+    if (image.height, image.width) == (height, width):
+        return image
+    if fit == "stretch":
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    if fit == "crop":
+        # Not resize(box=...), whose filter looks at pixels outside the box.
+        cropped = image.crop(crop_box(image.width, image.height, size))
+        return cropped.resize((width, height), Image.Resampling.BILINEAR)
+    inner_height, inner_width = pad_size(image.width, image.height, size)
+    canvas = Image.new(image.mode, (width, height))
+    inner = image.resize((inner_width, inner_height), Image.Resampling.BILINEAR)
+    canvas.paste(inner, ((width - inner_width) // 2, (height - inner_height) // 2))
+    return canvas
+
+
+def as_array(image: Image.Image, channels: int) -> np.ndarray:
+    """(H, W, channels) uint8 of an image in mode "L" or "RGB"."""
+    array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return array[:, :, None] if channels == 1 else array
+
+
+def crop_box(width: int, height: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest centred box (left, top, right, bottom), in whole pixels, that has the shape of `size` (H, W)."""
+    target_height, target_width = size
+    if width * target_height > height * target_width:
+        box_width, box_height = max(1, _rounded(height * target_width, target_height)), height
+    else:
+        box_width, box_height = width, max(1, _rounded(width * target_height, target_width))
+    left, top = (width - box_width) // 2, (height - box_height) // 2
+    return left, top, left + box_width, top + box_height
+
+
+def pad_size(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a width × height image scaled to just fit into `size` (H, W)."""
+    target_height, target_width = size
+    if width * target_height > height * target_width:
+        return max(1, _rounded(height * target_width, width)), target_width
+    return target_height, max(1, _rounded(width * target_height, height))
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        return Image.fromarray(_from_floats(np.asarray(image)))
+    if image.mode in _WIDE:
+        # Pillow's own conversion of 16-bit greys to "L" clips at 255 instead of scaling.
+        samples = np.clip(np.asarray(image).astype(np.int32), 0, 65535)
+        return Image.fromarray(((samples + 128) // 257).astype(np.uint8))
+    if image.mode in ("LAB", "HSV"):
+        raise _UnsupportedError(f"colours as {image.mode}, expected grey, RGB, CMYK, YCbCr or a palette")
+    mode = "L" if image.mode in GREY_MODES else "RGB"
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert(mode)
+
+
+def _from_floats(samples: np.ndarray) -> np.ndarray:
+    low, high = float(samples.min()), float(samples.max())
+    if not 0 <= low <= high <= 1:  # also where a sample is not a number
+        raise _UnsupportedError(f"floating-point samples from {low:g} to {high:g}, expected 0 (black) to 1 (white)")
+    return np.floor(samples * 255 + 0.5).astype(np.uint8)

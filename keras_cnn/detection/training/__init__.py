@@ -1,1 +1,0 @@
-"""Training YOLO networks on the user's boxes."""

@@ -1,0 +1,237 @@
+"""A run opened for evaluation: its config, its model and its images, or other images of the same classes.
+
+The run's own images are compared with those that it was trained on. Other images take the place of the test split.
+"""
+
+import difflib
+import hashlib
+import itertools
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_cnn import data
+from keras_cnn.config import Config
+from keras_cnn.data import fingerprints, pipeline, splits
+from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.data.splits import SourcePart
+from keras_cnn.errors import InputError, UsageError
+from keras_cnn.evaluation.evaluations import SPLITS
+from keras_cnn.evaluation.views import Views, choose_views
+from keras_cnn.loading import BUILDERS, load_dataset, load_model
+from keras_cnn.run_folder import RunFolder, detects
+from keras_cnn.run_folder.record import Record, read_record
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """The images to evaluate a run on, and how."""
+
+    split: str | None = None  # None: the test split, or all images of a source
+    source: str | None = None  # of other images than the run's own
+    views: str | None = None  # see views.choose_views
+    scale: bool = False  # divide the logits by the temperature
+    classes: tuple[str, ...] = ()  # whose highest and lowest scores are shown
+    corrupt: str | None = None  # handling of unreadable images of a source; None: that of the run
+
+    @property
+    def name(self) -> str:
+        """Name of the evaluation's folder; options that change the numbers change the name."""
+        parts = [self.split or ""] if self.source is None else [_source_name(self.source), self.split or ""]
+        parts[0] = parts[0] or "test"
+        parts += [] if self.views is None else ["flip" if self.views == "flip" else f"{self.views}-views"]
+        parts += ["temperature"] if self.scale else []
+        return "-".join(part for part in parts if part)
+
+    @property
+    def reads_test(self) -> bool:
+        """Whether test images, or images that stand for them, are evaluated."""
+        return self.source is not None or self.split in (None, "test")
+
+
+@dataclass(frozen=True)
+class EvaluationTarget:
+    """A run with everything that its evaluation needs."""
+
+    folder: RunFolder
+    record: Record
+    config: Config
+    model: keras.Model
+    dataset: Dataset
+    split: str  # of `dataset`, to be evaluated
+    views: Views
+    notes: tuple[str, ...]  # lines that readers of the numbers must know
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+
+def open_target(path: Path, options: EvaluateOptions) -> EvaluationTarget:
+    """The run at `path` with the images of `options`. Raises InputError, in one line, where that is impossible.
+
+    The model of an unfinished run is its best model so far.
+    """
+    if detects(path):
+        raise UsageError(f"{path}: a run of detect.py; evaluate.py measures classifiers, report.py shows both")
+    folder, record = RunFolder.open(path), read_record(path)
+    config = _config(folder, record)
+    recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
+    views = choose_views(options.views, recipe)
+    model = load_model(folder / "model.keras")
+    notes = list(record.problems)
+    if options.source is None:
+        dataset, split = _own_dataset(folder, record, config), options.split or "test"
+    else:
+        shape = tuple(model.inputs[0].shape[1:])
+        (dataset, more), split = _other_dataset(folder, record, config, options, shape), "test"
+        notes += more
+    _check_classes(options.classes, dataset.classes)
+    return EvaluationTarget(folder, record, config, model, dataset, split, views, tuple(notes))
+
+
+def _config(folder: RunFolder, record: Record) -> Config:
+    try:
+        return folder.config(BUILDERS)
+    except InputError as error:
+        version = record.environment.get("git") or "another version"
+        raise InputError(f"{error} (the run was made with {version}; evaluate it with that)") from None
+
+
+def _own_dataset(folder: RunFolder, record: Record, config: Config) -> Dataset:
+    """The run's own dataset. Raises InputError where its images are not those of split.json."""
+    dataset = load_dataset(config)
+    current, recorded = data.split_record(dataset), record.split
+    if recorded and recorded.get("sha256") != current["sha256"]:
+        raise InputError(
+            f"{folder.path}: the images have changed since the run was trained: {_what_changed(recorded, current)};"
+            " expected those of split.json"
+        )
+    if config.train.overfit_batch:
+        return replace(dataset, train=data.first_batch(dataset.train, config.train.batch_size, config.seed))
+    return dataset
+
+
+def _what_changed(recorded: dict, current: dict) -> str:
+    before = {(split, i) for split, ids in (recorded.get("ids") or {}).items() for i in ids}
+    after = {(split, i) for split, ids in current["ids"].items() for i in ids}
+    if before == after:
+        return "the same ids, but other pixels or labels"
+    gone, new = sorted(before - after), sorted(after - before)
+    parts = [
+        f"{len(images):,} {words} (such as {images[0][1]} in {images[0][0]})"
+        for images, words in ((gone, "no longer in their split"), (new, "new in their split"))
+        if images
+    ]
+    return ", ".join(parts)
+
+
+def _other_dataset(
+    folder: RunFolder, record: Record, config: Config, options: EvaluateOptions, shape: tuple[int, int, int]
+) -> tuple[Dataset, list[str]]:
+    """The run's dataset with the images of another source as its test split, and notes on what was not checked."""
+    notes = []
+    try:
+        own = _own_dataset(folder, record, config)
+    except InputError as error:  # only the temperature needs the run's own images
+        notes.append(f"no temperature, because the validation images are not available: {error}")
+        own = None
+    classes = tuple(record.split.get("classes") or (own.classes if own else ()))
+    if not classes:
+        raise InputError(f"{folder / 'split.json'}: does not list the run's classes, and its images are not available")
+    images = _source_dataset(options, config, shape, classes)
+    if absent := [repr(c) for i, c in enumerate(classes) if i not in images.test.labels]:
+        notes.append(f"{options.source}: no images of {'class' if len(absent) == 1 else 'classes'} {', '.join(absent)}")
+    if own is None:
+        none = Split((), np.zeros(0, np.int32), pixels=np.zeros((0, *images.image_shape), np.uint8))
+        return replace(images, train=none, validation=none), notes
+    return replace(images, train=own.train, validation=own.validation), notes
+
+
+def _source_dataset(
+    options: EvaluateOptions, config: Config, shape: tuple[int, int, int], classes: tuple[str, ...]
+) -> Dataset:
+    """The images of a source, or of one of its splits, as the test split; labels index the run's `classes`."""
+    source, settings = str(options.source), config.data
+    dataset = data.load(
+        source,
+        image_size=shape[:2],
+        channels=shape[2],
+        fit=settings.fit,
+        seed=config.seed,
+        corrupt=options.corrupt or settings.corrupt,
+        cache_dir=settings.cache_dir,
+        uncut=True,
+    )
+    _check_same_classes(source, dataset.classes, classes)
+    splits_of_source = [getattr(dataset, name) for name in ([options.split] if options.split else SPLITS)]
+    chosen = [split for split in splits_of_source if len(split)]
+    if not chosen:
+        raise InputError(f"{source}: has no {options.split} images; without --split all images are evaluated")
+    joined = _joined(chosen)
+    order = np.array([classes.index(name) for name in dataset.classes], np.int32)
+    return replace(dataset, classes=classes, test=replace(joined, labels=order[joined.labels]))
+
+
+def overlaps_with_training(target: EvaluationTarget) -> dict:
+    """Duplicates between other images ("test") and the run's training and validation images ("train").
+
+    The format is that of split.json. Images are compared in the model's size. {} without the run's own images.
+    """
+    dataset = target.dataset
+    own = [split for split in (dataset.train, dataset.validation) if len(split)]
+    if not own:
+        return {}
+
+    def fingerprinted(split: Split) -> SourcePart:
+        batches = pipeline.batches(split, dataset.image_shape, 256, fit=target.config.data.fit)
+        return SourcePart(split, fingerprints.of_batches(batch.images.numpy() for batch in batches))
+
+    parts = {"train": fingerprinted(_joined(own)), "test": fingerprinted(dataset.test)}
+    counts = {name: len(part.split) for name, part in parts.items()}
+    return {"source": dataset.source, "counts": counts, **splits.overlaps(parts)}
+
+
+def _joined(parts: list[Split]) -> Split:
+    if len(parts) == 1:
+        return parts[0]
+    pixels = [part.pixels for part in parts if part.pixels is not None]
+    files = [part.files for part in parts if part.files is not None]
+    return Split(
+        ids=tuple(i for part in parts for i in part.ids),
+        labels=np.concatenate([part.labels for part in parts]),
+        pixels=np.concatenate(pixels) if pixels else None,
+        files=tuple(itertools.chain(*files)) if files else None,
+    )
+
+
+def _check_same_classes(source: str, classes: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    missing, extra = [c for c in expected if c not in classes], [c for c in classes if c not in expected]
+    if extra:  # classes that are only missing are allowed: the others can still be measured
+        parts = [f"{words} {', '.join(names)}" for words, names in (("no", missing), ("unknown", extra)) if names]
+        raise InputError(f"{source}: {'; '.join(parts)}; expected the run's classes: {', '.join(expected)}")
+
+
+def _check_classes(chosen: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    for name in chosen:
+        if name not in classes:
+            near = difflib.get_close_matches(name, classes, 1)
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(classes)}"
+            raise UsageError(f"command line: --class {name!r}: unknown class; {hint}")
+
+
+def _source_name(source: str) -> str:
+    """The source as a file name: its name and, for a path, a few digits that distinguish it from others."""
+    kind, colon, argument = source.partition(":")
+    if not colon or kind == "tfds":
+        return _safe(source)
+    path = Path(argument).expanduser().resolve()
+    digits = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    return f"{kind}-{_safe(path.name)}-{digits}"
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text)

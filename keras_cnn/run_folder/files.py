@@ -1,0 +1,53 @@
+"""Files written beside their place and renamed, so that a reader finds the old content or the new, never a part."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from keras_cnn.errors import Stopped
+
+
+@contextmanager
+def naming_a_full_disk(path: Path) -> Iterator[None]:
+    """Raises Stopped, naming `path`, where the disk is full or the quota is used up; for atomic writers."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Stopped(f"{path}: the disk is full; what was there before is unchanged") from error
+        raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, which replaces `path` on success and is removed on an error.
+
+    Raises Stopped, naming the file, where the disk is full or the folder is gone; the old file is untouched then.
+    """
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")  # with the suffix, by which Keras chooses a format
+    try:
+        with naming_a_full_disk(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+            moved = "moved or removed since it was opened; if it was moved, go on in its new place"
+            raise Stopped(f"{path.parent}: no such folder any more, {moved}") from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces the content of a file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replaces a JSON file atomically. ValueError for NaN and infinity, which JSON has no word for."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

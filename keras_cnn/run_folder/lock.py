@@ -1,0 +1,49 @@
+"""The lock of a folder: one process at a time writes into a run."""
+
+import contextlib
+import fcntl
+import os
+import platform
+from pathlib import Path
+
+from keras_cnn.errors import InputError
+from keras_cnn.run_folder.files import naming_a_full_disk
+
+LOCK = "run.lock"
+
+
+class FolderLock:
+    """Holds a folder until `release` or the end of this process, however it ends: the lock is the kernel's.
+
+    The file says who holds it. Only a process that was killed leaves its name there: `killed` is that name, or "".
+    """
+
+    def __init__(self, folder: Path):
+        """Takes the lock. InputError if another process holds it or the folder cannot be written."""
+        path = folder / LOCK
+        try:
+            with naming_a_full_disk(path):
+                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: cannot be written: {error.strerror}; expected a folder that this user may write to"
+            ) from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = self._text() or "another process"
+            os.close(self._descriptor)
+            raise InputError(f"{folder}: in use by {holder}; wait for it or choose another folder") from None
+        self.killed = self._text()
+        with naming_a_full_disk(path):
+            os.truncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+
+    def _text(self) -> str:
+        return os.pread(self._descriptor, 200, 0).decode("utf-8", "replace")
+
+    def release(self) -> None:
+        """Lets another process hold the folder. The file stays: removed, it could be held twice by its name."""
+        with contextlib.suppress(OSError):
+            os.truncate(self._descriptor, 0)
+        os.close(self._descriptor)

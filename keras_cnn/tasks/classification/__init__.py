@@ -1,0 +1,1 @@
+"""Training classifiers, from scratch or from pretrained weights."""

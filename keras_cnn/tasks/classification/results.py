@@ -1,0 +1,104 @@
+"""What a classifier's finished run leaves: model, final numbers, predictions and figures."""
+
+import keras
+import numpy as np
+
+from keras_cnn.data import pipeline
+from keras_cnn.data.dataset import Split
+from keras_cnn.evaluation import metrics
+from keras_cnn.evaluation.predictions import write_predictions
+from keras_cnn.figures import confusion, curves, sheets
+from keras_cnn.run_folder import RunFolder, record_test_reading, replacing, write_json
+from keras_cnn.tasks.classification.phase_runner import PhaseRunner
+from keras_cnn.tasks.classification.setup import TrainingSetup
+from keras_cnn.tracking import Tracker
+from keras_cnn.training.run_figures import save_figure
+
+PREVIEW_ROWS, PREVIEW_VIEWS, MISTAKES = 6, 6, 30
+
+
+def save_model(model: keras.Model, folder: RunFolder) -> None:
+    with replacing(folder / "model.keras") as temporary:
+        model.save(temporary)
+
+
+def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run: PhaseRunner, best_epoch: int) -> dict:
+    """Evaluates the model on all three splits, the test split once, and writes numbers, predictions and figures."""
+    dataset, classes = setup.dataset, setup.dataset.classes
+    splits = {"train": setup.train, "validation": dataset.validation, "test": dataset.test}
+    record_test_reading(folder)
+    logits = {name: phase_run.logits(name) for name in splits}
+    summaries = {name: metrics.summary(split.labels, logits[name], classes) for name, split in splits.items()}
+    run_metrics = {"split": "test", "best_epoch": best_epoch, "chosen_by": setup.config.train.monitor}
+    run_metrics |= {"computed_in": setup.precision} | summaries.pop("test") | summaries
+    test, probabilities = dataset.test, metrics.softmax(logits["test"])
+    paths = [str(file.path) for file in test.files] if test.files else [""] * len(test)
+    write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes)
+    draw_figures(setup, folder, run_metrics, probabilities)
+    write_json(folder / "metrics.json", run_metrics)  # its presence says that the run is complete
+    predicted = {name: (splits[name].labels, logits[name].argmax(axis=1)) for name in ("validation", "test")}
+    tracker.finish(run_metrics, sorted(folder.figures.glob("*.png")), predicted, classes)
+    return run_metrics
+
+
+def finish_trial(
+    setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run: PhaseRunner, best_epoch: int
+) -> dict:
+    """Evaluates a sweep's trial on the validation split. The test split is for the one trial that is chosen."""
+    split, classes = setup.dataset.validation, setup.dataset.classes
+    logits = phase_run.logits("validation")
+    summary = metrics.summary(split.labels, logits, classes)
+    run_metrics = {"best_epoch": best_epoch, "chosen_by": setup.config.train.monitor, "computed_in": setup.precision}
+    run_metrics |= {"validation": summary}
+    write_json(folder / "metrics.json", run_metrics)  # its presence says that the run is complete
+    predicted = {"validation": (split.labels, logits.argmax(axis=1))}
+    tracker.finish(summary | {"split": "validation"}, [], predicted, classes)
+    return run_metrics
+
+
+def draw_figures(setup: TrainingSetup, folder: RunFolder, run_metrics: dict, probabilities: np.ndarray) -> None:
+    """Draws learning curves, confusion matrices and the worst mistakes.
+
+    `probabilities` (N, classes) are those of the test split.
+    """
+    classes, name = setup.dataset.classes, folder.path.name
+    rows = folder.history()
+    history = {key: [row[key] for row in rows] for key in rows[0]}
+    onset = metrics.overfitting_onset(history["loss"], history["val_loss"])
+    title = f"{name}: {setup.config.model.name}"
+    save_figure(curves.curves(history, run_metrics["best_epoch"], title, onset), folder, "curves")
+    for split in ("validation", "train"):
+        title = f"{name}: confusion on the {split} split"
+        figure = confusion.confusion_pair(run_metrics[split]["confusion"], classes, title)
+        save_figure(figure, folder, f"confusion_{split}")
+    test = setup.dataset.test
+    worst = metrics.worst_mistakes(test.labels, probabilities, MISTAKES)
+    predicted = probabilities[worst].argmax(axis=1)
+    captions = [
+        sheets.mistake_caption(_file_name(test, i), classes[test.labels[i]], classes[p], float(probabilities[i, p]))
+        for i, p in zip(worst, predicted, strict=True)
+    ]
+    title = f"{name}: the {len(worst)} worst mistakes of {len(test):,} test images"
+    save_figure(sheets.image_sheet(_images(setup, test.take(worst)), captions, 5, title), folder, "mistakes")
+
+
+def draw_augmentation(setup: TrainingSetup, folder: RunFolder) -> None:
+    """Draws a few training images and what the network sees of them."""
+    rows, config = min(PREVIEW_ROWS, len(setup.train)), setup.config
+    sample = setup.train.take(np.linspace(0, len(setup.train) - 1, rows).astype(int))
+    shape = setup.dataset.image_shape
+    views = pipeline.preview(sample, shape, setup.augmentation, config.seed, views=PREVIEW_VIEWS, fit=config.data.fit)
+    captions = [setup.dataset.classes[label] for label in sample.labels]
+    title = f"{folder.path.name}: augmentation '{config.data.augment.name}', the original first"
+    save_figure(sheets.augmentation_sheet(views, captions, title), folder, "augmentation")
+
+
+def _images(setup: TrainingSetup, split: Split) -> np.ndarray:
+    """(N, H, W, C) uint8, as the network gets them."""
+    if not len(split):
+        return np.zeros((0, *setup.dataset.image_shape), np.uint8)
+    return np.concatenate([images.numpy() for images, *_ in setup.batches(split)])
+
+
+def _file_name(split: Split, index: int) -> str:
+    return "/".join(split.ids[index].split("/")[-2:])

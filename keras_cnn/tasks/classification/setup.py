@@ -1,0 +1,219 @@
+"""What a classifier's run is made of before its first step: data, model, augmentation and phases."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import keras
+import numpy as np
+
+from keras_cnn import data, models
+from keras_cnn.config import Config, FinetuneConfig, as_dict, without_effect
+from keras_cnn.data import augment, pipeline
+from keras_cnn.data.audit import default_cache_dir
+from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.errors import InputError
+from keras_cnn.loading import BUILDERS, load_dataset
+from keras_cnn.messages import logger
+from keras_cnn.models import backbones, freezing
+from keras_cnn.models.weights import LoadedWeights, load_weights
+from keras_cnn.training import precision
+from keras_cnn.training.phases import Phase, StagePlan, freeze_plan, phases, plan_text
+
+UNSETTLED = 0.05  # share of a batch norm's initial statistics from which on a run is too short for it
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """A classifier's run before its first step."""
+
+    config: Config
+    hardware: dict
+    precision: str
+    dataset: Dataset
+    split: dict  # what split.json holds
+    train: Split  # the training split, or one batch of it
+    model: keras.Model
+    loaded: LoadedWeights | None  # what of the starting weights a backbone has loaded
+    phases: list[Phase]
+    augmentation: augment.Augmentation
+    shared: "SharedResources | None" = None  # in a sweep
+
+    @cached_property
+    def plan(self) -> list[StagePlan]:
+        """Which part of each stage trains from when on."""
+        return freeze_plan(self.model, self.phases, self.config.finetune.stage_decay)
+
+    @property
+    def freezes(self) -> bool:
+        """Whether weights of the model stay frozen to the end."""
+        return any(row.frozen_layers for row in self.plan)
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return math.ceil(len(self.train) / self.config.train.batch_size)
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines for a reader of the numbers: options without effect, and batch norms that the run is too short for."""
+        return [*without_effect(self.config, self.dataset.findings["own_splits"]), *_slow_statistics(self)]
+
+    def batches(self, split: Split, batch_size: int | None = None, **options):
+        """The pipeline over a split with the settings of this run; once and in order unless `options` say otherwise."""
+        shape, fit = self.dataset.image_shape, self.config.data.fit
+        return pipeline.batches(split, shape, batch_size or self.config.train.batch_size, fit=fit, **options)
+
+    def cached(self, split: Split) -> Split:
+        """The split with its images decoded once, where the config asks for a cache."""
+        if self.shared:
+            return self.shared.decoded(split, self.dataset, self.config)
+        return _decoded(split, self.dataset, self.config)
+
+
+class SharedResources:
+    """The dataset and split.json of one run, for the next run in this process that asks for the same images.
+
+    Decoded images are kept as the config's cache says. One dataset is held at a time.
+    """
+
+    def __init__(self):
+        self._settings: dict | None = None
+        self._loaded: tuple[Dataset, dict] | None = None
+        self._decoded: dict[int, tuple[Split, Split]] = {}  # by the first one's id
+
+    def dataset(self, config: Config) -> tuple[Dataset, dict]:
+        """The dataset of a config, and its split.json."""
+        settings = {k: v for k, v in as_dict(config.data).items() if k != "augment"} | {"seed": config.seed}
+        if self._loaded is None or settings != self._settings:
+            self._settings = self._loaded = None  # released before the next one is read
+            self._decoded = {}
+            dataset = load_dataset(config)
+            self._settings, self._loaded = settings, (dataset, data.split_record(dataset))
+        return self._loaded
+
+    def decoded(self, split: Split, dataset: Dataset, config: Config) -> Split:
+        """The split with its images decoded, at the first call for it."""
+        if id(split) not in self._decoded:
+            self._decoded[id(split)] = (split, _decoded(split, dataset, config))
+        return self._decoded[id(split)][1]
+
+
+def prepare_setup(config: Config, chosen_precision: str | None, shared: SharedResources | None = None) -> TrainingSetup:
+    """Loads the data and builds the model; sets the seeds, the number format and the determinism of this process."""
+    hardware = precision.hardware()
+    number_format = chosen_precision or precision.choose_precision(config.precision, hardware)
+    precision.apply(config.seed, number_format, config.deterministic)
+    if shared:
+        dataset, split = shared.dataset(config)
+    else:
+        dataset = load_dataset(config)
+        split = data.split_record(dataset)
+    model, loaded = _network(config, dataset)
+    augmentation = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
+    train = dataset.train
+    if config.train.overfit_batch:
+        train, augmentation = data.first_batch(train, config.train.batch_size, config.seed), augment.RECIPES["none"]
+        own = {"counts": split["counts"] | {"train": len(train)}, "ids": split["ids"] | {"train": list(train.ids)}}
+        split = split | own
+    _require_fixed_images(config, augmentation)
+    finetune = config.finetune
+    planned = phases(
+        model,
+        finetune.strategy,
+        finetune.freeze_upto,
+        epochs=config.train.epochs,
+        head_epochs=finetune.head_epochs,
+        unfreeze_epochs=finetune.unfreeze_epochs,
+    )
+    freezing.freeze(model, finetune.freeze_upto)
+    return TrainingSetup(
+        config=config,
+        hardware=hardware,
+        precision=number_format,
+        dataset=dataset,
+        split=split,
+        train=train,
+        model=model,
+        loaded=loaded,
+        phases=planned,
+        augmentation=augmentation,
+        shared=shared,
+    )
+
+
+def _require_fixed_images(config: Config, augmentation: augment.Augmentation) -> None:
+    """InputError where views of images are to be kept that mix with other images in every epoch."""
+    views = config.finetune.augment_views
+    if views and augmentation.mixes:
+        mixing = "mixup" if augmentation.mixup else "cutmix"
+        raise InputError(
+            f"finetune.augment_views: found {views} with data.augment.{mixing}, which mixes an image with another"
+            f" one in every epoch; expected 0, or data.augment.{mixing} 0"
+        )
+
+
+def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, LoadedWeights | None]:
+    """The network with the weights that it starts from, and what of them a backbone has loaded."""
+    name, options = config.model.name, dict(config.model.options)
+    shape, classes = dataset.image_shape, len(dataset.classes)
+    if name not in backbones.names():
+        return models.build(name, shape, classes, **options), None
+    weights = options.pop("weights")
+    model = models.build(backbones.layout(name, weights), shape, classes, **options, weights="none")
+    return model, load_weights(model, weights)
+
+
+def _decoded(split: Split, dataset: Dataset, config: Config) -> Split:
+    settings = config.data
+    cache_dir = settings.cache_dir or default_cache_dir()
+    return pipeline.cached(split, dataset.image_shape, fit=settings.fit, cache=settings.cache, cache_dir=cache_dir)
+
+
+def _slow_statistics(setup: TrainingSetup) -> Iterator[str]:
+    if setup.loaded and setup.loaded.loaded:
+        return  # they start from statistics of images
+    norms = [layer for layer in setup.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    steps = setup.steps * setup.config.train.epochs
+    slowest = max((layer.momentum for layer in norms if layer.trainable), default=0.0)
+    if (left := slowest**steps) > UNSETTLED:
+        yield (
+            f"after {steps} steps the statistics of batch norms with momentum {slowest:g} still hold {left:.0%} of what"
+            " they start with: validation may stay at chance; train longer or start from weights"
+        )
+
+
+def log_summary(setup: TrainingSetup) -> None:
+    """Logs what is trained on what, and what the audit of the images found."""
+    dataset = setup.dataset
+    splits = {"train": setup.train, "validation": dataset.validation, "test": dataset.test}
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+    size = "x".join(map(str, dataset.image_shape))
+    logger.info(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {size}")
+    for line in _findings(dataset.findings):
+        logger.info(f"          {line}")
+    trainable = sum(int(np.prod(v.shape)) for v in setup.model.trainable_variables)
+    logger.info(
+        f"model     {setup.config.model.name}: {trainable:,} trainable parameters; computed in {setup.precision}"
+    )
+    if setup.loaded:
+        weights = setup.config.model.options["weights"]
+        logger.info(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else setup.loaded}")
+    if setup.loaded or setup.config.finetune != FinetuneConfig():
+        for line in plan_text(setup.plan, setup.config.optim.learning_rate).splitlines():
+            logger.info(f"          {line}")
+    for line in setup.notes:
+        logger.info(f"note      {line}")
+
+
+def _findings(findings: dict) -> Iterator[str]:
+    """What a reader of the numbers must know about the data; the pairs and names are in split.json."""
+    yield from findings.get("notes", [])
+    if skipped := findings.get("skipped"):
+        yield f"{len(skipped)} unreadable images skipped (see split.json)"
+    if crossing := findings.get("duplicates", {}).get("sets_across_splits"):
+        yield f"{crossing} sets of identical images lie across splits (see split.json)"
+    near = findings.get("near_duplicates", {})
+    if near.get("pairs"):
+        yield f"{near['pairs']} near-duplicate pairs, {near['pairs_across_splits']} across splits (see split.json)"

@@ -1,0 +1,132 @@
+"""Classification as a `training.task.Task`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from keras_cnn import config as config_module
+from keras_cnn.config import Config
+from keras_cnn.errors import InputError
+from keras_cnn.loading import BUILDERS
+from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, write_json, write_text
+from keras_cnn.run_folder.json_files import read_json
+from keras_cnn.tasks.classification import results
+from keras_cnn.tasks.classification.phase_runner import PhaseRunner, fingerprints
+from keras_cnn.tasks.classification.setup import SharedResources, TrainingSetup, log_summary, prepare_setup
+from keras_cnn.tracking import Tracker
+from keras_cnn.training.phases import Phase
+from keras_cnn.training.task import CheckInterrupt, no_interrupt
+
+
+def prepare(config: Config, chosen_precision: str | None = None) -> "ClassificationTask":
+    """The task of a config: loads the data, builds the model, sets seeds and number format of this process."""
+    return ClassificationTask(prepare_setup(config, chosen_precision))
+
+
+def trials_of(shared: SharedResources):
+    """A `Prepare` for the trials of a sweep, which share the dataset."""
+    return lambda config, chosen_precision: ClassificationTrial(prepare_setup(config, chosen_precision, shared))
+
+
+class ClassificationTask:
+    """A classifier's run, from scratch or from pretrained weights."""
+
+    history_columns = HISTORY_COLUMNS
+    is_trial = False
+
+    def __init__(self, setup: TrainingSetup):
+        self.setup = setup
+        self.config, self.default_config = setup.config, config_module.load(None, [], BUILDERS)
+        self.hardware, self.precision, self.model = setup.hardware, setup.precision, setup.model
+        self.split, self.phases = setup.split, setup.phases
+        self.train_images, self.steps = len(setup.train), setup.steps
+        self.program = "finetune.py" if setup.loaded else "train.py"
+        # A frozen part may be large, and a sweep's small networks cost less time so.
+        self.keeps_whole_model = not (setup.freezes or self.is_trial)
+        self.keeps_last_model = not setup.freezes
+
+    def log_summary(self) -> None:
+        log_summary(self.setup)
+
+    def describe(self, folder: RunFolder) -> None:
+        """Writes notes.txt and, where weights stay frozen, freeze.json."""
+        setup = self.setup
+        if notes := setup.notes:
+            write_text(folder / "notes.txt", "\n".join(notes) + "\n")
+        if setup.freezes:
+            rows = [asdict(row) for row in setup.plan]
+            write_json(folder / "freeze.json", {"stages": rows, "frozen": fingerprints(setup.model)})
+
+    def draw_augmentation(self, folder: RunFolder) -> None:
+        results.draw_augmentation(self.setup, folder)
+
+    def require_same_start(self, folder: RunFolder) -> None:
+        """Raises InputError where the frozen weights are not those of freeze.json."""
+        if not self.setup.freezes:
+            return
+        path = folder / "freeze.json"
+        if _frozen_in(path) != fingerprints(self.model):
+            weights = self.config.model.options.get("weights")
+            source = f" from model.weights {weights}" if weights else ""
+            raise InputError(
+                f"{path}: the frozen weights are not those that the run began with; expected the same as then{source}"
+            )
+
+    def start_phase(self, phase: Phase, check_interrupt: CheckInterrupt = no_interrupt) -> PhaseRunner:
+        return PhaseRunner(self.setup, phase, check_interrupt)
+
+    def write_log(self, folder: RunFolder, history: Sequence[Mapping[str, float]]) -> None:
+        """Writes train.log in the format of the COMP5623 coursework, epochs counted from 0."""
+        lines = [
+            f"epoch: {row['epoch'] - 1}\ttraining loss: {row['loss']:.3f}\tvalidation loss: {row['val_loss']:.3f}"
+            f"\tAccuracy: {100 * row['val_accuracy']:.1f}%\n"
+            for row in history
+        ]
+        write_text(folder / "train.log", "".join(lines))
+
+    def finish(
+        self,
+        folder: RunFolder,
+        tracker: Tracker,
+        phase_run: PhaseRunner,
+        best_epoch: int,
+        validated: np.ndarray | None,
+    ) -> dict:
+        """Evaluates all three splits, the test split once; writes model, numbers, predictions and figures."""
+        self._take_results(folder, phase_run, validated)
+        return results.finish(self.setup, folder, tracker, phase_run, best_epoch)
+
+    def _take_results(self, folder: RunFolder, phase_run: PhaseRunner, validated: np.ndarray | None) -> None:
+        if not self.keeps_whole_model:
+            results.save_model(self.model, folder)
+        if validated is not None:
+            phase_run.known_logits["validation"] = validated
+
+
+class ClassificationTrial(ClassificationTask):
+    """A run of a sweep: it is silent, its figures are left to the report, and the test split is not read."""
+
+    is_trial = True
+
+    def draw_augmentation(self, folder: RunFolder) -> None: ...
+
+    def finish(
+        self,
+        folder: RunFolder,
+        tracker: Tracker,
+        phase_run: PhaseRunner,
+        best_epoch: int,
+        validated: np.ndarray | None,
+    ) -> dict:
+        """Evaluates the validation split and writes model and numbers."""
+        self._take_results(folder, phase_run, validated)
+        return results.finish_trial(self.setup, folder, tracker, phase_run, best_epoch)
+
+
+def _frozen_in(path: Path) -> dict[str, str]:
+    try:
+        return read_json(path, {"frozen": dict})["frozen"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; expected what a run with frozen weights writes") from None

@@ -1,0 +1,1 @@
+"""Training YOLO detectors on annotated boxes."""

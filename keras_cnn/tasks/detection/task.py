@@ -1,0 +1,150 @@
+"""Detection as a `training.task.Task`."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import tensorflow as tf
+
+from keras_cnn.data.pipeline import Batch
+from keras_cnn.detection.loss import YoloLoss
+from keras_cnn.models import arithmetic
+from keras_cnn.run_folder import RunFolder, write_text
+from keras_cnn.tasks.detection import batches, results, validation
+from keras_cnn.tasks.detection.images import BoxImages
+from keras_cnn.tasks.detection.settings import BoxConfig
+from keras_cnn.tasks.detection.setup import DetectionSetup, log_summary, prepare_setup
+from keras_cnn.tracking import Tracker
+from keras_cnn.training.optimizers import build_optimizer
+from keras_cnn.training.phases import Phase
+from keras_cnn.training.step import Trainer
+from keras_cnn.training.task import CheckInterrupt, no_interrupt
+
+COLUMNS = (
+    *("epoch", *YoloLoss.measures),
+    *("val_loss", "val_map50", "val_map"),
+    *("learning_rate", "epoch_seconds", "run_seconds"),
+)
+
+
+def prepare(config: BoxConfig, chosen_precision: str | None = None) -> "DetectionTask":
+    """The task of a config: reads the boxes, builds the network, sets seeds and number format of this process."""
+    return DetectionTask(prepare_setup(config, chosen_precision))
+
+
+class DetectionTask:
+    """The training of a YOLO network on annotated boxes."""
+
+    history_columns = COLUMNS
+    program = "detect.py"
+    is_trial = False
+    keeps_whole_model = False  # the saved network is another one: in float32, with its batch norms folded
+    keeps_last_model = False
+
+    def __init__(self, setup: DetectionSetup):
+        self.setup = setup
+        self.config, self.default_config = setup.config, BoxConfig()
+        self.hardware, self.precision, self.model = setup.hardware, setup.precision, setup.model
+        self.split, self.phases = setup.split, [Phase(setup.config.train.epochs)]
+        self.train_images = len(setup.dataset.train)
+        self.steps = math.ceil(self.train_images / setup.config.train.batch_size)
+
+    def log_summary(self) -> None:
+        log_summary(self.setup)
+
+    def describe(self, folder: RunFolder) -> None:
+        """Writes the rewritten cfg and the names of the classes."""
+        write_text(folder / "model.cfg", self.setup.cfg.text)
+        write_text(folder / "classes.names", "\n".join(self.setup.dataset.classes) + "\n")
+
+    def draw_augmentation(self, folder: RunFolder) -> None:
+        results.draw_augmentation(self.setup, folder)
+
+    def require_same_start(self, folder: RunFolder) -> None: ...
+
+    def start_phase(self, phase: Phase, check_interrupt: CheckInterrupt = no_interrupt) -> "DetectionPhase":
+        return DetectionPhase(self.setup)
+
+    def write_log(self, folder: RunFolder, history: Sequence[Mapping[str, float]]) -> None: ...
+
+    def finish(
+        self, folder: RunFolder, tracker: Tracker, phase_run: "DetectionPhase", best_epoch: int, validated: None
+    ) -> dict:
+        """Saves the network and measures it on validation and, once, on test."""
+        return results.finish(self.setup, folder, tracker, best_epoch)
+
+
+class DetectionPhase:
+    """The only phase of a training on boxes, in which the whole network trains."""
+
+    features_place = None
+    validated = None
+
+    def __init__(self, setup: DetectionSetup):
+        self._setup = setup
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The compiled step with its optimizer."""
+        config = self._setup.config
+        objective = YoloLoss(self._setup.heads, self._setup.size, config.train.ignore_threshold)
+        optimizer = build_optimizer(config.optim)
+        return Trainer(self._setup.model, optimizer, _as_float, objective=objective, ema=config.train.ema)
+
+    def batches(self, epoch: int, step: int, epochs: int | None = None) -> Iterable[Batch]:
+        config = self._setup.config
+        return batches.training(
+            self._setup.images("train"),
+            config.train.batch_size,
+            config.augment,
+            config.seed,
+            start=(epoch, step),
+            epochs=epochs or config.train.epochs,
+        )
+
+    def validate(self) -> dict[str, float]:
+        """Loss and mAP on the validation split, in inference mode."""
+        setup, pictures = self._setup, self._setup.dataset.validation
+        total, found = 0.0, []
+        for images, labels, *_ in batches.plain(self._validation_images, setup.config.train.batch_size):
+            maps, loss = self._maps_and_loss(images, labels)
+            total += float(loss)
+            for maps_of_image in zip(*(np.asarray(each) for each in maps), strict=True):
+                found.append(validation.detections_in(maps_of_image, setup.heads, pictures[len(found)], setup.size))
+        scores = validation.score(pictures, found, len(setup.dataset.classes))
+        return {"val_loss": total / len(pictures), "val_map50": scores.map50, "val_map": scores.map}
+
+    @cached_property
+    def _validation_images(self) -> BoxImages:
+        return self._setup.images("validation")
+
+    @cached_property
+    def _maps_and_loss(self) -> Callable:
+        """(images, labels) -> the maps of all heads, and the loss summed over the images."""
+        model, objective = self._setup.model, self.trainer.objective
+        signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8), objective.labels]
+
+        def maps_and_loss(images, labels):
+            outputs = model(images, training=False)
+            outputs = outputs if isinstance(outputs, list) else [outputs]
+            return outputs, objective(outputs, labels)[1][0]
+
+        return tf.function(maps_and_loss, input_signature=signature, autograph=False)
+
+    def verify_frozen(self) -> int:
+        return 0
+
+    def report_last_weights(self) -> None: ...
+
+    def log_summary(self) -> None: ...
+
+    def multiply_adds(self, epochs: int) -> int:
+        """Multiply-adds of training for `epochs` epochs: forward once, backward at twice that cost."""
+        once = arithmetic.record(self._setup.model)["totals"]["multiply_adds"]
+        return 3 * once * epochs * len(self._setup.dataset.train)
+
+
+def _as_float(images, labels, keys, epoch):
+    """The pipeline has augmented the images already: boxes must change with their pixels."""
+    return tf.cast(images, tf.float32), labels

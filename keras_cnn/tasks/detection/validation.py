@@ -1,0 +1,58 @@
+"""Detections of whole splits, and their mean average precision."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_cnn.data.decoding import read_image
+from keras_cnn.detection import scoring
+from keras_cnn.detection.annotations.dataset import AnnotatedImage
+from keras_cnn.detection.boxes import Detections, Letterbox, decode, suppress
+from keras_cnn.detection.heads import YoloHead
+from keras_cnn.detection.network import Network
+from keras_cnn.detection.scoring import DetectionScores, TrueBoxes
+from keras_cnn.detection.yolo import OVERLAP, Detector
+from keras_cnn.errors import InputError, Stopped
+
+LOWEST = 0.005  # confidence of what is ranked for the mAP, as in Darknet's `detector valid`
+CANDIDATES = 300  # an image before suppression, the most probable first: an untrained network takes every cell for one
+
+
+def detections_in(
+    maps: Sequence[np.ndarray], heads: Sequence[YoloHead], picture: AnnotatedImage, size: int
+) -> Detections:
+    """Detections of a picture, in its pixels, from maps (h, w, anchors * (5 + classes)); the most confident first."""
+    centres, probabilities = decode(maps, heads, (size, size), LOWEST)
+    if len(centres) > CANDIDATES:
+        best = np.sort(np.argsort(-probabilities.max(axis=1), kind="stable")[:CANDIDATES])
+        centres, probabilities = centres[best], probabilities[best]
+    found = suppress(Letterbox(picture.size, (size, size)).to_image(centres), probabilities, OVERLAP)
+    return _cut(found, picture.size)
+
+
+def _cut(found: Detections, size: tuple[int, int]) -> Detections:
+    """The detections cut at the edges of an image of `size` (height, width), as true boxes are; none lie outside."""
+    height, width = size
+    boxes = np.clip(found.boxes, 0, np.array([width, height] * 2, np.float32))
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return Detections(boxes, found.classes, found.confidences)[inside]
+
+
+def detections(network: Network, pictures: Sequence[AnnotatedImage]) -> list[Detections]:
+    """Detections of a saved network in each picture, computed as `detect.py` does, down to a confidence of LOWEST."""
+    detector = Detector(network.model, network.heads)
+    size = detector.size[0]
+    every = []
+    for picture in pictures:
+        try:
+            image = read_image(picture.path)
+        except InputError as error:
+            raise Stopped(f"{error}: readable when the run began, but not now") from None
+        every.append(detections_in(detector.maps(image), network.heads, picture, size))
+    return every
+
+
+def score(pictures: Sequence[AnnotatedImage], found: Sequence[Detections], classes: int) -> DetectionScores:
+    """Scores of detections against the true boxes of the same pictures."""
+    truths = [TrueBoxes(p.boxes, p.classes, p.crowd, p.ignored) for p in pictures]
+    return scoring.score(truths, found, classes)

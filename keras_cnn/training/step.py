@@ -1,0 +1,127 @@
+"""The compiled training step: augmentation, forward and backward pass, update and average of the weights."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_cnn.training.optimizers import exclude_from_decay
+
+Augment = Callable[[tf.Tensor, Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]]
+STEP_INPUTS = [((None, 2), tf.int32), ((), tf.int32), ((), tf.float32)]  # after images and labels
+
+
+class Objective(Protocol):
+    """What a step minimises, and what it measures on the way.
+
+    `measures` names the sums over a batch that a step returns, "loss" first; `labels` is the type of a batch's labels,
+    with the images along the first axis; `targets` turns them into what the loss takes.
+    """
+
+    measures: tuple[str, ...]
+    labels: tf.TensorSpec
+
+    def targets(self, labels: tf.Tensor) -> Any: ...
+
+    def __call__(self, outputs: Any, targets: Any, /) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        """The loss of a model's outputs, in float32, whose gradient is descended; and the sums."""
+        ...
+
+
+class Trainer:
+    """A model, or the part of one that trains, with an optimizer and the compiled step that joins them.
+
+    Args:
+        augment: (images (B, H, W, C) uint8, the objective's targets, keys (B, 2) int32, epoch) -> float32 images
+            0-255 and targets; traced into the step, so that it runs on the device that trains.
+        objective: what is minimised.
+        inputs: type of the batches' images; by default uint8 images of the model's size.
+        frozen_part: turns augmented images into what `model` takes. No gradient passes through it.
+        rate_factors: factors of the learning rate by the variable's path; 1 where there is none.
+        ema: decay of an average over all model variables, after Polyak & Juditsky 1992, with a warm-up of
+            (1 + t) / (10 + t); or None.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        augment: Augment,
+        *,
+        objective: Objective,
+        inputs: tf.TensorSpec | None = None,
+        frozen_part: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        rate_factors: Mapping[str, float] = MappingProxyType({}),
+        ema: float | None = None,
+    ):
+        self.model, self.optimizer, self.objective = model, optimizer, objective
+        self._augment, self._frozen_part, self._ema = augment, frozen_part, ema
+        variables = model.trainable_variables
+        self._slowed = [(v, factor) for v in variables if (factor := rate_factors.get(v.path, 1.0)) != 1.0]
+        exclude_from_decay(optimizer, variables)
+        optimizer.build(variables)
+        frozen = {id(v) for layer in model.layers if not layer.trainable for v in layer.variables}
+        changing = [v for v in model.variables if id(v) not in frozen and "float" in str(v.dtype)]
+        self._averaged = changing if ema else []
+        self._averages = [tf.Variable(v, trainable=False) for v in self._averaged]
+        self._updates = tf.Variable(tf.zeros(()), trainable=False)
+        images = inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)
+        signature = [images, objective.labels, *(tf.TensorSpec(shape, dtype) for shape, dtype in STEP_INPUTS)]
+        self.step = tf.function(self._step, input_signature=signature, autograph=False)
+
+    def groups(self) -> dict[str, list]:
+        """Every variable that training changes, by group, in a fixed order."""
+        return {
+            "model": self.model.variables,
+            "optimizer": self.optimizer.variables,
+            "average": [*self._averages, self._updates] if self._ema else [],
+        }
+
+    def _step(self, images, labels, keys, epoch, rate):
+        """One update; returns the sums of the objective's measures over the batch before it."""
+        learning_rate: Any = self.optimizer.learning_rate
+        learning_rate.assign(rate)
+        images, targets = self._augment(images, self.objective.targets(labels), keys, epoch)
+        if self._frozen_part:
+            images = self._frozen_part(images)
+        with tf.GradientTape() as tape:
+            loss, sums = self.objective(self.model(images, training=True), targets)
+            if self.model.losses:
+                loss += tf.add_n(self.model.losses)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.model.trainable_variables
+        gradients = tape.gradient(scaled, variables)
+        old_values = [tf.convert_to_tensor(variable) for variable, _ in self._slowed]
+        self.optimizer.apply(gradients, variables)
+        for (variable, factor), old in zip(self._slowed, old_values, strict=True):
+            # Every rule's update is proportional to the rate, weight decay and momentum included.
+            variable.assign(old + factor * (tf.convert_to_tensor(variable) - old))
+        if self._ema:
+            self._update_averages(self._ema)
+        return sums
+
+    def _update_averages(self, ema: float) -> None:
+        self._updates.assign_add(1.0)
+        decay = tf.minimum(tf.constant(ema), (1 + self._updates) / (10 + self._updates))
+        for average, variable in zip(self._averages, self._averaged, strict=True):
+            average.assign(decay * average + (1 - decay) * tf.convert_to_tensor(variable))
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Gives the model its averaged weights inside the block; changes nothing where there is no average."""
+        own = [np.asarray(v) for v in self._averaged]
+        for variable, average in zip(self._averaged, self._averages, strict=True):
+            variable.assign(average)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._averaged, own, strict=True):
+                variable.assign(value)
+
+    def is_finite(self) -> bool:
+        """Whether every variable that training changes is finite."""
+        return all(np.isfinite(np.asarray(v)).all() for group in self.groups().values() for v in group)

@@ -1,0 +1,191 @@
+"""A network opened for visualization, with its classes and with the images on display."""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import keras
+import numpy as np
+
+from keras_cnn.checking import Limit, nearest
+from keras_cnn.config import Config
+from keras_cnn.data import pipeline
+from keras_cnn.data.audit import audit, default_cache_dir
+from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.data.decoding import decode
+from keras_cnn.errors import InputError, UsageError, require
+from keras_cnn.run_folder import RunFolder
+from keras_cnn.visualization.probe import ClassHead, Probe, taps
+
+Count = Annotated[int, Limit("at least 1", lambda value: value >= 1)]  # an option of a view
+OptionalCount = Annotated[int | None, Limit("at least 1", lambda value: value >= 1)]
+
+_SHOWN = 4  # images of a run on display, unless --image-count says otherwise
+_KEPT_BYTES = 10**9
+
+
+@dataclass(frozen=True)
+class ShownImages:
+    """Images as the network gets them."""
+
+    pixels: np.ndarray  # (N, H, W, C) uint8
+    names: tuple[str, ...]
+    labels: np.ndarray  # (N,) int32 into the classes; -1 where the true class is not known
+
+
+@dataclass(frozen=True)
+class VisualizeOptions:
+    """The options of `visualize.py` that all views share."""
+
+    images: tuple[Path, ...] = ()  # if empty, images of the validation split
+    image_count: int | None = None  # images on display; None: all of `images`, or 4 of the validation split
+    weights: str = "imagenet"  # of a backbone
+    image_size: int | None = None  # side of a backbone's images
+    input_range: tuple[float, float] | None = None  # the range to which 0-255 is scaled for a model file
+    classes: tuple[str, ...] = ()  # of a model file
+    out: Path | None = None
+
+    def refuse(self, kind: str, **defaults: object) -> None:
+        """UsageError for an option that differs from its default although it has no meaning for this `kind`."""
+        for name, default in defaults.items():
+            if getattr(self, name) != default:
+                raise UsageError(f"command line: --{name.replace('_', '-')} has no meaning for {kind}")
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A network opened for visualization; all views read it through its `probe`."""
+
+    name: str
+    model: keras.Model  # takes images of 0-255
+    probe: Probe
+    out: Path  # folder of the figures of all views
+    classes: tuple[str, ...] | None  # None: not known
+    options: VisualizeOptions
+    config: Config | None = None  # of a run
+    dataset: Dataset | None = None  # of a run
+    notes: tuple[str, ...] = ()  # sentences that the user must read
+    run: RunFolder | None = None
+    results: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)  # shared by all views
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The result of `make`, computed for the first view that asks for `key`."""
+        if key not in self.results:
+            self.results[key] = make()
+        return self.results[key]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that the network takes."""
+        return cast(tuple[int, int, int], self.probe.input_shape)
+
+    @property
+    def fit(self) -> str:
+        """How an image is brought to the size of the network: see `data.fit` of a config."""
+        return self.config.data.fit if self.config else "crop"
+
+    @cached_property
+    def given(self) -> ShownImages:
+        """All images of the command line. InputError, with the file, for an image that cannot be read."""
+        if not self.options.images:
+            raise UsageError(f"command line: {self.name} comes without images; give some: --image FILE ...")
+        return _read_files(self.options.images, self.image_shape, self.fit)
+
+    @cached_property
+    def images(self) -> ShownImages:
+        """The images on display: from the command line, else from the validation split. InputError as for `given`."""
+        if self.options.images or self.dataset is None:
+            return _some(self.given, self.options.image_count or len(self.given.names))
+        split = self.dataset.validation if len(self.dataset.validation) else self.dataset.train
+        chosen = evenly_spaced(len(split), self.options.image_count or _SHOWN)
+        return _read_split(split.take(chosen), self.dataset.image_shape, self.fit)
+
+    @cached_property
+    def head(self) -> ClassHead:
+        """Where the class scores are read. InputError if the network is no classifier."""
+        return self.probe.head()
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the output of the network is one number for each of at least two classes."""
+        shape = self.probe.output().shape
+        return len(shape) == 1 and (shape[0] or 0) >= 2
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """(N, classes) float32: the scores of the images on display."""
+        return self.maps([self.head.point])[self.head.point]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """(N, classes) float64 in [0, 1] of the images on display."""
+        return self.head.probabilities(self.scores)
+
+    def maps(self, points: Iterable[str]) -> dict[str, np.ndarray]:
+        """Point -> the tensor of the network there for the images on display, (N, ...) float32.
+
+        All tensors that are not known yet are computed in one pass. They are kept for other views up to 1 GB in total.
+        """
+        points = [self.probe.point(point) for point in points]
+        kept = self.once("maps", dict)
+        maps = {point: kept[point] for point in points if point in kept}
+        missing = [point for point in points if point not in kept]
+        if missing:
+            maps |= taps(self.probe, missing)(self.images.pixels)
+        if sum(values.nbytes for values in (kept | maps).values()) <= _KEPT_BYTES:
+            kept.update(maps)
+        return maps
+
+    def class_name(self, index: int) -> str:
+        return self.classes[index] if self.classes else f"class {index}"
+
+    def class_index(self, name: str) -> int:
+        """The index of a class given by name or by number. UsageError, with the nearest name, for an unknown class."""
+        if self.classes and name in self.classes:
+            return self.classes.index(name)
+        if name.isdecimal() and int(name) < self.head.classes:
+            return int(name)
+        known = self.classes or (f"0 to {self.head.classes - 1}",)
+        raise UsageError(f"command line: {self.name}: unknown class {name!r}{nearest(name, known)}")
+
+    def caption(self, index: int, between: str = ", ", after_name: str | None = None) -> str:
+        """The name of an image with its true class and its predicted class and probability, as far as known.
+
+        The parts are joined by `between`; `after_name` stands behind the name instead, if given.
+        """
+        name, label = self.images.names[index], self.images.labels[index]
+        parts = [f"true {self.class_name(label)}"] if label >= 0 else []
+        if self.is_classifier:
+            best = int(self.probabilities[index].argmax())
+            parts.append(f"predicted {self.class_name(best)} {self.probabilities[index, best]:.2f}")
+        return (between if after_name is None else after_name).join([name, between.join(parts)] if parts else [name])
+
+
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """At most `most` of the numbers 0 to `count` - 1, at even distances, ascending."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
+
+
+def _read_files(paths: tuple[Path, ...], shape: tuple[int, int, int], fit: str) -> ShownImages:
+    pixels = []
+    for path in paths:
+        require(path.is_file(), str(path), "no such file", "an image")
+        passed, problems = audit(path.parent, [path.name], default_cache_dir())
+        if problems:
+            raise InputError(f"{path}: {problems[path.name]}; expected an image")
+        pixels.append(decode(passed[path.name].file, shape[:2], shape[2], fit))
+    return ShownImages(np.stack(pixels), tuple(path.name for path in paths), np.full(len(paths), -1, np.int32))
+
+
+def _some(images: ShownImages, most: int) -> ShownImages:
+    chosen = evenly_spaced(len(images.names), most)
+    names = tuple(images.names[number] for number in chosen)
+    return ShownImages(images.pixels[chosen], names, images.labels[chosen])
+
+
+def _read_split(split: Split, shape: tuple[int, int, int], fit: str) -> ShownImages:
+    batches = pipeline.batches(split, shape, len(split), fit=fit)
+    pixels = np.concatenate([batch.images.numpy() for batch in batches])
+    return ShownImages(pixels, split.ids, split.labels)

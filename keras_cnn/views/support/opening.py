@@ -1,0 +1,92 @@
+"""Opens the network that the command line names: a run, a backbone, a model file or a detector."""
+
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from keras_cnn.checking import nearest
+from keras_cnn.errors import InputError, require
+from keras_cnn.loading import BUILDERS, load_dataset, load_model
+from keras_cnn.models import backbones
+from keras_cnn.run_folder import RunFolder
+from keras_cnn.run_folder.record import read_record
+from keras_cnn.views.support.opened_detector import DETECTOR_NAMES, is_detector, open_detector
+from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
+from keras_cnn.visualization.probe import Probe
+
+
+def open_source(source: str, options: VisualizeOptions) -> OpenedModel:
+    """The network that `source` names. InputError, in one line, if it cannot be opened."""
+    path = Path(source)
+    if is_detector(source):
+        return open_detector(source, options)
+    if path.suffix == ".keras":
+        return _open_model_file(path, options)
+    if path.is_dir():
+        return _open_run(path, options)
+    if source in backbones.names():
+        return _open_backbone(source, options)
+    hint = nearest(source, (*backbones.names(), *DETECTOR_NAMES)) if path.name == source else ""
+    raise InputError(f"{source}: neither a run folder, nor a .keras or .cfg file, nor a backbone{hint}")
+
+
+def _open_run(path: Path, options: VisualizeOptions) -> OpenedModel:
+    options.refuse("a run", weights="imagenet", image_size=None, input_range=None, classes=())
+    folder, record = RunFolder.open(path), read_record(path)
+    config = folder.config(BUILDERS)
+    model = load_model(folder / "model.keras")
+    notes, dataset, classes = [], None, tuple(record.split.get("classes") or ())
+    try:
+        dataset = load_dataset(config)
+        classes = dataset.classes
+    except InputError as error:  # the network can be visualized with other images
+        notes.append(f"without the run's own images: {error}")
+    return OpenedModel(
+        record.name,
+        model,
+        Probe(model),
+        options.out or path / "visualizations",
+        classes or None,
+        options,
+        config=config,
+        dataset=dataset,
+        notes=tuple(notes),
+        run=folder,
+    )
+
+
+def _open_backbone(name: str, options: VisualizeOptions) -> OpenedModel:
+    options.refuse("a backbone", input_range=None, classes=())
+    side = options.image_size or backbones.default_side(name)
+    model = backbones.backbone(name, (side, side, 3), weights=options.weights)
+    notes = ("its weights are untrained: --weights none",) if options.weights == "none" else ()
+    out = options.out or Path("visualizations") / name
+    return OpenedModel(name, model, Probe(model), out, None, options, notes=notes)
+
+
+def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
+    options.refuse("a model file", weights="imagenet", image_size=None)
+    model, notes = load_model(path), []
+    if options.input_range:
+        model = _with_input_range(model, *options.input_range)
+    probe = Probe(model)
+    fixed = None not in probe.input_shape and probe.input_shape[-1] in (1, 3)
+    require(fixed, f"{path}: images", f"found {probe.input_shape}", "a fixed size and 1 or 3 channels")
+    if not any(isinstance(node.operation, layers.Rescaling | layers.Normalization) for node in probe.nodes.values()):
+        notes.append("no rescaling in the network: it gets 0-255; if it needs another range: --input-range -1 1")
+    classes = options.classes or None
+    if classes:
+        count = probe.head().classes
+        require(
+            len(classes) == count, "command line: --classes", f"{len(classes)} names", f"{count}, one for each class"
+        )
+    out = options.out or Path("visualizations") / path.stem
+    return OpenedModel(path.stem, model, probe, out, classes, options, notes=tuple(notes))
+
+
+def _with_input_range(model: keras.Model, low: float, high: float) -> keras.Model:
+    """The model behind a layer that scales 0-255 to `low` to `high`."""
+    image = keras.Input(model.inputs[0].shape[1:], name="image_0_255")
+    scaled = layers.Rescaling((high - low) / 255, offset=low, dtype="float32", name="input_range")(image)
+    return keras.Model(image, model(scaled), name=model.name)

@@ -1,0 +1,94 @@
+"""A session of `visualize.py`: opens a network, draws one view or all views, and reports what was found where."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from keras_cnn import views
+from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
+from keras_cnn.views.support.image_stream import PlannedReads, read_ahead
+from keras_cnn.views.support.opened_detector import OpenedDetector
+from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
+from keras_cnn.views.support.opening import open_source
+from keras_cnn.views.support.saving import SavedFigure
+
+_SHOWN = 12  # images in the figures of `all`: each takes a figure for each layer, and some hundred predictions
+
+
+def visualize(source: str, view: str, shared: VisualizeOptions, options: Mapping[str, object]) -> list[SavedFigure]:
+    """Draws one view of `source`, or with `all` every view, into a folder of its name below `OpenedModel.out`.
+
+    `options` are the options of the view; `all` takes none, and gives some views cheaper ones. Raises the InputError of
+    the view. With `all`, a view that cannot be drawn for this network is left out with its reason, and its error is
+    raised only if no view can be drawn.
+    """
+    if view == "all" and shared.image_count is None and len(shared.images) > _SHOWN:
+        shown = f"{_SHOWN} of {len(shared.images)} images in figures, or as many as --image-count says"
+        logger.info("note  %s; all images are measured", shown)
+        shared = replace(shared, image_count=_SHOWN)
+    opened = open_source(source, shared)
+    for note in opened.notes:
+        logger.info("note  %s", note)
+    if view != "all":
+        return _draw(opened, views.find(view), options)
+    figures: list[SavedFigure] = []
+    errors: list[InputError] = []
+    for name, result in every_view(opened):
+        if isinstance(result, InputError):
+            logger.info("%s: left out: %s", name, result)
+            errors.append(result)
+        else:
+            figures += result
+    if not figures and errors:
+        raise errors[0]
+    return figures
+
+
+def every_view(opened: OpenedModel) -> Iterator[tuple[str, list[SavedFigure] | InputError]]:
+    """Draws all views after reading their images in as few passes as possible; an error takes a view's place."""
+    read_ahead(opened, _planned_reads(opened))
+    for name, view in views.VIEWS.items():
+        try:
+            result = _draw(opened, view, view.options_in_all)
+        except InputError as error:
+            result = error
+        yield name, result
+
+
+def _planned_reads(opened: OpenedModel) -> list[PlannedReads]:
+    """What the views will read. A view that cannot read anything reports it when it is drawn."""
+    planned = []
+    for reads in (view.reads for view in views.VIEWS.values()):
+        with suppress(InputError):
+            planned += [reads(opened)] if reads else []
+    return planned
+
+
+def _draw(opened: OpenedModel, view: views.View, options: Mapping[str, object]) -> list[SavedFigure]:
+    if view.needs_classifier and isinstance(opened, OpenedDetector):
+        words = f"{view.name} needs a classifier, and this is a detector; see attribution --box"
+        raise InputError(f"{opened.name}: {words}")
+    out = opened.out / view.name
+    with _folder(out):
+        figures = view.draw(opened, out, **options)
+    for saved in figures:
+        logger.info("%s   %s", saved.figure, saved.line)
+    return figures
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Makes a folder, and removes what it made if nothing was written there."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot make the folder: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()

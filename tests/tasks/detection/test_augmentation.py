@@ -1,0 +1,123 @@
+"""Boxes move with their pixels: coloured rectangles are found again by their colour."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from keras_cnn.detection.annotations import load
+from keras_cnn.detection.loss import FILLER
+from keras_cnn.tasks.detection import batches
+from keras_cnn.tasks.detection.augmentation import LEAST, VISIBLE, augmented
+from keras_cnn.tasks.detection.images import BoxImages, resized
+from keras_cnn.tasks.detection.settings import BoxAugment
+
+STILL = BoxAugment(mosaic=0, flip=0, scale=0, aspect=0, hue=0, saturation=1, exposure=1)
+MOVED = dataclasses.replace(STILL, mosaic=0.5, flip=0.5, scale=0.3, aspect=0.1)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory, rectangles) -> BoxImages:
+    file = rectangles(tmp_path_factory.mktemp("set"), {"train": 12, "val": 2, "test": 2}, size=96)
+    return BoxImages(load(f"coco:{file}").train, 96, "memory")
+
+
+def found_again(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Where a colour is, by more than half."""
+    return np.abs(pixels.astype(int) - colour).max(axis=-1) < 45
+
+
+def test_without_changes_it_is_the_image_itself(images):
+    for index in range(len(images)):
+        sample = augmented(images, index, 3, 1, STILL)
+        np.testing.assert_array_equal(sample.pixels, images.pixels(index))
+        np.testing.assert_array_equal(sample.boxes, images.pictures[index].boxes)
+        np.testing.assert_array_equal(sample.classes, images.pictures[index].classes)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_boxes_lie_where_their_pixels_are(images, colours, seed):
+    checked = mosaics = 0
+    for index in range(len(images)):
+        for epoch in range(6):
+            sample = augmented(images, index, epoch, seed, MOVED)
+            mosaics += len(sample.boxes) > 3
+            shown = [found_again(sample.pixels, colour) for colour in colours]
+            for box, number in zip(sample.boxes, sample.classes, strict=True):
+                after, before = sample.boxes[:, :2] > box[2:] + 4, sample.boxes[:, 2:] < box[:2] - 4
+                if number < 0 or (after | before).any(axis=1).sum() < len(sample.boxes) - 1:  # another one is near
+                    continue
+                x0, y0, x1, y1 = np.round(box).astype(int)
+                inside = shown[number][y0:y1, x0:x1]
+                assert inside.mean() > 0.75  # the rest are the mixed pixels of its edges
+                wide = np.flatnonzero(shown[number][(y0 + y1) // 2, max(0, x0 - 3) : x1 + 3])
+                high = np.flatnonzero(shown[number][max(0, y0 - 3) : y1 + 3, (x0 + x1) // 2])
+                edges = max(0, x0 - 3) + wide[[0, -1]] + (0, 1), max(0, y0 - 3) + high[[0, -1]] + (0, 1)
+                np.testing.assert_allclose(np.concatenate(edges), [box[0], box[2], box[1], box[3]], atol=2.01)
+                checked += 1
+            every = np.zeros(sample.pixels.shape[:2], bool)
+            for x0, y0, x1, y1 in sample.boxes:
+                every[int(max(0, y0 - 1)) : int(y1 + 2), int(max(0, x0 - 1)) : int(x1 + 2)] = True
+            assert not (np.any(shown, axis=0) & ~every).any()  # no rectangle without its box
+    assert checked > 60
+    assert mosaics > 15
+
+
+def test_a_box_of_which_too_little_is_left_is_ignored(images):
+    shares = []
+    for index in range(len(images)):
+        for epoch in range(8):
+            sample = augmented(images, index, epoch, 5, dataclasses.replace(MOVED, mosaic=1))
+            sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
+            assert (sides > 0).all()
+            assert (sides[sample.classes >= 0] >= LEAST).all()
+            shares += (sample.classes < 0).tolist()
+    assert 0.02 < np.mean(shares) < VISIBLE
+
+
+def test_it_is_a_function_of_seed_epoch_and_image_alone(images):
+    one, again = (augmented(images, 4, 2, 7, BoxAugment()) for _ in range(2))
+    np.testing.assert_array_equal(one.pixels, again.pixels)
+    np.testing.assert_array_equal(one.boxes, again.boxes)
+    for epoch, seed, index in ((3, 7, 4), (2, 8, 4), (2, 7, 5)):
+        assert (augmented(images, index, epoch, seed, BoxAugment()).pixels != one.pixels).any()
+
+
+def test_colours_change_and_boxes_do_not(images):
+    recipe = dataclasses.replace(STILL, hue=0.1, saturation=1.5, exposure=1.5)
+    sample = augmented(images, 0, 0, 1, recipe)
+    assert (sample.pixels != images.pixels(0)).mean() > 0.5
+    np.testing.assert_array_equal(sample.boxes, images.pictures[0].boxes)
+
+
+def test_batches_begin_at_any_step_and_have_the_boxes_of_their_images(images):
+    whole = list(batches.training(images, 5, BoxAugment(), 3, start=(0, 0), epochs=2))
+    assert [len(b.labels) for b in whole] == [len(images) // 5 * [5] + [len(images) % 5]][0] * 2
+    later = list(batches.training(images, 5, BoxAugment(), 3, start=(1, 1), epochs=2))
+    assert len(later) == len(whole) // 2 - 1
+    for one, other in zip(later, whole[len(whole) // 2 + 1 :], strict=True):
+        for found, expected in zip(one, other, strict=True):
+            np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    keys = np.concatenate([batch.keys.numpy() for batch in whole[: len(whole) // 2]])
+    assert {tuple(key) for key in keys} == {tuple(key) for key in images.keys}
+
+
+def test_plain_batches_are_letterboxed_with_boxes_as_shares(tmp_path, rectangles):
+    file = rectangles(tmp_path, {"train": 3, "val": 1, "test": 1}, size=64)
+    images = BoxImages(load(f"coco:{file}").train, 128, "none")
+    (batch,) = batches.plain(images, 4)
+    labels, picture = batch.labels.numpy()[0], images.pictures[0]
+    centres = (picture.boxes[:, :2] + picture.boxes[:, 2:]) / 2 / 64
+    np.testing.assert_allclose(labels[: len(centres), :2], centres, rtol=1e-6)
+    assert (labels[len(centres) :, 4] == FILLER).all()
+
+
+def test_resizing_is_tensorflows_between_the_corners():
+    import tensorflow as tf
+
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 3)).astype(np.uint8)
+    for size in ((20, 30), (90, 70), (1, 5)):
+        expected = tf.raw_ops.ResizeBilinear(
+            images=image[None], size=size, align_corners=True, half_pixel_centers=False
+        )
+        assert np.abs(resized(image, size) - expected[0].numpy()).max() <= 0.501

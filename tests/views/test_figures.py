@@ -1,0 +1,261 @@
+"""Figures of the views over data: they show what they are given, nothing is cut, wrong shapes are refused."""
+
+import numpy as np
+import pytest
+
+from keras_cnn.views import activations, attribution, kernel_map_pairs, kernels
+from keras_cnn.views.ablation import against_random
+from keras_cnn.views.activation_maximization import picture_pairs
+from keras_cnn.views.embedding import ClassifiedPoints, scatter
+from keras_cnn.views.filters import class_table, filter_summary, top_images
+from keras_cnn.views.occlusion import occlusion_maps, occlusion_sizes
+from keras_cnn.views.receptive_field import receptive_fields
+from keras_cnn.views.statistics import sparsity, spectra
+from keras_cnn.views.support.published_ablation import class_accuracies
+from keras_cnn.visualization.occlusion import Occlusion
+from keras_cnn.visualization.receptive_field import Box, Reach
+
+LONG = "a title that is much longer than the page is wide, as names of runs and of classes may well be " * 2
+RNG = np.random.default_rng(0)
+
+
+def occlusion_map(size: int, side: int = 32, stride: int = 1) -> Occlusion:
+    places = np.unique(np.append(np.arange(0, side - size + 1, stride), side - size))
+    confidence = np.full((len(places), len(places)), 0.75)
+    confidence[1, 2] = 0.25
+    return Occlusion(size, "grey", places, places, 0.9, confidence)
+
+
+@pytest.mark.parametrize(("side", "sizes", "channels"), [(32, (4, 8, 12, 16), 3), (299, (37, 149), 3), (28, (28,), 1)])
+def test_occlusion_maps(check_nothing_cut, side, sizes, channels):
+    images = RNG.integers(0, 256, (2, side, side, channels)).astype(np.uint8)
+    if sizes == (28,):
+        maps = [[Occlusion(28, "grey", np.array([0]), np.array([0]), 0.9, np.array([[0.5]]))] for _ in images]
+    else:
+        maps = [[occlusion_map(size, side, max(1, side // 32)) for size in sizes] for _ in images]
+    check_nothing_cut(occlusion_maps(images, maps, [LONG, "b"], LONG))
+
+
+def test_an_occlusion_map_lies_on_the_pixels_of_its_image():
+    figure = occlusion_maps(np.zeros((1, 32, 32, 3), np.uint8), [[occlusion_map(8)]], ["a"], "t")
+    _, _, ax = figure.axes
+    mesh, frame = ax.collections[0], ax.patches[0]
+    # Patch 0 covers pixels 0 to 7, which imshow draws from -0.5 to 7.5: its middle is 3.5, its cell 3 to 4.
+    assert mesh.get_coordinates()[0, 0].tolist() == [3.0, 3.0]
+    assert mesh.get_coordinates()[-1, -1].tolist() == [28.0, 28.0]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 31.5), (31.5, -0.5))
+    assert frame.get_bbox().bounds == (1.5, 0.5, 8, 8)  # the least confidence: row 1, column 2
+    assert mesh.get_clim() == (0.25, 0.75)
+    texts = [text.get_text() for text in figure.texts]
+    assert "0.25" in texts
+    assert "0.75" in texts
+
+
+def test_occlusion_sizes(check_nothing_cut):
+    totals = np.array([[800.0, 500, 200], [700, 650, 600]])
+    figure = occlusion_sizes((4, 8, 12), totals, totals / 1000, ["a", LONG], LONG)
+    check_nothing_cut(figure)
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == totals.tolist()
+    with pytest.raises(ValueError, match="for 1 images and 3 sizes"):
+        occlusion_sizes((4, 8, 12), totals, totals, ["a"], "t")
+    with pytest.raises(ValueError, match="expected equal numbers"):
+        occlusion_maps(np.zeros((1, 8, 8, 3), np.uint8), [], [], "t")
+
+
+@pytest.mark.parametrize(("shape", "count"), [((32, 32, 3), 10), ((40, 60, 1), 3)])
+def test_top_images(check_nothing_cut, rendered, shape, count):
+    images = np.zeros((2, count, *shape), np.uint8)
+    boxes = np.tile([-2, 5, 28, 40], (2, count, 1))  # partly beyond the image
+    patches = [[np.full((7, 12, shape[-1]), 200, np.uint8)] * count] * 2
+    figure = top_images(images, boxes, patches, ["filter 0", LONG], title=LONG)
+    check_nothing_cut(figure)
+    check_nothing_cut(top_images(images, boxes, patches, ["filter 0", "b"], title="t", captions=[[LONG] * count] * 2))
+    assert len(figure.axes) == 4 * count
+    assert figure.axes[0].get_xlim() == (-0.5, shape[1] - 0.5)  # the frame does not move the picture
+    with pytest.raises(ValueError, match="headings"):
+        top_images(images, boxes, patches, ["filter 0"], title="t")
+
+
+def test_class_table(check_nothing_cut):
+    counts = np.array([[3, 3, 0], [0, 1, 5]])
+    figure = class_table(counts, ["conv1 filter 0", LONG], ["ant", "bee", LONG], LONG)
+    check_nothing_cut(figure)
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.texts] == ["3", "3", "1", "5"]
+    assert [patch.get_xy() for patch in ax.patches] == [(-0.5, -0.5), (1.5, 0.5)]  # of a tie the first
+    check_nothing_cut(
+        class_table(RNG.integers(0, 3, (10, 200)), [f"f{i}" for i in range(10)], [str(i) for i in range(200)], "t")
+    )
+    with pytest.raises(ValueError, match="2 filters and 2 classes"):
+        class_table(counts, ["a", "b"], ["ant", "bee"], "t")
+
+
+def test_filter_summary_has_dead_filters_apart(check_nothing_cut):
+    largest = [np.array([3.0, 0, -1]), np.array([500.0, 2])]
+    figure = filter_summary(["conv1", LONG], largest, [np.array([-5.0, -2000, -1]), np.array([3e5, 0.5])], LONG)
+    check_nothing_cut(figure)
+    left, right = figure.axes
+    assert [label.get_text().split("\n")[1] for label in left.get_yticklabels()] == ["2 of 3 dead", "0 of 2 dead"]
+    drawn = [
+        sorted(line.get_xdata().tolist()) for line in right.lines if len(line.get_xdata()) and line.get_marker() == "o"
+    ]
+    assert drawn == [[3.0], [-1.0, 0.0], [2.0, 500.0]]
+
+
+def test_receptive_fields(check_nothing_cut):
+    strength = np.zeros((20, 30))
+    strength[4:9, 6:12] = 4.0
+    layer = Reach("conv1", (5, 8), Box(4, 9, 6, 12), strength, None)
+    figure = receptive_fields([layer] * 7, [f"conv1\n5 px\n{LONG}"] * 7, LONG)
+    check_nothing_cut(figure)
+    ax = figure.axes[0]
+    values = ax.images[0].get_array()
+    assert values.mask.sum() == 600 - 30  # grey where no gradient is
+    assert values.max() == 1
+    assert ax.patches[0].get_bbox().bounds == (5.5, 3.5, 6, 5)
+    with pytest.raises(ValueError, match="no receptive field"):
+        receptive_fields([], [], "t")
+
+
+def test_sparsity_and_spectra(check_nothing_cut):
+    values = np.array([[0.2, 0.1, 0.3], [0.5, 0.45, 0.55]])
+    figure = sparsity(["relu1", LONG], {"net3 on a": values, LONG: values / 2}, LONG)
+    check_nothing_cut(figure)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_xdata(), [20, 50])
+    eigenvalues = np.array([8.0, 1.5, 0.5, 0.0])
+    figure = spectra(
+        {"a": (eigenvalues, np.stack([eigenvalues / 2, eigenvalues * 2])), LONG: (eigenvalues[:2], np.ones((2, 2)))},
+        LONG,
+    )
+    check_nothing_cut(figure)
+    np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), [80, 95, 100, 100])
+    assert "$" not in "".join(label.get_text() for label in figure.axes[0].get_yticklabels())
+    for draw, wrong in ((sparsity, (["a"], {"s": values})), (spectra, ({"s": (eigenvalues, np.ones((2, 3)))},))):
+        with pytest.raises(ValueError, match="s: "):
+            draw(*wrong, "t")
+    with pytest.raises(ValueError, match="7 series"):
+        spectra({str(i): (eigenvalues, np.ones((2, 4))) for i in range(7)}, "t")
+
+
+def test_eigenvalues_of_less_than_a_decade_have_several_numbers_at_their_axis():
+    eigenvalues = np.linspace(3.0, 0.9, 20)
+    figure = spectra({"s": (eigenvalues, np.stack([0.9 * eigenvalues, 1.1 * eigenvalues]))}, "t")
+    figure.draw_without_rendering()
+    low, high = figure.axes[0].get_ylim()
+    assert sum(low <= place <= high for place in figure.axes[0].get_yticks()) >= 2
+
+
+@pytest.mark.parametrize("classes", [3, 10, 40])
+def test_scatter(check_nothing_cut, classes):
+    labels = np.concatenate([np.arange(classes), [0, 0, -1]])
+    points, wrong = RNG.normal(size=(len(labels), 2)), np.arange(len(labels)) % 3 == 0
+    images = ClassifiedPoints(labels, wrong, [f"{LONG}{i}" for i in range(classes)])
+    figure = scatter(points, images, LONG, "what the axes mean")
+    check_nothing_cut(figure)
+    drawn = sum(len(part.get_offsets()) for part in figure.axes[0].collections)
+    assert drawn == len(labels) + wrong.sum()
+    assert len(figure.axes[0].collections[-1].get_offsets()) == wrong.sum()
+    unlabelled = ClassifiedPoints(np.full(len(points), -1), np.zeros(len(points), bool), [])
+    unknown = scatter(points, unlabelled, "t")
+    assert [text.get_text() for text in unknown.legends[0].get_texts()] == ["class not known"]
+    with pytest.raises(ValueError, match="expected one an image"):
+        scatter(points[1:], images, "t")
+
+
+def test_against_random(check_nothing_cut):
+    figure = against_random(
+        -0.03, (-0.04, -0.02), [-0.01, 0.0], [(-0.02, 0.0), (-0.01, 0.01)], names=["random 1", LONG], title=LONG
+    )
+    check_nothing_cut(figure)
+    points = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(np.ravel(points), [-3, -1, 0])
+    with pytest.raises(ValueError, match="1 random choices"):
+        against_random(0, (0, 0), [0, 0], [(0, 0)] * 2, names=["a"], title="t")
+
+
+@pytest.mark.parametrize(("shape", "count"), [((32, 32, 3), 10), ((299, 299, 3), 3), ((28, 28, 1), 1)])
+def test_picture_pairs(check_nothing_cut, shape, count):
+    pictures = RNG.integers(0, 256, (count, *shape)).astype(np.uint8)
+    below = ["made: −0.00123\nnoise: −0.00456\nnever above 0"] * count
+    figure = picture_pairs(
+        pictures,
+        pictures[::-1],
+        [LONG] * count,
+        below,
+        below_images=[f"real: 12\n{LONG}"] * count,
+        title=LONG,
+        note=LONG,
+    )
+    check_nothing_cut(figure)
+    with pytest.raises(ValueError, match="expected the same shape, both uint8"):
+        picture_pairs(pictures, pictures[:, 1:], [""] * count, below, below_images=below, title="t", note="n")
+    with pytest.raises(ValueError, match="expected one each"):
+        picture_pairs(pictures, pictures, [""] * (count + 1), below, below_images=below, title="t", note="n")
+
+
+def test_an_ablation_beside_the_published_one(check_nothing_cut):
+    names, note = [LONG, "cat", "all images"], f"{LONG}\n{LONG}"
+    published, measured = np.array([[0.86, 0.82], [0.7, 0.82], [0.9, 0.87]]), np.array([[0.8, 0.79], [1, 1], [0.5, 0]])
+    intervals = np.array([[-0.05, 0.03], [0, 0], [-0.6, -0.4]])
+    figure = class_accuracies(names, published, measured, intervals, title=LONG, note=note)
+    check_nothing_cut(figure)
+    left, right = figure.axes
+    assert left.lines[0].get_xdata().round(6).tolist() == [86, 70, 90]
+    assert right.lines[0].get_xdata().round(6).tolist() == [-4, 12, -3]
+    assert right.lines[1].get_xdata().round(6).tolist() == [-1, 0, -50]
+    with pytest.raises(ValueError, match="for 2 rows"):
+        class_accuracies(["a", "b"], published, measured, intervals, title="t", note="")
+
+
+def _images(count: int, side: int) -> np.ndarray:
+    return RNG.integers(0, 256, (count, side, side, 3)).astype(np.uint8)
+
+
+SHEETS = {
+    "kernel colours": lambda: kernels.kernel_colours(
+        RNG.normal(size=(5, 5, 3, 10)), ["0: n 1\nb 2"] * 10, True, "net: conv1"
+    ),
+    "kernel components": lambda: kernels.kernel_components(RNG.normal(size=(3, 3, 3, 20)), range(20), False, "t"),
+    "kernel means": lambda: kernels.kernel_maps(RNG.normal(size=(3, 3, 9)), ["0: n"] * 9, False, "t", "mean"),
+    "feature maps": lambda: activations.feature_maps(
+        _images(1, 32)[0], {"conv": RNG.normal(size=(13, 13, 12))}, range(12), "t", "an image"
+    ),
+    "feature vectors": lambda: activations.feature_vectors(RNG.normal(size=(3, 100)), ["a", "b", "c"], "t"),
+    "pairs": lambda: kernel_map_pairs.kernel_and_maps(
+        _images(2, 299),
+        ["a\ntrue b", "c"],
+        RNG.normal(size=(3, 3, 3, 4)),
+        [("conv", RNG.normal(size=(2, 147, 147, 4))), ("relu", RNG.uniform(size=(2, 147, 147, 4)))],
+        channels=[3, 5, 8, 9],
+        title="t",
+        note="note",
+    ),
+    "attribution, small": lambda: attribution.attribution_sheet(
+        _images(3, 32), RNG.normal(size=(3, 32, 32, 3)), ["a\nb"] * 3, "t", "note\nnote"
+    ),
+    "attribution, large": lambda: attribution.attribution_sheet(
+        _images(2, 299), RNG.uniform(size=(2, 299, 299)), ["a"] * 2, "t" * 200, ""
+    ),
+    "attribution, grey": lambda: attribution.attribution_sheet(
+        _images(1, 28)[..., :1], np.zeros((1, 28, 28, 1)), ["a"], "t", ""
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_nothing_is_cut_off(name, check_nothing_cut):
+    check_nothing_cut(SHEETS[name]())
+
+
+def test_kernels_are_grey_where_they_are_zero_and_share_a_scale(monkeypatch):
+    shown = []
+    monkeypatch.setattr(kernels, "sheet", lambda rows, *_: shown.extend(panel for row in rows for panel in row.panels))
+    weights = np.zeros((1, 2, 3, 2))
+    weights[0, 0, 0, 0], weights[0, 1, 2, 1] = 2.0, -1.0
+    kernels.kernel_colours(weights, ["4: ", "7: "], False, "t")
+    np.testing.assert_array_equal(shown[0].picture, [[[255, 128, 128], [128, 128, 128]]])
+    np.testing.assert_array_equal(shown[1].picture, [[[128, 128, 128], [128, 128, 64]]])
+    shown.clear()
+    kernels.kernel_colours(weights, ["4: ", "7: "], True, "t")
+    np.testing.assert_array_equal(shown[1].picture, [[[128, 128, 128], [128, 128, 0]]])
+    assert [panel.caption for panel in shown] == ["4: ", "7: "]
