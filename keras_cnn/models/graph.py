@@ -195,7 +195,8 @@ def call_node(node: GraphNode, arguments: tuple, options: dict) -> Any:
 
 def call_operation(operation: Any, *arguments: Any, **options: Any) -> Any:
     """The output of a layer or operation in inference mode."""
-    return operation_fn(operation, training=False)(*arguments, **options)
+    with keras.name_scope("graph"):  # TensorFlow refuses a name such as `_x` unless a scope encloses it
+        return operation_fn(operation, training=False)(*arguments, **options)
 
 
 def twin(operation: Any, **attributes: Any) -> Any:
