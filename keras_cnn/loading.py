@@ -1,12 +1,7 @@
 """The dataset of a config and the model of a file, as training, evaluation and views open them."""
 
 import functools
-import zipfile
 from dataclasses import asdict
-from pathlib import Path
-from typing import cast
-
-import keras
 
 from keras_cnn import data, models
 from keras_cnn.checking import nearest
@@ -15,6 +10,9 @@ from keras_cnn.data import augment
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
 from keras_cnn.models import backbones
+from keras_cnn.models.model_files import load_model
+
+__all__ = ["BUILDERS", "load_dataset", "load_model", "require_backbone"]
 
 BUILDERS = {
     "model": models.BUILDERS,
@@ -50,16 +48,3 @@ def require_backbone(config: Config) -> None:
     name, names = config.model.name, backbones.names()
     if name not in names:
         raise InputError(f"model.name: {name} is no backbone, and train.py trains it{nearest(name, names)}")
-
-
-def load_model(path: Path) -> keras.Model:
-    """The model of a `.keras` file, read without running code from it. InputError, in one line, if it is none."""
-    if not path.is_file():
-        raise InputError(f"{path}: no model file; expected a .keras file, such as a run's model.keras")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a Keras model that can be loaded: no archive (is it cut off?)")
-    try:
-        return cast("keras.Model", keras.models.load_model(path, compile=False, safe_mode=True))
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a Keras model that can be loaded: {reason}") from None

@@ -18,6 +18,20 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+# Spreadsheets run a cell that begins so. Quotes before it are counted, so that reading back is exact.
+_FORMULA = re.compile("'*[=+@\\t\\r-]")
+
+
+def csv_cell(text: str) -> str:
+    """The text as a cell of a CSV file: what a spreadsheet would run as a formula gets an apostrophe before it."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_csv_cell(cell: str) -> str:
+    """The text that `csv_cell` has made a cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
+
+
 class TerminalHandler(logging.StreamHandler):
     """Writes each message, made printable, in one line to standard output, also where that is replaced later on."""
 

@@ -141,6 +141,22 @@ def check_nothing_cut(rendered) -> Callable:
     return check
 
 
+@pytest.fixture
+def sweep_of(tmp_path) -> Callable:
+    """The study of a sweep file given as text, in `tmp_path/sweep`, over the defaults; keywords of Study.create."""
+    from keras_cnn.sweeps import sweep_file
+    from keras_cnn.sweeps.study import Study
+
+    def make(text: str, seed: int = 1, folder: Path | None = None, base: str = "", **settings):
+        folder = folder or tmp_path / "sweep"
+        folder.mkdir(parents=True)
+        file = tmp_path / "given.yaml"
+        file.write_text(text)
+        return Study.create(folder, sweep_file.read_sweep(file), base, seed, **settings)
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def tiny(published_weights) -> tuple[Path, Path, Path]:
     """cfg, weights and names of the real YOLOv3-tiny."""

@@ -61,28 +61,7 @@ ONLY_IN = {
 
 KNOWN_CYCLES: set[tuple[str, ...]] = set()
 KNOWN_DOUBLES = {
-    "Ablation",
-    "Beside",
-    "Change",
     "Chart",
-    "ClassScore",
-    "Compared",
-    "Comparison",
-    "Data",
-    "Dataset",
-    "Factor",
-    "Features",
-    "Figure",
-    "Images",
-    "Loaded",
-    "Model",
-    "Panel",
-    "Row",
-    "Session",
-    "Study",
-    "Train",
-    "_Known",
-    "_Question",
 }
 KNOWN_DOCSTRINGS = {
     "evaluation/facts.py",
@@ -92,19 +71,10 @@ KNOWN_DOCSTRINGS = {
     "evaluation/target.py",
     "evaluation/views.py",
     "figures/comparison.py",
-    "report/analysis.py",
     "report/charts.py",
-    "report/inferences.py",
     "report/runs.py",
     "report/sections/content.py",
-    "report/sweeps.py",
     "sweeps/worker.py",
-    "visualization/activation_maximization.py",
-    "visualization/filters.py",
-    "visualization/gradients.py",
-    "visualization/passes.py",
-    "visualization/sanity.py",
-    "visualization/targets.py",
 }
 KNOWN_MANY_PARAMETERS = {
     "evaluation/evaluations.py:_logits",
@@ -113,16 +83,6 @@ KNOWN_MANY_PARAMETERS = {
     "evaluation/repeats.py:_verdict",
     "export/exports.py:_export",
     "figures/confusion.py:_matrix",
-    "figures/sweep/runs.py:_parallel_axis",
-    "figures/sweep/settings.py:epoch_means",
-    "figures/sweep/settings.py:importances",
-    "figures/sweep/settings.py:intervals",
-    "figures/sweep/settings.py:level_means",
-    "figures/sweep/settings.py:surface",
-    "report/analysis.py:_chart",
-    "report/effects.py:_difference",
-    "report/sweep_charts.py:front",
-    "sweeps/table.py:_factors",
 }
 
 

@@ -43,22 +43,24 @@ def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: PrewarmedWorkers) -> None:
-    from keras_cnn.sweeps import comparison, local, plan, study, sweep_file
+    from keras_cnn.analysis.recipes import check
+    from keras_cnn.analysis.recipes_section import write_comparison
+    from keras_cnn.sweeps import local, plan, study, sweep_file
 
     if chosen.resume is not None:
-        found = study.Study(chosen.resume)
-        comparison.check(found.sweep)
-        if not found.ended():
-            local.run(found, workers, resume=_resume(found.folder), ready=ready)
+        comparison = study.Study(chosen.resume)
+        check(comparison.sweep)
+        if not comparison.ended():
+            local.run(comparison, workers, resume=_resume(comparison.folder), ready=ready)
     else:
-        comparison.check(sweep_file.read_sweep(chosen.compare))
+        check(sweep_file.read_sweep(chosen.compare))
         if chosen.dry_run:
             plan.dry_run(chosen.compare, overrides, None)
             return
-        found = plan.create(chosen.compare, overrides)
-        local.run(found, workers, is_new=True, resume=_resume(found.folder), ready=ready)
-    said, files = comparison.write(found)
-    print(f"\n{said}")
+        comparison = plan.create(chosen.compare, overrides)
+        local.run(comparison, workers, is_new=True, resume=_resume(comparison.folder), ready=ready)
+    text, files = write_comparison(comparison)
+    print(f"\n{text}")
     print(f"comparison  {files[0].parent}   ({len(files)} files: {', '.join(file.name for file in files)})")
 
 

@@ -1,17 +1,22 @@
 """Sources whose images are arrays: the embedded fashion-mini, Debian's Fashion-MNIST, and NPZ files."""
 
 import gzip
+import math
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from keras_cnn.checking import nearest
 from keras_cnn.data import fingerprints
+from keras_cnn.data.cache import available_memory
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.splits import LabelledSource, SourcePart, part_names
+from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_names
+from keras_cnn.data.user_files import located
 from keras_cnn.errors import InputError
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -63,13 +68,18 @@ def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> LabelledSource:
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """The uint8 array of a gzipped IDX file (Y. LeCun, the MNIST database)."""
+    header = 4 + 4 * dimensions
     try:
-        data = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            data = file.read(header)
+            if len(data) == header:
+                size = math.prod(np.frombuffer(data[4:], ">u4").tolist())
+                _check_memory(path, size)
+                data += file.read(size + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: damaged gzip file ({error})") from None
-    header = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(data[4:header], ">u4").tolist())
-    if data[:4] != bytes((0, 0, 8, dimensions)) or len(data) != header + int(np.prod(shape)):
+    shape = tuple(np.frombuffer(data[4:header], ">u4").tolist()) if len(data) >= header else ()
+    if data[:4] != bytes((0, 0, 8, dimensions)) or not shape or len(data) != header + math.prod(shape):
         raise InputError(f"{path}: expected a complete IDX file of bytes in {dimensions} dimensions")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
@@ -87,6 +97,7 @@ def read_npz(path: Path) -> LabelledSource:
         suffixes = {"train": ""}
     if "train" not in suffixes:
         raise InputError(f"{path}: holds {', '.join(arrays) or 'no arrays'}; expected x_train and y_train, or x and y")
+    _check_names(path, arrays)
     raw = {part: _raw_labels(path, arrays, suffix) for part, suffix in suffixes.items()}
     names = _class_names(path, arrays.get("classes"), raw["train"])
     parts = {}
@@ -98,17 +109,53 @@ def read_npz(path: Path) -> LabelledSource:
 
 
 def _load_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays by name. What the file declares is compared with the available memory before anything is read."""
     if not path.is_file():
-        raise InputError(f"npz:{path}: no such file")
+        raise InputError(f"npz:{located(path)}: no such file")
     try:
         with path.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return {"a single unnamed array": content}
-            return {name: content[name] for name in content.files}
-    except (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+            if not zipfile.is_zipfile(file):
+                raise InputError(f"{path}: not an .npz file of arrays; expected numpy.savez(FILE, x=..., y=...)")
+            file.seek(0)
+            _check_memory(path, sum(map(_declared_bytes, _members(path))))
+            with np.load(file, allow_pickle=False) as content:
+                return {name: content[name] for name in content.files}
+    except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not a readable .npz file without Python objects ({reason})") from None
+
+
+def _members(path: Path) -> Iterator[IO[bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.filename.endswith(".npy"):
+                with archive.open(info) as member:
+                    yield member
+
+
+def _declared_bytes(member: IO[bytes]) -> int:
+    """The size of the array in an .npy file, from its header."""
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(member)
+    return math.prod(shape) * dtype.itemsize
+
+
+def _check_memory(path: Path, size: int) -> None:
+    memory = available_memory()
+    if memory and size > memory:
+        found, free = f"{size / 2**30:,.1f} GiB", f"{memory / 2**30:,.1f} GiB"
+        raise InputError(f"{path}: declares arrays of {found}, where {free} of memory are available")
+
+
+def _check_names(path: Path, arrays: Iterable[str]) -> None:
+    """InputError for an array whose name this program does not know: it may be a split."""
+    known = ["classes", "x", "y", *(f"{kind}_{name}" for kind in "xy" for name in PART_OF)]
+    for name in arrays:
+        if name.lower() not in known:
+            raise InputError(f"{path}: unknown array {name}{nearest(name, known)}")
 
 
 def _raw_labels(path: Path, arrays: dict, suffix: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from keras_cnn.data.audit import Checked, audit, refuse
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.fingerprints import COLUMNS, ROWS, Fingerprints
 from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_names
+from keras_cnn.data.user_files import located
 from keras_cnn.data.walking import HIDDEN, ignored_text, images_in, subfolders, walk
 from keras_cnn.errors import InputError
 
@@ -79,7 +80,7 @@ def _unusable(problems: dict[str, str], listed: dict[str, _ClassFile]) -> list[s
 def _find(root: Path, ignored: Counter, notes: list[str], empty_classes: bool) -> Iterator[_ClassFile]:
     if not root.is_dir():
         state = "is a file" if root.exists() else "does not exist"
-        raise InputError(f"folder:{root}: {state}; expected a folder with one folder of images for each class")
+        raise InputError(f"folder:{located(root)}: {state}; expected a folder with one folder of images for each class")
     folders = subfolders(root)
     by_part = _split_folders(root, folders, ignored)
     loose = len(images_in(root))

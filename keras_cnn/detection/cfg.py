@@ -4,12 +4,14 @@ The format is that of Darknet's `parser.c`: white space is ignored, `#` and `;` 
 twice in a section the first value counts.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_cnn.checking import nearest
+from keras_cnn.data.user_files import read_text
 from keras_cnn.errors import InputError, require
 
 # Keys that only training reads: they change nothing in a loaded network.
@@ -45,6 +47,11 @@ SAME = {"network": "net", "conv": "convolutional", "max": "maxpool", "conn": "co
 }
 
 
+MAX_CFG = 1 << 24  # bytes
+MAX_LAYERS = 1000  # Keras recurses over the layers of a deep network; YOLOv4 has 162
+MOST = 1 << 20  # the largest whole number in a cfg that means a size or a count
+
+
 @dataclass(frozen=True)
 class Section:
     """A section of a cfg, with its values as text."""
@@ -67,22 +74,32 @@ class Section:
         return f"{self.file}:{line}: [{self.kind}] {key}"
 
     def integer(self, key: str, default: int, least: int | None = None) -> int:
+        """The whole number of a key; with `least` a size or count, which is `MOST` at most. InputError otherwise."""
         number = self._number(key, default, int, "a whole number")
         if least is not None:
             require(number >= least, self.at(key), f"found {number}", f"at least {least}")
+            require(number <= MOST, self.at(key), f"found {number:,}", f"at most {MOST:,}")
         return number
 
     def real(self, key: str, default: float) -> float:
-        return self._number(key, default, float, "a number")
+        """The number of a key. InputError if it is not finite."""
+        number = self._number(key, default, float, "a number")
+        require(math.isfinite(number), self.at(key), f"found {number}", "a finite number")
+        return number
 
     def text(self, key: str, default: str) -> str:
+        """The text of a key."""
         return self.values.get(key, (default, 0))[0]
 
     def integers(self, key: str) -> list[int]:
+        """The whole numbers of a key, which must be there."""
         return [int(number) for number in self._list(key, int, "whole numbers separated by commas")]
 
     def reals(self, key: str) -> list[float]:
-        return self._list(key, float, "numbers separated by commas")
+        """The numbers of a key, which must be there. InputError if one is not finite."""
+        numbers = self._list(key, float, "numbers separated by commas")
+        require(all(map(math.isfinite, numbers)), self.at(key), f"found {numbers}", "finite numbers")
+        return numbers
 
     def _number(self, key: str, default: Any, kind: Callable, words: str) -> Any:
         if key not in self.values:
@@ -119,12 +136,7 @@ class Cfg:
 def read_cfg(file: str | Path) -> Cfg:
     """Reads a Darknet cfg file. InputError if it cannot be read or has an unknown section or key."""
     file = Path(file)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InputError(f"{file}: cannot read the Darknet cfg: {reason}") from None
-    return parse_cfg(text, file)
+    return parse_cfg(read_text(file, "Darknet cfg", MAX_CFG), file)
 
 
 def parse_cfg(text: str, file: Path) -> Cfg:
@@ -143,6 +155,7 @@ def parse_cfg(text: str, file: Path) -> Cfg:
         found = sections[0].where if sections else f"{file}: no section"
         raise InputError(f"{found}: expected a Darknet cfg, whose first section is [net]")
     require(len(sections) > 1, str(file), "no section after [net]", "the layers of a network")
+    require(len(sections) <= MAX_LAYERS + 1, str(file), f"{len(sections) - 1:,} layers", f"at most {MAX_LAYERS:,}")
     return Cfg(file, text, sections[0], sections[1:])
 
 

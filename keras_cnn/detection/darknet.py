@@ -55,6 +55,9 @@ def load_darknet(
     return model
 
 
+MAX_SIDE = 1 << 14  # pixels of the network's image
+MAX_NUMBERS = 1 << 28  # numbers of one layer, 1 GiB: VGG's largest layer has 103 million
+
 # Darknet's formula has a batch norm of no epsilon here; see _Builder._weighted.
 BATCH_NORM = functools.partial(layers.BatchNormalization, momentum=0.99, epsilon=1e-12)
 
@@ -80,7 +83,8 @@ def _image_size(network: Cfg, size: int | tuple[int, int] | None) -> tuple[int, 
         height, width = (size, size) if isinstance(size, int) else size
     detects = any(section.kind == "yolo" for section in network.layers)
     fits = min(height, width) >= 32 and height % 32 == width % 32 == 0 if detects else min(height, width) >= 1
-    expected = "multiples of 32" if detects else "at least 1"
+    fits = fits and max(height, width) <= MAX_SIDE
+    expected = f"multiples of 32 up to {MAX_SIDE:,}" if detects else f"1 to {MAX_SIDE:,}"
     require(fits, f"{network.file}: image size", f"found {width}x{height}", expected)
     return height, width, channels
 
@@ -141,7 +145,9 @@ class _Builder:
             "an odd size with pad=1 and stride 1 under a dilation",
         )
         normalised = bool(section.integer("batch_normalize", 0))
-        biases, norm, kernel = file.convolution(section, filters, normalised, channels // groups * size * size)
+        fan_in = channels // groups * size * size
+        _check_count(filters * fan_in, section)
+        biases, norm, kernel = file.convolution(section, filters, normalised, fan_in)
         if section.integer("flipped", 0):
             kernel = kernel.reshape(-1, filters).T
         kernel = kernel.reshape(filters, channels // groups, size, size).transpose(2, 3, 1, 0)
@@ -167,6 +173,7 @@ class _Builder:
         units = section.integer("output", 1, least=1)
         count = int(np.prod(shape))
         normalised = bool(section.integer("batch_normalize", 0))
+        _check_count(units * count, section)
         biases = file.floats(units, section.where)
         kernel = file.floats(units * count, section.where)
         turned = file.transposed != bool(section.integer("flipped", 0))
@@ -330,6 +337,10 @@ class _Builder:
         require(exists, section.at(key), f"found {index}", f"a layer before this one, 0 to {section.index - 1}")
         require(len(self._outputs[number].shape) == 4, section.at(key), f"layer {number} is a vector", "a map")
         return self._outputs[number]
+
+
+def _check_count(count: int, section: Section) -> None:
+    require(count <= MAX_NUMBERS, section.where, f"{count:,} numbers in one layer", f"at most {MAX_NUMBERS:,}")
 
 
 def _layer_name(text: str) -> str:

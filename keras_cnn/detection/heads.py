@@ -7,6 +7,8 @@ import numpy as np
 from keras_cnn.detection.cfg import Cfg, Section
 from keras_cnn.errors import require
 
+MAX_CLASSES = 100_000
+
 
 @dataclass(frozen=True)
 class YoloHead:
@@ -25,9 +27,11 @@ def read_head(section: Section) -> YoloHead:
     """The head of a [yolo] section; InputError where its mask, anchors and num do not agree."""
     total = section.integer("num", 1, least=1)
     classes = section.integer("classes", 20, least=1)
+    require(classes <= MAX_CLASSES, section.at("classes"), f"found {classes:,}", f"at most {MAX_CLASSES:,}")
     numbers = section.reals("anchors")
     found = f"{len(numbers)} numbers"
     require(len(numbers) == 2 * total, section.at("anchors"), found, f"{2 * total}: two for each of num={total}")
+    require(min(numbers) > 0, section.at("anchors"), f"found {min(numbers):g}", "widths and heights above 0")
     mask = section.integers("mask") if "mask" in section.values else list(range(total))
     inside = all(0 <= index < total for index in mask)
     require(inside, section.at("mask"), f"found {mask}", f"numbers from 0 to {total - 1}, as num={total}")

@@ -1,17 +1,22 @@
 """A detector from its files: Darknet's cfg and weights, a name for both, or a saved `.keras` file."""
 
+import contextlib
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
 from keras_cnn.checking import nearest
-from keras_cnn.detection.cfg import Cfg, parse_cfg, read_cfg
+from keras_cnn.data.user_files import decoded
+from keras_cnn.detection.annotations.yolo_description import read_names
+from keras_cnn.detection.cfg import MAX_CFG, Cfg, parse_cfg, read_cfg
 from keras_cnn.detection.darknet import load_darknet
 from keras_cnn.detection.heads import YoloHead, read_heads
 from keras_cnn.errors import InputError, require
+from keras_cnn.loading import load_model
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import replacing
 
@@ -69,8 +74,11 @@ def open_network(
     cfg = read_cfg(cfg_file)
     heads = read_heads(cfg)
     classes = heads[0].classes
-    class_names = _read_names(names, classes) if names else _names_beside((cfg_file, weights), classes)
-    return Network(load_darknet(cfg_file, weights, size=size, fold=fold), cfg, heads, class_names)
+    loaded = load_darknet(cfg_file, weights, size=size, fold=fold)
+    class_names = (
+        _fitting(read_names(names), heads, str(names)) if names else _names_beside((cfg_file, weights), classes)
+    )
+    return Network(loaded, cfg, heads, class_names)
 
 
 def save_network(network: Network, file: Path) -> None:
@@ -86,16 +94,34 @@ def save_network(network: Network, file: Path) -> None:
 
 def _saved(file: Path, names: Path | None) -> Network:
     require(file.is_file(), str(file), "no such file", "a .keras file, as --save writes it")
+    text, classes = (_member(file, member) for member in (CFG_MEMBER, NAMES_MEMBER))
+    cfg, model = parse_cfg(text, file), load_model(file)
+    heads = read_heads(cfg)
+    expected = [head.anchors_count * (5 + head.classes) for head in heads]
+    channels = [output.shape[-1] for output in model.outputs]
+    require(channels == expected, str(file), f"outputs of {channels} channels", f"{expected}, as its {CFG_MEMBER} says")
+    own_names = [line.strip() for line in classes.splitlines()]
+    return Network(model, cfg, heads, _fitting(read_names(names) if names else own_names, heads, str(names or file)))
+
+
+def _member(file: Path, name: str) -> str:
+    """The text of a member that `save_network` adds to a .keras file. InputError if it is not there."""
     try:
         with zipfile.ZipFile(file) as archive:
-            text, classes = (archive.read(member).decode() for member in (CFG_MEMBER, NAMES_MEMBER))
-        model = keras.models.load_model(file, compile=False, safe_mode=True)
-    except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{file}: not a detector that --save has written: {reason}") from None
-    cfg = parse_cfg(text, file)
-    heads = read_heads(cfg)
-    return Network(model, cfg, heads, _read_names(names, heads[0].classes) if names else classes.splitlines())
+            size = archive.getinfo(name).file_size
+            require(size <= MAX_CFG, f"{file}: {name}", f"{size:,} bytes", f"at most {MAX_CFG:,}")
+            return decoded(archive.read(name), file, name)
+    except KeyError:
+        raise InputError(f"{file}: not a detector that --save has written: it has no {name}") from None
+    except (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{file}: {name} cannot be read: {error}") from None
+
+
+def _fitting(names: list[str], heads: list[YoloHead], where: str) -> list[str]:
+    """The names, which must be one for each class of the heads."""
+    classes = heads[0].classes
+    require(len(names) == classes, where, f"{len(names)} names", f"{classes}, one for each class of the network")
+    return names
 
 
 def _named(name: str, weights: Path | None) -> tuple[Path, Path]:
@@ -110,21 +136,14 @@ def _named(name: str, weights: Path | None) -> tuple[Path, Path]:
     return files[0], files[1]
 
 
-def _read_names(file: Path, classes: int) -> list[str]:
-    try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8").strip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InputError(f"{file}: cannot read the names of the classes: {reason}") from None
-    require(len(names) == classes, str(file), f"{len(names)} names", f"{classes}, one a class of the network")
-    return names
-
-
 def _names_beside(files: tuple[Path, Path], classes: int) -> list[str]:
     beside = sorted({path for file in files for path in file.resolve().parent.glob("*.names")})
-    contents = {tuple(path.read_text(encoding="utf-8", errors="replace").strip().splitlines()) for path in beside}
-    fitting = [names for names in contents if len(names) == classes]
+    contents = set()
+    for path in beside:
+        with contextlib.suppress(InputError):  # a file that nobody asked for
+            contents.add(tuple(read_names(path)))
+    fitting = [names for names in contents if len(names) == classes == len(set(names))]
     if len(fitting) == 1:
-        return [name.strip() for name in fitting[0]]
+        return list(fitting[0])
     logger.info(f"names       none given and none found: classes are called 0 to {classes - 1} (--names FILE)")
     return [str(number) for number in range(classes)]

@@ -1,6 +1,7 @@
 """Detection on a source, as `detect.py` runs it: all results are written to one folder."""
 
 import contextlib
+import csv
 import os
 import sys
 import time
@@ -29,7 +30,7 @@ from keras_cnn.detection.yolo import THRESHOLD, Detector
 from keras_cnn.errors import InputError, Interrupted, Stopped, require
 from keras_cnn.figures.detections import crossings as crossings_figure
 from keras_cnn.figures.style import save
-from keras_cnn.messages import logger
+from keras_cnn.messages import csv_cell, logger
 from keras_cnn.run_folder import replacing, write_json, write_text
 
 VEHICLES = ("bicycle", "car", "motorbike", "motorcycle", "bus", "truck")  # counted by default
@@ -136,10 +137,9 @@ def _records(folder: Path) -> Iterator[DetectionRecords]:
 
 
 def _detect_images(files: list[Path], detector: _ClassDetector, folder: Path, window: Window | None) -> None:
-    base = Path(os.path.commonpath([file.resolve().parent for file in files]))
     damaged, progress = [], _ProgressLine("image", len(files))
     with _records(folder) as records:
-        for number, file in enumerate(files):
+        for number, (file, output) in enumerate(zip(files, _output_names(files), strict=True)):
             try:
                 image = read_image(file)
             except InputError as error:
@@ -148,7 +148,7 @@ def _detect_images(files: list[Path], detector: _ClassDetector, folder: Path, wi
             detections = detector.described(detector(image))
             records.add(str(file), number, None, detections)
             drawn = annotated(image, detections, detector.names)
-            _save_image(drawn, file, folder / file.resolve().relative_to(base))
+            _save_image(drawn, file, folder / output)
             progress.step(len(detections))
             if len(files) == 1:
                 for detection in detections:
@@ -169,8 +169,24 @@ def _in_words(detection: dict) -> str:
     return f"{detection['class']:14} {detection['confidence']:.4f}   box {box}"
 
 
+def _output_names(files: Sequence[Path]) -> list[Path]:
+    """The paths of the annotated images: those of the files below their common folder, ending in .png or .jpg.
+
+    A name that is taken already, by x.jpg for x.jpeg, gets the ending after the whole name: x.jpeg.jpg.
+    """
+    absolute = [Path(os.path.abspath(file)) for file in files]
+    base = os.path.commonpath([file.parent for file in absolute])
+    names: dict[str, Path] = {}
+    for file in absolute:
+        relative, ending = file.relative_to(base), ".png" if file.suffix.lower() == ".png" else ".jpg"
+        name = relative.with_suffix(ending)
+        while str(name).lower() in names:  # also where a file system takes X.jpg for x.jpg
+            name = relative = relative.with_name(f"{relative.name}{ending}")
+        names[str(name).lower()] = name
+    return list(names.values())
+
+
 def _save_image(image: np.ndarray, source: Path, path: Path) -> None:
-    path = path.with_suffix(".png" if source.suffix.lower() == ".png" else ".jpg")
     if path.resolve() == source.resolve():
         raise InputError(f"{path}: the annotated image would replace its source; give another --out")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +270,7 @@ class _VideoDetection:
         totals = {gate: counts.copy() for gate, counts in self._counter.totals.items()}
         background.put((frame, shown, totals))
         self._frame = frame
-        self._progress.step(len(shown))
+        self._progress.step(len(rows))
         if not self._window:
             return True
         return self._window.show(self._drawn(frame, shown, totals))
@@ -268,9 +284,10 @@ class _VideoDetection:
         if not gates:
             return
         table = StringIO()
-        table.write("frame,time,gate,direction,track,class\n")
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("frame", "time", "gate", "direction", "track", "class"))
         for c in self._crossings:
-            table.write(f"{c.frame},{c.time:.4f},{c.gate},{c.direction},{c.track},{c.name}\n")
+            writer.writerow((c.frame, f"{c.time:.4f}", c.gate, c.direction, c.track, csv_cell(c.name)))
         write_text(self._folder / "crossings.csv", table.getvalue())
         totals = {gate.name: _nested(gate, self._counter.totals[gate.name]) for gate in gates}
         points = {gate.name: gate.points.tolist() for gate in gates}

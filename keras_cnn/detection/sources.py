@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class VideoFile:
             raise InputError(f"{source}: no video in this file; expected an image, a folder or a video")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        self._aspect = self._stream.sample_aspect_ratio or Fraction(1)  # width of a pixel over its height
         self.sound = next(iter(self._container.streams.audio), None)
         self.frames = self._stream.frames or None  # None if the file does not say
         self.seconds = self._container.duration / av.time_base if self._container.duration else None
@@ -87,7 +89,7 @@ class VideoFile:
                 for frame in packet.decode():
                     last = self._time(frame, number)
                     first = last if number == 0 else first
-                    yield Frame(_upright(frame), number, last)
+                    yield Frame(_upright(frame, self._aspect), number, last)
                     number += 1
         except FFmpegError as error:
             if number == 0:
@@ -117,8 +119,10 @@ class VideoFile:
         return frame.time if frame.time is not None else number / self.rate
 
 
-def _upright(frame: Any) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a frame, rotated as the file declares: phones store the rotation, not rotated pixels."""
+def _upright(frame: Any, aspect: Fraction) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a frame, with square pixels and rotated as the file declares."""
+    if aspect > 0 and aspect != 1:  # pixels are made square by widening the frame, as players do
+        frame = frame.reformat(width=max(1, round(frame.width * aspect)), height=frame.height, format="rgb24")
     image = frame.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90))) if frame.rotation else image
 

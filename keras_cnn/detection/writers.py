@@ -13,6 +13,7 @@ from av.error import FFmpegError
 
 from keras_cnn.detection.sources import SoundPacket
 from keras_cnn.errors import Stopped
+from keras_cnn.messages import csv_cell
 
 TICKS = 90_000  # per second in written videos, as in MPEG: frames keep their times at any rate
 COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}  # every MP4 player knows these; other sound becomes AAC
@@ -128,7 +129,9 @@ class DetectionRecords:
             track = "" if detection["track"] is None else detection["track"]
             moment = "" if time is None else f"{time:.4f}"
             confidence = f"{detection['confidence']:.6f}"
-            self._table.writerow([source, frame, moment, track, detection["class"], confidence, *box])
+            self._table.writerow(
+                [csv_cell(source), frame, moment, track, csv_cell(detection["class"]), confidence, *box]
+            )
         values = [
             detection
             | {"confidence": round(detection["confidence"], 6), "box": [round(edge, 2) for edge in detection["box"]]}

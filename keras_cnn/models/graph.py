@@ -21,7 +21,7 @@ from keras import layers
 from keras.src.backend.common import global_state
 from keras.src.models.functional import Functional, operation_fn
 
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, require
 
 # What computes a node: the node, its positional and its keyword arguments -> its output.
 Call = Callable[["GraphNode", tuple, dict], Any]
@@ -195,8 +195,20 @@ def call_node(node: GraphNode, arguments: tuple, options: dict) -> Any:
 
 def call_operation(operation: Any, *arguments: Any, **options: Any) -> Any:
     """The output of a layer or operation in inference mode."""
-    with keras.name_scope("graph"):  # TensorFlow refuses a name such as `_x` unless a scope encloses it
-        return operation_fn(operation, training=False)(*arguments, **options)
+    call = operation_fn(operation, training=False)
+    if operation.name[0].isalnum():
+        return call(*arguments, **options)
+    with keras.name_scope("layer"):  # TensorFlow takes a name such as `_x` within another one only
+        return call(*arguments, **options)
+
+
+def with_image_size(model: keras.Model, height: int, width: int) -> keras.Model:
+    """The model for images of one size, with the same layers and weights. InputError where it is made for another."""
+    own = tuple(model.inputs[0].shape[1:])
+    fits = len(own) == 3 and all(side in (None, wanted) for side, wanted in zip(own, (height, width), strict=False))
+    require(fits, model.name, f"images of shape {own}", f"a model for {height}×{width} or for any size")
+    image = keras.Input((height, width, own[-1]), dtype=model.inputs[0].dtype, name="image")
+    return keras.Model(image, model(image), name=model.name)
 
 
 def twin(operation: Any, **attributes: Any) -> Any:

@@ -5,13 +5,12 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import keras
-import tensorflow as tf
 
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, is_out_of_memory
 from keras_cnn.models.graph import weight_count
 from keras_cnn.models.weights.keras_files import declared_bytes, refuse_links
 
@@ -47,12 +46,14 @@ def load_model(path: Path) -> keras.Model:
         config, weights = _checked_archive(path) if path.suffix in KERAS else _checked_hdf5(path)
         _refuse_programs(path, config)
         _refuse_undeclared(path, config, weights)
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (InputError, MemoryError, tf.errors.ResourceExhaustedError):
+        return cast(keras.Model, keras.models.load_model(path, compile=False, safe_mode=True))
+    except InputError:
         raise
     except RecursionError:
         raise InputError(f"{path}: not a Keras model that can be loaded: it is nested too deeply") from None
     except Exception as error:  # Keras raises whatever a strange config leads to
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a Keras model that can be loaded: {reason}") from None
 

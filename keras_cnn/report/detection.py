@@ -4,16 +4,16 @@ from html import escape
 from pathlib import Path
 
 from keras_cnn import run_folder as run_folders
+from keras_cnn.analysis.sections import PageSection
+from keras_cnn.charts.text import count, digits, duration, with_interval
 from keras_cnn.errors import InputError
 from keras_cnn.report import charts, pictures
-from keras_cnn.report.analysis import Part
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import number
 from keras_cnn.report.sections.configuration import differences
 from keras_cnn.report.sections.environment import environment, reproduction
 from keras_cnn.report.sections.models import networks
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
-from keras_cnn.report.sections.text import count, digits, duration, with_interval
 from keras_cnn.run_folder.record import Record, read_record
 
 RECALLS = [index / 100 for index in range(101)]  # of the precisions in metrics.json
@@ -30,7 +30,7 @@ def find(paths: list[Path]) -> Path | None:
     return chosen[0]
 
 
-def content(path: Path) -> tuple[Run, list[Part], list[pictures.PictureFile], list[str]]:
+def content(path: Path) -> tuple[Run, list[PageSection], list[pictures.PictureFile], list[str]]:
     """The run at `path`, the sections of its page, its pictures and its problems."""
     record = read_record(path)
     run = Run(0, record.name, record, {}, record.problems)
@@ -50,13 +50,13 @@ def lead(run: Run) -> str:
     return f"{network}, trained on {source}: {' and '.join(scores)} on {images} test images."
 
 
-def _result(run: Run) -> Part:
+def _result(run: Run) -> PageSection:
     record = run.record
     metrics = record.metrics
     if not metrics:
         planned = record.config.get("train.epochs")
         text = f"Unfinished: epoch {len(record.history)} of {planned}; the test images have not been read."
-        return Part("result", "Result", "Result", findings=(text,))
+        return PageSection("result", "Result", "Result", findings=(text,))
     rows = [
         (name, *(_score(scores, key) for key in ("map50", "map")), digits(number(scores.get("map75")), 4),
          count(number(scores.get("images"))), count(number(scores.get("boxes"))))
@@ -67,12 +67,12 @@ def _result(run: Run) -> Part:
     readings = len(record.test_readings)
     times = "once" if readings == 1 else f"{readings} times"
     best = f"Results of epoch {metrics.get('best_epoch')}, the best by {metrics.get('chosen_by')}"
-    return Part(
+    return PageSection(
         "result",
         "Result",
         "Result",
         findings=(f"{best}. The test images were read {times}.",),
-        grids=(("", Table(head, tuple(rows))),),
+        tables=(("", Table(head, tuple(rows))),),
         notes=(
             "mAP as in pycocotools: boxes of every size, 100 detections per image and class, 101 recalls."
             " Brackets are 95 % bootstrap intervals over the images.",
@@ -87,7 +87,7 @@ def _score(scores: dict, key: str) -> str:
     return with_interval(number(scores.get(key)), known)
 
 
-def _curves(run: Run) -> list[Part]:
+def _curves(run: Run) -> list[PageSection]:
     record = run.record
     if not record.history:
         return []
@@ -98,7 +98,7 @@ def _curves(run: Run) -> list[Part]:
     }
     drawn = [_history_chart(record, f"curve-{i}", title, columns) for i, (title, columns) in enumerate(lines.items())]
     note = "Dotted line: the best epoch. Training values are measured with augmentation, while the weights change."
-    return [Part("curves", "Curves", "Curves", charts=tuple(drawn), notes=(note,))]
+    return [PageSection("curves", "Curves", "Curves", charts=tuple(drawn), notes=(note,))]
 
 
 def _history_chart(record: Record, name: str, title: str, columns: tuple) -> Chart:
@@ -126,7 +126,7 @@ def _history_chart(record: Record, name: str, title: str, columns: tuple) -> Cha
 _LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": charts.CLEAR}
 
 
-def _classes(run: Run) -> list[Part]:
+def _classes(run: Run) -> list[PageSection]:
     metrics = run.record.metrics
     scores = metrics.get("per_class")
     if not isinstance(scores, dict) or not scores:
@@ -139,7 +139,7 @@ def _classes(run: Run) -> list[Part]:
     head = ("class", "AP@0.5", "AP@[.5:.95]", "test boxes")
     curves = metrics.get("precision50")
     drawn = [_precision_chart(curves)] if isinstance(curves, dict) and curves else []
-    return [Part("classes", "Classes", "Classes", charts=tuple(drawn), grids=(("", Table(head, tuple(rows))),))]
+    return [PageSection("classes", "Classes", "Classes", charts=tuple(drawn), tables=(("", Table(head, tuple(rows))),))]
 
 
 def _precision_chart(curves: dict) -> Chart:
@@ -166,7 +166,7 @@ def _precision_chart(curves: dict) -> Chart:
     return Chart("precision-recall", "Precision over recall on test images, IoU 0.5", plotted(figure), table)
 
 
-def _training(run: Run) -> Part:
+def _training(run: Run) -> PageSection:
     record = run.record
     split, counts = record.split, record.split.get("boxes")
     splits = list(counts) if isinstance(counts, dict) else []
@@ -187,13 +187,13 @@ def _training(run: Run) -> Part:
     changed = differences([run])
     if changed.rows:
         grids.append(("Fields that differ from the defaults", changed))
-    return Part("training", "Training", "Training", findings=tuple(facts), grids=tuple(grids))
+    return PageSection("training", "Training", "Training", findings=tuple(facts), tables=tuple(grids))
 
 
-def _network(run: Run) -> list[Part]:
+def _network(run: Run) -> list[PageSection]:
     head = ("layer", "type", "output", "trainable", "other", "multiply_adds")
     return [
-        Part(
+        PageSection(
             "network",
             f"Network: {network.name}",
             "Network",
@@ -207,10 +207,10 @@ def _network(run: Run) -> list[Part]:
     ]
 
 
-def _environment(run: Run) -> Part:
+def _environment(run: Run) -> PageSection:
     facts = [(fact.name, fact.texts[0]) for fact in environment([run])]
     reproduced = reproduction(run)
     code = [("Command", reproduced.command)] if reproduced.command else []
     code.append(("Complete configuration, config.yaml", reproduced.config))
     grids = (("", Table(("fact", "value"), tuple(facts))),)
-    return Part("environment", "Environment", "Environment", grids=grids, code=tuple(code))
+    return PageSection("environment", "Environment", "Environment", tables=grids, code=tuple(code))

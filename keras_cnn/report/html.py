@@ -20,14 +20,18 @@ import plotly
 from markupsafe import Markup
 
 from keras_cnn import run_folder as run_folders
+from keras_cnn.analysis import sections
+from keras_cnn.analysis.run_tables import RunTable, find_table, is_sweep
+from keras_cnn.analysis.sections import PageSection
+from keras_cnn.charts import Chart, text
+from keras_cnn.charts import page as chart_page
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import analysis, charts, detection, pictures, recipes
+from keras_cnn.report import charts, detection, pictures
+from keras_cnn.report.recipes import recipe_sections
 from keras_cnn.report.runs import Run, find_runs
-from keras_cnn.report.sections import text
 from keras_cnn.report.sections.audits import VERDICTS
-from keras_cnn.report.sections.content import Content, again, collect
-from keras_cnn.report.sweeps import RunTable, find_table, is_sweep
+from keras_cnn.report.sections.content import Content, collect
 
 LIMIT = 5_000_000  # bytes of the page; pictures are compressed to fit
 _RESERVE = 60_000  # for the markup around the pictures
@@ -64,8 +68,8 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
 
     def page() -> str:
         content = collect(runs, table)
-        parts = [*recipes.parts(table), *analysis.parts(table, again(runs))] if table else []
-        return render(content, pictures.find(content.shown), problems, parts)
+        analysed = [*recipe_sections(table), *sections(table)] if table else []
+        return render(content, pictures.find(content.shown), problems, analysed)
 
     _write(place, page)
     return place
@@ -85,18 +89,18 @@ def render(
     content: Content,
     sources: list[pictures.PictureFile],
     problems: list[str],
-    parts: Sequence[analysis.Part] = (),
+    analysed: Sequence[PageSection] = (),
 ) -> str:
     """The page as text, in at most LIMIT bytes if its contents without pictures fit."""
     problems = [*problems, *(problem for run in content.runs for problem in run.problems), *content.problems]
-    bare = _page(content, [], [], problems, parts)
+    bare = _page(content, [], [], problems, analysed)
     shown, more, damaged = pictures.embed(sources, max(0, LIMIT - _RESERVE - len(bare.encode())))
-    return _page(content, shown, more, [*problems, *damaged], parts)
+    return _page(content, shown, more, [*problems, *damaged], analysed)
 
 
 def render_detection(path: Path) -> str:
     """The page about the detector at `path`, in at most LIMIT bytes if its contents without pictures fit."""
-    run, parts, sources, problems = detection.content(path)
+    run, about, sources, problems = detection.content(path)
 
     def page(
         shown: Sequence[pictures.EmbeddedPicture], more: Sequence[pictures.OmittedPictures], problems: list[str]
@@ -105,7 +109,7 @@ def render_detection(path: Path) -> str:
             "detection.html",
             title=run.label,
             lead=detection.lead(run),
-            parts=parts,
+            sections=about,
             shown=shown,
             more=more,
             problems=list(dict.fromkeys(problems)),
@@ -150,12 +154,12 @@ def _page(
     shown: list[pictures.EmbeddedPicture],
     more: list[pictures.OmittedPictures],
     problems: list[str],
-    parts: Sequence[analysis.Part],
+    analysed: Sequence[PageSection],
 ) -> str:
     return _filled(
         "page.html",
         content=content,
-        parts=parts,
+        analysed=analysed,
         pictures=shown,
         more_pictures=more,
         problems=list(dict.fromkeys(problems)),
@@ -191,6 +195,8 @@ def _templates() -> jinja2.Environment:
     environment.filters |= _FORMATS
     environment.tests["several"] = lambda rows: len(rows) > 1
     environment.filters["script_json"] = script_json
+    environment.filters["figure"] = lambda chart: chart_page.figure(chart) if isinstance(chart, Chart) else chart.figure
+    environment.filters["shape"] = lambda chart: chart_page.shape(chart) if isinstance(chart, Chart) else chart.shape
     return environment
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from keras_cnn.charts.text import digits, interval, percent
 from keras_cnn.errors import InputError
 from keras_cnn.report.runs import Run, find_runs
 from keras_cnn.report.sections.audits import VERDICTS
 from keras_cnn.report.sections.content import Content, collect
 from keras_cnn.report.sections.shapes import Cell, Chart
-from keras_cnn.report.sections.text import digits, interval, percent
 
 if TYPE_CHECKING:  # its import takes half a second
     from wandb_workspaces.reports.v2 import Report
@@ -122,7 +122,7 @@ def _blocks(wr: ModuleType, content: Content, problems: list[str]) -> Iterator:
     yield wr.TableOfContents()
     yield wr.H2("Runs")
     yield _table(wr, [heading for heading, _ in content.columns], [[_cell(c) for c in row] for row in content.rows])
-    yield from _inferences(wr, content)
+    yield from _findings(wr, content)
     yield from _comparisons(wr, content)
     yield from _published(wr, content)
     yield from _panels(wr, content)
@@ -154,11 +154,11 @@ def _cell(cell: Cell) -> str:
     return f"{cell.text} {interval(cell.interval)}".strip()
 
 
-def _inferences(wr: ModuleType, content: Content) -> Iterator:
-    if content.inferences:
-        yield wr.H2("Inferences")
+def _findings(wr: ModuleType, content: Content) -> Iterator:
+    if content.findings:
+        yield wr.H2("Findings")
         yield _list(
-            wr, [f"**{found.sentence}** ({found.method}; {', '.join(found.rows)})" for found in content.inferences]
+            wr, [f"**{found.sentence}** ({found.method}; {', '.join(found.rows)})" for found in content.findings]
         )
 
 

@@ -23,6 +23,9 @@ _ENVIRONMENT = {
 }
 _SPLIT = {"ids": dict[str, list[str]] | None, "classes": list[str] | None}
 
+# Fields of a config that change no number that a run finds: they name it, or say where it keeps things.
+_WITHOUT_EFFECT = ("name", "seed", "data.cache", "data.cache_dir", "train.checkpoint_minutes", "published")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -50,6 +53,11 @@ class Record:
     def finished(self) -> bool:
         """Whether the run has come to its end, even if its numbers can no longer be read."""
         return bool(self.metrics) or (self.path / "metrics.json").is_file()
+
+
+def changes_numbers(field: str) -> bool:
+    """Whether a field of a config, other than the seed, can change a number that a run finds."""
+    return field not in _WITHOUT_EFFECT and not field.startswith(("tracking.", "published."))
 
 
 def read_record(path: Path) -> Record:

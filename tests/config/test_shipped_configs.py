@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from keras_cnn import config, models
+from keras_cnn.analysis import recipes
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import backbones, freezing
-from keras_cnn.sweeps import comparison, space, sweep_file
+from keras_cnn.sweeps import space, sweep_file
 from keras_cnn.sweeps.worker import trial_config
 from keras_cnn.tasks.detection import network_cfg
 from keras_cnn.tasks.detection.settings import BoxConfig
@@ -65,7 +66,7 @@ def test_no_config_sets_a_field_without_effect(path):
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda p: p.stem)
 def test_comparison_opens_with_its_command_and_number_of_runs(path):
     sweep = sweep_file.read_sweep(path)
-    comparison.check(sweep)
+    recipes.check(sweep)
     command, *said = path.read_text().split("program:")[0].splitlines()
     assert command.startswith(f"# python finetune.py --compare configs/comparisons/{path.name}")
     runs = len(space.cells(sweep)) * sweep.repeats

@@ -322,6 +322,7 @@ def test_arrays_are_resized_as_files_are(tmp_path):
     [
         ({"a": [1]}, "holds a; expected x_train and y_train"),
         ({"x": np.zeros((4, 3, 3), np.uint8)}, "has x but no y"),
+        ({"x": np.zeros((4, 3, 3), np.uint8), "y": [0, 1, 0, 1], "x_tset": [1]}, "array x_tset; did you mean x_test"),
         ({"x": np.zeros((4, 3, 3)), "y": [0, 1, 0, 1]}, "x is float64"),
         ({"x": np.zeros((4, 3), np.uint8), "y": [0, 1, 0, 1]}, "expected uint8 from 0 to 255"),
         ({"x": np.zeros((4, 3, 3, 4), np.uint8), "y": [0, 1, 0, 1]}, "x is uint8 \\(4, 3, 3, 4\\)"),
@@ -347,7 +348,7 @@ def test_npz_file_errors(tmp_path):
         file.write_bytes(data[:length])
         assert "data.npz" in refused(load, source)
     np.save(tmp_path / "single.npy", images(3, 4, 4))
-    assert "holds a single unnamed array; expected" in refused(load, f"npz:{tmp_path}/single.npy")
+    assert "single.npy: not an .npz file of arrays" in refused(load, f"npz:{tmp_path}/single.npy")
 
 
 def test_options_are_checked(tmp_path):

@@ -348,7 +348,7 @@ def test_a_camera_that_comes_back_goes_on_and_one_that_does_not_stops(model, tmp
     cable = _Cable([[picture((40, 16, "red"))] * 3, [picture((88, 40, "blue"))] * 2])
     monkeypatch.setattr("cv2.VideoCapture", cable)
     assert run("0", *model, "--out", tmp_path / "out") == 3
-    assert "camera 0: gives no picture any more after 5 frames; 5 frames are saved" in capsys.readouterr().err
+    assert "camera 0: gives no image any more after 5 frames; 5 frames are saved" in capsys.readouterr().err
     assert waits == [1, 1, 2, 4, 8, 16, 32]
     assert [row["class"] for row in rows(tmp_path / "out")] == ["car"] * 3 + ["bus"] * 2
     monkeypatch.setattr("cv2.VideoCapture", _Cable([]))
@@ -402,7 +402,7 @@ def test_wrong_input_is_one_line(model, tmp_path, capsys, monkeypatch):
         ((image, "--model", "yolov3-tny"), "did you mean yolov3-tiny?"),
         ((image, *model[:2]), "a cfg has no weights; name their file: --weights FILE"),
         ((image, *model, "--classes", "cra"), "--classes: unknown class cra; did you mean car?"),
-        ((image, *model, "--names", tmp_path / "three.names"), "3 names, expected 2, one a class of the network"),
+        ((image, *model, "--names", tmp_path / "three.names"), "3 names, expected 2, one for each class"),
         ((image, *model, "--count-line", "0,0,9,9"), "counting follows objects through a video"),
         ((image, *model, "--size", "50"), "found 50x50, expected multiples of 32"),
         ((image, *model, "--size", "a"), "--size: found 'a'"),

@@ -12,8 +12,9 @@ from PIL import Image
 
 from keras_cnn.evaluation import metrics
 from keras_cnn.report.html import write_report
-from keras_cnn.sweeps.space import overrides, read_sweep
+from keras_cnn.sweeps.space import overrides
 from keras_cnn.sweeps.study import Study
+from keras_cnn.sweeps.sweep_file import read_sweep
 
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds", "run_seconds"]
 # What a class, a run or a command may be called; each must reach the reader as it is, and do nothing.
@@ -87,18 +88,18 @@ def make_sweep(make_run, tmp_path_factory) -> Callable[..., Path]:
         sweep = read_sweep(file)
         study = Study.create(path, sweep, "data: {source: npz:small}\n", seed=1)
         for result in results:
-            claim = study.lease()
-            found = result(claim.trial.assignment) if callable(result) else result
+            lease = study.lease()
+            found = result(lease.trial.assignment) if callable(result) else result
             if isinstance(found, str):
-                study.end(claim, state="failed", reason=found, runs=(claim.trial.label,))
+                study.end(lease, state="failed", reason=found, runs=(lease.trial.label,))
                 continue
             percents = found if isinstance(found, tuple) else (found,)
             names = [
-                claim.trial.label + (f"-seed{i}" if len(percents) > 1 else "") for i in range(1, 1 + len(percents))
+                lease.trial.label + (f"-seed{i}" if len(percents) > 1 else "") for i in range(1, 1 + len(percents))
             ]
             for i, (name, percent) in enumerate(zip(names, percents, strict=True), 1):
-                trial(path / name, percent, i, claim.trial, sweep, epochs)
-            study.end(claim, state="finished", value=float(np.mean(percents)) / 100, runs=tuple(names))
+                trial(path / name, percent, i, lease.trial, sweep, epochs)
+            study.end(lease, state="finished", value=float(np.mean(percents)) / 100, runs=tuple(names))
         if finished:
             (make_run(path / "best", seed=1) / "model.keras").touch()
         return path

@@ -11,8 +11,8 @@ from PIL import Image
 
 from keras_cnn.errors import InputError
 from keras_cnn.report import charts, pictures, published
+from keras_cnn.report.findings import findings
 from keras_cnn.report.html import LIMIT, write_report
-from keras_cnn.report.inferences import inferences
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.sections.content import _publication, collect
 from keras_cnn.report.sections.evaluations import evaluations
@@ -66,7 +66,7 @@ def test_calibration_says_which_evaluation_it_is_of(older):
     runs, _ = find_runs([older])
     (chart,) = collect(runs).calibration
     assert "from a later evaluation: older: test, evaluated again" in chart.note
-    said = [found.sentence for found in inferences([runs[0].record]) if "confident" in found.sentence]
+    said = [found.sentence for found in findings([runs[0].record]) if "confident" in found.sentence]
     assert all("test images, evaluated again" in sentence for sentence in said)
 
 

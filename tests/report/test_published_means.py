@@ -12,20 +12,21 @@ import pandas as pd
 import pytest
 import yaml
 
-from keras_cnn.errors import InputError
-from keras_cnn.publications import PublishedDataset
-from keras_cnn.report import analysis, sweeps
-from keras_cnn.report.html import write_report
-from keras_cnn.report.published_means import (
+from keras_cnn.analysis import sections
+from keras_cnn.analysis.published_means import (
     PublishedGrid,
     PublishedTable,
-    beside_means,
+    compare_means,
     order,
     order_sentence,
     read_grid,
 )
+from keras_cnn.analysis.run_tables import find_table
+from keras_cnn.analysis.sections import write_section
+from keras_cnn.errors import InputError
+from keras_cnn.publications import PublishedDataset
+from keras_cnn.report.html import write_report
 from keras_cnn.report.runs import find_runs
-from keras_cnn.report.sections import means
 from keras_cnn.report.sections.content import _published
 from keras_cnn.run_folder.record import Record
 
@@ -146,7 +147,7 @@ COLUMNS = {"model.l1_oc": "width", "model.stride": "model.stride"}
 
 
 def test_means_are_over_all_epochs_of_the_runs_in_the_grid():
-    found = beside_means(frame(), COLUMNS, RECORD, GRID)
+    found = compare_means(frame(), COLUMNS, RECORD, GRID)
     widths = found.tables[0].rows.set_index(["model.l1_oc", "mean"])
     expected = {
         (6, "loss"): (1.0, (2 + 1 + 3 + 2) / 4),
@@ -166,7 +167,7 @@ def test_means_are_over_all_epochs_of_the_runs_in_the_grid():
 
 
 def test_means_at_an_epoch_and_epochs_that_no_run_has():
-    first, ninth = beside_means(frame(), COLUMNS, RECORD, GRID).tables[1].rows.to_dict("records")
+    first, ninth = compare_means(frame(), COLUMNS, RECORD, GRID).tables[1].rows.to_dict("records")
     assert first["measured"] == pytest.approx((0.32 + 0.20 + 0.40) / 3)
     assert (first["cells"], first["published_cells"]) == (3, 4)
     assert np.isnan(ninth["measured"])
@@ -177,7 +178,9 @@ def test_what_hinders_the_comparison_is_said():
     config = RECORD.config | {"train.epochs": 2, "data.subset": 0.1}
     table = frame().assign(rate=[0.01, 0.01, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])
     columns = COLUMNS | {"optim.learning_rate": "rate"}
-    found = beside_means(table, columns, Record(RECORD.path, config=config, metrics={"a": 1}, split=RECORD.split), GRID)
+    found = compare_means(
+        table, columns, Record(RECORD.path, config=config, metrics={"a": 1}, split=RECORD.split), GRID
+    )
     told = " | ".join(found.hindrances)
     for words in (
         "optim.learning_rate is 0.01 or 0.1, not 0.01",
@@ -195,18 +198,18 @@ def test_what_hinders_the_comparison_is_said():
 
 def test_test_accuracy_stands_beside_test_accuracy_where_every_epoch_has_it():
     table = frame().assign(test_accuracy=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
-    found = beside_means(table, COLUMNS, RECORD, GRID)
+    found = compare_means(table, COLUMNS, RECORD, GRID)
     assert found.held_out == "test_accuracy"
     narrow = found.tables[0].rows.set_index(["model.l1_oc", "mean"]).loc[(6, "test_accuracy")]
     assert narrow["measured"] == pytest.approx(0.25)
     assert not any("validation images" in text for text in found.hindrances)
     table.loc[0, "test_accuracy"] = np.nan
-    assert beside_means(table, COLUMNS, RECORD, GRID).held_out == "validation_accuracy"
+    assert compare_means(table, COLUMNS, RECORD, GRID).held_out == "validation_accuracy"
 
 
 def test_a_field_that_all_runs_share_is_that_of_their_config():
     table = frame().drop(columns="model.stride").query("run != 'b'")
-    found = beside_means(table, {"model.l1_oc": "width"}, RECORD, GRID)
+    found = compare_means(table, {"model.l1_oc": "width"}, RECORD, GRID)
     assert any("2 have no run (model.l1_oc × model.stride): 6 × 2, 12 × 2" in text for text in found.hindrances)
 
 
@@ -220,18 +223,18 @@ def test_a_field_that_all_runs_share_is_that_of_their_config():
 def test_other_networks_and_other_images_are_no_comparison(config, message):
     split = {} if "data.source" in config else RECORD.split
     with pytest.raises(InputError, match=re.escape(message)):
-        beside_means(frame(), COLUMNS, Record(RECORD.path, config=RECORD.config | config, split=split), GRID)
+        compare_means(frame(), COLUMNS, Record(RECORD.path, config=RECORD.config | config, split=split), GRID)
 
 
 def test_runs_beside_the_grid_and_runs_without_its_fields_are_no_comparison():
     with pytest.raises(InputError, match=re.escape("no run lies in the grid of x/y: model.l1_oc 6, 12; model.stride")):
-        beside_means(frame().query("run == 'd'"), COLUMNS, RECORD, GRID)
+        compare_means(frame().query("run == 'd'"), COLUMNS, RECORD, GRID)
     with pytest.raises(InputError, match=r"the runs have no model\.l1_oc"):
-        beside_means(frame(), {"model.stride": "model.stride"}, RECORD, GRID)
+        compare_means(frame(), {"model.stride": "model.stride"}, RECORD, GRID)
 
 
 def test_the_sentence_on_the_order_has_its_numbers():
-    table = beside_means(frame(), COLUMNS, RECORD, GRID).tables[0]
+    table = compare_means(frame(), COLUMNS, RECORD, GRID).tables[0]
     sentence = order_sentence(table, {"model.l1_oc": "l1_oc"}, "validation_accuracy")
     assert sentence == "By l1_oc the published order of the 2 groups holds in validation accuracy: 1 of 1 pair"
 
@@ -277,11 +280,12 @@ def section(page: str, name: str) -> str:
 
 
 def test_a_sweep_has_its_means_beside_the_published_ones(net1_sweep):
-    found = sweeps.find_table([net1_sweep]).means_beside
-    failed = next(trial for trial in sweeps.find_table([net1_sweep]).swept.trials if trial.state == "failed")
+    found = find_table([net1_sweep]).published_means
+    failed = next(trial for trial in find_table([net1_sweep]).swept.trials if trial.state == "failed")
     # In W&B's order, the names sorted and the last one fastest: l1_oc 6, multiplier 1.5, kernel 3, stride 2.
     assert (failed.assignment["l1_oc"], failed.assignment["model.stride"]) == (6, 2)
-    (_, narrow), *_ = [(title, grid) for title, grid in means.grids(found) if title == "By l1_oc and filter_multiplier"]
+    (means_of_sweep,) = (part for part in sections(find_table([net1_sweep])) if part.name == "published-means")
+    narrow = dict(means_of_sweep.tables)["By l1_oc and filter_multiplier"]
     table = {row[:2]: dict(zip(narrow.head, row, strict=True)) for row in narrow.rows}
     # Last epochs of 6 × 2: 48, 38, 48, 44; one and two points less in the epochs before: 44.5 - 1.
     assert table["6", "2"]["validation accuracy, measured"] == "43.50"
@@ -307,13 +311,12 @@ def test_the_page_tells_the_order_and_what_hinders(net1_page):
 
 
 def test_the_files_of_the_analysis_have_every_mean(net1_sweep, tmp_path):
-    notes = tmp_path / "notes.txt"
-    notes.write_text("explained: validation accuracy\n")
-    files = sweeps._write_means(sweeps.find_table([net1_sweep]), notes)
-    assert [path.name for path in files] == ["published_means.csv", "published_means.png"]
-    assert notes.read_text().startswith("explained: validation accuracy\npublished means: By l1_oc")
-    assert "\npublished means: train.epochs is 3, not 30" in notes.read_text()
-    with files[0].open() as file:
+    (means,) = (section for section in sections(find_table([net1_sweep])) if section.name == "published-means")
+    assert means.findings[0].startswith("By l1_oc")
+    assert means.findings[-1].startswith("What is not the same: train.epochs is 3, not 30")
+    files = {path.name: path for path in write_section(tmp_path, means)}
+    assert files["published_means.png"].is_file()
+    with files["published_means.csv"].open() as file:
         read = list(csv.DictReader(file))
     assert len(read) == 6 * 3 + 4 * 3 + 2 * 2  # groups by means of the three printed tables
     (row,) = [r for r in read if r["by"] == "model.kernel_size" and r["group"] == "5" and r["mean"] == "test_accuracy"]
@@ -325,7 +328,7 @@ def test_the_files_of_the_analysis_have_every_mean(net1_sweep, tmp_path):
 def test_a_sweep_lists_only_the_runs_whose_figures_can_be_compared(net1_sweep, net1_page):
     told = section(net1_page, "published")
     best = {"l1_oc": 18, "model.filter_multiplier": 2, "model.kernel_size": 3, "model.stride": 1}
-    (wanted,) = [t.label for t in sweeps.find_table([net1_sweep]).swept.trials if t.assignment == best]
+    (wanted,) = [t.label for t in find_table([net1_sweep]).swept.trials if t.assignment == best]
     assert re.findall(r"(\d{4}) figure published", told) == [wanted]
     assert "22 other runs are left out: " in told
     # Of 23 runs: 8 of each smaller width, less the failed one of width 6; 12 of stride 2, less the same.
@@ -348,20 +351,15 @@ def test_a_sweep_without_a_figure_to_compare_lists_its_closest_run(net1_sweep):
 
 
 def test_a_sweep_without_a_publication_has_no_such_part(grid_sweep):
-    table = sweeps.find_table([grid_sweep])
-    assert table.means_beside is None
-    assert "published-means" not in [part.name for part in analysis.parts(table)]
+    table = find_table([grid_sweep])
+    assert table.published_means is None
+    assert "published-means" not in [part.name for part in sections(table)]
 
 
-def test_a_sweep_that_cannot_be_compared_says_why(net1_sweep, tmp_path):
-    table = sweeps.find_table([net1_sweep])
+def test_a_sweep_that_cannot_be_compared_says_why(net1_sweep):
+    table = find_table([net1_sweep])
     config = table.record.config | {"model.name": "lenet"}
     other = replace(table, record=replace(table.record, config=config))
-    (part,) = [part for part in analysis.parts(other) if part.name == "published-means"]
+    (part,) = [part for part in sections(other) if part.name == "published-means"]
     assert part.warnings == ("Not shown: the runs are of lenet, the means of cs7015/net1 are of net1.",)
-    notes = tmp_path / "notes.txt"
-    notes.write_text("")
-    assert sweeps._write_means(other, notes) == []
-    assert notes.read_text() == (
-        "published means: not written: the runs are of lenet, the means of cs7015/net1 are of net1\n"
-    )
+    assert not part.frames

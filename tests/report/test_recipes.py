@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from keras_cnn.report import recipes, sweeps
+from keras_cnn.analysis.recipes import FOLDER
+from keras_cnn.analysis.run_tables import find_table
 from keras_cnn.report.html import write_report
-from keras_cnn.sweeps.comparison import FOLDER
+from keras_cnn.report.recipes import recipe_sections
 
 COMPARISON = {
     "method": "grid",
@@ -43,12 +44,12 @@ def compared(make_sweep, tmp_path_factory):
 
 
 def rows(part, caption):
-    found = {**dict(part.grids), **dict(part.folded), **{c.title: c.table for c in part.charts}}[caption]
+    found = {**dict(part.tables), **dict(part.folded), **{c.title: c.table for c in part.charts}}[caption]
     return [dict(zip(found.head, row, strict=True)) for row in found.rows]
 
 
 def test_the_part_has_each_recipes_numbers(compared):
-    (part,) = recipes.parts(sweeps.find_table([compared]))
+    (part,) = recipe_sections(find_table([compared]))
     cells = {row["recipe"]: row for row in rows(part, "")}
     assert list(cells) == ["resnet50 head", "resnet50 all", "resnet18 head", "resnet18 all"]
     # Student's t at one degree of freedom is 12.706, the standard error of 59 and 61 is 1.
@@ -73,7 +74,7 @@ def test_the_part_has_each_recipes_numbers(compared):
 
 
 def test_figures_printed_of_the_same_recipe_stand_beside_the_measured_ones(compared):
-    (part,) = recipes.parts(sweeps.find_table([compared]))
+    (part,) = recipe_sections(find_table([compared]))
     beside = rows(part, "Printed elsewhere, of the same images, backbone and weights")
     assert {(row["recipe"], row["experiment"]) for row in beside} == {
         ("resnet50 head", "cs6910/resnet50-head-only"),
@@ -96,12 +97,12 @@ def test_figures_printed_of_the_same_recipe_stand_beside_the_measured_ones(compa
 def test_the_page_has_it_first_and_only_of_a_comparison(compared, grid_sweep):
     page = write_report([compared]).read_text(encoding="utf-8")
     assert 0 < page.index('<section id="recipes"') < page.index('<section id="sweep"')
-    assert recipes.parts(sweeps.find_table([grid_sweep])) == []
-    assert recipes.parts(None) == []
+    assert recipe_sections(find_table([grid_sweep])) == []
+    assert recipe_sections(None) == []
 
 
 def test_what_cannot_be_compared_has_the_reason_in_its_place(make_sweep, tmp_path):
     path = make_sweep(tmp_path / "compared", COMPARISON, ["out of memory"])
     (path / FOLDER).mkdir()
-    (part,) = recipes.parts(sweeps.find_table([path]))
+    (part,) = recipe_sections(find_table([path]))
     assert part.warnings == (f"Not shown: {path}: no trial has ended with a value; nothing to compare.",)

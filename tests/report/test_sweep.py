@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_cnn.analysis import sections
+from keras_cnn.analysis.run_tables import find_table
+from keras_cnn.analysis.sections import PageSection
 from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol, repeats
-from keras_cnn.report import analysis, sweeps
+from keras_cnn.report.findings import findings
 from keras_cnn.report.html import LIMIT, write_report
-from keras_cnn.report.inferences import inferences
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.sections.audits import audits
-from keras_cnn.report.sections.content import again
 from keras_cnn.run_folder.record import read_record
 
 BAYES = {
@@ -50,16 +51,15 @@ def section(page: str, name: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", found)).split())
 
 
-def rows(part: analysis.Part, caption: str) -> list[dict[str, str]]:
+def rows(part: PageSection, caption: str) -> list[dict[str, str]]:
     """The rows of a part's table by the heads of its columns."""
-    found = {**dict(part.grids), **dict(part.folded), **{c.title: c.table for c in part.charts}}[caption]
+    found = {**dict(part.tables), **dict(part.folded), **{c.title: c.table for c in part.charts}}[caption]
     return [dict(zip(found.head, row, strict=True)) for row in found.rows]
 
 
 @pytest.fixture(scope="module")
-def grid_parts(grid_sweep) -> dict[str, analysis.Part]:
-    runs, _ = find_runs([grid_sweep])
-    return {part.name: part for part in analysis.parts(sweeps.find_table([grid_sweep]), again(runs))}
+def grid_parts(grid_sweep) -> dict[str, PageSection]:
+    return {part.name: part for part in sections(find_table([grid_sweep]))}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_what_was_swept(grid_parts):
         {"parameter": "filters", "field": "model.filters", "distribution": "categorical", "values": "4, 8"},
         {"parameter": "lr", "field": "optim.learning_rate", "distribution": "categorical", "values": "0.001, 0.1"},
     ]
-    facts = dict(part.grids[0][1].rows)
+    facts = dict(part.tables[0][1].rows)
     assert (facts["method"], facts["metric"], facts["trials"]) == ("grid", "val_accuracy, to maximize", "4 finished")
     assert facts["seeds a trial"].startswith("2;")
 
@@ -138,7 +138,7 @@ def test_a_hole_in_the_grid_is_warned_of(make_sweep, tmp_path):
     names = {"lr": "optim.learning_rate", "width": "model.filters", "dense": "model.dense"}
     definition = {**BAYES, "method": "grid", "parameters": parameters, "keras_cnn": {"names": names}}
     sweep = make_sweep(tmp_path / "sweep", definition, [50, 60, 55, 40, 41, 42, 43])
-    (balance,) = [part for part in analysis.parts(sweeps.find_table([sweep])) if part.name == "balance"]
+    (balance,) = [part for part in sections(find_table([sweep])) if part.name == "balance"]
     # Parameters by name, the last one fastest: the cell of all second values has not been tried.
     assert "of 8 cells 1 missing (dense 6, lr 2, width 8)" in balance.warnings[0]
 
@@ -193,7 +193,7 @@ def test_trials_are_finished_and_not_damaged(grid_page):
 
 def test_an_untested_sweep_says_so_and_has_no_column_of_tests(make_sweep, tmp_path):
     page = page_of(make_sweep(tmp_path / "sweep", BAYES, [40, 50, 60, 45]))
-    assert "The best, 0003, has validation accuracy 60.00 %. The test images have not been looked at." in page
+    assert "The best, 0003, has validation accuracy 60.00 %. The test images have not been read." in page
     assert "test accuracy" not in section(page, "runs")
     assert "The test split has not been read yet." in page
 
@@ -201,7 +201,7 @@ def test_an_untested_sweep_says_so_and_has_no_column_of_tests(make_sweep, tmp_pa
 def test_a_single_trial_is_shown_by_its_validation_images(make_sweep, tmp_path, blobs):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40])
     page = page_of(sweep / "0001")
-    assert "of 100 validation images right, in epoch 3 of 3; the test images have not been looked at." in page
+    assert "of 100 validation images classified correctly, in epoch 3 of 3; the test images have not been read." in page
     assert np.trace(blobs(page)["confusion-0"]["data"][0]["text"]) == 40
     assert 'id="problems"' not in page
     assert "without an interval" not in page
@@ -226,9 +226,9 @@ def test_seeds_of_a_trial_are_repeats_by_validation_accuracy(grid_sweep):
         repeats.compare_recipes(tested[0], groups[0])
 
 
-def test_inferences_of_trials_are_of_validation_accuracy(grid_sweep):
+def test_findings_of_trials_are_of_validation_accuracy(grid_sweep):
     records = [read_record(path.parent) for path in sorted(grid_sweep.glob("0*/config.yaml"))]
-    filters, rate = inferences(records)
+    filters, rate = findings(records)
     # All blocks differ by the same, which gives no interval and so no claim.
     assert "model.filters 8 and 4 (10.0 points (no interval can be had), 4 runs each)" in filters.sentence
     assert "optim.learning_rate 0.1 and 0.001 (4.0 points" in rate.sentence
@@ -237,7 +237,7 @@ def test_inferences_of_trials_are_of_validation_accuracy(grid_sweep):
 
 
 def test_the_audit_of_a_sweep_knows_how_many_were_tried(grid_sweep):
-    table = sweeps.find_table([grid_sweep])
+    table = find_table([grid_sweep])
     runs, _ = find_runs([grid_sweep])
     by_run = {audit.run.label: audit for audit in audits(runs, [], table.swept)}
     assert by_run["best"].worst("configuration-chosen-on-test") == protocol.PASSED
@@ -249,13 +249,13 @@ def test_the_audit_of_a_sweep_knows_how_many_were_tried(grid_sweep):
 
 
 def test_parameters_keep_their_own_names_and_values(make_sweep, tmp_path):
-    table = sweeps.find_table([make_sweep(tmp_path / "sweep", BAYES, [40, 50, 60, 45, 30])])
+    table = find_table([make_sweep(tmp_path / "sweep", BAYES, [40, 50, 60, 45, 30])])
     # A setting called as one of the table's own columns goes by its field.
     assert table.runs.attrs["factors"] == ["augment", "train.epochs", "lr"]
     assert set(table.runs["augment"]) <= {True, False}
     drawn = [trial.assignment["lr"] for trial in table.swept.trials]
     assert table.runs["lr"].tolist() == drawn
-    sweep = {row[0]: row for row in dict(analysis.parts(table)[0].grids)["Parameters"].rows}
+    sweep = {row[0]: row for row in dict(sections(table)[0].grids)["Parameters"].rows}
     assert sweep["augment"][1:] == ("data.augment.name", "categorical_w_probabilities", "true (0.25), false (0.75)")
     assert sweep["lr"][2:] == ("log_uniform_values", "min 0.0001, max 1")
 
@@ -268,12 +268,12 @@ def test_failed_trials_have_their_reasons_and_no_numbers(make_sweep, tmp_path):
     found = section(page, "sweep")
     assert reason in found
     assert "out of memory" in found
-    assert sweeps.find_table([sweep]).runs.attrs["notes"] == ["left out: 2 failed (0002, 0005)"]
+    assert find_table([sweep]).runs.attrs["notes"] == ["left out: 2 failed (0002, 0005)"]
 
 
 def test_a_sweep_by_loss_explains_the_loss(make_sweep, tmp_path):
     definition = {**BAYES, "metric": {"name": "val_loss", "goal": "minimize"}}
-    table = sweeps.find_table([make_sweep(tmp_path / "sweep", definition, [40, 50, 60])])
+    table = find_table([make_sweep(tmp_path / "sweep", definition, [40, 50, 60])])
     assert table.metric == "validation_loss"
     assert table.swept.best.value == min(trial.value for trial in table.swept.trials)
 

@@ -87,7 +87,7 @@ def test_the_report_has_the_content_of_the_page(tmp_path):
     assert "# commit abc123" in written
 
 
-def test_inferences_are_in_it_with_their_runs(tmp_path):
+def test_findings_are_in_it_with_their_runs(tmp_path):
     paths = [
         run_folder(tmp_path, f"w{width}s{seed}", 0.5 + 0.005 * width + 0.001 * seed * width, model__l1_oc=width)
         for width in (6, 18)

@@ -141,7 +141,7 @@ def test_images_of_any_size_come_in_the_size_that_is_named(draw, capsys):
         assert arrays["image"].shape == (36, 36, 3)
         assert arrays["convolution"].shape == (36, 36, 4)
     draw("any.keras activations", status=2)
-    assert "any.keras: images: found (None, None, 3), any size; expected --image-size PIXELS" in capsys.readouterr().err
+    assert "any.keras: images: found (None, None, 3), expected --image-size PIXELS" in capsys.readouterr().err
     draw("sequential.keras activations --image-size 36", status=2)
     assert "--image-size: found 36, but sequential.keras takes images of 24×20" in capsys.readouterr().err
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_cnn.analysis.run_tables import Swept
+from keras_cnn.charts.text import count
 from keras_cnn.evaluation import protocol, repeats
 from keras_cnn.report.runs import Run
 from keras_cnn.report.sections.shapes import Table
-from keras_cnn.report.sections.text import count
-from keras_cnn.report.sweeps import Swept
 
 VERDICTS = {
     protocol.INVALIDATES: "invalidates",

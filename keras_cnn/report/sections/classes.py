@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
 from keras_cnn.report import charts
 from keras_cnn.report.runs import AGAIN, SPLITS, Run
 from keras_cnn.report.scores import SplitScores
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
-from keras_cnn.report.sections.text import count, percent, percent_with_interval, with_interval
 
 MATRIX_IN_FULL = 16  # classes up to which the table below a confusion matrix has every cell
 MISTAKES_LISTED = 60

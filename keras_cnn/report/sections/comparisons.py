@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from keras_cnn.charts.text import count, percent
 from keras_cnn.report import comparison_charts
 from keras_cnn.report.comparisons import StoredChange, StoredComparison
 from keras_cnn.report.sections.classes import MATRIX_IN_FULL, MISTAKES_LISTED
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
-from keras_cnn.report.sections.text import count, percent
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from keras_cnn.analysis.run_tables import Swept
 from keras_cnn.report.runs import Run
 from keras_cnn.report.sections.shapes import FEW, Table
-from keras_cnn.report.sweeps import Swept
 
 _ABSENT = "-"  # a missing field, as in changes.txt
 _IGNORED = ("name", "tracking.")

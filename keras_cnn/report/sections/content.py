@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from keras_cnn.analysis.claims import Conclusion
+from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import repeats
 from keras_cnn.report import published
 from keras_cnn.report.comparisons import read_comparisons
-from keras_cnn.report.inferences import Inference, inferences
+from keras_cnn.report.findings import findings
 from keras_cnn.report.runs import Run
 from keras_cnn.report.sections.audits import Audit, audits, checks
 from keras_cnn.report.sections.classes import calibration, classes, confusions, ranking
@@ -20,8 +22,6 @@ from keras_cnn.report.sections.evaluations import evaluations
 from keras_cnn.report.sections.models import NetworkTable, networks
 from keras_cnn.report.sections.runs import Columns, lead, table_of_runs
 from keras_cnn.report.sections.shapes import FEW, Cell, Chart, Table
-from keras_cnn.report.sweeps import BEST as BEST_FOLDER
-from keras_cnn.report.sweeps import RunTable, Swept
 
 SHOWN = 6  # number of the best runs that are shown individually where there are many
 MATRICES = 2  # number of the best runs whose confusion matrices are shown where there are many
@@ -46,7 +46,7 @@ class Content:
     lead: str
     columns: Columns
     rows: tuple[tuple[Cell, ...], ...]
-    inferences: list[Inference]
+    findings: list[Conclusion]
     published: list[tuple[Run, list[published.PublishedComparison]]]
     unpublished: str  # the runs of a sweep that are left out of `published`, with the reasons; "" for none
     groups: list[repeats.SeedGroup]
@@ -76,7 +76,7 @@ def collect(runs: list[Run], table: RunTable | None = None) -> Content:
     """The contents of the page about `runs`; `table` is that of a sweep or a file.
 
     Of more than FEW runs, the sweep's `best` and the SHOWN best by validation accuracy are shown individually; all runs
-    are in the table of runs, the curves, the repeats and the inferences.
+    are in the table of runs, the curves, the repeats and the findings.
     """
     swept = table.swept if table else None
     runs, shown = _ranked(runs, swept)
@@ -93,7 +93,7 @@ def collect(runs: list[Run], table: RunTable | None = None) -> Content:
         lead=lead(runs, table),
         columns=columns,
         rows=rows,
-        inferences=_inferences(runs, shown, swept),
+        findings=_findings(runs, shown, swept),
         published=compared,
         unpublished=left_out,
         groups=[group for group in groups if group.n > 1],
@@ -120,7 +120,7 @@ def _ranked(runs: list[Run], swept: Swept | None) -> tuple[list[Run], list[Run]]
     """All runs, and those that are shown, which have the first numbers if there are many."""
     if len(runs) <= FEW:
         return runs, runs
-    best = sorted(runs, key=lambda run: (not swept or run.label != BEST_FOLDER, -(run.validation.accuracy or 0)))
+    best = sorted(runs, key=lambda run: (not swept or run.label != RETRAINED, -(run.validation.accuracy or 0)))
     numbers = {run.label: i for i, run in enumerate(best)}
     runs = [replace(run, number=numbers[run.label]) for run in runs]
     return runs, sorted((run for run in runs if run.number < SHOWN), key=lambda run: run.number)
@@ -128,32 +128,16 @@ def _ranked(runs: list[Run], swept: Swept | None) -> tuple[list[Run], list[Run]]
 
 def _trials(runs: Sequence[Run], swept: Swept | None) -> list[Run]:
     """The runs without the retrained best trial of a sweep, which repeats a trial."""
-    return [run for run in runs if not swept or run.label != BEST_FOLDER]
+    return [run for run in runs if not swept or run.label != RETRAINED]
 
 
-def again(runs: Sequence[Run]) -> dict[str, float] | None:
-    """The numbers of a sweep's best trial trained again, as a table of runs calls them; None if that is not done."""
-    found = next((run for run in runs if run.label == BEST_FOLDER and run.test.accuracy is not None), None)
-    if found is None:
-        return None
-    return {
-        "validation_accuracy": found.validation.accuracy,
-        "test_accuracy": found.test.accuracy,
-        "validation_loss": found.validation.loss,
-        "test_loss": found.test.loss,
-        "best_epoch": found.best_epoch,
-        "parameters": found.total("trainable"),
-        "seconds": found.seconds,
-    }
-
-
-def _inferences(runs: Sequence[Run], shown: Sequence[Run], swept: Swept | None) -> list[Inference]:
-    """Of many runs, what is said of single ones is kept of the shown ones alone."""
+def _findings(runs: Sequence[Run], shown: Sequence[Run], swept: Swept | None) -> list[Conclusion]:
+    """The findings about the runs; of many runs, those about a single one are kept of the shown ones alone."""
     trials = _trials(runs, swept)
     others = [run.record for run in runs if run not in trials]
-    found = [*inferences([run.record for run in trials]), *(inferences(others) if others else [])]
+    conclusions = [*findings([run.record for run in trials]), *(findings(others) if others else [])]
     names = {run.record.name for run in shown}
-    return [one for one in found if len(one.rows) > 1 or set(one.rows) <= names]
+    return [conclusion for conclusion in conclusions if len(conclusion.rows) > 1 or set(conclusion.rows) <= names]
 
 
 def _publication(run: Run, rows: Sequence[published.PublishedComparison]) -> PublishedResults:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from keras_cnn.charts.text import count, digits, duration, interval, percent
 from keras_cnn.report import charts
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import SplitScores, number
 from keras_cnn.report.sections.shapes import Chart, Table, plotted
-from keras_cnn.report.sections.text import count, digits, duration, interval, percent
 
 
 def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_cnn.charts.text import count
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import number
 from keras_cnn.report.sections.shapes import FEW
-from keras_cnn.report.sections.text import count
 
 _LISTED = 4  # number of different values of a fact that are listed for many runs
 

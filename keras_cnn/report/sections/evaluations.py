@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import SplitScores
 from keras_cnn.report.sections.shapes import Table
-from keras_cnn.report.sections.text import count, percent, percent_with_interval, with_interval
 
 
 def evaluations(runs: Sequence[Run]) -> Table:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keras_cnn.charts.text import count
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import number
-from keras_cnn.report.sections.text import count
 
 
 @dataclass(frozen=True)

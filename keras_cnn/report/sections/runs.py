@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from keras_cnn.analysis.factors import show
+from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
+from keras_cnn.charts.text import count, digits, duration, interval, large, percent
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import SplitScores, number
 from keras_cnn.report.sections.shapes import Cell
-from keras_cnn.report.sections.text import count, digits, duration, interval, large, percent
-from keras_cnn.report.sweeps import BEST as BEST_FOLDER
-from keras_cnn.report.sweeps import RunTable, Swept
-from keras_cnn.sweeps.factors import show
 
 Columns = tuple[tuple[str, str], ...]  # (heading, sorted as: text or number)
 
@@ -28,7 +27,7 @@ def lead(runs: Sequence[Run], table: RunTable | None = None) -> str:
     if best is None:
         return text + ("None has a result." if total else "")
     text += f"The best, {best.label}, has {_metric(swept.metric, best.value)}. "
-    again = [run for run in runs if run.label == BEST_FOLDER and run.test.accuracy is not None]
+    again = [run for run in runs if run.label == RETRAINED and run.test.accuracy is not None]
     if again:
         test = again[0].test
         accuracy = f"{percent(test.accuracy)} {interval(test.interval)}"

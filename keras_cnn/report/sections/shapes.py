@@ -4,17 +4,10 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from keras_cnn.charts import TextTable as Table
 from keras_cnn.report.runs import Run
 
 FEW = 12  # runs up to which each has its own lines, columns and tables
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text; the first column names its row."""
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.models import backbones
+from keras_cnn.models.graph import with_image_size
 from keras_cnn.models.model_files import HDF5, KERAS, load_model
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.run_folder.record import read_record
@@ -68,9 +69,18 @@ def _open_backbone(name: str, options: VisualizeOptions) -> OpenedModel:
 def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
     options.refuse("a model file", weights="imagenet")
     model, notes = load_model(path), []
-    shape = _image_shape(path, Probe(model), options.image_size)
-    if options.input_range or model.inputs[0].shape[1:] != shape:
-        model = _with_images_of(model, shape, options.input_range)
+    height, width, channels = Probe(model).input_shape
+    require(channels in (1, 3), f"{path}: images", f"found {(height, width, channels)}", "1 or 3 channels")
+    if height is None or width is None:
+        if options.image_size is None:
+            raise InputError(f"{path}: images: found {(height, width, channels)}, expected --image-size PIXELS")
+        require(options.image_size >= 1, "command line: --image-size", f"found {options.image_size}", "at least 1")
+        model = with_image_size(model, height or options.image_size, width or options.image_size)
+    elif options.image_size is not None:
+        found = f"found {options.image_size}, but {path.name} takes images of {height}×{width}"
+        raise UsageError(f"command line: --image-size: {found}, expected no size")
+    if options.input_range:
+        model = _with_input_range(model, *options.input_range)
     probe = Probe(model, options.output)
     if not probe.scales_images:
         notes.append("no rescaling in the network: it gets 0-255; if it needs another range: --input-range -1 1")
@@ -84,28 +94,8 @@ def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
     return OpenedModel(path.stem, model, probe, out, classes, options, notes=tuple(notes))
 
 
-def _image_shape(path: Path, probe: Probe, size: int | None) -> tuple[int, int, int]:
-    """Height, width and channels of the images; `size` is the side that the command line gives."""
-    height, width, channels = probe.input_shape
-    channels = channels or 3
-    require(channels in (1, 3), f"{path}: images", f"found {probe.input_shape}", "1 or 3 channels")
-    if height and width:
-        if size is not None and (size, size) != (height, width):
-            found = f"found {size}, but {path.name} takes images of {height}×{width}"
-            raise UsageError(f"command line: --image-size: {found}, expected no size")
-        return height, width, channels
-    if size is None:
-        raise InputError(f"{path}: images: found {probe.input_shape}, any size; expected --image-size PIXELS")
-    require(size >= 1, "command line: --image-size", f"found {size}", "at least 1")
-    return height or size, width or size, channels
-
-
-def _with_images_of(
-    model: keras.Model, shape: tuple[int, int, int], input_range: tuple[float, float] | None
-) -> keras.Model:
-    """The model for images of one shape; with `input_range` behind a layer that scales 0-255 to it."""
-    scaled = image = keras.Input(shape, name="image_0_255")
-    if input_range:
-        low, high = input_range
-        scaled = keras.layers.Rescaling((high - low) / 255, offset=low, dtype="float32", name="input_range")(image)
+def _with_input_range(model: keras.Model, low: float, high: float) -> keras.Model:
+    """The model behind a layer that scales 0-255 to `low` to `high`."""
+    image = keras.Input(model.inputs[0].shape[1:], name="image_0_255")
+    scaled = keras.layers.Rescaling((high - low) / 255, offset=low, dtype="float32", name="input_range")(image)
     return keras.Model(image, model(scaled), name=model.name)

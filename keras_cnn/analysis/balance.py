@@ -1,0 +1,97 @@
+"""Whether the runs fill the grid of their settings evenly: plain means by group compare like with like only then."""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from keras_cnn.analysis.factors import Factor, short_names, show, varied
+from keras_cnn.errors import InputError
+
+_SPARSE = 2  # more cells than this many times those in use are no grid with holes but a sample
+_NAMED = 5
+
+
+def balance(runs: pd.DataFrame, factors: Sequence[str] | None = None) -> pd.DataFrame:
+    """The cells of the grid: a column a factor, `runs`, `expected` (the commonest count of a cell) and `state`.
+
+    `state` is missing, under, over or even. `attrs["warning"]` is a sentence naming the cells that are missing or hold
+    another number of runs, empty for a balanced grid; `attrs["uneven_pairs"]` the pairs of factors of which one is not
+    spread in equal shares over the values of the other. Numbers with many values are no dimension of a grid and are
+    named in `attrs["notes"]`. Where less than half the cells are in use the runs are a sample and no grid: only the
+    cells in use are listed.
+
+    Raises InputError for an empty table and one without a factor.
+    """
+    if not len(runs):
+        raise InputError("the table has no rows; expected at least one run")
+    found = varied(runs, factors)
+    grid = [one for one in found if one.repeated or not one.numeric]
+    if not found:
+        raise InputError(f"no setting differs among {len(runs)} runs; there is no grid")
+    quantities = [one.name for one in found if one.numeric and not one.repeated]
+    notes = [f"no dimension of a grid, with hardly two runs a value: {', '.join(quantities)}"] if quantities else []
+    counts = Counter(zip(*(one.codes.tolist() for one in grid), strict=True))
+    total = math.prod(len(one.levels) for one in grid)
+    sparse = not grid or total > _SPARSE * len(counts)
+    usual = max(Counter(counts.values()).items(), key=lambda item: (item[1], item[0]))[0] if grid else 0
+    cells = sorted(counts) if sparse else itertools.product(*(range(len(one.levels)) for one in grid))
+    rows = [
+        {one.name: one.levels[code] for one, code in zip(grid, cell, strict=True)}
+        | {"runs": counts[cell], "expected": usual, "state": _state(counts[cell], usual)}
+        for cell in cells
+    ]
+    table = pd.DataFrame(rows, columns=[*(one.name for one in grid), "runs", "expected", "state"])
+    table.attrs = {
+        "warning": f"no grid: {len(runs)} runs in {len(counts)} of {total:,} cells"
+        if sparse
+        else _warning(table, grid, usual),
+        "uneven_pairs": [(a.name, b.name) for a, b in itertools.combinations(grid, 2) if _is_uneven(a, b)],
+        "notes": notes,
+    }
+    return table
+
+
+def pair_counts(factors: Sequence[Factor]) -> pd.DataFrame:
+    """(L, L) how many runs have each pair of levels, for all levels of all factors; the index is (factor, level)."""
+    marks = {(one.name, show(level)): one.codes == i for one in factors for i, level in enumerate(one.levels)}
+    has = np.column_stack(list(marks.values())).astype(int)
+    index = pd.MultiIndex.from_tuples(marks)
+    return pd.DataFrame(has.T @ has, index=index, columns=index)
+
+
+def _state(count: int, usual: int) -> str:
+    return "missing" if not count else "even" if count == usual else "over" if count > usual else "under"
+
+
+def _warning(table: pd.DataFrame, grid: Sequence[Factor], usual: int) -> str:
+    parts = []
+    for state, saying in (
+        ("missing", "missing"),
+        ("over", f"with more than the usual {usual}"),
+        ("under", f"with fewer than the usual {usual}"),
+    ):
+        cells = table[table["state"] == state]
+        if len(cells):
+            parts.append(f"{len(cells)} {saying} ({_named(cells, grid)})")
+    if not parts:
+        return ""
+    return f"the grid is not balanced, plain means of its groups mislead: of {len(table)} cells {', '.join(parts)}"
+
+
+def _named(cells: pd.DataFrame, grid: Sequence[Factor]) -> str:
+    short = short_names([one.name for one in grid])
+    names = [
+        ", ".join(f"{short[one.name]} {show(row[one.name])}" for one in grid)
+        for row in cells.head(_NAMED).to_dict("records")
+    ]
+    return "; ".join(names) + (f"; and {len(cells) - _NAMED} more" if len(cells) > _NAMED else "")
+
+
+def _is_uneven(a: Factor, b: Factor) -> bool:
+    """Whether a pair of levels is met more or less often than the shares of its two levels make it."""
+    pairs, of_a, of_b = Counter(zip(a.codes, b.codes, strict=True)), Counter(a.codes), Counter(b.codes)
+    return any(pairs[i, j] * len(a.codes) != of_a[i] * of_b[j] for i in of_a for j in of_b)

@@ -1,0 +1,257 @@
+"""What each setting does while the others stay: marginal means and differences from an additive model, with intervals.
+
+The mean of all runs with some value mixes in whatever else those runs have in common. The model takes that apart as far
+as the runs allow, and what they do not allow to be told apart is named and not estimated.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from keras_cnn.analysis.factors import Factor, cells, comparable, show
+from keras_cnn.analysis.table import listed, words
+from keras_cnn.evaluation.intervals import student_t
+
+_TOLERANCE = 1e-8  # of a contrast of ordinary size
+
+
+@dataclass(frozen=True)
+class AdditiveModel:
+    """Ordinary least squares of a metric on factors: a level at a time, or a quantity as one slope."""
+
+    factors: tuple[Factor, ...]
+    slopes: frozenset[str]  # factors taken as quantities
+    columns: dict[str, slice]  # of each factor in the coefficients; 0 is the intercept
+    coefficients: np.ndarray  # (P,), of least norm where several fit alike
+    covariance: np.ndarray  # (P, P) of the coefficients, but for the residual variance
+    null: np.ndarray  # (P, P - rank) orthonormal: changes of the coefficients that change no prediction
+    freedom: int  # residual degrees of freedom
+    variance: float  # residual; NaN without degrees of freedom
+    method: str
+
+    def estimate(self, contrast: np.ndarray, level: float) -> tuple[float, float, float]:
+        """(value, low, high) of `contrast` (P,) · coefficients; NaN where the runs do not determine it."""
+        if len(self._blurred(contrast)):
+            return math.nan, math.nan, math.nan
+        value = float(contrast @ self.coefficients)
+        if not self.freedom:
+            return value, math.nan, math.nan
+        half = student_t(level, self.freedom) * math.sqrt(max(contrast @ self.covariance @ contrast, 0) * self.variance)
+        return value, value - half, value + half
+
+    def confounders(self, contrast: np.ndarray, own: str = "") -> list[str]:
+        """The factors that `contrast` cannot be told apart from."""
+        blurred = set(self._blurred(contrast))
+        return [
+            one.name
+            for one in self.factors
+            if one.name != own and blurred.intersection(range(*self.columns[one.name].indices(len(contrast))))
+        ]
+
+    def _blurred(self, contrast: np.ndarray) -> np.ndarray:
+        """Coefficients in the part of the contrast that the runs do not determine."""
+        return np.flatnonzero(np.abs(self.null @ (self.null.T @ contrast)) > _TOLERANCE * np.abs(contrast).max())
+
+    def at(self, one: Factor, code: int) -> np.ndarray:
+        """(P,) the contrast of the mean at a level of `one`, all levels of the other factors weighing the same."""
+        contrast = np.zeros(len(self.coefficients))
+        contrast[0] = 1
+        for other in self.factors:
+            place = self.columns[other.name]
+            if other is one:
+                contrast[place] = _dummies(np.array([code]), len(one.levels))[0]
+            elif other.name not in self.slopes:  # a slope is centred: its mean is at 0
+                contrast[place] = 1 / len(other.levels)
+        return contrast
+
+
+def marginal_means(
+    runs: pd.DataFrame, metric: str, factors: Sequence[str] | None = None, level: float = 0.95
+) -> pd.DataFrame:
+    """The metric at each level of each factor: as the runs have it, and as a balanced grid would.
+
+    One row a level: `factor`, `level`, `runs`, `mean` (of those runs, whatever else they are), `marginal_mean` (of the
+    additive model, over all combinations of the other factors' levels in equal parts, quantities at their mean) with
+    `low` and `high`, and `confounded_with`: the factors that it cannot be told apart from, where it is NaN for that.
+    Quantities, which have no levels, are in `marginal_differences` alone. `attrs` has `method` and `notes`.
+
+    Raises InputError as `importance` does.
+    Source: S. R. Searle, F. M. Speed and G. A. Milliken, Population Marginal Means in the Linear Model, The American
+    Statistician 34 (1980).
+    """
+    kept, found, notes = comparable(runs, metric, factors)
+    model = additive_model(kept[metric].to_numpy(float), found)
+    rows = []
+    for one in found:
+        if one.name in model.slopes:
+            continue
+        for code, value in enumerate(one.levels):
+            contrast, mine = model.at(one, code), one.codes == code
+            estimate, low, high = model.estimate(contrast, level)
+            rows.append(
+                {
+                    "factor": one.name,
+                    "level": value,
+                    "runs": int(mine.sum()),
+                    "mean": float(kept.loc[mine, metric].mean()),
+                    "marginal_mean": estimate,
+                    "low": low,
+                    "high": high,
+                    "confounded_with": ", ".join(model.confounders(contrast, one.name)),
+                }
+            )
+    columns = ["factor", "level", "runs", "mean", "marginal_mean", "low", "high", "confounded_with"]
+    return _with_attrs(pd.DataFrame(rows, columns=columns), model, metric, notes)
+
+
+def marginal_differences(
+    runs: pd.DataFrame, metric: str, factors: Sequence[str] | None = None, level: float = 0.95
+) -> pd.DataFrame:
+    """How the metric changes from one level to another with the other factors held, with Student's t intervals.
+
+    One row a pair of levels: `factor`, `from`, `to`, `change` in words, `naive` (the difference of the plain means of
+    the runs), `difference` with `low` and `high`, `confounded_with`. A quantity has one row: its slope by doubling
+    where it spans a factor of four or more, else from its least to its largest value; `from` and `to` are empty for
+    the former. Each interval is at `level` by itself.
+
+    Where cells were repeated with several seeds, the cells' means are fitted: seeds of one cell share whatever an
+    additive model misses about it, so they are not independent runs. Where the model fits every cell freely, the runs
+    themselves are.
+
+    Raises InputError as `importance` does.
+    """
+    kept, found, notes = comparable(runs, metric, factors)
+    values = kept[metric].to_numpy(float)
+    model = additive_model(values, found)
+    rows = []
+    for one in found:
+        if one.name in model.slopes:
+            rows.append(_slope(model, one, values, level))
+            continue
+        means = [values[one.codes == code].mean() for code in range(len(one.levels))]
+        for a, b in itertools.combinations(range(len(one.levels)), 2):
+            contrast = model.at(one, b) - model.at(one, a)
+            estimate, low, high = model.estimate(contrast, level)
+            rows.append(
+                {
+                    "factor": one.name,
+                    "from": one.levels[a],
+                    "to": one.levels[b],
+                    "change": f"{show(one.levels[a])} → {show(one.levels[b])}",
+                    "naive": float(means[b] - means[a]),
+                    "difference": estimate,
+                    "low": low,
+                    "high": high,
+                    "confounded_with": ", ".join(model.confounders(contrast, one.name)),
+                }
+            )
+    return _with_attrs(pd.DataFrame(rows), model, metric, notes)
+
+
+def additive_model(values: np.ndarray, factors: Sequence[Factor]) -> AdditiveModel:
+    """Fits `values` (N,) by an intercept and the factors, without interactions.
+
+    A number with more than ten values, or hardly two runs a value, is one slope: of its logarithm where it spans a
+    factor of four. So are all numbers of more than two values where their levels would be as many coefficients as there
+    are runs.
+    """
+    slopes = frozenset(one.name for one in factors if one.numeric and not one.repeated and len(one.levels) > 2)
+    model = _fit(values, factors, slopes)
+    if len(model.coefficients) < len(values):
+        return model
+    return _fit(values, factors, frozenset(one.name for one in factors if one.numeric and len(one.levels) > 2))
+
+
+def _fit(values: np.ndarray, factors: Sequence[Factor], slopes: frozenset[str]) -> AdditiveModel:
+    design, columns = _design(factors, slopes)
+    groups = cells(factors)
+    count, runs = int(groups.max()) + 1, len(values)
+    rank = int(np.linalg.matrix_rank(design))
+    by_cell = rank < count < runs
+    if by_cell:
+        first = np.unique(groups, return_index=True)[1]
+        design = design[first]
+        values = np.bincount(groups, values) / np.bincount(groups)
+    left, sizes, right = np.linalg.svd(design, full_matrices=True)
+    kept = right[:rank].T / sizes[:rank]
+    coefficients = kept @ (left[:, :rank].T @ values)
+    freedom = len(values) - rank
+    residual = values - design @ coefficients
+    return AdditiveModel(
+        factors=tuple(factors),
+        slopes=slopes,
+        columns=columns,
+        coefficients=coefficients,
+        covariance=kept @ kept.T,
+        null=right[rank:].T,
+        freedom=freedom,
+        variance=float(residual @ residual) / freedom if freedom else math.nan,
+        method=_method(runs, count, by_cell, slopes, freedom),
+    )
+
+
+def _design(factors: Sequence[Factor], slopes: frozenset[str]) -> tuple[np.ndarray, dict[str, slice]]:
+    """(N, P) with the intercept first, each factor's first level left out, and where each factor's columns are."""
+    parts, columns, width = [np.ones((len(factors[0].values), 1))], {}, 1
+    for one in factors:
+        part = _quantity(one)[:, None] if one.name in slopes else _dummies(one.codes, len(one.levels))
+        parts.append(part)
+        columns[one.name] = slice(width, width + part.shape[1])
+        width += part.shape[1]
+    return np.hstack(parts), columns
+
+
+def _dummies(codes: np.ndarray, levels: int) -> np.ndarray:
+    return (codes[:, None] == np.arange(1, levels)).astype(float)
+
+
+def _quantity(one: Factor) -> np.ndarray:
+    """(N,) values, or their logarithms, centred and scaled to a range of 1, which keeps the least squares exact."""
+    values = one.values.astype(float)
+    if one.logarithmic:
+        values = np.log2(values)
+    return (values - values.mean()) / np.ptp(values)
+
+
+def _slope(model: AdditiveModel, one: Factor, values: np.ndarray, level: float) -> dict:
+    contrast = np.zeros(len(model.coefficients))
+    low, high = one.levels[0], one.levels[-1]
+    scale = 1 / math.log2(high / low) if one.logarithmic else 1.0
+    contrast[model.columns[one.name]] = scale
+    estimate, lower, upper = model.estimate(contrast, level)
+    at = _quantity(one)
+    return {
+        "factor": one.name,
+        "from": None if one.logarithmic else low,
+        "to": None if one.logarithmic else high,
+        "change": "per doubling" if one.logarithmic else f"{low:.3g} → {high:.3g}, linear",
+        "naive": scale * float(at @ values / (at @ at)),
+        "difference": estimate,
+        "low": lower,
+        "high": upper,
+        "confounded_with": ", ".join(model.confounders(contrast, one.name)),
+    }
+
+
+def _method(runs: int, count: int, by_cell: bool, slopes: frozenset[str], freedom: int) -> str:
+    rows = f"the means of {count} cells of {runs} runs" if by_cell else f"{runs} runs"
+    taken = f", {', '.join(sorted(slopes))} as quantities" if slopes else ""
+    return f"least squares without interactions on {rows}{taken}; Student's t, {freedom} degrees of freedom"
+
+
+def _with_attrs(table: pd.DataFrame, model: AdditiveModel, metric: str, notes: list[str]) -> pd.DataFrame:
+    notes = list(notes)
+    if not model.freedom:
+        notes.append("as many coefficients as runs: no error to estimate, so no intervals")
+    confounded = table[table["confounded_with"] != ""]
+    together = {
+        tuple(sorted([name, *others.split(", ")]))
+        for name, others in zip(confounded["factor"], confounded["confounded_with"], strict=True)
+    }
+    notes += [f"cannot be told apart, not estimated: {listed(names)}" for names in sorted(together)]
+    table.attrs = {"method": f"{words(metric)}: {model.method}", "notes": notes, "freedom": model.freedom}
+    return table

@@ -1,0 +1,149 @@
+"""The settings that a sweep varies: their levels, how a model codes them, and which runs can be compared at all."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_cnn.analysis.table import factors_of, listed, words
+from keras_cnn.charts import is_logarithmic
+from keras_cnn.checking import nearest
+from keras_cnn.errors import InputError
+
+MOST_LEVELS = 10  # a number with more values than this is taken as a quantity
+NONE = "-"  # how a value that is missing, or null, is written
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One setting over N runs."""
+
+    name: str
+    values: np.ndarray  # (N,) objects: numbers, texts or truth values; NONE where there is none
+    levels: tuple[Any, ...]  # the distinct values, rising; texts after numbers
+
+    @property
+    def codes(self) -> np.ndarray:
+        """(N,) the place of each run's value among the levels."""
+        place = {(type(level) is bool, level): i for i, level in enumerate(self.levels)}
+        return np.array([place[type(value) is bool, value] for value in self.values], dtype=int)
+
+    @property
+    def numeric(self) -> bool:
+        return all(isinstance(level, int | float) and not isinstance(level, bool) for level in self.levels)
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether it is taken by its logarithm: its values are positive and span a factor of four."""
+        return self.numeric and is_logarithmic(self.levels)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether its levels can be averaged over: few of them, and two runs or more on most."""
+        return len(self.levels) <= MOST_LEVELS and 2 * len(self.levels) <= len(self.values)
+
+    def texts(self) -> list[str]:
+        return [show(level) for level in self.levels]
+
+
+def factor(table: pd.DataFrame, name: str) -> Factor:
+    """A column as a factor. InputError, with the nearest name, for a column that is not there."""
+    if name not in table:
+        raise InputError(f"no column {name!r} in the table{nearest(name, dict.fromkeys(map(str, table.columns)))}")
+    return factor_of(name, table[name].tolist())
+
+
+def factor_of(name: str, values: Sequence[Any]) -> Factor:
+    """The values of one setting, one a run, as a factor."""
+    plain = np.empty(len(values), dtype=object)
+    plain[:] = [NONE if _is_missing(value) else _python(value) for value in values]
+    distinct = {(type(value) is bool, value): value for value in plain}
+    levels = sorted(distinct.values(), key=lambda v: (isinstance(v, str), v if not isinstance(v, str) else 0, str(v)))
+    return Factor(name, plain, tuple(levels))
+
+
+def varied(table: pd.DataFrame, names: Sequence[str] | None = None) -> list[Factor]:
+    """The factors of a table with at least two levels in it; `names` for these alone."""
+    factors = [factor(table, name) for name in (factors_of(table) if names is None else names)]
+    return [each for each in factors if len(each.levels) > 1]
+
+
+def usable(table: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
+    """The rows with a finite `metric`, and a note naming the runs that are left out.
+
+    InputError for an empty table, a metric that is not in it (with the nearest name) and one that no run has.
+    """
+    if not len(table):
+        raise InputError("the table has no rows; expected at least one run")
+    if metric not in table:
+        raise InputError(f"no column {metric!r} in the table{nearest(metric, dict.fromkeys(map(str, table.columns)))}")
+    values = pd.to_numeric(table[metric], errors="coerce")
+    finite = np.isfinite(values.to_numpy(dtype=float, na_value=math.nan))
+    if not finite.any():
+        raise InputError(f"none of {len(table)} rows has a finite {words(metric)}")
+    kept = table[finite].reset_index(drop=True)
+    kept.attrs = dict(table.attrs)
+    lost = table.loc[~finite, "run"].astype(str).drop_duplicates().tolist()
+    if not lost:
+        return kept, []
+    runs = "run has" if len(lost) == 1 else "runs have"
+    return kept, [f"left out: {len(lost)} {runs} no finite {words(metric)}: {listed(lost)}"]
+
+
+def comparable(
+    table: pd.DataFrame, metric: str, names: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, list[Factor], list[str]]:
+    """(rows with the metric, factors, notes), for methods that explain the metric by the factors.
+
+    InputError where there is nothing to explain or nothing to explain it by: fewer than three runs, the same metric
+    in all, no factor that varies.
+    """
+    kept, notes = usable(table, metric)
+    if len(kept) < 3:
+        raise InputError(f"runs with a {words(metric)}: {len(kept)}; expected at least 3 to compare")
+    values = kept[metric].to_numpy(float)
+    if np.ptp(values) == 0:
+        raise InputError(f"{words(metric)} is {values[0]:g} in all {len(kept)} runs; nothing varies to be explained")
+    factors = varied(kept, names)
+    if not factors:
+        raise InputError(f"no setting differs among the {len(kept)} runs with a {words(metric)}; nothing to compare")
+    return kept, factors, notes
+
+
+def cells(factors: Sequence[Factor]) -> np.ndarray:
+    """(N,) the number of each run's combination of values; runs of one cell differ in their seed alone."""
+    codes = np.column_stack([factor.codes for factor in factors])
+    return np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Name -> as much of its end as tells it from the others: optim.learning_rate is learning_rate.
+
+    A choice, such as data.augment.name, goes by what is chosen: augment.
+    """
+    plain = {name: name.removesuffix(".name") for name in names}
+    short = {}
+    for name, field in plain.items():
+        parts = field.split(".")
+        ends = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        alone = (end for end in ends if sum(f".{other}".endswith(f".{end}") for other in plain.values()) == 1)
+        short[name] = next(alone, name)
+    return short
+
+
+def show(value: Any) -> str:
+    """A level as it is printed."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def _python(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, bool | int | float) else str(value)

@@ -1,0 +1,111 @@
+"""Plain means over groups of rows, as a report prints them, with the convention that they follow always beside them."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from keras_cnn.analysis.factors import cells, factor
+from keras_cnn.analysis.table import ACCURACIES, LOSSES, best_rows, chooser, is_better_higher, words
+from keras_cnn.errors import InputError
+
+Convention = Literal["all", "last", "best"]
+CONVENTIONS: tuple[Convention, ...] = ("all", "last", "best")
+
+
+def grouped_means(table: pd.DataFrame, by: Sequence[str], epochs: Convention = "all") -> pd.DataFrame:
+    """Mean losses, accuracies, overfit% and parameters by one factor or more, or by `epoch`; one row a group.
+
+    `table` has a row a run, or a row a run and epoch, of which `epochs` takes all, each run's last, or its best. The
+    columns are those of `by`, then `runs` and `rows` (how many of each), the means, and overfit% twice:
+    `overfit_percent` is 100 (train - held-out accuracy) with every row below zero taken as zero, as the CS7015 report
+    does, `overfit_percent_unclipped` is without that. Held out are the test images where all rows taken have a test
+    accuracy, else the validation images. A mean is NaN where one of its rows has no number, and `attrs["notes"]` tells.
+    `attrs["convention"]` is the sentence that belongs below the table, `attrs["taken"]` its part on the rows.
+
+    Raises InputError for an empty table and a column that is not there (with the nearest name).
+    """
+    if not len(table):
+        raise InputError("the table has no rows; expected at least one run")
+    if epochs not in CONVENTIONS:
+        raise InputError(f"epochs: {epochs!r}; expected one of {', '.join(CONVENTIONS)}")
+    factors = [factor(table, name) for name in by]  # names a missing column before anything is computed
+    rows, which = _taken(table, epochs)
+    rows = rows.reset_index(drop=True)
+    overfit, held_out = _overfit(rows)
+    factors = [factor(rows, name) for name in by]
+    groups = cells(factors)
+    measured = [name for name in (*LOSSES, *ACCURACIES, "parameters") if name in rows and rows[name].notna().any()]
+    numbers = rows[measured].astype(float)
+    if overfit is not None:
+        numbers["overfit_percent"] = overfit.clip(lower=0)
+        numbers["overfit_percent_unclipped"] = overfit
+    numbers = numbers[[n for n in numbers if n != "parameters"] + [n for n in numbers if n == "parameters"]]
+    found, notes = [], []
+    for group in range(groups.max() + 1):
+        mine = groups == group
+        first = int(np.flatnonzero(mine)[0])
+        found.append(
+            {one.name: one.values[first] for one in factors}
+            | {"runs": int(rows.loc[mine, "run"].nunique()), "rows": int(mine.sum())}
+            | {name: _mean(numbers.loc[mine, name]) for name in numbers}
+        )
+    means = pd.DataFrame(found)
+    for name in numbers:
+        lacking = int((~np.isfinite(numbers[name])).sum())
+        if lacking:
+            notes.append(f"{words(name)}: {lacking} of {len(rows)} rows have none; no mean for groups with such a row")
+    means = means.drop(columns=[name for name in numbers if means[name].isna().all()])
+    convention = taken = f"mean over {which}"
+    if overfit is not None:
+        convention += f"; overfit% = 100 (train - {held_out} accuracy), clipped: a row below 0 counts as 0"
+    counts = rows.groupby("run")["run"].size()
+    if "epoch" in table and epochs == "all" and counts.nunique() > 1 and "epoch" not in by:
+        notes.append(f"runs have {counts.min()} to {counts.max()} epochs: the longer ones weigh more")
+    means.attrs = {"convention": convention, "taken": taken, "notes": notes}
+    return means
+
+
+def best_row(table: pd.DataFrame) -> pd.DataFrame:
+    """The best run's row, or the best (run, epoch), with overfit% clipped and unclipped; one row.
+
+    Chosen by validation accuracy, or what there is instead; `attrs["convention"]` says by what. The first of equals.
+    """
+    column, sentence = chooser(table)
+    values = table[column].astype(float)
+    row = table.loc[[values.idxmax() if is_better_higher(column) else values.idxmin()]].reset_index(drop=True)
+    overfit, held_out = _overfit(row)
+    if overfit is not None:
+        row["overfit_percent"] = overfit.clip(lower=0)
+        row["overfit_percent_unclipped"] = overfit
+        sentence += f"; overfit% = 100 (train - {held_out} accuracy)"
+    row.attrs = {"convention": sentence, "notes": []}
+    return row
+
+
+def _taken(table: pd.DataFrame, epochs: Convention) -> tuple[pd.DataFrame, str]:
+    if "epoch" not in table:
+        return table, "runs, one row each"
+    if epochs == "last":
+        return table.loc[table.groupby("run", sort=False)["epoch"].idxmax()], "the last epoch of each run"
+    if epochs == "best":
+        return best_rows(table), f"the best epoch of each run ({chooser(table)[1]})"
+    return table, "all epochs of all runs"
+
+
+def _overfit(rows: pd.DataFrame) -> tuple[pd.Series | None, str]:
+    """100 (train - held-out accuracy) of each row, and which images were held out; None where there is no such pair."""
+    if "train_accuracy" not in rows:
+        return None, ""
+    splits = [split for split in ("test", "validation") if f"{split}_accuracy" in rows]
+    whole = [split for split in splits if rows[f"{split}_accuracy"].notna().all()]
+    for split in (*whole, *reversed(splits)):
+        if rows[f"{split}_accuracy"].notna().any():
+            return 100 * (rows["train_accuracy"].astype(float) - rows[f"{split}_accuracy"].astype(float)), split
+    return None, ""
+
+
+def _mean(values: pd.Series) -> float:
+    return float(values.mean()) if np.isfinite(values).all() else math.nan

@@ -1,0 +1,336 @@
+"""What a field of the config does: finished runs of the same images compared by the values they differ in.
+
+Two values are compared within blocks of runs that agree in everything else, seed included where that leaves three
+blocks; without blocks, all runs of the one value against all of the other, and every field that is not spread alike
+over the two sides is named. Of a number with three or more values, neighbours are compared, and its trend. Fields that
+always change together cannot be told apart and are named together.
+"""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from keras_cnn.analysis.claims import LEVEL, Claim, Conclusion, Interval, excludes_zero, in_words, points
+from keras_cnn.analysis.factors import Factor, factor_of
+from keras_cnn.analysis.table import ABSENT, varying_fields
+from keras_cnn.errors import InputError
+from keras_cnn.evaluation.comparison import Comparison, compare
+from keras_cnn.evaluation.intervals import mean_interval, welch_interval
+from keras_cnn.evaluation.predictions import read_predictions
+from keras_cnn.evaluation.repeats import ENOUGH_PAIRS
+from keras_cnn.run_folder.record import Record
+
+_FEWEST = 3  # of two differences, Student's 95 % interval reaches 13 standard errors to each side: it shows nothing
+
+Level = Any  # a value of a config's field
+Block = dict[Level, list[int]]  # runs that agree in all but one factor, by its value
+
+
+@dataclass(frozen=True)
+class FieldGroup:
+    """Fields that change together among the runs; the first gives the name and the values."""
+
+    fields: tuple[str, ...]
+    factor: Factor
+
+    @property
+    def field(self) -> str:
+        return self.fields[0]
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        """The other fields, but for the options that a choice brings with it."""
+        choice = self.field.removesuffix("name")
+        return tuple(f for f in self.fields[1:] if choice == self.field or not f.startswith(choice))
+
+    @property
+    def levels(self) -> list[Level]:
+        return [level for level in self.factor.levels if level != ABSENT]
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it is a number with three values or more."""
+        return len(self.levels) > 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.levels)
+
+    def has(self, level: Level) -> np.ndarray:
+        """(N,) which runs have this value."""
+        return self.factor.codes == self.factor.levels.index(level)
+
+
+@dataclass(frozen=True)
+class ComparedRuns:
+    """N finished runs of the same images; the score is their accuracy on the test images, or the validation images."""
+
+    runs: tuple[Record, ...]
+    names: Mapping[int, str]  # by id(run)
+    split: str = "test"  # or validation
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        return np.array([accuracy_of(run, self.split) for run in self.runs], float)
+
+    @cached_property
+    def values(self) -> dict[str, Factor]:
+        """The fields that differ, and the seed."""
+        seeds = [run.config.get("seed", ABSENT) for run in self.runs]
+        fields = varying_fields(self.runs) | {"seed": seeds}
+        return {
+            field: factor_of(field, [str(v) if v is None else v for v in values]) for field, values in fields.items()
+        }
+
+    @cached_property
+    def groups(self) -> tuple[FieldGroup, ...]:
+        """The fields that differ; those that part the runs alike are one group."""
+        partitions: dict[tuple, list[str]] = {}
+        for field, factor in self.values.items():
+            codes = factor.codes.tolist()
+            if field != "seed" and len(factor.levels) > 1:
+                partitions.setdefault(tuple(codes.index(code) for code in codes), []).append(field)
+        ordered = (sorted(fields, key=lambda name: not name.endswith(".name")) for fields in partitions.values())
+        return tuple(FieldGroup(tuple(fields), self.values[fields[0]]) for fields in ordered)
+
+    def score(self, runs: Sequence[int]) -> float:
+        return float(self.scores[list(runs)].mean())
+
+    def key(self, field: str, run: int) -> int:
+        """A number that runs with the same value of the field have in common."""
+        return int(self._codes[field][run])
+
+    @cached_property
+    def _codes(self) -> dict[str, np.ndarray]:
+        return {field: factor.codes for field, factor in self.values.items()}
+
+    def is_absent(self, field: str, run: int) -> bool:
+        return self.values[field].values[run] == ABSENT
+
+    def others(self, group: FieldGroup, sides: Sequence[Sequence[int]]) -> list[str]:
+        """Fields of the other groups, without those that one side does not have: options of another choice."""
+        fields = [other.field for other in self.groups if other is not group]
+        return [f for f in fields if not any(all(self.is_absent(f, run) for run in side) for side in sides)]
+
+    def options(self, group: FieldGroup, sides: Sequence[Sequence[int]]) -> list[str]:
+        """Fields that only one side has, and there with several values: its runs are averaged over them."""
+        alone = set(self.others(group, sides[:0])) - set(self.others(group, sides))
+        return [f for f in sorted(alone) if any(len({self.key(f, run) for run in side}) > 1 for side in sides)]
+
+    def blocks(self, group: FieldGroup, levels: Sequence[Level]) -> list[Block]:
+        """Blocks with every level; of equal seeds if there are enough such, else of any seeds; [] if too few."""
+        sides = [self.side(group, level) for level in levels]
+        fields = self.others(group, sides)
+        for context in ([*fields, "seed"], fields):
+            blocks: dict[tuple, Block] = {}
+            for level, side in zip(levels, sides, strict=True):
+                for run in side:
+                    agreed = tuple(self.key(field, run) for field in context)
+                    blocks.setdefault(agreed, {}).setdefault(level, []).append(run)
+            complete = [block for block in blocks.values() if len(block) == len(levels)]
+            if len(complete) >= _FEWEST:
+                return complete
+        return []
+
+    def side(self, group: FieldGroup, level: Level) -> list[int]:
+        """The runs with one value."""
+        return np.flatnonzero(group.has(level)).tolist()
+
+    def confounders(self, group: FieldGroup, sides: Sequence[Sequence[int]]) -> list[str]:
+        """Fields whose values are not spread over the sides in equal shares."""
+        return [f for f in self.others(group, sides) if self._shares(sides[0], f) != self._shares(sides[1], f)]
+
+    def _shares(self, side: Sequence[int], field: str) -> dict[int, float]:
+        counts = Counter(self.key(field, run) for run in side)
+        return {value: count / len(side) for value, count in counts.items()}
+
+    def too_few(self, group: FieldGroup, sides: Sequence[Sequence[int]], repeats: int) -> str:
+        """Why repeats are too few, where nothing but the seed sets them apart; else ""."""
+        fields = [f for f in self.others(group, sides) if len({self.key(f, run) for side in sides for run in side}) > 1]
+        if fields or repeats >= ENOUGH_PAIRS:
+            return ""
+        return f"only the seed was repeated, {repeats} times of at least {ENOUGH_PAIRS}"
+
+    def rows(self, runs: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.names[id(self.runs[run])] for run in runs)
+
+
+def accuracy_of(run: Record, split: str) -> float | None:
+    """The accuracy in metrics.json on the test or the validation images; None where it has none."""
+    metrics = run.metrics if split == "test" else run.metrics.get(split)
+    value = metrics.get("accuracy") if isinstance(metrics, dict) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if is_number else None
+
+
+def between_runs(compared: ComparedRuns) -> tuple[list[Claim], list[Conclusion]]:
+    """Claims about fields; where none is repeated, claims about the runs one by one, and what cannot be compared.
+
+    Image by image only tested runs can be compared: no others have predictions.
+    """
+    claims = [claim for group in compared.groups for claim in _effects(compared, group)]
+    if claims or not compared.groups or compared.split != "test":
+        return claims, []
+    return _single_runs(compared)
+
+
+def _effects(compared: ComparedRuns, group: FieldGroup) -> Iterator[Claim]:
+    levels = group.levels
+    for pair in itertools.pairwise(levels) if group.is_ordered else itertools.combinations(levels, 2):
+        if claim := _matched(compared, group, *pair) or _unmatched(compared, group, *pair):
+            yield claim
+    if group.is_ordered and (blocks := compared.blocks(group, levels)):
+        yield _trend(compared, group, blocks)
+
+
+def _matched(compared: ComparedRuns, group: FieldGroup, a: Level, b: Level) -> Claim | None:
+    blocks = compared.blocks(group, (a, b))
+    if not blocks:
+        return None
+    differences = np.array([compared.score(block[a]) - compared.score(block[b]) for block in blocks])
+    if differences.mean() < 0:
+        (a, b), differences = (b, a), -differences
+    sides = [[run for block in blocks for run in block[level]] for level in (a, b)]
+    few = compared.too_few(group, sides, len(blocks))
+    method = (
+        f"{compared.split} accuracy, matched in all other fields that differ: Student's t over {len(blocks)} blocks"
+    )
+    size, interval = float(differences.mean()), _interval_by_level(differences)
+    return _difference(compared, group, (a, b), sides, size=size, interval=interval, few=few, method=method)
+
+
+def _unmatched(compared: ComparedRuns, group: FieldGroup, a: Level, b: Level) -> Claim | None:
+    sides = [compared.side(group, level) for level in (a, b)]
+    if min(map(len, sides)) < _FEWEST:
+        return None
+    if compared.score(sides[0]) < compared.score(sides[1]):
+        (a, b), sides = (b, a), sides[::-1]
+    scores = [compared.scores[side].tolist() for side in sides]
+    spread = any(np.ptp(values) > 0 for values in scores)
+    return _difference(
+        compared,
+        group,
+        (a, b),
+        sides,
+        size=compared.score(sides[0]) - compared.score(sides[1]),
+        interval=partial(welch_interval, *scores) if spread else None,
+        few=compared.too_few(group, sides, min(map(len, sides))),
+        method=f"{compared.split} accuracy, not matched: Welch's t",
+        confounders=compared.confounders(group, sides),
+    )
+
+
+def _interval_by_level(values: Sequence[float] | np.ndarray) -> Callable[[float], Interval] | None:
+    """The interval of the mean by its level; None where all values are equal, which is chance and no certainty."""
+    return partial(mean_interval, values) if np.ptp(values) > 0 else None
+
+
+def _difference(
+    compared: ComparedRuns,
+    group: FieldGroup,
+    levels: tuple[Level, Level],
+    sides: Sequence[Sequence[int]],
+    *,
+    size: float,
+    interval: Callable[[float], Interval] | None,
+    few: str,
+    method: str,
+    confounders: Sequence[str] = (),
+) -> Claim:
+    """That the first of two levels scores higher, by `size` of at least 0."""
+    at_95 = interval(LEVEL) if interval else None
+    better, worse = f"{group.field} {levels[0]}", str(levels[1])
+    n = [len(side) for side in sides]
+    counts = f"{n[0]} run{'s' if n[0] > 1 else ''} each" if n[0] == n[1] else f"{n[0]} and {n[1]} runs"
+    measured = f"{points(size, at_95)}, {counts}"
+    if confounders:
+        differ = f"{in_words(confounders)} {'differs' if len(confounders) == 1 else 'differ'} between them"
+        sentence = f"runs with {better} beat those with {worse} by {measured}, but {differ} too"
+    else:
+        sentence = f"{better} beats {worse} by {measured}"
+    if averaged := compared.options(group, sides):
+        sentence += f", averaged over {in_words(averaged)}"
+    if group.companions:
+        change = "changes" if len(group.companions) == 1 else "change"
+        sentence += f"; {in_words(group.companions)} {change} with it and cannot be told apart from it"
+    if few:
+        sentence = f"inconclusive: {sentence}; {few}"
+    rows = compared.rows([run for side in sides for run in side])
+    return Claim(
+        about=("field", group.field, id(compared)),
+        rejects=lambda alpha: interval is not None and excludes_zero(interval(1 - alpha)),
+        conclusion=Conclusion(sentence, "inconclusive" if few else "higher", size, at_95, rows, method),
+        otherwise=f"between {better} and {worse} ({measured})",
+    )
+
+
+def _trend(compared: ComparedRuns, group: FieldGroup, blocks: Sequence[Block]) -> Claim:
+    """That the score rises or falls with a number: its slope by least squares, one a block."""
+    levels = group.levels
+    logarithmic = factor_of(group.field, levels).logarithmic
+    step = 1.0 if logarithmic else min(high - low for low, high in itertools.pairwise(levels))
+    at = [math.log2(level) if logarithmic else level / step for level in levels]
+    slopes = [float(np.polyfit(at, [compared.score(block[level]) for level in levels], 1)[0]) for block in blocks]
+    sign = 1 if np.mean(slopes) >= 0 else -1
+    interval = _interval_by_level([sign * slope for slope in slopes])
+    size, at_95 = abs(float(np.mean(slopes))), interval(LEVEL) if interval else None
+    runs = [run for block in blocks for level in levels for run in block[level]]
+    per = "doubling" if logarithmic else f"{step:g} more"
+    sentence = (
+        f"{compared.split} accuracy {'rises' if sign > 0 else 'falls'} by {points(size, at_95)} with every {per} of"
+        f" {group.field} from {levels[0]:g} to {levels[-1]:g}, {len(runs)} runs"
+    )
+    if group.companions:
+        sentence += f"; {in_words(group.companions)} cannot be told apart from it"
+    if few := compared.too_few(group, [[r for k in blocks for r in k[level]] for level in levels], len(blocks)):
+        sentence = f"inconclusive: {sentence}; {few}"
+    direction = "inconclusive" if few else "higher" if sign > 0 else "lower"
+    own = at_95 if at_95 is None or sign > 0 else (-at_95[1], -at_95[0])
+    method = f"least squares in each of {len(blocks)} blocks matched in all other fields; Student's t over the slopes"
+    return Claim(
+        about=("field", group.field, id(compared)),
+        rejects=lambda alpha: interval is not None and excludes_zero(interval(1 - alpha)),
+        conclusion=Conclusion(sentence, direction, sign * size, own, compared.rows(runs), method),
+    )
+
+
+def _single_runs(compared: ComparedRuns) -> tuple[list[Claim], list[Conclusion]]:
+    """The run that is best on validation against each of the others, image by image."""
+    on_validation = [accuracy_of(run, "validation") for run in compared.runs]
+    best = int(np.argmax([-1.0 if accuracy is None else accuracy for accuracy in on_validation]))
+    claims, incomparable = [], []
+    for other in range(len(compared.runs)):
+        fields = [group.field for group in compared.groups]
+        if other == best or all(compared.key(f, other) == compared.key(f, best) for f in fields):
+            continue
+        pair = compared.rows((best, other))
+        try:
+            before, after = (read_predictions(compared.runs[i].path / "predictions.csv") for i in (other, best))
+            comparison = compare(before, after)
+        except InputError as error:
+            text = f"{pair[0]} and {pair[1]} cannot be compared image by image: {error}"
+            incomparable.append(Conclusion(text, "cannot be compared", None, None, pair, "paired by image"))
+        else:
+            claims.append(_image_by_image(pair, comparison))
+    return claims, incomparable
+
+
+def _image_by_image(pair: tuple[str, ...], comparison: Comparison) -> Claim:
+    change, (best, other) = comparison.overall, pair
+    size, interval, alone = change.difference, change.difference_interval, (change.c, change.b)
+    if size < 0:
+        best, other, size, interval, alone = other, best, -size, (-interval[1], -interval[0]), alone[::-1]
+    measured = f"{points(size, interval)}, {change.images:,} test images, one run each"
+    sentence = (
+        f"{best} beats {other} by {measured}: right alone on {alone[0]:,} of them against {alone[1]:,}"
+        "; what another seed would give is not known"
+    )
+    method = "paired by image: exact McNemar test, percentile bootstrap of the difference"
+    return Claim(
+        about=("runs", *pair),
+        rejects=lambda alpha: change.p <= alpha,
+        conclusion=Conclusion(sentence, "higher", size, interval, (best, other), method),
+        otherwise=f"between {best} and {other} ({measured})",
+    )

@@ -1,0 +1,319 @@
+"""Grouped means beside published ones: the tables that a report printed of a grid, and the same means of other runs.
+
+An experiment of `published/*.yaml` may have `means`: the `grid` with its levels, and `tables`, each with the fields
+that it groups by (or `epoch`), the names of its means, and a row a group. Every mean is over all epochs of all runs of
+the group, the convention of `grouped_means`; so the runs' own are taken over the same cells and in the same way.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from keras_cnn import publications
+from keras_cnn.analysis.factors import show
+from keras_cnn.analysis.grouped import grouped_means
+from keras_cnn.analysis.table import listed, words
+from keras_cnn.errors import InputError
+from keras_cnn.publications import PublishedDataset
+from keras_cnn.run_folder.record import Record
+
+EPOCH = "epoch"
+HELD_OUT = "test_accuracy"  # the mean whose order is told first
+_SWAPPED = 4  # pairs in another order that are named
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """One printed table of means."""
+
+    by: tuple[str, ...]  # fields of a config, or epoch
+    means: tuple[str, ...]  # loss, train_accuracy, test_accuracy, overfit_percent, parameters
+    rows: tuple[tuple[tuple[Any, ...], tuple[float, ...]], ...]  # (levels, means) of each group
+    source: str
+
+
+@dataclass(frozen=True)
+class PublishedGrid:
+    """The grid behind the tables."""
+
+    name: str  # REPORT/EXPERIMENT
+    levels: Mapping[str, tuple[Any, ...]]
+    conditions: Mapping[str, Any]  # what all its runs had
+    dataset: PublishedDataset
+    caveats: tuple[str, ...]
+    tables: tuple[PublishedTable, ...]
+
+    @property
+    def cells(self) -> list[tuple[Any, ...]]:
+        return list(itertools.product(*self.levels.values()))
+
+
+@dataclass(frozen=True)
+class Order:
+    """How far two lists of numbers put the same groups in the same order."""
+
+    groups: int
+    same: int  # pairs of groups in the same order in both
+    swapped: tuple[tuple[int, int], ...]  # pairs in the opposite order, by their places
+    spearman: float
+    kendall: float  # tau-b
+    p: float  # of Kendall's tau, two-sided; exact without ties
+
+    @property
+    def pairs(self) -> int:
+        return self.groups * (self.groups - 1) // 2
+
+
+@dataclass(frozen=True)
+class MeansTable:
+    """One printed table with the runs' own means."""
+
+    by: tuple[str, ...]
+    means: tuple[str, ...]  # as published
+    # A row a group and mean: the levels, then mean, published, measured (NaN where no run is), difference, runs,
+    # rows, cells (of the grid that have runs) and published_cells.
+    rows: pd.DataFrame
+    orders: Mapping[str, Order]  # by mean, where two groups or more can be compared
+    source: str
+
+
+@dataclass(frozen=True)
+class MeansComparison:
+    """All tables of a grid, and what hinders the comparison, in words."""
+
+    name: str
+    held_out: str  # the column that stands beside the published test accuracy
+    hindrances: tuple[str, ...]
+    caveats: tuple[str, ...]  # of the publication
+    tables: tuple[MeansTable, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """Every mean in one table: `by` and `group` as text, then as in `MeansTable.rows`, then `source`."""
+        parts = []
+        for table in self.tables:
+            groups = [", ".join(map(show, levels)) for levels in table.rows[list(table.by)].itertuples(index=False)]
+            told = {"by": ", ".join(table.by), "group": groups}
+            measured_as = [measured_name(mean, self.held_out) for mean in table.rows["mean"]]
+            plain = table.rows.drop(columns=list(table.by))
+            parts.append(plain.assign(**told, measured_as=measured_as, source=table.source))
+        first = ["by", "group", "mean", "measured_as"]
+        whole = pd.concat(parts, ignore_index=True)
+        return whole[[*first, *(name for name in whole if name not in first)]]
+
+
+def measured_name(mean: str, held_out: str) -> str:
+    """The measured column beside a published one: test accuracy has `held_out`, all others their own."""
+    return held_out if mean == HELD_OUT else mean
+
+
+def read_grid(name: str) -> PublishedGrid | None:
+    """The tables of means of an experiment such as "cs7015/net1"; None if it has none.
+
+    InputError, with the nearest name, for an experiment that is not known.
+    """
+    report, publication, found = publications.experiment(name)
+    if "means" not in found:
+        return None
+    means = found["means"]
+    levels = {field: tuple(values) for field, values in means["grid"].items()}
+    tables = tuple(
+        PublishedTable(
+            by=tuple(table["by"]),
+            means=tuple(table["means"]),
+            rows=tuple((tuple(row[: len(table["by"])]), tuple(row[len(table["by"]) :])) for row in table["rows"]),
+            source=f"{report.upper()}, {table['source']}",
+        )
+        for table in means["tables"]
+    )
+    conditions = {field: value for field, value in found.get("conditions", {}).items() if field not in levels}
+    caveats = (*found.get("caveats", ()), *means.get("caveats", ()))
+    return PublishedGrid(name, levels, conditions, publications.dataset_of(publication), caveats, tables)
+
+
+def compare_means(
+    epochs: pd.DataFrame, columns: Mapping[str, str], record: Record, grid: PublishedGrid
+) -> MeansComparison:
+    """The means of these runs beside the published ones.
+
+    `epochs` has a row a run and epoch, `columns` the column of each field that varies among the runs, and `record` is
+    one of the runs, for all that they have in common. Only runs in a cell of the published grid are taken.
+
+    Raises InputError where no run lies in the grid, or the runs are of another model or other images.
+    """
+    model, own = grid.conditions.get("model.name"), record.config.get("model.name")
+    if model != own:
+        raise InputError(f"the runs are of {own}, the means of {grid.name} are of {model}")
+    if other := publications.other_images(record, grid.dataset):
+        raise InputError(f"the means of {grid.name}: {other}")
+    table, outside = _inside(_with_fields(epochs, columns, record, grid), grid)
+    held_out = HELD_OUT if _has_all(table, HELD_OUT) else "validation_accuracy"
+    tables, notes = [], []
+    for printed in grid.tables:
+        found = grouped_means(table, printed.by)
+        notes += found.attrs["notes"]
+        tables.append(_measured_table(printed, found, table, grid, held_out))
+    hindrances = [
+        *_other_conditions(table, columns, record, grid),
+        *_held_out(held_out, record),
+        *publications.other_counts(record, grid.dataset),
+        *publications.parts_of_images(record, grid.conditions),
+        *_cells(table, grid, outside),
+        *notes,
+    ]
+    return MeansComparison(grid.name, held_out, tuple(dict.fromkeys(hindrances)), grid.caveats, tuple(tables))
+
+
+def order(published_means: Sequence[float], measured_means: Sequence[float]) -> Order | None:
+    """How far two lists order their groups alike; None for fewer than two groups, or all equal in one list."""
+    a, b = np.asarray(published_means, float), np.asarray(measured_means, float)
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    signs = {(i, j): np.sign(a[i] - a[j]) * np.sign(b[i] - b[j]) for i, j in itertools.combinations(range(len(a)), 2)}
+    kendall = stats.kendalltau(a, b)
+    return Order(
+        groups=len(a),
+        same=sum(1 for sign in signs.values() if sign > 0),
+        swapped=tuple(pair for pair, sign in signs.items() if sign < 0),
+        spearman=float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1]),
+        kendall=float(kendall.statistic),
+        p=float(kendall.pvalue),
+    )
+
+
+def order_sentence(table: MeansTable, short: Mapping[str, str], held_out: str) -> str:
+    """Whether the published order of the groups holds in held-out accuracy, with its numbers; "" if that is unknown."""
+    found = table.orders.get(HELD_OUT)
+    if found is None:
+        return ""
+    by = " and ".join(short.get(name, name) for name in table.by)
+    kept = "holds" if found.same == found.pairs else "does not hold" if not found.same else "holds in part"
+    text = f"By {by} the published order of the {found.groups} groups {kept} in {words(held_out)}: {found.same} of "
+    text += f"{found.pairs} pairs" if found.pairs > 1 else "1 pair"
+    if found.groups > 2:
+        text += f", Spearman's rho {found.spearman:.2f}, Kendall's tau {found.kendall:.2f} (p {found.p:.2g})"
+    if found.swapped and found.groups > 2:
+        groups = list(_known(table.rows, HELD_OUT)[list(table.by)].itertuples(index=False, name=None))
+        pairs = [f"{_group(groups[i])} and {_group(groups[j])}" for i, j in found.swapped]
+        text += f"; the other way round: {listed(pairs, _SWAPPED)}"
+    return text
+
+
+# --- the runs' side ---------------------------------------------------------------------------------------------------
+
+
+def _with_fields(epochs: pd.DataFrame, columns: Mapping[str, str], record: Record, grid: PublishedGrid) -> pd.DataFrame:
+    """The table with a column for every field of the grid: of those that vary, else the value that all runs have."""
+    fields = {}
+    for field in grid.levels:
+        if field in columns:
+            fields[field] = epochs[columns[field]]
+        elif record.config.get(field) is not None:
+            fields[field] = record.config[field]
+        else:
+            raise InputError(f"the runs have no {field}, by which the means of {grid.name} are grouped")
+    return epochs.drop(columns=[name for name in fields if name in epochs]).assign(**fields)
+
+
+def _inside(table: pd.DataFrame, grid: PublishedGrid) -> tuple[pd.DataFrame, list[str]]:
+    """The rows in a cell of the grid, and the names of the other runs."""
+    cells = set(grid.cells)
+    inside = np.array([cell in cells for cell in _cells_of(table, grid)], dtype=bool)
+    if not inside.any():
+        asked = "; ".join(f"{field} {', '.join(map(show, levels))}" for field, levels in grid.levels.items())
+        raise InputError(f"no run lies in the grid of {grid.name}: {asked}")
+    kept = table[inside].reset_index(drop=True)
+    return kept, sorted(set(table["run"].astype(str)) - set(kept["run"].astype(str)))
+
+
+def _cells_of(table: pd.DataFrame, grid: PublishedGrid) -> list[tuple[Any, ...]]:
+    return list(table[list(grid.levels)].itertuples(index=False, name=None))
+
+
+def _has_all(table: pd.DataFrame, column: str) -> bool:
+    return column in table and bool(table[column].notna().all())
+
+
+def _measured_table(
+    printed: PublishedTable, means: pd.DataFrame, table: pd.DataFrame, grid: PublishedGrid, held_out: str
+) -> MeansTable:
+    own = {tuple(row[name] for name in printed.by): row for row in means.to_dict("records")}
+    there = set(_cells_of(table, grid))
+    rows = []
+    for levels, values in printed.rows:
+        at = dict(zip(printed.by, levels, strict=True))
+        cells = [cell for cell in grid.cells if _agrees(dict(zip(grid.levels, cell, strict=True)), at)]
+        row = own.get(levels, {})
+        counts = {
+            "runs": int(row.get("runs", 0)),
+            "rows": int(row.get("rows", 0)),
+            "cells": sum(cell in there for cell in cells) if row else 0,
+            "published_cells": len(cells),
+        }
+        for mean, value in zip(printed.means, values, strict=True):
+            measured = float(row.get(measured_name(mean, held_out), math.nan))
+            numbers = {"published": float(value), "measured": measured, "difference": measured - value}
+            rows.append(at | {"mean": mean} | numbers | counts)
+    frame = pd.DataFrame(rows)
+    known = {mean: _known(frame, mean) for mean in printed.means}
+    orders = {mean: order(rows["published"], rows["measured"]) for mean, rows in known.items()}
+    return MeansTable(
+        printed.by, printed.means, frame, {mean: one for mean, one in orders.items() if one}, printed.source
+    )
+
+
+def _agrees(cell: Mapping[str, Any], at: Mapping[str, Any]) -> bool:
+    return all(cell[name] == level for name, level in at.items() if name != EPOCH)
+
+
+def _known(rows: pd.DataFrame, mean: str) -> pd.DataFrame:
+    """The rows of the groups that have this mean on both sides."""
+    return rows[(rows["mean"] == mean) & rows["measured"].notna()]
+
+
+def _group(levels: Sequence[Any]) -> str:
+    return " × ".join(map(show, levels))
+
+
+# --- what hinders -----------------------------------------------------------------------------------------------------
+
+
+def _other_conditions(
+    table: pd.DataFrame, columns: Mapping[str, str], record: Record, grid: PublishedGrid
+) -> Iterator[str]:
+    several = {
+        field: " or ".join(map(show, sorted(set(table[column]), key=str)))
+        for field, column in columns.items()
+        if field in grid.conditions and column in table and table[column].nunique() > 1
+    }
+    for text in publications.other_conditions(replace(record, config=record.config | several), grid.conditions):
+        short_runs = text.startswith("train.epochs is ")
+        yield text + ("; means over all epochs hold the first ones, whose accuracy is low" if short_runs else "")
+
+
+def _held_out(held_out: str, record: Record) -> Iterator[str]:
+    if held_out == HELD_OUT:
+        return
+    counts = record.split.get("counts")
+    images = counts.get("validation") if isinstance(counts, dict) else None
+    some = f"{images:,} validation" if isinstance(images, int) else "the validation"
+    yield f"measured on {some} images, not on the test images, which these runs read at no epoch"
+
+
+def _cells(table: pd.DataFrame, grid: PublishedGrid, outside: Sequence[str]) -> Iterator[str]:
+    there = set(_cells_of(table, grid))
+    if missing := [cell for cell in grid.cells if cell not in there]:
+        names = listed([_group(cell) for cell in missing])
+        fields = " × ".join(grid.levels)
+        verb = "has" if len(missing) == 1 else "have"
+        yield f"of the {len(grid.cells)} cells of the grid {len(missing)} {verb} no run ({fields}): {names}"
+    if outside:
+        yield f"left out, for they lie outside the published grid: {listed(outside)}"
+    seeds = table.groupby(list(grid.levels))["run"].nunique()
+    if seeds.max() == 1:
+        yield "one seed a cell, here and there, so that no mean has an interval"

@@ -1,0 +1,263 @@
+"""The runs of a sweep as data frames: one row a run, or one row a run and epoch, from run folders or from any CSV.
+
+The columns have the same names wherever a table comes from. Losses and accuracies are of the model that the run saved,
+or in a table by epoch of that epoch; accuracies lie in [0, 1].
+
+- `run` names the run, `state` is finished or what else became of it, `created` its start (UTC), `seed` its seed.
+- `epoch` counts from 1; `seconds` run from the start of the training to the end of the row; `epoch_seconds`.
+- `parameters` are trainable, `multiply_adds` are of one image; `best_epoch` is the epoch of the saved model.
+- `loss` and `train_accuracy` are of the training images; `validation_...`, `test_...` of the other splits.
+
+All other columns are factors: the settings in which the runs differ, under the name that they have in a config or in
+the file. `table.attrs` has `factors`, their names in order, and `notes`, a line for each thing a reader should know.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from keras_cnn.errors import InputError
+from keras_cnn.run_folder.record import Record, changes_numbers
+
+ABSENT = "absent"  # the value of a field that a config does not have
+
+ACCURACIES = ("train_accuracy", "validation_accuracy", "test_accuracy")
+LOSSES = ("loss", "validation_loss", "test_loss")
+_TEXTS = ("run", "state", "created")
+_MEASURED = ("epoch", "best_epoch", "seconds", "epoch_seconds", "parameters", "multiply_adds", *LOSSES, *ACCURACIES)
+COLUMNS = (*_TEXTS, "seed", *_MEASURED)
+
+# --- run folders ------------------------------------------------------------------------------------------------------
+
+
+def runs_table(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a run: what it is called, the fields of the config that vary, its cost and its numbers as far as known.
+
+    The numbers of a finished run are those of metrics.json, measured on all splits alike. An unfinished one has the
+    best validation accuracy so far and no others. Options of a choice (of an augmentation, of a model) that follow
+    from it in all these runs are not listed beside it.
+
+    Raises InputError for no record.
+    """
+    if not records:
+        raise InputError("no runs; expected at least one run folder")
+    names = distinct_names([record.name for record in records])
+    described = [
+        {
+            "run": name,
+            "state": "finished" if record.finished else "unfinished",
+            "created": record.environment.get("started"),
+            "seed": record.config.get("seed"),
+        }
+        for record, name in zip(records, names, strict=True)
+    ]
+    table = pd.DataFrame([row | run_numbers(record) for row, record in zip(described, records, strict=True)])
+    table["created"] = pd.to_datetime(table["created"], utc=True, errors="coerce", format="ISO8601")
+    factors = _settings(varying_fields(records))
+    settings = pd.DataFrame({field: column_of(values) for field, values in factors.items()}, index=table.index)
+    first = ["run", "state", "created", "seed"]
+    table = pd.concat([table[first], settings, table.drop(columns=first)], axis=1)
+    notes = []
+    if unfinished := [name for name, record in zip(names, records, strict=True) if not record.finished]:
+        notes.append(
+            f"{_count(len(unfinished), 'run is', 'runs are')} not finished, with the best validation accuracy so far: "
+            + listed(unfinished)
+        )
+    table.attrs = {"factors": list(factors), "notes": notes}
+    return table
+
+
+def epochs_table(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a run and epoch, from history.csv, with the factors and the parameters of the run in every row.
+
+    `loss` and `train_accuracy` were measured while training, on augmented images with dropout on. The test split is
+    read once, so `test_accuracy` stands in the row of the saved model's epoch and nowhere else.
+
+    Raises InputError for no record, or none that has completed an epoch.
+    """
+    runs = runs_table(records)
+    factors = runs.attrs["factors"]
+    rows = []
+    for record, run in zip(records, runs.to_dict("records"), strict=True):
+        for epoch in record.history:
+            rows.append(
+                {name: run[name] for name in ("run", *factors)}
+                | {
+                    "epoch": epoch["epoch"],
+                    "seconds": epoch.get("run_seconds"),
+                    "epoch_seconds": epoch.get("epoch_seconds"),
+                    "parameters": run["parameters"],
+                    "loss": epoch.get("loss"),
+                    "validation_loss": epoch.get("val_loss"),
+                    "train_accuracy": epoch.get("accuracy"),
+                    "validation_accuracy": epoch.get("val_accuracy"),
+                    "test_accuracy": run["test_accuracy"] if epoch["epoch"] == run["best_epoch"] else math.nan,
+                }
+            )
+    if not rows:
+        raise InputError(f"no epochs: none of {_count(len(records), 'run', 'runs')} has completed one")
+    table = pd.DataFrame(rows)
+    for field in factors:
+        table[field] = column_of(table[field].tolist())
+    notes = ["loss and train accuracy of an epoch are measured while training, on augmented images with dropout on"]
+    table.attrs = {"factors": factors, "notes": notes}
+    return table
+
+
+def run_numbers(record: Record) -> dict[str, Any]:
+    """The cost of a run and its numbers, by the names of the columns; NaN for what is not known."""
+    metrics, history = record.metrics, record.history
+    totals, best = record.model.get("totals"), _best_so_far(record)
+    validation = metrics.get("validation")
+    return {
+        "seconds": history[-1].get("run_seconds", math.nan) if history else math.nan,
+        "epochs": len(history),
+        "best_epoch": _number(metrics if record.finished else {"best_epoch": best.get("epoch")}, "best_epoch"),
+        "parameters": _number(totals, "trainable"),
+        "multiply_adds": _number(totals, "multiply_adds"),
+        "loss": _number(metrics.get("train"), "loss"),
+        "validation_loss": _number(validation, "loss") if record.finished else _number(best, "val_loss"),
+        "test_loss": _number(metrics, "loss"),
+        "train_accuracy": _number(metrics.get("train"), "accuracy"),
+        "validation_accuracy": _number(validation, "accuracy") if record.finished else _number(best, "val_accuracy"),
+        "test_accuracy": _number(metrics, "accuracy"),
+    }
+
+
+def _best_so_far(record: Record) -> dict[str, float]:
+    rows = [row for row in record.history if math.isfinite(row.get("val_accuracy", math.nan))]
+    return max(rows, key=lambda row: row["val_accuracy"], default={})
+
+
+def _number(metrics: Any, name: str) -> float:
+    """A number of a file that may be damaged; NaN where there is none."""
+    value = metrics.get(name) if isinstance(metrics, Mapping) else None
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def varying_fields(records: Sequence[Record]) -> dict[str, list[Any]]:
+    """Field of the configs -> its value in each run, for the fields that have more than one and can change a number.
+
+    Lists and mappings are text; ABSENT stands for a field that a config does not have.
+    """
+    fields = filter(changes_numbers, dict.fromkeys(field for record in records for field in record.config))
+    values = {field: [_plain(record.config.get(field, ABSENT)) for record in records] for field in fields}
+    return {field: found for field, found in values.items() if len(set(map(repr, found))) > 1}
+
+
+def _settings(fields: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """The fields without those that a choice, such as an augmentation, brings with it in all these runs."""
+    keys = {field: list(map(repr, values)) for field, values in fields.items()}
+    brought = {
+        field
+        for choice in keys
+        if choice.endswith(".name")
+        for field in keys
+        if field != choice
+        and field.startswith(choice.removesuffix("name"))
+        and len(set(zip(keys[choice], keys[field], strict=True))) == len(set(keys[choice]))
+    }
+    return {
+        field: [None if value == ABSENT else value for value in values]
+        for field, values in fields.items()
+        if field not in brought
+    }
+
+
+def _plain(value: Any) -> Any:
+    return repr(value) if isinstance(value, list | dict | tuple) else value
+
+
+# --- any table --------------------------------------------------------------------------------------------------------
+
+
+def runs_of_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
+    """One row a run from a table by epoch: the row of its best epoch, which is `best_epoch` then.
+
+    The best is chosen by validation accuracy, and where the table has none by test accuracy, which flatters the run:
+    `notes` says which. `seconds` are of the last row, `epochs` counts them. Runs without any such number are left
+    out, and named.
+    """
+    chosen_by, sentence = chooser(epochs)
+    best = best_rows(epochs)
+    grouped = epochs.groupby("run", sort=False)
+    best = best.rename(columns={"epoch": "best_epoch"}).drop(columns="epoch_seconds", errors="ignore")
+    best["epochs"] = best["run"].map(grouped.size())
+    if "seconds" in epochs:
+        best["seconds"] = best["run"].map(grouped["seconds"].max())
+    notes = [*epochs.attrs.get("notes", ()), sentence]
+    if lost := [run for run in grouped.groups if run not in set(best["run"])]:
+        notes.append(f"{_count(len(lost), 'run has', 'runs have')} no {words(chosen_by)}: {listed(lost)}")
+    best.attrs = {"factors": list(factors_of(epochs)), "notes": notes}
+    return best
+
+
+def best_rows(epochs: pd.DataFrame) -> pd.DataFrame:
+    """The row of the best epoch of each run, by `chooser`; the first of equal ones. Runs in their order."""
+    column, _ = chooser(epochs)
+    usable = epochs[epochs[column].notna()]
+    index = usable.groupby("run", sort=False)[column].agg("idxmax" if is_better_higher(column) else "idxmin")
+    return epochs.loc[index].reset_index(drop=True)
+
+
+def chooser(table: pd.DataFrame) -> tuple[str, str]:
+    """The column that chooses the best epoch or run, and a sentence that says so."""
+    for column in ("validation_accuracy", "test_accuracy", "validation_loss", "train_accuracy", "loss"):
+        if column in table and table[column].notna().any():
+            flattering = ", chosen on the test images and so too good" if column == "test_accuracy" else ""
+            return column, f"best by {words(column)}{flattering}"
+    raise InputError(
+        f"no accuracy and no loss in the table; expected one of {', '.join((*ACCURACIES, *LOSSES))}; "
+        f"its columns are {', '.join(map(str, table.columns))}"
+    )
+
+
+def factors_of(table: pd.DataFrame) -> list[str]:
+    """The table's factors: those it was read with, else every column that is none of ours."""
+    known = table.attrs.get("factors")
+    if known is not None:
+        return [name for name in known if name in table]
+    return [name for name in table.columns if name not in COLUMNS and name != "epochs"]
+
+
+def is_better_higher(metric: str) -> bool:
+    return not re.search(r"(^|[^a-z])(loss|error|err|seconds)([^a-z]|$)", metric.lower())
+
+
+def words(name: str) -> str:
+    """A column's name as a sentence has it."""
+    return name.replace("_", " ")
+
+
+def column_of(values: Sequence[Any], index: pd.Index | None = None) -> pd.Series:
+    """Values of a setting; those of several types, or with one missing, keep their types."""
+    types = {type(value) for value in values}
+    plain = types <= {int, float} or types == {bool}
+    return pd.Series(values, index=index, dtype=None if plain else object)
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """The names, with -2, -3, ... behind those that were there before."""
+    taken: set[str] = set()
+    distinct = []
+    for name in names:
+        own, number = name, 1
+        while own in taken or (number > 1 and own in names):
+            number += 1
+            own = f"{name}-{number}"
+        taken.add(own)
+        distinct.append(own)
+    return distinct
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The names, the first few of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"

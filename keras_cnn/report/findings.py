@@ -1,0 +1,217 @@
+"""Sentences that the data support, each with its size, its interval and the runs behind it.
+
+What is compared is fixed before a number is looked at: every field of the config that differs among finished runs of
+the same images, by its values and, of a number, its trend; where nothing is repeated, each run against the one
+best on validation; and within a run its classes, its worst confusion, its confidence and its gap to the training
+images. All of these together are one family, and a claim is a sentence only if it survives Holm's correction at 5 %
+over the family; its interval, at 95 %, is that of the one comparison. The overfitting onset describes and claims
+nothing.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from keras_cnn.analysis.claims import LEVEL, Claim, Conclusion, Interval, conclusions, excludes_zero, percent, points
+from keras_cnn.analysis.matched import ComparedRuns, accuracy_of, between_runs
+from keras_cnn.evaluation.intervals import wilson
+from keras_cnn.evaluation.metrics import overfitting_onset
+from keras_cnn.report.scores import SplitScores, read_scores
+from keras_cnn.run_folder.record import Record
+
+
+def findings(records: Sequence[Record]) -> list[Conclusion]:
+    """What the finished runs show: claims first, then comparisons without a shown difference, then descriptions.
+
+    Runs of different images (`data.source`) are not compared. Runs are compared on the test images if all of a source
+    were tested; else on the validation images, as the trials of a sweep have them.
+    """
+    times = Counter(record.name for record in records)
+    names = {id(r): r.name if times[r.name] == 1 else str(r.path) for r in records}
+    sources: dict[str, list[Record]] = {}
+    finished = [r for r in records if any(accuracy_of(r, split) is not None for split in ("test", "validation"))]
+    for record in finished:
+        sources.setdefault(str(record.config.get("data.source")), []).append(record)
+    compared = [between_runs(_compared(runs, names)) for runs in sources.values()]
+    claims = [claim for claims, _ in compared for claim in claims]
+    claims += [claim for record in finished for claim in _within(record, names[id(record)])]
+    incomparable = [conclusion for _, conclusions in compared for conclusion in conclusions]
+    onsets = [onset for record in finished if (onset := _onset(record, names[id(record)]))]
+    return [*conclusions(claims), *incomparable, *onsets]
+
+
+def _compared(runs: Sequence[Record], names: Mapping[int, str]) -> ComparedRuns:
+    tested = all(accuracy_of(run, "test") is not None for run in runs)
+    split = "test" if tested else "validation"
+    return ComparedRuns(tuple(run for run in runs if accuracy_of(run, split) is not None), names, split)
+
+
+def _within(record: Record, name: str) -> Iterator[Claim]:
+    test, train = read_scores(record.metrics, "")[0], _split(record, "train")
+    if test.confusion is not None and len(test.classes) == len(test.confusion):
+        yield from _extremes(test, name)
+        yield from _worst_confusion(test, name)
+    calibrated, again = _calibrated(record, test)
+    if calibrated.calibration is not None and calibrated.accuracy is not None and calibrated.images:
+        yield _confidence(calibrated, name, again)
+    if None not in (test.accuracy, train.accuracy) and test.images and train.images:
+        yield _gap(train, test, name)
+
+
+def _calibrated(record: Record, test: SplitScores) -> tuple[SplitScores, str]:
+    """`test`, or where it has no calibration the later evaluation as a whole, with the words that say so."""
+    later = record.evaluations.get("test")
+    if test.calibration is not None or not isinstance(later, dict):
+        return test, ""
+    return read_scores(later, "")[0], ", evaluated again"
+
+
+def _split(record: Record, split: str) -> SplitScores:
+    metrics = record.metrics.get(split)
+    return read_scores(metrics, "")[0] if isinstance(metrics, dict) else SplitScores()
+
+
+def _extremes(test: SplitScores, name: str) -> Iterator[Claim]:
+    """That the classes of the highest and the lowest recall differ, by intervals that hold for all classes at once."""
+    counts = [(int(row[i]), int(row.sum()), test.classes[i].name) for i, row in enumerate(test.confusion) if row.sum()]
+    if len(counts) < 2:
+        return
+    low, high = (pick(counts, key=lambda c: c[0] / c[1]) for pick in (min, max))
+
+    def intervals(level: float) -> tuple[Interval, Interval]:
+        each = 1 - (1 - level) / len(counts)  # Bonferroni: the two were picked from all classes
+        return wilson(*low[:2], each), wilson(*high[:2], each)
+
+    of_low, of_high = intervals(LEVEL)
+    sentence = (
+        f"{name} recognises {high[2]} best and {low[2]} worst: {percent(high[0] / high[1], of_high)} of the images"
+        f" of {high[2]} against {percent(low[0] / low[1], of_low)}, by intervals for all {len(counts)} classes at once"
+    )
+    yield Claim(
+        about=("extremes", name),
+        rejects=lambda alpha: excludes_zero(_between(*intervals(1 - alpha))),
+        conclusion=Conclusion(
+            sentence,
+            "higher",
+            high[0] / high[1] - low[0] / low[1],
+            _between(of_low, of_high),
+            (name,),
+            f"recall on the test images; Wilson intervals simultaneous over {len(counts)} classes (Bonferroni)",
+        ),
+    )
+
+
+def _between(low: Interval, high: Interval) -> Interval:
+    """The interval of the difference of two numbers that lie in their intervals."""
+    return high[0] - low[1], high[1] - low[0]
+
+
+def _worst_confusion(test: SplitScores, name: str) -> Iterator[Claim]:
+    """That the most frequent mistake is made more often than its reverse, given how many images the classes have."""
+    mistakes = test.confusion - np.diag(np.diag(test.confusion))
+    i, j = np.unravel_index(mistakes.argmax(), mistakes.shape)
+    there, back = int(mistakes[i, j]), int(mistakes[j, i])
+    images = test.confusion.sum(axis=1)
+    if not there or not images[j]:
+        return
+    from scipy.stats import binomtest
+
+    expected = float(images[i] / (images[i] + images[j]))
+    pairs = len(mistakes) * (len(mistakes) - 1) // 2
+    p = min(1.0, pairs * binomtest(there, there + back, expected).pvalue)  # Bonferroni: the pair was picked from all
+    share, interval = there / (there + back), wilson(there, there + back)
+    a, b = test.classes[i].name, test.classes[j].name
+    sentence = (
+        f"{name} takes {a} for {b} more often than {b} for {a}: {there:,} against {back:,} images,"
+        f" {percent(share, interval)} of their confusions where {100 * expected:.1f} % would be no preference"
+    )
+    yield Claim(
+        about=("confusion", name),
+        rejects=lambda alpha: p <= alpha,
+        conclusion=Conclusion(
+            sentence,
+            "higher",
+            share - expected,
+            (interval[0] - expected, interval[1] - expected),
+            (name,),
+            f"exact binomial test, times the {pairs} pairs of classes (Bonferroni); Wilson interval",
+        ),
+    )
+
+
+def _confidence(test: SplitScores, name: str, again: str = "") -> Claim:
+    """That the mean confidence is not the accuracy. Given the confidences, what varies is how many images are right."""
+    bins = zip(test.calibration.counts, test.calibration.confidence, strict=True)
+    mean = sum(count * confidence for count, confidence in bins if count) / sum(test.calibration.counts)
+    right = round(test.accuracy * test.images)
+
+    def excess(level: float) -> Interval:
+        low, high = wilson(right, test.images, level)
+        return mean - high, mean - low
+
+    size, interval = mean - test.accuracy, excess(LEVEL)
+    if size < 0:
+        what, shown, span = "underconfident", -size, (-interval[1], -interval[0])
+    else:
+        what, shown, span = "overconfident", size, interval
+    side = "above" if size > 0 else "below"
+    sentence = (
+        f"{name} is {what}: its mean confidence lies {points(shown, span)} {side} its accuracy"
+        f" on {test.images:,} test images{again}"
+    )
+    method = "mean confidence minus accuracy; Wilson interval of the accuracy, given the confidences"
+    return Claim(
+        about=("confidence", name),
+        rejects=lambda alpha: excludes_zero(excess(1 - alpha)),
+        conclusion=Conclusion(sentence, "higher" if size > 0 else "lower", size, interval, (name,), method),
+    )
+
+
+def _gap(train: SplitScores, test: SplitScores, name: str) -> Claim:
+    """That the model scores higher on the images it was trained on, or lower, than on the test images.
+
+    Source: R. G. Newcombe, Interval Estimation for the Difference between Independent Proportions, Statistics in
+    Medicine 17 (1998), method 10.
+    """
+
+    def interval(level: float) -> Interval:
+        (a, (la, ha)), (b, (lb, hb)) = (
+            (s.accuracy, wilson(round(s.accuracy * s.images), s.images, level)) for s in (train, test)
+        )
+        return a - b - math.hypot(a - la, hb - b), a - b + math.hypot(ha - a, b - lb)
+
+    size, (low, high) = train.accuracy - test.accuracy, interval(LEVEL)
+    shown = points(size, (low, high)) if size > 0 else points(-size, (-high, -low))
+    sentence = (
+        f"{name} scores {shown} {'higher' if size > 0 else 'lower'} on its training images than on the test images"
+    )
+    return Claim(
+        about=("gap", name),
+        rejects=lambda alpha: excludes_zero(interval(1 - alpha)),
+        conclusion=Conclusion(
+            sentence,
+            "higher" if size > 0 else "lower",
+            size,
+            (low, high),
+            (name,),
+            f"accuracy on {train.images:,} training and {test.images:,} test images, both without augmentation or"
+            " dropout; Newcombe's interval of the difference",
+        ),
+    )
+
+
+def _onset(record: Record, name: str) -> Conclusion | None:
+    rows = [r for r in record.history if {"epoch", "loss", "val_loss"} <= r.keys()]
+    onset = overfitting_onset([row["loss"] for row in rows], [row["val_loss"] for row in rows])
+    if onset is None:
+        return None
+    then, last = rows[onset - 1], rows[-1]
+    sentence = (
+        f"{name} overfits after epoch {then['epoch']}: until epoch {last['epoch']} its validation loss goes from"
+        f" {then['val_loss']:.3f} to {last['val_loss']:.3f}, its training loss from {then['loss']:.3f} to"
+        f" {last['loss']:.3f}"
+    )
+    method = "the last minimum of the validation loss, if three epochs follow and the training loss goes on falling"
+    return Conclusion(sentence, "description", float(then["epoch"]), None, (name,), method)

@@ -1,0 +1,186 @@
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from keras_cnn.analysis import write_analysis
+from keras_cnn.analysis.csv_files import read_table
+from keras_cnn.analysis.effects import marginal_differences
+from keras_cnn.analysis.run_tables import RunTable
+from keras_cnn.analysis.table import chooser, epochs_table, runs_of_epochs, runs_table
+from keras_cnn.errors import InputError
+from keras_cnn.run_folder.record import Record
+
+
+def grid_records():
+    """Twelve runs of three epochs; accuracy rises with the width, falls with the stride, and a little with the seed."""
+    records = []
+    for i, (width, stride, kind) in enumerate(itertools.product((8, 16, 32), (1, 2), ("relu", "tanh"))):
+        top = 0.3 + 0.05 * math.log2(width) - 0.1 * stride + 0.01 * (kind == "relu") + 0.001 * (i * 7 % 5)
+        history = tuple(
+            {
+                "epoch": e,
+                "loss": 2 - top * e / 3,
+                "accuracy": top * e / 3 + 0.1 * (e - 1.5),
+                "val_loss": 2.2 - top * e / 3,
+                "val_accuracy": top * e / 3,
+                "learning_rate": 0.01,
+                "epoch_seconds": 1.0,
+                "run_seconds": float(e * width),
+            }
+            for e in (1, 2, 3)
+        )
+        metrics = {
+            "accuracy": top - 0.02,
+            "loss": 2 - top,
+            "best_epoch": 3,
+            "train": {"accuracy": top + 0.1, "loss": 1 - top},
+            "validation": {"accuracy": top, "loss": 1.1 - top},
+        }
+        config = {"seed": 1, "model.width": width, "model.stride": stride, "model.activation": kind, "train.epochs": 3}
+        started = f"2026-11-21T12:{4 * i:02}:00+00:00"
+        totals = {"trainable": 100 * width, "other": 0, "multiply_adds": 1000 * width}
+        record = Record(
+            Path(f"sweep/t{i}"), config, (), {"started": started}, history, metrics, {}, {"totals": totals}
+        )  # fmt: skip
+        records.append(record)
+    return records
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    records, folder = grid_records(), tmp_path_factory.mktemp("grid")
+    runs, epochs = runs_table(records), epochs_table(records)
+    return folder, runs, epochs, written(folder, runs, epochs)
+
+
+def written(folder, runs, epochs=None, metric=None):
+    """The files of the analysis of these tables."""
+    return write_analysis(folder, RunTable("runs", runs, epochs, metric or chooser(runs)[0]))
+
+
+WHOLE = {
+    *("runs.csv", "epochs.csv", "best_run.csv", "notes.txt", "parallel_coordinates.csv", "parallel_coordinates.png"),
+    *("progress.csv", "progress.png", "importance.csv", "importance.png", "balance.csv", "balance.png"),
+    *("marginal_means.csv", "marginal_means.png", "marginal_differences.csv", "marginal_differences.png"),
+    *("pareto_seconds.csv", "pareto_parameters.csv", "pareto.png", "slices.csv", "slices.png"),
+    *("surface.csv", "surface.png", "means_by_epoch.csv", "means_by_epoch.png"),
+}
+GROUPS = ("model.width", "model.stride", "model.activation")
+
+
+def test_everything_is_written_as_csv_and_as_png(grid):
+    folder, _, _, paths = grid
+    names = {str(path.relative_to(folder)) for path in paths}
+    means = {name for name in names if name.startswith("means/")}
+    assert names - means == WHOLE
+    singles = {f"means/{name}.csv" for name in GROUPS}
+    conventions = ("runs", "all_epochs", "last_epochs", "best_epochs")
+    assert singles <= means
+    assert {f"means/{name}_{convention}.png" for name in GROUPS for convention in conventions} <= means
+    assert len(means) == 6 * 5  # three settings and three pairs, a table and four pictures each
+    assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted(paths)
+    for path in paths:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert np.asarray(image.convert("L")).std() > 5, path
+        elif path.suffix == ".csv":
+            assert len(pd.read_csv(path)) > 0
+
+
+def test_the_tables_on_disk_are_those_of_the_functions(grid):
+    folder, runs, epochs, _ = grid
+    differences = marginal_differences(runs, "validation_accuracy")
+    read = pd.read_csv(folder / "marginal_differences.csv", keep_default_na=False, na_values=["nan"])
+    np.testing.assert_allclose(read["difference"].astype(float), differences["difference"])
+    means = pd.read_csv(folder / "means" / "model.stride.csv")
+    every = means[means["convention"].str.contains("all epochs of all runs")]
+    expected = epochs.groupby("model.stride")["validation_accuracy"].mean()
+    assert every["validation_accuracy"].tolist() == pytest.approx(expected.tolist())
+    assert means["convention"].nunique() == 4
+    best = pd.read_csv(folder / "best_run.csv")
+    assert best["run"].tolist() == [runs.loc[runs["validation_accuracy"].idxmax(), "run"]]
+
+
+def test_the_known_effects_are_in_the_tables(grid):
+    _, runs, _, _ = grid
+    found = marginal_differences(runs, "validation_accuracy").set_index(["factor", "change"])
+    row = found.loc[("model.width", "8 → 32")]
+    assert row["low"] < 0.1 < row["high"]
+    assert row["high"] - row["low"] < 0.01
+    assert found.loc[("model.stride", "1 → 2"), "difference"] == pytest.approx(-0.1, abs=0.002)
+
+
+def test_the_notes_say_what_was_done(grid):
+    folder, *_ = grid
+    notes = (folder / "notes.txt").read_text()
+    assert notes.startswith("explained: validation accuracy\n")
+    assert "best run: Best by validation accuracy" in notes
+    assert "out-of-bag R²" in notes
+    assert "Not shown" not in notes
+    assert "epochs: loss and train accuracy of an epoch are measured while training" in notes
+
+
+def test_a_single_run_has_what_one_run_allows_and_the_reasons_for_the_rest(tmp_path):
+    records = grid_records()[:1]
+    paths = written(tmp_path, runs_table(records), epochs_table(records))
+    names = {path.name for path in paths}
+    assert {"runs.csv", "epochs.csv", "best_run.csv", "progress.png", "means_by_epoch.png", "pareto.png"} <= names
+    assert not names & {"importance.csv", "marginal_means.csv", "surface.csv", "slices.csv", "balance.csv"}
+    notes = (tmp_path / "notes.txt").read_text().splitlines()
+    for title in (
+        *("importance and correlation", "parallel coordinates", "balance", "grouped means", "marginal effects"),
+        "slices and surface",
+    ):
+        assert any(line.startswith(f"{title}: Not shown: ") for line in notes), title
+
+
+def test_a_constant_metric_still_has_pictures_of_what_there_is(tmp_path):
+    runs = runs_table(grid_records())
+    runs["validation_accuracy"] = 0.5
+    paths = written(tmp_path, runs)
+    names = {path.name for path in paths}
+    assert {"parallel_coordinates.png", "progress.png", "pareto.png", "slices.png", "balance.png"} <= names
+    notes = (tmp_path / "notes.txt").read_text()
+    assert "importance and correlation: Not shown: validation accuracy is 0.5 in all 12 runs" in notes
+    assert "marginal effects: Not shown: validation accuracy is 0.5 in all 12 runs" in notes
+    assert "means by epoch" not in notes  # there is no table by epoch
+
+
+def test_runs_that_failed_are_named(tmp_path):
+    runs = runs_table(grid_records()[:6])
+    runs.loc[2, ["validation_accuracy", "train_accuracy", "loss"]] = math.nan
+    written(tmp_path, runs)
+    assert "Left out: 1 run has no finite validation accuracy: t2" in (tmp_path / "notes.txt").read_text()
+
+
+def test_a_csv_file_of_another_program_goes_all_the_way(tmp_path):
+    rows = [
+        f"{run},{epoch},{0.2 * epoch + 0.1 * width},{0.15 * epoch + 0.1 * width},{width},{kernel}"
+        for run, (width, kernel) in enumerate(itertools.product((1, 2), (3, 5)))
+        for epoch in (1, 2, 3)
+    ]
+    (tmp_path / "r.csv").write_text("\n".join(["run,epoch,train_accuracy,test_accuracy,width,kernel_size", *rows]))
+    epochs = read_table(tmp_path / "r.csv")
+    paths = written(tmp_path / "out", runs_of_epochs(epochs), epochs)
+    names = {path.name for path in paths}
+    assert {"importance.png", "marginal_means.csv", "width_all_epochs.png", "width+kernel_size.csv"} & names
+    notes = (tmp_path / "out" / "notes.txt").read_text()
+    assert "explained: test accuracy" in notes
+    assert "chosen on the test images" in notes
+    assert "result and its cost: Not shown: no seconds in the table; no parameters in the table" in notes
+    assert "progress: Not shown: no run has a time of creation" in notes
+
+
+def test_tables_without_rows_or_metric_are_refused(tmp_path):
+    runs = runs_table(grid_records()[:2])
+    with pytest.raises(InputError, match="no rows"):
+        written(tmp_path, runs.iloc[:0], metric="validation_accuracy")
+    with pytest.raises(InputError, match=r"no column 'val_accuracy'.*did you mean validation_accuracy\?"):
+        written(tmp_path, runs, metric="val_accuracy")
+    with pytest.raises(InputError, match="no accuracy and no loss"):
+        written(tmp_path, runs[["run", "model.activation"]])
