@@ -114,10 +114,10 @@ def _explained_targets(
         return _boxes(opened, box or 1)
     if not opened.is_classifier:
         point, outputs = opened.probe.last_map(), opened.probe.outputs
-        found = "no classes"
+        found = "no classes; explain"
         if len(outputs) > 1 and opened.options.output is None:
-            found = f"{len(outputs)} outputs: choose one by --output {' or '.join(outputs)}"
-        raise UsageError(f"command line: {opened.name} has {found}; or explain neurons, such as --neuron {point}")
+            found = f"{len(outputs)} outputs: choose one by --output {' or '.join(outputs)}, or explain"
+        raise UsageError(f"command line: {opened.name} has {found} neurons, such as --neuron {point}")
     index = None if target is None else opened.class_index(target)
     words = "the predicted class" if index is None else opened.class_name(index)
     if against is None:

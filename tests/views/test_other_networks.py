@@ -111,7 +111,7 @@ def test_the_output_that_is_named_is_explained(draw, models, photos, capsys):
     draw("two.keras statistics")
     capsys.readouterr()
     draw("two.keras attribution", status=2)
-    assert "two has 2 outputs: choose one by --output kind or age; or explain neurons" in capsys.readouterr().err
+    assert "two has 2 outputs: choose one by --output kind or age, or explain neurons" in capsys.readouterr().err
     draw("two.keras occlusion --output agee", status=2)
     assert "no output 'agee'; did you mean age?" in capsys.readouterr().err
 
