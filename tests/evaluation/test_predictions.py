@@ -135,7 +135,7 @@ def test_reading_takes_time_in_proportion_to_the_images(tmp_path):
     rows = [f"{i},,cat,cat,1,0.5,0.3,0.2" for i in range(images)]
     path.write_text("\n".join([HEAD, *rows, f"{images - 1},,cat,cat,1,0.5,0.3,0.2"]) + "\n")
     begin = time.monotonic()
-    with pytest.raises(InputError, match=f"id '{images - 1}' stands 2 times"):
+    with pytest.raises(InputError, match=f"id '{images - 1}' occurs 2 times"):
         read_predictions(path)
     assert time.monotonic() - begin < 10  # 0.5 s; counting every id in a list took minutes
     path.write_text("\n".join([HEAD, *rows]) + "\n")
@@ -149,3 +149,14 @@ def test_reading_takes_time_in_proportion_to_the_classes(tmp_path):
     path.write_text(f"{head}\n{row}\n")
     assert read_predictions(path).labels.tolist() == [classes - 1]
     assert math.isclose(read_predictions(path).probabilities.sum(), 1)
+
+
+def test_no_cell_is_a_formula_and_all_names_come_back(tmp_path):
+    ids, paths, classes = ("=1+1.png", "-2.png", "'=3.png"), ("=1+1.png", "", "@x"), ("=1+1", "+b", "'=c")
+    write_predictions(tmp_path / "predictions.csv", ids, paths, np.arange(3), np.eye(3), classes)
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    again = read_predictions(tmp_path / "predictions.csv")
+    assert (again.ids, again.paths, again.classes) == (ids, paths, classes)
+    assert again.correct.all()
