@@ -8,7 +8,6 @@ from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.models import backbones
-from keras_cnn.models.graph import with_image_size
 from keras_cnn.models.model_files import HDF5, KERAS, load_model
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.run_folder.record import read_record
@@ -75,7 +74,7 @@ def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
         if options.image_size is None:
             raise InputError(f"{path}: images: found {(height, width, channels)}, expected --image-size PIXELS")
         require(options.image_size >= 1, "command line: --image-size", f"found {options.image_size}", "at least 1")
-        model = with_image_size(model, height or options.image_size, width or options.image_size)
+        model = _with_image_shape(model, (height or options.image_size, width or options.image_size, channels))
     elif options.image_size is not None:
         found = f"found {options.image_size}, but {path.name} takes images of {height}×{width}"
         raise UsageError(f"command line: --image-size: {found}, expected no size")
@@ -92,6 +91,12 @@ def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
         )
     out = options.out or Path("visualizations") / path.stem
     return OpenedModel(path.stem, model, probe, out, classes, options, notes=tuple(notes))
+
+
+def _with_image_shape(model: keras.Model, shape: tuple[int | None, ...]) -> keras.Model:
+    """The model for images of one shape, with the same layers and weights."""
+    image = keras.Input(shape, dtype=model.inputs[0].dtype, name="image")
+    return keras.Model(image, model(image), name=model.name)
 
 
 def _with_input_range(model: keras.Model, low: float, high: float) -> keras.Model:
