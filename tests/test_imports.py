@@ -60,30 +60,11 @@ ONLY_IN = {
 }
 
 KNOWN_CYCLES: set[tuple[str, ...]] = set()
-KNOWN_DOUBLES = {
-    "Chart",
-}
+KNOWN_DOUBLES: set[str] = set()
 KNOWN_DOCSTRINGS = {
-    "evaluation/facts.py",
-    "evaluation/metrics.py",
-    "evaluation/ranking.py",
-    "evaluation/repeats.py",
-    "evaluation/target.py",
-    "evaluation/views.py",
-    "figures/comparison.py",
-    "report/charts.py",
-    "report/runs.py",
-    "report/sections/content.py",
     "sweeps/worker.py",
 }
-KNOWN_MANY_PARAMETERS = {
-    "evaluation/evaluations.py:_logits",
-    "evaluation/predictions.py:write_predictions",
-    "evaluation/protocol.py:_as_it_should_be",
-    "evaluation/repeats.py:_verdict",
-    "export/exports.py:_export",
-    "figures/confusion.py:_matrix",
-}
+KNOWN_MANY_PARAMETERS: set[str] = set()
 
 
 def name_of(path: Path) -> str:
