@@ -61,9 +61,7 @@ ONLY_IN = {
 
 KNOWN_CYCLES: set[tuple[str, ...]] = set()
 KNOWN_DOUBLES: set[str] = set()
-KNOWN_DOCSTRINGS = {
-    "sweeps/worker.py",
-}
+KNOWN_DOCSTRINGS: set[str] = set()
 KNOWN_MANY_PARAMETERS: set[str] = set()
 
 

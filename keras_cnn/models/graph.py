@@ -21,7 +21,7 @@ from keras import layers
 from keras.src.backend.common import global_state
 from keras.src.models.functional import Functional, operation_fn
 
-from keras_cnn.errors import InputError, require
+from keras_cnn.errors import InputError
 
 # What computes a node: the node, its positional and its keyword arguments -> its output.
 Call = Callable[["GraphNode", tuple, dict], Any]
@@ -200,15 +200,6 @@ def call_operation(operation: Any, *arguments: Any, **options: Any) -> Any:
         return call(*arguments, **options)
     with keras.name_scope("layer"):  # TensorFlow takes a name such as `_x` within another one only
         return call(*arguments, **options)
-
-
-def with_image_size(model: keras.Model, height: int, width: int) -> keras.Model:
-    """The model for images of one size, with the same layers and weights. InputError where it is made for another."""
-    own = tuple(model.inputs[0].shape[1:])
-    fits = len(own) == 3 and all(side in (None, wanted) for side, wanted in zip(own, (height, width), strict=False))
-    require(fits, model.name, f"images of shape {own}", f"a model for {height}×{width} or for any size")
-    image = keras.Input((height, width, own[-1]), dtype=model.inputs[0].dtype, name="image")
-    return keras.Model(image, model(image), name=model.name)
 
 
 def twin(operation: Any, **attributes: Any) -> Any:

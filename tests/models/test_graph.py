@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_cnn.errors import InputError
-from keras_cnn.models.graph import Graph, is_graph, twin, with_image_size
+from keras_cnn.models.graph import Graph, is_graph, twin
 
 PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 9, 7, 3)).astype(np.float32)
 
@@ -125,17 +125,6 @@ def test_a_layer_whose_name_begins_with_an_underscore_is_called():
     graph = Graph(keras.Model(image, layers.Conv2D(2, 1, name="_x")(image)))
     run = tf.function(lambda pixels: graph.run({"image": pixels}, ["_x"])["_x"])
     assert run(PIXELS[:, :4, :4]).shape == (2, 4, 4, 2)
-
-
-def test_a_model_for_any_size_gets_one():
-    inner = inner_model((None, None, 3))
-    model = with_image_size(inner, 6, 10)
-    assert [node.shape for node in Graph(model).nodes.values()] == [(6, 10, 3)] * 3
-    assert model.name == "inner"
-    pixels = PIXELS[:, :6, :5].repeat(2, axis=2)
-    np.testing.assert_array_equal(model(pixels), inner(pixels))
-    with pytest.raises(InputError, match=r"images of shape \(9, None, 3\), expected a model for 6×10 or for any size"):
-        with_image_size(inner_model((9, None, 3)), 6, 10)
 
 
 def test_a_twin_shares_the_variables_and_nothing_that_is_set_on_it():

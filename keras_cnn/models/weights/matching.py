@@ -49,8 +49,8 @@ def assign(model: keras.Model, stored: Sequence[Stored], source: str) -> LoadedW
     extra = _extra(stored, pairs)
     if missing or shapes or extra:
         kinds = (("missing in the file", missing), ("of another shape", shapes), ("extra in the file", extra))
-        found = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in kinds if names)
-        raise InputError(f"{source}: no weights of {model.name}: {found}")
+        problems = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in kinds if names)
+        raise InputError(f"{source}: no weights of {model.name}: {problems}")
     for layer in targets:
         if layer.name in pairs and layer.name not in wrong:
             _set(layer, pairs[layer.name])
