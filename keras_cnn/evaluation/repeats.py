@@ -185,11 +185,11 @@ def compare_recipes(a: SeedGroup, b: SeedGroup) -> RecipeComparison:
         mean=mean,
         interval=interval,
         p=p,
-        verdict=_verdict(a.label, b.label, len(seeds), mean, interval, p),
+        verdict=_verdict(a.label, b.label, pairs=len(seeds), mean=mean, interval=interval, p=p),
     )
 
 
-def _verdict(a: str, b: str, pairs: int, mean: float | None, interval: Interval | None, p: float | None) -> str:
+def _verdict(a: str, b: str, *, pairs: int, mean: float | None, interval: Interval | None, p: float | None) -> str:
     if mean is None or p is None:
         return f"inconclusive: {b} and {a} have no seed in common; expected at least {ENOUGH_PAIRS} pairs"
     size = f"{100 * mean:+.1f} points"
