@@ -2,7 +2,10 @@
 
 import sys
 
-from keras_cnn.cli.program import run_program
-
 if __name__ == "__main__":
-    sys.exit(run_program("finetune"))
+    try:
+        from keras_cnn.cli.program import run
+
+        sys.exit(run("finetune", sys.argv[1:]))
+    except KeyboardInterrupt:  # before the program's own handling of signals
+        sys.exit(3)

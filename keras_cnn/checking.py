@@ -23,7 +23,7 @@ class Limit:
     """A range or a rule that a number must keep, with the words for the error message."""
 
     words: str
-    holds: Callable[[float], bool]
+    holds: Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def describe(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(describe(a) for a in arguments)
     if origin is Literal:
-        return "one of " + ", ".join(map(str, arguments)) if len(arguments) > 1 else str(arguments[0])
+        return ("one of " if len(arguments) > 1 else "") + ", ".join(map(str, arguments))
     if origin is tuple and Ellipsis not in arguments:
         return f"a list of {len(arguments)}: " + ", ".join(describe(a) for a in arguments)
     if origin in (list, tuple):
@@ -155,7 +155,8 @@ def describe(hint: Any) -> str:
 
 
 def strip(hint: Any) -> Any:
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    """The type of an `Annotated` hint, or the hint itself."""
+    return hint.__origin__ if get_origin(hint) is Annotated else hint
 
 
 def check_names(

@@ -1,6 +1,7 @@
 """The progress bar of every program: tqdm's, on a terminal alone."""
 
 import sys
+import time
 from collections.abc import Callable
 
 from tqdm import tqdm
@@ -32,22 +33,23 @@ class ProgressBar(tqdm):
             delay=SHOWN_EVERY,  # nothing before the first call of `show`
             bar_format="{desc} [{bar:20}] {n_fmt}/{total_fmt}  {text}  {remaining} left",
         )
-        self._text, self._shown = "", -SHOWN_EVERY
+        self._text, self._begun = "", time.monotonic()
+        self._shown = self._begun - SHOWN_EVERY
 
     @property
     def format_dict(self) -> dict:
         """What `bar_format` may name."""
-        return super().format_dict | {"text": self._text}
+        return {**super().format_dict, "text": self._text}
 
     @property
     def seconds(self) -> float:
         """The time since the bar was made, never 0."""
-        return max(self._time() - self.start_t, 1e-9)
+        return max(time.monotonic() - self._begun, 1e-9)
 
     def show(self, done: int, text: Callable[[], str]) -> None:
         """Draws the bar with `text` behind it, ten times a second at most; `text` may be slow to make."""
-        if self.disable or self._time() - self._shown < SHOWN_EVERY:
+        if self.disable or time.monotonic() - self._shown < SHOWN_EVERY:
             return
-        self._shown = self.last_print_t = self._time()
+        self._shown, self.last_print_t = time.monotonic(), time.time()
         self.n, self._text = done, text()
         self.refresh()

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import read_json
@@ -86,7 +87,7 @@ def _final(
 ) -> dict:
     import wandb
 
-    final = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
+    final: dict[str, Any] = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
     for name, (labels, predicted) in confusion.items():
         final[f"confusion/{name}"] = wandb.plot.confusion_matrix(
             y_true=[int(v) for v in labels], preds=[int(v) for v in predicted], class_names=list(classes)
@@ -119,6 +120,7 @@ def _has_key() -> bool:
 
 def _start(mode: str, folder: Path, settings: dict):
     import wandb
+    from wandb.errors import Error
 
     os.environ.setdefault("WANDB_SILENT", "true")
     # W&B's reports on itself: where the network has gone, the process would wait 10 s for them after its end.
@@ -132,13 +134,13 @@ def _start(mode: str, folder: Path, settings: dict):
         x_disable_stats=True,
     )
 
-    def start(mode: str, identity: str):
+    def start(mode: Any, identity: str):
         return wandb.init(mode=mode, dir=str(folder), id=identity, resume="allow", settings=quiet, **settings)
 
     identity = read_json(folder / "environment.json", {"run_id": str})["run_id"]
     try:
         return start(mode, identity)
-    except wandb.errors.Error as error:
+    except Error as error:
         if mode != "online":
             raise
         later = f"wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-*"

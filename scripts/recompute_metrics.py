@@ -1,16 +1,16 @@
-"""Recomputes the numbers of a run's metrics.json from its predictions, with other people's code alone.
+"""Recomputes the numbers of a run's metrics.json from its predictions, with independent packages only.
 
     python scripts/recompute_metrics.py runs/net1                     both metrics.json files of the test split
     python scripts/recompute_metrics.py runs/net1 --evaluation train  RUN/evaluations/train
 
-scikit-learn gives accuracy, top-k, precision, recall, F1, confusion, Brier, ROC areas, average precision and the bins
-of the calibration curve; statsmodels the Wilson intervals; SciPy softmax, loss, counts of the bins, the temperature,
-and the bootstrap, whose resamples are those of the seed in the file. DeLong's and Boyd's intervals are written out from
-their papers. Nothing of keras_cnn is imported, so that no mistake of it can be repeated here.
+scikit-learn computes accuracy, top-k, precision, recall, F1, confusion, Brier score, ROC areas, average precision and
+the bins of the calibration curve; statsmodels the Wilson intervals; SciPy softmax, loss, counts of the bins, the
+temperature, and the bootstrap with the resamples of the seed in the file. DeLong's and Boyd's intervals are implemented
+from their papers. Nothing of keras_cnn is imported, so that none of its errors can be repeated here.
 
 RUN/evaluations/NAME has logits.npy and softmax.npy; RUN itself has predictions.csv with nine significant digits. Every
-number in the file is either compared or listed as not recomputed, with the reason. Exit status: 0 all agree to
-1e-6; 1 something does not; 2 the files cannot be read.
+number in the file is either compared or listed as not recomputed, with the reason. Exit status: 0 if all agree to
+1e-6; 1 if a number differs; 2 if files cannot be read.
 """
 
 import argparse
@@ -44,14 +44,14 @@ MEANS = ("macro", "weighted")
 SCORES = ("precision", "recall", "f1")
 OF_PREDICTIONS = ("loss", "confusion/", "brier", "ece/", "top_k/", "bootstrap/", "macro/", "weighted/", "per_class/")
 TEMPERATURES = (0.01, 100.0)
-NOT_KEPT = "a run keeps predictions of its test images alone; evaluate.py RUN --split {} measures the others again"
+NOT_KEPT = "a run only has predictions of its test images; evaluate.py RUN --split {} measures the others again"
 
-Leaves = dict[str, object]  # "per_class/cat/f1" -> 0.4574; None and text are leaves too
+Leaves = dict[str, object]  # path such as "per_class/cat/f1" -> number, None or text
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """N images of C classes as predictions.csv has them."""
+    """The contents of predictions.csv for N images and C classes."""
 
     classes: list[str]
     labels: np.ndarray  # (N,) indices of the true classes
@@ -74,11 +74,11 @@ def main() -> int:
 
 
 def check(run: Path, place: str) -> bool:
-    """Prints what was compared in run/place/metrics.json; whether all of it agrees."""
+    """Compares run/place/metrics.json, prints the result, and returns whether all numbers agree."""
     path = run / place / "metrics.json"
     metrics = json.loads(path.read_text(encoding="utf-8"))
     stated = leaves(metrics)
-    if place == ".":  # the training and validation parts stand beside the test part at the top level
+    if place == ".":  # the training and validation parts are on the level of the test part
         again, reasons = of_run(run, metrics)
     else:
         again, reasons = of_evaluation(run, run / place, metrics)
@@ -122,7 +122,7 @@ def of_evaluation(run: Path, folder: Path, metrics: dict) -> tuple[Leaves, dict[
     return again, reasons
 
 
-# What the file repeats of its own input; there is nothing to compute.
+# Inputs that the file repeats, so that there is nothing to compute.
 INPUTS = {
     "confidence_level": "the level that the intervals above were recomputed with",
     "views/number": "what --views asked for",
@@ -131,7 +131,7 @@ INPUTS = {
 
 
 def from_predictions(found: Predictions, logs: np.ndarray) -> Leaves:
-    """Every number that follows from labels and probabilities; `logs` (N, C) are the probabilities' logarithms."""
+    """All numbers that follow from labels and probabilities; `logs` (N, C) are the logarithms of the probabilities."""
     labels, probabilities, classes = found.labels, found.probabilities, found.classes
     if not np.array_equal(found.correct, labels == found.predicted):
         raise ValueError("predictions.csv: column correct is not true == predicted")
@@ -148,7 +148,7 @@ def from_predictions(found: Predictions, logs: np.ndarray) -> Leaves:
 
 
 def resampled(found: Predictions, logs: np.ndarray) -> dict:
-    """The bootstrap intervals: SciPy's percentile, and of the ECE its basic one, which here ends at 0."""
+    """The bootstrap intervals: SciPy's percentile interval; for the ECE its basic interval, at least 0."""
     images, classes = found.probabilities.shape
     losses = -logs[np.arange(images), found.labels]
     squares = np.sum((found.probabilities - np.eye(classes)[found.labels]) ** 2, axis=1)
@@ -197,7 +197,7 @@ def resampled(found: Predictions, logs: np.ndarray) -> dict:
 
 
 def from_confusion(confusion: np.ndarray, classes: list[str]) -> dict:
-    """Every number that follows from counts alone, by the true and predicted labels that the counts stand for."""
+    """All numbers that follow from counts, computed from the true and predicted labels that the counts represent."""
     places = np.indices(confusion.shape).reshape(2, -1)
     labels, predicted = (np.repeat(axis, confusion.ravel()) for axis in places)
 
@@ -237,7 +237,7 @@ def wilson(count: int, images: int) -> list[float]:
 
 
 def f1_interval(hits: int, support: int, named: int) -> list[float]:
-    """By way of the Jaccard index J: F1 is the harmonic mean of J and 1."""
+    """Interval of F1 from that of the Jaccard index J: F1 is the harmonic mean of J and 1."""
     if not support:
         return [0.0, 1.0]
     return [2 / (1 + 1 / end) if end else 0.0 for end in wilson(hits, support + named - hits)]
@@ -263,7 +263,7 @@ def top_k(labels: np.ndarray, probabilities: np.ndarray, k: int) -> dict:
 
 
 def brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The sum over the classes, from 0 to 2."""
+    """Brier score as the sum over the classes, from 0 to 2."""
     one_hot = np.eye(probabilities.shape[1])[labels]
     if probabilities.shape[1] == 2:  # for two classes scikit-learn takes one column, which is half of the sum
         return 2 * brier_score_loss(labels, probabilities[:, 1], labels=[0, 1], pos_label=1)
@@ -306,7 +306,7 @@ def ranking(labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -
 
 
 def delong(own: np.ndarray, scores: np.ndarray) -> list[float] | None:
-    """DeLong et al. 1988 by midranks, as Sun and Xu 2014 compute it, with the interval on the logit scale."""
+    """DeLong et al. (1988) by midranks, as in Sun and Xu (2014), with the interval on the logit scale."""
     m, n = own.sum(), (~own).sum()
     if min(m, n) < 2:
         return None
@@ -343,7 +343,7 @@ def scores_at(found: Predictions, logits: np.ndarray, temperature: float) -> dic
 
 
 def fitted_temperature(run: Path, metrics: dict) -> tuple[Leaves, str]:
-    """The temperature of least loss on validation, where the same views of the validation images were evaluated."""
+    """The temperature with the lowest loss on validation, if its views of validation images were evaluated."""
     views = {"none": "", "flip": "-flip"}.get(metrics["views"]["name"], f"-{metrics['views']['name']}-views")
     folder = run / "evaluations" / f"validation{views}"
     if not (folder / "logits.npy").is_file():
@@ -366,7 +366,7 @@ def fitted_temperature(run: Path, metrics: dict) -> tuple[Leaves, str]:
 
 
 def best_epoch(history: Path, monitor: str) -> int:
-    """The epoch of the best value; of equal accuracies the one of the lower validation loss, then the earlier one."""
+    """The epoch of the best value; among equal accuracies, that of the lower validation loss, then the earlier one."""
     with history.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     sign = 1 if monitor.endswith("loss") else -1
@@ -382,6 +382,7 @@ def read_predictions(path: Path) -> Predictions:
         head, *rows = list(csv.reader(file))
     classes = [name.removeprefix("p_") for name in head[5:]]
     place = {name: i for i, name in enumerate(classes)}
+    place |= {f"'{name}": i for name, i in place.items()}  # cells like formulas have an apostrophe in front
     return Predictions(
         classes,
         np.array([place[row[2]] for row in rows]),
@@ -398,7 +399,7 @@ def assert_close(path: Path, found: np.ndarray, expected: np.ndarray) -> None:
 
 
 def leaves(tree: object, place: str = "") -> Leaves:
-    """Every value that is no dict or list, under the path of keys and places that leads to it."""
+    """All values that are not dicts or lists, by the path of keys and indices to them."""
     if isinstance(tree, dict):
         items = tree.items()
     elif isinstance(tree, list | tuple):
@@ -416,7 +417,7 @@ def is_number(value: object) -> bool:
 
 
 def compared(path: Path, stated: Leaves, again: Leaves, reasons: dict[str, str]) -> bool:
-    """Prints the largest difference, everything beyond the tolerance, and what was not recomputed and why."""
+    """Prints the largest difference, all differences beyond the tolerance, and the numbers that were not recomputed."""
     differences, wrong = {}, []
     for name in sorted(stated.keys() & again.keys()):
         ours, theirs = stated[name], again[name]
@@ -444,7 +445,7 @@ def shown(value: object) -> str:
 
 
 def grouped(names: list[str], places: dict[str, str]) -> dict[str, list[str]]:
-    """The names under the first of `places` that they begin with, else under their own first part."""
+    """The names by the first of `places` that they begin with, otherwise by their own first part."""
     found: dict[str, list[str]] = {}
     for name in names:
         place = next((place for place in places if name.startswith(place)), name.split("/")[0])

@@ -60,36 +60,9 @@ ONLY_IN = {
 }
 
 KNOWN_CYCLES: set[tuple[str, ...]] = set()
-KNOWN_DOUBLES = {
-    "Chart",
-}
-KNOWN_DOCSTRINGS = {
-    "evaluation/facts.py",
-    "evaluation/metrics.py",
-    "evaluation/ranking.py",
-    "evaluation/repeats.py",
-    "evaluation/target.py",
-    "evaluation/views.py",
-    "figures/comparison.py",
-    "report/charts.py",
-    "report/runs.py",
-    "report/sections/content.py",
-    "sweeps/worker.py",
-    "visualization/activation_maximization.py",
-    "visualization/filters.py",
-    "visualization/gradients.py",
-    "visualization/passes.py",
-    "visualization/sanity.py",
-    "visualization/targets.py",
-}
-KNOWN_MANY_PARAMETERS = {
-    "evaluation/evaluations.py:_logits",
-    "evaluation/predictions.py:write_predictions",
-    "evaluation/protocol.py:_as_it_should_be",
-    "evaluation/repeats.py:_verdict",
-    "export/exports.py:_export",
-    "figures/confusion.py:_matrix",
-}
+KNOWN_DOUBLES: set[str] = set()
+KNOWN_DOCSTRINGS: set[str] = set()
+KNOWN_MANY_PARAMETERS: set[str] = set()
 
 
 def name_of(path: Path) -> str:

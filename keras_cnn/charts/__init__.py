@@ -53,6 +53,7 @@ class Series:
     hollow: bool = False
     low: Numbers = ()  # (N,) lower ends of intervals of y
     high: Numbers = ()
+    across: bool = False  # the intervals are of x
     band: bool = False  # intervals are one band instead of a bar at each point
     hover: Sequence[str] = ()  # (N,) what the page says at each point, before its numbers
     run: int | None = None  # number of the run that it belongs to, by which the page hides it
@@ -77,6 +78,9 @@ class Plot:
     verticals: tuple[tuple[float, str], ...] = ()  # dotted lines: place, and its entry in the legend or ""
     shaded: tuple[float, float, str] | None = None  # from, to, and its entry in the legend
     unified: bool = False  # the page shows the values of all series at the pointer's x in one box
+    legend: bool = True  # without it the labels only stand beside the pointer
+    rows: tuple[str, ...] = ()  # names of the places 0, 1, ... of y, the first on top
+    row_height: int = 24  # pixels on the page
 
 
 @dataclass(frozen=True)

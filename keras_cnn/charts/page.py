@@ -30,7 +30,7 @@ from keras_cnn.figures.style import BLUE, GREEN, ORANGE
 
 CLEAR = "rgba(0,0,0,0)"
 _COLOURS = {FAINT: "#85898f", MUTED: "#a6857c"}  # 3:1 against the page in light and in dark
-_DASHES = {"": "solid", "solid": "solid", "dashed": "6px,3px", "dotted": "2px,2px", "dashdot": "10px,3px,2px,3px"}
+DASHES = {"": "solid", "solid": "solid", "dashed": "6px,3px", "dotted": "2px,2px", "dashdot": "10px,3px,2px,3px"}
 _MARKERS = {"circle": "circle", "square": "square", "diamond": "diamond", "triangle": "triangle-up", "dash": "line-ew"}
 _PIXELS = 1.6  # of a marker, a point on paper
 _NAME, _NAME_OF_MANY = 22, 14  # characters of a name beside an axis; of one of many that meet from two sides
@@ -69,6 +69,10 @@ def shape(chart: Chart) -> str:
     match chart.drawing:
         case BarRows() | IntervalRows():
             return "tall"
+        case Plot(rows=rows) if rows:
+            return "tall"
+        case Plot(x=ChartAxis(limits=limits), y=ChartAxis(limits=same)) if limits and limits == same:
+            return "square"
         case ParallelCoordinates():
             return "scrolling"
         case HeatMap(square=True, rows=rows):
@@ -120,10 +124,16 @@ def _plot(plot: Plot) -> go.Figure:
         drawn.add_vline(x=place, line={"dash": "dot", "width": 1, "color": _COLOURS[FAINT]})
     drawn.update_xaxes(**_axis(plot.x, [x for series in plot.series for x in series.x]))
     drawn.update_yaxes(**_axis(plot.y, [y for series in plot.series for y in series.y]))
+    if plot.unified:
+        drawn.update_xaxes(unifiedhovertitle={"text": f"{escape(plot.x.title)} %{{x}}"}, spikethickness=1)
     nearest = {"hovermode": "x unified", "hoverdistance": -1} if plot.unified else {"hovermode": "closest"}
     drawn.update_layout(nearest, hoverlabel_namelength=-1)
-    if any(series.label for series in plot.series):
+    if plot.legend and any(series.label for series in plot.series):
         drawn.update_layout(showlegend=True, legend=_LEGEND)
+    if plot.rows:
+        drawn.update_xaxes(side="top")
+        drawn.update_yaxes(**_named_rows(plot.rows))
+        drawn.update_layout(height=70 + plot.row_height * len(plot.rows), margin={"t": 46, "b": 8})
     return drawn
 
 
@@ -135,7 +145,7 @@ def _trace(series: Series, plot: Plot) -> dict[str, Any]:
         "x": [escape(value) if isinstance(value, str) else value for value in x],
         "y": clean(series.y),
         "mode": "+".join(marked),
-        "line": {"color": colour, "width": 1.25 * series.width, "dash": _DASHES[series.dash]},
+        "line": {"color": colour, "width": 1.25 * series.width, "dash": DASHES[series.dash]},
         "showlegend": bool(series.label),
     }
     if series.steps:
@@ -147,14 +157,17 @@ def _trace(series: Series, plot: Plot) -> dict[str, Any]:
     if series.label:
         trace["name"] = escape(series.label)
     if len(series.low):
-        trace["error_y"] = _errors(series.y, list(zip(series.low, series.high, strict=True)))
+        values, name = (series.x, "error_x") if series.across else (series.y, "error_y")
+        own = series.run is not None or series.across
+        shade = colour if own else _COLOURS[FAINT]
+        trace[name] = _errors(values, list(zip(series.low, series.high, strict=True)), shade)
     if series.run is not None:
         trace["meta"] = {"run": series.run}
     value = f"%{{y:{plot.y.number}}}{plot.y.unit}"
     if len(series.hover):
         trace["text"] = [escape(text) for text in series.hover]
         at = "%{x}" if plot.x.scale in ("time", "category") else f"%{{x:{plot.x.number}}}{plot.x.unit}"
-        trace["hovertemplate"] = f"%{{text}}<br>{at}, {value}<extra></extra>"
+        trace["hovertemplate"] = "%{text}<extra></extra>" if plot.rows else f"%{{text}}<br>{at}, {value}<extra></extra>"
     elif series.label:
         trace["hovertemplate"] = value
     else:
@@ -182,9 +195,10 @@ def _axis(axis: ChartAxis, values: Sequence[Any] | np.ndarray) -> dict[str, Any]
 
 def whole_ticks(values: Numbers) -> dict[str, Any]:
     """Ticks at whole numbers alone, at most ten; of fewer values, plotly would set some between them."""
-    if not len(values):
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
         return {}
-    span = max(values) - min(values)
+    span = max(finite) - min(finite)
     step = next(m * 10**power for power in range(12) for m in (1, 2, 5) if 10 * m * 10**power >= span)
     return {"tick0": 0, "dtick": step}
 
@@ -388,7 +402,7 @@ def _rounded_cells(values: np.ndarray) -> list[list[Any]]:
     return [clean(row) for row in values]
 
 
-def _errors(values: Numbers, ends: Sequence[tuple[float, float]]) -> dict[str, Any]:
+def _errors(values: Numbers, ends: Sequence[tuple[float, float]], colour: str = _COLOURS[FAINT]) -> dict[str, Any]:
     """Error bars; none where the ends are not known."""
     pairs = zip(values, ends, strict=True)
     known = [(value - low, high - value) if math.isfinite(low + high) else (0, 0) for value, (low, high) in pairs]
@@ -398,6 +412,6 @@ def _errors(values: Numbers, ends: Sequence[tuple[float, float]]) -> dict[str, A
         "array": [round(max(up, 0), 5) for _, up in known],
         "arrayminus": [round(max(down, 0), 5) for down, _ in known],
         "thickness": 1.3,
-        "width": 3,
-        "color": _COLOURS[FAINT],
+        "width": 3 if colour == _COLOURS[FAINT] else 0,  # ends of bars in other colours are seen without caps
+        "color": colour,
     }

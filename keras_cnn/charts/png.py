@@ -156,6 +156,9 @@ def _draw_plot(ax: Axes, plot: Plot, room: float) -> None:
         ax.set_xlim(moment - half_an_hour, moment + half_an_hour)
     _set_axis(ax, "x", plot.x, room)
     _set_axis(ax, "y", plot.y, room)
+    if plot.rows:
+        ax.set_yticks(range(len(plot.rows)), [fit(name, SMALL_SIZE, _LABEL) for name in plot.rows])
+        ax.set_ylim(len(plot.rows) - 0.5, -0.5)
     if plot.x.scale == "category":
         ax.margins(y=0.12)
     ax.set_xlabel(fit(plot.x.title, TEXT_SIZE, room))
@@ -166,12 +169,13 @@ def _draw_plot(ax: Axes, plot: Plot, room: float) -> None:
 def _draw_series(ax: Axes, series: Series, axis: ChartAxis) -> None:
     x, y = _places(series.x, axis), np.asarray(series.y, float)
     colour = _COLOURS.get(series.colour, series.colour)
+    look = {"color": colour, "linewidth": 1.2}
     if len(series.low):
         low, high = np.asarray(series.low, float), np.asarray(series.high, float)
         if series.band:
             ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         else:
-            ax.vlines(x, low, high, color=colour, linewidth=1.2)
+            (ax.hlines(y, low, high, **look) if series.across else ax.vlines(x, low, high, **look))
     ax.plot(
         x,
         y,

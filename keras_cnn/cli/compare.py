@@ -8,6 +8,7 @@ from keras_cnn import run_folder
 from keras_cnn.cli.parser import Parser
 from keras_cnn.cli.sweep import is_sweep
 from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.tensorflow_import import import_tensorflow
 
@@ -60,8 +61,9 @@ def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: 
         comparison = plan.create(chosen.compare, overrides)
         local.run(comparison, workers, is_new=True, resume=_resume(comparison.folder), ready=ready)
     text, files = write_comparison(comparison)
-    print(f"\n{text}")
-    print(f"comparison  {files[0].parent}   ({len(files)} files: {', '.join(file.name for file in files)})")
+    for line in ("", *text.splitlines()):
+        logger.info(line)
+    logger.info(f"comparison  {files[0].parent}   ({len(files)} files: {', '.join(file.name for file in files)})")
 
 
 def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_cnn import run_folder
+from keras_cnn.messages import logger
 
 
 def photos_next(folder: Path) -> str:
@@ -15,11 +16,12 @@ def photos_next(folder: Path) -> str:
 def conclude(metrics: dict, folder: Path, then: Callable[[Path], str] = photos_next) -> None:
     """Prints the folder of a finished run, its test accuracy, and what to try next."""
     low, high = metrics["accuracy_interval"]
-    print()
-    print(f"run folder     {folder}   (curves, confusion matrices and mistakes in {folder / 'figures'})")
-    print(
+    logger.info("")
+    logger.info(f"run folder     {folder}   (curves, confusion matrices and mistakes in {folder / 'figures'})")
+    logger.info(
         f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,"
         f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
     )
-    print(f"next           {shlex.join([run_folder.python(), 'report.py', str(folder)])}   (all of it on one page)")
-    print(f"               {then(folder)}")
+    page = shlex.join([run_folder.python(), "report.py", str(folder)])
+    logger.info(f"next           {page}   (all of it on one page)")
+    logger.info(f"               {then(folder)}")

@@ -10,6 +10,7 @@ from keras_cnn import run_folder
 from keras_cnn.cli import train
 from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "boxes.yaml"
@@ -90,7 +91,7 @@ def main(arguments: list[str]) -> None:
     network = open_network(chosen.model, chosen.weights, chosen.names, _size(chosen.size))
     if chosen.save:
         save_network(network, chosen.save)
-        print(f"network     saved as {chosen.save}")
+        logger.info(f"network     saved as {chosen.save}")
     if chosen.source is not None:
         asked = session.DetectOptions(classes, (*lines, *zones), chosen.precision, chosen.show)
         session.detect(chosen.source, network, asked, chosen.out)
@@ -130,15 +131,17 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
 
 def _conclude(metrics: dict, folder: Path) -> None:
     """Says where a finished run lies, what it reached, and what to try next."""
-    print()
-    print(f"run folder     {folder}   (curves, precision over recall, pictures in {folder / 'figures'})")
+    logger.info("")
+    logger.info(f"run folder     {folder}   (curves, precision over recall, pictures in {folder / 'figures'})")
     for label, name in (("test mAP@0.5", "map50"), ("@[.5:.95]", "map")):
         low, high = metrics[f"{name}_interval"]
         line = f"{label:<15}{metrics[name]:.4f}  [{low:.4f}, {high:.4f}] 95 % bootstrap interval"
-        print(f"{line}, {metrics['images']:,} images, {metrics['boxes']:,} boxes" if name == "map50" else line)
-    print(f"best epoch     {metrics['best_epoch']} by {metrics['chosen_by']}")
-    print(f"next           {shlex.join([run_folder.python(), 'report.py', str(folder)])}   (all of it on one page)")
-    print(f"               {shlex.join([run_folder.python(), 'detect.py', 'PHOTOS', '--model', str(folder)])}")
+        logger.info(f"{line}, {metrics['images']:,} images, {metrics['boxes']:,} boxes" if name == "map50" else line)
+    logger.info(f"best epoch     {metrics['best_epoch']} by {metrics['chosen_by']}")
+    page = shlex.join([run_folder.python(), "report.py", str(folder)])
+    logger.info(f"next           {page}   (all of it on one page)")
+    use = shlex.join([run_folder.python(), "detect.py", "PHOTOS", "--model", str(folder)])
+    logger.info(f"               {use}")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

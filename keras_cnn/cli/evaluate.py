@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
 
 EXAMPLES = """examples:
@@ -70,4 +71,4 @@ def main(arguments: list[str]) -> None:
     else:
         session.evaluate_run(chosen.run[0], options)
         if options.source is None:
-            print(f"next        {session.next_command(chosen.run[0], options)}")
+            logger.info(f"next        {session.next_command(chosen.run[0], options)}")

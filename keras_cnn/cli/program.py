@@ -10,35 +10,52 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from keras_cnn.errors import BUG, DONE, STOPPED, explained
+from keras_cnn.errors import BUG, DONE, STOPPED, InputError, Stopped, explained
 from keras_cnn.messages import printable, show_messages
 
 
-def run_program(name: str) -> int:
-    """Runs `keras_cnn.cli.NAME` with the arguments of this process; what its import raises is reported as well."""
-    return run(lambda arguments: importlib.import_module(f"keras_cnn.cli.{name}").main(arguments), sys.argv[1:])
+def run(program: str | Callable[[list[str]], None], arguments: list[str]) -> int:
+    """Runs `keras_cnn.cli.PROGRAM`, or a function, and returns the exit status.
 
-
-def run(main: Callable[[list[str]], None], arguments: list[str]) -> int:
-    """Calls `main` and returns the exit status; an exception becomes a line on standard error.
-
-    The traceback is shown for a bug, and with --debug for every error.
+    An exception becomes a line on standard error, also one that the program's import raises. The traceback is shown
+    for a bug, and with --debug for every error.
     """
-    _prepare_streams()
-    show_messages()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, wherever the program is
-    try:
-        main([a for a in arguments if a != "--debug"])
-        sys.stdout.flush()
-    except SystemExit:  # --help
-        with _without_output():
+    debug = "--debug" in arguments
+    with _stopping_signals() as signals:
+        try:
+            _prepare_streams()
+            show_messages()
+            main = importlib.import_module(f"keras_cnn.cli.{program}").main if isinstance(program, str) else program
+            main([a for a in arguments if a != "--debug"])
             sys.stdout.flush()
-        raise
-    except BaseException as error:
-        return _report(error, "--debug" in arguments)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        except SystemExit:  # --help
+            with _without_output():
+                sys.stdout.flush()
+            raise
+        except (InputError, Stopped) as error:
+            return _report(error, debug)
+        except BaseException as error:  # an import that a signal interrupts can fail in any way
+            return _report(KeyboardInterrupt() if signals else error, debug)
     return DONE
+
+
+@contextlib.contextmanager
+def _stopping_signals() -> Iterator[list[int]]:
+    """Makes SIGTERM act like Ctrl-C; yields the list of the signals that have come."""
+    signals = []
+
+    def stop(number: int, frame: object) -> None:
+        signals.append(number)
+        raise KeyboardInterrupt
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not in the background, where it is ignored
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, stop)
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _report(error: BaseException, debug: bool) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
 
 EXAMPLES = """examples:
   python report.py runs/fashion                     one run; writes runs/fashion/report.html
@@ -35,12 +36,12 @@ def main(arguments: list[str]) -> None:
     if chosen.wandb and table is not None and table.swept is None:
         raise InputError(f"--wandb: a W&B Report is about runs; {chosen.runs[0]} is a table; expected run folders")
     place = write_report(chosen.runs, chosen.out, table)
-    print(f"report  {place}   ({place.stat().st_size / 1e6:.1f} MB; opens in any browser, without a network)")
+    logger.info(f"report  {place}   ({place.stat().st_size / 1e6:.1f} MB; opens in any browser, without a network)")
     if table is not None and len(table.runs):
         folder = table.swept.folder / "analysis" if table.swept else place.with_name(f"{place.stem}_analysis")
         files = write_analysis(folder, table)
-        print(f"analysis  {folder}   ({len(files)} files: figures as PNG, tables as CSV, notes.txt)")
+        logger.info(f"analysis  {folder}   ({len(files)} files: figures as PNG, tables as CSV, notes.txt)")
     if chosen.wandb:
         from keras_cnn.report import wandb
 
-        print(f"W&B     {wandb.save(wandb.build(chosen.runs))}")
+        logger.info(f"W&B     {wandb.save(wandb.build(chosen.runs))}")

@@ -13,6 +13,7 @@ from keras_cnn.cli.conclusion import conclude, photos_next
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
@@ -94,7 +95,8 @@ def start(
     with folder:  # left unused, because of wrong input, it goes: the next attempt can have it
         if chosen.find_learning_rate:
             rate = experiment.find_learning_rate(config, folder, prepare)
-            print(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {folder.figures / 'learning_rates.png'})")
+            figure = folder.figures / "learning_rates.png"
+            logger.info(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {figure})")
         else:
             conclude(experiment.train(config, folder, prepare), folder.path, then)
 

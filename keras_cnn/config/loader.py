@@ -4,9 +4,9 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from keras_cnn.checking import COMMAND_LINE, Value, bare, check, check_names, nearest, options_of, strip
 from keras_cnn.config.fields import nearest_field, options
@@ -18,7 +18,7 @@ from keras_cnn.errors import InputError
 
 def load(
     path: str | Path | None,
-    overrides: list[str] = (),
+    overrides: Sequence[str] = (),
     builders: Builders = types.MappingProxyType({}),
     kind: type = Config,
 ) -> Any:
@@ -51,7 +51,7 @@ def _dataclass(section: Value, kind: type, path: str, builders: Builders, every:
         if below == "published":
             changed[name] = _published(value, below)
         elif dataclasses.is_dataclass(hint) and hint is not Choice:
-            changed[name] = _dataclass(value, hint, below, builders, every)
+            changed[name] = _dataclass(value, cast(type, hint), below, builders, every)
         elif hint is not Choice:
             changed[name] = check(value, hints[name], below)
     for name, hint in hints.items():
@@ -61,7 +61,7 @@ def _dataclass(section: Value, kind: type, path: str, builders: Builders, every:
             given = section.value.get(name, Value(default.name, COMMAND_LINE))
             changed[name] = _choice(given, below, default.name, builders.get(below))
         elif name not in changed and dataclasses.is_dataclass(hint):
-            changed[name] = _dataclass(Value({}, COMMAND_LINE), hint, name, builders, every)
+            changed[name] = _dataclass(Value({}, COMMAND_LINE), cast(type, hint), name, builders, every)
     required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
     if missing := [name for name in required if name not in changed]:
         raise InputError(f"{section.place}: {path}: needs {', '.join(missing)}")

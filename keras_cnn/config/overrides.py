@@ -1,6 +1,6 @@
 """Overrides on the command line, `--a.b VALUE` or `--a.b=VALUE`, and their effect on a config."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from keras_cnn.checking import COMMAND_LINE, Value
 from keras_cnn.config.schema import Builders
@@ -8,7 +8,7 @@ from keras_cnn.config.yaml_file import parsed
 from keras_cnn.errors import InputError
 
 
-def pairs(arguments: list[str]) -> Iterator[tuple[str, str]]:
+def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """`["--a.b", "1", "--c=2"]` -> ("a.b", "1"), ("c", "2")."""
     rest = list(arguments)
     while rest:

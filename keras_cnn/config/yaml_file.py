@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
 
 from keras_cnn.checking import COMMAND_LINE, Value
 from keras_cnn.errors import InputError
@@ -29,10 +30,10 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()
         if getattr(event, "anchor", None) is not None:
             problem = "an anchor (&name) or alias (*name) stands here; expected the value itself"
-            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+            raise ComposerError(None, None, problem, event.start_mark)
         if self._depth > _DEEPEST:
             problem = f"more than {_DEEPEST} lists and sections inside one another"
-            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+            raise ComposerError(None, None, problem, event.start_mark)
         self._depth += 1
         try:
             return super().compose_node(parent, index)

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import os
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -31,10 +30,11 @@ from keras_cnn.errors import InputError, Interrupted, Stopped, require
 from keras_cnn.figures.detections import crossings as crossings_figure
 from keras_cnn.figures.style import save
 from keras_cnn.messages import csv_cell, logger
+from keras_cnn.progress_bar import ProgressBar
 from keras_cnn.run_folder import replacing, write_json, write_text
 
 VEHICLES = ("bicycle", "car", "motorbike", "motorcycle", "bus", "truck")  # counted by default
-REPORT_SECONDS = 1.0  # between two progress reports
+REPORT_SECONDS = 10.0  # between two lines about the progress, where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _records(folder: Path) -> Iterator[DetectionRecords]:
 
 
 def _detect_images(files: list[Path], detector: _ClassDetector, folder: Path, window: Window | None) -> None:
-    damaged, progress = [], _ProgressLine("image", len(files))
+    damaged, progress = [], _DetectionProgress("image", len(files))
     with _records(folder) as records:
         for number, (file, output) in enumerate(zip(files, _output_names(files), strict=True)):
             try:
@@ -172,18 +172,25 @@ def _in_words(detection: dict) -> str:
 def _output_names(files: Sequence[Path]) -> list[Path]:
     """The paths of the annotated images: those of the files below their common folder, ending in .png or .jpg.
 
-    A name that is taken already, by x.jpg for x.jpeg, gets the ending after the whole name: x.jpeg.jpg.
+    A name that belongs to another file, as x.jpg for x.jpeg, is replaced by the whole name and the ending: x.jpeg.jpg.
     """
     absolute = [Path(os.path.abspath(file)) for file in files]
     base = os.path.commonpath([file.parent for file in absolute])
-    names: dict[str, Path] = {}
-    for file in absolute:
-        relative, ending = file.relative_to(base), ".png" if file.suffix.lower() == ".png" else ".jpg"
-        name = relative.with_suffix(ending)
-        while str(name).lower() in names:  # also where a file system takes X.jpg for x.jpg
-            name = relative = relative.with_name(f"{relative.name}{ending}")
-        names[str(name).lower()] = name
-    return list(names.values())
+    relative = [file.relative_to(base) for file in absolute]
+    taken = {str(path).lower() for path in relative if path == path.with_suffix(_ending(path))}
+    names = []
+    for path in relative:
+        name, longer = path.with_suffix(_ending(path)), path.name
+        while name != path and str(name).lower() in taken:
+            longer += _ending(path)
+            name = path.with_name(longer)
+        taken.add(str(name).lower())
+        names.append(name)
+    return names
+
+
+def _ending(path: Path) -> str:
+    return ".png" if path.suffix.lower() == ".png" else ".jpg"
 
 
 def _save_image(image: np.ndarray, source: Path, path: Path) -> None:
@@ -209,7 +216,7 @@ class _VideoDetection:
         self._tracker = ObjectTracker(source.rate, THRESHOLD)
         self._counter = CrossingCounter(gates)
         self._crossings: list[Crossing] = []
-        self._progress = _ProgressLine("frame", source.frames)
+        self._progress = _DetectionProgress("frame", source.frames)
         self._frame: Frame | None = None  # the last one
         self._video = folder / f"{_stem(source.source)}.mp4"
         if self._video.exists() and Path(source.source).exists() and self._video.samefile(source.source):
@@ -316,35 +323,33 @@ def _noting(items, endings: list[BaseException]) -> Iterator:
         endings.append(stopped)
 
 
-class _ProgressLine:
-    """A line with progress and speed: rewritten in place on a terminal, else printed at every tenth report."""
+class _DetectionProgress:
+    """Progress and speed: a bar on a terminal, elsewhere a line now and then."""
 
     def __init__(self, noun: str, total: int | None):
-        self._noun, self._total = noun, total
+        self._noun, self._bar = noun, ProgressBar(f"{noun}s", total)
         self.done, self._objects, self._begun, self._last = 0, 0, 0.0, 0.0
-        self._reported, self._reports = 0.0, 0
+        self._reported = time.perf_counter()
 
     def step(self, objects: int) -> None:
         """Counts one more as done; the speed is measured from the end of the first, which compiles."""
         now = time.perf_counter()
         self._begun = self._begun or now
         self.done, self._objects, self._last = self.done + 1, self._objects + objects, now
-        if now - self._reported < REPORT_SECONDS:
-            return
-        self._reported, self._reports = now, self._reports + 1
-        of = f" of {self._total}" if self._total else ""
-        line = f"{self._noun} {self.done}{of}   {self._rate()}   {objects} objects"
-        if sys.stdout.isatty():
-            print(f"\r{line:60}", end="", flush=True)
-        elif self._reports % 10 == 0:
-            logger.info(line)
+        self._bar.show(self.done, self._text)
+        if self._bar.disable and now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            of = f" of {self._bar.total}" if self._bar.total else ""
+            logger.info(f"{self._noun} {self.done}{of}   {self._text()}")
 
     def conclude(self, folder: Path) -> None:
-        """Writes the last line: totals, speed and folder."""
-        if sys.stdout.isatty():
-            print("\r", end="")
+        """Logs the last line: totals, speed and folder."""
+        self._bar.close()
         nouns = self._noun if self.done == 1 else f"{self._noun}s"
         logger.info(f"{self.done} {nouns}, {self._objects} detections, {self._rate()}   saved in {folder}")
+
+    def _text(self) -> str:
+        return f"{self._rate()}   {self._objects} objects"
 
     def _rate(self) -> str:
         seconds = self._last - self._begun

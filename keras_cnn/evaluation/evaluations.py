@@ -1,10 +1,5 @@
-"""The evaluation of a model on one split of a dataset, and the folder of its results."""
+"""The evaluation of a model on one split of a dataset, and the files of its results."""
 
-import contextlib
-import filecmp
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +16,7 @@ from keras_cnn.evaluation.calibration import Reliability, brier, fit_temperature
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions, write_predictions
 from keras_cnn.evaluation.views import ONE, Views, mean_of_views
-from keras_cnn.run_folder import naming_a_full_disk, replacing, write_json
+from keras_cnn.run_folder import replacing, write_json
 
 SPLITS = ("test", "validation", "train")
 
@@ -125,7 +120,7 @@ def evaluate(
     predictor = Predictor(model)
 
     def logits_of(name: str) -> np.ndarray:
-        return _logits(predictor, dataset, name, batch_size, fit, views)
+        return _logits(predictor, dataset, name, batch_size=batch_size, fit=fit, views=views)
 
     logits = logits_of(split)
     temperature = None
@@ -145,7 +140,9 @@ def _check_fit(model: keras.Model, dataset: Dataset, split: str) -> None:
         raise InputError(f"{dataset.source}: no images in the {split} split; expected at least one")
 
 
-def _logits(predictor: Predictor, dataset: Dataset, name: str, batch_size: int, fit: str, views: Views) -> np.ndarray:
+def _logits(
+    predictor: Predictor, dataset: Dataset, name: str, *, batch_size: int, fit: str, views: Views
+) -> np.ndarray:
     split, shape = getattr(dataset, name), dataset.image_shape
     if len(views) > 1:
         split = pipeline.cached(split, shape, fit=fit)  # otherwise it is read once for each view
@@ -212,50 +209,19 @@ def _paths(split: Split) -> list[str]:
     return [str(file.path) for file in split.files] if split.files else [""] * len(split)
 
 
-# --- the folder of its results ----------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def replacing_folder(folder: Path, beside: Path) -> Iterator[Path]:
-    """Yields an empty folder inside `beside`; on success it takes the place of `folder`, on an error it goes."""
-    staged = Path(tempfile.mkdtemp(prefix=".evaluation-", dir=beside))
-    try:
-        staged.chmod(0o755)  # mkdtemp's is for its owner alone
-        with naming_a_full_disk(folder):
-            yield staged
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _swap(staged, folder)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-def _swap(staged: Path, folder: Path) -> None:
-    """A folder can only be renamed to an empty place, so the old one leaves first."""
-    if folder.exists():
-        old = staged.with_name(f"{staged.name}-old")
-        os.rename(folder, old)
-        os.rename(staged, folder)
-        shutil.rmtree(old)
-    else:
-        os.rename(staged, folder)
-
-
 def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
     """Writes metrics.json, which also gets the values of `more`, predictions.csv, logits.npy (float32) and softmax.npy
     (float64) into `folder`."""
     split, classes = evaluation.images, evaluation.classes
     write_predictions(
-        folder / "predictions.csv", split.ids, _paths(split), split.labels, evaluation.probabilities, classes
+        folder / "predictions.csv",
+        split.ids,
+        _paths(split),
+        split.labels,
+        evaluation.probabilities,
+        classes=classes,
     )
     for name, array in (("logits", evaluation.logits), ("softmax", evaluation.probabilities)):
         with replacing(folder / f"{name}.npy") as temporary:
             np.save(temporary, array, allow_pickle=False)
     write_json(folder / "metrics.json", more | evaluation.metrics)
-
-
-def keep_comparisons(old: Path, new: Path) -> None:
-    """Copies the comparisons in the old folder of an evaluation to the new one if their predictions are equal."""
-    names = ("predictions.csv",)
-    if old.is_dir() and filecmp.cmpfiles(old, new, names, shallow=False)[0] == list(names):
-        for comparison in old.glob("against_*"):
-            shutil.copytree(comparison, new / comparison.name)

@@ -206,7 +206,7 @@ def _of_training(record: Record, seeds: Sequence[int] | None) -> Protocol:
 
 def _reading(row: dict[str, str]) -> str:
     """Date of a reading of the test split, and its purpose if it was not an evaluation."""
-    return row.get("date", "?") + (row.get("images") or "").removeprefix("test split")
+    return (row.get("date") or "?") + (row.get("images") or "").removeprefix("test split")
 
 
 def _is_tested(record: Record) -> bool:

@@ -129,13 +129,14 @@ def _foldable(convolution, norm) -> bool:
 def _folded(convolution: layers.Conv2D, norm: layers.BatchNormalization) -> Callable[[tf.Tensor], tf.Tensor]:
     dtype = convolution.compute_dtype
 
-    def call(inputs):
+    def call(inputs: tf.Tensor) -> tf.Tensor:
         scale, offset = _line(norm)
         if convolution.use_bias:
             offset += scale * as_type(convolution.bias, "float32")
         kernel = as_type(as_type(convolution.kernel, "float32") * scale, dtype)
+        convolved = cast(tf.Tensor, convolution.convolution_op(as_type(inputs, dtype), kernel))
         # bias_add, which oneDNN joins with the convolution and with a ReLU behind it
-        return tf.nn.bias_add(convolution.convolution_op(as_type(inputs, dtype), kernel), as_type(offset, dtype))
+        return tf.nn.bias_add(convolved, as_type(offset, dtype))
 
     return call
 

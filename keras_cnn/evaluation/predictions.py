@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.checks import ROUNDING, check_classes, checked_labels, checked_probabilities
+from keras_cnn.messages import csv_cell, from_csv_cell
 from keras_cnn.run_folder import replacing
 
 COLUMNS = ("id", "path", "true", "predicted", "correct")
@@ -40,11 +41,12 @@ class Predictions:
         return self.predicted == self.labels
 
 
-def write_predictions(path, ids, paths, labels, probabilities, classes: Sequence[str]) -> None:
+def write_predictions(path, ids, paths, labels, probabilities, *, classes: Sequence[str]) -> None:
     """Writes a row for each image: id, path, true, predicted, correct (1 or 0), then `p_<class>` for every class.
 
     The file is UTF-8, quoted as in RFC 4180; bytes of a file name that are not UTF-8 appear as `\\udcXX`. Probabilities
-    have nine significant digits, from which a float32 is restored exactly. The file is replaced atomically.
+    have nine significant digits, from which a float32 is restored exactly. Texts that a spreadsheet would run as a
+    formula have an apostrophe in front. The file is replaced atomically.
 
     Raises InputError for numbers of images that differ, labels out of range, or values that are not probabilities.
     """
@@ -62,7 +64,8 @@ def write_predictions(path, ids, paths, labels, probabilities, classes: Sequence
         for image, where, true, row in zip(ids, paths, labels, probabilities, strict=True):
             predicted = row.argmax()
             values = (f"{p:.9g}" for p in row)
-            rows.writerow([image, where, classes[true], classes[predicted], int(predicted == true), *values])
+            texts = (csv_cell(str(text)) for text in (image, where, classes[true], classes[predicted]))
+            rows.writerow([*texts, int(predicted == true), *values])
 
 
 def _open_csv(path: Path):
@@ -85,7 +88,10 @@ def read_predictions(path: Path) -> Predictions:
     if len(columns) < len(classes):
         twice = Counter(classes).most_common(1)[0][0]
         raise InputError(f"{path}: line 1 has column p_{twice} more than once; expected one column per class")
-    rows = [_row(f"{path}: row {i}", line, columns) for i, line in enumerate(lines[1:], 1)]
+    rows = [
+        _row(f"{path}: row {i}", [*map(from_csv_cell, line[:4]), *line[4:]], columns)
+        for i, line in enumerate(lines[1:], 1)
+    ]
     if not rows:
         raise InputError(f"{path}: no rows; expected one row per image")
     ids, paths, labels, probabilities = zip(*rows, strict=True)

@@ -134,14 +134,19 @@ def _rank(index: int, groups: Sequence[SeedGroup], validation: Sequence[float | 
 
 def _test_images(group: SeedGroup) -> frozenset[str] | None:
     """Ids of the test images if all runs of the group have the same; None if they differ or are not on record."""
-    images = {frozenset(record.split.get("ids", {}).get("test") or ()) for record in group.records}
+    images = {frozenset((record.split.get("ids") or {}).get("test") or ()) for record in group.records}
     return next(iter(images)) or None if group.split == "test" and len(images) == 1 else None
 
 
 def _validation(group: SeedGroup) -> float | None:
-    values = [(record.metrics.get("validation") or {}).get("accuracy") for record in group.records]
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(values) else None
+    known = [accuracy for record in group.records if (accuracy := _validation_accuracy(record)) is not None]
+    return float(np.mean(known)) if len(known) == len(group.records) else None
+
+
+def _validation_accuracy(record: Record) -> float | None:
+    validation = record.metrics.get("validation")
+    accuracy = validation.get("accuracy") if isinstance(validation, dict) else None
+    return accuracy if isinstance(accuracy, int | float) and 0 <= accuracy <= 1 else None
 
 
 def left_out(records: Sequence[Record]) -> tuple[str, ...]:
@@ -178,11 +183,11 @@ def compare_recipes(a: SeedGroup, b: SeedGroup) -> RecipeComparison:
         mean=mean,
         interval=interval,
         p=p,
-        verdict=_verdict(a.label, b.label, len(seeds), mean, interval, p),
+        verdict=_verdict(a.label, b.label, pairs=len(seeds), mean=mean, interval=interval, p=p),
     )
 
 
-def _verdict(a: str, b: str, pairs: int, mean: float | None, interval: Interval | None, p: float | None) -> str:
+def _verdict(a: str, b: str, *, pairs: int, mean: float | None, interval: Interval | None, p: float | None) -> str:
     if mean is None or p is None:
         return f"inconclusive: {b} and {a} have no seed in common; expected at least {ENOUGH_PAIRS} pairs"
     size = f"{100 * mean:+.1f} points"
@@ -197,10 +202,11 @@ def _verdict(a: str, b: str, pairs: int, mean: float | None, interval: Interval 
 
 
 def _need_same_images(a: Record, b: Record, split: str) -> None:
-    ids = [record.split.get("ids", {}).get(split) for record in (a, b)]
-    if None in ids or set(ids[0]) == set(ids[1]):
+    ids = [(record.split.get("ids") or {}).get(split) for record in (a, b)]
+    known = [set(images) for images in ids if images is not None]
+    if len(known) < 2 or known[0] == known[1]:
         return
-    alone = len(set(ids[0]) ^ set(ids[1]))
+    alone = len(known[0] ^ known[1])
     raise InputError(
         f"cannot pair {a.path} and {b.path} (seed {a.config['seed']}): {alone} {split} images are in one of them only; "
         f"expected the same {split} images"

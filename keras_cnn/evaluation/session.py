@@ -6,15 +6,18 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation import gallery, protocol, repeats, tables
 from keras_cnn.evaluation.comparison import compare
-from keras_cnn.evaluation.evaluations import Evaluation, evaluate, keep_comparisons, replacing_folder, write
+from keras_cnn.evaluation.evaluations import Evaluation, evaluate, write
 from keras_cnn.evaluation.model_checks import model_facts
 from keras_cnn.evaluation.predictions import read_predictions
+from keras_cnn.evaluation.recorded import check_metrics
+from keras_cnn.evaluation.results_folder import check_writable, keep_comparisons, replacing_folder, restore_evaluations
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget, open_target, overlaps_with_training
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import python, record_test_reading, write_json
@@ -60,6 +63,7 @@ def compare_runs(path: Path, other: Path, options: EvaluateOptions) -> None:
     """Evaluates a run and compares it with another, older run on the same images."""
     if path.resolve() == other.resolve():
         raise InputError(f"--against {other}: the run itself; expected another run")
+    restore_evaluations(other)
     before_record = read_record(other)
     file_before = _predictions_of(other, options)
     if file_before is not None:
@@ -88,7 +92,7 @@ def _check_same_images(path: Path, options: EvaluateOptions, predictions: Path) 
     """Raises InputError, before any image is read, unless `predictions` of another run are for the same images."""
     others = set(read_predictions(predictions).ids)
     split = options.split or "test"
-    ids = set(read_record(path).split.get("ids", {}).get(split) or ())
+    ids = set((read_record(path).split.get("ids") or {}).get(split) or ())
     if options.source is None and ids and ids != others:
         raise InputError(
             f"{predictions}: the runs have different {split} images: {len(ids & others):,} are in both,"
@@ -116,7 +120,7 @@ def sum_up_runs(paths: list[Path], options: EvaluateOptions) -> None:
     groups = repeats.sum_up(records)
     _show((*repeats.left_out(records), *map(tables.group, groups)))
     for group in groups:
-        if len({tuple(record.split.get("ids", {}).get("test", ())) for record in group.records}) > 1:
+        if len({tuple((record.split.get("ids") or {}).get("test", ())) for record in group.records}) > 1:
             logger.info(
                 "note        the seeds also drew different test images, so the spread includes that of the images"
             )
@@ -138,6 +142,8 @@ def _verdict(a: repeats.SeedGroup, b: repeats.SeedGroup) -> str:
 
 
 def _evaluate(path: Path, options: EvaluateOptions) -> EvaluatedRun:
+    check_writable(path)
+    restore_evaluations(path)
     target = open_target(path, options)
     if options.reads_test:
         record_test_reading(target.folder, options.source or "test split")
@@ -195,7 +201,7 @@ def _readings(record: Record, options: EvaluateOptions) -> tuple[dict[str, str],
     """The recorded readings of the evaluated images by this run."""
     if options.source is None:
         return record.test_readings
-    return tuple(row for row in record.other_readings if row["images"] == options.source)
+    return tuple(row for row in record.other_readings if row.get("images") == options.source)
 
 
 def _record_of(outcome: EvaluatedRun, record: Record, options: EvaluateOptions) -> Record:
@@ -231,10 +237,23 @@ def _recorded(record: Record, options: EvaluateOptions) -> dict:
         return {}
     split = options.split or "test"
     if options.views is None and not options.scale:
-        metrics = record.metrics if split == "test" else record.metrics.get(split, {})
-        if metrics:
+        metrics = record.metrics if split == "test" else record.metrics.get(split)
+        if metrics and _is_complete(metrics, record.path / "metrics.json"):
             return metrics
-    return record.evaluations.get(options.name, {})
+    metrics = record.evaluations.get(options.name)
+    if metrics and _is_complete(metrics, record.path / "evaluations" / options.name / "metrics.json"):
+        return metrics
+    return {}
+
+
+def _is_complete(metrics: Any, place: Path) -> bool:
+    """Whether recorded metrics can be shown; a note says why they cannot."""
+    try:
+        check_metrics(metrics if isinstance(metrics, dict) else {}, str(place))
+    except InputError as error:
+        logger.info(f"note        the recorded metrics are not used: {error}")
+        return False
+    return True
 
 
 def _measured(path: Path, options: EvaluateOptions) -> tuple[Record, str]:
@@ -243,11 +262,12 @@ def _measured(path: Path, options: EvaluateOptions) -> tuple[Record, str]:
     if not record.finished:
         return record, "not finished"
     metrics, source = _recorded(record, options), "on record"
-    ids = record.split.get("ids", {}).get(options.split or "test")
+    recorded_ids = record.split.get("ids") or {}
+    ids = recorded_ids.get(options.split or "test")
     if not metrics:
         outcome = _evaluate(path, options)
         metrics, source, ids = outcome.evaluation.metrics, "evaluated now", list(outcome.evaluation.images.ids)
-    split = record.split | {"ids": record.split.get("ids", {}) | {"test": ids}} if ids else {}
+    split = record.split | {"ids": recorded_ids | {"test": ids}} if ids else {}
     return replace(record, metrics=metrics, split=split), source
 
 

@@ -116,7 +116,7 @@ def _own_dataset(folder: RunFolder, record: Record, config: Config) -> Dataset:
 
 
 def _what_changed(recorded: dict, current: dict) -> str:
-    before = {(split, i) for split, ids in recorded.get("ids", {}).items() for i in ids}
+    before = {(split, i) for split, ids in (recorded.get("ids") or {}).items() for i in ids}
     after = {(split, i) for split, ids in current["ids"].items() for i in ids}
     if before == after:
         return "the same ids, but other pixels or labels"

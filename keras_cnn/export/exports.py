@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_cnn import run_folder
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
-from keras_cnn.evaluation.evaluations import replacing_folder
+from keras_cnn.evaluation.results_folder import check_writable, replacing_folder
 from keras_cnn.export import keras_file, litert, onnx, savedmodel
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, in_float32, signature
 
@@ -79,6 +79,7 @@ def export(
     format whose logits differ from those of Keras by more than TOLERANCE times the largest absolute logit.
     """
     require_available(formats)
+    check_writable(folder.parent)
     _check(model, images, classes)
     model = in_float32(model)
     infer = tf.function(classify(model), signature(model), autograph=False).get_concrete_function()

@@ -8,6 +8,7 @@ import numpy as np
 from keras_cnn.config import Config
 from keras_cnn.data import pipeline
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.results_folder import check_writable
 from keras_cnn.export import exports
 from keras_cnn.loading import BUILDERS, load_dataset, load_model
 from keras_cnn.messages import logger
@@ -28,6 +29,7 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
         raise InputError(
             f"{run}: a run of detect.py, which has model.keras and model.weights; expected the run of a classifier"
         )
+    check_writable(run)
     record = read_record(run)
     if not record.finished:
         raise InputError(f"{run}: not finished: it has no metrics.json; expected a finished run")

@@ -89,12 +89,12 @@ SIDES: dict[str, int] = {  # where the published weights were trained at another
 
 def _applications() -> dict[str, Application]:
     """Every network that the installed keras.applications offers; its name is the function's in lower case."""
-    found = {}
+    applications = {}
     for _, build in inspect.getmembers(keras.applications, inspect.isfunction):
         family = FAMILIES[build.__module__.rsplit(".", 1)[-1]]
         name = build.__name__.lower()
-        found[name] = Application(name, build, family, SIDES.get(name, USUAL_SIDE))
-    return found
+        applications[name] = Application(name, build, family, SIDES.get(name, USUAL_SIDE))
+    return applications
 
 
 APPLICATIONS = _applications()

@@ -218,9 +218,9 @@ class Chain:
         require(len(shape) == 1, self._at(layer), f"gets a {_times(shape)} map", "a vector: put flatten or gap before")
 
     def _require_window(self, layer: str, window: int) -> None:
-        found = f"a {window}×{window} window on a {_times(self.map_size)} map"
+        problem = f"a {window}×{window} window on a {_times(self.map_size)} map"
         expected = "a map at least as large: a larger image, a smaller window, fewer layers or padding same"
-        require(min(self.map_size) >= window, self._at(layer), found, expected)
+        require(min(self.map_size) >= window, self._at(layer), problem, expected)
 
 
 def _times(sizes) -> str:

@@ -298,8 +298,8 @@ def twin(name: str) -> str | None:
 def require_shape(name: str, input_shape: Sequence[int]) -> None:
     """InputError unless the shape is height, width and channels."""
     sides = [side for side in input_shape if isinstance(side, int) and side >= 1]
-    found = f"found {tuple(input_shape)}"
-    require(len(input_shape) == len(sides) == 3, f"{name}: input_shape", found, "height, width and channels")
+    problem = f"found {tuple(input_shape)}"
+    require(len(input_shape) == len(sides) == 3, f"{name}: input_shape", problem, "height, width and channels")
 
 
 def require_size(name: str, input_shape: tuple[int, int, int], smallest: int) -> None:

@@ -195,7 +195,11 @@ def call_node(node: GraphNode, arguments: tuple, options: dict) -> Any:
 
 def call_operation(operation: Any, *arguments: Any, **options: Any) -> Any:
     """The output of a layer or operation in inference mode."""
-    return operation_fn(operation, training=False)(*arguments, **options)
+    call = operation_fn(operation, training=False)
+    if operation.name[0].isalnum():
+        return call(*arguments, **options)
+    with keras.name_scope("layer"):  # TensorFlow takes a name such as `_x` within another one only
+        return call(*arguments, **options)
 
 
 def twin(operation: Any, **attributes: Any) -> Any:

@@ -5,19 +5,17 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import keras
-import tensorflow as tf
 
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, is_out_of_memory
 from keras_cnn.models.graph import weight_count
-from keras_cnn.models.weights.keras_files import declared_bytes, refuse_links
+from keras_cnn.models.weights.keras_files import check_unpacked_size, declared_bytes, refuse_links
 
 KERAS, HDF5 = (".keras",), (".h5", ".hdf5")
-_MEBIBYTE = 2**20
-_LARGEST_CONFIG = 64 * _MEBIBYTE
+_LARGEST_CONFIG = 2**26  # bytes
 # Layers that hold a program instead of numbers.
 _PROGRAMS = {
     "TorchModuleWrapper": "a PyTorch module, which is stored as a program and is not run",
@@ -47,12 +45,14 @@ def load_model(path: Path) -> keras.Model:
         config, weights = _checked_archive(path) if path.suffix in KERAS else _checked_hdf5(path)
         _refuse_programs(path, config)
         _refuse_undeclared(path, config, weights)
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (InputError, MemoryError, tf.errors.ResourceExhaustedError):
+        return cast(keras.Model, keras.models.load_model(path, compile=False, safe_mode=True))
+    except InputError:
         raise
     except RecursionError:
         raise InputError(f"{path}: not a Keras model that can be loaded: it is nested too deeply") from None
     except Exception as error:  # Keras raises whatever a strange config leads to
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a Keras model that can be loaded: {reason}") from None
 
@@ -62,12 +62,10 @@ def _checked_archive(path: Path) -> tuple[Any, int]:
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: not a Keras model that can be loaded: no archive (is it cut off?)")
     with zipfile.ZipFile(path) as archive:
-        sizes = {info.filename: info.file_size for info in archive.infolist()}
-        if sum(sizes.values()) > 20 * path.stat().st_size + 256 * _MEBIBYTE:
-            unpacked = sum(sizes.values()) / _MEBIBYTE
-            raise InputError(f"{path}: unpacks to {unpacked:,.0f} MiB, far more than a model file of its size holds")
-        if sizes.get("config.json", 0) > _LARGEST_CONFIG:
-            raise InputError(f"{path}: a config.json of more than {_LARGEST_CONFIG // _MEBIBYTE} MiB")
+        check_unpacked_size(path, archive)
+        size = archive.getinfo("config.json").file_size
+        if size > _LARGEST_CONFIG:
+            raise InputError(f"{path}: a config.json of {size:,} bytes, expected at most {_LARGEST_CONFIG:,}")
         config = json.loads(archive.read("config.json"))
         with archive.open("model.weights.h5") as stored, h5py.File(stored, "r") as file:
             return config, _stored_numbers(file)
@@ -127,5 +125,5 @@ def _refuse_undeclared(path: Path, config: Any, stored: int) -> None:
         declared = weight_count(partial(keras.models.model_from_json, json.dumps(config)))
     except Exception:  # a layer that needs its values to be built; loading it says what is wrong, if anything is
         return
-    if declared > 2 * stored + _MEBIBYTE:
+    if declared > 2 * stored + 2**20:
         raise InputError(f"{path}: declares a model of {declared:,} weights, and the file has {stored:,}")

@@ -76,14 +76,14 @@ def _comparison(run: Run, path: Path) -> StoredComparison:
 
 
 def _change(row: dict, p: str) -> StoredChange:
-    ends = row["difference_interval"]
+    low, high = row["difference_interval"] or (None, None)
     before, after, difference = (_known(row[name]) for name in ("before", "after", "difference"))
     return StoredChange(
         images=int(row["images"]),
         before=before,
         after=after,
         difference=difference,
-        interval=None if ends is None else (_known(ends[0]), _known(ends[1])),
+        interval=None if low is None or high is None else (_finite(low), _finite(high)),
         only_before=int(row["mcnemar"]["b"]),
         only_after=int(row["mcnemar"]["c"]),
         p=_known(row["mcnemar"][p]),
@@ -92,6 +92,11 @@ def _change(row: dict, p: str) -> StoredChange:
 
 def _known(value: float | None) -> float | None:
     """`value`, which is None for a class without images. Raises ValueError if it is not a finite number."""
-    if value is not None and number(value) is None:
+    return None if value is None else _finite(value)
+
+
+def _finite(value: float) -> float:
+    known = number(value)
+    if known is None:
         raise ValueError(f"{value!r}; expected a finite number")
-    return value
+    return known

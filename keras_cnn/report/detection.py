@@ -1,19 +1,20 @@
 """The page about the training of a detector: mAP, classes, curves, pictures, configuration and environment."""
 
-from html import escape
+import math
 from pathlib import Path
 
 from keras_cnn import run_folder as run_folders
 from keras_cnn.analysis.sections import PageSection
+from keras_cnn.charts import PALETTE, Chart, ChartAxis, Plot, Series, TextTable
+from keras_cnn.charts.page import short
 from keras_cnn.charts.text import count, digits, duration, with_interval
 from keras_cnn.errors import InputError
-from keras_cnn.report import charts, pictures
+from keras_cnn.report import pictures, run_charts
 from keras_cnn.report.runs import Run
-from keras_cnn.report.scores import number
+from keras_cnn.report.scores import mapping, number
 from keras_cnn.report.sections.configuration import differences
 from keras_cnn.report.sections.environment import environment, reproduction
 from keras_cnn.report.sections.models import networks
-from keras_cnn.report.sections.shapes import Chart, Table, plotted
 from keras_cnn.run_folder.record import Record, read_record
 
 RECALLS = [index / 100 for index in range(101)]  # of the precisions in metrics.json
@@ -72,7 +73,7 @@ def _result(run: Run) -> PageSection:
         "Result",
         "Result",
         findings=(f"{best}. The test images were read {times}.",),
-        tables=(("", Table(head, tuple(rows))),),
+        tables=(("", TextTable(head, tuple(rows))),),
         notes=(
             "mAP as in pycocotools: boxes of every size, 100 detections per image and class, 101 recalls."
             " Brackets are 95 % bootstrap intervals over the images.",
@@ -82,9 +83,8 @@ def _result(run: Run) -> PageSection:
 
 def _score(scores: dict, key: str) -> str:
     interval = scores.get(f"{key}_interval")
-    ends = [number(end) for end in interval] if isinstance(interval, list) else []
-    known = (ends[0], ends[1]) if len(ends) == 2 and None not in ends else None
-    return with_interval(number(scores.get(key)), known)
+    ends = [end for value in interval if (end := number(value)) is not None] if isinstance(interval, list) else []
+    return with_interval(number(scores.get(key)), (ends[0], ends[1]) if len(ends) == 2 else None)
 
 
 def _curves(run: Run) -> list[PageSection]:
@@ -92,9 +92,13 @@ def _curves(run: Run) -> list[PageSection]:
     if not record.history:
         return []
     lines = {
-        "loss": (("loss", "training", 1.4), ("val_loss", "validation", 2.4)),
-        "training loss by term": (("box_loss", "box", 2), ("object_loss", "objectness", 2), ("class_loss", "class", 2)),
-        "validation mAP": (("val_map", "@[.5:.95]", 2.4), ("val_map50", "@0.5", 2)),
+        "loss": (("loss", "training", 1.1), ("val_loss", "validation", 1.9)),
+        "training loss by term": (
+            ("box_loss", "box", 1.6),
+            ("object_loss", "objectness", 1.6),
+            ("class_loss", "class", 1.6),
+        ),
+        "validation mAP": (("val_map", "@[.5:.95]", 1.9), ("val_map50", "@0.5", 1.6)),
     }
     drawn = [_history_chart(record, f"curve-{i}", title, columns) for i, (title, columns) in enumerate(lines.items())]
     note = "Dotted line: the best epoch. Training values are measured with augmentation, while the weights change."
@@ -102,28 +106,36 @@ def _curves(run: Run) -> list[PageSection]:
 
 
 def _history_chart(record: Record, name: str, title: str, columns: tuple) -> Chart:
-    figure = charts.frame("epoch", title)
     epochs = [row["epoch"] for row in record.history]
-    for place, (column, label, width) in enumerate(columns):
-        figure.add_scatter(
+    series = [
+        Series(
             x=epochs,
-            y=[number(row.get(column)) for row in record.history],
-            mode="lines" if len(epochs) > 1 else "markers",
-            name=label,
-            line={"color": charts.PALETTE[place], "width": width, "dash": charts.DASHES[place]},
-            hovertemplate="%{y:.4f}",
+            y=[_or_nan(row.get(column)) for row in record.history],
+            label=label,
+            colour=PALETTE[place],
+            dash=run_charts.DASHES[place] if len(epochs) > 1 else "",
+            width=width,
+            marker="" if len(epochs) > 1 else "circle",
         )
-    if best := number(record.metrics.get("best_epoch")):
-        figure.add_vline(x=best, line={"dash": "dot", "width": 1, "color": charts.FAINT})
-    figure.update_xaxes(**charts.whole_epochs(epochs), unifiedhovertitle={"text": "epoch %{x}"})
-    figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(hovermode="x unified", hoverdistance=-1, showlegend=True, legend=_LEGEND)
+        for place, (column, label, width) in enumerate(columns)
+    ]
+    best = number(record.metrics.get("best_epoch"))
+    largest = max((y for line in series for y in line.y if math.isfinite(y)), default=1)
+    drawing = Plot(
+        ChartAxis("epoch", scale="whole"),
+        ChartAxis(title, limits=(0, 1.05 * largest or 1), number=".4f"),
+        tuple(series),
+        verticals=((best, ""),) if best else (),
+        unified=True,
+    )
     names = [column for column, *_ in columns]
     rows = [(str(row["epoch"]), *(digits(number(row.get(n)), 4) for n in names)) for row in record.history]
-    return Chart(name, title, plotted(figure), Table(("epoch", *(label for _, label, _ in columns)), tuple(rows)))
+    return Chart(name, title, drawing, TextTable(("epoch", *(label for _, label, _ in columns)), tuple(rows)))
 
 
-_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": charts.CLEAR}
+def _or_nan(value: float | None) -> float:
+    known = number(value)
+    return math.nan if known is None else known
 
 
 def _classes(run: Run) -> list[PageSection]:
@@ -137,47 +149,52 @@ def _classes(run: Run) -> list[PageSection]:
         if isinstance(score, dict)
     ]
     head = ("class", "AP@0.5", "AP@[.5:.95]", "test boxes")
-    curves = metrics.get("precision50")
-    drawn = [_precision_chart(curves)] if isinstance(curves, dict) and curves else []
-    return [PageSection("classes", "Classes", "Classes", charts=tuple(drawn), tables=(("", Table(head, tuple(rows))),))]
+    curves = {
+        name: values
+        for name, values in mapping(metrics.get("precision50")).items()
+        if isinstance(values, list) and len(values) == len(RECALLS)
+    }
+    drawn = [_precision_chart(curves)] if curves else []
+    return [
+        PageSection("classes", "Classes", "Classes", charts=tuple(drawn), tables=(("", TextTable(head, tuple(rows))),))
+    ]
 
 
-def _precision_chart(curves: dict) -> Chart:
-    figure = charts.frame("recall", "precision")
-    for place, (name, values) in enumerate(curves.items()):
-        figure.add_scatter(
-            x=RECALLS,
-            y=values,
-            mode="lines",
-            name=escape(charts.short([name])[0]),
-            line={
-                "color": charts.colour(place),
-                "width": 2,
-                "dash": charts.DASHES[place // len(charts.PALETTE) % len(charts.DASHES)],
-            },
-            hovertemplate="recall %{x:.2f}: precision %{y:.3f}",
+def _precision_chart(curves: dict[str, list]) -> Chart:
+    named = zip(curves.values(), short(list(curves)), strict=True)
+    series = [
+        Series(
+            RECALLS,
+            [_or_nan(value) for value in values],
+            label=label,
+            colour=run_charts.colour(place),
+            dash=run_charts.dash(place),
         )
-    figure.update_xaxes(range=[0, 1.01])
-    figure.update_yaxes(range=[0, 1.02])
-    figure.update_layout(showlegend=len(curves) <= 12, legend=_LEGEND)
-    rows = [(f"{recall:.1f}", *(digits(values[index], 3) for values in curves.values()))
+        for place, (values, label) in enumerate(named)
+    ]
+    drawing = Plot(
+        ChartAxis("recall", limits=(0, 1.01), number=".2f"),
+        ChartAxis("precision", limits=(0, 1.02), number=".3f"),
+        tuple(series),
+        legend=len(curves) <= 12,
+    )
+    rows = [(f"{recall:.1f}", *(digits(number(values[index]), 3) for values in curves.values()))
             for index, recall in enumerate(RECALLS) if index % 10 == 0]  # fmt: skip
-    table = Table(("recall", *curves), tuple(rows))
-    return Chart("precision-recall", "Precision over recall on test images, IoU 0.5", plotted(figure), table)
+    table = TextTable(("recall", *curves), tuple(rows))
+    return Chart("precision-recall", "Precision over recall on test images, IoU 0.5", drawing, table)
 
 
 def _training(run: Run) -> PageSection:
     record = run.record
-    split, counts = record.split, record.split.get("boxes")
-    splits = list(counts) if isinstance(counts, dict) else []
-    classes = list(counts[splits[0]]) if splits else []
-    rows = [(name, *(count(counts[s].get(name)) for s in splits)) for name in classes]
-    images = split.get("counts") if isinstance(split.get("counts"), dict) else {}
-    grids = [("Boxes by class", Table(("class", *splits), tuple(rows)))] if rows else []
+    boxes = {name: mapping(counts) for name, counts in mapping(record.split.get("boxes")).items()}
+    classes = dict.fromkeys(name for counts in boxes.values() for name in counts)
+    rows = [(name, *(count(number(counts.get(name))) for counts in boxes.values())) for name in classes]
+    images = mapping(record.split.get("counts"))
+    grids = [("Boxes by class", TextTable(("class", *boxes), tuple(rows)))] if rows else []
     anchors = record.metrics.get("anchors")
     facts = []
-    if isinstance(anchors, list):
-        sizes = ", ".join(f"{w:.0f}×{h:.0f}" for w, h in anchors)
+    if isinstance(anchors, list) and all(isinstance(pair, list) for pair in anchors):
+        sizes = ", ".join("×".join(digits(number(side), 0) for side in pair) for pair in anchors)
         fit = digits(number(record.metrics.get("anchors_mean_iou")), 3)
         facts.append(f"Anchors in pixels of the network's image: {sizes}; mean IoU with the training boxes {fit}.")
     listed = ", ".join(f"{name} {count(number(n))}" for name, n in images.items())
@@ -201,7 +218,9 @@ def _network(run: Run) -> list[PageSection]:
                 f"{count(network.totals['trainable'])} trainable parameters,"
                 f" {count(network.totals['multiply_adds'])} multiply-adds per image.",
             ),
-            folded=(("Layers", Table(head, tuple(tuple(layer[name] for name in head) for layer in network.layers))),),
+            folded=(
+                ("Layers", TextTable(head, tuple(tuple(layer[name] for name in head) for layer in network.layers))),
+            ),
         )
         for network in networks([run])
     ]
@@ -212,5 +231,5 @@ def _environment(run: Run) -> PageSection:
     reproduced = reproduction(run)
     code = [("Command", reproduced.command)] if reproduced.command else []
     code.append(("Complete configuration, config.yaml", reproduced.config))
-    grids = (("", Table(("fact", "value"), tuple(facts))),)
+    grids = (("", TextTable(("fact", "value"), tuple(facts))),)
     return PageSection("environment", "Environment", "Environment", tables=grids, code=tuple(code))

@@ -10,6 +10,7 @@ import functools
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -23,11 +24,11 @@ from keras_cnn import run_folder as run_folders
 from keras_cnn.analysis import sections
 from keras_cnn.analysis.run_tables import RunTable, find_table, is_sweep
 from keras_cnn.analysis.sections import PageSection
-from keras_cnn.charts import Chart, text
 from keras_cnn.charts import page as chart_page
+from keras_cnn.charts import text
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import charts, detection, pictures
+from keras_cnn.report import detection, pictures, run_charts
 from keras_cnn.report.recipes import recipe_sections
 from keras_cnn.report.runs import Run, find_runs
 from keras_cnn.report.sections.audits import VERDICTS
@@ -35,6 +36,7 @@ from keras_cnn.report.sections.content import Content, collect
 
 LIMIT = 5_000_000  # bytes of the page; pictures are compressed to fit
 _RESERVE = 60_000  # for the markup around the pictures
+_CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]")  # not allowed in HTML; names may contain them
 
 _FORMATS = {
     "percent": text.percent,
@@ -43,8 +45,8 @@ _FORMATS = {
     "duration": text.duration,
     "large": text.large,
     "digits": text.digits,
-    "colour": charts.colour,
-    "dash": lambda run: charts.dash(run).replace("solid", "none").replace("px", ""),
+    "colour": run_charts.colour,
+    "dash": run_charts.svg_dash,
 }
 
 
@@ -181,6 +183,7 @@ def _filled(name: str, **values: object) -> str:
             plotly_version=plotly.__version__,
         )
     )
+    page = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), page)
     return page.encode("utf-8", "backslashreplace").decode()  # file names may contain bytes that are not UTF-8
 
 
@@ -195,8 +198,8 @@ def _templates() -> jinja2.Environment:
     environment.filters |= _FORMATS
     environment.tests["several"] = lambda rows: len(rows) > 1
     environment.filters["script_json"] = script_json
-    environment.filters["figure"] = lambda chart: chart_page.figure(chart) if isinstance(chart, Chart) else chart.figure
-    environment.filters["shape"] = lambda chart: chart_page.shape(chart) if isinstance(chart, Chart) else chart.shape
+    environment.filters["figure"] = chart_page.figure
+    environment.filters["shape"] = chart_page.shape
     return environment
 
 

@@ -10,10 +10,12 @@ from typing import Any
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.predictions import read_predictions
+from keras_cnn.evaluation.results_folder import restore_evaluations
 from keras_cnn.report.scores import SplitScores, number, read_scores
 from keras_cnn.run_folder import detects
 from keras_cnn.run_folder.record import Record, read_record
 
+FEW = 12  # largest number of runs that are all shown individually
 SPLITS = ("test", "validation", "train")
 AGAIN = ", evaluated again"  # suffix for a split that the run has measured itself
 
@@ -113,6 +115,8 @@ def find_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
                 if folder not in (*named, *detectors)
                 and ((folder / "run.lock").is_file() or (folder / "metrics.json").is_file())
             ]
+    for folder in folders.values():
+        restore_evaluations(folder)
     records = [read_record(folder) for folder in folders.values()]
     labels = _labels(list(folders))
     return [_run(i, label, record) for i, (label, record) in enumerate(zip(labels, records, strict=True))], problems

@@ -71,6 +71,11 @@ def number(value: Any) -> float | None:
     return value if _is_number(value) and math.isfinite(value) else None
 
 
+def mapping(value: Any) -> dict:
+    """`value` if it is a mapping, otherwise an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
 def read_scores(metrics: dict, place: str) -> tuple[SplitScores, list[str]]:
     """The scores in a mapping from `evaluation.metrics.summary`, and a line for every invalid value.
 

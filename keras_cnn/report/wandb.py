@@ -12,12 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from keras_cnn.charts import Chart
 from keras_cnn.charts.text import digits, interval, percent
 from keras_cnn.errors import InputError
 from keras_cnn.report.runs import Run, find_runs
 from keras_cnn.report.sections.audits import VERDICTS
 from keras_cnn.report.sections.content import Content, collect
-from keras_cnn.report.sections.shapes import Cell, Chart
+from keras_cnn.report.sections.runs import Cell
 
 if TYPE_CHECKING:  # its import takes half a second
     from wandb_workspaces.reports.v2 import Report

@@ -34,13 +34,12 @@ def replacing(path: Path) -> Iterator[Path]:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-    except FileNotFoundError as error:
-        if path.parent.is_dir():
-            raise
-        moved = "moved or removed since it was opened; if it was moved, go on in its new place"
-        raise Stopped(f"{path.parent}: no such folder any more, {moved}") from error
-    finally:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+            moved = "moved or removed since it was opened; if it was moved, go on in its new place"
+            raise Stopped(f"{path.parent}: no such folder any more, {moved}") from error
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,9 +22,14 @@ def read_json(path: Path, fields: Mapping[str, Any] | None = None) -> dict[str, 
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:120]
         raise InputError(f"{path}: cannot be read ({reason}); expected what a run writes") from None
+    return checked_fields(value, path, fields or {})
+
+
+def checked_fields(value: Any, path: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping `value`, which was read from `path`, with its `fields` checked as `read_json` does."""
     if not isinstance(value, dict):
         raise InputError(f"{path}: found {type(value).__name__}, expected a mapping")
-    for name, hint in (fields or {}).items():
+    for name, hint in fields.items():
         checked = check(placed(value.get(name), str(path)), hint, name)
         if name in value:
             value[name] = checked

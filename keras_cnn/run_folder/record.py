@@ -108,7 +108,7 @@ def read_record(path: Path) -> Record:
         "evaluations": {
             file.parent.name: numbers
             for file in sorted(path.glob("evaluations/*/metrics.json"))
-            if (numbers := mapping(str(file.relative_to(path))))
+            if not file.parent.name.startswith(".") and (numbers := mapping(str(file.relative_to(path))))
         },
     }
     return Record(path, **fields, problems=tuple(problems))

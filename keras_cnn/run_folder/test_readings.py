@@ -4,11 +4,9 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable
 
-from keras_cnn.run_folder.files import write_text
+from keras_cnn.run_folder.files import naming_a_full_disk
 from keras_cnn.run_folder.folder import RunFolder
 from keras_cnn.run_folder.process import command, now
 
@@ -23,27 +21,31 @@ def record_test_reading(folder: RunFolder, images: str = TEST_SPLIT) -> None:
     versions, which did not say it, are of the test split.
     """
     path = folder / "test_readings.csv"
-    with _held(path):
-        before = list(csv.DictReader(path.read_text(encoding="utf-8", errors="replace").splitlines()))
-        table = io.StringIO()
-        writer = csv.DictWriter(table, READING_COLUMNS, restval=TEST_SPLIT, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*before, {"date": now(), "images": images, "command": command()}])
-        write_text(path, table.getvalue())
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Holds a file, made where there is none, against other processes.
-
-    Whoever held it before may have replaced it: then the lock is that of the old file, and the new one is opened.
-    """
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    row = {"date": now(), "images": images, "command": command()}
+    with naming_a_full_disk(path), path.open("a+b") as file:  # not replaced: its lock would be that of the old file
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        content = file.read()
+        header, _, _ = content.partition(b"\n")
+        if header.decode("utf-8", "replace") == ",".join(READING_COLUMNS) and content.endswith(b"\n"):
+            added = _table([row], header=False)
+        else:  # nothing yet, an older version's columns, or a line that a full disk cut off
+            before = csv.DictReader(content.decode("utf-8", "replace").splitlines())
+            added, content = _table([*before, row]), b""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-                yield
-                return
-        finally:
-            os.close(descriptor)
+            file.truncate(len(content))
+            file.write(added)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            os.truncate(file.fileno(), len(content))
+            raise
+
+
+def _table(rows: Iterable[dict[str, str]], header: bool = True) -> bytes:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, READING_COLUMNS, restval=TEST_SPLIT, extrasaction="ignore", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return table.getvalue().encode("utf-8", "backslashreplace")

@@ -149,7 +149,7 @@ def _quantised(value: float, q: float) -> float:
 
 @dataclass(frozen=True)
 class Distribution:
-    """What one parameter may be. `settings` are W&B's keys for `kind`, defaults filled in."""
+    """The distribution of one parameter. `settings` are W&B's keys for `kind`, defaults filled in."""
 
     name: str  # dotted where it was nested
     kind: str  # a key of DISTRIBUTIONS
@@ -163,7 +163,7 @@ class Distribution:
         return DISTRIBUTIONS[self.kind](u, **self.settings)
 
     def values(self) -> list | None:
-        """What it can be, without repetition, or None where that is no short list."""
+        """Its possible values, without repetition, or None where they are no short list."""
         if self.kind not in _COUNTABLE:
             return None
         if self.kind == "int_uniform":
@@ -192,6 +192,6 @@ class Distribution:
 
 
 def key(value: Any) -> str:
-    """Equal for what W&B holds for the same value: 2 and 2.0 are, 1 and true and "1" are not."""
+    """Text that is equal for values that W&B takes for the same: 2 and 2.0, but not 1, true and "1"."""
     whole = isinstance(value, float) and value.is_integer()
     return json.dumps(int(value) if whole else value, sort_keys=True, default=str)

@@ -1,4 +1,4 @@
-"""Where to try next, from what has been tried: expected improvement under a Gaussian process, as W&B's `bayes` does it.
+"""The next trial from the trials before: expected improvement under a Gaussian process, as in W&B's `bayes`.
 
 J. Snoek, H. Larochelle, R. P. Adams, Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012.
 Optuna's own such sampler needs PyTorch, and its tree-structured Parzen estimator does not beat random search within a
@@ -24,7 +24,7 @@ MOST = 300  # trials that the process is fitted to, the latest ones: its cost gr
 
 @dataclass(frozen=True)
 class Dimension:
-    """A parameter: one of `count` things, ordered or not, or without a count a number from 0 to below 1."""
+    """A parameter: one of `count` values, ordered or not, or without a count a number from 0 to below 1."""
 
     count: int | None = None
     ordered: bool = True
@@ -42,7 +42,7 @@ class Dimension:
 def propose(
     space: Sequence[Dimension], tried: np.ndarray, values: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """(D,): the most promising of some random points and neighbours of the best; none that has been tried if it can.
+    """(D,): the most promising of random points and of neighbours of the best; a new one if there is any.
 
     Args:
         tried: (N, D), in the terms of `space`: an index for what is counted, else 0 to below 1. N at least 1.

@@ -37,13 +37,13 @@ def rungs(hyperband: Hyperband) -> list[int]:
     found, eta = set(), hyperband.eta
     if hyperband.max_iter is not None:
         rung = float(hyperband.max_iter)
-        for _ in range(hyperband.s):
+        for _ in range(hyperband.s or 0):
             rung /= eta
             if rung < 1:
                 break
             found.add(int(rung))
     else:
-        rung = float(hyperband.min_iter)
+        rung = float(hyperband.min_iter or 1)
         for _ in range(100):
             if rung >= 2**53:
                 break

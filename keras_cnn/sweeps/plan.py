@@ -91,9 +91,9 @@ def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:
     changed = f", with {' '.join(overrides)}" if overrides else ""
     yield f"base      {sweep.base or 'the default of every field'}{changed}"
     yield from _titled("parameter", _table([_row(sweep, name) for name in sweep.parameters]))
-    values = [distribution.values() for distribution in sweep.parameters.values()]
-    if None not in values:
-        yield f"          {math.prod(map(len, values)):,} different trials in all"
+    counts = [len(values) for distribution in sweep.parameters.values() if (values := distribution.values())]
+    if len(counts) == len(sweep.parameters):
+        yield f"          {math.prod(counts):,} different trials in all"
     if sweep.early_terminate:
         epochs = ", ".join(str(rung) for rung in rungs(sweep.early_terminate) if rung <= LAST_RUNG)
         share = f"about the best 1/{sweep.early_terminate.eta:g} of the runs there go on"
@@ -163,7 +163,7 @@ def _check_overrides(sweep: Sweep, overrides: list[str]) -> None:
 
 
 def _first_possible(sweep: Sweep, base: Config) -> Config:
-    sampler, wrong = Sampler(sweep, base.seed), None
+    sampler, refusals = Sampler(sweep, base.seed), []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "base.yaml"
         file.write_text(config_module.dump(base), encoding="utf-8")
@@ -171,8 +171,8 @@ def _first_possible(sweep: Sweep, base: Config) -> Config:
             try:
                 return trial_config(sweep, file, sampler.draw(number, []).assignment)
             except InputError as error:
-                wrong = wrong or error
-    raise wrong
+                refusals.append(error)
+    raise refusals[0]
 
 
 def _folder_name(name: str) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO, cast
 
 PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
 WAITS = "-"  # the sweep's folder of a worker that is still to receive it
@@ -53,7 +54,8 @@ class Assignment:
 def assign(process: subprocess.Popen, assignment: Assignment) -> None:
     """Sends a waiting process to work."""
     Path(assignment.log).touch()
-    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # ended already: its exit status says why
+    # A process that has ended already says why by its exit status.
+    with contextlib.suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as pipe:
         pipe.write(json.dumps(asdict(assignment)).encode() + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""What each trial of a sweep is to try: a cell of the grid, a random draw, or what the trials before it suggest."""
+"""The settings of each trial: a cell of the grid, a random draw, or what the trials before it suggest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +27,8 @@ class Draw:
 class Sampler:
     """Draws trials by their number, counted from 1.
 
-    What is drawn depends on the sweep's seed, the number and, for Bayes, the trials told before, not on who draws: no
-    two workers draw from one stream, and a resumed sweep does not begin its stream anew.
+    A draw depends on the sweep's seed, the trial's number and, for Bayes, the trials before, not on who draws: no two
+    workers draw from one stream, and a resumed sweep does not begin its stream anew.
     """
 
     def __init__(self, sweep: Sweep, seed: int):
@@ -39,16 +39,16 @@ class Sampler:
             self._order = np.arange(len(self._cells))
             if sweep.order == "random":
                 self._order = np.random.default_rng([seed, 0]).permutation(len(self._cells))
-        limits = [n for n in (sweep.run_cap, self._cells and len(self._cells)) if n is not None]
-        self.cap: int | None = min(limits) if limits else None  # how many trials there are to draw
+        limits = [sweep.run_cap, len(self._cells) if self._cells else None]
+        self.cap = min((limit for limit in limits if limit is not None), default=None)  # the number of trials, if any
 
-    def draw(self, number: int, told: Sequence[FrozenTrial]) -> Draw:
+    def draw(self, number: int, before: Sequence[FrozenTrial]) -> Draw:
         if self._cells is not None:
             return Draw(self._cells[self._order[number - 1]])
         generator = np.random.default_rng([self._seed, number])
         distributions = self._distributions()
-        if self._sweep.method == "bayes" and number > RANDOM_FIRST and any(t.value is not None for t in told):
-            params = self._learnt(distributions, told, generator)
+        if self._sweep.method == "bayes" and number > RANDOM_FIRST and any(t.value is not None for t in before):
+            params = self._learnt(distributions, before, generator)
             return Draw({n: _value(d, params.get(n)) for n, d in self._sweep.parameters.items()}, params, distributions)
         units = {name: float(generator.random()) for name in self._sweep.parameters}
         values = {name: d.from_unit(units[name]) for name, d in self._sweep.parameters.items()}
@@ -56,15 +56,18 @@ class Sampler:
         return Draw(values, params, distributions)
 
     def _learnt(
-        self, distributions: Mapping[str, BaseDistribution], told: Sequence[FrozenTrial], generator: np.random.Generator
+        self,
+        distributions: Mapping[str, BaseDistribution],
+        before: Sequence[FrozenTrial],
+        generator: np.random.Generator,
     ) -> dict[str, Any]:
         """Optuna's parameters of a Bayesian trial; a failed trial counts as the worst, which is W&B's default."""
         sign = 1 if direction(self._sweep) == "maximize" else -1
-        worst = min(sign * t.value for t in told if t.value is not None)
+        worst = min(sign * t.value for t in before if t.value is not None)
         known = {TrialState.COMPLETE: lambda t: sign * t.value, TrialState.FAIL: lambda t: worst}
-        values = np.array([known.get(t.state, lambda t: np.nan)(t) for t in told])
+        values = np.array([known.get(t.state, lambda t: np.nan)(t) for t in before])
         lows = np.array([d.low if isinstance(d, IntDistribution) else 0 for d in distributions.values()])
-        tried = np.array([[t.params[name] for name in distributions] for t in told]) - lows
+        tried = np.array([[t.params[name] for name in distributions] for t in before]) - lows
         space = [_dimension(d, self._sweep.parameters[name]) for name, d in distributions.items()]
         point = gaussian.propose(space, tried, values, generator) + lows
         return {n: _plain(x, d) for x, (n, d) in zip(point, distributions.items(), strict=True)}
@@ -79,7 +82,7 @@ def direction(sweep: Sweep) -> str:
 
 
 def _for_optuna(distribution: Distribution) -> BaseDistribution | None:
-    """What Optuna is to choose: a value's index, a whole number, or the quantile of any other distribution."""
+    """What Optuna stores of a parameter: the index of a value, a whole number, or a quantile."""
     if distribution.kind == "constant":
         return None
     if distribution.kind == "int_uniform":
@@ -90,12 +93,12 @@ def _for_optuna(distribution: Distribution) -> BaseDistribution | None:
 
 
 def _dimension(known: BaseDistribution, distribution: Distribution) -> gaussian.Dimension:
-    """Numbers in a list are ordered where they stand in order; anything else in a list is not."""
+    """A listed number is ordered where the list is sorted; any other listed value is not."""
     if isinstance(known, FloatDistribution):
         return gaussian.Dimension()
     if isinstance(known, IntDistribution):
         return gaussian.Dimension(known.high - known.low + 1)
-    values = distribution.values()
+    values = distribution.values() or []
     numbers = all(type(v) in (int, float) for v in values)
     return gaussian.Dimension(len(values), ordered=numbers and values in (sorted(values), sorted(values, reverse=True)))
 

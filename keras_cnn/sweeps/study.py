@@ -19,11 +19,12 @@ import io
 import logging
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.storages import JournalStorage
@@ -102,13 +103,21 @@ class Study:
     def create(cls, folder: Path, sweep: Sweep, base: str, seed: int, wandb_sweep: str | None = None) -> "Study":
         """A new sweep in `folder`; `base` is the YAML of the config that every trial changes.
 
-        `wandb_sweep` is "entity/project/id" where W&B's server says what to try.
+        `wandb_sweep` is "entity/project/id" where W&B's server chooses the trials. A sweep that cannot be written
+        leaves nothing behind.
         """
-        (folder / "locks").mkdir()
-        write_text(folder / "sweep.yaml", sweep_file.standalone(sweep))
-        write_text(folder / "base.yaml", base)
-        _storage(folder).create_new_study([StudyDirection[direction(sweep).upper()]], STUDY)
-        write_json(folder / "sweep.json", {"seed": seed, "created": _now(), "wandb_sweep": wandb_sweep})
+        try:
+            with naming_a_full_disk(folder):
+                (folder / "locks").mkdir()
+                write_text(folder / "sweep.yaml", sweep_file.standalone(sweep))
+                write_text(folder / "base.yaml", base)
+                _storage(folder).create_new_study([StudyDirection[direction(sweep).upper()]], STUDY)
+                write_json(folder / "sweep.json", {"seed": seed, "created": _now(), "wandb_sweep": wandb_sweep})
+        except BaseException:
+            for name in ("sweep.yaml", "base.yaml", "study.journal", "sweep.json"):
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / "locks", ignore_errors=True)
+            raise
         return cls(folder)
 
     # --- reading ---
@@ -124,8 +133,8 @@ class Study:
 
     def best(self) -> Trial | None:
         """The ended trial with the best value, the earlier of equal ones; None if no trial has a value."""
-        done = [t for t in self.trials() if t.value is not None]
-        return max(done, key=lambda t: (self._sign * t.value, -t.number), default=None)
+        done = [(self._sign * t.value, -t.number, t) for t in self.trials() if t.value is not None]
+        return max(done)[-1] if done else None
 
     @property
     def _sign(self) -> int:
@@ -194,6 +203,8 @@ class Study:
     def _begin(self, number: int, draw: Draw, wandb_run: str = "") -> TrialLease:
         """Adds a trial with all it has in one line of the journal: no kill can leave one without its settings."""
         lock = self._try_lock(number)
+        if lock is None:
+            raise Stopped(f"{self.folder / 'locks' / f'{number:04d}'}: held by another program, but the trial is new")
         trial = Trial(number, dict(draw.assignment), worker=_worker(), started=_now(), wandb_run=wandb_run)
         born = optuna.trial.create_trial(
             state=TrialState.RUNNING,
@@ -272,7 +283,7 @@ class Study:
 
 
 class _NoLock:
-    """In place of Optuna's lock file, which outlives a killed process by half a minute: `Study._locked` is enough."""
+    """Replaces Optuna's lock file, which outlives a killed process by half a minute: `Study._locked` is enough."""
 
     def acquire(self) -> bool:
         return True
@@ -282,7 +293,7 @@ class _NoLock:
 
 
 def _storage(folder: Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(folder / "study.journal"), _NoLock()))
+    return JournalStorage(JournalFileBackend(str(folder / "study.journal"), cast(Any, _NoLock())))
 
 
 def _cut_torn_line(journal: Path) -> None:

@@ -85,7 +85,7 @@ class ServerEngine:
 
     def __init__(self, study: Study):
         self._study, self._left = study, False
-        self._entity, self._project, self._sweep = study.wandb_sweep.split("/")
+        self._entity, self._project, self._sweep = str(study.wandb_sweep).split("/")
         os.environ |= {
             "WANDB_ENTITY": self._entity,
             "WANDB_PROJECT": self._project,

@@ -50,7 +50,7 @@ class LocalEngine:
     def stops(self, trial: Trial, history: History) -> bool:
         """Compares a run with the runs of all other trials, also where the trial has several seeds."""
         hyperband, metric = self._study.sweep.early_terminate, self._study.sweep.metric
-        if hyperband is None:
+        if hyperband is None or metric is None:
             return False
         own, *others = ([row[metric.name] for row in rows] for rows in (history, *self._others(trial)))
         return should_stop(hyperband, metric.goal, own, others)

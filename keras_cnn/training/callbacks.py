@@ -58,7 +58,12 @@ def state_of(*watchers: Any) -> dict:
     return {type(w).__name__: asdict(w) for w in watchers}
 
 
-def restore(state: dict, *watchers: object) -> None:
+def restore(state: dict, *watchers: Any) -> None:
+    """Gives each its state back. Raises ValueError where a number is missing or is none."""
     for watcher in watchers:
-        for name, value in state[type(watcher).__name__].items():
-            setattr(watcher, name, value)
+        stored = state.get(type(watcher).__name__)
+        for name, value in asdict(watcher).items():
+            found = stored.get(name) if isinstance(stored, dict) else None
+            if not isinstance(found, str if isinstance(value, str) else int | float):
+                raise ValueError(f"callbacks: {type(watcher).__name__}: {name}: found {found!r}")
+            setattr(watcher, name, found)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from keras_cnn.errors import InputError
-from keras_cnn.run_folder import replacing
+from keras_cnn.run_folder.files import replacing
+from keras_cnn.run_folder.json_files import checked_fields
 
 FILE = "state.npz"
 VERSION = 4
@@ -35,10 +36,17 @@ def save(folder: Path, groups: Mapping[str, Iterable], state: dict) -> None:
         write(temporary, groups, state)
 
 
-def load(folder: Path) -> Checkpoint | None:
-    """What `save` wrote, or None if nothing was saved yet. Raises InputError, naming the file, if it is damaged."""
+def load(folder: Path, fields: Mapping[str, Any] | None = None) -> Checkpoint | None:
+    """What `save` wrote, or None if nothing was saved yet. Raises InputError, naming the file, if it is damaged.
+
+    `fields` are type hints of what the state must have; see `run_folder.json_files.read_json`.
+    """
     path = folder / FILE
-    return read(path) if path.exists() else None
+    if not path.exists():
+        return None
+    checkpoint = read(path)
+    checked_fields(checkpoint.state, path, fields or {})
+    return checkpoint
 
 
 def write(path: Path, groups: Mapping[str, Iterable], state: dict) -> None:
@@ -59,9 +67,8 @@ def read(path: Path) -> Checkpoint:
                 groups.setdefault(name.rpartition("/")[0], []).append(archive[name])
     except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError, RecursionError) as error:
         raise InputError(f"{path}: damaged checkpoint ({error}); expected one written by this program") from None
-    if not isinstance(content, dict) or not isinstance(content.get("state"), dict):
-        raise InputError(f"{path}: damaged checkpoint (no state in it); expected one written by this program")
-    if (version := content.get("version")) != VERSION:
+    content = checked_fields(content, path, {"version": int, "state": dict})
+    if (version := content["version"]) != VERSION:
         other = f"checkpoint of format {version}, expected {VERSION}"
         raise InputError(f"{path}: {other}: another version of this program wrote it; finish the run with that version")
     return Checkpoint(groups, content["state"])

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import tensorflow as tf
-
 from keras_cnn import config as config_module
 from keras_cnn.errors import Stopped
 from keras_cnn.figures import curves
@@ -13,10 +11,12 @@ from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder, resume_command, write_json, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints, finder
+from keras_cnn.training.identity import identity_of, require_same_run
 from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.loop import fit
 from keras_cnn.training.run_figures import save_figure
 from keras_cnn.training.session import TrainingSession, Watch, warn_of_changes
+from keras_cnn.training.state import CHECKPOINT_FIELDS
 from keras_cnn.training.task import Prepare, Task, TaskConfig
 
 
@@ -25,10 +25,10 @@ def train(config: TaskConfig, folder: RunFolder, prepare: Prepare, *, watch: Wat
 
     `prepare` makes the task of the config; `watch` may end the run early.
 
-    Raises Stopped on a signal, a loss that is not finite, a full disk, a lack of memory or an image that cannot be read
-    any more, with the command that goes on. A trial of a sweep raises all that as it comes.
+    Raises Stopped on a signal, a loss that is not finite, a full disk or an image that cannot be read any more; except
+    in a sweep, the command that goes on is its note. Raises InputError where the folder's files are not of one run.
     """
-    checkpoint = checkpoints.load(folder / "checkpoint")
+    checkpoint = checkpoints.load(folder / "checkpoint", CHECKPOINT_FIELDS)
     task = prepare(config, checkpoint.state["precision"] if checkpoint else None)
     with _resumable(task, folder):
         if not task.is_trial:
@@ -38,13 +38,14 @@ def train(config: TaskConfig, folder: RunFolder, prepare: Prepare, *, watch: Wat
             _describe(task, folder)
             task.draw_augmentation(folder)
         else:
+            require_same_run(folder, checkpoint.state, identity_of(folder, task.config, task.split["sha256"]))
             task.require_same_start(folder)
-            warn_of_changes(folder.record_resume(_hardware(task)))
         with _tracked(task, folder) as tracker:
             with Interrupt() as interrupt:
                 session = TrainingSession(task, folder, tracker, interrupt, watch=watch)
                 if checkpoint:
                     session.restore(checkpoint)
+                    warn_of_changes(folder.record_resume(_hardware(task)))
                 for until in session.phases():
                     fit(
                         session.phase_run.trainer,
@@ -98,25 +99,19 @@ def find_learning_rate(config: TaskConfig, folder: RunFolder, prepare: Prepare) 
 
 @contextmanager
 def _resumable(task: Task, folder: RunFolder) -> Iterator[None]:
-    """Adds the command that goes on to whatever stops the run. What stops a trial is its sweep's to deal with."""
+    """Adds to what stops the run the command that goes on, as a note. What stops a trial is its sweep's to deal with.
+
+    `RunFolder` does so for faults of the machine, such as a lack of memory.
+    """
     try:
         yield
-    except (Stopped, KeyboardInterrupt, MemoryError, tf.errors.ResourceExhaustedError) as error:
-        if task.is_trial:
-            raise
-        saved = (folder / "checkpoint").exists()
-        reason = _reason(error, saved)
-        if not (folder / "config.yaml").exists():  # nothing has been written yet
-            raise Stopped(reason) from error
-        raise Stopped(f"{reason}; go on with: {resume_command(folder.path, task.program)}") from error
-
-
-def _reason(error: BaseException, saved: bool) -> str:
-    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
-        text = " ".join(str(error).split())[:160]
-        kept = "; the last checkpoint is complete" if saved else ""
-        return f"out of memory ({text}): free memory, or lower train.batch_size or data.image_size in a new run{kept}"
-    return str(error) or ("stopped by a signal; the checkpoint is complete" if saved else "stopped by a signal")
+    except (Stopped, KeyboardInterrupt) as error:
+        begun = (folder / "config.yaml").exists()  # else nothing has been written yet
+        if begun and not task.is_trial:
+            if isinstance(error, KeyboardInterrupt) and (folder / "checkpoint").exists():
+                error.add_note("the checkpoint is complete")
+            error.add_note(f"go on with: {resume_command(folder.path, task.program)}")
+        raise
 
 
 @contextmanager

@@ -1,52 +1,52 @@
-"""Whether the files of a run folder belong to one run: what a checkpoint binds, compared when a run is resumed."""
+"""Whether the files of a run folder belong to one run: what binds a checkpoint, compared when a run is resumed."""
 
 import json
 from typing import Any
 
-from keras_cnn import config as config_module
+from keras_cnn.config import differences, flat
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.training.checkpoints import FILE
 
 
 def identity_of(folder: RunFolder, config: Any, split_sha256: str) -> dict[str, Any]:
-    """What binds a checkpoint to its run: JSON-able."""
-    flat = json.loads(json.dumps(config_module.flat(config)))  # as it comes back: lists for tuples
-    return {"run_id": folder.environment.get("run_id"), "config": flat, "split": split_sha256}
+    """The fields of a checkpoint that bind it to its run, JSON-able: run id, config and split."""
+    values = json.loads(json.dumps(flat(config)))  # as they come back: lists for tuples
+    return {"run_id": folder.environment["run_id"], "config": values, "split": split_sha256}
 
 
-def require_same_run(folder: RunFolder, checkpoint: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raises InputError, naming file and field, unless a checkpoint's identity is that of the folder now."""
-    if checkpoint["run_id"] != now["run_id"]:
+def require_same_run(folder: RunFolder, state: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Raises InputError, in one line with file and field, unless a checkpoint's state is of this folder's run."""
+    if state["run_id"] != identity["run_id"]:
         raise InputError(
-            f"{folder / 'checkpoint' / FILE}: the checkpoint of another run: run_id {checkpoint['run_id']}, expected"
-            f" {now['run_id']} as in environment.json"
+            f"{folder / 'checkpoint' / FILE}: run_id: found {state['run_id']}, expected {identity['run_id']} as in"
+            " environment.json: it is the checkpoint of another run"
         )
-    stored, current = checkpoint["config"], now["config"]
-    changed = [f"{name}: {value} -> {current.get(name, '-')}" for name, value in stored.items()
-               if current.get(name, "-") != value]  # fmt: skip
-    if changed:
-        raise InputError(f"{folder / 'config.yaml'}: changed since the checkpoint: {'; '.join(changed)}")
-    if checkpoint["split"] != now["split"]:
+    known = {name: identity["config"].get(name) for name in state["config"]}  # options may have been added since
+    if changed := differences(state["config"], known):
+        raise InputError(f"{folder / 'config.yaml'}: changed since the last checkpoint: {'; '.join(changed)}")
+    if state["split"] != identity["split"]:
         raise InputError(
             f"{folder / 'split.json'}: sha256: the images, their labels or their split have changed since the run began"
         )
+    _require_same_history(folder, state["position"].get("history"))
 
 
-def require_same_history(folder: RunFolder, rows: list[dict]) -> None:
-    """Raises InputError unless history.csv, where it is there, begins with the rows of the checkpoint.
+def _require_same_history(folder: RunFolder, rows: Any) -> None:
+    """Raises InputError unless history.csv begins with the rows of the checkpoint.
 
-    It may have one more: the process may have died between the history and the checkpoint.
+    It may have one row more: the process may have died between the history and the checkpoint. A file that is missing
+    or damaged is written anew.
     """
     path = folder / "history.csv"
-    if not path.exists():
-        return
     try:
         written = folder.history()
-    except (OSError, ValueError, TypeError, KeyError):
-        return  # damaged: it is written anew from the checkpoint
+    except (OSError, ValueError, TypeError):
+        return
+    if not isinstance(rows, list):  # the session refuses such a checkpoint
+        return
     if len(written) not in (len(rows), len(rows) + 1):
-        raise InputError(f"{path}: {len(written)} rows, expected {len(rows)} as in the checkpoint")
+        raise InputError(f"{path}: found {len(written)} rows, expected {len(rows)} as in the checkpoint")
     for number, (found, expected) in enumerate(zip(written, rows, strict=False), 1):
         for name, value in expected.items():
             if found.get(name) != value:

@@ -4,16 +4,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.models import freezing
 from keras_cnn.run_folder import RunFolder, replacing
+from keras_cnn.run_folder.json_files import checked_fields
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import callbacks, checkpoints
 from keras_cnn.training.best_model import BestModel
 from keras_cnn.training.checkpoints import Checkpoint
-from keras_cnn.training.identity import identity_of, require_same_history, require_same_run
+from keras_cnn.training.identity import identity_of
 from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.progress import Progress
 from keras_cnn.training.schedules import build_schedule
@@ -61,15 +63,16 @@ class TrainingSession:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Restores all that `save` wrote, except for the optimizer, which its phase restores.
 
-        Raises InputError, in one line with file and field, where a file of the folder does not belong to the run.
+        Raises InputError, naming the file, where a part of the checkpoint or the best model is missing or foreign.
         """
-        state = checkpoint.state
-        require_same_run(self._folder, state["identity"], self._identity)
-        self.state = TrainingState(**state["position"])
-        require_same_history(self._folder, self.state.history)
+        state, path = checkpoint.state, self._folder / "checkpoint" / checkpoints.FILE
         self._best_model.restore(state["best_model"])
-        checkpoints.assign(self._changing, checkpoint.groups["model"], self._folder / "checkpoint")
-        callbacks.restore(state["callbacks"], self.best, self._plateau)
+        self.state = TrainingState(**checked_fields(state["position"], path, get_type_hints(TrainingState)))
+        try:
+            callbacks.restore(state["callbacks"], self.best, self._plateau)
+        except ValueError as error:
+            raise InputError(f"{path}: damaged checkpoint ({error}); expected one written by this program") from None
+        checkpoints.assign(self._changing, checkpoint.groups.get("model", []), path)
         self._phase_number, self._restored = state["phase"], checkpoint
         self._tracker.epochs(self.state.history)
 
@@ -100,8 +103,8 @@ class TrainingSession:
             self.save()
             return
         for name in ("optimizer", "average"):
-            variables = self.phase_run.trainer.groups()[name]
-            checkpoints.assign(variables, checkpoint.groups.get(name, []), self._folder / "checkpoint")
+            variables, arrays = self.phase_run.trainer.groups()[name], checkpoint.groups.get(name, [])
+            checkpoints.assign(variables, arrays, self._folder / "checkpoint" / checkpoints.FILE)
         before, now = checkpoint.state["features"], self.phase_run.features_place
         if before != now:
             warn_of_changes([f"the frozen part's outputs kept: {before or 'nowhere'} -> {now or 'nowhere'}"])
@@ -173,9 +176,9 @@ class TrainingSession:
             "features": self.phase_run.features_place,
             "callbacks": callbacks.state_of(self.best, self._plateau),
             "precision": self._task.precision,
-            "identity": self._identity,
             "best_model": self._best_model.sha256,
         }
+        state |= self._identity
         groups = self.phase_run.trainer.groups() | {"model": self._changing}
         checkpoints.save(self._folder / "checkpoint", groups, state)
         self._best_model.publish()

@@ -1,6 +1,19 @@
-"""How far a run has come: the numbers that its checkpoint holds besides the variables."""
+"""How far a run has come, and what its checkpoint holds besides the variables."""
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+CHECKPOINT_FIELDS = {
+    "position": dict,
+    "phase": int,
+    "features": str | None,  # where the outputs of a frozen part were kept
+    "callbacks": dict,
+    "precision": Literal["float32", "mixed_bfloat16", "mixed_float16"],
+    "run_id": str,
+    "config": dict,
+    "split": str,  # SHA-256
+    "best_model": str | None,  # SHA-256
+}
 
 
 @dataclass

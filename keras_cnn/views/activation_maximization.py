@@ -15,7 +15,7 @@ from keras_cnn.views.support.opened_model import Count, OpenedModel, OptionalCou
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.activation_maximization import STEPS, Maximised, Real, before_activation, best_of, maximise
 from keras_cnn.visualization.activations import most_active, spread
-from keras_cnn.visualization.targets import ChannelMean, Neuron, Target
+from keras_cnn.visualization.targets import ChannelMean, ClassScore, Neuron, Target
 
 NAME = "activation-maximization"
 _ROUNDING = 1e-5  # relative error of a sum of many float32 numbers
@@ -95,7 +95,9 @@ def _classes(opened: OpenedModel, names: Sequence[str]) -> _RaisedUnits:
     words = head.words if activation is None else f"what {activation} makes the class scores of"
     class_names = tuple(opened.class_name(index) for index in classes)
     heading = f"{len(classes)} of {head.classes} classes"
-    return _RaisedUnits(ChannelMean(point, tuple(classes)), class_names, heading, words, activation, "classes")
+    # One unit with a sigmoid has two classes: the score of the first is the negative of the unit.
+    target = ClassScore(tuple(classes)) if head.units == 1 else ChannelMean(point, tuple(classes))
+    return _RaisedUnits(target, class_names, heading, words, activation, "classes")
 
 
 def _channels(opened: OpenedModel, name: str, channels: Sequence[int], count: int, unit: str) -> _RaisedUnits:

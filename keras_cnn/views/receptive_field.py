@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from keras_cnn.errors import require
 from keras_cnn.figures.style import FAINT, GREY, HEADER, INK, SMALL_SIZE, WIDTH, fit, new_figure, styled
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.views.support.opened_model import OpenedModel, evenly_spaced
@@ -26,6 +27,8 @@ def draw(opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = ()) -> list
     """
     known = fields(opened.model)
     convolutions = [block.name for block in opened.probe.convolutions if block.name in known]
+    expected = "convolutions behind convolutions, pools and element-wise layers alone"
+    require(bool(layer or convolutions), f"{opened.name}: receptive-field", "no field that is known", expected)
     chosen = list(layer) or [convolutions[place] for place in evenly_spaced(len(convolutions), _SHOWN)]
     reaches = [reach(opened.probe, name) for name in chosen]
     title = f"{opened.name}: what the middle unit of a layer sees"
@@ -35,14 +38,19 @@ def draw(opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = ()) -> list
         arrays[part] = [[getattr(axis, part) for axis in field] for field in known.values()]
     arrays["boxes"] = [found.box for found in reaches]
     arrays["strength"] = np.stack([found.strength for found in reaches])
-    line = ", ".join(f"{found.layer} {known[found.layer].height.size} ({_verdict(found)})" for found in reaches)
+    line = ", ".join(f"{found.layer} {_size(known[found.layer])} ({_verdict(found)})" for found in reaches)
     return [save_figure(out, "receptive-field", figure, arrays, f"pixels seen: {line}")]
 
 
 def _caption(layer: Reach, known: Mapping[str, ReceptiveField]) -> str:
     height, width = known[layer.layer]
-    size = f"{height.size}" if height.size == width.size else f"{height.size}×{width.size}"
-    return f"{layer.layer}\n{size} px, stride {height.stride}\n{_verdict(layer)}"
+    stride = f"{height.stride}" if height.stride == width.stride else f"{height.stride}×{width.stride}"
+    return f"{layer.layer}\n{_size(known[layer.layer])} px, stride {stride}\n{_verdict(layer)}"
+
+
+def _size(field: ReceptiveField) -> str:
+    height, width = field
+    return f"{height.size}" if height.size == width.size else f"{height.size}×{width.size}"
 
 
 def _verdict(layer: Reach) -> str:

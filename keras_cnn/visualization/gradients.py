@@ -21,7 +21,7 @@ RELUS = frozenset(("Relu", "Relu6", "LeakyRelu"))
 
 @dataclass(frozen=True)
 class Score:
-    """What is explained: for each image a weighted sum of the tensor at one point of the network.
+    """A score to explain: for each image a weighted sum of the tensor at one point of the network.
 
     A class is a weight of 1 for one logit, a difference of classes 1 and -1, a neuron 1 at one place of a map.
     """

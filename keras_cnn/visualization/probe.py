@@ -319,12 +319,12 @@ class Probe:
         Both hold for this run alone. Works eagerly, in a tf.function and under a gradient tape.
         """
         activations, edits = activations or {}, edits or {}
-        found: dict[str, tf.Tensor] = {}
+        tensors: dict[str, tf.Tensor] = {}
 
         def at(point: str, value: tf.Tensor) -> tf.Tensor:
             value = edits[point](value) if point in edits else value
             if point in read:
-                found[point] = value
+                tensors[point] = value
             return value
 
         def call(node: GraphNode, arguments: tuple, options: dict) -> tf.Tensor:
@@ -341,7 +341,7 @@ class Probe:
         # Whole numbers have no gradient: a network of uint8 images gets theirs as float32.
         images = at(self._image, tf.cast(images, taken if "float" in taken else "float32"))
         self.graph.run({self._image: images}, [point.removesuffix(LINEAR) for point in read], call)
-        return found
+        return tensors
 
     def once(self, key: Hashable, build: Callable[[], Built]) -> Built:
         """The result of `build`, built once for each `key`: a traced function serves every later call."""

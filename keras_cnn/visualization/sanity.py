@@ -156,17 +156,17 @@ def verdict(
     """
     probe = networks.trained
     target = _fixed(target, probe, images)
-    found, options = method(probe, images, target, **options), options | dict(checks or {})
+    attribution, options = method(probe, images, target, **options), options | dict(checks or {})
     cascade = tuple(
-        (name, likeness(found.maps, method(random, images, target, **options).maps))
+        (name, likeness(attribution.maps, method(random, images, target, **options).maps))
         for name, random in networks.stages()
     )
     half = next(like for (_, like), share in zip(cascade, networks.shares, strict=True) if share >= 0.5)
     other = other or _other_class(target, probe, images)
-    other_class = None if other is None else likeness(found.maps, method(probe, images, other, **options).maps)
-    edge = likeness(found.maps, _only_where(found.maps, edges(images)))
-    blank = int((np.ptp(found.maps, axis=(1, 2)) == 0).sum())
-    return found, Verdict(cascade, half, edge, other_class, len(images), blank)
+    other_class = None if other is None else likeness(attribution.maps, method(probe, images, other, **options).maps)
+    edge = likeness(attribution.maps, _only_where(attribution.maps, edges(images)))
+    blank = int((np.ptp(attribution.maps, axis=(1, 2)) == 0).sum())
+    return attribution, Verdict(cascade, half, edge, other_class, len(images), blank)
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> Likeness:
@@ -219,8 +219,8 @@ def _rectangle(where: np.ndarray) -> tuple[slice, slice]:
 def _only_where(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     """`others`, set to zero outside of the rectangle around the nonzero values of each of `maps`."""
     kept = np.zeros_like(others)
-    for index, one in enumerate(maps):
-        rectangle = _rectangle(one != 0)
+    for index, own in enumerate(maps):
+        rectangle = _rectangle(own != 0)
         kept[index][rectangle] = others[index][rectangle]
     return kept
 
@@ -237,8 +237,11 @@ def _fixed(target: Target, probe: Probe, images: np.ndarray) -> Target:
 
 
 def _other_class(target: Target, probe: Probe, images: np.ndarray) -> Target | None:
-    """For each image the likeliest class that is not the target; a difference has none."""
-    if not isinstance(target, ClassScore):
+    """For each image the likeliest class that is not the target; a difference has none.
+
+    Nor has a head of one unit: the maps of its other class are the negatives of the target's.
+    """
+    if not isinstance(target, ClassScore) or probe.head().units == 1:
         return None
     scores = _scores(probe, images).copy()
     scores[np.arange(len(images)), np.broadcast_to(np.asarray(target.index), (len(images),))] = -np.inf

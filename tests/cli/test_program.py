@@ -97,6 +97,36 @@ def test_sigterm_outside_training_is_a_stop_on_purpose(capsys):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+SIGNALLED = """
+import os, runpy, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "MODULE":
+            os.kill(os.getpid(), signal.NAME)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["train.py", "--dry-run"]
+runpy.run_path("train.py", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("keras_cnn", "SIGINT"),
+        ("keras_cnn.cli.program", "SIGINT"),
+        ("keras_cnn.messages", "SIGINT"),
+        ("keras_cnn.cli.train", "SIGINT"),
+        ("yaml", "SIGTERM"),
+        ("tensorflow", "SIGINT"),
+    ],
+)
+def test_a_signal_while_the_program_is_being_imported_is_a_quiet_stop(module, name):
+    code = SIGNALLED.replace("MODULE", module).replace("NAME", name)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr in ("", "stopped by a signal\n")
+
+
 def test_no_message_commands_the_terminal(capsys):
     logger.info("class \x1b[31mred\x1b[0m\r\nbad\x9b\u202e, Äpfel\tan")
     assert capsys.readouterr().out == "class \\x1b[31mred\\x1b[0m\\r\\nbad\\x9b\\u202e, Äpfel\tan\n"

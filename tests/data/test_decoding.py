@@ -1,9 +1,15 @@
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from keras_cnn.data import fast_decoding
 from keras_cnn.data.audit import audit
-from keras_cnn.data.decoding import crop_box, decode, pad_size
+from keras_cnn.data.decoding import crop_box, decode, pad_size, read_header, read_image
 from keras_cnn.errors import InputError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -125,3 +131,101 @@ def test_a_file_that_changed_since(checked):
     file.path.write_bytes(file.path.read_bytes()[:40])
     with pytest.raises(InputError, match=r"x\.png: readable when it was checked"):
         decode(file, (8, 8), 3)
+
+
+def png(samples: np.ndarray) -> bytes:
+    """A PNG file of (H, W, 3) uint16 samples, written by hand: Pillow writes no colour of 16 bits."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = samples.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_colours_of_sixteen_bits_keep_the_upper_eight_in_both_decoders(tmp_path):
+    samples = np.array([[[0, 255, 256], [32768, 65535, 4660]]], np.uint16)
+    (tmp_path / "x.png").write_bytes(png(samples))
+    expected = [[[0, 0, 1], [128, 255, 18]]]
+    assert read_image(tmp_path / "x.png").tolist() == expected
+    passed, _ = audit(tmp_path, ["x.png"], tmp_path / "cache")
+    files = (passed["x.png"].file,)
+    assert fast_decoding.plan(files[0], (1, 2, 3), "crop").decoder == fast_decoding.PNG
+    assert fast_decoding.decoder(files, (1, 2, 3), "crop")(tf.constant(0)).numpy().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (np.array([[0, 77, 255]], np.uint8), [0, 77, 255]),
+        (np.array([[0, 128, 129, 32896, 65535]], np.uint16), [0, 0, 1, 128, 255]),
+        (np.array([[-5, 0, 257, 65535, 70000]], np.int32), [0, 0, 1, 255, 255]),
+        (np.array([[0, 0.5, 1, 1 / 255, 0.0019]], np.float32), [0, 128, 255, 1, 0]),
+    ],
+    ids=["8 bits", "16 bits", "32 bits", "floats"],
+)
+def test_tiff_of_every_depth(checked, samples, expected):
+    file = checked(Image.fromarray(samples), "x.tif")
+    assert (file.format, file.width, file.height) == ("TIFF", samples.shape[1], 1)
+    assert decode(file, samples.shape, 1)[0, :, 0].tolist() == expected
+    assert read_image(file.path).tolist() == [[[value] * 3 for value in expected]]
+
+
+@pytest.mark.parametrize(("value", "found"), [(1.5, "from 0 to 1.5"), (-0.1, "from -0.1 to 0"), (np.nan, "nan")])
+def test_floats_that_are_no_grey_are_refused(tmp_path, value, found):
+    Image.fromarray(np.array([[0, value]], np.float32)).save(tmp_path / "x.tiff")
+    with pytest.raises(InputError, match=f"x.tiff: floating-point samples .*{found}.*expected 0 .black. to 1") as error:
+        read_image(tmp_path / "x.tiff")
+    assert "corrupt" not in str(error.value)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_turned_tiff_is_turned_once(checked, orientation):
+    stored = np.array([[10, 20, 30], [40, 50, 60]], np.uint8)
+    exif = Image.Exif()
+    exif[274] = orientation
+    file = checked(Image.fromarray(stored), "x.tif", exif=exif)
+    upright = {1: stored, 3: stored[::-1, ::-1], 6: np.rot90(stored, -1)}[orientation]
+    assert decode(file, upright.shape, 1)[..., 0].tolist() == upright.tolist()
+    assert read_image(file.path)[..., 0].tolist() == upright.tolist()
+    assert read_header(file.path)[:2] == upright.shape
+
+
+def test_headers_tell_the_upright_size(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (40, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    Image.new("RGB", (40, 20)).save(tmp_path / "plain.png")
+    assert read_header(tmp_path / "turned.jpg") == (40, 20, True)
+    assert read_header(tmp_path / "plain.png") == (20, 40, False)
+
+
+def test_detection_sees_transparency_and_orientation_as_training_does(tmp_path):
+    image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+    image.putpixel((1, 0), (0, 0, 0, 0))
+    exif = Image.Exif()
+    exif[274] = 6
+    image.save(tmp_path / "x.png", exif=exif)
+    assert read_image(tmp_path / "x.png").tolist() == [[list(RED)], [list(WHITE)]]
+
+
+def test_files_of_strangers_are_refused_before_they_are_opened_or_unpacked(tmp_path, monkeypatch):
+    def called(*_, **__):
+        raise AssertionError("Ghostscript was started")
+
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", called)
+    (tmp_path / "photo.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 12_000, 12_000, 8, 2, 0, 0, 0)
+    (tmp_path / "bomb.png").write_bytes(header + struct.pack(">II4s", zlib.crc32(header[12:]), 9, b"IDAT") + bytes(50))
+    for name, message in (
+        ("photo.jpg", "not a JPEG, PNG, BMP, GIF, WebP or TIFF image: begins with b'%!PS-Adobe"),
+        ("pipe.jpg", "pipe.jpg: not a regular file"),
+        ("bomb.png", "oversized: .*more than 89,478,485"),
+        ("gone.png", "gone.png: no such image"),
+    ):
+        for read in (read_image, read_header):
+            with pytest.raises(InputError, match=message):
+                read(tmp_path / name)

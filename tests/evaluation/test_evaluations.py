@@ -10,7 +10,7 @@ import pytest
 from keras_cnn import evaluation
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.evaluations import computed_in, evaluate, keep_comparisons, replacing_folder, write
+from keras_cnn.evaluation.evaluations import computed_in, evaluate, write
 from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.evaluation.views import FLIP
 
@@ -143,36 +143,3 @@ def test_what_is_written_is_read_back(model, dataset, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "logits.npy"), found.logits)
     np.testing.assert_array_equal(np.load(tmp_path / "softmax.npy"), found.probabilities)
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"run": "a"} | found.metrics
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    folder = tmp_path / "evaluations" / "test"
-    for text in ("old", "new"):
-        with replacing_folder(folder, tmp_path) as staged:
-            (staged / text).write_text(text)
-            assert not (folder / text).exists()
-        assert [p.name for p in folder.iterdir()] == [text]
-
-    def stopped_half_way():
-        with replacing_folder(folder, tmp_path) as staged:
-            (staged / "half").write_text("")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stopped_half_way()
-    assert [p.name for p in folder.iterdir()] == ["new"]
-    assert [p.name for p in tmp_path.iterdir()] == ["evaluations"]
-
-
-def test_comparisons_are_kept_where_the_predictions_are_the_same(tmp_path):
-    old, same, other = (tmp_path / name for name in ("old", "same", "other"))
-    for folder, text in ((old, "a"), (same, "a"), (other, "b")):
-        folder.mkdir()
-        (folder / "predictions.csv").write_text(text)
-    (old / "against_x").mkdir()
-    (old / "against_x" / "comparison.json").write_text("{}")
-    keep_comparisons(old, same)
-    keep_comparisons(old, other)
-    keep_comparisons(tmp_path / "nowhere", other)
-    assert (same / "against_x" / "comparison.json").read_text() == "{}"
-    assert not (other / "against_x").exists()

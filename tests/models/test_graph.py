@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_cnn.errors import InputError
@@ -117,6 +118,13 @@ def test_the_position_of_a_node_is_that_of_its_layer():
     names = [operation.name for operation in model.operations]
     assert positions["pool"] == (names.index("pool"),)
     assert positions["conv"] == positions["conv#2"] == (names.index("inner"), 1)
+
+
+def test_a_layer_whose_name_begins_with_an_underscore_is_called():
+    image = keras.Input((4, 4, 3), name="image")
+    graph = Graph(keras.Model(image, layers.Conv2D(2, 1, name="_x")(image)))
+    run = tf.function(lambda pixels: graph.run({"image": pixels}, ["_x"])["_x"])
+    assert run(PIXELS[:, :4, :4]).shape == (2, 4, 4, 2)
 
 
 def test_a_twin_shares_the_variables_and_nothing_that_is_set_on_it():

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_cnn.charts import Chart
+from keras_cnn.charts.page import figure
 from keras_cnn.evaluation.comparison import compare
 from keras_cnn.evaluation.predictions import Predictions
-from keras_cnn.report import comparison_charts, pictures
+from keras_cnn.figures.style import BLUE, ORANGE
+from keras_cnn.report import pictures, run_charts
 from keras_cnn.report import wandb as report_wandb
 from keras_cnn.report.comparisons import read_comparisons
 from keras_cnn.report.html import write_report
@@ -48,8 +51,9 @@ def test_numbers_worked_out_by_hand(run):
     assert problems == []
     shown = comparison_section(found, 0)
     # 121 and 151 of 201 right: 30 / 201 = 14.93 points; of 50 images that differ 10 got worse.
-    assert shown.sentence.startswith("75.12 % of the same 201 test images right, older 60.20 %: +14.93 points [+")
-    assert shown.sentence.endswith("McNemar p < 0.0001. Newly right 40, newly wrong 10.")
+    begins = "75.12 % of the same 201 test images are classified correctly, with older 60.20 %: +14.93 points [+"
+    assert shown.sentence.startswith(begins)
+    assert shown.sentence.endswith("McNemar p < 0.0001. Newly right: 40; newly wrong: 10.")
     rows = {row[0]: row[1:] for row in shown.table.rows}
     assert list(rows) == ["all images", *CLASSES]
     assert rows["cat"][:3] == ("70.00 %", "60.00 %", "−10.00")
@@ -63,18 +67,18 @@ def test_numbers_worked_out_by_hand(run):
 
 
 def test_blue_is_better_on_and_beside_the_diagonal():
-    figure = comparison_charts.confusion(np.array([[5, -3], [4, -4]]), ("a", "b"))
-    (heat,) = figure.data
-    np.testing.assert_allclose(np.square(heat.z) * np.sign(heat.z), [[5, 3], [-4, -4]], atol=0.01)
-    assert [list(row) for row in heat.text] == [["+5", "−3"], ["+4", "−4"]]
-    assert heat.zmin == -heat.zmax
+    drawing = run_charts.confusion_change(np.array([[5, -3], [4, -4]]), ("a", "b"))
+    (heat,) = figure(Chart("change", "", drawing))["data"]
+    np.testing.assert_allclose(np.square(heat["z"]) * np.sign(heat["z"]), [[5, 3], [-4, -4]], atol=0.01)
+    assert heat["text"] == [["+5", "−3"], ["+4", "−4"]]
+    assert heat["zmin"] == -heat["zmax"]
 
 
 def test_a_class_that_may_not_have_changed_is_hollow(run):
     (found,), _ = read_comparisons(find_runs([run])[0][0])
-    points = comparison_charts.differences(found.classes).data[-1]
-    assert list(points.x) == [-10.0, 40.0, 0.0]
-    assert list(points.marker.symbol) == ["circle", "circle", "circle-open"]
+    drawing = run_charts.class_changes(found.classes)
+    marks = {(x, series.colour, series.hollow) for series in drawing.series for x in series.x}
+    assert marks == {(-10.0, ORANGE, False), (40.0, BLUE, False), (0.0, ORANGE, True)}
 
 
 def test_page_has_the_comparison_with_its_sheet_once(run, blobs):
@@ -91,7 +95,7 @@ def test_the_wandb_report_has_the_comparison_too(run):
     blocks = report_wandb.build([run]).blocks
     written = "\n".join(getattr(block, "text", "") for block in blocks)
     assert "newer against older, test images" in written
-    assert "75.12 % of the same 201 test images right, older 60.20 %" in written
+    assert "75.12 % of the same 201 test images are classified correctly, with older 60.20 %" in written
     assert "| cat | 70.00 % | 60.00 % | −10.00 |" in written
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_cnn.charts import page
 from keras_cnn.errors import InputError
-from keras_cnn.report import charts, pictures, published
+from keras_cnn.report import pictures, published
 from keras_cnn.report.findings import findings
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
@@ -65,7 +66,7 @@ def test_a_later_evaluation_is_a_row_of_its_own(older):
 def test_calibration_says_which_evaluation_it_is_of(older):
     runs, _ = find_runs([older])
     (chart,) = collect(runs).calibration
-    assert "from a later evaluation: older: test, evaluated again" in chart.note
+    assert "From a later evaluation, because metrics.json has no calibration: older: test, evaluated" in chart.note
     said = [found.sentence for found in findings([runs[0].record]) if "confident" in found.sentence]
     assert all("test images, evaluated again" in sentence for sentence in said)
 
@@ -245,7 +246,7 @@ def test_equal_runs_share_the_highest_accuracy(make_run, tmp_path):
         (path / "metrics.json").write_text(json.dumps(whole))
     runs, _ = find_runs(paths)
     assert "a has the highest validation accuracy, 90.00 %" in lead(runs)
-    assert "shared by 2; it gets" in lead(runs)
+    assert "shared by 2; it classifies" in lead(runs)
     assert "shared by" not in lead(runs[1:])
 
 
@@ -253,7 +254,7 @@ def test_equal_runs_share_the_highest_accuracy(make_run, tmp_path):
     ("epochs", "step"), [([1], 1), ([1, 2], 1), (range(1, 12), 1), (range(1, 13), 2), (range(1, 31), 5), ([0, 200], 20)]
 )
 def test_ticks_stand_at_whole_epochs(epochs, step):
-    assert charts.whole_epochs(list(epochs)) == {"tick0": 0, "dtick": step}
+    assert page.whole_ticks(list(epochs)) == {"tick0": 0, "dtick": step}
 
 
 def test_matrices_of_further_evaluations_are_folded(make_run, tmp_path):

@@ -15,11 +15,12 @@ import plotly
 import pytest
 from PIL import Image
 
+from keras_cnn import charts
 from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
 from keras_cnn.figures import style
-from keras_cnn.report import charts, pictures
 from keras_cnn.report import html as html_module
+from keras_cnn.report import pictures, run_charts
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.scores import read_scores
@@ -149,7 +150,7 @@ def test_lead_names_the_run_that_validation_chooses(make_run, tmp_path):
         (run / "metrics.json").write_text(json.dumps(whole))
     found, _ = find_runs(runs)
     assert "one has the highest validation accuracy, 90.00 %" in lead(found)
-    assert "it gets 50.00 %" in lead(found)
+    assert "it classifies 50.00 %" in lead(found)
 
 
 def test_only_fields_that_differ_are_listed(make_run, tmp_path):
@@ -194,14 +195,14 @@ def test_evaluations_list_every_split_and_later_ones(make_run, tmp_path):
     ],
 )
 def test_pareto_front(points, front):
-    assert charts.pareto(points) == front
+    assert run_charts.pareto(points) == front
 
 
 def test_confusion_heatmap_has_counts_and_shares_of_rows(make_run, tmp_path, blobs):
     run = make_run(tmp_path / "run")
     matrix = np.array(json.loads((run / "metrics.json").read_text())["confusion"])
     (heatmap,) = blobs(written(run))["confusion-0"]["data"]
-    assert heatmap["text"] == matrix.tolist()
+    assert heatmap["text"] == [[f"{count:,}" for count in row] for row in matrix.tolist()]
     assert np.allclose(heatmap["z"], 100 * matrix / matrix.sum(axis=1, keepdims=True), atol=0.05)
     assert heatmap["texttemplate"]
 
@@ -211,7 +212,7 @@ def test_a_hundred_classes_stay_readable_and_small(make_run, tmp_path, blobs):
     text = written(run)
     (heatmap,) = blobs(text)["confusion-0"]["data"]
     assert len(heatmap["x"]) == len(set(heatmap["x"])) == 100
-    assert max(map(len, heatmap["x"])) <= charts.LABEL_OF_MANY + len("… (99)")
+    assert max(map(len, heatmap["x"])) <= len("a rather… 99 (99)") + 3
     assert not heatmap.get("texttemplate")
     assert "the 60 most frequent of" in text.replace("\n", " ").lower()
 
@@ -291,7 +292,8 @@ def test_calibration_of_an_older_run_comes_from_its_evaluation(make_run, tmp_pat
     calibration = whole.pop("ece")
     (run / "metrics.json").write_text(json.dumps(whole))
     _, points = blobs(written(run))["reliability"]["data"]
-    assert sum(points["customdata"]) == sum(calibration["counts"]) == 120
+    counts = [int(text.split()[-2]) for text in points["text"]]  # "run: 12 images"
+    assert sum(counts) == sum(calibration["counts"]) == 120
 
 
 def test_scores_of_nothing_are_nothing():
@@ -339,7 +341,7 @@ def test_runs_come_in_order_once_and_with_different_labels(make_run, tmp_path):
     ("arguments", "words"),
     [
         (["fashoin"], ["fashoin: no such folder", "did you mean", "fashion?"]),
-        (["empty"], ["empty: not a run folder", "no config.yaml"]),
+        (["empty"], ["empty: not a run folder", "has a config.yaml"]),
         (["fashion", "--out", "empty"], ["empty: is a folder", "report.html"]),
         (["fashion", "--out", "fashion/config.yaml/a.html"], ["cannot write the report"]),
         ([], ["arguments are required: RUN"]),
@@ -448,7 +450,7 @@ def test_run_colours_can_be_told_apart(blindness):
 
 def test_charts_and_figures_share_their_colours():
     assert {style.BLUE, style.ORANGE, style.GREEN} <= set(charts.PALETTE)
-    looks = [(charts.colour(run), charts.dash(run)) for run in range(24)]
+    looks = [(run_charts.colour(run), run_charts.dash(run)) for run in range(24)]
     assert len(set(looks)) == 24
 
 

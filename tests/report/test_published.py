@@ -116,7 +116,7 @@ def test_counts_agree_only_if_equal():
 def test_a_number_without_an_interval_says_so():
     found = row(net1(), "best_epoch", 9, decimals=0)
     assert (found.interval, found.verdict) == (None, "differs")
-    assert found.reason == "measured 3 higher; one run gives no interval of it"
+    assert found.reason == "measured 3 higher; a single run has no interval of it"
     assert row(net1(), "best_epoch", 9, decimals=0, tolerance=3).verdict == "agrees"
     assert row(net1(), "test_loss", 0.9502, decimals=3).verdict == "agrees"
 
@@ -162,7 +162,7 @@ def test_figures_of_a_class():
     assert (precision.measured, precision.interval) == (0.75, (0.41, 0.93))
     assert row(record, "f1", 0.52, class_name="cat").finding == "within the measured interval"
     assert row(record, "f1", 0.5714, class_name="dog").verdict == "agrees"
-    assert row(record, "recall", 0.6, class_name="horse").reason == "because the run holds no recall of horse"
+    assert row(record, "recall", 0.6, class_name="horse").reason == "because the run has no recall of horse"
 
 
 # --- what cannot be compared ------------------------------------------------------------------------------------------

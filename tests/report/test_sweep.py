@@ -377,7 +377,7 @@ def test_one_trial_is_shown_with_reasons_for_what_one_does_not_allow(make_sweep,
 def test_two_sweeps_are_compared_as_runs_and_that_is_said(make_sweep, tmp_path):
     both = [make_sweep(tmp_path / name, BAYES, [40, 50]) for name in ("one", "two")]
     page = page_of(*both)
-    assert page.count("a sweep, analysed in a report of its own") == 2
+    assert page.count("a sweep, which has its own report") == 2
     assert 'id="importance"' not in page
     assert {"one/0001", "two/0001"} <= set(re.findall(r"<bdi>(\w+/\d+)</bdi>", page))
 

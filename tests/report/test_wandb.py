@@ -71,7 +71,7 @@ def test_the_report_has_the_content_of_the_page(tmp_path):
     assert (report.title, report.project, report.entity) == ("2 runs: a, b", "lab", "")
     titles = [block.text for block in blocks(report, "H2")]
     assert titles[0] == "Runs"
-    for section in ("Measured beside published", "Curves", "Configuration differences", "Protocol audit"):
+    for section in ("Comparison with published results", "Curves", "Configuration differences", "Protocol audit"):
         assert section in titles
     content = collect(find_runs(paths)[0])
     written = text(report)
@@ -128,7 +128,7 @@ def test_runs_of_other_projects_have_their_own_run_set(tmp_path):
 def test_curves_of_runs_that_were_never_mirrored_are_tables(tmp_path):
     report = report_wandb.build([run_folder(tmp_path, "a", 0.6, mirrored=False)])
     assert blocks(report, "PanelGrid") == []
-    assert "Without a W&B run, so not in the panels: a." in text(report)
+    assert "Not in the panels, because they have no W&B run: a." in text(report)
     assert "| 2 | 1.0000 | 1.2000 |" in text(report)
 
 

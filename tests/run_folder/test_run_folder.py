@@ -306,3 +306,18 @@ def test_readings_of_an_older_version_are_kept_as_of_the_test_split(tmp_path):
     lines = (folder / "test_readings.csv").read_text().splitlines()
     assert lines[1] == "2026-01-01,test split,python train.py"
     assert lines[2].split(",")[1] == "folder:new"
+
+
+def test_a_reading_that_a_full_disk_cut_off_does_not_swallow_the_next_one(tmp_path, monkeypatch):
+    folder = run_folder.RunFolder.create("a", tmp_path)
+    run_folder.record_test_reading(folder, "first")
+    whole = (folder / "test_readings.csv").read_text()
+    with monkeypatch.context() as patch:
+        full_disk(patch, 0)
+        with pytest.raises(Stopped, match=r"test_readings\.csv: the disk is full"):
+            run_folder.record_test_reading(folder, "second")
+    assert (folder / "test_readings.csv").read_text() == whole
+    (folder / "test_readings.csv").write_text(whole + "2026-01-01,cut o")
+    run_folder.record_test_reading(folder, "third, with a comma")
+    rows = list(csv.DictReader((folder / "test_readings.csv").read_text().splitlines()))
+    assert [row["images"] for row in rows] == ["first", "cut o", "third, with a comma"]

@@ -44,6 +44,7 @@ def clock(monkeypatch) -> list[float]:
     """The time in seconds, as tqdm sees it."""
     now = [100.0]
     monkeypatch.setattr(tqdm.std, "time", lambda: now[0])
+    monkeypatch.setattr(progress_bar, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0]))
     return now
 
 

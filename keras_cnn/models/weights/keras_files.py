@@ -35,6 +35,7 @@ def read(path: Path) -> list[Stored]:
 
 def _read_archive(path: Path) -> list[Stored]:
     with zipfile.ZipFile(path) as archive:
+        check_unpacked_size(path, archive)
         config = json.loads(archive.read("config.json"))
         return _read_hdf5(io.BytesIO(archive.read("model.weights.h5")), config)
 
@@ -46,6 +47,13 @@ def _read_hdf5(source: Path | BinaryIO, config: dict[str, Any] | None) -> list[S
         if "layer_names" in legacy.attrs:
             return list(_legacy_layers(legacy))
         return list(_layers(file, _names(config) if config else {}))
+
+
+def check_unpacked_size(path: Path, archive: zipfile.ZipFile) -> None:
+    """ValueError for an archive that unpacks to far more than its own size: Keras stores weights uncompressed."""
+    unpacked = sum(info.file_size for info in archive.infolist())
+    if unpacked > 20 * path.stat().st_size + 2**28:
+        raise ValueError(f"it unpacks to {unpacked / 2**20:,.0f} MiB, far more than a model file of its size holds")
 
 
 def refuse_links(file: h5py.File) -> None:

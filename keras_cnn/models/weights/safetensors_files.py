@@ -20,10 +20,10 @@ DTYPES = {  # little-endian, as the format has it
 def read(path: Path) -> dict[str, np.ndarray]:
     """Tensors by name. Raises InputError in one line for a damaged file and for numbers that weights do not have."""
     try:
-        found = safetensors.deserialize(path.read_bytes())
+        tensors = safetensors.deserialize(path.read_bytes())
     except safetensors.SafetensorError as error:
         raise InputError(f"{path}: no readable safetensors file ({' '.join(str(error).split())[:120]})") from None
-    for name, tensor in found:
+    for name, tensor in tensors:
         if tensor["dtype"] not in DTYPES:
             raise InputError(f"{path}: {name}: numbers of type {tensor['dtype']}, expected one of {', '.join(DTYPES)}")
-    return {name: np.frombuffer(t["data"], DTYPES[t["dtype"]]).reshape(t["shape"]) for name, t in found}
+    return {name: np.frombuffer(t["data"], DTYPES[t["dtype"]]).reshape(t["shape"]) for name, t in tensors}

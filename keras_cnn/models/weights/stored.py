@@ -47,8 +47,8 @@ def canonical(names: Iterable[tuple[str, str | None]]) -> dict[str, str]:
             automatic[base].append((number, name))
     return {
         name: kind if i == 0 else f"{kind}_{i}"
-        for kind, found in automatic.items()
-        for i, (_, name) in enumerate(sorted(set(found)))
+        for kind, numbered in automatic.items()
+        for i, (_, name) in enumerate(sorted(set(numbered)))
     }
 
 

@@ -213,10 +213,10 @@ def _read_zip(path: Path, file: BinaryIO) -> Any:
 
 def _folder(archive: zipfile.ZipFile) -> str:
     """The one folder at the top of the archive that holds the pickle."""
-    found = [str(PurePosixPath(name).parent) for name in archive.namelist() if PurePosixPath(name).name == "data.pkl"]
-    if len(found) != 1 or any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist()):
-        raise Refused("a program (TorchScript) or another archive" if found else "an archive without data.pkl")
-    return found[0]
+    folders = [str(PurePosixPath(name).parent) for name in archive.namelist() if PurePosixPath(name).name == "data.pkl"]
+    if len(folders) != 1 or any(PurePosixPath(name).name == "constants.pkl" for name in archive.namelist()):
+        raise Refused("a program (TorchScript) or another archive" if folders else "an archive without data.pkl")
+    return folders[0]
 
 
 def _read_legacy(file: BinaryIO) -> Any:

@@ -35,13 +35,13 @@ def stored(state: Mapping[str, np.ndarray], model: keras.Model) -> list[Stored]:
         module, _, parameter = key.rpartition(".")
         if parameter != "num_batches_tracked":
             modules[_torchvision_name(module)][parameter] = array
-    found = []
+    stored_layers = []
     for module, parameters in modules.items():
         name = "logits" if module in LOGITS else module.replace(".", "_")
         order = [*(p for p in BATCH_NORM if p in parameters), *(p for p in parameters if p not in BATCH_NORM)]
         arrays = tuple(_keras_layout(parameters[p], name, model) for p in order)
-        found.append(Stored(name, None, arrays, top=module.split(".")[0] in TOP))
-    return found
+        stored_layers.append(Stored(name, None, arrays, top=module.split(".")[0] in TOP))
+    return stored_layers
 
 
 def _torchvision_name(module: str) -> str:

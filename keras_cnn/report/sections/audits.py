@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_cnn.analysis.run_tables import Swept
+from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count
 from keras_cnn.evaluation import protocol, repeats
 from keras_cnn.report.runs import Run
-from keras_cnn.report.sections.shapes import Table
 
 VERDICTS = {
     protocol.INVALIDATES: "invalidates",
@@ -60,7 +60,7 @@ def audits(runs: Sequence[Run], groups: Sequence[repeats.SeedGroup], swept: Swep
     return audited
 
 
-def checks(audits: Sequence[Audit]) -> Table:
+def checks(audits: Sequence[Audit]) -> TextTable:
     """The number of runs with each verdict, with a row for each check."""
     present = {audit.worst(flaw) for audit in audits for flaw in protocol.FLAWS}
     verdicts = [verdict for verdict in VERDICTS if verdict in present]
@@ -68,4 +68,4 @@ def checks(audits: Sequence[Audit]) -> Table:
         (flaw.replace("-", " "), *(count(sum(a.worst(flaw) == verdict for a in audits)) for verdict in verdicts))
         for flaw in protocol.FLAWS
     )
-    return Table(("check", *(VERDICTS[verdict] for verdict in verdicts)), rows)
+    return TextTable(("check", *(VERDICTS[verdict] for verdict in verdicts)), rows)

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from keras_cnn.charts import Chart, TextTable
 from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
-from keras_cnn.report import charts
+from keras_cnn.report import run_charts
 from keras_cnn.report.runs import AGAIN, SPLITS, Run
 from keras_cnn.report.scores import SplitScores
-from keras_cnn.report.sections.shapes import Chart, Table, plotted
 
 MATRIX_IN_FULL = 16  # classes up to which the table below a confusion matrix has every cell
 MISTAKES_LISTED = 60
@@ -32,11 +34,12 @@ def classes(runs: Sequence[Run]) -> list[Chart]:
         if score.name == name
     )
     head = ("class", "run", "recall", "precision", "F1", "images")
-    figure, note = plotted(charts.class_scores(known)), _images_of(known)
-    return [Chart("classes", "Recall of each class", figure, Table(head, rows), note, "tall")]
+    return [
+        Chart("classes", "Recall of each class", run_charts.recalls(known), TextTable(head, rows), _images_of(known))
+    ]
 
 
-def ranking(runs: Sequence[Run]) -> Table:
+def ranking(runs: Sequence[Run]) -> TextTable:
     """ROC area and average precision of each class in every evaluation with a ranking."""
     rows = tuple(
         (
@@ -50,7 +53,7 @@ def ranking(runs: Sequence[Run]) -> Table:
         for name, scores in run.scores.items()
         for score in scores.ranking
     )
-    return Table(("class", "run", "images of", "ROC area", "average precision"), rows)
+    return TextTable(("class", "run", "images of", "ROC area", "average precision"), rows)
 
 
 def _images_of(runs: Sequence[Run]) -> str:
@@ -72,15 +75,14 @@ def confusions(runs: Sequence[Run]) -> list[tuple[Chart, bool]]:
             title = run.label if name == "test" else f"{run.label}: {name}"
             table, note = _confusion_table(scores)
             right = f"{percent(scores.accuracy)} right. " if scores.accuracy is not None else ""
-            figure = plotted(charts.confusion(scores))
-            shape = "square" if len(scores.confusion) <= MATRIX_IN_FULL else "large square"
-            chart = Chart(f"confusion-{len(matrices)}", title, figure, table, right + note, shape, run)
+            drawing = run_charts.confusion(scores)
+            chart = Chart(f"confusion-{len(matrices)}", title, drawing, table, right + note, run)
             matrices.append((chart, name != run.result_split))
     return matrices
 
 
-def _confusion_table(scores: SplitScores) -> tuple[Table, str]:
-    matrix = scores.confusion
+def _confusion_table(scores: SplitScores) -> tuple[TextTable, str]:
+    matrix = np.zeros((0, 0), int) if scores.confusion is None else scores.confusion
     names = [score.name for score in scores.classes] or list(map(str, range(len(matrix))))
     totals = matrix.sum(axis=1)
     mistakes = sorted(
@@ -92,40 +94,34 @@ def _confusion_table(scores: SplitScores) -> tuple[Table, str]:
         worst = f"Most frequent mistake: {names[i]} predicted as {names[j]}, {n:,} of {totals[i]:,} images."
     if len(names) <= MATRIX_IN_FULL:
         rows = tuple((name, *map(count, row)) for name, row in zip(names, matrix.tolist(), strict=True))
-        return Table(("true \\ predicted", *names), rows), worst
+        return TextTable(("true \\ predicted", *names), rows), worst
     listed = mistakes[:MISTAKES_LISTED]
     rows = tuple((names[i], names[j], count(-n), percent(-n / int(totals[i]), 1)) for n, i, j in listed)
     if len(mistakes) > len(listed):
         worst += f" The table lists the {len(listed)} most frequent of {len(mistakes):,} kinds of mistake."
-    return Table(("true", "predicted", "images", "share of the true class"), rows), worst
+    return TextTable(("true", "predicted", "images", "share of the true class"), rows), worst
 
 
 def calibration(runs: Sequence[Run]) -> list[Chart]:
     """The reliability diagram of all runs; no chart where no run has a calibration."""
-    known = [(run, *run.calibrated) for run in runs if run.calibrated[1].calibration]
+    named = [(run, *run.calibrated) for run in runs]
+    known = [(run, name, scores, scores.calibration) for run, name, scores in named if scores.calibration]
     if not known:
         return []
-    again = [f"{run.label}: {name}" for run, name, _ in known if name.endswith(AGAIN)]
-    known = [(run, scores) for run, _, scores in known]
+    again = [f"{run.label}: {name}" for run, name, _, _ in known if name.endswith(AGAIN)]
     rows = tuple(
         (run.label, f"{100 * low:.1f} to {100 * high:.1f} %", count(n), percent(confidence, 1), percent(accuracy, 1))
-        for run, scores in known
+        for run, _, _, bins in known
         for low, high, n, confidence, accuracy in zip(
-            scores.calibration.edges,
-            scores.calibration.edges[1:],
-            scores.calibration.counts,
-            scores.calibration.confidence,
-            scores.calibration.accuracy,
-            strict=False,
+            bins.edges, bins.edges[1:], bins.counts, bins.confidence, bins.accuracy, strict=False
         )
     )
     head = ("run", "confidence from", "images", "mean confidence", "accuracy")
     errors = "; ".join(
-        f"{run.label} {percent_with_interval(found.error, found.interval)} in {len(found.counts)} bins"
-        for run, found in ((run, scores.calibration) for run, scores in known)
+        f"{run.label} {percent_with_interval(bins.error, bins.interval)} in {len(bins.counts)} bins"
+        for run, _, _, bins in known
     )
-    note = f"{_images_of([run for run, _ in known])} Expected calibration error: {errors}."
+    note = f"{_images_of([run for run, *_ in known])} Expected calibration error: {errors}."
     note += f" From a later evaluation, because metrics.json has no calibration: {'; '.join(again)}." if again else ""
-    return [
-        Chart("reliability", "Reliability", plotted(charts.reliability(known)), Table(head, rows), note, shape="square")
-    ]
+    drawing = run_charts.reliability([(run, scores) for run, _, scores, _ in known])
+    return [Chart("reliability", "Reliability", drawing, TextTable(head, rows), note)]

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from keras_cnn.charts import Chart, TextTable
 from keras_cnn.charts.text import count, percent
-from keras_cnn.report import comparison_charts
+from keras_cnn.report import run_charts
 from keras_cnn.report.comparisons import StoredChange, StoredComparison
 from keras_cnn.report.sections.classes import MATRIX_IN_FULL, MISTAKES_LISTED
-from keras_cnn.report.sections.shapes import Chart, Table, plotted
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class ComparisonSection:
 
     stored: StoredComparison
     sentence: str
-    table: Table
+    table: TextTable
     charts: tuple[Chart, ...]
     note: str
 
@@ -32,7 +32,7 @@ def comparison_section(stored: StoredComparison, place: int) -> ComparisonSectio
     return ComparisonSection(
         stored,
         _sentence(stored),
-        Table(head, tuple(_row(name, change) for name, change in rows)),
+        TextTable(head, tuple(_row(name, change) for name, change in rows)),
         (_differences(stored, place), _confusion(stored, place)),
         note,
     )
@@ -70,23 +70,22 @@ def _row(name: str, change: StoredChange) -> tuple[str, ...]:
 
 def _differences(stored: StoredComparison, place: int) -> Chart:
     rows = tuple(_row(name, change)[:5] for name, change in stored.classes.items())
-    figure = plotted(comparison_charts.differences(stored.classes))
+    drawing = run_charts.class_changes(stored.classes)
     head = ("class", "before", "after", "difference", "95 % interval")
     note = "Filled marks: the interval excludes 0."
-    return Chart(f"change-{place}", "StoredChange of each class", figure, Table(head, rows), note, "tall")
+    return Chart(f"change-{place}", "Change of each class", drawing, TextTable(head, rows), note)
 
 
 def _confusion(stored: StoredComparison, place: int) -> Chart:
     names, matrix = list(stored.classes), stored.confusion
     if len(names) <= MATRIX_IN_FULL:
         rows = tuple((name, *(f"{n:+d}" for n in row)) for name, row in zip(names, matrix.tolist(), strict=True))
-        table = Table(("true \\ predicted", *names), rows)
+        table = TextTable(("true \\ predicted", *names), rows)
     else:
         cells = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j and matrix[i, j]]
         listed = sorted(cells, key=lambda cell: -abs(int(matrix[cell])))[:MISTAKES_LISTED]
         rows = tuple((names[i], names[j], f"{matrix[i, j]:+d}") for i, j in listed)
-        table = Table(("true", "predicted", "images"), rows)
-    figure = plotted(comparison_charts.confusion(matrix, names))
+        table = TextTable(("true", "predicted", "images"), rows)
+    drawing = run_charts.confusion_change(matrix, names)
     note = "Images, after minus before. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse."
-    shape = "square" if len(names) <= MATRIX_IN_FULL else "large square"
-    return Chart(f"confusion-change-{place}", "StoredChange of the confusion matrix", figure, table, note, shape)
+    return Chart(f"confusion-change-{place}", "Change of the confusion matrix", drawing, table, note)

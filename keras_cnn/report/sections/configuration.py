@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_cnn.analysis.run_tables import Swept
-from keras_cnn.report.runs import Run
-from keras_cnn.report.sections.shapes import FEW, Table
+from keras_cnn.charts import TextTable
+from keras_cnn.report.runs import FEW, Run
 
 _ABSENT = "-"  # a missing field, as in changes.txt
 _IGNORED = ("name", "tracking.")
 
 
-def differences(runs: Sequence[Run], swept: Swept | None = None) -> Table:
+def differences(runs: Sequence[Run], swept: Swept | None = None) -> TextTable:
     """The fields in which the configurations differ; for a single run, its differences from the defaults.
 
     For a sweep, the differences from the defaults that all its runs have; its table of runs has the others.
@@ -20,10 +20,12 @@ def differences(runs: Sequence[Run], swept: Swept | None = None) -> Table:
     if swept:
         changes = [dict.fromkeys(run.record.changes) for run in runs if run.record.changes]
         kept = [_change(line) for line in (changes[0] if changes else ()) if all(line in other for other in changes)]
-        return Table(("field", "default", "all runs"), tuple(row for row in kept if row and not _is_ignored(row[0])))
+        return TextTable(
+            ("field", "default", "all runs"), tuple(row for row in kept if row and not _is_ignored(row[0]))
+        )
     if len(runs) == 1:
         rows = [_change(line) for line in runs[0].record.changes]
-        return Table(("field", "default", "this run"), tuple(row for row in rows if row))
+        return TextTable(("field", "default", "this run"), tuple(row for row in rows if row))
     configs = [run.record.config for run in runs]
     names = dict.fromkeys(name for config in configs for name in config)
     rows = [
@@ -34,8 +36,8 @@ def differences(runs: Sequence[Run], swept: Swept | None = None) -> Table:
     if len(runs) > FEW:  # a row for each run
         by_run = zip(*(row[1:] for row in rows), strict=True) if rows else ()
         named = ((run.label, *values) for run, values in zip(runs, by_run, strict=False))
-        return Table(("run", *(row[0] for row in rows)), tuple(named))
-    return Table(("field", *(run.label for run in runs)), tuple(rows))
+        return TextTable(("run", *(row[0] for row in rows)), tuple(named))
+    return TextTable(("field", *(run.label for run in runs)), tuple(rows))
 
 
 def _is_ignored(name: str) -> bool:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from keras_cnn.analysis.claims import Conclusion
 from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
+from keras_cnn.charts import Chart, TextTable
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import repeats
 from keras_cnn.report import published
 from keras_cnn.report.comparisons import read_comparisons
 from keras_cnn.report.findings import findings
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import FEW, Run
 from keras_cnn.report.sections.audits import Audit, audits, checks
 from keras_cnn.report.sections.classes import calibration, classes, confusions, ranking
 from keras_cnn.report.sections.comparisons import ComparisonSection, comparison_section
@@ -20,8 +21,7 @@ from keras_cnn.report.sections.curves import costs, curves
 from keras_cnn.report.sections.environment import Fact, Reproduction, environment, reproduction
 from keras_cnn.report.sections.evaluations import evaluations
 from keras_cnn.report.sections.models import NetworkTable, networks
-from keras_cnn.report.sections.runs import Columns, lead, table_of_runs
-from keras_cnn.report.sections.shapes import FEW, Cell, Chart, Table
+from keras_cnn.report.sections.runs import Cell, Columns, lead, table_of_runs
 
 SHOWN = 6  # number of the best runs that are shown individually where there are many
 MATRICES = 2  # number of the best runs whose confusion matrices are shown where there are many
@@ -50,21 +50,21 @@ class Content:
     published: list[tuple[Run, list[published.PublishedComparison]]]
     unpublished: str  # the runs of a sweep that are left out of `published`, with the reasons; "" for none
     groups: list[repeats.SeedGroup]
-    evaluations: Table
-    differences: Table
+    evaluations: TextTable
+    differences: TextTable
     curves: list[Chart]
     costs: list[Chart]
     classes: list[Chart]
     confusions: list[Chart]  # of the runs' results
     more_confusions: list[Chart]  # of further evaluations
-    ranking: Table
+    ranking: TextTable
     calibration: list[Chart]
     comparisons: list[ComparisonSection]
     models: list[NetworkTable]
     audits: list[Audit]
     environment: list[Fact]
     reproduce: list[Reproduction]
-    checks: Table | None = None  # number of runs with each verdict, where there are many
+    checks: TextTable | None = None  # number of runs with each verdict, where there are many
     problems: list[str] = field(default_factory=list)
 
     @property

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from keras_cnn.charts import Chart, TextTable
 from keras_cnn.charts.text import count, digits, duration, interval, percent
-from keras_cnn.report import charts
+from keras_cnn.report import run_charts
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import SplitScores, number
-from keras_cnn.report.sections.shapes import Chart, Table, plotted
 
 
 def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
@@ -18,7 +18,7 @@ def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
     for quantity, scale, places in (("loss", 1, 4), ("accuracy", 100, 2)):
         by_epoch = [{row["epoch"]: row for row in run.record.history} for run in runs]
         columns = [(rows, column) for rows in by_epoch for column in (quantity, f"val_{quantity}")]
-        table = Table(
+        table = TextTable(
             ("epoch", *(f"{run.label}, {split}" for run in runs for split in ("training", "validation"))),
             tuple(
                 (str(epoch), *(_scaled(rows.get(epoch, {}).get(column), scale, places) for rows, column in columns))
@@ -26,14 +26,14 @@ def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
             ),
         )
         title = {"loss": "Loss by epoch", "accuracy": "Accuracy by epoch"}[quantity]
-        charts_by_epoch.append(
-            Chart(f"curves-{quantity}", title, plotted(charts.curves(runs, quantity, others)), table)
-        )
+        drawing = run_charts.curves(runs, quantity, others)
+        charts_by_epoch.append(Chart(f"curves-{quantity}", title, drawing, table))
     return charts_by_epoch
 
 
 def _scaled(value: float | None, scale: float, places: int) -> str:
-    return digits(None if number(value) is None else value * scale, places)
+    known = number(value)
+    return digits(None if known is None else known * scale, places)
 
 
 def costs(runs: Sequence[Run]) -> list[Chart]:
@@ -42,24 +42,28 @@ def costs(runs: Sequence[Run]) -> list[Chart]:
     split = "test" if any(run.test.accuracy is not None for run in runs) else "validation"
     for quantity, title in (("seconds", "Accuracy over training time"), ("trainable", "Accuracy over parameters")):
         scores = {run.label: run.scores.get(split, SplitScores()) for run in runs}
-        points = [r for r in runs if charts.cost_of(r, quantity) is not None and scores[r.label].accuracy is not None]
+        points = [
+            (run, cost, accuracy)
+            for run in runs
+            if (cost := run_charts.cost_of(run, quantity)) is not None
+            and (accuracy := scores[run.label].accuracy) is not None
+        ]
         if len(points) < 2:
             continue
-        front = charts.pareto([(charts.cost_of(run, quantity), scores[run.label].accuracy) for run in points])
+        front = run_charts.pareto([(cost, accuracy) for _, cost, accuracy in points])
         shown = {"seconds": duration, "trainable": count}[quantity]
         rows = tuple(
             (
                 run.label,
-                shown(charts.cost_of(run, quantity)),
-                percent(scores[run.label].accuracy),
+                shown(cost),
+                percent(accuracy),
                 interval(scores[run.label].interval) or "–",
                 "yes" if i in front else "no",
             )
-            for i, run in enumerate(points)
+            for i, (run, cost, accuracy) in enumerate(points)
         )
         axis = {"seconds": "time", "trainable": "parameters"}[quantity]
         head = ("run", axis, f"{split} accuracy", "95 % interval", "on the Pareto front")
-        cost_charts.append(
-            Chart(f"cost-{quantity}", title, plotted(charts.cost(points, quantity, split)), Table(head, rows))
-        )
+        drawing = run_charts.cost([run for run, _, _ in points], quantity, split)
+        cost_charts.append(Chart(f"cost-{quantity}", title, drawing, TextTable(head, rows)))
     return cost_charts

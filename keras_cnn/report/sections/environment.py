@@ -3,12 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from keras_cnn.charts.text import count
-from keras_cnn.report.runs import Run
-from keras_cnn.report.scores import number
-from keras_cnn.report.sections.shapes import FEW
+from keras_cnn.report.runs import FEW, Run
+from keras_cnn.report.scores import mapping, number
 
 _LISTED = 4  # number of different values of a fact that are listed for many runs
 
@@ -46,8 +44,8 @@ def _spread(texts: Sequence[str]) -> str:
 
 def _environment(run: Run) -> dict[str, str]:
     recorded, split, config = run.record.environment, run.record.split, run.record.config
-    hardware, packages = _mapping(recorded.get("hardware")), _mapping(recorded.get("packages"))
-    counts = _mapping(split.get("counts"))
+    hardware, packages = mapping(recorded.get("hardware")), mapping(recorded.get("packages"))
+    counts = mapping(split.get("counts"))
     gpus = hardware.get("gpus")
     facts = {
         "data": config.get("data.source") or split.get("source"),
@@ -64,10 +62,6 @@ def _environment(run: Run) -> dict[str, str]:
         "git commit": recorded.get("git"),
     }
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
-
-
-def _mapping(value: Any) -> dict:
-    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import SplitScores
-from keras_cnn.report.sections.shapes import Table
 
 
-def evaluations(runs: Sequence[Run]) -> Table:
+def evaluations(runs: Sequence[Run]) -> TextTable:
     """The metrics of each run on every split and every other set of images."""
     ks = sorted({k for run in runs for scores in run.scores.values() for k in scores.top_k or ()})
     head = ("run", "images of", "images", "accuracy", *(f"top {k}" for k in ks))
@@ -27,7 +27,7 @@ def evaluations(runs: Sequence[Run]) -> Table:
         for run in runs
         for name, scores in run.scores.items()
     )
-    return Table((*head, "loss", "Brier score", "calibration error", "macro F1"), rows)
+    return TextTable((*head, "loss", "Brier score", "calibration error", "macro F1"), rows)
 
 
 def _calibration(scores: SplitScores) -> tuple[float | None, tuple[float, float] | None]:

@@ -1,13 +1,24 @@
 """The overview of the runs: the sentence at the top and the table of runs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from keras_cnn.analysis.factors import show
 from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
 from keras_cnn.charts.text import count, digits, duration, interval, large, percent
 from keras_cnn.report.runs import Run
 from keras_cnn.report.scores import SplitScores, number
-from keras_cnn.report.sections.shapes import Cell
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of the table of runs and the value that it is sorted by."""
+
+    text: str
+    value: float | str | None
+    interval: tuple[float, float] | None = None
+    bar: tuple[float, float, float] | None = None  # low, value and high in percent of the column's range
+
 
 Columns = tuple[tuple[str, str], ...]  # (heading, sorted as: text or number)
 

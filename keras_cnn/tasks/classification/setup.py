@@ -115,6 +115,8 @@ def prepare_setup(config: Config, chosen_precision: str | None, shared: SharedRe
     train = dataset.train
     if config.train.overfit_batch:
         train, augmentation = data.first_batch(train, config.train.batch_size, config.seed), augment.RECIPES["none"]
+        own = {"counts": split["counts"] | {"train": len(train)}, "ids": split["ids"] | {"train": list(train.ids)}}
+        split = split | own
     _require_fixed_images(config, augmentation)
     finetune = config.finetune
     planned = phases(

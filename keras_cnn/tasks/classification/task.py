@@ -1,6 +1,5 @@
 """Classification as a `training.task.Task`."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
 from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, write_json, write_text
+from keras_cnn.run_folder.json_files import read_json
 from keras_cnn.tasks.classification import results
 from keras_cnn.tasks.classification.phase_runner import PhaseRunner, fingerprints
 from keras_cnn.tasks.classification.setup import SharedResources, TrainingSetup, log_summary, prepare_setup
@@ -127,6 +127,6 @@ class ClassificationTrial(ClassificationTask):
 
 def _frozen_in(path: Path) -> dict[str, str]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["frozen"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); expected what a run writes") from None
+        return read_json(path, {"frozen": dict})["frozen"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing; expected what a run with frozen weights writes") from None

@@ -249,3 +249,239 @@ def test_an_upright_image_has_the_size_that_its_boxes_mean(tmp_path):
         exif[0x0112] = 6
         Image.new("RGB", (40, 20), (number * 20, 0, 0)).save(tmp_path / "images" / f"{number}.jpg", exif=exif)
     assert load(f"coco:{file}", **SHARES).train[0].size == (40, 20)
+
+
+def described(folder: Path, text: str, places=("train", "val", "test")) -> str:
+    """A YOLO source whose data.yaml holds `text`, with 3, 2 and 1 images in the three places."""
+    for place, count in zip(places, (3, 2, 1), strict=True):
+        for number in range(count):
+            image(folder / "images" / place / f"{number}.png", value=40 * number + sum(map(ord, place)) % 37)
+            label = folder / "labels" / place / f"{number}.txt"
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text(f"{number % 2} 0.5 0.5 0.25 0.5\n")
+    (folder / "data.yaml").write_text(text)
+    return f"yolo:{folder}"
+
+
+def counts(dataset) -> list[int]:
+    return [len(dataset.splits[name]) for name in ("train", "validation", "test")]
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        ("{1: bus, 0: car}", ("car", "bus")),
+        ("[yes, no]", ("yes", "no")),
+        ("[1, 2.0]", ("1", "2.0")),
+        ("[car, null]\nnc: 2", ("car", "")),
+        ("\n  0: on\n  1: 1e3", ("on", "1e3")),
+    ],
+)
+def test_yolo_names_are_text_and_keys_are_numbers_of_classes(tmp_path, names, classes):
+    assert load(described(tmp_path, f"names: {names}\n")).classes == classes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("names: car\n", "names: found 'car', expected a list"),
+        ("names: [car, car]\n", "names: classes 0 and 1 are both 'car'"),
+        ("names: {0: car, 2: bus}\n", "names: no class 1, expected the classes 0 to 1"),
+        ("names: {1: car, 2: bus}\n", "names: no class 0"),
+        ("names: {car: 0}\n", "names: the key 'car', expected numbers of classes"),
+        ("names: {0: car, 0: bus}\n", "names: class 0 twice"),
+        ("names: [[car], bus]\n", "names: a list or mapping, expected text"),
+        ("names: [car, bus]\nnc: 3\n", "nc: found 3, expected 2"),
+        ("names: [car\n", "data.yaml:2: not valid YAML"),
+        ("- car\n", "no mapping"),
+        ("names: [car, bus]\nnames: [bus, car]\n", "names twice"),
+        ("names: [car, bus]\ntrain: images/none\n", "train: found 'images/none', where there are none"),
+        ("names: [car, bus]\nval: images/val\n", "splits validation, expected train as well"),
+        ("names: [car, bus]\ntrain: images\nval: images/val\n", "is in the train split and in the validation split"),
+        ("names: [car, bus]\nval: images/val\nvalid: images/val\n", "a second validation split"),
+        ("names: [car, bus]\nkpt_shape: 17\n", "kpt_shape: found ['17'], expected two whole numbers"),
+    ],
+)
+def test_a_description_that_cannot_be_understood_is_named(tmp_path, text, message):
+    with pytest.raises(InputError) as error:
+        load(described(tmp_path, text))
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"{tmp_path}/data.yaml")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "train: images/alpha\nval: images/beta\ntest: images/gamma\n",
+        "train: [images/alpha]\nval: ./images/beta/\ntest: images/gam*/*.png\n",
+        "train: ../set/images/alpha\nvalid: ../images/beta\ntest: /home/else/images/gamma\n",
+        "path: .\ntrain: alpha.txt\nval: beta.txt\ntest: images/gamma\n",
+    ],
+    ids=["folders", "list and glob", "of another machine", "lists"],
+)
+def test_the_splits_of_data_yaml_are_kept(tmp_path, lines):
+    source = described(tmp_path / "set", f"{lines}names: [car, bus]\n", ("alpha", "beta", "gamma"))
+    (tmp_path / "set" / "alpha.txt").write_text("".join(f"./images/alpha/{n}.png\n" for n in range(3)))
+    (tmp_path / "set" / "beta.txt").write_text("/data/set/images/beta/0.png\n\nimages/beta/1.png\n")
+    dataset = load(source)
+    assert counts(dataset) == [3, 2, 1]
+    assert {p.id.split("/")[1] for p in dataset.train} == {"alpha"}
+    assert dataset.own_splits == ("train", "validation", "test")
+
+
+def test_folders_of_a_year_and_lists_without_a_description_are_splits(tmp_path):
+    described(tmp_path / "years", "names: [car, bus]\n", ("train2017", "val2017", "test2017"))
+    assert counts(load(f"yolo:{tmp_path / 'years'}")) == [3, 2, 1]
+    described(tmp_path / "lists", "names: [car, bus]\n", ("a", "b", "c"))
+    for name, place, count in (("train", "a", 3), ("val", "b", 2)):
+        text = "".join(f"images/{place}/{n}.png\n" for n in range(count))
+        (tmp_path / "lists" / f"{name}.txt").write_text(text)
+    (tmp_path / "lists" / "data.yaml").rename(tmp_path / "lists" / "other.txt")
+    (tmp_path / "lists" / "classes.txt").write_text("car\nbus\n")
+    dataset = load(f"yolo:{tmp_path / 'lists'}", test=1)
+    assert counts(dataset) == [2, 2, 1]
+    assert dataset.notes == (f"1 of 6 images below {tmp_path}/lists are in no split of {tmp_path}/lists/train.txt",)
+
+
+def test_what_is_left_out_or_taken_for_training_is_said(tmp_path):
+    source = described(tmp_path, "names: [car, bus]\n")
+    image(tmp_path / "images" / "extra" / "0.png", value=200)
+    dataset = load(source)
+    assert counts(dataset) == [4, 2, 1]
+    assert dataset.notes == (
+        "trained on, as their folders are called neither train, val nor test: images/extra",
+        "1 of 7 images have no label file: taken as images without objects",
+    )
+
+
+def test_keypoints_follow_a_box_and_are_no_polygon(tmp_path):
+    source = described(tmp_path, "names: [car, bus]\nkpt_shape: [2, 3]\n")
+    label = tmp_path / "labels" / "train" / "0.txt"
+    label.write_text("1 0.5 0.5 0.25 0.5 0.9 0.9 2 0.1 0.1 2\n")
+    np.testing.assert_allclose(load(source).train[0].boxes, [[15, 5, 25, 15]])
+    label.write_text("1 0.5 0.5 0.25 0.5 0.9 0.9\n")
+    with pytest.raises(InputError, match=r"0\.txt:1: .*expected class x y width height and 6 numbers of keypoints"):
+        load(source)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("cat\n\ndog\n", "classes.txt:2: found an empty line"), ("cat\ndog\ncat\n", "classes 0 and 2 are both 'cat'")],
+)
+def test_a_class_list_has_no_gap_and_no_name_twice(tmp_path, text, message):
+    (yolo(tmp_path) / "classes.txt").write_text(text)
+    with pytest.raises(InputError, match=message):
+        load(f"yolo:{tmp_path}")
+
+
+def test_byte_order_marks_are_no_part_of_names_numbers_and_json(tmp_path):
+    folder = yolo(tmp_path / "yolo")
+    (folder / "classes.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
+    (folder / "labels" / "train" / "0.txt").write_text("1 0.5 0.5 1 1\n", encoding="utf-8-sig")
+    assert load(f"yolo:{folder}").classes == ("cat", "dog")
+    file = coco(tmp_path / "coco")
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert load(f"coco:{file}", **SHARES).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("categories", "message"),
+    [
+        ([{"id": 3, "name": "cat"}, {"id": 7, "name": "cat"}], "categories: ids 3 and 7 are both 'cat'"),
+        ([{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}], "categories[1]: id 3 is also of categories[0]"),
+        ([{"id": 3, "name": None}], "categories[0]: name: found None, expected text"),
+    ],
+)
+def test_categories_have_one_id_and_one_name_each(tmp_path, categories, message):
+    with pytest.raises(InputError) as error:
+        load(f"coco:{coco(tmp_path, categories=categories)}", **SHARES)
+    assert message in str(error.value)
+
+
+def test_every_wrong_entry_of_coco_is_listed(tmp_path):
+    images = [{"id": n, "file_name": f"{n}.png", "width": 40, "height": 20} for n in range(4)]
+    images[1]["width"], images[2]["id"] = "wide", 0
+    good = {"image_id": 0, "category_id": 3, "bbox": [1, 1, 3, 3]}
+    bad = [good | {"bbox": None}, good | {"image_id": [1]}, good | {"bbox": [1, 2, 3]}, good | {"bbox": [10**400] * 4}]
+    with pytest.raises(InputError) as error:
+        load(f"coco:{coco(tmp_path, images=images, annotations=[*bad, good])}", **SHARES)
+    lines = [line.removeprefix(f"{tmp_path}/boxes.json: ") for line in str(error.value).splitlines()]
+    assert [line.split(":")[0] for line in lines] == [
+        *("images[2]", "annotations[0]", "annotations[1]", "annotations[2]", "annotations[3]", "images[1]")
+    ]
+
+
+@pytest.mark.parametrize("width", [None, 0, "40", 40.0, "left out"])
+def test_a_width_that_tools_write_in_other_ways_is_understood(tmp_path, width):
+    images = [{"id": n, "file_name": f"{n}.png", "width": width, "height": 20} for n in range(4)]
+    for entry in images:
+        if width == "left out":
+            del entry["width"]
+    assert load(f"coco:{coco(tmp_path, images=images)}", **SHARES).train[0].size == (20, 40)
+
+
+def test_boxes_drawn_on_the_unturned_image_are_recognised(tmp_path):
+    file = coco(tmp_path, images=[{"id": n, "file_name": f"{n}.jpg", "width": 40, "height": 20} for n in range(4)])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(4):
+        Image.new("RGB", (40, 20), (number * 20, 0, 0)).save(tmp_path / "images" / f"{number}.jpg", exif=exif)
+    with pytest.raises(InputError, match=r"found 40x20, the image is 20x40 .*upright by its EXIF orientation"):
+        load(f"coco:{file}", **SHARES)
+
+
+def sized(folder: Path, width: int, height: int) -> str:
+    """A VOC source that declares a size for its images of 40x20."""
+    voc(folder)
+    for file in (folder / "Annotations").iterdir():
+        size = f"<annotation><size><width>{width}</width><height>{height}</height></size>"
+        file.write_text(file.read_text().replace("<annotation>", size))
+    return f"voc:{folder}"
+
+
+def test_the_size_that_voc_declares_is_compared_and_zero_is_unknown(tmp_path):
+    assert counts(load(sized(tmp_path / "zero", 0, 0))) == [1, 1, 1]
+    assert counts(load(sized(tmp_path / "right", 40, 20))) == [1, 1, 1]
+    with pytest.raises(InputError, match=r"a\.xml: size: found 80x40, the image is 40x20"):
+        load(sized(tmp_path / "wrong", 80, 40))
+
+
+@pytest.mark.parametrize("encoding", ["gb2312", "latin-1", "utf-16", "utf-8-sig"])
+def test_xml_is_read_in_the_encoding_that_it_declares(tmp_path, encoding):
+    name = "汽车" if encoding != "latin-1" else "café"
+    declared = {"utf-16": "utf-16", "utf-8-sig": "utf-8"}.get(encoding, encoding)
+    for file in (voc(tmp_path) / "Annotations").iterdir():
+        text = f'<?xml version="1.0" encoding="{declared}"?>\n' + file.read_text().replace("cat", name)
+        file.write_bytes(text.encode(encoding))
+    assert load(f"voc:{tmp_path}").classes == ("dog", name) or load(f"voc:{tmp_path}").classes == (name, "dog")
+
+
+def test_xml_in_an_unknown_encoding_is_named(tmp_path):
+    (voc(tmp_path) / "Annotations" / "a.xml").write_text('<?xml version="1.0" encoding="klingon"?><annotation/>')
+    with pytest.raises(InputError, match=r"a\.xml: not the text that its XML declaration says: unknown encoding"):
+        load(f"voc:{tmp_path}")
+
+
+def test_voc_trainval_is_cut_and_test_is_kept(tmp_path):
+    lists = voc(tmp_path) / "ImageSets" / "Main"
+    for name in ("train", "val", "test"):
+        (lists / f"{name}.txt").unlink()
+    (lists / "trainval.txt").write_text("a\nb\n")
+    (lists / "test.txt").write_text("c\n")
+    (lists / "cat_train.txt").write_text("a 1\n")
+    (lists / "extra.txt").write_text("a\n")
+    dataset = load(f"voc:{tmp_path}", validation=1)
+    assert [p.id for p in dataset.test] == ["JPEGImages/c.jpg"]
+    assert counts(dataset) == [1, 1, 1]
+    assert dataset.notes == (f"in {lists}, not read: extra.txt",)
+    (lists / "test.txt").write_text("c\nb\n")
+    with pytest.raises(InputError, match=r"trainval\.txt|b is also in the train split"):
+        load(f"voc:{tmp_path}", validation=1)
+
+
+def test_a_source_that_is_not_there_is_told_with_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for source in ("coco:a.json", "yolo:a", "voc:a"):
+        with pytest.raises(InputError, match=rf"\(in {tmp_path}\): no such f"):
+            load(source)

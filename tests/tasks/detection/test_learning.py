@@ -175,7 +175,7 @@ def test_a_page_of_a_damaged_or_unfinished_run_says_what_is_missing(trained, tmp
     (copy / "metrics.json").unlink()
     (copy / "split.json").write_text("{")
     page = write_report([copy]).read_text()
-    assert "Unfinished: epoch 16 of 16; no test image has been looked at." in page
+    assert "Unfinished: epoch 16 of 16; the test images have not been read." in page
     assert "split.json: cannot be read" in page
 
 
