@@ -34,7 +34,7 @@ def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run:
     run_metrics |= {"computed_in": setup.precision} | summaries.pop("test") | summaries
     test, probabilities = dataset.test, metrics.softmax(logits["test"])
     paths = [str(file.path) for file in test.files] if test.files else [""] * len(test)
-    write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes)
+    write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes=classes)
     draw_figures(setup, folder, run_metrics, probabilities)
     write_json(folder / "metrics.json", run_metrics)  # its presence says that the run is complete
     predicted = {name: (splits[name].labels, logits[name].argmax(axis=1)) for name in ("validation", "test")}
