@@ -59,7 +59,7 @@ def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
         description="Draws what a network looks at. SOURCE VIEW --help shows the options of a view.",
         epilog=EXAMPLES + "\n".join(_listed()),
     )
-    parser.add_argument("source", metavar="SOURCE", help="run folder, backbone, detector, .keras or .cfg file")
+    parser.add_argument("source", metavar="SOURCE", help="run folder, backbone, detector, .keras, .h5 or .cfg file")
     parser.add_argument("view", metavar="VIEW", help="see below")
     parser.add_argument("--image", nargs="+", type=Path, default=[], metavar="FILE", help="images to look at")
     parser.add_argument(
@@ -73,7 +73,10 @@ def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
         "--weights", default="imagenet", help="for a backbone: imagenet, none or a file; for a .cfg: a file"
     )
     parser.add_argument(
-        "--image-size", type=int, metavar="PIXELS", help="side of a backbone's or detector's images; default its own"
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the images of a backbone or detector, default its own, or of a model for images of any size",
     )
     parser.add_argument(
         "--input-range",
@@ -83,6 +86,9 @@ def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
         help="for a model file without rescaling: the range that it takes for 0-255, such as -1 1",
     )
     parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="names for a model file's classes")
+    parser.add_argument(
+        "--output", metavar="NAME", help="for a model file with several outputs: the one whose classes are explained"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     group = parser.add_argument_group("options of this view") if options else parser
     for name, (hint, default, note) in options.items():

@@ -154,7 +154,8 @@ class _Builder:
         same = stride == 1 and 2 * padding == size - 1
         if padding and not same:
             inputs = layers.ZeroPadding2D(padding, name=f"zeros_{section.index}")(inputs)
-        require(min(inputs.shape[1:3]) >= size, section.where, f"a map of {_size(inputs)}", f"at least {size}x{size}")
+        covers = same or min(inputs.shape[1:3]) >= size
+        require(covers, section.where, f"a map of {_size(inputs)}", f"at least {size}x{size}")
         bias = not normalised or self._fold
         layer = layers.Conv2D(
             filters,

@@ -172,18 +172,25 @@ def _in_words(detection: dict) -> str:
 def _output_names(files: Sequence[Path]) -> list[Path]:
     """The paths of the annotated images: those of the files below their common folder, ending in .png or .jpg.
 
-    A name that is taken already, by x.jpg for x.jpeg, gets the ending after the whole name: x.jpeg.jpg.
+    A name that belongs to another file, as x.jpg for x.jpeg, is replaced by the whole name and the ending: x.jpeg.jpg.
     """
     absolute = [Path(os.path.abspath(file)) for file in files]
     base = os.path.commonpath([file.parent for file in absolute])
-    names: dict[str, Path] = {}
-    for file in absolute:
-        relative, ending = file.relative_to(base), ".png" if file.suffix.lower() == ".png" else ".jpg"
-        name = relative.with_suffix(ending)
-        while str(name).lower() in names:  # also where a file system takes X.jpg for x.jpg
-            name = relative = relative.with_name(f"{relative.name}{ending}")
-        names[str(name).lower()] = name
-    return list(names.values())
+    relative = [file.relative_to(base) for file in absolute]
+    taken = {str(path).lower() for path in relative if path == path.with_suffix(_ending(path))}
+    names = []
+    for path in relative:
+        name, longer = path.with_suffix(_ending(path)), path.name
+        while name != path and str(name).lower() in taken:
+            longer += _ending(path)
+            name = path.with_name(longer)
+        taken.add(str(name).lower())
+        names.append(name)
+    return names
+
+
+def _ending(path: Path) -> str:
+    return ".png" if path.suffix.lower() == ".png" else ".jpg"
 
 
 def _save_image(image: np.ndarray, source: Path, path: Path) -> None:

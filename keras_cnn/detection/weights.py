@@ -61,8 +61,12 @@ class WeightsFile:
         self.transposed = major > 1000 or minor > 1000
 
     def floats(self, count: int, where: str) -> np.ndarray:
-        """The next `count` numbers; InputError with `where` if the file ends before them."""
-        return self._take(4 * count, where, "<f4").astype(np.float32)
+        """The next `count` numbers; InputError with `where` if the file ends before them or one is not finite."""
+        numbers = self._take(4 * count, where, "<f4").astype(np.float32)
+        if broken := count - int(np.isfinite(numbers).sum()):
+            found = f"{broken:,} of {count:,} numbers are nan or infinite"
+            raise InputError(f"{self.file}: {where}: {found}; expected the weights of a trained network")
+        return numbers
 
     def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution:
         """The next convolution; each of its filters has `fan_in` numbers."""

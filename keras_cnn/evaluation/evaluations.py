@@ -120,7 +120,7 @@ def evaluate(
     predictor = Predictor(model)
 
     def logits_of(name: str) -> np.ndarray:
-        return _logits(predictor, dataset, name, batch_size, fit, views)
+        return _logits(predictor, dataset, name, batch_size=batch_size, fit=fit, views=views)
 
     logits = logits_of(split)
     temperature = None
@@ -140,7 +140,9 @@ def _check_fit(model: keras.Model, dataset: Dataset, split: str) -> None:
         raise InputError(f"{dataset.source}: no images in the {split} split; expected at least one")
 
 
-def _logits(predictor: Predictor, dataset: Dataset, name: str, batch_size: int, fit: str, views: Views) -> np.ndarray:
+def _logits(
+    predictor: Predictor, dataset: Dataset, name: str, *, batch_size: int, fit: str, views: Views
+) -> np.ndarray:
     split, shape = getattr(dataset, name), dataset.image_shape
     if len(views) > 1:
         split = pipeline.cached(split, shape, fit=fit)  # otherwise it is read once for each view
@@ -212,7 +214,12 @@ def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
     (float64) into `folder`."""
     split, classes = evaluation.images, evaluation.classes
     write_predictions(
-        folder / "predictions.csv", split.ids, _paths(split), split.labels, evaluation.probabilities, classes
+        folder / "predictions.csv",
+        split.ids,
+        _paths(split),
+        split.labels,
+        evaluation.probabilities,
+        classes=classes,
     )
     for name, array in (("logits", evaluation.logits), ("softmax", evaluation.probabilities)):
         with replacing(folder / f"{name}.npy") as temporary:

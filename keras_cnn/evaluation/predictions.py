@@ -41,7 +41,7 @@ class Predictions:
         return self.predicted == self.labels
 
 
-def write_predictions(path, ids, paths, labels, probabilities, classes: Sequence[str]) -> None:
+def write_predictions(path, ids, paths, labels, probabilities, *, classes: Sequence[str]) -> None:
     """Writes a row for each image: id, path, true, predicted, correct (1 or 0), then `p_<class>` for every class.
 
     The file is UTF-8, quoted as in RFC 4180; bytes of a file name that are not UTF-8 appear as `\\udcXX`. Probabilities

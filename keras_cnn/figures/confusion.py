@@ -96,7 +96,7 @@ def confusion_difference(difference, classes: Sequence[str], title: str) -> Figu
     largest = max(1, np.abs(difference).max())
     norm = FuncNorm((_signed_root, _signed_square), -largest, largest)
     what = "change in images" if layout.annotated else "change in images: above 0 better, below 0 worse"
-    image = _matrix(ax, better, layout, _DIVERGING, norm, what)
+    image = _matrix(ax, better, layout, colours=_DIVERGING, norm=norm, title=what)
     if layout.annotated:
         _annotate(
             ax, image, [[f"{v:+d}".replace("-", "−") if v else "" for v in row] for row in difference], layout.cell
@@ -176,13 +176,15 @@ def _name_angle(widest: float, cell: float, n: int) -> int:
 def _panel(ax: Axes, matrix: np.ndarray, layout: _MatrixLayout, normalise: bool) -> None:
     values = _row_percentages(matrix) if normalise else matrix
     norm = PowerNorm(0.5, vmin=0, vmax=100 if normalise else max(1, matrix.max()))
-    image = _matrix(ax, values, layout, _COLOURS, norm, "% of the true class" if normalise else "images")
+    image = _matrix(
+        ax, values, layout, colours=_COLOURS, norm=norm, title="% of the true class" if normalise else "images"
+    )
     if layout.annotated:
         _annotate(ax, image, [[_percent(v) if normalise else _count(v) for v in row] for row in values], layout.cell)
 
 
 def _matrix(
-    ax: Axes, values: np.ndarray, layout: _MatrixLayout, colours: Colormap, norm: Normalize, title: str
+    ax: Axes, values: np.ndarray, layout: _MatrixLayout, *, colours: Colormap, norm: Normalize, title: str
 ) -> AxesImage:
     """The cells with their class names, and a colour bar if there is no room for numbers."""
     image = ax.imshow(values, cmap=colours, norm=norm, interpolation="nearest")

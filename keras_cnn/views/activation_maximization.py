@@ -13,9 +13,16 @@ from keras_cnn.figures.panels import Panel, PanelRow, number, sheet
 from keras_cnn.views.support.image_stream import ImageStream, SplitName, stream
 from keras_cnn.views.support.opened_model import Count, OpenedModel, OptionalCount
 from keras_cnn.views.support.saving import SavedFigure, save_figure
-from keras_cnn.visualization.activation_maximization import STEPS, Maximised, Real, before_activation, best_of, maximise
+from keras_cnn.visualization.activation_maximization import (
+    STEPS,
+    BestRealImages,
+    MaximizedUnits,
+    before_activation,
+    best_of,
+    maximize_activation,
+)
 from keras_cnn.visualization.activations import most_active, spread
-from keras_cnn.visualization.targets import ChannelMean, Neuron, Target
+from keras_cnn.visualization.targets import ChannelMean, ClassScore, Neuron, Target
 
 NAME = "activation-maximization"
 _ROUNDING = 1e-5  # relative error of a sum of many float32 numbers
@@ -78,7 +85,7 @@ def draw(
         raised += [_channels(opened, name, channels, count, unit) for name in layer or spread(opened.probe, 3)]
     real = stream(opened, NAME, split, most)
     options = {"steps": steps, "parametrisation": parametrisation, "seed": seed}
-    maximised = [maximise(opened.probe, units.target, units.count, **options) for units in raised]
+    maximised = [maximize_activation(opened.probe, units.target, units.count, **options) for units in raised]
     best = best_of(opened.probe, [pictures.score for pictures in maximised], real)
     return [
         _draw_sheet(opened, out, units, _Comparison(pictures, best_real, real), options)
@@ -95,7 +102,9 @@ def _classes(opened: OpenedModel, names: Sequence[str]) -> _RaisedUnits:
     words = head.words if activation is None else f"what {activation} makes the class scores of"
     class_names = tuple(opened.class_name(index) for index in classes)
     heading = f"{len(classes)} of {head.classes} classes"
-    return _RaisedUnits(ChannelMean(point, tuple(classes)), class_names, heading, words, activation, "classes")
+    # One unit with a sigmoid has two classes: the score of the first is the negative of the unit.
+    target = ClassScore(tuple(classes)) if head.units == 1 else ChannelMean(point, tuple(classes))
+    return _RaisedUnits(target, class_names, heading, words, activation, "classes")
 
 
 def _channels(opened: OpenedModel, name: str, channels: Sequence[int], count: int, unit: str) -> _RaisedUnits:
@@ -122,8 +131,8 @@ def _channels(opened: OpenedModel, name: str, channels: Sequence[int], count: in
 class _Comparison:
     """Optimised pictures and the real images that raise the same units most."""
 
-    made: Maximised
-    best: Real
+    made: MaximizedUnits
+    best: BestRealImages
     stream: ImageStream
 
     @property

@@ -113,8 +113,11 @@ def _explained_targets(
             raise UsageError(f"command line: {opened.name} is a detector: --box N instead of --target and --against")
         return _boxes(opened, box or 1)
     if not opened.is_classifier:
-        point = opened.probe.last_map()
-        raise UsageError(f"command line: {opened.name} has no classes; explain neurons, such as --neuron {point}")
+        point, outputs = opened.probe.last_map(), opened.probe.outputs
+        found = "no classes; explain"
+        if len(outputs) > 1 and opened.options.output is None:
+            found = f"{len(outputs)} outputs: choose one by --output {' or '.join(outputs)}, or explain"
+        raise UsageError(f"command line: {opened.name} has {found} neurons, such as --neuron {point}")
     index = None if target is None else opened.class_index(target)
     words = "the predicted class" if index is None else opened.class_name(index)
     if against is None:

@@ -20,7 +20,7 @@ from keras_cnn.views.support.html_page import as_image, as_json, data_url, rende
 from keras_cnn.views.support.image_stream import Measurements, PlannedReads, SplitName, measured, stream
 from keras_cnn.views.support.opened_model import OpenedModel
 from keras_cnn.views.support.saving import SavedFigure, save_figure
-from keras_cnn.visualization.embedding import PERPLEXITY, Embedding, pca, penultimate, tsne
+from keras_cnn.visualization.embedding import Embedding, pca, penultimate, tsne
 from keras_cnn.visualization.statistics import Features
 
 MOST = 1000
@@ -45,7 +45,7 @@ def draw(
     method: tuple[Literal["pca", "tsne"], ...] = ("pca", "tsne"),
     layer: str | None = None,
     most: int = MOST,
-    perplexity: float = PERPLEXITY,
+    perplexity: float | None = None,
     split: SplitName = "validation",
 ) -> list[SavedFigure]:
     """Features of the images in two dimensions, coloured by class, wrong predictions ringed; embedding.html is a page
@@ -55,13 +55,13 @@ def draw(
         method: pca and tsne, or one of them
         layer: layer of the features, pooled over a map; default before the class scores, or a backbone's last map
         most: number of images, at even distances in the split
-        perplexity: of t-SNE: roughly the number of neighbours of an image that count
+        perplexity: of t-SNE: roughly the number of neighbours of an image that count; default 30, less for few images
         split: which images of the run: validation, train or test; a reading of test images is recorded
     """
     measurements = _measurements(opened, layer, most, split)
     images, point = measurements[0][0], measurements[0][1].points[0]
     features, *scores = measured(opened, measurements)
-    predicted = scores[0].argmax(axis=1) if scores else np.full(len(images), -1)
+    predicted = opened.head.class_scores(scores[0]).argmax(axis=1) if scores else np.full(len(images), -1)
     judged = (images.labels >= 0) & (predicted >= 0)
     wrong = judged & (predicted != images.labels)
     count = f"{int(wrong.sum()):,} of {int(judged.sum()):,} predicted wrong" if judged.any() else images.words

@@ -49,7 +49,7 @@ def draw(
     probe, wanted = opened.probe, responses_to(opened, "filters", split, top)
     names = [probe.convolution(name).name for name in layer] or [b.name for b in probe.convolutions[:_LAYERS]]
     for name in names:
-        count = probe.shape(name)[-1] or 0
+        count = probe.convolution(name).filters
         unknown = [number for number in filters if not 0 <= number < count]
         require(not unknown, f"{opened.name}: {name}", f"filter {unknown and unknown[0]}", f"0 to {count - 1}")
     (all_responses,) = measured(opened, wanted)

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
+from numpy.typing import ArrayLike
 
 from keras_cnn import data
 from keras_cnn.errors import require
 from keras_cnn.figures.style import BLUE, GREEN, HEADER, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.messages import logger
 from keras_cnn.views.support.image_stream import (
     ImageStream,
     Measurements,
@@ -59,18 +61,27 @@ def draw(
     count = len(networks) * (1 + len(images_of))
     where = "command line: --against and --images-of"
     require(count <= len(_SERIES), where, f"{count} pairs of network and images", f"at most {len(_SERIES)}")
-    figures, series, arrays = [], {}, {}
+    figures: list[SavedFigure] = []
+    series: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    arrays: dict[str, ArrayLike] = {}
     for network, label in zip(networks, _labels(networks), strict=True):
         shares: dict[str, list[Sparsity]] = {}
         layers = list(layer) or _activated(network)
         for name, images in _image_sets(opened, network, images_of, split, most).items():
             shares[name], features = measured(network, _measurements(network, images, layers, point, reduction))
+            if len(images) < 2:
+                logger.info("note  no spectrum of %s on %s: the covariance needs at least 2 images", label, name)
+                continue
             eigenvalues = spectrum(features)
             rank, (low, high) = eigenvalues.effective_rank, eigenvalues.effective_rank_interval
             key = f"{label} on {name}: effective rank {rank:.1f} [{low:.1f}, {high:.1f}] of {eigenvalues.dimensions}"
+            if eigenvalues.largest_rank < eigenvalues.dimensions:
+                key += f", at most {eigenvalues.largest_rank} with {len(images)} images"
             series[key] = (eigenvalues.eigenvalues, eigenvalues.band)
             arrays[f"eigenvalues {len(series)}"], arrays[f"band {len(series)}"] = series[key]
         figures.append(_draw_sparsity(label, out, layers, shares))
+    if not series:
+        return figures
     points = list(dict.fromkeys(_feature_point(network, point) for network in networks))
     words = points[0] if len(points) == 1 else "each network's last features"
     title = f"Covariance of {words}, {reduction}: eigenvalues, the largest first"

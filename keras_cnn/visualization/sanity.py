@@ -237,8 +237,11 @@ def _fixed(target: Target, probe: Probe, images: np.ndarray) -> Target:
 
 
 def _other_class(target: Target, probe: Probe, images: np.ndarray) -> Target | None:
-    """For each image the likeliest class that is not the target; a difference has none."""
-    if not isinstance(target, ClassScore):
+    """For each image the likeliest class that is not the target; a difference has none.
+
+    Nor has a head of one unit: the maps of its other class are the negatives of the target's.
+    """
+    if not isinstance(target, ClassScore) or probe.head().units == 1:
         return None
     scores = _scores(probe, images).copy()
     scores[np.arange(len(images)), np.broadcast_to(np.asarray(target.index), (len(images),))] = -np.inf

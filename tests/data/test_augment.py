@@ -165,6 +165,38 @@ def test_the_warp_is_scipys_affine_transform(images, fill, mode, seed):
         assert np.abs(warped[..., channel] - exact).max() < 2.1
 
 
+def test_a_flat_image_is_warped_about_its_own_centre():
+    """Half a turn, and a move by a quarter of 40 x 20 pixels: height and width are not mixed up."""
+    images = np.random.default_rng(6).integers(0, 256, (1, 20, 40, 3), dtype=np.uint8)
+    half_turn = module._affine(draws(1, rotation=1), Augmentation(rotation=180), 20, 40)
+    moved = module._affine(draws(1, translate_x=1, translate_y=1), Augmentation(translation=0.25), 20, 40)
+    expected = {"turn": images[:, ::-1, ::-1], "move": np.pad(images, ((0, 0), (5, 0), (10, 0), (0, 0)))[:, :20, :40]}
+    for name, matrix in (("turn", half_turn), ("move", moved)):
+        warped = tf.bitcast(module._warp(tf.constant(images), matrix, True, "constant"), tf.uint8)[..., :3]
+        np.testing.assert_array_equal(warped, expected[name])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "rows", "columns"),
+    [
+        (0, 0, (0, 2), (0, 2)),
+        (0.5, 0.5, (2, 6), (8, 12)),
+        (0.999, 0.999, (5, 8), (17, 20)),
+        (0.2, 0.75, (4, 8), (2, 6)),
+    ],
+)
+def test_cutout_lies_around_its_draw(x, y, rows, columns):
+    """A square of 4: two pixels before (floor(20 x), floor(8 y)) and one after it, in an image of 20 x 8."""
+    image = np.random.default_rng(7).integers(0, 256, (1, 8, 20, 3), dtype=np.uint8)
+    recipe, values = Augmentation(cutout=4), draws(1, cutout_x=x, cutout_y=y)
+    colour = module._colour_map(tf.constant(image), values, recipe)
+    out = module._finish(tf.constant(image), 3, colour, values, recipe)[0].numpy()
+    hidden = np.zeros((8, 20), bool)
+    hidden[slice(*rows), slice(*columns)] = True
+    np.testing.assert_array_equal((out != image[0]).any(-1), hidden)
+    np.testing.assert_allclose(out[hidden], np.tile(image[0].mean(axis=(0, 1)), (hidden.sum(), 1)), atol=1e-3)
+
+
 def test_jitter_is_pillows_brightness_contrast_and_colour():
     image = np.random.default_rng(4).integers(70, 140, (SIDE, SIDE, 3), dtype=np.uint8)
     recipe = Augmentation(brightness=0.4, contrast=0.5, saturation=0.6)

@@ -280,7 +280,7 @@ def test_the_disk_cache_is_written_once_and_mended_where_it_is_not_whole(photos,
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", path.name]
 
 
-def test_another_shape_fit_or_file_is_another_cache(photos, tmp_path):
+def test_another_shape_fit_file_or_version_is_another_cache(photos, tmp_path, monkeypatch):
     key = caching.cache_key(photos, SHAPE, "crop")
     assert caching.cache_key(photos, (24, 24, 3), "crop") != key
     assert caching.cache_key(photos, SHAPE, "pad") != key
@@ -290,7 +290,14 @@ def test_another_shape_fit_or_file_is_another_cache(photos, tmp_path):
     moved = dataclasses.replace(photos, files=(dataclasses.replace(photos.files[0], path=copy), *photos.files[1:]))
     before = caching.cache_key(moved, SHAPE, "crop")
     os.utime(copy, ns=(1, 1))
-    assert len({key, before, caching.cache_key(moved, SHAPE, "crop")}) == 3
+    touched = caching.cache_key(moved, SHAPE, "crop")
+    copy.write_bytes(copy.read_bytes() + b"x")
+    os.utime(copy, ns=(1, 1))
+    assert len({key, before, touched, caching.cache_key(moved, SHAPE, "crop")}) == 4
+    renamed = dataclasses.replace(photos, ids=("another", *photos.ids[1:]))
+    assert caching.cache_key(renamed, SHAPE, "crop") != key
+    monkeypatch.setattr(caching, "VERSION", caching.VERSION + 1)
+    assert caching.cache_key(photos, SHAPE, "crop") != key
 
 
 def test_a_full_disk_is_named_beforehand_and_leaves_nothing(photos, tmp_path, monkeypatch):

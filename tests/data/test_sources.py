@@ -1,13 +1,18 @@
+import io
 import json
 import os
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_cnn import config
 from keras_cnn.data import arrays, load, sources, split_record, walking
 from keras_cnn.errors import InputError
 
+ROOT = Path(__file__).resolve().parents[2]
 rng = np.random.default_rng(0)
 
 
@@ -375,3 +380,43 @@ def test_damaged_idx_files(tmp_path, monkeypatch):
     assert "damaged gzip file" in refused(load, "fashion-mnist")
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(arrays.gzip.compress(b"\0\0\x08\x03" + bytes(12) + b"x"))
     assert "complete IDX file" in refused(load, "fashion-mnist")
+
+
+def test_tiff_of_every_depth_is_read_among_other_images(tmp_path, read):
+    for title, value in (("a", 0.25), ("b", 0.75)):
+        fill(tmp_path / "photos" / title, 4, mode="L")
+        flat = np.full((20, 20), value)
+        for name, samples in (
+            ("8.tif", (flat * 255).astype(np.uint8)),
+            ("16.tiff", (flat * 65535).astype(np.uint16)),
+            ("float.TIF", flat.astype(np.float32)),
+        ):
+            Image.fromarray(samples).save(tmp_path / "photos" / title / name, "TIFF")
+    data = read()
+    assert data.image_shape == (20, 20, 1)
+    assert sum(map(len, (data.train, data.validation, data.test))) == 14
+    assert data.findings["notes"] == []
+
+
+def test_how_many_images_of_a_class_cannot_be_used_is_said(tmp_path, read):
+    for title in "ab":
+        fill(tmp_path / "photos" / title)
+    for name in ("x.png", "y.png"):
+        (tmp_path / "photos" / "b" / name).write_bytes(b"")
+    notes = read(corrupt="skip").findings["notes"]
+    assert notes == ["class b: 2 images left out, the first: b/x.png: empty (0 bytes)"]
+
+
+def test_arrays_that_declare_more_than_the_memory_are_not_read(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 42, 28, 28)})
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive:
+        archive.writestr("x.npy", header.getvalue())
+        archive.writestr("y.npy", header.getvalue())
+    message = refused(load, f"npz:{tmp_path}/bomb.npz")
+    assert "bomb.npz: declares arrays of 6,422,528.0 GiB, where" in message
+
+
+def test_two_configs_for_one_folder_of_photos_cut_the_same_splits():
+    shares = [config.load(ROOT / "configs" / name, []).data for name in ("photos.yaml", "finetune.yaml")]
+    assert [(data.validation, data.test) for data in shares] == [(0.15, 0.15)] * 2

@@ -144,6 +144,14 @@ def test_only_pairs_are_kept_together():
     assert all(n == 2 for n in Counter(cuts["test"].fingerprints.pixel_hashes).values())
 
 
+def test_single_images_are_taken_before_pairs_whatever_their_rank():
+    """Of six images of a class two pairs are the same: a test split of two takes the two single ones, for any seed."""
+    pool = part([6, 6], {0: "p", 1: "p", 2: "q", 3: "q", 6: "r", 7: "r", 8: "s", 9: "s"})
+    for seed in range(10):
+        ids = cut(pool, "ab", {"test": 4}, seed=seed)["test"].split.ids
+        assert ids == ("0/004", "0/005", "1/010", "1/011")
+
+
 def test_contradictory_labels_stay_in_train():
     pool = part([10, 10], {0: "x", 15: "x"})
     for seed in range(10):

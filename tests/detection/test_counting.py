@@ -36,6 +36,15 @@ def test_directions_are_those_on_the_screen(line, start, end, direction):
     assert walk(CrossingCounter([read_gate(line, "line 1", 2)]), [start, end]) == [(1, direction)]
 
 
+def test_lines_between_pixels_count_where_they_are():
+    """A line at y = 50.5: a box of 20 pixels is clear of it beyond 49.5 and 51.5."""
+    gate = read_gate("0.25,50.5,99.75,50.5", "line 1", 2)
+    assert gate.points.tolist() == [[0.25, 50.5], [99.75, 50.5]]
+    assert gate.distance(np.array([50, 52.25])) == 1.75
+    assert walk(CrossingCounter([gate]), [(50, 49.4), (50, 51.4), (50, 51.6)]) == [(2, "down")]
+    assert walk(CrossingCounter([gate]), [(50, 49.6), (50, 51.6)]) == []  # it was never clear of the line above
+
+
 def test_only_the_line_itself_counts():
     counter = CrossingCounter([read_gate("0,50,100,50", "line 1", 2)])
     assert walk(counter, [(120, 40), (120, 60)], track=1) == []  # beside its end

@@ -44,7 +44,10 @@ def convolved(image, kernel, stride, padding, groups=1, dilation=1) -> np.ndarra
 
 @pytest.mark.parametrize(
     ("stride", "pad", "groups", "dilation", "size"),
-    [(1, 1, 1, 1, 3), (2, 1, 1, 1, 3), (2, 0, 1, 1, 3), (1, 1, 2, 1, 3), (1, 1, 1, 2, 3), (2, 1, 1, 1, 2)],
+    [
+        *((1, 1, 1, 1, 3), (2, 1, 1, 1, 3), (2, 0, 1, 1, 3), (1, 1, 2, 1, 3), (1, 1, 1, 2, 3)),
+        *((2, 1, 1, 1, 2), (1, 1, 1, 1, 2), (1, 1, 1, 1, 4), (1, 0, 1, 1, 2)),
+    ],
 )
 def test_convolution_with_batch_norm_and_leaky(network, stride, pad, groups, dilation, size):
     image = RANDOM.uniform(size=(6, 5, 2))
@@ -59,6 +62,18 @@ def test_convolution_with_batch_norm_and_leaky(network, stride, pad, groups, dil
     expected = np.where(expected > 0, expected, 0.1 * expected)
     for fold in (False, True):
         np.testing.assert_allclose(run(files, image, fold=fold), expected, rtol=2e-4, atol=2e-5)
+
+
+def test_flipped_weights_are_stored_with_the_filters_fastest(network):
+    image, kernel = RANDOM.uniform(size=(5, 4, 2)), RANDOM.normal(size=(3, 2, 3, 3))
+    layers = "[convolutional]\nfilters=3\nsize=3\npad=1\nactivation=linear\nflipped="
+    for flipped, stored in ((1, kernel.reshape(3, -1).T), (0, kernel)):
+        files = network(f"{layers}{flipped}", np.concatenate([np.zeros(3), stored.ravel()]), (5, 4, 2))
+        np.testing.assert_allclose(run(files, image), convolved(image, kernel, 1, 1), rtol=2e-4, atol=2e-5)
+    matrix = RANDOM.normal(size=(5, 40))
+    files = network("[connected]\noutput=5\nactivation=linear\nflipped=1",
+                    np.concatenate([np.zeros(5), matrix.T.ravel()]), (5, 4, 2))  # fmt: skip
+    np.testing.assert_allclose(run(files, image), matrix @ image.transpose(2, 0, 1).ravel(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_variance_of_nothing_is_darknets_division_by_a_millionth(network):
@@ -307,6 +322,14 @@ def test_weights_that_do_not_belong_to_the_cfg(network):
         ("[yolo]\nmask=3\nanchors=3,4\nnum=1\nclasses=1", r"\[yolo\] mask: found \[3\], expected numbers from 0 to 0"),
         ("[yolo]\nmask=0\nanchors=3,4,5\nnum=1\nclasses=1", r"\[yolo\] anchors: 3 numbers, expected 2"),
         ("filters=2", r"small.cfg:5: \[net\]: unknown key filters"),
+        ("[yolo]\nmask=0\nanchors=nan,4\nnum=1\nclasses=1", r"\[yolo\] anchors: found \[nan, 4.0\], expected finite"),
+        ("[yolo]\nmask=0\nanchors=0,4\nnum=1\nclasses=1", r"\[yolo\] anchors: found 0, expected widths and heights"),
+        ("[yolo]\nmask=0\nanchors=3,4\nnum=1\nclasses=1000000000", r"classes: found 1,000,000,000, expected at most"),
+        ("[yolo]\nmask=0\nanchors=3,4\nnum=1\nclasses=200000", r"classes: found 200,000, expected at most 100,000"),
+        ("[conv]\nfilters=1000000\nsize=500", r"\[convolutional\], layer 0: 250,000,000,000 numbers in one layer, ex"),
+        ("[conv]\nfilters=9999999999", r"filters: found 9,999,999,999, expected at most 1,048,576"),
+        ("[dropout]\nprobability=inf", r"probability: found inf, expected a finite number"),
+        ("[conv]\n" * 1500, r"small.cfg: 1,500 layers, expected at most 1,000"),
         ("[conv]\nhello", r"small.cfg:6: \[convolutional\]: found 'hello', expected key=value"),
     ],
 )

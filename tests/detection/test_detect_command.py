@@ -6,6 +6,7 @@ import http.server
 import json
 import resource
 import threading
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from keras_cnn.cli import detect, program
 from keras_cnn.detection import session, sources
 from keras_cnn.detection.background import DEPTH, BackgroundWorker, prefetched
 from keras_cnn.detection.object_tracker import ObjectTracker
+from keras_cnn.messages import csv_cell, from_csv_cell
 
 HEIGHT, WIDTH, SIDE = 64, 128, 16
 LAYERS = """[convolutional]\nfilters=7\nsize=8\nstride=8\nactivation=linear
@@ -377,6 +379,130 @@ def test_images_of_a_folder_and_what_is_damaged_in_it(model, tmp_path, capsys):
     assert [row["class"] for row in rows(tmp_path / "second")] == ["bus"]
     assert run(str(folder / "*.jpg"), *model, "--out", tmp_path / "third") == 2
     assert not (tmp_path / "third" / "detections.csv").exists()
+
+
+def test_annotated_images_of_one_stem_do_not_replace_each_other(model, tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "deep" / "same" / "z").mkdir(parents=True)
+    (folder / "flat" / "same" / "z").mkdir(parents=True)
+    names = ("x.jpg", "x.jpeg", "x.png", "x.bmp", "deep/same/z/y.png", "flat/same/z/y.png")
+    for number, name in enumerate(names):
+        Image.fromarray(picture((10 + 15 * number, 30, "red"))).save(folder / name)
+    assert run(folder, *model, "--out", tmp_path / "out") == 0
+    out = tmp_path / "out"
+    written = {p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.suffix in (".jpg", ".png")}
+    assert written == {"x.jpg", "x.jpeg.jpg", "x.bmp.jpg", *names[2:3], *names[4:]}
+    assert run(folder / "deep" / "same" / "z", *model, "--out", tmp_path / "second") == 0
+    assert (tmp_path / "second" / "y.png").is_file()
+
+
+def test_what_a_folder_holds_beside_images_is_said(model, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(picture((40, 16, "red"))).save(tmp_path / "photos" / "a.png")
+    for name in ("notes.txt", "raw.heic", "._a.png"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    assert run(tmp_path / "photos", *model, "--out", tmp_path / "out") == 0
+    assert "left out: 1 .heic, 1 .txt, 1 hidden or system files" in capsys.readouterr().out
+
+
+def test_a_grey_image_of_sixteen_bits_gives_the_detections_of_eight(model, tmp_path):
+    red = np.asarray(Image.fromarray(picture((40, 16, "red"))).convert("L"))
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(red).save(tmp_path / "photos" / "eight.png")
+    Image.fromarray(red.astype(np.uint16) * 257).save(tmp_path / "photos" / "sixteen.png")
+    drawn = picture((40, 16, "red"), (88, 40, "blue"))
+    alpha = np.where((drawn == 90).all(-1), 0, 255).astype(np.uint8)
+    Image.fromarray(np.dstack([drawn, alpha])).save(tmp_path / "photos" / "alpha.png")
+    white = np.where((drawn == 90).all(-1, keepdims=True), 255, drawn).astype(np.uint8)
+    Image.fromarray(white).save(tmp_path / "photos" / "white.png")
+    assert run(tmp_path / "photos", *model, "--out", tmp_path / "out") == 0
+    by_file = {}
+    for row in rows(tmp_path / "out"):
+        by_file.setdefault(Path(row.pop("source")).stem, []).append(row | {"frame": 0})
+    assert by_file.get("eight") == by_file.get("sixteen")
+    assert by_file["alpha"] == by_file["white"]
+
+
+def test_the_printed_number_of_detections_is_that_of_the_table(tmp_path, network, capsys):
+    """A square that is red and blue is a car and a bus in one place: two rows of the table, one drawn box."""
+    numbers = square_numbers()
+    numbers[7 + 5 * 192 :] = 0  # both classes have a probability of a half
+    cfg, weights = network(LAYERS, numbers, (HEIGHT, WIDTH, 3))
+    (tmp_path / "small.names").write_text("car\nbus\n")
+    video = write_video(tmp_path / "road.mp4", [picture((40, 16, "red"))] * 5)
+    assert run(video, "--model", cfg, "--weights", weights, "--out", tmp_path / "out") == 0
+    found = len(rows(tmp_path / "out"))
+    assert found >= 9
+    assert f"5 frames, {found} detections" in capsys.readouterr().out
+
+
+def test_pixels_that_are_not_square_are_made_square(model, tmp_path):
+    frames = [picture((24, 32, "red"))] * 4
+    with av.open(str(tmp_path / "wide.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
+        for number, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (first, *_) = sources.VideoFile(str(tmp_path / "wide.mp4"))
+    assert first.image.shape == (HEIGHT, WIDTH * 3 // 2, 3)
+    red = (first.image[..., 0] > 170) & (first.image[..., 2] < 60)
+    columns = np.flatnonzero(red.any(axis=0))
+    np.testing.assert_allclose([columns.min(), columns.max() + 1], [1.5 * 16, 1.5 * 32], atol=2)
+
+
+def test_cells_that_spreadsheets_would_run_are_text(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture((40, 16, "red"))).save(tmp_path / "=1+1.png")
+    (tmp_path / "small.names").write_text("@car\n-bus\n")
+    assert run("=1+1.png", *model, "--out", "out") == 0
+    (row,) = rows(tmp_path / "out")
+    assert (row["source"], row["class"]) == ("'=1+1.png", "'@car")
+    assert (from_csv_cell(row["source"]), from_csv_cell(row["class"])) == ("=1+1.png", "@car")
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\ta", "'=1", "''=1", "'a", "a=1", "", "'"])
+def test_a_cell_is_read_back_as_it_was(text):
+    assert from_csv_cell(csv_cell(text)) == text
+    assert csv_cell(text)[:1] not in tuple("=+-@\t")
+
+
+def repacked(file: Path, **members: bytes | None) -> Path:
+    """A copy of a .keras file with other members; None leaves one out."""
+    copy = file.with_name(f"other{len(list(file.parent.iterdir()))}.keras")
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            content = members.get(name.replace(".", "_"), old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+    return copy
+
+
+def test_a_saved_network_that_does_not_fit_is_named(model, tmp_path, capsys):
+    image = tmp_path / "a.png"
+    Image.fromarray(picture((40, 16, "red"))).save(image)
+    kept = tmp_path / "kept" / "squares.keras"
+    assert run(*model, "--save", kept) == 0
+    cfg = zipfile.ZipFile(kept).read("darknet.cfg")
+    deep = b"[" * 100_000
+    layers = json.loads(zipfile.ZipFile(kept).read("config.json"))
+    layers["config"]["layers"][2]["config"]["filters"] = 10**10
+    for members, message in (
+        ({"classes_txt": b"car\n"}, "1 names, expected 2, one for each class of the network"),
+        ({"classes_txt": "voil\u00e0".encode("latin-1")}, "classes.txt: it is not UTF-8 text"),
+        ({"classes_txt": None}, "it has no classes.txt"),
+        ({"darknet_cfg": cfg.replace(b"classes=2", b"classes=3")}, "outputs of [7] channels, expected [8]"),
+        ({"darknet_cfg": cfg.replace(b"anchors=40", b"anchors=nan")}, "anchors: found [nan, 40.0], expected finite"),
+        ({"darknet_cfg": b"# " + bytes(1 << 25)}, "33,554,434 bytes, expected at most 16,777,216"),
+        ({"config_json": deep}, "not a Keras model that can be loaded: "),
+        ({"config_json": json.dumps(layers).encode()}, "declares a model of "),
+    ):
+        assert run(image, "--model", repacked(kept, **members), "--out", tmp_path / "out") == 2, message
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
 
 
 def test_a_saved_network_is_plain_keras_and_finds_the_same(model, tmp_path):

@@ -100,6 +100,30 @@ def test_by_hand():
     assert scores.average_precisions[0, 7] == pytest.approx(51 / 101)
 
 
+def test_a_hundred_detections_of_an_image_and_class_count():
+    """The only right detection is the 100th or the 101st by confidence; another class's do not take its place."""
+    truth = TrueBoxes(np.array([[0, 0, 10, 10]]), np.zeros(1, int), np.zeros(1, bool), np.zeros(1, bool))
+    for place, expected in ((99, 1 / 100), (100, 0.0)):
+        boxes = np.tile([50.0, 50, 60, 60], (150, 1))
+        boxes[place] = [0, 0, 10, 10]
+        boxes = np.concatenate([boxes, boxes])
+        classes = np.repeat([0, 1], 150)
+        guess = Detections(boxes, classes, np.tile(np.linspace(0.9, 0.1, 150), 2))
+        scores = scoring.score([truth], [guess], 2)
+        assert len(scores.classes[0].confidences) == len(scores.classes[1].confidences) == 100
+        assert scores.map50 == pytest.approx(expected)
+
+
+def test_of_equally_overlapped_boxes_the_last_is_matched_as_in_cocoeval():
+    """A detection overlaps both boxes alike; the next fits only the first: both are right where the last was taken."""
+    boxes = np.array([[0.0, 0, 10, 10], [4, 0, 14, 10]])
+    truth = TrueBoxes(boxes, np.zeros(2, int), np.zeros(2, bool), np.zeros(2, bool))
+    guess = Detections(np.array([[2.0, 0, 12, 10], [0, 0, 10, 10]]), np.zeros(2, int), np.array([0.9, 0.8]))
+    scores = scoring.score([truth], [guess], 1)
+    assert scores.classes[0].right[0].tolist() == [True, True]
+    assert scores.map50 == pytest.approx(cocoeval([truth], [guess], 1)[0][1])
+
+
 def test_nothing_found_and_nothing_to_find():
     nothing = Detections(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
     truth = TrueBoxes(np.array([[0, 0, 10, 10]]), np.zeros(1, int), np.zeros(1, bool), np.zeros(1, bool))

@@ -22,7 +22,7 @@ def test_predictions_can_be_read_back_whatever_the_names(tmp_path):
     classes = ("cat, wild", 'the "owl"', "猫")
     ids = ("a,b.jpg", "zwei\nZeilen.jpg", "über/猫.jpg", "bad\udcff.jpg")
     probabilities = softmax(LOGITS).astype(np.float32)
-    write_predictions(path, ids, [Path("/data") / i for i in ids], LABELS, probabilities, classes)
+    write_predictions(path, ids, [Path("/data") / i for i in ids], LABELS, probabilities, classes=classes)
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["id", "path", "true", "predicted", "correct", *(f"p_{name}" for name in classes)]
@@ -44,7 +44,7 @@ def test_failed_predictions_leave_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "predictions.csv"
     path.write_text("old")
     with pytest.raises(RuntimeError, match="no name"):
-        write_predictions(path, "abcd", ["", "", "", Unprintable()], LABELS, softmax(LOGITS), CLASSES)
+        write_predictions(path, "abcd", ["", "", "", Unprintable()], LABELS, softmax(LOGITS), classes=CLASSES)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -52,11 +52,11 @@ def test_failed_predictions_leave_the_old_file_and_nothing_else(tmp_path):
 def test_lengths_and_values_at_odds_are_refused_and_leave_no_file(tmp_path):
     path, probabilities = tmp_path / "p.csv", softmax(LOGITS)
     with pytest.raises(InputError, match="3 paths for 4 labels"):
-        write_predictions(path, "abcd", "abc", LABELS, probabilities, CLASSES)
+        write_predictions(path, "abcd", "abc", LABELS, probabilities, classes=CLASSES)
     with pytest.raises(InputError, match=r"probabilities\[0, 0\] is 2.0; expected 0 to 1"):
-        write_predictions(path, "abcd", "abcd", LABELS, LOGITS, CLASSES)
+        write_predictions(path, "abcd", "abcd", LABELS, LOGITS, classes=CLASSES)
     with pytest.raises(InputError, match="class name 'cat' occurs 2 times"):
-        write_predictions(path, "abcd", "abcd", LABELS, probabilities, ("cat", "dog", "cat"))
+        write_predictions(path, "abcd", "abcd", LABELS, probabilities, classes=("cat", "dog", "cat"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,7 +72,7 @@ def test_what_is_written_is_read(tmp_path):
     path = tmp_path / "predictions.csv"
     classes, ids = ("cat, wild", 'the "owl"', "猫"), ("a,b.jpg", "zwei\nZeilen.jpg", "über/猫.jpg", "d")
     probabilities = softmax(LOGITS).astype(np.float32)
-    write_predictions(path, ids, ["", "/x/y", "", "d"], LABELS, probabilities, classes)
+    write_predictions(path, ids, ["", "/x/y", "", "d"], LABELS, probabilities, classes=classes)
     read = read_predictions(path)
     assert (read.ids, read.paths, read.classes) == (ids, ("", "/x/y", "", "d"), classes)
     assert read.labels.tolist() == LABELS.tolist()
@@ -85,7 +85,7 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_two_probabilities_that_nine_digits_make_equal_are_no_contradiction(tmp_path):
     path = tmp_path / "predictions.csv"
-    write_predictions(path, ["a"], [""], np.array([1]), np.array([[0.3, 0.35 - 1e-12, 0.35]]), CLASSES)
+    write_predictions(path, ["a"], [""], np.array([1]), np.array([[0.3, 0.35 - 1e-12, 0.35]]), classes=CLASSES)
     assert ",owl,0," in path.read_text()
     assert read_predictions(path).predicted.tolist() == [1]
 
@@ -153,7 +153,7 @@ def test_reading_takes_time_in_proportion_to_the_classes(tmp_path):
 
 def test_no_cell_is_a_formula_and_all_names_come_back(tmp_path):
     ids, paths, classes = ("=1+1.png", "-2.png", "'=3.png"), ("=1+1.png", "", "@x"), ("=1+1", "+b", "'=c")
-    write_predictions(tmp_path / "predictions.csv", ids, paths, np.arange(3), np.eye(3), classes)
+    write_predictions(tmp_path / "predictions.csv", ids, paths, np.arange(3), np.eye(3), classes=classes)
     with (tmp_path / "predictions.csv").open(newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]

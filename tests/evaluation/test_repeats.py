@@ -83,7 +83,7 @@ def test_what_cannot_count_is_left_out_and_named():
     assert [(found.seeds, found.values) for found in sum_up(records)] == [((1,), (0.7,)), ((1,), (0.8,))]
     assert left_out(records) == (
         "runs/again: the same recipe and seed as runs/base-net3-1, so not a repeat",
-        "runs/base-net3-2: not finished, so without a test accuracy",
+        "runs/base-net3-2: not finished, so it has no test accuracy",
         "runs/base-net3-5: accuracy in its metrics.json is None; expected a number from 0 to 1",
         "runs/blank: its config has no seed",
         "runs/base-net3-7: accuracy in its metrics.json is nan; expected a number from 0 to 1",

@@ -306,6 +306,21 @@ def test_mismatch_lists_everything_in_one_line_and_changes_nothing(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_weights_that_are_not_finite_are_refused_by_layer(tmp_path):
+    model = squeezenet()
+    state = torch_state(model)
+    state["features.0.weight"] = np.full((64, 3, 3, 3), np.nan, np.float32)
+    state["features.3.squeeze.bias"][2] = np.inf
+    safetensors.numpy.save_file(state, tmp_path / "a.safetensors")
+    before = model.get_weights()
+    with pytest.raises(InputError) as error:
+        load_weights(model, tmp_path / "a.safetensors")
+    words = "2 with numbers that are nan or infinite: features_0, features_3_squeeze"
+    assert str(error.value) == f"{tmp_path / 'a.safetensors'}: no weights of squeezenet1_1: {words}"
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_names_of_timm_and_of_older_torchvision(tmp_path):
     image = keras.Input((7, 7, 2))
     flat = keras.layers.Flatten(name="flatten")(image)

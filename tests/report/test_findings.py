@@ -295,7 +295,7 @@ def with_predictions(folder: Path, name: str, correct: np.ndarray, validation: f
     guess = np.where(correct, labels, 1 - labels)
     probabilities = np.eye(2)[guess] * 0.8 + 0.1
     ids = ids or [f"test/{i}" for i in range(len(correct))]
-    write_predictions(path / "predictions.csv", ids, [""] * len(ids), labels, probabilities, ["cat", "dog"])
+    write_predictions(path / "predictions.csv", ids, [""] * len(ids), labels, probabilities, classes=["cat", "dog"])
     metrics = {"accuracy": float(correct.mean()), "validation": {"accuracy": validation}}
     config = SOURCE | {field.replace("__", "."): value for field, value in fields.items()}
     return Record(path, config=config, metrics=metrics)

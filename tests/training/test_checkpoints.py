@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -41,10 +43,22 @@ def test_a_flipped_byte_is_found(tmp_path):
         checkpoints.load(tmp_path)
 
 
-def test_pickles_are_refused(tmp_path):
-    np.savez(tmp_path / checkpoints.FILE, json=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(InputError, match="damaged checkpoint"):
+class RunsCode:
+    """Its pickle makes a folder when it is read."""
+
+    def __reduce__(self):
+        return os.mkdir, ("was here",)
+
+
+def test_pickles_are_refused_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoints.save(tmp_path, GROUPS, {})
+    with np.load(tmp_path / checkpoints.FILE) as archive:
+        arrays = {name: archive[name] for name in archive.files}  # a checkpoint but for one of its arrays
+    np.savez(tmp_path / checkpoints.FILE, **arrays | {"optimizer/00000": np.array([RunsCode()], dtype=object)})
+    with pytest.raises(InputError, match=r"damaged checkpoint .*allow_pickle=False"):
         checkpoints.load(tmp_path)
+    assert not (tmp_path / "was here").exists()
 
 
 def test_a_checkpoint_of_another_model_names_the_first_difference(tmp_path):

@@ -30,6 +30,39 @@ def test_sgd_momentum_nesterov_and_clipping_by_hand():
     np.testing.assert_allclose(np.asarray(weight), [-0.06 - 0.114, -0.08 - 0.152], rtol=1e-5)
 
 
+def test_the_norm_that_is_clipped_is_of_all_gradients_together():
+    one, other = (keras.Variable(np.zeros(1, "float32"), name="kernel") for _ in range(2))
+    optimizer = build_optimizer(OptimConfig("sgd", clip_norm=1.0))
+    optimizer.build([one, other])
+    optimizer.learning_rate.assign(1.0)
+    optimizer.apply([np.array([3.0], "float32"), np.array([4.0], "float32")], [one, other])  # a norm of 5
+    np.testing.assert_allclose([float(one[0]), float(other[0])], [-0.6, -0.8], rtol=1e-6)
+
+
+def test_no_variable_but_a_kernel_decays():
+    names = ("kernel", "bias", "gamma", "beta", "moving_mean")
+    variables = [keras.Variable(np.full((2,), 3.0, "float32"), name=name) for name in names]
+    optimizer = build_optimizer(OptimConfig("adamw", weight_decay=0.5))
+    exclude_from_decay(optimizer, variables)
+    optimizer.build(variables)
+    optimizer.learning_rate.assign(0.1)
+    optimizer.apply([np.zeros(2, "float32")] * len(variables), variables)
+    found = {variable.name: float(variable[0]) for variable in variables}
+    assert found == pytest.approx(dict.fromkeys(names, 3.0) | {"kernel": 3.0 * (1 - 0.1 * 0.5)})
+
+
+def test_under_loss_scaling_the_kernel_decays_by_the_same_and_the_bias_not():
+    variables = [keras.Variable(np.full((2,), 3.0, "float32"), name=name) for name in ("kernel", "bias")]
+    optimizer = build_optimizer(OptimConfig("sgd", weight_decay=0.5), loss_scaling=True)
+    exclude_from_decay(optimizer, variables)
+    optimizer.build(variables)
+    optimizer.learning_rate.assign(0.1)
+    gradients = [np.full(2, float(optimizer.scale_loss(2.0)), "float32") for _ in variables]  # 2 before it was scaled
+    optimizer.apply(gradients, variables)
+    np.testing.assert_allclose(np.asarray(variables[0]), 3.0 * (1 - 0.1 * 0.5) - 0.1 * 2, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(variables[1]), 3.0 - 0.1 * 2, rtol=1e-6)
+
+
 GRADIENTS = np.array([[0.5, -2.0], [-0.25, 1.0], [3.0, 0.125]])
 START, RATE = np.array([1.0, -1.0]), 0.1
 

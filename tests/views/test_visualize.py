@@ -136,7 +136,7 @@ def test_all_draws_what_there_is_and_says_what_it_leaves_out(run, photo, tmp_pat
 WRONG = {
     ("{run}", "kernal"): "unknown view 'kernal'; did you mean kernels?",
     ("{run}",): "the following arguments are required: VIEW",
-    ("{run}/nothing", "kernels"): "neither a run folder, nor a .keras or .cfg file, nor a backbone",
+    ("{run}/nothing", "kernels"): "neither a run folder, nor a .keras, .h5 or .cfg file, nor a backbone",
     ("resnet5", "kernels"): "nor a backbone; did you mean resnet50?",
     ("{run}/nothing.keras", "kernels"): "nothing.keras: no model file; expected a .keras file",
     ("{run}", "kernels", "--layer", "relu1"): "relu1, of type Activation, has no kernels; expected one of conv1, conv2",
@@ -212,7 +212,9 @@ def test_pictures_of_other_sizes_come_at_the_size_of_the_network(run, tmp_path):
     np.testing.assert_array_equal(opened.images.pixels, np.full((1, 16, 16, 3), 77))
     image = keras.Input((None, None, 3))
     keras.Model(image, layers.Conv2D(1, 1)(image)).save(tmp_path / "model.keras")
-    with pytest.raises(InputError, match=r"model\.keras: images: found \(None, None, 3\), expected a fixed size"):
+    with pytest.raises(
+        InputError, match=r"model\.keras: images: found \(None, None, 3\), expected --image-size PIXELS"
+    ):
         open_source(str(tmp_path / "model.keras"), VisualizeOptions())
 
 

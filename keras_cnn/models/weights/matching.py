@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_cnn.errors import InputError
@@ -35,7 +36,7 @@ def assign(model: keras.Model, stored: Sequence[Stored], source: str) -> LoadedW
 
     A layer of the head (`logits`, `classifier_...`) that is not stored or has another shape keeps its weights, and
     stored layers after the backbone's last are left. Raises InputError for everything else that is missing, extra or
-    of another shape, in one message; the model is unchanged then.
+    of another shape, and for numbers that are not finite, in one message; the model is unchanged then.
     """
     targets = [layer for layer in model.layers if layer.weights]
     pairs, unused = _pairs(targets, stored, source)
@@ -47,8 +48,14 @@ def assign(model: keras.Model, stored: Sequence[Stored], source: str) -> LoadedW
     missing = [layer.name for layer in targets if layer.name not in pairs and not _is_head(layer)]
     shapes = [text for layer in targets if (text := wrong.get(layer.name)) and not _is_head(layer)]
     extra = _extra(stored, pairs)
-    if missing or shapes or extra:
-        kinds = (("missing in the file", missing), ("of another shape", shapes), ("extra in the file", extra))
+    broken = [layer.name for layer in targets if layer.name in pairs and not _is_finite(pairs[layer.name])]
+    if missing or shapes or extra or broken:
+        kinds = (
+            ("missing in the file", missing),
+            ("of another shape", shapes),
+            ("extra in the file", extra),
+            ("with numbers that are nan or infinite", broken),
+        )
         problems = "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in kinds if names)
         raise InputError(f"{source}: no weights of {model.name}: {problems}")
     for layer in targets:
@@ -110,6 +117,10 @@ def _extra(stored: Sequence[Stored], pairs: dict[str, Stored]) -> list[str]:
 
 def _fits(layer: layers.Layer, stored: Stored) -> bool:
     return [tuple(w.shape) for w in layer.weights] == [a.shape for a in stored.arrays]
+
+
+def _is_finite(stored: Stored) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in stored.arrays)
 
 
 def _set(layer: layers.Layer, stored: Stored) -> None:

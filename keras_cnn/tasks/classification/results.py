@@ -12,13 +12,14 @@ from keras_cnn.run_folder import RunFolder, record_test_reading, replacing, writ
 from keras_cnn.tasks.classification.phase_runner import PhaseRunner
 from keras_cnn.tasks.classification.setup import TrainingSetup
 from keras_cnn.tracking import Tracker
+from keras_cnn.training.interrupt import signals_held_back
 from keras_cnn.training.run_figures import save_figure
 
 PREVIEW_ROWS, PREVIEW_VIEWS, MISTAKES = 6, 6, 30
 
 
 def save_model(model: keras.Model, folder: RunFolder) -> None:
-    with replacing(folder / "model.keras") as temporary:
+    with signals_held_back(), replacing(folder / "model.keras") as temporary:
         model.save(temporary)
 
 
@@ -33,7 +34,7 @@ def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run:
     run_metrics |= {"computed_in": setup.precision} | summaries.pop("test") | summaries
     test, probabilities = dataset.test, metrics.softmax(logits["test"])
     paths = [str(file.path) for file in test.files] if test.files else [""] * len(test)
-    write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes)
+    write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes=classes)
     draw_figures(setup, folder, run_metrics, probabilities)
     write_json(folder / "metrics.json", run_metrics)  # its presence says that the run is complete
     predicted = {name: (splits[name].labels, logits[name].argmax(axis=1)) for name in ("validation", "test")}

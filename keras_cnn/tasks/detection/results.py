@@ -16,6 +16,7 @@ from keras_cnn.detection.scoring import DetectionScores
 from keras_cnn.detection.weights import write_weights
 from keras_cnn.detection.yolo import THRESHOLD
 from keras_cnn.figures import detectors
+from keras_cnn.messages import csv_cell
 from keras_cnn.run_folder import RunFolder, record_test_reading, write_json, write_text
 from keras_cnn.tasks.detection import validation
 from keras_cnn.tasks.detection.augmentation import Sample, augmented
@@ -96,7 +97,7 @@ def write_detections(
     for picture, found in zip(pictures, detections, strict=True):
         for box, number, confidence in zip(found.boxes, found.classes, found.confidences, strict=True):
             digits = [f"{value:.9g}" for value in (confidence, *box)]  # all that a float32 has
-            writer.writerow([picture.id, str(picture.path), names[number], *digits])
+            writer.writerow([*map(csv_cell, (picture.id, str(picture.path), names[int(number)])), *digits])
     write_text(folder / "predictions.csv", table.getvalue())
 
 

@@ -184,6 +184,8 @@ def _evenly_spaced(
 ) -> ImageStream:
     count = len(decoded.split)
     numbers = evenly_spaced(count, count if most is None else most)
+    if len(numbers) == 1:
+        words = words.replace("images", "image", 1)
     return ImageStream(decoded, numbers, f"{len(numbers):,} {words}", before)
 
 

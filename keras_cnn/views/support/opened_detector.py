@@ -155,7 +155,7 @@ def open_detector(source: str, options: VisualizeOptions) -> OpenedDetector:
 
     InputError, in one line, if it cannot be opened.
     """
-    options.refuse("a detector, which has its own", input_range=None, classes=())
+    options.refuse("a detector, which has its own", input_range=None, classes=(), output=None)
     notes, weights, size = [], None, None
     path = Path(source)
     if path.is_dir() or source.endswith(".keras"):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import keras
 import numpy as np
@@ -42,9 +42,10 @@ class VisualizeOptions:
     images: tuple[Path, ...] = ()  # if empty, images of the validation split
     image_count: int | None = None  # images on display; None: all of `images`, or 4 of the validation split
     weights: str = "imagenet"  # of a backbone
-    image_size: int | None = None  # side of a backbone's images
+    image_size: int | None = None  # side of the images of a backbone, or of a model file for images of any size
     input_range: tuple[float, float] | None = None  # the range to which 0-255 is scaled for a model file
     classes: tuple[str, ...] = ()  # of a model file
+    output: str | None = None  # of a model file with several outputs, the one whose classes are explained
     out: Path | None = None
 
     def refuse(self, kind: str, **defaults: object) -> None:
@@ -79,7 +80,7 @@ class OpenedModel:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the images that the network takes."""
-        return cast(tuple[int, int, int], self.probe.input_shape)
+        return self.probe.image_shape
 
     @property
     def fit(self) -> str:
@@ -109,19 +110,13 @@ class OpenedModel:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the output of the network is one number for each of at least two classes."""
-        shape = self.probe.output().shape
-        return len(shape) == 1 and (shape[0] or 0) >= 2
-
-    @cached_property
-    def scores(self) -> np.ndarray:
-        """(N, classes) float32: the scores of the images on display."""
-        return self.maps([self.head.point])[self.head.point]
+        """Whether the network has class scores."""
+        return self.probe.is_classifier
 
     @cached_property
     def probabilities(self) -> np.ndarray:
         """(N, classes) float64 in [0, 1] of the images on display."""
-        return self.head.probabilities(self.scores)
+        return self.head.probabilities(self.maps([self.head.point])[self.head.point])
 
     def maps(self, points: Iterable[str]) -> dict[str, np.ndarray]:
         """Point -> the tensor of the network there for the images on display, (N, ...) float32.

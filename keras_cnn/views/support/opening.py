@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import keras
-from keras import layers
 
 from keras_cnn.checking import nearest
-from keras_cnn.errors import InputError, require
-from keras_cnn.loading import BUILDERS, load_dataset, load_model
+from keras_cnn.errors import InputError, UsageError, require
+from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.models import backbones
+from keras_cnn.models.model_files import HDF5, KERAS, load_model
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.run_folder.record import read_record
 from keras_cnn.views.support.opened_detector import DETECTOR_NAMES, is_detector, open_detector
@@ -21,18 +21,18 @@ def open_source(source: str, options: VisualizeOptions) -> OpenedModel:
     path = Path(source)
     if is_detector(source):
         return open_detector(source, options)
-    if path.suffix == ".keras":
+    if path.suffix in (*KERAS, *HDF5) or (path / "saved_model.pb").is_file():
         return _open_model_file(path, options)
     if path.is_dir():
         return _open_run(path, options)
     if source in backbones.names():
         return _open_backbone(source, options)
     hint = nearest(source, (*backbones.names(), *DETECTOR_NAMES)) if path.name == source else ""
-    raise InputError(f"{source}: neither a run folder, nor a .keras or .cfg file, nor a backbone{hint}")
+    raise InputError(f"{source}: neither a run folder, nor a .keras, .h5 or .cfg file, nor a backbone{hint}")
 
 
 def _open_run(path: Path, options: VisualizeOptions) -> OpenedModel:
-    options.refuse("a run", weights="imagenet", image_size=None, input_range=None, classes=())
+    options.refuse("a run", weights="imagenet", image_size=None, input_range=None, classes=(), output=None)
     folder, record = RunFolder.open(path), read_record(path)
     config = folder.config(BUILDERS)
     model = load_model(folder / "model.keras")
@@ -57,7 +57,7 @@ def _open_run(path: Path, options: VisualizeOptions) -> OpenedModel:
 
 
 def _open_backbone(name: str, options: VisualizeOptions) -> OpenedModel:
-    options.refuse("a backbone", input_range=None, classes=())
+    options.refuse("a backbone", input_range=None, classes=(), output=None)
     side = options.image_size or backbones.default_side(name)
     model = backbones.backbone(name, (side, side, 3), weights=options.weights)
     notes = ("its weights are untrained: --weights none",) if options.weights == "none" else ()
@@ -66,14 +66,22 @@ def _open_backbone(name: str, options: VisualizeOptions) -> OpenedModel:
 
 
 def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
-    options.refuse("a model file", weights="imagenet", image_size=None)
+    options.refuse("a model file", weights="imagenet")
     model, notes = load_model(path), []
+    height, width, channels = Probe(model).input_shape
+    require(channels in (1, 3), f"{path}: images", f"found {(height, width, channels)}", "1 or 3 channels")
+    if height is None or width is None:
+        if options.image_size is None:
+            raise InputError(f"{path}: images: found {(height, width, channels)}, expected --image-size PIXELS")
+        require(options.image_size >= 1, "command line: --image-size", f"found {options.image_size}", "at least 1")
+        model = _with_image_shape(model, (height or options.image_size, width or options.image_size, channels))
+    elif options.image_size is not None:
+        found = f"found {options.image_size}, but {path.name} takes images of {height}×{width}"
+        raise UsageError(f"command line: --image-size: {found}, expected no size")
     if options.input_range:
         model = _with_input_range(model, *options.input_range)
-    probe = Probe(model)
-    fixed = None not in probe.input_shape and probe.input_shape[-1] in (1, 3)
-    require(fixed, f"{path}: images", f"found {probe.input_shape}", "a fixed size and 1 or 3 channels")
-    if not any(isinstance(node.operation, layers.Rescaling | layers.Normalization) for node in probe.nodes.values()):
+    probe = Probe(model, options.output)
+    if not probe.scales_images:
         notes.append("no rescaling in the network: it gets 0-255; if it needs another range: --input-range -1 1")
     classes = options.classes or None
     if classes:
@@ -85,8 +93,14 @@ def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
     return OpenedModel(path.stem, model, probe, out, classes, options, notes=tuple(notes))
 
 
+def _with_image_shape(model: keras.Model, shape: tuple[int | None, ...]) -> keras.Model:
+    """The model for images of one shape, with the same layers and weights."""
+    image = keras.Input(shape, dtype=model.inputs[0].dtype, name="image")
+    return keras.Model(image, model(image), name=model.name)
+
+
 def _with_input_range(model: keras.Model, low: float, high: float) -> keras.Model:
     """The model behind a layer that scales 0-255 to `low` to `high`."""
     image = keras.Input(model.inputs[0].shape[1:], name="image_0_255")
-    scaled = layers.Rescaling((high - low) / 255, offset=low, dtype="float32", name="input_range")(image)
+    scaled = keras.layers.Rescaling((high - low) / 255, offset=low, dtype="float32", name="input_range")(image)
     return keras.Model(image, model(scaled), name=model.name)

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -149,8 +149,9 @@ def draw_beside_published(published: AblationBesidePublished, out: Path, name: s
     differs = f"Not the same: {'; '.join(published.differences)}."
     note = f"{differs}\nPublished: {'; '.join(table.caveats)}."
     figure = class_accuracies(names, *columns.values(), title=title, note=note)
-    arrays = {"names": names, **columns}
-    return save_figure(out, "ablation-published", figure, arrays, "\n".join(published.lines()))
+    first, *table = published.lines()
+    saved = save_figure(out, "ablation-published", figure, {"names": names, **columns}, first)
+    return replace(saved, table=tuple(table))
 
 
 @styled

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from keras_cnn.figures import style
-from keras_cnn.run_folder import replacing
+from keras_cnn.run_folder.files import naming_a_full_disk, replacing
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,15 @@ class SavedFigure:
     figure: Path
     arrays: Path
     line: str  # what the figure shows and what was found, for the terminal
+    table: tuple[str, ...] = ()  # further lines for the terminal
 
 
 def save_figure(out: Path, name: str, figure: Figure, arrays: Mapping[str, ArrayLike], line: str) -> SavedFigure:
     """Writes `out/NAME.png` and `out/NAME.npz`; `name` is made safe as a file name. No array may be of type object."""
     stem = re.sub(r"[^\w.+-]+", "-", name)
     saved = SavedFigure(out / f"{stem}.png", out / f"{stem}.npz", line)
-    style.save(figure, saved.figure)
+    with naming_a_full_disk(saved.figure):
+        style.save(figure, saved.figure)
     save_arrays(saved.arrays, arrays)
     return saved
 

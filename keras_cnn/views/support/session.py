@@ -1,5 +1,6 @@
 """A session of `visualize.py`: opens a network, draws one view or all views, and reports what was found where."""
 
+import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -75,6 +76,8 @@ def _draw(opened: OpenedModel, view: views.View, options: Mapping[str, object]) 
         figures = view.draw(opened, out, **options)
     for saved in figures:
         logger.info("%s   %s", saved.figure, saved.line)
+        for line in saved.table:
+            logger.info("%s", line)
     return figures
 
 
@@ -84,11 +87,12 @@ def _folder(path: Path) -> Iterator[None]:
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot make the folder: {error.strerror}") from None
-    try:
         yield
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            error.add_note("--out DIR writes the figures elsewhere")
+        raise
     finally:
         for folder in made:
-            if not any(folder.iterdir()):
+            if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()

@@ -90,9 +90,12 @@ def test_a_prediction_that_overlaps_a_box_by_more_than_the_threshold_is_no_mista
 
 
 def test_a_prediction_inside_an_ignored_box_is_no_mistake_and_the_box_costs_nothing():
-    sums = YoloLoss([COARSE], SIZE, 0.5)([tf.constant(one_map())], tf.constant(labels((48, 32, 32, 64, -1))))[1]
-    # The right half: both anchors of both cells lie in it with all of the 32x32 and 16x40 of 16x48.
-    np.testing.assert_allclose([float(s) for s in sums], [4 * math.log(2), 0, 4 * math.log(2), 0], rtol=1e-5)
+    raw = one_map().reshape(1, 2, 2, 2, 7)
+    raw[..., 4] = 1.0  # where an object costs softplus(-1), and none softplus(1)
+    raw[:, :, 1, :, 4] = 3.0  # the right half: both anchors of both cells lie in it with all of 32x32, 16x40 of 16x48
+    maps = [tf.constant(raw.reshape(1, 2, 2, 14))]
+    sums = YoloLoss([COARSE], SIZE, 0.5)(maps, tf.constant(labels((48, 32, 32, 64, -1))))[1]
+    np.testing.assert_allclose([float(s) for s in sums], [4 * softplus(1), 0, 4 * softplus(1), 0], rtol=1e-5)
 
 
 def test_the_gradient_is_darknets_delta():

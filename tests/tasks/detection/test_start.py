@@ -91,6 +91,16 @@ def test_a_file_that_fits_nothing_is_refused_with_both_counts(small_cfg, tmp_pat
     assert f"{count:,}" in line
 
 
+def test_a_file_with_a_number_that_is_not_finite_is_refused(small_cfg, tmp_path):
+    network, file = rewritten(read_cfg(small_cfg), 3, 64, ANCHORS), tmp_path / "nan.weights"
+    darknet_file(file, network)
+    content = bytearray(file.read_bytes())
+    content[20 + 4 * 64 : 20 + 4 * 66] = np.array([np.nan, np.inf], "<f4").tobytes()  # of conv_0: 4 * 16 numbers, 432
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"^[^\n]*nan.weights: .*: 2 of 432 numbers are nan or infinite; expected"):
+        trainable_model(network, 1, str(file))
+
+
 def test_trained_weights_come_back_as_darknets_and_a_folded_network_computes_the_same(small_cfg):
     network = rewritten(read_cfg(small_cfg), 3, 64, ANCHORS)
     model, _ = trainable_model(network, 1, None)
