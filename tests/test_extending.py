@@ -3,6 +3,7 @@
 import functools
 import sys
 import types
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -17,10 +18,9 @@ from keras_cnn.data.arrays import part_of
 from keras_cnn.data.augment import Augmentation
 from keras_cnn.data.splits import LabelledSource
 from keras_cnn.run_folder import read_json
-from keras_cnn.views.support.opened_model import OpenedModel
+from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.views.support.session import visualize
-from keras_cnn.views.support.opened_model import VisualizeOptions
 
 
 def stripes_network(input_shape: tuple[int, int, int], classes: int, *, filters: int = 4) -> keras.Model:
@@ -36,11 +36,12 @@ def stripes_network(input_shape: tuple[int, int, int], classes: int, *, filters:
     return keras.Model(images, keras.layers.Dense(classes, name="logits")(x), name="stripes")
 
 
-def read_stripes(argument: str, reading: sources.Reading) -> LabelledSource:
+def read_stripes(argument: str, options: sources.ReadOptions) -> LabelledSource:
     """`stripes:N`: N images of 12×12 with horizontal or vertical stripes."""
     labels = np.arange(int(argument)) % 2
     rows = np.arange(12)[:, None] % 2 * np.ones((1, 12), np.int64)
-    pixels = np.stack([255 * (rows.T if label else rows) for label in labels]).astype(np.uint8)[..., None]
+    noise = np.random.default_rng(1).integers(0, 55, (len(labels), 12, 12))  # no two images are the same
+    pixels = (np.stack([200 * (rows.T if label else rows) for label in labels]) + noise).astype(np.uint8)[..., None]
     ids = [f"stripes/{number}" for number in range(len(labels))]
     return LabelledSource(("horizontal", "vertical"), {"train": part_of(pixels, labels, ids)})
 
@@ -60,10 +61,11 @@ def draw_mean_image(opened: OpenedModel, out: Path, *, gain: float = 1.0) -> lis
 @pytest.fixture(scope="module")
 def extended():
     """The four entries. The last two are removed from tables that other tests count."""
+    recipe = functools.partial(Augmentation, **asdict(Augmentation(brightness=0.1)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.BUILDERS, "stripes", stripes_network)
-        patch.setitem(loading.BUILDERS["data.augment"], "dim", functools.partial(Augmentation, brightness=0.1))
-        patch.setitem(sources.READERS, "stripes", read_stripes)
+        patch.setitem(loading.BUILDERS["data.augment"], "dim", recipe)
+        patch.setitem(sources.READERS, "stripes", sources.SourceReader("N", read_stripes))
         module = types.ModuleType("keras_cnn.views.mean_image")
         module.draw = draw_mean_image
         patch.setitem(sys.modules, module.__name__, module)

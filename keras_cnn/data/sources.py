@@ -1,7 +1,7 @@
 """The data sources by their names: each is read, cut into splits and brought to one image size, as a Dataset."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from keras_cnn.data.folders import read_folder
 from keras_cnn.data.splits import LabelledSource, SourcePart
 from keras_cnn.errors import InputError
 
-SOURCES = "fashion-mini, fashion-mnist, folder:PATH, npz:FILE, tfds:NAME[/CONFIG]"
 KEEP_SIZE = 256  # pixels; a folder whose images all have one size up to this keeps it
 
 
@@ -38,7 +37,7 @@ def load(
     cache_dir: str | Path | None = None,
     uncut: bool = False,
 ) -> Dataset:
-    """The images of `source` (see SOURCES) in three disjoint splits. InputError, in one line, if anything is wrong.
+    """The images of `source` (see READERS) in three disjoint splits. InputError, in one line, if anything is wrong.
 
     image_size: pixels, one side or (H, W); by default arrays keep their size; files keep a small common one, or else
         get DEFAULT_SIZE.
@@ -59,7 +58,7 @@ def load(
     in_train = None if subset is None else _positive("subset", subset)
     for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
         splits.check_share(name, share)
-    labelled = _read(source, _Reading(size, channels, fit, corrupt, cache, uncut))
+    labelled = _read(source, ReadOptions(size, channels, fit, corrupt, cache, uncut))
     if len(labelled.classes) < 2 and not uncut:
         raise InputError(f"{source}: only one class, {', '.join(map(repr, labelled.classes))}; expected at least two")
     parts = labelled.parts
@@ -84,7 +83,7 @@ def load(
 
 
 @dataclass(frozen=True)
-class _Reading:
+class ReadOptions:
     """The options of `load` that the reading of a source depends on."""
 
     size: tuple[int, int] | None
@@ -94,40 +93,60 @@ class _Reading:
     cache: Path
     uncut: bool
 
-    def tfds(self, name: str) -> LabelledSource:
-        """The data set `name` of TensorFlow Datasets."""
-        from keras_cnn.data.tfds import read_tfds
 
-        return read_tfds(name, self.size, self.channels, self.fit, self.cache)
-
-
-def _read(source: str, reading: _Reading) -> LabelledSource:
-    kind, _, argument = source.partition(":")
-    if source == "fashion-mini":
-        return read_fashion_mini()
-    if source == "fashion-mnist":
-        return _fashion_mnist(reading)
-    if kind == "folder" and argument:
-        return read_folder(Path(argument).expanduser(), reading.corrupt, reading.cache, empty_classes=reading.uncut)
-    if kind == "npz" and argument:
-        return read_npz(Path(argument).expanduser())
-    if kind == "tfds" and argument:
-        return reading.tfds(argument)
+def _read(source: str, options: ReadOptions) -> LabelledSource:
+    kind, colon, argument = source.partition(":")
+    reader = READERS.get(kind)
+    if reader and bool(colon) == bool(argument) == bool(reader.argument):
+        return reader.read(argument, options)
     hint = f"; did you mean folder:{source}?" if Path(source).is_dir() else ""
-    raise InputError(f"source {source!r} is none of {SOURCES}{hint}")
+    raise InputError(f"source {source!r} is none of {source_names()}{hint}")
 
 
-def _fashion_mnist(reading: _Reading) -> LabelledSource:
+def _folder(argument: str, options: ReadOptions) -> LabelledSource:
+    path = Path(argument).expanduser()
+    return read_folder(path, options.corrupt, options.cache, empty_classes=options.uncut)
+
+
+def _tfds(argument: str, options: ReadOptions) -> LabelledSource:
+    from keras_cnn.data.tfds import read_tfds
+
+    return read_tfds(argument, options.size, options.channels, options.fit, options.cache)
+
+
+def _fashion_mnist(argument: str, options: ReadOptions) -> LabelledSource:
     try:
         return read_fashion_mnist(FASHION_MNIST_FOLDER)
     except FileNotFoundError:
         pass
     try:
-        return reading.tfds("fashion_mnist")
+        return _tfds("fashion_mnist", options)
     except InputError as error:
         raise InputError(
             f"fashion-mnist: not in {FASHION_MNIST_FOLDER} (apt install dataset-fashion-mnist), and {error}"
         ) from None
+
+
+@dataclass(frozen=True)
+class SourceReader:
+    """A kind of source: `read(argument, options)` gets what follows the colon, which `argument` describes."""
+
+    argument: str  # for messages; "" for a source that is a name alone
+    read: Callable[[str, ReadOptions], LabelledSource]
+
+
+READERS = {
+    "fashion-mini": SourceReader("", lambda argument, options: read_fashion_mini()),
+    "fashion-mnist": SourceReader("", _fashion_mnist),
+    "folder": SourceReader("PATH", _folder),
+    "npz": SourceReader("FILE", lambda argument, options: read_npz(Path(argument).expanduser())),
+    "tfds": SourceReader("NAME[/CONFIG]", _tfds),
+}
+
+
+def source_names() -> str:
+    """The sources as a user writes them, for messages and help."""
+    return ", ".join(f"{kind}:{reader.argument}" if reader.argument else kind for kind, reader in READERS.items())
 
 
 def _checked_size(image_size) -> tuple[int, int] | None:

@@ -370,7 +370,7 @@ def test_options_are_checked(tmp_path):
         assert refused(load, **{option: value}).startswith(f"{option} = {value!r}: expected")
     assert "image_size" in refused(load, image_size=(1, 2, 3))
     assert "did you mean folder:" in refused(load, str(tmp_path))
-    assert sources.SOURCES in refused(load, "mnist")
+    assert sources.source_names() in refused(load, "mnist")
 
 
 def test_damaged_idx_files(tmp_path, monkeypatch):
