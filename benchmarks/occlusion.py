@@ -137,9 +137,9 @@ def main() -> None:
         }
         if importlib.util.find_spec("captum"):
             _same(model, image, images)
-            found = {n: captum(model, image, n)[2] for n in (64, PLACES)}
-            rates = interleave(found, rounds=1)
-            contestants[CAPTUM] = found[max(rates, key=lambda n: rates[n][0])]
+            by_batch = {n: captum(model, image, n)[2] for n in (64, PLACES)}
+            rates = interleave(by_batch, rounds=1)
+            contestants[CAPTUM] = by_batch[max(rates, key=lambda n: rates[n][0])]
         else:
             print("Captum is not installed: .venv/bin/pip install captum")
         rates = interleave(contestants, rounds=3)
@@ -159,8 +159,8 @@ def _same(model: keras.Model, image: np.ndarray, images: np.ndarray) -> None:
     keras_own = model.predict(images[:50], verbose=0)
     powers = np.exp(keras_own - keras_own.max(axis=1, keepdims=True))
     expected = (powers / powers.sum(axis=1, keepdims=True))[:, 3]
-    found = Occluder(model).occlude(image, 3, SIZE).confidence.ravel()[:50]
-    ours_off, theirs_off = (np.abs(values - expected).max() for values in (found, theirs))
+    ours = Occluder(model).occlude(image, 3, SIZE).confidence.ravel()[:50]
+    ours_off, theirs_off = (np.abs(values - expected).max() for values in (ours, theirs))
     print(f"largest distance from Keras: ours {ours_off:.1e}, PyTorch {theirs_off:.1e}")
 
 

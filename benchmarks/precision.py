@@ -33,12 +33,12 @@ def accuracy(source: str, seed: int, number_format: str, out: Path, changes: lis
     return json.loads((run / "metrics.json").read_text())["accuracy"]
 
 
-def report(found: dict[int, tuple[float, float]]) -> str:
+def report(accuracies: dict[int, tuple[float, float]]) -> str:
     """The accuracies by seed, (float32, bfloat16), and what their differences say."""
-    differences = np.array([after - before for before, after in found.values()])
+    differences = np.array([after - before for before, after in accuracies.values()])
     lines = [f"seed {seed:>3}  float32 {before:.4f}  bfloat16 {after:.4f}  {100 * (after - before):+.2f} points"
-             for seed, (before, after) in found.items()]  # fmt: skip
-    before, after = np.mean(list(found.values()), axis=0)
+             for seed, (before, after) in accuracies.items()]  # fmt: skip
+    before, after = np.mean(list(accuracies.values()), axis=0)
     low, high = mean_interval(differences)
     lines.append(
         f"mean      float32 {before:.4f}  bfloat16 {after:.4f}  {100 * differences.mean():+.2f} points"
@@ -55,10 +55,10 @@ def main(arguments: list[str] | None = None) -> None:
     chosen, changes = parser.parse_known_args(arguments)  # the rest, such as --train.epochs 2, changes the recipe
     if chosen.seeds < 2:
         parser.error(f"--seeds {chosen.seeds}: expected at least 2, for an interval")
-    found = {}
+    accuracies = {}
     for seed in range(1, chosen.seeds + 1):
-        found[seed] = tuple(accuracy(chosen.source, seed, f, chosen.out, changes) for f in FORMATS)
-    print(report(found))
+        accuracies[seed] = tuple(accuracy(chosen.source, seed, f, chosen.out, changes) for f in FORMATS)
+    print(report(accuracies))
 
 
 if __name__ == "__main__":

@@ -103,9 +103,9 @@ def main() -> None:
 def _compare(logits: dict[str, np.ndarray]) -> None:
     """How far the logits lie from those in float32, and how many predictions are the same."""
     exact = logits.pop(FLOAT32)
-    for name, found in logits.items():
-        same = np.mean(found.argmax(axis=1) == exact.argmax(axis=1))
-        error = np.abs(found - exact).max() / np.abs(exact).max()
+    for name, values in logits.items():
+        same = np.mean(values.argmax(axis=1) == exact.argmax(axis=1))
+        error = np.abs(values - exact).max() / np.abs(exact).max()
         print(f"{name}: logits within {error:.1e} of the largest in float32; {same:.2%} the same predictions")
 
 

@@ -57,13 +57,13 @@ def search(method: str, seed: int, trials: int, out: Path) -> list[float]:
     return [np.nan if trial.value is None else trial.value for trial in study.trials()]
 
 
-def report(found: Mapping[int, tuple[list[float], list[float]]]) -> str:
+def report(values: Mapping[int, tuple[list[float], list[float]]]) -> str:
     """Seed -> values of the trials, (random, bayes): the best of each by seed, and what their differences say.
 
     Raises ValueError where the trials that a pair has in common have other values.
     """
     lines, differences = [], []
-    for seed, (random, bayes) in found.items():
+    for seed, (random, bayes) in values.items():
         if not np.array_equal(random[:RANDOM_FIRST], bayes[:RANDOM_FIRST], equal_nan=True):
             raise ValueError(f"seed {seed}: the first {RANDOM_FIRST} trials differ: {random} and {bayes}")
         best = np.nanmax(random), np.nanmax(bayes)

@@ -143,8 +143,8 @@ def compare_epoch() -> None:
         task = prepare(settings)
         epoch, trainer = _epochs(task, RunFolder.create("bench", Path(folder)))
         pixels, classes = task.setup.train.pixels, task.setup.train.labels
-        whole = len(pixels) // BATCH * BATCH
-        contestants = {STEP: lambda: steps(trainer, pixels[:whole], classes[:whole]), EPOCH: epoch}
+        count = len(pixels) // BATCH * BATCH
+        contestants = {STEP: lambda: steps(trainer, pixels[:count], classes[:count]), EPOCH: epoch}
         rates = interleave(contestants)
     print(f"\nwhole epoch, net4, {len(pixels)} training and {len(task.setup.dataset.validation)} validation images")
     print(table(rates, STEP, {}))

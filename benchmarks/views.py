@@ -41,9 +41,9 @@ def random_run(folder: Path) -> Path:
     run = folder / "net4"
     run.mkdir()
     words = ["--data.source", f"npz:{folder / 'images.npz'}", "--name", "net4", "--model.name", "net4"]
-    found = config.load(None, words, BUILDERS)
-    write_text(run / "config.yaml", config.dump(found))
-    write_json(run / "split.json", data.split_record(load_dataset(found)))
+    settings = config.load(None, words, BUILDERS)
+    write_text(run / "config.yaml", config.dump(settings))
+    write_json(run / "split.json", data.split_record(load_dataset(settings)))
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(precision.choose_precision("auto", precision.hardware()))
     models.build("net4", (32, 32, 3), 10, **NETWORK).save(run / "model.keras")

@@ -1,6 +1,6 @@
-"""Values from files and command lines against type hints: one line for whatever does not fit.
+"""Values from files and command lines checked against type hints, with a one-line error for a value that does not fit.
 
-A hint may be `Annotated[type, "help", Limit, ...]`; `config.py` declares options so, builders by their signatures.
+A hint may be `Annotated[type, "help", Limit, ...]`, as in the config's schema; builders declare options by signature.
 """
 
 import difflib
@@ -32,11 +32,11 @@ class Value:
 
     value: Any  # a scalar, a list of Value or a dict of str to Value
     place: str  # "file.yaml:12" or "command line"
-    text: str | None = None  # of a scalar, or of what stands on the command line: as it was typed
+    text: str | None = None  # a scalar, or a value of the command line, as it was typed
 
 
 def placed(value: Any, place: str) -> Value:
-    """A plain value, with what it contains, as coming from `place`."""
+    """A plain value and all that it contains, with `place` as where they come from."""
     if isinstance(value, dict):
         return Value({str(k): placed(v, place) for k, v in value.items()}, place)
     if isinstance(value, list | tuple):
@@ -64,7 +64,7 @@ _NO = object()
 
 
 def _convert(given: Value, hint: Any, path: str) -> Any:
-    """The value as the type `hint`, or _NO. Whole numbers pass as floats; nothing else is converted."""
+    """The value as the type `hint`, or _NO. Integers are accepted as floats; nothing else is converted."""
     value, origin, arguments = given.value, get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         results = [_convert(given, kind, path) for kind in arguments]
@@ -89,7 +89,7 @@ def _convert(given: Value, hint: Any, path: str) -> Any:
 
 
 def _text(given: Value) -> Any:
-    """What was typed, whatever YAML makes of it: 1e3, 12:30 and no are text where text is wanted."""
+    """The text as it was typed, whatever YAML makes of it: 1e3, 12:30 and no are text where text is wanted."""
     if given.value is not None and given.text is not None:
         return given.text
     if isinstance(given.value, int | float) and not isinstance(given.value, bool):
@@ -179,7 +179,7 @@ def check_names(
 
 
 def nearest(name: Any, names: Collection[str]) -> str:
-    """The end of a message about an unknown name: the valid one most like it, or all of them."""
+    """The end of a message about an unknown name: the most similar valid name, or all of them."""
     near = difflib.get_close_matches(str(name), [n for n in names if n != name], 1, cutoff=0.5)
     return (
         f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(names)}" if names else "; none exist"
@@ -219,5 +219,5 @@ def options_of(builder: Callable) -> dict[str, tuple[Any, Any, str]]:
     hints = get_type_hints(target, include_extras=True)
     notes = dict(re.findall(r"^\s+(\w+): (.+)$", inspect.getdoc(target) or "", re.MULTILINE))
     keyword_only = inspect.Parameter.KEYWORD_ONLY
-    found = [p for p in inspect.signature(builder).parameters.values() if p.kind is keyword_only]
-    return {p.name: (hints[p.name], p.default, notes.get(p.name, "")) for p in found}
+    own = [p for p in inspect.signature(builder).parameters.values() if p.kind is keyword_only]
+    return {p.name: (hints[p.name], p.default, notes.get(p.name, "")) for p in own}

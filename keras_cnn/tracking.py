@@ -1,4 +1,4 @@
-"""Weights & Biases as a mirror of the run folder: never a prompt, never a long wait, never needed."""
+"""Weights & Biases as a mirror of the run folder: without prompts, without long waits, and never needed."""
 
 import netrc
 import os
@@ -16,7 +16,7 @@ FINISH_SECONDS = 4  # a network that is gone would never let go; with all that f
 
 
 class Tracker:
-    """Mirrors one run to W&B; with mode "off" every call does nothing. Whatever W&B raises ends the mirror alone.
+    """Mirrors one run to W&B; with mode "off" every call does nothing. An error of W&B ends the mirror, not the run.
 
     Args:
         mode: "auto" (online where there is a key, else offline), "online", "offline" or "off".
@@ -31,7 +31,7 @@ class Tracker:
             self._run = _start(_mode(mode), folder, settings)
 
     def epochs(self, rows: list[dict]) -> None:
-        """Rows of the history, in order; those that a server has already are left out.
+        """Sends rows of the history, in order, without those that the server has already.
 
         A resumed run sends its history again from the start. What was on its way when the run was killed is lost to
         W&B, and `wandb sync` puts a later offline file of a run in the place of an earlier one, not behind it.
@@ -50,11 +50,10 @@ class Tracker:
         classes: Sequence[str],
         columns: Sequence[str] = ("precision", "recall", "f1", "support"),
     ) -> None:
-        """Final numbers and figures, confusion matrices from (labels, predicted) a split, and a table a class.
+        """Sends the final numbers and figures, a confusion matrix per split, and a table with a row per class.
 
-        The table has these `columns` of `metrics["per_class"]`.
-
-        The numbers of the summary are named "test/accuracy" and so on: "accuracy" is the last training epoch's.
+        `confusion` has (labels, predicted) of each split; the table has the `columns` of `metrics["per_class"]`. The
+        numbers of the summary are named "test/accuracy" and so on, because "accuracy" is the last training epoch's.
         """
         if self._run:
             with self._harmless():
@@ -98,7 +97,7 @@ def _final(
 
 
 def _mode(wanted: str) -> str:
-    """The mode to start in: never online without a key, which would prompt for one."""
+    """The mode to start in: never online without a key, for which W&B would prompt."""
     key = _has_key()
     if wanted == "auto":
         wanted = os.environ.get("WANDB_MODE", "online" if key else "offline")

@@ -1,4 +1,4 @@
-"""`python train.py --sweep` and its relatives: what the arguments of a sweep ask for."""
+"""`python train.py --sweep`, `--join`, `--finish` and `--resume` of a sweep: what their arguments ask for."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_SWEEP = Path(__file__).resolve().parents[2] / "configs" / "sweeps" / "cs6910.yaml"
 NOT_FOR_SWEEPS = ("run_dir", "find_learning_rate", "overfit_batch", "options")
-GOING_ON = ("resume", "join", "finish")  # with a sweep that there is
+GOING_ON = ("resume", "join", "finish")  # with a sweep that exists
 
 
 def add_options(parser: Parser) -> None:
@@ -19,7 +19,7 @@ def add_options(parser: Parser) -> None:
         "--sweep", nargs="?", type=Path, const=Path(), metavar="FILE", help="run a W&B sweep file; default CS6910's"
     )
     parser.option("--workers", type=int, metavar="N", help="processes of a sweep, which share the cores; default 1")
-    parser.option("--run-cap", type=int, metavar="N", help="so many trials, whatever the sweep's file says")
+    parser.option("--run-cap", type=int, metavar="N", help="number of trials, in place of the sweep file's run_cap")
     parser.option("--join", type=Path, metavar="SWEEP", help="be one more worker of a sweep's folder")
     parser.option(
         "--finish",
@@ -32,7 +32,7 @@ def add_options(parser: Parser) -> None:
 
 
 def is_asked_for(chosen: argparse.Namespace) -> bool:
-    """Whether the arguments are about a sweep. InputError where they are about a trial of one, or need one."""
+    """Whether the arguments are about a sweep. InputError if they name a trial of one, or if an option needs one."""
     asked = chosen.sweep is not None or chosen.join is not None or chosen.finish is not None
     if chosen.resume is not None and chosen.resume != Path():
         if is_sweep(chosen.resume.parent):
@@ -46,7 +46,7 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
 
 
 def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
-    """Starts, resumes, joins or finishes a sweep, or says what it would be."""
+    """Starts, resumes, joins or finishes a sweep, or prints the plan of one."""
     _check(chosen, overrides)
     if chosen.join is not None:
         _join(chosen.join)
@@ -75,8 +75,8 @@ def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: 
 
     file = DEFAULT_SWEEP if chosen.sweep == Path() else chosen.sweep
     if chosen.finish is not None:
-        found = study.Study(_folder(chosen.finish, "--finish"))
-        conclude(local.finish(found), found.folder / "best")
+        complete = study.Study(_folder(chosen.finish, "--finish"))
+        conclude(local.finish(complete), complete.folder / "best")
     elif chosen.resume is not None:
         local.resume(study.Study(_folder(chosen.resume, "--resume")), workers, ready)
     elif chosen.dry_run:
@@ -125,10 +125,10 @@ def is_sweep(folder: Path) -> bool:
 
 
 def _folder(named: Path, option: str) -> Path:
-    """The folder named, or without a name the sweep below runs/ that was written to last."""
+    """The named folder or, without a name, the sweep below runs/ that was written to last."""
     if named != Path():
         return named
-    found = [path for path in Path("runs").glob("*/study.journal") if is_sweep(path.parent)]
-    if not found:
+    journals = [path for path in Path("runs").glob("*/study.journal") if is_sweep(path.parent)]
+    if not journals:
         raise InputError(f"runs: no sweep there; name one: {option} FOLDER")
-    return max(found, key=lambda path: path.stat().st_mtime).parent
+    return max(journals, key=lambda path: path.stat().st_mtime).parent

@@ -26,9 +26,9 @@ def _builders_help(path: str, builders: Mapping[str, Callable]) -> Iterator[str]
     """The options of the builders; builders with the same options share their lines, which name differing defaults."""
     alike: dict[tuple, dict[str, dict]] = {}
     for name, builder in builders.items():
-        found = options_of(builder)
-        key = tuple((option, note) for option, (_, _, note) in found.items())
-        alike.setdefault(key, {})[name] = found
+        declared = options_of(builder)
+        key = tuple((option, note) for option, (_, _, note) in declared.items())
+        alike.setdefault(key, {})[name] = declared
     for members in alike.values():
         yield f"    {', '.join(members)}{'' if any(members.values()) else ': no options'}"
         first, *_ = members.values()

@@ -80,21 +80,21 @@ def _published(value: Value, path: str) -> str | tuple[PublishedNumber, ...] | N
 
 
 def _published_number(section: Value, path: str) -> PublishedNumber:
-    found = _dataclass(section, PublishedNumber, path, {})
-    if (found.class_name is None) is (found.figure in PER_CLASS):
-        wanted = "a class_name" if found.figure in PER_CLASS else f"none: it is for {', '.join(PER_CLASS)}"
-        raise InputError(f"{section.place}: {path}.class_name: found {found.class_name!r}, expected {wanted}")
+    number = _dataclass(section, PublishedNumber, path, {})
+    if (number.class_name is None) is (number.figure in PER_CLASS):
+        wanted = "a class_name" if number.figure in PER_CLASS else f"none: it is for {', '.join(PER_CLASS)}"
+        raise InputError(f"{section.place}: {path}.class_name: found {number.class_name!r}, expected {wanted}")
     fields = [name for name, *_ in options(Config)]
-    for name in found.conditions or {}:
+    for name in number.conditions or {}:
         if name not in fields and not name.startswith(("model.", "data.augment.")):
             raise InputError(f"{section.place}: {path}.conditions: {name!r} is no field{nearest(name, fields)}")
-    return found
+    return number
 
 
 def published_name(name: str, place: str) -> str:
     """The REPORT/EXPERIMENT `name` itself; InputError if no published figures of that name come with the package."""
     experiments = {file.stem: read_values(file).value["experiments"] for file in sorted(PUBLISHED.glob("*.yaml"))}
-    names = [f"{report}/{experiment}" for report, found in experiments.items() for experiment in found.value]
+    names = [f"{report}/{experiment}" for report, section in experiments.items() for experiment in section.value]
     if name not in names:
         raise InputError(f"{place}: {name!r} is unknown{nearest(name, names)}")
     return name

@@ -86,9 +86,9 @@ def _plain(node: yaml.Node, path: Path | None) -> Value:
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name is None or name in result:
-                found = "a key that is not a plain word" if name is None else f"{name} twice in one section"
+                fault = "a key that is not a plain word" if name is None else f"{name} twice in one section"
                 place = f"{path}:{key.start_mark.line + 1}" if path else COMMAND_LINE
-                raise InputError(f"{place}: {found}; expected each field once")
+                raise InputError(f"{place}: {fault}; expected each field once")
             result[name] = _plain(value, path)
         return Value(result, place)
     if node.tag.endswith((":int", ":float")) and _READ_OTHERWISE.fullmatch(node.value):

@@ -193,5 +193,5 @@ class Distribution:
 
 def key(value: Any) -> str:
     """Text that is equal for values that W&B takes for the same: 2 and 2.0, but not 1, true and "1"."""
-    whole = isinstance(value, float) and value.is_integer()
-    return json.dumps(int(value) if whole else value, sort_keys=True, default=str)
+    is_integer = isinstance(value, float) and value.is_integer()
+    return json.dumps(int(value) if is_integer else value, sort_keys=True, default=str)

@@ -73,15 +73,15 @@ def _candidates(space: Sequence[Dimension], leaders: np.ndarray, generator: np.r
         units = generator.random((count, len(space)))
         return np.stack([d.at(units[:, i]) for i, d in enumerate(space)], axis=1)
 
-    found = [anywhere(ANYWHERE)]
+    candidates = [anywhere(ANYWHERE)]
     for leader in leaders:
         near = np.where(generator.random((NEARBY, len(space))) < 0.5, leader, anywhere(NEARBY))
         for i, dimension in enumerate(space):
             if dimension.count is None:
                 moved = leader[i] + STEP * generator.standard_normal(NEARBY)
                 near[:, i] = np.clip(moved, 0.0, np.nextafter(1.0, 0.0))
-        found.append(near)
-    return np.concatenate(found)
+        candidates.append(near)
+    return np.concatenate(candidates)
 
 
 def _features(space: Sequence[Dimension], points: np.ndarray) -> np.ndarray:

@@ -34,22 +34,22 @@ def rungs(hyperband: Hyperband) -> list[int]:
     max_iter, which goes before: max_iter / eta^k for k from 1 to s, rounded down, as far as that is 1 or more; so
     max_iter itself is no rung, and max_iter 27, s 2, eta 3 compare at 3 and 9.
     """
-    found, eta = set(), hyperband.eta
+    iterations, eta = set(), hyperband.eta
     if hyperband.max_iter is not None:
         rung = float(hyperband.max_iter)
         for _ in range(hyperband.s or 0):
             rung /= eta
             if rung < 1:
                 break
-            found.add(int(rung))
+            iterations.add(int(rung))
     else:
         rung = float(hyperband.min_iter or 1)
         for _ in range(100):
             if rung >= 2**53:
                 break
-            found.add(int(rung))
+            iterations.add(int(rung))
             rung *= eta
-    return sorted(found)
+    return sorted(iterations)
 
 
 def should_stop(

@@ -73,7 +73,7 @@ class Sampler:
         return {n: _plain(x, d) for x, (n, d) in zip(point, distributions.items(), strict=True)}
 
     def _distributions(self) -> dict[str, BaseDistribution]:
-        return {n: found for n, d in self._sweep.parameters.items() if (found := _for_optuna(d))}
+        return {n: known for n, d in self._sweep.parameters.items() if (known := _for_optuna(d))}
 
 
 def direction(sweep: Sweep) -> str:

@@ -173,8 +173,8 @@ def _distribution(section: Value, name: str, path: str) -> Distribution:
     rest = Value({field: value for field, value in section.value.items() if field != "distribution"}, section.place)
     settings = _settings(rest, DISTRIBUTIONS[kind], path, kind)
     if "min" in settings and not settings["min"] < settings["max"]:
-        found = f"min {settings['min']} and max {settings['max']}"
-        raise InputError(f"{section.place}: {path}: found {found}, expected min below max")
+        limits = f"min {settings['min']} and max {settings['max']}"
+        raise InputError(f"{section.place}: {path}: found {limits}, expected min below max")
     _check_plain(settings, section.place, path)
     if kind == "categorical_w_probabilities":
         _check_probabilities(settings, section.place, path)
@@ -207,8 +207,8 @@ def _check_plain(settings: Mapping[str, Any], place: str, path: str) -> None:
 def _check_probabilities(settings: Mapping[str, Any], place: str, path: str) -> None:
     count, total = len(settings["probabilities"]), sum(settings["probabilities"])
     if count != len(settings["values"]):
-        found = f"{len(settings['values'])} values and {count} probabilities"
-        raise InputError(f"{place}: {path}: found {found}, expected one probability per value")
+        counts = f"{len(settings['values'])} values and {count} probabilities"
+        raise InputError(f"{place}: {path}: found {counts}, expected one probability per value")
     if not math.isclose(total, 1, rel_tol=0, abs_tol=1.001e-5):  # W&B's tolerance, that of np.isclose
         raise InputError(f"{place}: {path}.probabilities: their sum is {total:g}, expected 1")
 
@@ -319,8 +319,10 @@ def _table(section: Value, distribution: Distribution, path: str) -> dict[str, d
     for written, row in section.value.items():
         row_key = key(yaml.safe_load(written))
         if row_key not in map(key, values):
-            found = ", ".join(map(typed, values))
-            raise InputError(f"{row.place}: {path}.{written}: no value of {distribution.name}; expected one of {found}")
+            listed = ", ".join(map(typed, values))
+            raise InputError(
+                f"{row.place}: {path}.{written}: no value of {distribution.name}; expected one of {listed}"
+            )
         if not isinstance(row.value, dict):
             raise InputError(f"{row.place}: {path}.{written}: found {bare(row)!r}, expected fields with their values")
         table[row_key] = {_field(name, v.place, f"{path}.{written}"): bare(v) for name, v in row.value.items()}
@@ -349,8 +351,8 @@ def _check_fields(parameters: Mapping[str, Distribution], names: Mapping[str, An
         target = names.get(name, name)
         for field in {target} if isinstance(target, str) else {f for row in target.values() for f in row}:
             if field in taken:
-                found = f"sets {field}, as {taken[field]} does"
-                raise InputError(f"{distribution.place}: parameters.{name}: {found}; expected one of the two")
+                fault = f"sets {field}, as {taken[field]} does"
+                raise InputError(f"{distribution.place}: parameters.{name}: {fault}; expected one of the two")
             taken[field] = name
 
 

@@ -249,6 +249,8 @@ def test_history_reads_back_as_numbers(tmp_path):
     row = dict.fromkeys(run_folder.HISTORY_COLUMNS, 0.1) | {"epoch": 1}
     folder.write_history([row])
     assert folder.history() == [row]
+    assert type(folder.history()[0]["epoch"]) is int
+    assert (folder / "history.csv").read_text().splitlines()[0] == ",".join(run_folder.HISTORY_COLUMNS)
 
 
 def test_the_last_unfinished_run_is_found(tmp_path):
@@ -321,3 +323,72 @@ def test_a_reading_that_a_full_disk_cut_off_does_not_swallow_the_next_one(tmp_pa
     run_folder.record_test_reading(folder, "third, with a comma")
     rows = list(csv.DictReader((folder / "test_readings.csv").read_text().splitlines()))
     assert [row["images"] for row in rows] == ["first", "cut o", "third, with a comma"]
+
+
+def test_json_has_no_nan_and_the_old_file_stays(tmp_path):
+    run_folder.write_json(tmp_path / "a.json", {"é": [1]})
+    assert "é" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="JSON compliant"):
+        run_folder.write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert run_folder.read_json(tmp_path / "a.json") == {"é": [1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[1]", "found list, expected a mapping"),
+        ('{"seed": 1.5}', "seed: found 1.5, expected a whole number"),
+        ('{"seed": NaN}', "seed: found nan, expected a whole number"),
+        ('{"seed": null}', "seed: found None, expected a whole number"),
+        ("{}", "seed: found None, expected a whole number"),
+        ('{"seed": 1, "note": [2]}', r"note: found \[2\], expected text or null"),
+        ("[" * 100_000, "cannot be read"),
+        ("\udcff", "cannot be read"),
+    ],
+)
+def test_json_of_another_shape_is_named_with_its_field(tmp_path, content, words):
+    path = tmp_path / "a.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=rf"/a\.json: {words}") as caught:
+        run_folder.read_json(path, {"seed": int, "note": str | None})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_last_run_is_sought_among_those_of_the_program(tmp_path):
+    for age, (name, config_text) in enumerate([("boxes", "model: {cfg: yolov3-tiny}\n"), ("photos", "seed: 1\n")]):
+        (tmp_path / name / "checkpoint").mkdir(parents=True)
+        (tmp_path / name / "config.yaml").write_text(config_text)
+        for path in (tmp_path / name, tmp_path / name / "checkpoint", tmp_path / name / "config.yaml"):
+            os.utime(path, (1000 + age, 1000 + age))
+    assert run_folder.latest_unfinished(tmp_path).name == "photos"
+    assert run_folder.latest_unfinished(tmp_path, detecting=True).name == "boxes"
+    os.utime(tmp_path / "boxes" / "checkpoint", (3000, 3000))
+    assert run_folder.latest_unfinished(tmp_path).name == "photos"
+
+
+def test_what_is_no_run_is_not_opened(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        run_folder.RunFolder.open(tmp_path / "none")
+    with pytest.raises(InputError, match=r"not a run folder: it has no config\.yaml"):
+        run_folder.RunFolder.open(tmp_path)
+
+
+def test_a_difference_of_any_part_of_the_environment_is_listed():
+    begun = {"python": "3.11.1", "platform": "a", "packages": {"numpy": "2.1", "gone": "1"}, "hardware": {"cores": 2}}
+    now = {"python": "3.11.2", "platform": "b", "packages": {"numpy": "2.1", "new": "3"}, "hardware": {"cores": 4}}
+    expected = ["python 3.11.1 -> 3.11.2", "platform a -> b", "gone 1 -> None", "new None -> 3", "cores 2 -> 4"]
+    assert sorted(process.changes(begun, now)) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("status", "commit"), [("", "abc"), (" M train.py", "abc with uncommitted changes"), (None, None)]
+)
+def test_the_commit_is_that_of_the_code_and_says_what_is_not_committed(monkeypatch, status, commit):
+    def git(words, cwd, **settings):
+        assert (Path(cwd) / "process.py").is_file()
+        if status is None:
+            raise FileNotFoundError("git")
+        return subprocess.CompletedProcess(words, 0, stdout={"rev-parse": "abc\n", "status": status}[words[1]])
+
+    monkeypatch.setattr(process.subprocess, "run", git)
+    assert process._git_commit.__wrapped__() == commit

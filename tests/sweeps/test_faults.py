@@ -77,7 +77,7 @@ def work(folder: Path, what: str = "train", moment: tuple = ("os", "getcwd", 0))
 
 
 def weights(run: Path) -> list[np.ndarray]:
-    groups, _ = checkpoints.load(run / "checkpoint")
+    groups = checkpoints.load(run / "checkpoint").groups
     return [array for name in sorted(groups) for array in groups[name]]
 
 

@@ -131,7 +131,7 @@ def twice(tmp_path_factory) -> list[tuple[Path, subprocess.CompletedProcess]]:
 
 
 def weights(run: Path) -> list[np.ndarray]:
-    groups, _ = checkpoints.load(run / "checkpoint")
+    groups = checkpoints.load(run / "checkpoint").groups
     return [array for name in sorted(groups) for array in groups[name]]
 
 

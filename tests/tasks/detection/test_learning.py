@@ -220,7 +220,7 @@ def test_wrong_arguments_get_one_line(trained, small_cfg, source, tmp_path, caps
         ((*base, "--data.imag_size", "64"), "did you mean image_size?"),
         ((*base, "--model.weights", tmp_path / "no.weights"), "no.weights: cannot read the Darknet weights"),
         ((*base, "--data.classes", "[red, purple]"), "has no class 'purple'"),
-        (("photo.jpg", *base), "photo.jpg is for detecting"),
+        (("photo.jpg", *base), "photo.jpg is for detection"),
         (("--resume", path), "this run is complete"),
         (("photo.jpg", "--model", "x.cfg", "--optim.learning_rate", "1"), "fields of a config go with --train"),
         (("photo.jpg", "--model", tmp_path), "no model.keras in this folder"),
