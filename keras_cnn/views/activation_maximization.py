@@ -13,7 +13,14 @@ from keras_cnn.figures.panels import Panel, PanelRow, number, sheet
 from keras_cnn.views.support.image_stream import ImageStream, SplitName, stream
 from keras_cnn.views.support.opened_model import Count, OpenedModel, OptionalCount
 from keras_cnn.views.support.saving import SavedFigure, save_figure
-from keras_cnn.visualization.activation_maximization import STEPS, Maximised, Real, before_activation, best_of, maximise
+from keras_cnn.visualization.activation_maximization import (
+    STEPS,
+    BestRealImages,
+    MaximizedUnits,
+    before_activation,
+    best_of,
+    maximize_activation,
+)
 from keras_cnn.visualization.activations import most_active, spread
 from keras_cnn.visualization.targets import ChannelMean, ClassScore, Neuron, Target
 
@@ -78,7 +85,7 @@ def draw(
         raised += [_channels(opened, name, channels, count, unit) for name in layer or spread(opened.probe, 3)]
     real = stream(opened, NAME, split, most)
     options = {"steps": steps, "parametrisation": parametrisation, "seed": seed}
-    maximised = [maximise(opened.probe, units.target, units.count, **options) for units in raised]
+    maximised = [maximize_activation(opened.probe, units.target, units.count, **options) for units in raised]
     best = best_of(opened.probe, [pictures.score for pictures in maximised], real)
     return [
         _draw_sheet(opened, out, units, _Comparison(pictures, best_real, real), options)
@@ -124,8 +131,8 @@ def _channels(opened: OpenedModel, name: str, channels: Sequence[int], count: in
 class _Comparison:
     """Optimised pictures and the real images that raise the same units most."""
 
-    made: Maximised
-    best: Real
+    made: MaximizedUnits
+    best: BestRealImages
     stream: ImageStream
 
     @property

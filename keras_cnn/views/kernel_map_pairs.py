@@ -12,7 +12,7 @@ from keras_cnn.views.support.image_stream import PlannedReads
 from keras_cnn.views.support.opened_model import Count, OpenedModel
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.activations import most_active, spread
-from keras_cnn.visualization.kernel_map_pairs import Pairs, pairs_of_maps, points_of
+from keras_cnn.visualization.kernel_map_pairs import KernelMapPairs, kernel_map_pairs, points_of
 
 _IMAGES = 3  # places for images in one figure, whether all are taken or not
 
@@ -39,16 +39,16 @@ def reads(opened: OpenedModel) -> PlannedReads:
     return PlannedReads(shown=[point for name in spread(opened.probe, 3) for point in points_of(opened.probe, name)])
 
 
-def channel_pairs(opened: OpenedModel, layer: str, count: int, channels: tuple[int, ...] = ()) -> Pairs:
+def channel_pairs(opened: OpenedModel, layer: str, count: int, channels: tuple[int, ...] = ()) -> KernelMapPairs:
     """The pairs for these channels of a layer, or for the `count` channels that differ most: see `most_active`."""
     block = opened.probe.convolution(layer)
     points = points_of(opened.probe, layer)
     maps = opened.maps(points)
     chosen = channels or tuple(most_active(maps[points[-1]], count).tolist())
-    return opened.once(("pairs", block.name, chosen), lambda: pairs_of_maps(opened.probe, maps, layer, chosen))
+    return opened.once(("pairs", block.name, chosen), lambda: kernel_map_pairs(opened.probe, maps, layer, chosen))
 
 
-def _draw_sheet(opened: OpenedModel, out: Path, pairs: Pairs, part: slice) -> SavedFigure:
+def _draw_sheet(opened: OpenedModel, out: Path, pairs: KernelMapPairs, part: slice) -> SavedFigure:
     linear, normalised, activated = pairs.points
     maps = [("conv map", pairs.convolved[part])]
     if pairs.activated is not None:

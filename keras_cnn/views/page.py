@@ -23,8 +23,8 @@ from keras_cnn.views.support.top_patches import TopPatches, responses_to, top_pa
 from keras_cnn.visualization.activations import spread
 from keras_cnn.visualization.attribution import METHODS
 from keras_cnn.visualization.filters import Responses
-from keras_cnn.visualization.kernel_map_pairs import Pairs, points_of
-from keras_cnn.visualization.receptive_field import fields, patch
+from keras_cnn.visualization.kernel_map_pairs import KernelMapPairs, points_of
+from keras_cnn.visualization.receptive_field import patch, receptive_fields
 from keras_cnn.visualization.targets import ClassScore, Neuron
 
 _PATCHES = 6  # for each channel
@@ -87,12 +87,12 @@ def _fields(opened: OpenedModel) -> tuple[dict[str, ReceptiveField], str]:
         " Whether gradient and Grad-CAM depend on what was learnt is checked by the view attribution."
     )
     try:
-        return fields(opened.model), note
+        return receptive_fields(opened.model), note
     except InputError as error:
         return {}, f"{note} Without the pixels that units see: {error}."
 
 
-def _gradients(opened: OpenedModel, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+def _gradients(opened: OpenedModel, pairs: KernelMapPairs) -> tuple[np.ndarray, np.ndarray]:
     """Gradients (U, N, H, W) of the strongest unit of each channel in each image, and places (U, N, 2) of the units."""
     pixels, linear = opened.images.pixels, pairs.points[0]
     gradients, places = [], []
@@ -104,7 +104,7 @@ def _gradients(opened: OpenedModel, pairs: Pairs) -> tuple[np.ndarray, np.ndarra
     return np.stack(gradients), np.stack(places)
 
 
-def _class_maps(opened: OpenedModel, pairs: Pairs) -> list[list[dict]]:
+def _class_maps(opened: OpenedModel, pairs: KernelMapPairs) -> list[list[dict]]:
     """For each image the Grad-CAM of its predicted class at the layer; nothing if there are no classes."""
     if not opened.is_classifier:
         return [[] for _ in opened.images.names]
@@ -116,7 +116,7 @@ def _class_maps(opened: OpenedModel, pairs: Pairs) -> list[list[dict]]:
 
 
 def _unit(
-    pairs: Pairs,
+    pairs: KernelMapPairs,
     u: int,
     pixels: np.ndarray,
     *,
@@ -144,7 +144,7 @@ def _unit(
 
 
 def _unit_in_image(
-    pairs: Pairs,
+    pairs: KernelMapPairs,
     u: int,
     i: int,
     image: np.ndarray,

@@ -12,7 +12,7 @@ from keras_cnn.figures.style import FAINT, GREY, HEADER, INK, SMALL_SIZE, WIDTH,
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.views.support.opened_model import OpenedModel, evenly_spaced
 from keras_cnn.views.support.saving import SavedFigure, save_figure
-from keras_cnn.visualization.receptive_field import Reach, fields, reach
+from keras_cnn.visualization.receptive_field import MeasuredField, measured_field, receptive_fields
 
 _SHOWN = 10
 _COLUMNS = 5
@@ -25,14 +25,14 @@ def draw(opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = ()) -> list
     Options:
         layer: layers with a map; default ten convolutions from the first to the last
     """
-    known = fields(opened.model)
+    known = receptive_fields(opened.model)
     convolutions = [block.name for block in opened.probe.convolutions if block.name in known]
     expected = "convolutions behind convolutions, pools and element-wise layers alone"
     require(bool(layer or convolutions), f"{opened.name}: receptive-field", "no field that is known", expected)
     chosen = list(layer) or [convolutions[place] for place in evenly_spaced(len(convolutions), _SHOWN)]
-    reaches = [reach(opened.probe, name) for name in chosen]
+    reaches = [measured_field(opened.probe, name) for name in chosen]
     title = f"{opened.name}: what the middle unit of a layer sees"
-    figure = receptive_fields(reaches, [_caption(found, known) for found in reaches], title)
+    figure = draw_fields(reaches, [_caption(found, known) for found in reaches], title)
     arrays = {"layers": list(known), "shown": chosen, "units": [found.unit for found in reaches]}
     for part in ("size", "stride", "offset"):
         arrays[part] = [[getattr(axis, part) for axis in field] for field in known.values()]
@@ -42,7 +42,7 @@ def draw(opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = ()) -> list
     return [save_figure(out, "receptive-field", figure, arrays, f"pixels seen: {line}")]
 
 
-def _caption(layer: Reach, known: Mapping[str, ReceptiveField]) -> str:
+def _caption(layer: MeasuredField, known: Mapping[str, ReceptiveField]) -> str:
     height, width = known[layer.layer]
     stride = f"{height.stride}" if height.stride == width.stride else f"{height.stride}×{width.stride}"
     return f"{layer.layer}\n{_size(known[layer.layer])} px, stride {stride}\n{_verdict(layer)}"
@@ -53,14 +53,14 @@ def _size(field: ReceptiveField) -> str:
     return f"{height.size}" if height.size == width.size else f"{height.size}×{width.size}"
 
 
-def _verdict(layer: Reach) -> str:
+def _verdict(layer: MeasuredField) -> str:
     if not layer.contained:
         return "gradient: goes beyond"
     return "gradient: exact" if layer.exact else "gradient: within"
 
 
 @styled
-def receptive_fields(layers: Sequence[Reach], captions: Sequence[str], title: str) -> Figure:
+def draw_fields(layers: Sequence[MeasuredField], captions: Sequence[str], title: str) -> Figure:
     """A panel for each layer: the gradient at each pixel as a share of its largest, framed by the computed field.
 
     A pixel without gradient is grey. The colours follow the square root of the share: on a linear scale little but the

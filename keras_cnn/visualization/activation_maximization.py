@@ -80,7 +80,7 @@ class Parametrisation:
 
 
 @dataclass(frozen=True)
-class Maximised:
+class MaximizedUnits:
     """The pictures that maximize U units."""
 
     pictures: np.ndarray  # (U, H, W, C) uint8
@@ -99,7 +99,7 @@ class Maximised:
 
 
 @dataclass(frozen=True)
-class Real:
+class BestRealImages:
     """The real image with the largest score for each of U units."""
 
     values: np.ndarray  # (U,) float32
@@ -117,7 +117,7 @@ def usual_rate(side: int) -> float:
     return 0.1 if side <= _SMALL else 0.05
 
 
-def maximise(
+def maximize_activation(
     model: ModelOrProbe,
     target: Target,
     units: int,
@@ -127,7 +127,7 @@ def maximise(
     parametrisation: Literal["fourier", "pixel"] = "fourier",
     transforms: Transforms | None = None,
     seed: int = 0,
-) -> Maximised:
+) -> MaximizedUnits:
     """Pictures that maximize the target's score for each of `units`, by Adam from the same noise.
 
     The target is one for all units or has one for each of them, as elsewhere for images. A picture depends on its own
@@ -158,10 +158,10 @@ def maximise(
     )
     values = _measured(probe, pictures, score)
     start_values = _measured(probe, np.repeat(start[None], units, axis=0), score)
-    return Maximised(pictures, values, start, start_values, _highest(probe, pictures, score), moved, score, rate)
+    return MaximizedUnits(pictures, values, start, start_values, _highest(probe, pictures, score), moved, score, rate)
 
 
-def best_of(model: ModelOrProbe, wanted: Sequence[Score], batches: Iterable) -> list[Real]:
+def best_of(model: ModelOrProbe, wanted: Sequence[Score], batches: Iterable) -> list[BestRealImages]:
     """The real images with the largest of each of these scores, for each unit; `batches` is read once.
 
     The elements of `batches` start with images (B, H, W, C) of 0-255. Raises InputError for no images and for images
@@ -177,7 +177,7 @@ def best_of(model: ModelOrProbe, wanted: Sequence[Score], batches: Iterable) -> 
                 running.add(maps[probe.point(running.point)], count)
             count += len(part)
     require(count > 0, "activation maximization", "no images", "at least one")
-    return [Real(running.values, running.numbers, count) for running in best]
+    return [BestRealImages(running.values, running.numbers, count) for running in best]
 
 
 class _RunningBest:

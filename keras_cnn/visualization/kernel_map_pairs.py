@@ -18,7 +18,7 @@ TOLERANCE = 1e-3  # of the layer's largest value: float32 sums of some thousand 
 
 
 @dataclass(frozen=True)
-class Pairs:
+class KernelMapPairs:
     """Kernels and maps of U output channels; channel `channels[u]` is at index u of each last axis."""
 
     layer: str
@@ -32,12 +32,14 @@ class Pairs:
 
 
 def points_of(model: ModelOrProbe, layer: str) -> tuple[str, ...]:
-    """The points that `pairs_of_maps` needs: what the convolution reads, and the maps that it makes."""
+    """The points that `kernel_map_pairs` needs: what the convolution reads, and the maps that it makes."""
     block = Probe.of(model).convolution(layer)
     return (block.node.inputs[0], *filter(None, (block.linear, block.normalised, block.activated)))
 
 
-def pairs_of_maps(model: ModelOrProbe, maps: Mapping[str, np.ndarray], layer: str, channels: Sequence[int]) -> Pairs:
+def kernel_map_pairs(
+    model: ModelOrProbe, maps: Mapping[str, np.ndarray], layer: str, channels: Sequence[int]
+) -> KernelMapPairs:
     """Kernels and maps of output channels of a convolution, from the maps (N, h, w, C) at the points of `points_of`.
 
     Raises InputError for a layer without kernels and a channel that is not there, and ArithmeticError if a map is not
@@ -57,7 +59,7 @@ def pairs_of_maps(model: ModelOrProbe, maps: Mapping[str, np.ndarray], layer: st
         words = f"maps differ from those of their kernels by {difference:.1e} of the largest value"
         raise ArithmeticError(f"{probe.name}: {block.name}: {words}; expected at most {TOLERANCE:g}")
     own = weights.values[..., chosen]
-    return Pairs(block.name, chosen, own, convolved, normalised, activated, points, difference)
+    return KernelMapPairs(block.name, chosen, own, convolved, normalised, activated, points, difference)
 
 
 def convolve(

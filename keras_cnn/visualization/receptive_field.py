@@ -33,7 +33,7 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reach:
+class MeasuredField:
     """The receptive field of one unit by arithmetic, and the pixels with a gradient."""
 
     layer: str
@@ -57,7 +57,7 @@ class Reach:
         return self.found == self.box
 
 
-def fields(model: keras.Model) -> dict[str, ReceptiveField]:
+def receptive_fields(model: keras.Model) -> dict[str, ReceptiveField]:
     """Layer -> size, stride and offset in pixels, for every layer whose receptive field is known.
 
     See `models.arithmetic.Axis`. Raises InputError for a model that `arithmetic.table` refuses.
@@ -67,7 +67,7 @@ def fields(model: keras.Model) -> dict[str, ReceptiveField]:
     return {row.layer: row.field for row in arithmetic.table(model) if row.field is not None}
 
 
-def field_of(model: keras.Model, layer: str) -> ReceptiveField:
+def receptive_field_of(model: keras.Model, layer: str) -> ReceptiveField:
     """The receptive field of one layer. InputError for an unknown layer, and for one whose field is not known."""
     rows = {row.layer: row for row in arithmetic.table(model)}
     if layer not in rows:
@@ -79,7 +79,9 @@ def field_of(model: keras.Model, layer: str) -> ReceptiveField:
     return field
 
 
-def reach(model: ModelOrProbe, layer: str, unit: tuple[int, int] | None = None, *, seed: int = 0) -> Reach:
+def measured_field(
+    model: ModelOrProbe, layer: str, unit: tuple[int, int] | None = None, *, seed: int = 0
+) -> MeasuredField:
     """The pixels that change one unit of a layer's map, by default the middle one, beside its field by arithmetic.
 
     The gradient of random weights of the unit's channels is taken for several images of noise: where a ReLU or a max
@@ -101,8 +103,8 @@ def reach(model: ModelOrProbe, layer: str, unit: tuple[int, int] | None = None, 
     words = (f"{layer} at {unit}",) * NOISE_IMAGES
     _, _, slopes = gradients(probe, images, Score(point, weights, words))
     strength = np.abs(slopes.astype(np.float64)).mean(axis=(0, 3))
-    seen = box(field_of(probe.model, point.partition(":")[0]), unit).inside(height, width)
-    return Reach(layer, unit, seen, strength, _around(strength > 0))
+    seen = box(receptive_field_of(probe.model, point.partition(":")[0]), unit).inside(height, width)
+    return MeasuredField(layer, unit, seen, strength, _around(strength > 0))
 
 
 def box(field: ReceptiveField, unit: tuple[int, int]) -> Box:

@@ -9,11 +9,11 @@ from keras_cnn.views.activation_maximization import picture_pairs
 from keras_cnn.views.embedding import ClassifiedPoints, scatter
 from keras_cnn.views.filters import class_table, filter_summary, top_images
 from keras_cnn.views.occlusion import occlusion_maps, occlusion_sizes
-from keras_cnn.views.receptive_field import receptive_fields
+from keras_cnn.views.receptive_field import draw_fields
 from keras_cnn.views.statistics import sparsity, spectra
 from keras_cnn.views.support.published_ablation import class_accuracies
 from keras_cnn.visualization.occlusion import Occlusion
-from keras_cnn.visualization.receptive_field import Box, Reach
+from keras_cnn.visualization.receptive_field import Box, MeasuredField
 
 LONG = "a title that is much longer than the page is wide, as names of runs and of classes may well be " * 2
 RNG = np.random.default_rng(0)
@@ -105,8 +105,8 @@ def test_filter_summary_has_dead_filters_apart(check_nothing_cut):
 def test_receptive_fields(check_nothing_cut):
     strength = np.zeros((20, 30))
     strength[4:9, 6:12] = 4.0
-    layer = Reach("conv1", (5, 8), Box(4, 9, 6, 12), strength, None)
-    figure = receptive_fields([layer] * 7, [f"conv1\n5 px\n{LONG}"] * 7, LONG)
+    layer = MeasuredField("conv1", (5, 8), Box(4, 9, 6, 12), strength, None)
+    figure = draw_fields([layer] * 7, [f"conv1\n5 px\n{LONG}"] * 7, LONG)
     check_nothing_cut(figure)
     ax = figure.axes[0]
     values = ax.images[0].get_array()
@@ -114,7 +114,7 @@ def test_receptive_fields(check_nothing_cut):
     assert values.max() == 1
     assert ax.patches[0].get_bbox().bounds == (5.5, 3.5, 6, 5)
     with pytest.raises(ValueError, match="no receptive field"):
-        receptive_fields([], [], "t")
+        draw_fields([], [], "t")
 
 
 def test_sparsity_and_spectra(check_nothing_cut):

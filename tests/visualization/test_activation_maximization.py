@@ -1,4 +1,4 @@
-"""Maximisation: optima worked out by hand, the parts against NumPy, and nothing of the model changed."""
+"""Activation maximization: optima worked out by hand, the parts against NumPy, and nothing of the model changed."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from keras_cnn.visualization.activation_maximization import (
     before_activation,
     best_of,
     colour_mixing,
-    maximise,
+    maximize_activation,
     spectrum_scale,
     transformed,
 )
@@ -39,7 +39,7 @@ def linear() -> keras.Model:
 @pytest.mark.parametrize(("kind", "share"), [("pixel", 0.99), ("fourier", 0.95)])
 def test_a_linear_unit_comes_to_its_largest_value(linear, kind, share):
     target = Neuron("conv", (0,), (1, 2))
-    found = maximise(linear, target, 1, steps=500, parametrisation=kind, transforms=STILL)
+    found = maximize_activation(linear, target, 1, steps=500, parametrisation=kind, transforms=STILL)
     most = 255 * KERNEL[KERNEL > 0].sum() + 7  # white where a weight is positive, else black
     assert share * most < found.values[0] <= most
     window = found.pictures[0, 1:4, 2:5, 0]
@@ -48,7 +48,7 @@ def test_a_linear_unit_comes_to_its_largest_value(linear, kind, share):
 
 
 def test_a_channel_mean_comes_to_its_largest_value(linear):
-    found = maximise(linear, ChannelMean("conv", (0,)), 1, steps=400, rate=0.2, transforms=STILL)
+    found = maximize_activation(linear, ChannelMean("conv", (0,)), 1, steps=400, rate=0.2, transforms=STILL)
     weights = np.zeros((6, 6))  # of each pixel in the mean of the 16 units
     for row in range(4):
         for column in range(4):
@@ -62,7 +62,7 @@ def test_a_channel_mean_comes_to_its_largest_value(linear):
 def test_logits_of_the_hand_worked_network(hand, nested):
     # With x in 0-255: 2x + 4·relu(1−x) is largest for x = 255, 510; −2x + 2·relu(1−x) for x = 0, 2.
     options = {"steps": 300, "rate": 0.3, "parametrisation": "pixel", "transforms": STILL}
-    found = maximise(hand(nested=nested), ClassScore((0, 1)), 2, **options)
+    found = maximize_activation(hand(nested=nested), ClassScore((0, 1)), 2, **options)
     assert found.values[0] > 505
     np.testing.assert_array_equal(found.pictures[1], 0)
     assert found.values[1] == 2
@@ -73,11 +73,11 @@ def test_logits_of_the_hand_worked_network(hand, nested):
 def test_a_unit_behind_a_shut_relu_is_dead_and_is_raised_before_it(hand):
     model = hand()
     # The ReLU of 1 − x is shut at every grey near the start, 127.
-    behind = maximise(model, ChannelMean("relu", (0, 1)), 2, steps=20)
+    behind = maximize_activation(model, ChannelMean("relu", (0, 1)), 2, steps=20)
     np.testing.assert_array_equal(behind.dead, [False, True])
     np.testing.assert_array_equal(behind.pictures[1], behind.start)
     assert before_activation(model, "relu") == ("conv", "relu")
-    before = maximise(model, ChannelMean("conv", (1,)), 1, steps=300, rate=0.3, parametrisation="pixel")
+    before = maximize_activation(model, ChannelMean("conv", (1,)), 1, steps=300, rate=0.3, parametrisation="pixel")
     assert (before.values[0], before.highest[0], before.dead[0]) == (1, 1, False)
 
 
@@ -96,7 +96,7 @@ def test_where_units_are_raised(small):
 
 
 def test_values_are_those_of_the_bytes(small):
-    found = maximise(small, ClassScore((0, 1, 2, 3)), 4, steps=15)
+    found = maximize_activation(small, ClassScore((0, 1, 2, 3)), 4, steps=15)
     assert found.pictures.dtype == np.uint8
     logits = small.predict(found.pictures.astype(np.float32), verbose=0)
     np.testing.assert_allclose(found.values, np.diag(logits), rtol=1e-4, atol=1e-4)
@@ -107,19 +107,19 @@ def test_values_are_those_of_the_bytes(small):
 
 def test_the_same_seed_gives_the_same_pictures_whatever_else_is_asked_for(small):
     target = ChannelMean("bn1", (0, 3, 5))
-    found = maximise(small, target, 3, steps=10)
-    np.testing.assert_array_equal(found.pictures, maximise(Probe(small), target, 3, steps=10).pictures)
-    alone = maximise(small, ChannelMean("bn1", (3,)), 1, steps=10)
+    found = maximize_activation(small, target, 3, steps=10)
+    np.testing.assert_array_equal(found.pictures, maximize_activation(Probe(small), target, 3, steps=10).pictures)
+    alone = maximize_activation(small, ChannelMean("bn1", (3,)), 1, steps=10)
     np.testing.assert_allclose(alone.pictures[0].astype(int), found.pictures[1].astype(int), atol=1)
-    assert (maximise(small, target, 3, steps=10, seed=1).pictures != found.pictures).any()
+    assert (maximize_activation(small, target, 3, steps=10, seed=1).pictures != found.pictures).any()
 
 
 def test_nothing_of_the_model_is_changed(small, state_of):
     before = state_of(small)
-    maximise(small, ChannelMean("relu1", (0,)), 1, steps=2)
+    maximize_activation(small, ChannelMean("relu1", (0,)), 1, steps=2)
     for wrong in (ChannelMean("bn1", 6), ChannelMean("no", 0), ClassScore(4)):
         with pytest.raises(InputError):
-            maximise(small, wrong, 1, steps=2)
+            maximize_activation(small, wrong, 1, steps=2)
     assert state_of(small) == before
 
 
@@ -127,7 +127,7 @@ def test_an_interrupted_ascent_leaves_the_model_as_it_was(small, state_of, monke
     before = state_of(small)
     monkeypatch.setattr("keras_cnn.visualization.activation_maximization.transformed", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        maximise(small, ChannelMean("relu1", (0,)), 1, steps=2)
+        maximize_activation(small, ChannelMean("relu1", (0,)), 1, steps=2)
     assert state_of(small) == before
 
 
@@ -218,13 +218,13 @@ def test_the_best_real_image_is_that_of_a_plain_loop(small, photos):
 
 def test_what_cannot_be_maximised_is_refused(small, linear):
     with pytest.raises(InputError, match=r"bn1: channel 6, expected 0 to 5"):
-        maximise(small, ChannelMean("bn1", 6), 1)
+        maximize_activation(small, ChannelMean("bn1", 6), 1)
     with pytest.raises(InputError, match="steps: found 0, expected at least 1"):
-        maximise(small, ChannelMean("bn1", 0), 1, steps=0)
+        maximize_activation(small, ChannelMean("bn1", 0), 1, steps=0)
     image = keras.Input((None, None, 3))
     free = keras.Model(image, layers.Conv2D(1, 1, name="conv")(image), name="free")
     with pytest.raises(InputError, match=r"free: activation maximization: images of shape \(None, None, 3\)"):
-        maximise(free, ChannelMean("conv", 0), 1)
+        maximize_activation(free, ChannelMean("conv", 0), 1)
 
 
 def test_a_score_is_not_bound_to_a_target(linear):

@@ -8,7 +8,7 @@ from keras import layers
 from keras_cnn.errors import InputError
 from keras_cnn.visualization import kernel_map_pairs as pairs_module
 from keras_cnn.visualization.activations import first_and_last, most_active, parts_of, spread
-from keras_cnn.visualization.kernel_map_pairs import Pairs, convolve, pairs_of_maps, points_of
+from keras_cnn.visualization.kernel_map_pairs import KernelMapPairs, convolve, kernel_map_pairs, points_of
 from keras_cnn.visualization.kernels import Kernels, kernels
 from keras_cnn.visualization.probe import taps
 
@@ -25,8 +25,8 @@ CONVOLUTIONS = {
 }
 
 
-def pairs(model: keras.Model, images: np.ndarray, layer: str, channels) -> Pairs:
-    return pairs_of_maps(model, taps(model, points_of(model, layer))(images), layer, channels)
+def pairs(model: keras.Model, images: np.ndarray, layer: str, channels) -> KernelMapPairs:
+    return kernel_map_pairs(model, taps(model, points_of(model, layer))(images), layer, channels)
 
 
 @pytest.mark.parametrize("kind", CONVOLUTIONS)

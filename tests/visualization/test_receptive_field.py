@@ -10,11 +10,11 @@ from keras_cnn.errors import InputError
 from keras_cnn.models import backbones
 from keras_cnn.models.arithmetic import Axis, ReceptiveField
 from keras_cnn.visualization import receptive_field
-from keras_cnn.visualization.receptive_field import Box, box, fields, patch, reach
+from keras_cnn.visualization.receptive_field import Box, box, measured_field, patch, receptive_fields
 
 
 def sizes(model):
-    return [fields(model)[name.name].width.size for name in model.layers if isinstance(name, layers.Conv2D)]
+    return [receptive_fields(model)[name.name].width.size for name in model.layers if isinstance(name, layers.Conv2D)]
 
 
 def test_net4_and_alexnet_as_published():
@@ -25,7 +25,7 @@ def test_net4_and_alexnet_as_published():
 @pytest.mark.parametrize("layer", ["conv1", "conv4", "conv5", "pool2"])
 @pytest.mark.parametrize("unit", [None, (0, 0), (5, 2)])
 def test_the_gradient_reaches_just_the_box_in_net4(net4, layer, unit):
-    found = reach(net4, layer, unit)
+    found = measured_field(net4, layer, unit)
     assert found.contained
     assert found.exact
     assert found.strength.shape == (32, 32)
@@ -42,7 +42,7 @@ def net4():
 
 def test_the_middle_unit_of_net4s_fifth_convolution_by_hand(net4):
     """Size 16, stride 2, offset -6 on a 15×15 map: unit 7 sees the pixels from 8 to 23."""
-    found = reach(net4, "conv5")
+    found = measured_field(net4, "conv5")
     assert found.unit == (7, 7)
     assert found.box == Box(8, 24, 8, 24)
 
@@ -54,9 +54,9 @@ def test_branches_strides_and_dilation():
     x = layers.Concatenate(name="joined")([left, right])
     x = layers.AveragePooling2D(2, name="pooled")(x)
     model = keras.Model(inputs, layers.Conv2D(2, 3, strides=2, name="last")(x))
-    assert box(fields(model)["joined"], (6, 6)) == Box(4, 9, 3, 10)
+    assert box(receptive_fields(model)["joined"], (6, 6)) == Box(4, 9, 3, 10)
     # A unit of `last` sees three pooled units of two pixels, and two (rows) or three (columns) more on each side.
-    found = reach(model, "last", (1, 1))
+    found = measured_field(model, "last", (1, 1))
     assert found.box == Box(4 - 2, 10 + 2, 4 - 3, 10 + 3)
     assert found.exact
 
@@ -78,19 +78,19 @@ def test_images_and_windows_that_are_not_square(kind):
     if kind == "nested":
         outer = keras.Input((11, 14, 1))
         model = keras.Model(outer, model(outer))
-    field = fields(model)["wide"]
+    field = receptive_fields(model)["wide"]
     assert field == ReceptiveField(Axis(4, 2, -1), Axis(4, 2, 0))
-    found = reach(model, "wide", (2, 3))
+    found = measured_field(model, "wide", (2, 3))
     assert found.box == Box(3, 7, 6, 10)
     assert found.exact
 
 
 def test_the_gradient_finds_a_claim_that_is_too_small_or_too_large(net4, monkeypatch):
-    true = receptive_field.field_of(net4, "conv4")
+    true = receptive_field.receptive_field_of(net4, "conv4")
     for size, offset, contained in ((10, -3, False), (14, -5, True)):
         wrong = ReceptiveField(Axis(size, 2, offset), true.width)
-        monkeypatch.setattr(receptive_field, "field_of", lambda *_, wrong=wrong: wrong)
-        found = reach(net4, "conv4")
+        monkeypatch.setattr(receptive_field, "receptive_field_of", lambda *_, wrong=wrong: wrong)
+        found = measured_field(net4, "conv4")
         assert found.contained is contained
         assert not found.exact
 
@@ -109,12 +109,12 @@ def test_patches_have_their_true_coordinates_and_a_fill_beyond_the_border():
 
 def test_bad_input_is_told_in_one_line(net4):
     with pytest.raises(InputError, match="no layer 'conv11'; did you mean conv1"):
-        reach(net4, "conv11")
+        measured_field(net4, "conv11")
     with pytest.raises(InputError, match=r"unit \(15, 0\), expected 0 to 14"):
-        reach(net4, "conv5", (15, 0))
+        measured_field(net4, "conv5", (15, 0))
     with pytest.raises(InputError, match="dense1: an output of shape"):
-        reach(net4, "dense1")
+        measured_field(net4, "dense1")
     inputs = keras.Input((8, 8, 1))
     model = keras.Model(inputs, layers.UpSampling2D(name="up")(inputs))
     with pytest.raises(InputError, match="up: a receptive field that is not known"):
-        reach(model, "up")
+        measured_field(model, "up")
