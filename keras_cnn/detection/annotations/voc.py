@@ -3,6 +3,7 @@
 Boxes are whole pixels counted from 1 and include both edges (VOC 2012 development kit, section 8).
 """
 
+import os
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -170,7 +171,7 @@ class _ImageFinder:
                 return folder / (named if named in images else images[0])
         candidates = [folder / Path(named).name for folder in folders if named]
         missing = folders[0] / (Path(named).name or f"{file.stem}.jpg")
-        return next((path for path in candidates if path.is_file()), missing)
+        return next((path for path in candidates if os.path.isfile(path)), missing)
 
     def _images(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._names:
