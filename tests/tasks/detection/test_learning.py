@@ -181,7 +181,7 @@ def test_a_page_of_a_damaged_or_unfinished_run_says_what_is_missing(trained, tmp
 
 def test_a_detection_run_is_alone_on_its_page(trained, tmp_path):
     path, _, _ = trained
-    with pytest.raises(InputError, match="has a page of its own"):
+    with pytest.raises(InputError, match="has its own page"):
         write_report([path, tmp_path])
 
 
