@@ -58,7 +58,7 @@ def draw(
     if opened.classes is not None and (images.labels >= 0).all():
         chosen = [(responses[name], number) for name in names for number in filters]
         figures.append(_draw_classes(opened, opened.classes, out, images, chosen))
-    fields, shown = receptive_field.fields(opened.model), list(filters)[:_ROWS]
+    fields, shown = receptive_field.receptive_fields(opened.model), list(filters)[:_ROWS]
     return figures + [
         _draw_layer(opened, out, images, responses[name], shown=shown, field=fields.get(name)) for name in names
     ]
