@@ -45,19 +45,19 @@ _TITLES: dict[Callable[[AnalysedRuns], PageSection | None], tuple[str, str, str]
 @lru_cache(maxsize=1)  # the page and the folder share one pass
 def sections(table: RunTable) -> tuple[PageSection, ...]:
     """The sections about a sweep or a table of runs; one that these runs do not allow has the reason in its place."""
-    found = [swept_section(table.swept)] if table.swept else []
+    made = [swept_section(table.swept)] if table.swept else []
     if not len(table.runs):
         reason = "no trial has ended with a number" if table.swept else "the table has no rows"
         warning = f"There is nothing to analyse yet: {reason}."
-        return (*found, PageSection("analysis", "Analysis", "Analysis", warnings=(warning,)))
+        return (*made, PageSection("analysis", "Analysis", "Analysis", warnings=(warning,)))
     view = AnalysedRuns(table)
     for make, titles in _TITLES.items():
         try:
             section = make(view)
         except InputError as error:
             section = PageSection(*titles, warnings=(f"Not shown: {error}.",))
-        found += [section] if section else []
-    return tuple(found)
+        made += [section] if section else []
+    return tuple(made)
 
 
 def write_analysis(folder: Path, table: RunTable) -> list[Path]:

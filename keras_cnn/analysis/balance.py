@@ -28,23 +28,23 @@ def balance(runs: pd.DataFrame, factors: Sequence[str] | None = None) -> pd.Data
     """
     if not len(runs):
         raise InputError("the table has no rows; expected at least one run")
-    found = varied(runs, factors)
-    grid = [one for one in found if one.repeated or not one.numeric]
-    if not found:
+    settings = varied(runs, factors)
+    grid = [setting for setting in settings if setting.repeated or not setting.numeric]
+    if not settings:
         raise InputError(f"no setting differs among {len(runs)} runs; there is no grid")
-    quantities = [one.name for one in found if one.numeric and not one.repeated]
+    quantities = [setting.name for setting in settings if setting.numeric and not setting.repeated]
     notes = [f"no dimension of a grid, with hardly two runs a value: {', '.join(quantities)}"] if quantities else []
-    counts = Counter(zip(*(one.codes.tolist() for one in grid), strict=True))
-    total = math.prod(len(one.levels) for one in grid)
+    counts = Counter(zip(*(setting.codes.tolist() for setting in grid), strict=True))
+    total = math.prod(len(setting.levels) for setting in grid)
     sparse = not grid or total > _SPARSE * len(counts)
     usual = max(Counter(counts.values()).items(), key=lambda item: (item[1], item[0]))[0] if grid else 0
-    cells = sorted(counts) if sparse else itertools.product(*(range(len(one.levels)) for one in grid))
+    cells = sorted(counts) if sparse else itertools.product(*(range(len(setting.levels)) for setting in grid))
     rows = [
-        {one.name: one.levels[code] for one, code in zip(grid, cell, strict=True)}
+        {setting.name: setting.levels[code] for setting, code in zip(grid, cell, strict=True)}
         | {"runs": counts[cell], "expected": usual, "state": _state(counts[cell], usual)}
         for cell in cells
     ]
-    table = pd.DataFrame(rows, columns=[*(one.name for one in grid), "runs", "expected", "state"])
+    table = pd.DataFrame(rows, columns=[*(setting.name for setting in grid), "runs", "expected", "state"])
     table.attrs = {
         "warning": f"no grid: {len(runs)} runs in {len(counts)} of {total:,} cells"
         if sparse
@@ -57,7 +57,9 @@ def balance(runs: pd.DataFrame, factors: Sequence[str] | None = None) -> pd.Data
 
 def pair_counts(factors: Sequence[Factor]) -> pd.DataFrame:
     """(L, L) how many runs have each pair of levels, for all levels of all factors; the index is (factor, level)."""
-    marks = {(one.name, show(level)): one.codes == i for one in factors for i, level in enumerate(one.levels)}
+    marks = {
+        (setting.name, show(level)): setting.codes == i for setting in factors for i, level in enumerate(setting.levels)
+    }
     has = np.column_stack(list(marks.values())).astype(int)
     index = pd.MultiIndex.from_tuples(marks)
     return pd.DataFrame(has.T @ has, index=index, columns=index)
@@ -74,7 +76,7 @@ def _warning(table: pd.DataFrame, grid: Sequence[Factor], usual: int) -> str:
         ("over", f"with more than the usual {usual}"),
         ("under", f"with fewer than the usual {usual}"),
     ):
-        cells = table[table["state"] == state]
+        cells = pd.DataFrame(table[table["state"] == state])
         if len(cells):
             parts.append(f"{len(cells)} {saying} ({_named(cells, grid)})")
     if not parts:
@@ -83,9 +85,9 @@ def _warning(table: pd.DataFrame, grid: Sequence[Factor], usual: int) -> str:
 
 
 def _named(cells: pd.DataFrame, grid: Sequence[Factor]) -> str:
-    short = short_names([one.name for one in grid])
+    short = short_names([setting.name for setting in grid])
     names = [
-        ", ".join(f"{short[one.name]} {show(row[one.name])}" for one in grid)
+        ", ".join(f"{short[setting.name]} {show(row[setting.name])}" for setting in grid)
         for row in cells.head(_NAMED).to_dict("records")
     ]
     return "; ".join(names) + (f"; and {len(cells) - _NAMED} more" if len(cells) > _NAMED else "")

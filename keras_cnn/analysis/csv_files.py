@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from keras_cnn.analysis.table import ACCURACIES, COLUMNS, LOSSES, column_of, distinct_names, words
@@ -57,23 +58,24 @@ def read_table(
     (with the nearest name), a number that is none, an accuracy outside its range, and a run with an epoch twice.
     """
     path = Path(path)
-    found = _read_csv(path)
-    roles = _roles(path, list(found), columns or {})
-    by_epoch = _is_by_epoch(path, found, roles)
+    cells = _read_csv(path)
+    roles = _roles(path, list(cells), columns or {})
+    by_epoch = _is_by_epoch(path, cells, roles)
     if not by_epoch:
         roles.pop("epoch", None)
     if not roles.keys() & {*ACCURACIES, *LOSSES}:
         raise InputError(
             f"{path}: no column with an accuracy or a loss; expected one of {', '.join((*ACCURACIES, *LOSSES))}"
-            f"{_nearest_pair(found)}; or name one: columns={{'test_accuracy': ...}}"
+            f"{_nearest_pair(cells)}; or name one: columns={{'test_accuracy': ...}}"
         )
     notes: list[str] = []
-    table = pd.DataFrame({ours: _converted(path, ours, found[theirs], notes) for ours, theirs in roles.items()})
-    table["run"] = _run_names(path, table, by_epoch, notes)
-    chosen = _factors(path, found, roles, table["run"], wanted=factors, notes=notes)
+    table = pd.DataFrame({ours: _converted(path, ours, cells[theirs], notes) for ours, theirs in roles.items()})
+    runs = pd.Series(_run_names(path, table, by_epoch, notes))
+    table["run"] = runs
+    chosen = _factors(path, cells, roles, runs, wanted=factors, notes=notes)
     for name in chosen:
-        table[name] = _setting(found[name])
-    table = table[["run", *(c for c in COLUMNS if c in table and c != "run"), *chosen]]
+        table[name] = _setting(cells[name])
+    table = pd.DataFrame(table[["run", *(c for c in COLUMNS if c in table and c != "run"), *chosen]])
     table.attrs = {"factors": chosen, "notes": notes}
     return table
 
@@ -88,8 +90,8 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV file in UTF-8: {error}") from None
     if len(lines) < 2:
-        found = "empty" if not lines else "a header and no rows"
-        raise InputError(f"{path}: {found}; expected a header and a row for each run, or for each run and epoch")
+        problem = "empty" if not lines else "a header and no rows"
+        raise InputError(f"{path}: {problem}; expected a header and a row for each run, or for each run and epoch")
     header = [cell.strip() for cell in lines[0]]
     if len(header) == 1:
         raise InputError(f"{path}: one column, {header[0][:60]!r}; expected several, separated by commas")
@@ -121,18 +123,18 @@ def _roles(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[st
     return roles
 
 
-def _is_by_epoch(path: Path, found: Mapping[str, list[str]], roles: Mapping[str, str]) -> bool:
+def _is_by_epoch(path: Path, cells: Mapping[str, list[str]], roles: Mapping[str, str]) -> bool:
     if "epoch" not in roles:
         return False
     if "run" not in roles:
-        epochs = found[roles["epoch"]]
+        epochs = cells[roles["epoch"]]
         if len(set(epochs)) == len(epochs) or len(epochs) == 1:
             return False
         raise InputError(
             f"{path}: a column of epochs, {roles['epoch']!r}, and none that names the run; expected 'run'"
-            f"{_hint('run', found)}"
+            f"{_hint('run', cells)}"
         )
-    runs = found[roles["run"]]
+    runs = cells[roles["run"]]
     return len(set(runs)) < len(runs)
 
 
@@ -145,7 +147,7 @@ def _run_names(path: Path, table: pd.DataFrame, by_epoch: bool, notes: list[str]
         if len(set(names)) < len(names):
             notes.append("several runs have the same name: the later ones are numbered")
         return distinct_names(names)
-    if table["epoch"].isna().any():
+    if np.any(table["epoch"].isna()):
         raise InputError(f"{path}: row {table['epoch'].isna().argmax() + 2} has no epoch; expected one in every row")
     twice = table.duplicated(["run", "epoch"])
     if twice.any():
@@ -189,7 +191,7 @@ def _is_setting(name: str, cells: list[str], runs: pd.Series) -> bool:
     if numeric and _MEASURING.search(normal):
         return False
     keys = pd.Series([_key(cell) for cell in cells], dtype=object).fillna("")
-    if (keys.groupby(runs.to_numpy()).nunique() > 1).any():
+    if np.any(keys.groupby(runs.to_numpy()).nunique() > 1):
         return False  # a setting does not change while a run trains
     count = runs.nunique()
     return numeric or count < 3 or keys.nunique() < count  # a text of its own for every run names the run
@@ -209,10 +211,11 @@ def _converted(path: Path, ours: str, cells: list[str], notes: list[str]) -> pd.
 
 
 def _shares(path: Path, ours: str, values: pd.Series, notes: list[str]) -> pd.Series:
-    for bad in values[(values < 0) | (values > 100)].head(1).items():
-        raise InputError(
-            f"{path}: row {bad[0] + 2}, {words(ours)}: found {bad[1]:g}; expected a share in 0 to 1 or a percentage"
-        )
+    for row, value in enumerate(values, 2):
+        if value < 0 or value > 100:
+            raise InputError(
+                f"{path}: row {row}, {words(ours)}: found {value:g}; expected a share in 0 to 1 or a percentage"
+            )
     if values.max() > 1:
         notes.append(f"{words(ours)} is in percent in the file, here in shares")
         return values / 100
@@ -238,8 +241,8 @@ def _setting(cells: list[str]) -> pd.Series:
         if lowered <= {"true", "false"}:
             return column_of([cell.lower() == "true" for cell in cells])
         return column_of([_key(cell) for cell in cells])
-    whole = all(n is None or (math.isfinite(n) and n == int(n)) for n in numbers)
-    return column_of([int(n) if whole and n is not None else n for n in numbers])
+    integral = all(n is None or (math.isfinite(n) and n == int(n)) for n in numbers)
+    return column_of([int(n) if integral and n is not None else n for n in numbers])
 
 
 def _key(cell: str) -> str | None:
@@ -257,14 +260,14 @@ def _normal(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-def _nearest_pair(found: Mapping[str, list[str]]) -> str:
-    for name in found:
+def _nearest_pair(cells: Mapping[str, list[str]]) -> str:
+    for name in cells:
         hint = nearest(_normal(name), dict.fromkeys((*ACCURACIES, *LOSSES)))
         if "did you mean" in hint:
             return f"; the column {name!r} is near {hint.removeprefix('; did you mean ').removesuffix('?')}"
-    return f"; its columns are {', '.join(found)}"
+    return f"; its columns are {', '.join(cells)}"
 
 
-def _hint(name: str, found: Mapping[str, list[str]]) -> str:
-    hint = nearest(name, dict.fromkeys(found))
-    return hint if "did you mean" in hint else f"; its columns are {', '.join(found)}"
+def _hint(name: str, cells: Mapping[str, list[str]]) -> str:
+    hint = nearest(name, dict.fromkeys(cells))
+    return hint if "did you mean" in hint else f"; its columns are {', '.join(cells)}"

@@ -47,23 +47,23 @@ class AdditiveModel:
         """The factors that `contrast` cannot be told apart from."""
         blurred = set(self._blurred(contrast))
         return [
-            one.name
-            for one in self.factors
-            if one.name != own and blurred.intersection(range(*self.columns[one.name].indices(len(contrast))))
+            setting.name
+            for setting in self.factors
+            if setting.name != own and blurred.intersection(range(*self.columns[setting.name].indices(len(contrast))))
         ]
 
     def _blurred(self, contrast: np.ndarray) -> np.ndarray:
         """Coefficients in the part of the contrast that the runs do not determine."""
         return np.flatnonzero(np.abs(self.null @ (self.null.T @ contrast)) > _TOLERANCE * np.abs(contrast).max())
 
-    def at(self, one: Factor, code: int) -> np.ndarray:
+    def at(self, setting: Factor, code: int) -> np.ndarray:
         """(P,) the contrast of the mean at a level of `one`, all levels of the other factors weighing the same."""
         contrast = np.zeros(len(self.coefficients))
         contrast[0] = 1
         for other in self.factors:
             place = self.columns[other.name]
-            if other is one:
-                contrast[place] = _dummies(np.array([code]), len(one.levels))[0]
+            if other is setting:
+                contrast[place] = _dummies(np.array([code]), len(setting.levels))[0]
             elif other.name not in self.slopes:  # a slope is centred: its mean is at 0
                 contrast[place] = 1 / len(other.levels)
         return contrast
@@ -83,25 +83,25 @@ def marginal_means(
     Source: S. R. Searle, F. M. Speed and G. A. Milliken, Population Marginal Means in the Linear Model, The American
     Statistician 34 (1980).
     """
-    kept, found, notes = comparable(runs, metric, factors)
-    model = additive_model(kept[metric].to_numpy(float), found)
+    kept, settings, notes = comparable(runs, metric, factors)
+    model = additive_model(kept[metric].to_numpy(float), settings)
     rows = []
-    for one in found:
-        if one.name in model.slopes:
+    for setting in settings:
+        if setting.name in model.slopes:
             continue
-        for code, value in enumerate(one.levels):
-            contrast, mine = model.at(one, code), one.codes == code
+        for code, value in enumerate(setting.levels):
+            contrast, mine = model.at(setting, code), setting.codes == code
             estimate, low, high = model.estimate(contrast, level)
             rows.append(
                 {
-                    "factor": one.name,
+                    "factor": setting.name,
                     "level": value,
                     "runs": int(mine.sum()),
                     "mean": float(kept.loc[mine, metric].mean()),
                     "marginal_mean": estimate,
                     "low": low,
                     "high": high,
-                    "confounded_with": ", ".join(model.confounders(contrast, one.name)),
+                    "confounded_with": ", ".join(model.confounders(contrast, setting.name)),
                 }
             )
     columns = ["factor", "level", "runs", "mean", "marginal_mean", "low", "high", "confounded_with"]
@@ -124,29 +124,29 @@ def marginal_differences(
 
     Raises InputError as `importance` does.
     """
-    kept, found, notes = comparable(runs, metric, factors)
+    kept, settings, notes = comparable(runs, metric, factors)
     values = kept[metric].to_numpy(float)
-    model = additive_model(values, found)
+    model = additive_model(values, settings)
     rows = []
-    for one in found:
-        if one.name in model.slopes:
-            rows.append(_slope(model, one, values, level))
+    for setting in settings:
+        if setting.name in model.slopes:
+            rows.append(_slope(model, setting, values, level))
             continue
-        means = [values[one.codes == code].mean() for code in range(len(one.levels))]
-        for a, b in itertools.combinations(range(len(one.levels)), 2):
-            contrast = model.at(one, b) - model.at(one, a)
+        means = [values[setting.codes == code].mean() for code in range(len(setting.levels))]
+        for a, b in itertools.combinations(range(len(setting.levels)), 2):
+            contrast = model.at(setting, b) - model.at(setting, a)
             estimate, low, high = model.estimate(contrast, level)
             rows.append(
                 {
-                    "factor": one.name,
-                    "from": one.levels[a],
-                    "to": one.levels[b],
-                    "change": f"{show(one.levels[a])} → {show(one.levels[b])}",
+                    "factor": setting.name,
+                    "from": setting.levels[a],
+                    "to": setting.levels[b],
+                    "change": f"{show(setting.levels[a])} → {show(setting.levels[b])}",
                     "naive": float(means[b] - means[a]),
                     "difference": estimate,
                     "low": low,
                     "high": high,
-                    "confounded_with": ", ".join(model.confounders(contrast, one.name)),
+                    "confounded_with": ", ".join(model.confounders(contrast, setting.name)),
                 }
             )
     return _with_attrs(pd.DataFrame(rows), model, metric, notes)
@@ -159,11 +159,11 @@ def additive_model(values: np.ndarray, factors: Sequence[Factor]) -> AdditiveMod
     factor of four. So are all numbers of more than two values where their levels would be as many coefficients as there
     are runs.
     """
-    slopes = frozenset(one.name for one in factors if one.numeric and not one.repeated and len(one.levels) > 2)
-    model = _fit(values, factors, slopes)
+    quantities = [factor for factor in factors if factor.numeric and len(factor.levels) > 2]
+    model = _fit(values, factors, frozenset(quantity.name for quantity in quantities if not quantity.repeated))
     if len(model.coefficients) < len(values):
         return model
-    return _fit(values, factors, frozenset(one.name for one in factors if one.numeric and len(one.levels) > 2))
+    return _fit(values, factors, frozenset(quantity.name for quantity in quantities))
 
 
 def _fit(values: np.ndarray, factors: Sequence[Factor], slopes: frozenset[str]) -> AdditiveModel:
@@ -197,10 +197,10 @@ def _fit(values: np.ndarray, factors: Sequence[Factor], slopes: frozenset[str]) 
 def _design(factors: Sequence[Factor], slopes: frozenset[str]) -> tuple[np.ndarray, dict[str, slice]]:
     """(N, P) with the intercept first, each factor's first level left out, and where each factor's columns are."""
     parts, columns, width = [np.ones((len(factors[0].values), 1))], {}, 1
-    for one in factors:
-        part = _quantity(one)[:, None] if one.name in slopes else _dummies(one.codes, len(one.levels))
+    for setting in factors:
+        part = _quantity(setting)[:, None] if setting.name in slopes else _dummies(setting.codes, len(setting.levels))
         parts.append(part)
-        columns[one.name] = slice(width, width + part.shape[1])
+        columns[setting.name] = slice(width, width + part.shape[1])
         width += part.shape[1]
     return np.hstack(parts), columns
 
@@ -209,31 +209,31 @@ def _dummies(codes: np.ndarray, levels: int) -> np.ndarray:
     return (codes[:, None] == np.arange(1, levels)).astype(float)
 
 
-def _quantity(one: Factor) -> np.ndarray:
+def _quantity(setting: Factor) -> np.ndarray:
     """(N,) values, or their logarithms, centred and scaled to a range of 1, which keeps the least squares exact."""
-    values = one.values.astype(float)
-    if one.logarithmic:
+    values = setting.values.astype(float)
+    if setting.logarithmic:
         values = np.log2(values)
     return (values - values.mean()) / np.ptp(values)
 
 
-def _slope(model: AdditiveModel, one: Factor, values: np.ndarray, level: float) -> dict:
+def _slope(model: AdditiveModel, setting: Factor, values: np.ndarray, level: float) -> dict:
     contrast = np.zeros(len(model.coefficients))
-    low, high = one.levels[0], one.levels[-1]
-    scale = 1 / math.log2(high / low) if one.logarithmic else 1.0
-    contrast[model.columns[one.name]] = scale
+    low, high = setting.levels[0], setting.levels[-1]
+    scale = 1 / math.log2(high / low) if setting.logarithmic else 1.0
+    contrast[model.columns[setting.name]] = scale
     estimate, lower, upper = model.estimate(contrast, level)
-    at = _quantity(one)
+    at = _quantity(setting)
     return {
-        "factor": one.name,
-        "from": None if one.logarithmic else low,
-        "to": None if one.logarithmic else high,
-        "change": "per doubling" if one.logarithmic else f"{low:.3g} → {high:.3g}, linear",
+        "factor": setting.name,
+        "from": None if setting.logarithmic else low,
+        "to": None if setting.logarithmic else high,
+        "change": "per doubling" if setting.logarithmic else f"{low:.3g} → {high:.3g}, linear",
         "naive": scale * float(at @ values / (at @ at)),
         "difference": estimate,
         "low": lower,
         "high": upper,
-        "confounded_with": ", ".join(model.confounders(contrast, one.name)),
+        "confounded_with": ", ".join(model.confounders(contrast, setting.name)),
     }
 
 

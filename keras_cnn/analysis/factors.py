@@ -80,11 +80,10 @@ def usable(table: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
         raise InputError("the table has no rows; expected at least one run")
     if metric not in table:
         raise InputError(f"no column {metric!r} in the table{nearest(metric, dict.fromkeys(map(str, table.columns)))}")
-    values = pd.to_numeric(table[metric], errors="coerce")
-    finite = np.isfinite(values.to_numpy(dtype=float, na_value=math.nan))
+    finite = np.isfinite(np.array(pd.to_numeric(table[metric], errors="coerce"), dtype=float))
     if not finite.any():
         raise InputError(f"none of {len(table)} rows has a finite {words(metric)}")
-    kept = table[finite].reset_index(drop=True)
+    kept = pd.DataFrame(table[finite].reset_index(drop=True))
     kept.attrs = dict(table.attrs)
     lost = table.loc[~finite, "run"].astype(str).drop_duplicates().tolist()
     if not lost:

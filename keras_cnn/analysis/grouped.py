@@ -1,6 +1,7 @@
 """Plain means over groups of rows, as a report prints them, with the convention that they follow always beside them."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from keras_cnn.analysis.factors import cells, factor
-from keras_cnn.analysis.table import ACCURACIES, LOSSES, best_rows, chooser, is_better_higher, words
+from keras_cnn.analysis.table import ACCURACIES, LOSSES, best_rows, chooser, has_numbers, is_better_higher, words
 from keras_cnn.errors import InputError
 
 Convention = Literal["all", "last", "best"]
@@ -33,37 +34,38 @@ def grouped_means(table: pd.DataFrame, by: Sequence[str], epochs: Convention = "
         raise InputError(f"epochs: {epochs!r}; expected one of {', '.join(CONVENTIONS)}")
     factors = [factor(table, name) for name in by]  # names a missing column before anything is computed
     rows, which = _taken(table, epochs)
-    rows = rows.reset_index(drop=True)
+    rows = pd.DataFrame(rows.reset_index(drop=True))
     overfit, held_out = _overfit(rows)
     factors = [factor(rows, name) for name in by]
     groups = cells(factors)
-    measured = [name for name in (*LOSSES, *ACCURACIES, "parameters") if name in rows and rows[name].notna().any()]
-    numbers = rows[measured].astype(float)
+    measured = [name for name in (*LOSSES, *ACCURACIES, "parameters") if has_numbers(rows, name)]
+    numbers = pd.DataFrame(rows[measured].astype(float))
     if overfit is not None:
         numbers["overfit_percent"] = overfit.clip(lower=0)
         numbers["overfit_percent_unclipped"] = overfit
-    numbers = numbers[[n for n in numbers if n != "parameters"] + [n for n in numbers if n == "parameters"]]
-    found, notes = [], []
+    in_order = [n for n in numbers if n != "parameters"] + [n for n in numbers if n == "parameters"]
+    numbers = pd.DataFrame(numbers[in_order])
+    groups_of_rows, notes = [], []
     for group in range(groups.max() + 1):
         mine = groups == group
         first = int(np.flatnonzero(mine)[0])
-        found.append(
-            {one.name: one.values[first] for one in factors}
+        groups_of_rows.append(
+            {setting.name: setting.values[first] for setting in factors}
             | {"runs": int(rows.loc[mine, "run"].nunique()), "rows": int(mine.sum())}
             | {name: _mean(numbers.loc[mine, name]) for name in numbers}
         )
-    means = pd.DataFrame(found)
+    means = pd.DataFrame(groups_of_rows)
     for name in numbers:
         lacking = int((~np.isfinite(numbers[name])).sum())
         if lacking:
             notes.append(f"{words(name)}: {lacking} of {len(rows)} rows have none; no mean for groups with such a row")
-    means = means.drop(columns=[name for name in numbers if means[name].isna().all()])
+    means = means.drop(columns=[name for name in numbers if np.all(means[name].isna())])
     convention = taken = f"mean over {which}"
     if overfit is not None:
         convention += f"; overfit% = 100 (train - {held_out} accuracy), clipped: a row below 0 counts as 0"
-    counts = rows.groupby("run")["run"].size()
-    if "epoch" in table and epochs == "all" and counts.nunique() > 1 and "epoch" not in by:
-        notes.append(f"runs have {counts.min()} to {counts.max()} epochs: the longer ones weigh more")
+    counts = Counter(rows["run"]).values()
+    if "epoch" in table and epochs == "all" and min(counts) < max(counts) and "epoch" not in by:
+        notes.append(f"runs have {min(counts)} to {max(counts)} epochs: the longer ones weigh more")
     means.attrs = {"convention": convention, "taken": taken, "notes": notes}
     return means
 
@@ -100,12 +102,13 @@ def _overfit(rows: pd.DataFrame) -> tuple[pd.Series | None, str]:
     if "train_accuracy" not in rows:
         return None, ""
     splits = [split for split in ("test", "validation") if f"{split}_accuracy" in rows]
-    whole = [split for split in splits if rows[f"{split}_accuracy"].notna().all()]
-    for split in (*whole, *reversed(splits)):
-        if rows[f"{split}_accuracy"].notna().any():
-            return 100 * (rows["train_accuracy"].astype(float) - rows[f"{split}_accuracy"].astype(float)), split
+    complete = [split for split in splits if np.all(rows[f"{split}_accuracy"].notna())]
+    for split in (*complete, *reversed(splits)):
+        if has_numbers(rows, f"{split}_accuracy"):
+            gap = np.array(rows["train_accuracy"], float) - np.array(rows[f"{split}_accuracy"], float)
+            return pd.Series(100 * gap, index=rows.index), split
     return None, ""
 
 
 def _mean(values: pd.Series) -> float:
-    return float(values.mean()) if np.isfinite(values).all() else math.nan
+    return float(values.mean()) if np.all(np.isfinite(values)) else math.nan

@@ -26,16 +26,16 @@ class Inputs:
 
 def encode(factors: Sequence[Factor]) -> Inputs:
     columns, names, owners = [], [], []
-    for one in factors:
-        if _is_column(one):
-            columns.append(one.values.astype(float))
-            names.append(one.name)
-            owners.append(one.name)
+    for setting in factors:
+        if _is_column(setting):
+            columns.append(setting.values.astype(float))
+            names.append(setting.name)
+            owners.append(setting.name)
             continue
-        for i, level in enumerate(one.levels):
-            columns.append((one.codes == i).astype(float))
-            names.append(f"{one.name}={show(level)}")
-            owners.append(one.name)
+        for i, level in enumerate(setting.levels):
+            columns.append((setting.codes == i).astype(float))
+            names.append(f"{setting.name}={show(level)}")
+            owners.append(setting.name)
     return Inputs(np.column_stack(columns), tuple(names), tuple(owners))
 
 
@@ -58,14 +58,14 @@ def importance(
     Raises InputError where there is nothing to explain: fewer than three runs, a constant metric, no factor.
     Source: L. Breiman, Random Forests, Machine Learning 45 (2001); W&B's documentation of the panel.
     """
-    kept, found, notes = comparable(runs, metric, factors)
-    inputs, values = encode(found), kept[metric].to_numpy(float)
+    kept, settings, notes = comparable(runs, metric, factors)
+    inputs, values = encode(settings), kept[metric].to_numpy(float)
     forest = fitted_forest(inputs.matrix, values, seed)
     shares, correlations = forest.feature_importances_, _correlations(inputs.matrix, values)
     owners = np.array(inputs.factors)
-    names = [one.name for one in found]
+    names = [setting.name for setting in settings]
     member = np.array([[owner == name for owner in owners] for name in names], dtype=float)  # (F, P)
-    drawn = _resampled(inputs.matrix, values, cells(found), seed, resamples)
+    drawn = _resampled(inputs.matrix, values, cells(settings), seed, resamples)
     intervals = {
         "importance": _percentiles(drawn[0]),
         "factor_importance": _percentiles(drawn[0] @ member.T)[:, [names.index(owner) for owner in owners]],
@@ -106,8 +106,8 @@ def ranked(table: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(table["factor"]))
 
 
-def _is_column(one: Factor) -> bool:
-    return one.numeric or all(isinstance(level, bool) for level in one.levels)
+def _is_column(setting: Factor) -> bool:
+    return setting.numeric or all(isinstance(level, bool) for level in setting.levels)
 
 
 def _correlations(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from keras_cnn.analysis.factors import Factor, comparable, factor, usable
 from keras_cnn.analysis.importance import encode, fitted_forest
-from keras_cnn.analysis.table import is_better_higher, words
+from keras_cnn.analysis.table import has_numbers, is_better_higher, words
 from keras_cnn.errors import InputError
 
 _GRID = 25  # points along a quantity of a surface
@@ -21,7 +21,7 @@ def progress(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     InputError where no run has a time of creation. A run without one, or without the metric, is left out, and named.
     """
     kept, notes = usable(runs, metric)
-    if "created" not in kept or kept["created"].isna().all():
+    if not has_numbers(kept, "created"):
         raise InputError("no run has a time of creation; expected a column 'created'")
     lost = kept.loc[kept["created"].isna(), "run"].tolist()
     if lost:
@@ -40,13 +40,13 @@ def pareto(runs: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     """
     kept, notes = usable(runs, metric)
     kept, more = usable(kept, cost)
-    table = kept[["run", cost, metric]].copy()
-    costs = table[cost].to_numpy(float)
-    gains = table[metric].to_numpy(float) * (1 if is_better_higher(metric) else -1)
+    table = pd.DataFrame(kept[["run", cost, metric]])
+    costs = np.array(table[cost], float)
+    gains = np.array(table[metric], float) * (1 if is_better_higher(metric) else -1)
     no_worse = (costs[:, None] <= costs) & (gains[:, None] >= gains)  # [i, j]: run i is no worse than run j
     better = (costs[:, None] < costs) | (gains[:, None] > gains)
     table["on_front"] = ~(no_worse & better).any(axis=0)
-    table = table.sort_values([cost, metric], kind="stable").reset_index(drop=True)
+    table = table.sort_values(by=[cost, metric], kind="stable").reset_index(drop=True)
     table.attrs = {"notes": [*notes, *more]}
     return table
 
@@ -74,16 +74,19 @@ def surface(runs: pd.DataFrame, metric: str, a: str, b: str, seed: int = 0) -> p
     Raises InputError as `importance` does.
     Source: J. H. Friedman, Greedy Function Approximation: A Gradient Boosting Machine, Annals of Statistics 29 (2001).
     """
-    kept, found, notes = comparable(runs, metric)
-    by_name = {one.name: one for one in found}
+    kept, settings, notes = comparable(runs, metric)
+    by_name = {setting.name: setting for setting in settings}
     for name in (a, b):
         if len(factor(kept, name).levels) == 1 or name not in by_name:
             raise InputError(f"{name}: the same in all {len(kept)} runs; expected a setting that varies")
     values = kept[metric].to_numpy(float)
-    inputs = encode(found)
+    inputs = encode(settings)
     forest = fitted_forest(inputs.matrix, values, seed)
     points = list(itertools.product(_points(by_name[a]), _points(by_name[b])))
-    moved = [encode([_fixed(one, dict(zip((a, b), point, strict=True))) for one in found]).matrix for point in points]
+    moved = [
+        encode([_fixed(setting, dict(zip((a, b), point, strict=True))) for setting in settings]).matrix
+        for point in points
+    ]
     predicted = forest.predict(np.concatenate(moved)).reshape(len(points), len(kept)).mean(axis=1)
     rows = [
         {a: first, b: second, "predicted": value, "runs": int(_here(by_name[a], first, by_name[b], second).sum())}
@@ -102,17 +105,17 @@ def _here(a: Factor, first: Any, b: Factor, second: Any) -> np.ndarray:
     return (a.values == first) & (b.values == second)
 
 
-def _points(one: Factor) -> list:
-    if not one.numeric or one.repeated or len(one.levels) == 2:
-        return list(one.levels)
-    low, high = one.levels[0], one.levels[-1]
-    return (np.geomspace if one.logarithmic else np.linspace)(low, high, _GRID).tolist()
+def _points(setting: Factor) -> list:
+    if not setting.numeric or setting.repeated or len(setting.levels) == 2:
+        return list(setting.levels)
+    low, high = setting.levels[0], setting.levels[-1]
+    return (np.geomspace if setting.logarithmic else np.linspace)(low, high, _GRID).tolist()
 
 
-def _fixed(one: Factor, at: dict) -> Factor:
+def _fixed(setting: Factor, at: dict) -> Factor:
     """The factor with every run at the same value, its levels unchanged so that it is coded as before."""
-    if one.name not in at:
-        return one
-    values = np.empty(len(one.values), dtype=object)
-    values[:] = at[one.name]
-    return Factor(one.name, values, one.levels)
+    if setting.name not in at:
+        return setting
+    values = np.empty(len(setting.values), dtype=object)
+    values[:] = at[setting.name]
+    return Factor(setting.name, values, setting.levels)

@@ -319,9 +319,10 @@ def _single_runs(compared: ComparedRuns) -> tuple[list[Claim], list[Conclusion]]
 
 def _image_by_image(pair: tuple[str, ...], comparison: Comparison) -> Claim:
     change, (best, other) = comparison.overall, pair
-    size, interval, alone = change.difference, change.difference_interval, (change.c, change.b)
+    size, interval, alone = change.difference or 0.0, change.difference_interval, (change.c, change.b)
     if size < 0:
-        best, other, size, interval, alone = other, best, -size, (-interval[1], -interval[0]), alone[::-1]
+        best, other, size, alone = other, best, -size, alone[::-1]
+        interval = interval and (-interval[1], -interval[0])
     measured = f"{points(size, interval)}, {change.images:,} test images, one run each"
     sentence = (
         f"{best} beats {other} by {measured}: right alone on {alone[0]:,} of them against {alone[1]:,}"
@@ -330,7 +331,7 @@ def _image_by_image(pair: tuple[str, ...], comparison: Comparison) -> Claim:
     method = "paired by image: exact McNemar test, percentile bootstrap of the difference"
     return Claim(
         about=("runs", *pair),
-        rejects=lambda alpha: change.p <= alpha,
+        rejects=lambda alpha: change.p is not None and change.p <= alpha,
         conclusion=Conclusion(sentence, "higher", size, interval, (best, other), method),
         otherwise=f"between {best} and {other} ({measured})",
     )

@@ -18,7 +18,7 @@ from scipy import stats
 from keras_cnn import publications
 from keras_cnn.analysis.factors import show
 from keras_cnn.analysis.grouped import grouped_means
-from keras_cnn.analysis.table import listed, words
+from keras_cnn.analysis.table import groups, listed, words
 from keras_cnn.errors import InputError
 from keras_cnn.publications import PublishedDataset
 from keras_cnn.run_folder.record import Record
@@ -98,13 +98,13 @@ class MeansComparison:
         parts = []
         for table in self.tables:
             groups = [", ".join(map(show, levels)) for levels in table.rows[list(table.by)].itertuples(index=False)]
-            told = {"by": ", ".join(table.by), "group": groups}
+            described = {"by": ", ".join(table.by), "group": groups}
             measured_as = [measured_name(mean, self.held_out) for mean in table.rows["mean"]]
             plain = table.rows.drop(columns=list(table.by))
-            parts.append(plain.assign(**told, measured_as=measured_as, source=table.source))
+            parts.append(plain.assign(**described, measured_as=measured_as, source=table.source))
         first = ["by", "group", "mean", "measured_as"]
-        whole = pd.concat(parts, ignore_index=True)
-        return whole[[*first, *(name for name in whole if name not in first)]]
+        joined = pd.concat(parts, ignore_index=True)
+        return pd.DataFrame(joined[[*first, *(name for name in joined if name not in first)]])
 
 
 def measured_name(mean: str, held_out: str) -> str:
@@ -117,10 +117,10 @@ def read_grid(name: str) -> PublishedGrid | None:
 
     InputError, with the nearest name, for an experiment that is not known.
     """
-    report, publication, found = publications.experiment(name)
-    if "means" not in found:
+    report, publication, experiment = publications.experiment(name)
+    if "means" not in experiment:
         return None
-    means = found["means"]
+    means = experiment["means"]
     levels = {field: tuple(values) for field, values in means["grid"].items()}
     tables = tuple(
         PublishedTable(
@@ -131,8 +131,8 @@ def read_grid(name: str) -> PublishedGrid | None:
         )
         for table in means["tables"]
     )
-    conditions = {field: value for field, value in found.get("conditions", {}).items() if field not in levels}
-    caveats = (*found.get("caveats", ()), *means.get("caveats", ()))
+    conditions = {field: value for field, value in experiment.get("conditions", {}).items() if field not in levels}
+    caveats = (*experiment.get("caveats", ()), *means.get("caveats", ()))
     return PublishedGrid(name, levels, conditions, publications.dataset_of(publication), caveats, tables)
 
 
@@ -155,9 +155,9 @@ def compare_means(
     held_out = HELD_OUT if _has_all(table, HELD_OUT) else "validation_accuracy"
     tables, notes = [], []
     for printed in grid.tables:
-        found = grouped_means(table, printed.by)
-        notes += found.attrs["notes"]
-        tables.append(_measured_table(printed, found, table, grid, held_out))
+        measured = grouped_means(table, printed.by)
+        notes += measured.attrs["notes"]
+        tables.append(_measured_table(printed, measured, table, grid, held_out))
     hindrances = [
         *_other_conditions(table, columns, record, grid),
         *_held_out(held_out, record),
@@ -175,32 +175,34 @@ def order(published_means: Sequence[float], measured_means: Sequence[float]) -> 
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     signs = {(i, j): np.sign(a[i] - a[j]) * np.sign(b[i] - b[j]) for i, j in itertools.combinations(range(len(a)), 2)}
-    kendall = stats.kendalltau(a, b)
+    tau, p = np.array(stats.kendalltau(a, b), float).tolist()
     return Order(
         groups=len(a),
         same=sum(1 for sign in signs.values() if sign > 0),
         swapped=tuple(pair for pair, sign in signs.items() if sign < 0),
         spearman=float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1]),
-        kendall=float(kendall.statistic),
-        p=float(kendall.pvalue),
+        kendall=tau,
+        p=p,
     )
 
 
 def order_sentence(table: MeansTable, short: Mapping[str, str], held_out: str) -> str:
     """Whether the published order of the groups holds in held-out accuracy, with its numbers; "" if that is unknown."""
-    found = table.orders.get(HELD_OUT)
-    if found is None:
+    agreement = table.orders.get(HELD_OUT)
+    if agreement is None:
         return ""
     by = " and ".join(short.get(name, name) for name in table.by)
-    kept = "holds" if found.same == found.pairs else "does not hold" if not found.same else "holds in part"
-    text = f"By {by} the published order of the {found.groups} groups {kept} in {words(held_out)}: {found.same} of "
-    text += f"{found.pairs} pairs" if found.pairs > 1 else "1 pair"
-    if found.groups > 2:
-        text += f", Spearman's rho {found.spearman:.2f}, Kendall's tau {found.kendall:.2f} (p {found.p:.2g})"
-    if found.swapped and found.groups > 2:
+    same, pairs = agreement.same, agreement.pairs
+    kept = "holds" if same == pairs else "does not hold" if not same else "holds in part"
+    text = f"By {by} the published order of the {agreement.groups} groups {kept} in {words(held_out)}: {same} of "
+    text += f"{pairs} pairs" if pairs > 1 else "1 pair"
+    if agreement.groups > 2:
+        tau = f"Kendall's tau {agreement.kendall:.2f} (p {agreement.p:.2g})"
+        text += f", Spearman's rho {agreement.spearman:.2f}, {tau}"
+    if agreement.swapped and agreement.groups > 2:
         groups = list(_known(table.rows, HELD_OUT)[list(table.by)].itertuples(index=False, name=None))
-        pairs = [f"{_group(groups[i])} and {_group(groups[j])}" for i, j in found.swapped]
-        text += f"; the other way round: {listed(pairs, _SWAPPED)}"
+        swapped = [f"{_group(groups[i])} and {_group(groups[j])}" for i, j in agreement.swapped]
+        text += f"; the other way round: {listed(swapped, _SWAPPED)}"
     return text
 
 
@@ -225,9 +227,9 @@ def _inside(table: pd.DataFrame, grid: PublishedGrid) -> tuple[pd.DataFrame, lis
     cells = set(grid.cells)
     inside = np.array([cell in cells for cell in _cells_of(table, grid)], dtype=bool)
     if not inside.any():
-        asked = "; ".join(f"{field} {', '.join(map(show, levels))}" for field, levels in grid.levels.items())
-        raise InputError(f"no run lies in the grid of {grid.name}: {asked}")
-    kept = table[inside].reset_index(drop=True)
+        wanted = "; ".join(f"{field} {', '.join(map(show, levels))}" for field, levels in grid.levels.items())
+        raise InputError(f"no run lies in the grid of {grid.name}: {wanted}")
+    kept = pd.DataFrame(table[inside].reset_index(drop=True))
     return kept, sorted(set(table["run"].astype(str)) - set(kept["run"].astype(str)))
 
 
@@ -236,7 +238,7 @@ def _cells_of(table: pd.DataFrame, grid: PublishedGrid) -> list[tuple[Any, ...]]
 
 
 def _has_all(table: pd.DataFrame, column: str) -> bool:
-    return column in table and bool(table[column].notna().all())
+    return column in table and bool(np.all(table[column].notna()))
 
 
 def _measured_table(
@@ -261,9 +263,9 @@ def _measured_table(
             rows.append(at | {"mean": mean} | numbers | counts)
     frame = pd.DataFrame(rows)
     known = {mean: _known(frame, mean) for mean in printed.means}
-    orders = {mean: order(rows["published"], rows["measured"]) for mean, rows in known.items()}
+    orders = {mean: order(list(rows["published"]), list(rows["measured"])) for mean, rows in known.items()}
     return MeansTable(
-        printed.by, printed.means, frame, {mean: one for mean, one in orders.items() if one}, printed.source
+        printed.by, printed.means, frame, {mean: each for mean, each in orders.items() if each}, printed.source
     )
 
 
@@ -273,7 +275,7 @@ def _agrees(cell: Mapping[str, Any], at: Mapping[str, Any]) -> bool:
 
 def _known(rows: pd.DataFrame, mean: str) -> pd.DataFrame:
     """The rows of the groups that have this mean on both sides."""
-    return rows[(rows["mean"] == mean) & rows["measured"].notna()]
+    return pd.DataFrame(rows[(rows["mean"] == mean) & rows["measured"].notna()])
 
 
 def _group(levels: Sequence[Any]) -> str:
@@ -289,7 +291,7 @@ def _other_conditions(
     several = {
         field: " or ".join(map(show, sorted(set(table[column]), key=str)))
         for field, column in columns.items()
-        if field in grid.conditions and column in table and table[column].nunique() > 1
+        if field in grid.conditions and column in table and len(set(table[column])) > 1
     }
     for text in publications.other_conditions(replace(record, config=record.config | several), grid.conditions):
         short_runs = text.startswith("train.epochs is ")
@@ -314,6 +316,5 @@ def _cells(table: pd.DataFrame, grid: PublishedGrid, outside: Sequence[str]) -> 
         yield f"of the {len(grid.cells)} cells of the grid {len(missing)} {verb} no run ({fields}): {names}"
     if outside:
         yield f"left out, for they lie outside the published grid: {listed(outside)}"
-    seeds = table.groupby(list(grid.levels))["run"].nunique()
-    if seeds.max() == 1:
+    if all(len(set(cell["run"])) == 1 for _, cell in groups(table, list(grid.levels))):
         yield "one seed a cell, here and there, so that no mean has an interval"

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pandas as pd
+
 from keras_cnn.analysis.factors import short_names, show
 from keras_cnn.analysis.published_means import (
     HELD_OUT,
@@ -13,7 +15,7 @@ from keras_cnn.analysis.published_means import (
     order_sentence,
 )
 from keras_cnn.analysis.sections import AnalysedRuns, ChartFile, PageSection, sentences
-from keras_cnn.analysis.table import ACCURACIES, words
+from keras_cnn.analysis.table import ACCURACIES, groups, words
 from keras_cnn.charts import Chart, IntervalRow, IntervalRows, TextTable
 from keras_cnn.charts.text import count, digits
 
@@ -99,9 +101,9 @@ def _by(table: MeansTable, short: Mapping[str, str]) -> str:
 
 def _interval_rows(table: MeansTable) -> tuple[IntervalRow, ...]:
     """The held-out accuracy of each group that has both, in percent; the highest published one first."""
-    kept = table.rows[(table.rows["mean"] == HELD_OUT) & table.rows["measured"].notna()]
+    kept = pd.DataFrame(table.rows[(table.rows["mean"] == HELD_OUT) & table.rows["measured"].notna()])
     rows = []
-    for row in kept.sort_values("published", ascending=False, kind="stable").to_dict("records"):
+    for row in kept.sort_values(by="published", ascending=False, kind="stable").to_dict("records"):
         label = " × ".join(show(row[name]) for name in table.by)
         measured, published = 100 * row["measured"], 100 * row["published"]
         hover = f"{label}: measured {measured:.2f} %, published {published:.2f} %"
@@ -117,7 +119,7 @@ def _means_table(table: MeansTable, short: Mapping[str, str], held_out: str) -> 
         names = (_name(mean), _name(measured)) if measured != mean else (_name(mean),) * 2
         head += [f"{names[0]}, published", f"{names[1]}, measured", "difference"]
     rows = []
-    for levels, group in table.rows.groupby(list(table.by), sort=False):
+    for levels, group in groups(table.rows, table.by):
         first = group.iloc[0]
         cells = [*map(show, levels), f"{first['cells']} of {first['published_cells']}"]
         for row in group.to_dict("records"):

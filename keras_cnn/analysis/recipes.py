@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_cnn.analysis.table import groups
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import mean_interval, sign_flip, wilson
 from keras_cnn.evaluation.repeats import ENOUGH_PAIRS, SIGNIFICANCE
@@ -163,7 +164,7 @@ def summary(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     The training accuracy of one seed has none: it is a mean over weights that change.
     """
     rows = []
-    for recipe, mine in runs.groupby("recipe", sort=False):
+    for recipe, mine in groups(runs, "recipe"):
         row = {"recipe": recipe, **{name: mine[name].iloc[0] for name in factors}, "seeds": len(mine)}
         for measure in MEASURES:
             row |= _with_interval(measure, mine[measure].to_numpy(float))
@@ -195,7 +196,7 @@ def differences(runs: pd.DataFrame, factors: Sequence[str], measure: str = "vali
     rows = []
     for factor in factors:
         others = [name for name in factors if name != factor]
-        for held, alike in runs.groupby(others, sort=False) if others else [((), runs)]:
+        for held, alike in groups(runs, others) if others else [((), runs)]:
             for a, b in itertools.combinations(dict.fromkeys(alike[factor]), 2):
                 pair = [alike[alike[factor] == value].set_index(["seed", "images"])[measure] for value in (a, b)]
                 changes = (pair[1] - pair[0]).dropna().to_numpy(float)
@@ -221,7 +222,7 @@ def _tested(changes: np.ndarray, a: str, b: str) -> dict[str, Any]:
 
 def shares_of_best(runs: pd.DataFrame) -> dict[str, float]:
     """What to reach: "90 %" of the mean validation accuracy of the best recipe, and so on -> that accuracy."""
-    best = runs.groupby("recipe")["validation_accuracy"].mean().max()
+    best = max(float(np.mean(mine["validation_accuracy"])) for _, mine in groups(runs, "recipe"))
     return {f"{100 * share:g} %": float(share * best) for share in SHARES}
 
 
@@ -234,18 +235,19 @@ def epochs_to_accuracy(epochs: pd.DataFrame, factors: Sequence[str], wanted: Map
     the slowest, and the note says "not reached" or by how many.
     """
     rows = []
-    for recipe, mine in epochs.groupby("recipe", sort=False):
+    for recipe, mine in groups(epochs, "recipe"):
         for name, accuracy in wanted.items():
-            there = mine[mine["validation_accuracy"] >= accuracy].groupby("seed")[["epoch", "seconds"]].min()
+            reached = mine[mine["validation_accuracy"] >= accuracy]
+            there = pd.DataFrame(reached.groupby("seed")[["epoch", "seconds"]].min())
             seeds = list(dict.fromkeys(mine["seed"]))
             all_there = len(there) == len(seeds)
             first = there if all_there else there.iloc[:0]
             row = {"recipe": recipe, **{f: mine[f].iloc[0] for f in factors}, "reach": name, "accuracy": accuracy}
             row |= {"seeds": len(seeds), "reached": len(there)}
             for column, values in (("epochs", first["epoch"]), ("seconds", first["seconds"])):
-                row |= _with_interval(column, values.to_numpy(float) if all_there else np.array([math.nan]))
+                row |= _with_interval(column, np.array(values, float) if all_there else np.array([math.nan]))
             by_seed = (
-                f"{seed}: {int(there['epoch'][seed]) if seed in there.index else 'not reached'}" for seed in seeds
+                f"{seed}: {int(there.at[seed, 'epoch']) if seed in there.index else 'not reached'}" for seed in seeds
             )
             note = "" if all_there else f"reached by {len(there)} of {len(seeds)}" if len(there) else "not reached"
             rows.append(row | {"by_seed": ", ".join(by_seed), "note": note})

@@ -19,7 +19,7 @@ from keras_cnn.analysis.recipes import (
     summary,
 )
 from keras_cnn.analysis.sections import ChartFile, PageSection, sentences, write_section
-from keras_cnn.analysis.table import words
+from keras_cnn.analysis.table import groups, words
 from keras_cnn.charts import PALETTE, Chart, ChartAxis, Dash, Plot, Series, TextTable
 from keras_cnn.charts.text import count, digits, percent_with_interval, with_interval
 from keras_cnn.run_folder import write_text
@@ -49,7 +49,7 @@ def recipes_section(recipes: RecipeRuns, printed: TextTable | None = None, needs
         *recipes.notes,
     ]
     charts = charts_of(recipes)
-    seeds = recipes.runs["seed"].nunique()
+    seeds = len(set(recipes.runs["seed"]))
     title = f"{recipes.name}: {f'mean and range of {seeds} seeds' if seeds > 1 else 'one seed'}"
     return PageSection(
         NAME,
@@ -152,10 +152,10 @@ def _curves(recipes: RecipeRuns) -> dict[str, tuple[dict[str, np.ndarray], str, 
     dashed = dashed if len(recipes.factors) > 1 else []
     colours: dict[tuple, str] = {}
     curves = {}
-    for recipe, mine in recipes.epochs.groupby("recipe", sort=False):
+    for recipe, mine in groups(recipes.epochs, "recipe"):
         first = mine.iloc[0]
         coloured = tuple(first[name] for name in recipes.factors if name not in dashed)
-        common = mine.groupby("seed")["epoch"].max().min()
+        common = min(by_seed["epoch"].max() for _, by_seed in groups(mine, "seed"))
         table = mine[mine["epoch"] <= common].pivot(index="seed", columns="epoch")
         curves[str(recipe)] = (
             {column: table[column].to_numpy(float) for column in ("validation_accuracy", "seconds")},
@@ -182,7 +182,7 @@ def _summary_table(cells: pd.DataFrame) -> TextTable:
 def _reaching_table(reaching: pd.DataFrame, column: str) -> TextTable:
     names = list(dict.fromkeys(reaching["reach"]))
     rows = []
-    for recipe, mine in reaching.groupby("recipe", sort=False):
+    for recipe, mine in groups(reaching, "recipe"):
         by_name = {row["reach"]: row for row in mine.to_dict("records")}
         rows.append((str(recipe), *(by_name[n]["note"] or measure_text(by_name[n], column) for n in names)))
     return TextTable(("recipe", *names), tuple(rows))

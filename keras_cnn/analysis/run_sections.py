@@ -1,7 +1,7 @@
 """Sections about the runs: the best one, progress, coordinates, importance, cost, and the metric over the settings."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from keras_cnn.analysis.sections import (
     sentences,
     slug,
 )
-from keras_cnn.analysis.table import LOSSES, factors_of, is_better_higher, words
+from keras_cnn.analysis.table import LOSSES, factors_of, has_numbers, is_better_higher, words
 from keras_cnn.charts import (
     FAINT,
     FEW,
@@ -72,7 +72,9 @@ def best_section(view: AnalysedRuns) -> PageSection:
     convention = best.attrs["convention"]
     notes = [convention if "overfit_percent" in numbers else convention.partition(";")[0]]
     if swept and swept.best and swept.sweep.repeats > 1:
-        notes.append(f"the sweep goes by the mean over seeds: trial {swept.best.label}, {view.text(swept.best.value)}")
+        notes.append(
+            f"the sweep goes by the mean over seeds: trial {swept.best.label}, {printed(view.metric, swept.best.value)}"
+        )
     if swept and swept.best and again:
         parameters = {column: parameter for parameter, column in factor_names(swept.sweep).items()}
         settings = [show(swept.best.assignment[parameters[n]]) for n in names]
@@ -148,7 +150,7 @@ def coordinates_section(view: AnalysedRuns) -> PageSection:
         "Coordinates",
         notes=sentences(notes),
         charts=(chart,),
-        frames={"parallel_coordinates": view.kept[["run", *names, view.metric]]},
+        frames={"parallel_coordinates": pd.DataFrame(view.kept[["run", *names, view.metric]])},
         pictures=(ChartFile("parallel_coordinates", (chart,), title),),
     )
 
@@ -196,12 +198,15 @@ def importance_section(view: AnalysedRuns) -> PageSection:
         (name, *(text for n in ends for text in (_share(values[n][i]), ends_text(*ends[n][i]))))
         for i, name in enumerate(inputs)
     )
-    columns = [BarColumn(n, values[n], *zip(*ends[n], strict=True)) for n in ends]
-    columns[1] = BarColumn(columns[1].title, columns[1].values, columns[1].low, columns[1].high, (-1.02, 1.02), True)
+    low, high = ({n: [pair[i] for pair in ends[n]] for n in ends} for i in (0, 1))
+    shares = BarColumn("importance", values["importance"], low["importance"], high["importance"])
+    correlations = BarColumn(
+        "correlation", values["correlation"], low["correlation"], high["correlation"], (-1.02, 1.02), signed=True
+    )
     chart = Chart(
         "study-importance",
         f"What {view.word} depends on",
-        BarRows(inputs, tuple(columns)),
+        BarRows(inputs, (shares, correlations)),
         TextTable(("setting", "importance", "95 % interval", "correlation", "95 % interval"), rows),
     )
     noise = [note for note in table.attrs["notes"] if "noise" in note]
@@ -226,7 +231,7 @@ def _share(value: float) -> str:
 def cost_section(view: AnalysedRuns) -> PageSection:
     charts, notes, frames = [], [], {}
     for cost, title in _COSTS.items():
-        if cost not in view.runs or view.runs[cost].isna().all():
+        if not has_numbers(view.runs, cost):
             notes.append(f"no {cost} in the table")
             continue
         table = pareto(view.runs, view.metric, cost)
@@ -250,10 +255,12 @@ def cost_section(view: AnalysedRuns) -> PageSection:
 def _cost_chart(view: AnalysedRuns, table: pd.DataFrame, cost: str, title: str) -> Chart:
     word = title.partition(",")[0]
     is_on = table["on_front"].to_numpy(bool)
-    runs = table["run"].astype(str)
+    runs = np.array(table["run"].astype(str))
     costs = table[cost].to_numpy(float) / (60 if cost == "seconds" else 1)
     values = np.array(view.values(table[view.metric]))
-    others = Series(costs[~is_on], values[~is_on], "other runs", marker="circle", hollow=True, hover=runs[~is_on])
+    others = Series(
+        costs[~is_on], values[~is_on], "other runs", marker="circle", hollow=True, hover=runs[~is_on].tolist()
+    )
     front = Series(
         costs[is_on],
         values[is_on],
@@ -263,7 +270,7 @@ def _cost_chart(view: AnalysedRuns, table: pd.DataFrame, cost: str, title: str) 
         width=1.1,
         steps=True,
         marker="circle",
-        hover=runs[is_on],
+        hover=runs[is_on].tolist(),
     )
     rows = tuple(
         (run, printed(cost, row[cost]), view.text(row[view.metric]), "yes" if row["on_front"] else "no")
@@ -283,14 +290,14 @@ def landscape_section(view: AnalysedRuns) -> PageSection:
     if not names:
         raise InputError("no setting differs among the runs")
     charts = [_slice_chart(view, name) for name in names]
-    frames = {"slices": slices(view.runs, view.metric, names)}
+    frames: dict[str, pd.DataFrame] = {"slices": slices(view.runs, view.metric, names)}
     pictures = [ChartFile("slices", tuple(charts), f"{view.capital} by the most important settings")]
     notes = []
     try:
         if len(names) < 2:
             raise InputError(f"{len(names)} setting differs; expected two")
-        table = surface(view.runs, view.metric, *names)
-        chart = _surface_chart(view, table, *names)
+        table = surface(view.runs, view.metric, names[0], names[1])
+        chart = _surface_chart(view, table, names[0], names[1])
         charts.append(chart)
         frames["surface"] = table
         title = f"{view.capital} over the two most important settings"
@@ -338,7 +345,7 @@ def setting_axis(title: str, setting: Factor) -> ChartAxis:
     return ChartAxis(title, "logarithmic" if setting.logarithmic else "linear", ticks)
 
 
-def _along(setting: Factor, values: Sequence[Any]) -> list[Any]:
+def _along(setting: Factor, values: Iterable[Any]) -> list[Any]:
     """Values of a setting as they stand on its axis."""
     return [float(value) if setting.numeric else show(value) for value in values]
 
@@ -355,9 +362,9 @@ def _surface_chart(view: AnalysedRuns, table: pd.DataFrame, a: str, b: str) -> C
     note = table.attrs["method"]
     drawing: Contours | HeatMap
     if all(is_quantity):
-        dots = tuple([float(value) for value in s.values] for s in settings)
+        x, y = ([float(value) for value in s.values] for s in settings)
         axes = [setting_axis(label, s) for label, s in zip(labels, settings, strict=True)]
-        drawing = Contours(*axes, (at[0], at[1]), predicted, view.axis, dots)
+        drawing = Contours(axes[0], axes[1], (at[0], at[1]), predicted, view.axis, (x, y))
         note += "; dots are runs"
     else:
         texts = tuple(tuple(f"{value:.4g}" for value in row) for row in predicted.T)
@@ -378,7 +385,7 @@ def _surface_chart(view: AnalysedRuns, table: pd.DataFrame, a: str, b: str) -> C
     return Chart("study-surface", title, drawing, TextTable(head, rows), note)
 
 
-def _nearest_places(levels: Sequence[Any], values: Sequence[Any]) -> list[int]:
+def _nearest_places(levels: Sequence[Any], values: Iterable[Any]) -> list[int]:
     """The place of each value among the levels; a quantity has that of the level nearest to it."""
     if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
         return [int(np.argmin(np.abs(np.asarray(levels, float) - float(value)))) for value in values]

@@ -17,6 +17,7 @@ from keras_cnn.analysis.table import (
     chooser,
     column_of,
     epochs_table,
+    has_numbers,
     listed,
     run_numbers,
     runs_of_epochs,
@@ -164,7 +165,7 @@ def read_swept(folder: Path) -> RunTable:
     settings = {name: [trial.assignment.get(parameter) for trial, _ in done] for parameter, name in names.items()}
     runs = _with_settings(runs_table(records), settings)
     runs["state"] = [trial.state for trial, _ in done]
-    if metric not in runs or runs[metric].isna().all():
+    if not has_numbers(runs, metric):
         runs[metric] = [_in_best_epoch(record, swept.metric) for record in records]
     runs.attrs["notes"] += _left_out(swept)
     epochs = epochs_table(records)

@@ -1,7 +1,7 @@
 """Sections as data: what the page shows of an analysis, and what the folder of its files has."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class AnalysedRuns:
     def scale(self) -> float:
         return scale_of(self.metric)
 
-    def values(self, series: pd.Series) -> list[float]:
+    def values(self, series: Iterable[Any]) -> list[float]:
         """Values of the metric as the charts have them."""
         return [self.scale * float(value) for value in series]
 

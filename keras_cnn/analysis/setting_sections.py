@@ -9,7 +9,7 @@ import pandas as pd
 
 from keras_cnn.analysis.balance import balance, pair_counts
 from keras_cnn.analysis.effects import marginal_differences, marginal_means
-from keras_cnn.analysis.factors import factor, show, varied
+from keras_cnn.analysis.factors import MOST_LEVELS, factor, show, varied
 from keras_cnn.analysis.grouped import CONVENTIONS, grouped_means
 from keras_cnn.analysis.sections import (
     AnalysedRuns,
@@ -44,6 +44,7 @@ from keras_cnn.figures.style import BLUE, GREEN, ORANGE
 MEANS = 8  # settings with tables of means on the page
 DRAWN = 4  # settings, the most important ones, whose means are drawn, and whose pairs have tables: six tables
 _MOST_ROWS = 60  # of a table of cells
+_MARKED = 12  # points of a line up to which each has its marker
 _MOST_PRINTED = 24  # levels of all settings up to which the numbers of runs stand in their cells
 _SPLITS: dict[str, tuple[str, Dash, Marker]] = {
     "train": (MUTED, "dashed", "square"),
@@ -185,7 +186,7 @@ def balance_section(view: AnalysedRuns) -> PageSection:
 def _cell_table(view: AnalysedRuns, table: pd.DataFrame) -> tuple[str, TextTable]:
     """The cells that are not even, or all; the first of many."""
     odd = table[table["state"] != "even"]
-    shown = odd if len(odd) else table
+    shown = pd.DataFrame(odd if len(odd) else table)
     names = [name for name in table if name not in ("runs", "expected", "state")]
     rows = tuple(
         (*(show(row[n]) for n in names), count(row["runs"]), count(row["expected"]), row["state"])
@@ -225,7 +226,7 @@ def _pair_picture(view: AnalysedRuns, table: pd.DataFrame, caption: str) -> tupl
 
 
 def means_section(view: AnalysedRuns) -> PageSection:
-    repeated = [name for name in view.order if factor(view.runs, name).repeated]
+    repeated = [name for name in view.order if factor(view.runs, name).repeated] or _of_few_levels(view)
     if not repeated:
         raise InputError("no setting has values that several runs share")
     notes = [f"none by {view.label(n)}: hardly a value is shared by two runs" for n in view.order if n not in repeated]
@@ -271,16 +272,29 @@ def means_section(view: AnalysedRuns) -> PageSection:
     )
 
 
+def _of_few_levels(view: AnalysedRuns) -> list[str]:
+    """The settings with few values, where the epochs of one run for each value can be averaged over."""
+    if view.epochs is None or len(view.epochs) < 2 * len(view.runs):
+        return []
+    return [name for name in view.order if len(factor(view.runs, name).levels) <= MOST_LEVELS]
+
+
 def _by_convention(view: AnalysedRuns, by: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Convention -> grouped means, the one that is in sight first; "runs" is of the table of runs."""
+    """Convention -> grouped means, the one that is in sight first; "runs" is of the table of runs.
+
+    Where hardly a value is shared by two runs, the means over all epochs come first: those over the best have one row.
+    """
     epochs = view.epochs
-    found = {} if epochs is None else {f"{e}_epochs": grouped_means(epochs, by, e) for e in reversed(CONVENTIONS)}
-    return found | {"runs": grouped_means(view.runs, by)}
+    if epochs is None:
+        return {"runs": grouped_means(view.runs, by)}
+    few = not all(factor(view.runs, name).repeated for name in by)
+    means = {f"{e}_epochs": grouped_means(epochs, by, e) for e in (CONVENTIONS if few else reversed(CONVENTIONS))}
+    return means | {"runs": grouped_means(view.runs, by)}
 
 
 def _stacked(means: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The tables below each other, those of the runs first, the convention spelt out in every row."""
-    spelt = [table.assign(convention=table.attrs["convention"]) for table in reversed(means.values())]
+    spelt = [table.assign(convention=table.attrs["convention"]) for table in reversed(list(means.values()))]
     return pd.concat(spelt, ignore_index=True)
 
 
@@ -303,7 +317,7 @@ def _other_epochs(view: AnalysedRuns, name: str, means: Mapping[str, pd.DataFram
     named = [table.assign(**{"mean over": _CONVENTION_NAMES[key]}) for key, table in list(means.items())[1:]]
     stacked = pd.concat(named, ignore_index=True)
     columns = ["mean over", *(column for column in stacked if column != "mean over")]
-    return _means_table(view, ["mean over", name], stacked[columns])
+    return _means_table(view, ["mean over", name], pd.DataFrame(stacked[columns]))
 
 
 def _level_charts(view: AnalysedRuns, name: str, table: pd.DataFrame) -> list[Chart]:
@@ -321,17 +335,19 @@ def _level_charts(view: AnalysedRuns, name: str, table: pd.DataFrame) -> list[Ch
 
 
 def _split_series(x: Sequence[Any], table: pd.DataFrame, columns: Sequence[str]) -> tuple[Series, ...]:
-    """A line for each split whose column is there."""
+    """A line for each split whose column is there, with markers at few points."""
+    marked = len(x) <= _MARKED
     return tuple(
-        Series(x, (scale_of(column) * table[column]).tolist(), split, colour, dash, marker=marker)
+        Series(x, (scale_of(column) * table[column]).tolist(), split, colour, dash, marker=marker if marked else "")
         for (split, (colour, dash, marker)), column in zip(_SPLITS.items(), columns, strict=True)
         if column in table
     )
 
 
 def _overfit_series(x: Sequence[Any], table: pd.DataFrame) -> tuple[Series, ...]:
+    marker = "circle" if len(x) <= _MARKED else ""
     return tuple(
-        Series(x, table[column].tolist(), label, GREEN, dash, marker="circle", hollow=hollow)
+        Series(x, table[column].tolist(), label, GREEN, dash, marker=marker, hollow=hollow)
         for column, label, dash, hollow in _OVERFIT
         if column in table
     )
@@ -349,7 +365,7 @@ def _level_pictures(view: AnalysedRuns, name: str, means: Mapping[str, pd.DataFr
 
 def _pair_pictures(view: AnalysedRuns, pair: Sequence[str], means: Mapping[str, pd.DataFrame]) -> list[ChartFile]:
     """A mean for each pair of values of two settings, printed in its cell."""
-    found = []
+    pictures = []
     for key, table in means.items():
         column = next((n for n in (view.metric, *reversed(ACCURACIES), "loss") if n in table), None)
         if column is None:
@@ -361,9 +377,13 @@ def _pair_pictures(view: AnalysedRuns, pair: Sequence[str], means: Mapping[str, 
         texts = tuple(tuple(f"{value:.4g}" for value in row) for row in cells)
         labels = [view.label(name) for name in pair]
         title = f"Mean {axis_title(column)}, by {' and '.join(labels)}"
-        chart = Chart(f"study-means-{slug('+'.join(pair))}", title, HeatMap(cells, *names, *labels, texts))
-        found.append(ChartFile(f"means/{_file_name(pair)}_{key}", (chart,), caption=table.attrs["taken"]))
-    return found
+        chart = Chart(
+            f"study-means-{slug('+'.join(pair))}",
+            title,
+            HeatMap(cells, names[0], names[1], labels[0], labels[1], texts),
+        )
+        pictures.append(ChartFile(f"means/{_file_name(pair)}_{key}", (chart,), caption=table.attrs["taken"]))
+    return pictures
 
 
 def epochs_section(view: AnalysedRuns) -> PageSection | None:
@@ -387,7 +407,7 @@ def epochs_section(view: AnalysedRuns) -> PageSection | None:
         for word, y, series in drawn
         if series
     ]
-    fewest, most = int(table["runs"].min()), int(table["runs"].max())
+    fewest, most = min(table["runs"]), max(table["runs"])
     note = f"{table.attrs['convention']}; {fewest if fewest == most else f'{fewest} to {most}'} runs an epoch"
     title = f"Means of {view.epochs['run'].nunique()} runs by epoch"
     return PageSection(

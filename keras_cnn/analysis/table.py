@@ -14,9 +14,10 @@ the file. `table.attrs` has `factors`, their names in order, and `notes`, a line
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from keras_cnn.errors import InputError
@@ -145,7 +146,7 @@ def varying_fields(records: Sequence[Record]) -> dict[str, list[Any]]:
     """
     fields = filter(changes_numbers, dict.fromkeys(field for record in records for field in record.config))
     values = {field: [_plain(record.config.get(field, ABSENT)) for record in records] for field in fields}
-    return {field: found for field, found in values.items() if len(set(map(repr, found))) > 1}
+    return {field: in_runs for field, in_runs in values.items() if len(set(map(repr, in_runs))) > 1}
 
 
 def _settings(fields: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
@@ -183,13 +184,13 @@ def runs_of_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
     """
     chosen_by, sentence = chooser(epochs)
     best = best_rows(epochs)
-    grouped = epochs.groupby("run", sort=False)
+    by_run = dict(groups(epochs, "run"))
     best = best.rename(columns={"epoch": "best_epoch"}).drop(columns="epoch_seconds", errors="ignore")
-    best["epochs"] = best["run"].map(grouped.size())
+    best["epochs"] = [len(by_run[run]) for run in best["run"]]
     if "seconds" in epochs:
-        best["seconds"] = best["run"].map(grouped["seconds"].max())
+        best["seconds"] = [by_run[run]["seconds"].max() for run in best["run"]]
     notes = [*epochs.attrs.get("notes", ()), sentence]
-    if lost := [run for run in grouped.groups if run not in set(best["run"])]:
+    if lost := [run for run in by_run if run not in set(best["run"])]:
         notes.append(f"{_count(len(lost), 'run has', 'runs have')} no {words(chosen_by)}: {listed(lost)}")
     best.attrs = {"factors": list(factors_of(epochs)), "notes": notes}
     return best
@@ -206,7 +207,7 @@ def best_rows(epochs: pd.DataFrame) -> pd.DataFrame:
 def chooser(table: pd.DataFrame) -> tuple[str, str]:
     """The column that chooses the best epoch or run, and a sentence that says so."""
     for column in ("validation_accuracy", "test_accuracy", "validation_loss", "train_accuracy", "loss"):
-        if column in table and table[column].notna().any():
+        if has_numbers(table, column):
             flattering = ", chosen on the test images and so too good" if column == "test_accuracy" else ""
             return column, f"best by {words(column)}{flattering}"
     raise InputError(
@@ -225,6 +226,17 @@ def factors_of(table: pd.DataFrame) -> list[str]:
 
 def is_better_higher(metric: str) -> bool:
     return not re.search(r"(^|[^a-z])(loss|error|err|seconds)([^a-z]|$)", metric.lower())
+
+
+def groups(table: pd.DataFrame, by: str | Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """(value, rows) of each group, in the order in which the groups come."""
+    keys = by if isinstance(by, str) else list(by)
+    return iter(table.groupby(keys, sort=False))  # pyright: ignore[reportReturnType] - pandas' own hints are too wide
+
+
+def has_numbers(table: pd.DataFrame, column: str) -> bool:
+    """Whether there is such a column with a number in it."""
+    return column in table and bool(np.any(table[column].notna()))
 
 
 def words(name: str) -> str:
@@ -259,5 +271,5 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _count(n: int, one: str, many: str) -> str:
-    return f"{n} {one if n == 1 else many}"
+def _count(n: int, singular: str, plural: str) -> str:
+    return f"{n} {singular if n == 1 else plural}"

@@ -19,6 +19,7 @@ PALETTE = (BLUE, ORANGE, "#8455f2", "#a6857c", GREEN, "#995336")
 OCTAVES = 4  # positive numbers whose largest is this many times the smallest have a logarithmic axis
 FEW = 6  # distinct numbers up to which each is a tick of its axis
 
+Numbers = Sequence[float] | np.ndarray
 Dash = Literal["", "solid", "dashed", "dotted", "dashdot"]  # "" draws no line
 Marker = Literal["", "circle", "square", "diamond", "triangle", "dash"]  # "" draws no marker
 
@@ -40,8 +41,8 @@ class ChartAxis:
 class Series:
     """N points, joined by a line, marked, or both. The later of two series is drawn over the earlier."""
 
-    x: Sequence[Any]  # (N,) numbers, texts of a category axis, or times as ISO 8601 text
-    y: Sequence[float]  # (N,)
+    x: Sequence[Any] | np.ndarray  # (N,) numbers, texts of a category axis, or times as ISO 8601 text
+    y: Numbers  # (N,)
     label: str = ""  # its entry in the legend; without one it has none
     colour: str = BLUE  # "#rrggbb", MUTED or FAINT
     dash: Dash = ""
@@ -50,8 +51,8 @@ class Series:
     marker: Marker = ""
     size: float = 5.0  # points
     hollow: bool = False
-    low: Sequence[float] = ()  # (N,) lower ends of intervals of y
-    high: Sequence[float] = ()
+    low: Numbers = ()  # (N,) lower ends of intervals of y
+    high: Numbers = ()
     across: bool = False  # the intervals are of x
     band: bool = False  # intervals are one band instead of a bar at each point
     hover: Sequence[str] = ()  # (N,) what the page says at each point, before its numbers
@@ -62,8 +63,8 @@ class Series:
 class Histogram:
     """Bars between the edges of bins, each with its number."""
 
-    edges: Sequence[float]  # (B + 1,)
-    counts: Sequence[int]  # (B,)
+    edges: Numbers  # (B + 1,)
+    counts: Numbers  # (B,)
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ class BarColumn:
     """One bar a row with its interval."""
 
     title: str
-    values: Sequence[float]  # (R,)
-    low: Sequence[float]
-    high: Sequence[float]
+    values: Numbers  # (R,)
+    low: Numbers
+    high: Numbers
     limits: tuple[float, float] | None = None
     signed: bool = False  # bars below 0 have another colour
 
@@ -155,10 +156,10 @@ class Contours:
 
     x: ChartAxis
     y: ChartAxis
-    at: tuple[Sequence[float], Sequence[float]]  # (A,) and (B,)
+    at: tuple[Numbers, Numbers]  # (A,) and (B,)
     values: np.ndarray  # (A, B)
     quantity: str
-    dots: tuple[Sequence[float], Sequence[float]] = ((), ())
+    dots: tuple[Numbers, Numbers] = ((), ())
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class ParallelAxis:
     """Where N runs cross one of several parallel axes."""
 
     name: str
-    places: Sequence[float]  # (N,) in [low, high]
+    places: Numbers  # (N,) in [low, high]
     ticks: tuple[tuple[float, str], ...]
     low: float
     high: float
@@ -203,7 +204,7 @@ class Chart:
     run: Any = None  # whose chart it is, where it is one run's alone
 
 
-def is_logarithmic(values: Sequence[float]) -> bool:
+def is_logarithmic(values: Numbers) -> bool:
     """Whether positive numbers span so much that a linear axis would push the small ones together."""
     return min(values) > 0 and max(values) >= OCTAVES * min(values)
 

@@ -21,6 +21,7 @@ from keras_cnn.charts import (
     Contours,
     HeatMap,
     IntervalRows,
+    Numbers,
     ParallelCoordinates,
     Plot,
     Series,
@@ -174,30 +175,30 @@ def _trace(series: Series, plot: Plot) -> dict[str, Any]:
     return trace
 
 
-def _axis(axis: ChartAxis, values: Sequence[Any]) -> dict[str, Any]:
+def _axis(axis: ChartAxis, values: Sequence[Any] | np.ndarray) -> dict[str, Any]:
     """The scale, the ticks and the limits of a Plotly axis for these values."""
     if axis.scale == "logarithmic":
-        found: dict[str, Any] = {"type": "log", "exponentformat": "e", "minor": {"ticks": ""}}
+        settings: dict[str, Any] = {"type": "log", "exponentformat": "e", "minor": {"ticks": ""}}
     elif axis.scale == "category":
         names = [escape(level) for level in axis.levels]
-        found = {"type": "category", "categoryorder": "array", "categoryarray": names}
+        settings = {"type": "category", "categoryorder": "array", "categoryarray": names}
     else:
-        found = whole_ticks(values) if axis.scale == "whole" else {}
+        settings = whole_ticks(values) if axis.scale == "whole" else {}
     if axis.ticks:
         texts = [escape(text) for _, text in axis.ticks]
-        found |= {"tickmode": "array", "tickvals": [place for place, _ in axis.ticks], "ticktext": texts}
+        settings |= {"tickmode": "array", "tickvals": [place for place, _ in axis.ticks], "ticktext": texts}
     if axis.limits:
         ends = [math.log10(end) for end in axis.limits] if axis.scale == "logarithmic" else list(axis.limits)
-        found["range"] = ends
-    return found
+        settings["range"] = ends
+    return settings
 
 
-def whole_ticks(values: Sequence[float]) -> dict[str, Any]:
+def whole_ticks(values: Numbers) -> dict[str, Any]:
     """Ticks at whole numbers alone, at most ten; of fewer values, plotly would set some between them."""
-    values = [value for value in values if math.isfinite(value)]
-    if not values:
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
         return {}
-    span = max(values) - min(values)
+    span = max(finite) - min(finite)
     step = next(m * 10**power for power in range(12) for m in (1, 2, 5) if 10 * m * 10**power >= span)
     return {"tick0": 0, "dtick": step}
 
@@ -401,9 +402,7 @@ def _rounded_cells(values: np.ndarray) -> list[list[Any]]:
     return [clean(row) for row in values]
 
 
-def _errors(
-    values: Sequence[float], ends: Sequence[tuple[float, float]], colour: str = _COLOURS[FAINT]
-) -> dict[str, Any]:
+def _errors(values: Numbers, ends: Sequence[tuple[float, float]], colour: str = _COLOURS[FAINT]) -> dict[str, Any]:
     """Error bars; none where the ends are not known."""
     pairs = zip(values, ends, strict=True)
     known = [(value - low, high - value) if math.isfinite(low + high) else (0, 0) for value, (low, high) in pairs]

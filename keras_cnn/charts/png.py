@@ -111,7 +111,7 @@ def _alone(drawing: Drawing, title: str, caption: str) -> Figure:
 def _plots(plots: Sequence[Plot], title: str, caption: str) -> Figure:
     """Plots side by side. A legend of the same entries stands once beside the title, else each plot has its own."""
     labels = [_labels(plot) for plot in plots]
-    shared = labels[0] and all(found == labels[0] for found in labels)
+    shared = labels[0] and all(entries == labels[0] for entries in labels)
     widths = [text_width(label, SMALL_SIZE) + _LEGEND_KEY for label in labels[0]] if shared else [0.0]
     above = sum(widths) < 0.6 * WIDTH
     columns = len(widths) if above else max(1, int((WIDTH - 0.2) / max(widths)))
@@ -119,9 +119,9 @@ def _plots(plots: Sequence[Plot], title: str, caption: str) -> Figure:
     room = WIDTH - sum(widths) - 2 * MARGIN if above else WIDTH
     drawn = new_figure(WIDTH, 3.3 + 0.18 * rows + caption_height(caption), fit(title, style.TITLE_SIZE, room))
     axes = drawn.subplots(1, len(plots), squeeze=False)[0]
-    for ax, plot, found in zip(axes, plots, labels, strict=True):
+    for ax, plot, entries in zip(axes, plots, labels, strict=True):
         _draw_plot(ax, plot, WIDTH / len(plots) - 0.7)
-        if found and not shared:
+        if entries and not shared:
             ax.legend(loc="best")
     if shared:
         place = "outside upper right" if above else "outside lower left"
@@ -190,7 +190,7 @@ def _draw_series(ax: Axes, series: Series, axis: ChartAxis) -> None:
     )
 
 
-def _places(values: Sequence[Any], axis: ChartAxis) -> np.ndarray:
+def _places(values: Sequence[Any] | np.ndarray, axis: ChartAxis) -> np.ndarray:
     """(N,) where values stand on an axis."""
     if axis.scale == "category":
         return np.array([axis.levels.index(value) for value in values], float)
@@ -397,7 +397,7 @@ def readable_on(colour: np.ndarray) -> str:
 def _fitting(text: str, value: float, room: float) -> str:
     """The text, or the number with as many digits as fit; nothing where not even two do."""
     texts = (printable(text), *(f"{value:.{digits}g}" for digits in (3, 2)))
-    return next((found for found in texts if text_width(found, SMALL_SIZE) <= room), "")
+    return next((shorter for shorter in texts if text_width(shorter, SMALL_SIZE) <= room), "")
 
 
 def _contours(data: Contours, title: str, caption: str) -> Figure:

@@ -26,12 +26,12 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
     """Whether the arguments are about a comparison. InputError where they are about a run of one, or need one."""
     going_on = chosen.resume not in (None, Path())
     if going_on and is_sweep(chosen.resume.parent):
-        whole = chosen.resume.parent
-        raise InputError(f"{chosen.resume}: a run of {whole}; expected the comparison itself: --resume {whole}")
-    asked = chosen.compare is not None or (going_on and is_sweep(chosen.resume))
-    if chosen.workers is not None and not asked:
+        sweep = chosen.resume.parent
+        raise InputError(f"{chosen.resume}: a run of {sweep}; expected the comparison itself: --resume {sweep}")
+    wanted = chosen.compare is not None or (going_on and is_sweep(chosen.resume))
+    if chosen.workers is not None and not wanted:
         raise InputError("command line: --workers is for comparisons; expected --compare with it")
-    return asked
+    return wanted
 
 
 def main(chosen: argparse.Namespace, overrides: list[str]) -> None:

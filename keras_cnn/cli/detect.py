@@ -1,4 +1,4 @@
-"""`python detect.py`: what its arguments ask for."""
+"""The command `python detect.py`."""
 
 import argparse
 import functools
@@ -34,39 +34,43 @@ annotated images or video, and of counting crossings.csv, counts.json and crossi
 
 
 def main(arguments: list[str]) -> None:
-    """`python detect.py`: see its --help."""
+    """Runs `python detect.py`; see its --help."""
     parser = Parser(
         prog="python detect.py", description="Finds, follows and counts objects by YOLOv3.", epilog=EXAMPLES
     )
     parser.add_argument(
         "source", nargs="?", help="image, folder, glob in quotes, video, camera number or stream address"
     )
-    named = "Darknet cfg, yolov3, yolov3-tiny, a saved .keras or the folder of a training"
-    parser.option("--model", metavar="CFG", help=named)
+    model = "Darknet cfg, yolov3, yolov3-tiny, a saved .keras file or the run folder of a training"
+    parser.option("--model", metavar="CFG", help=model)
     parser.option("--weights", type=Path, metavar="FILE", help="Darknet weights of the cfg")
-    parser.option("--names", type=Path, metavar="FILE", help="class names, one a line; default one beside the cfg")
-    parser.option("--classes", default="", metavar="A,B", help="only these; when counting, default vehicles")
-    line = "count what crosses this line, in pixels; may be given more than once"
+    parser.option(
+        "--names", type=Path, metavar="FILE", help="class names, one per line; default a .names file beside the cfg"
+    )
+    parser.option(
+        "--classes", default="", metavar="A,B", help="only these classes; default all, or vehicles when counting"
+    )
+    line = "count the objects that cross this line, in pixels; may be given more than once"
     parser.option("--count-line", action="append", default=[], metavar="X1,Y1,X2,Y2", help=line)
-    zone = "count what enters and leaves this polygon; may be given more than once"
+    zone = "count the objects that enter and leave this polygon; may be given more than once"
     parser.option("--count-zone", action="append", default=[], metavar="X1,Y1,...", help=zone)
     parser.option("--size", metavar="N|WxH", help="size of the network's images, multiples of 32; default the cfg's")
     parser.option(
         "--precision",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="float32 (default) equals Darknet; bfloat16 is about as good and faster where the hardware has it",
+        help="float32 (default) equals Darknet; bfloat16 is nearly the same, and faster where the hardware has it",
     )
-    parser.option("--out", type=Path, metavar="DIR", help="where to write; default detections/NAME")
+    parser.option("--out", type=Path, metavar="DIR", help="output folder; default detections/NAME")
     parser.option("--save", type=Path, metavar="FILE.keras", help="keep the converted network; needs no source")
-    parser.option("--show", action="store_true", help="show the pictures in a window; q ends")
+    parser.option("--show", action="store_true", help="show the annotated images in a window; q ends")
     config = {"nargs": "?", "type": Path, "const": DEFAULT_CONFIG, "metavar": "CONFIG"}
-    parser.option("--train", **config, help="train on boxes; the config, configs/boxes.yaml if left out")
+    parser.option("--train", **config, help="train on boxes; the config defaults to configs/boxes.yaml")
     parser.option(
         "--run-dir", type=Path, metavar="DIR", help="run folder of --train; default runs/NAME, runs/NAME-2, ..."
     )
     resume = {"nargs": "?", "type": Path, "const": Path(), "metavar": "RUN"}
-    parser.option("--resume", **resume, help="go on with a training; default the last one")
+    parser.option("--resume", **resume, help="continue a training; default the last one")
     parser.option("--dry-run", action="store_true", help="with --train: print data, network and cost, and stop")
     parser.option("--options", action="store_true", help="list the fields of a training's config")
     parser.option("--debug", action="store_true", help="show the traceback of an error")
@@ -93,20 +97,20 @@ def main(arguments: list[str]) -> None:
         save_network(network, chosen.save)
         logger.info(f"network     saved as {chosen.save}")
     if chosen.source is not None:
-        asked = session.DetectOptions(classes, (*lines, *zones), chosen.precision, chosen.show)
-        session.detect(chosen.source, network, asked, chosen.out)
+        options = session.DetectOptions(classes, (*lines, *zones), chosen.precision, chosen.show)
+        session.detect(chosen.source, network, options, chosen.out)
 
 
 def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
-    """Trains on boxes, or goes on with such a run."""
+    """Trains on boxes, or continues such a run."""
     for name in ("source", "model", "save"):
         if getattr(chosen, name) is not None:
             option = chosen.source if name == "source" else f"--{name}"
             raise InputError(
-                f"command line: {option} is for detecting; expected fields such as --data.source, --model.cfg"
+                f"command line: {option} is for detection; expected fields such as --data.source, --model.cfg"
             )
     if chosen.resume and (chosen.train or chosen.run_dir or chosen.dry_run):
-        raise InputError("command line: --resume goes on with a run; --train, --run-dir and --dry-run do not fit it")
+        raise InputError("command line: --resume continues a run; --train, --run-dir and --dry-run do not fit it")
     import_tensorflow()
     from keras_cnn.tasks.detection.settings import BoxConfig
     from keras_cnn.tasks.detection.task import prepare
@@ -125,14 +129,14 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
             experiment.dry_run(config, prepare)
             return
         folder = run_folder.RunFolder.create(config.name, path=chosen.run_dir)
-    with folder:  # left unused, because of wrong input, it goes: the next attempt can have it
+    with folder:  # removed if it stays unused because of wrong input, so that the next attempt can have it
         _conclude(experiment.train(config, folder, prepare), folder.path)
 
 
 def _conclude(metrics: dict, folder: Path) -> None:
-    """Says where a finished run lies, what it reached, and what to try next."""
+    """Prints the folder of a finished run, its numbers, and the commands to continue with."""
     logger.info("")
-    logger.info(f"run folder     {folder}   (curves, precision over recall, pictures in {folder / 'figures'})")
+    logger.info(f"run folder     {folder}   (curves, precision over recall, images in {folder / 'figures'})")
     for label, name in (("test mAP@0.5", "map50"), ("@[.5:.95]", "map")):
         low, high = metrics[f"{name}_interval"]
         line = f"{label:<15}{metrics[name]:.4f}  [{low:.4f}, {high:.4f}] 95 % bootstrap interval"
@@ -145,7 +149,7 @@ def _conclude(metrics: dict, folder: Path) -> None:
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
-    """Height and width from "416" or "608x352" (width first)."""
+    """Height and width from "416" or "608x352" (width first). InputError for any other text."""
     if text is None:
         return None
     parts = text.split("x")

@@ -82,7 +82,7 @@ def no_longer_readable(files: Sequence[ImageFile], error: Exception) -> Stopped:
     others = f" (like {missing - 1:,} others)" if missing > 1 else ""
     for file in sorted(files, key=lambda file: when[file.path], reverse=True):
         if reason := _difference(file):
-            return Stopped(f"{file.path}: {reason}{others}; it was fine before: put it back as it was")
+            return Stopped(f"{file.path}: {reason}{others}; it was readable before: restore it")
     reason = " ".join(str(error).split())[:300]
     return Stopped(f"an image could not be read, although each can be read now ({reason})")
 
@@ -151,16 +151,16 @@ def _jpeg_has_end(data: bytes) -> bool:
 def _facts(image: Image.Image) -> list:
     image.load()
     orientation = orientation_of(image)
-    picture = upright(image, orientation)
-    shape = f"{picture.height}x{picture.width}".encode()
-    thumbnail = picture.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
+    pixels = upright(image, orientation)
+    shape = f"{pixels.height}x{pixels.width}".encode()
+    thumbnail = pixels.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
     return [
         "JPEG" if image.format == "MPO" else image.format,  # MPO: a JPEG followed by others, as some phones write it
         image.mode,
         image.width,
         image.height,
         orientation,
-        pixel_hash(shape, picture.convert("RGB").tobytes()).hex(),
+        pixel_hash(shape, pixels.convert("RGB").tobytes()).hex(),
         thumbnail.tobytes().hex(),
     ]
 

@@ -235,8 +235,8 @@ def _fold(position, size, fill):
 def _split(position, size):
     """The whole part, at most size - 2 so that a right neighbour exists, and the rest in 1/256 pixel, 0 to 256."""
     fixed = tf.cast(position * 256 + 0.5, tf.int32)
-    whole = tf.minimum(tf.bitwise.right_shift(fixed, 8), size - 2)
-    return whole, fixed - whole * 256
+    pixel = tf.minimum(tf.bitwise.right_shift(fixed, 8), size - 2)
+    return pixel, fixed - pixel * 256
 
 
 @_compiled

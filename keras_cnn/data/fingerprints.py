@@ -27,7 +27,7 @@ DEAD_ZONE = 2  # grey levels of 255
 MAX_BITS = 3  # Hamming distance of 64
 MIN_CORRELATION = 0.995
 MAX_DIFFERENCE = 16  # grey levels in any thumbnail pixel, once the two mean brightnesses agree
-MIN_CONTRAST = 2  # standard deviation in grey levels; a flatter thumbnail says nothing about what is in the picture
+MIN_CONTRAST = 2  # standard deviation in grey levels; a flatter thumbnail tells nothing about the content
 _BANDS = 4  # two hashes within 3 bits agree on at least one of 4 bands
 _MANY = 64  # from this number on, images that agree on a band are compared as a matrix
 _CHUNK = 4096  # pairs, or images of 32 × 32 pixels, at a time, so that temporary arrays stay small
@@ -195,7 +195,7 @@ def _rectangles(members: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _band_masks() -> list[np.uint64]:
-    """Every fourth bit, moved along by one row after row, so that a band does not sit on one edge of the picture."""
+    """Masks of every fourth bit, shifted by one from row to row, so that no band lies on one edge of the image."""
     bands = [0] * _BANDS
     for bit in range(64):
         bands[(bit + bit // 8) % _BANDS] |= 1 << bit

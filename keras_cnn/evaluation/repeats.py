@@ -13,12 +13,10 @@ import numpy as np
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.facts import Protocol, combined, facts_of
 from keras_cnn.evaluation.intervals import Interval, mean_interval, sign_flip
-from keras_cnn.run_folder.record import Record
+from keras_cnn.run_folder.record import Record, changes_numbers
 
 ENOUGH_PAIRS = 6  # fewer cannot reach p = 0.05 in a sign-flip test: 2 / 2^5 is 0.0625
 SIGNIFICANCE = 0.05
-# Settings that do not change the results of a run, or that repeats differ in.
-_IGNORED = ("name", "seed", "data.cache", "data.cache_dir", "train.checkpoint_minutes")
 _ABSENT = "-"
 
 
@@ -252,7 +250,7 @@ def _accuracy(record: Record) -> Any:
 
 
 def _recipe(record: Record) -> dict[str, Any]:
-    return {k: v for k, v in record.config.items() if k not in _IGNORED and not k.startswith("tracking.")}
+    return {k: v for k, v in record.config.items() if changes_numbers(k)}
 
 
 def _key(record: Record) -> tuple:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder import replacing
+from keras_cnn.training.interrupt import signals_held_back
 
 
 class BestModel:
@@ -23,7 +24,7 @@ class BestModel:
 
     def keep(self) -> None:
         """Writes the model as it is now, to be the best one from the next checkpoint on."""
-        with replacing(self._waiting) as temporary:
+        with signals_held_back(), replacing(self._waiting) as temporary:
             self._write(temporary)
         self.sha256 = _digest(self._waiting)
 

@@ -1,11 +1,27 @@
 """SIGTERM and Ctrl-C as a request that the training loop honours between two steps."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from keras_cnn.errors import Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Delivers SIGTERM and Ctrl-C only when the block ends: a save of Keras that they break ends in another error."""
+    received: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in received:
+            signal.raise_signal(number)
 
 
 class Interrupt:

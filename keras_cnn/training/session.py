@@ -16,7 +16,7 @@ from keras_cnn.training import callbacks, checkpoints
 from keras_cnn.training.best_model import BestModel
 from keras_cnn.training.checkpoints import Checkpoint
 from keras_cnn.training.identity import identity_of
-from keras_cnn.training.interrupt import Interrupt
+from keras_cnn.training.interrupt import Interrupt, signals_held_back
 from keras_cnn.training.progress import Progress
 from keras_cnn.training.schedules import build_schedule
 from keras_cnn.training.state import TrainingState
@@ -116,7 +116,11 @@ class TrainingSession:
     def end(self) -> None:
         """Keeps the last model where the task wants it, and gives the model the weights of its best epoch."""
         if self._task.keeps_last_model:
-            with self.phase_run.trainer.averaged_weights(), replacing(self._folder / "last.keras") as temporary:
+            with (
+                self.phase_run.trainer.averaged_weights(),
+                signals_held_back(),
+                replacing(self._folder / "last.keras") as temporary,
+            ):
                 self._task.model.save(temporary)
         self.phase_run.report_last_weights()
         self._best_model.require_unchanged()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from keras_cnn.analysis import write_analysis
+from keras_cnn.analysis import sections, write_analysis
 from keras_cnn.analysis.csv_files import read_table
 from keras_cnn.analysis.effects import marginal_differences
 from keras_cnn.analysis.run_tables import RunTable
@@ -184,3 +184,21 @@ def test_tables_without_rows_or_metric_are_refused(tmp_path):
         written(tmp_path, runs, metric="val_accuracy")
     with pytest.raises(InputError, match="no accuracy and no loss"):
         written(tmp_path, runs[["run", "model.activation"]])
+
+
+def test_epochs_of_one_run_for_each_value_are_averaged(tmp_path):
+    """As in a grid of dropouts with one run each: no value is shared by runs, but each run has its epochs."""
+    rows = [f"r{i},{rate},{epoch},{0.1 * epoch + rate}" for i, rate in enumerate((0.1, 0.3)) for epoch in (1, 2, 3)]
+    (tmp_path / "r.csv").write_text("\n".join(["run,dropout,epoch,val_accuracy", *rows]))
+    epochs = read_table(tmp_path / "r.csv")
+    table = RunTable("r", runs_of_epochs(epochs), epochs, "validation_accuracy")
+    (means,) = (section for section in sections(table) if section.name == "means")
+    caption, table = means.tables[0]
+    assert caption == "By dropout, all epochs"
+    found = [dict(zip(table.head, row, strict=True)) for row in table.rows]
+    # 10, 20 and 30 percent, and the dropout's rate more.
+    assert [(row["dropout"], row["rows"], row["validation accuracy"]) for row in found] == [
+        ("0.1", "3", "30.00 %"),
+        ("0.3", "3", "50.00 %"),
+    ]
+    assert means.frames["means/dropout"]["convention"].nunique() == 4

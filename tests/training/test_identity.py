@@ -6,6 +6,7 @@ The task is the smallest that the engine can train: one Dense layer on four imag
 import dataclasses
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,8 @@ import tensorflow as tf
 
 from keras_cnn import config as config_module
 from keras_cnn.data.pipeline import Batch
-from keras_cnn.errors import InputError
-from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder
+from keras_cnn.errors import InputError, explained
+from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, resume_command
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.training import checkpoints, experiment
 from keras_cnn.training.best_model import BestModel
@@ -226,6 +227,40 @@ def test_a_checkpoint_whose_numbers_are_damaged_is_named_with_the_field(begun, c
     line = refused(begun)
     assert line.startswith(f"{begun / 'checkpoint' / 'state.npz'}: ")
     assert words in line
+
+
+def test_ctrl_c_twice_while_the_last_model_is_written_stops_after_it(tmp_path, monkeypatch):
+    original = keras.Model.save
+
+    def saving(model, path):
+        original(model, path)
+        if path.name.startswith(".last"):
+            signal.raise_signal(signal.SIGINT)  # the first one is a request, the second one ends the program
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(keras.Model, "save", saving)
+    monkeypatch.setattr(OneLayer, "keeps_last_model", True)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(tmp_path, [0.1, 0.2, 0.3])
+    keras.models.load_model(tmp_path / "last.keras")
+    resume = f"go on with: {resume_command(tmp_path)}"
+    assert explained(caught.value) == ([f"stopped by a signal; the checkpoint is complete; {resume}"], 3)
+    monkeypatch.undo()
+    assert train(tmp_path, [])["best_epoch"] == 3
+
+
+def test_out_of_memory_says_what_was_asked_for_what_to_lower_and_how_to_go_on(tmp_path, monkeypatch):
+    def exhausted(self):
+        raise MemoryError("Unable to allocate 7.45 GiB for an array with shape (1000000, 1000)")
+
+    monkeypatch.setattr(OneLayer, "validate", exhausted)
+    with pytest.raises(MemoryError) as caught:
+        train(tmp_path, [])
+    (line,), status = explained(caught.value)
+    assert status == 3
+    assert line.startswith("out of memory: Unable to allocate 7.45 GiB")
+    assert "lower train.batch_size" in line
+    assert line.endswith(f"; go on with: {resume_command(tmp_path)}")
 
 
 def test_a_checkpoint_of_an_older_version_is_refused_in_one_line(begun, monkeypatch):

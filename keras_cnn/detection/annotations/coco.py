@@ -1,6 +1,7 @@
 """COCO's JSON: images, categories and annotations with `bbox` x, y, width, height (https://cocodataset.org)."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,7 @@ def _find(file: Path, name: str) -> Path:
     split = re.sub(r"^(instances|annotations|person_keypoints)_", "", file.stem)
     folders = [file.parent, file.parent / "images", file.parent.parent / "images", file.parent.parent / split]
     folders += [file.parent.parent / "images" / split, file.parent / split, file.parent.parent]
-    return next((path for folder in folders if (path := folder / name).is_file()), file.parent / name)
+    return next((path for folder in folders if os.path.isfile(path := folder / name)), file.parent / name)
 
 
 def _content(file: Path) -> dict:

@@ -47,6 +47,7 @@ class BoxDataset:
     own_splits: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()  # ids of image files that are identical byte for byte
+    files_sha256: str = ""  # of the SHA-256 of every image file, in the order of their ids
 
     @property
     def train(self) -> tuple[AnnotatedImage, ...]:

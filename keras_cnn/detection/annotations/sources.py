@@ -53,7 +53,8 @@ def load(
         copies.setdefault(content, []).append(identity)
     identical = tuple(tuple(group) for group in copies.values() if len(group) > 1)
     chosen = tuple(names[number] for number in kept)
-    return BoxDataset(source, chosen, cuts, own, tuple(_notes(cuts, identical, reading)), identical)
+    files = hashlib.sha256("".join(hashes[identity] for identity in sorted(hashes)).encode()).hexdigest()
+    return BoxDataset(source, chosen, cuts, own, tuple(_notes(cuts, identical, reading)), identical, files)
 
 
 def _hash(path: Path) -> str:

@@ -3,6 +3,7 @@
 Boxes are whole pixels counted from 1 and include both edges (VOC 2012 development kit, section 8).
 """
 
+import os
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -31,7 +32,7 @@ def read(folder: Path, reading: Reading) -> tuple[list[str], dict[str, list[Anno
     files = files or [folder / name for name in walk(folder, Counter(), {".xml"})]
     require(bool(files), str(folder), "no XML file", "Annotations/NAME.xml, or NAME.xml beside each image")
     finder = _ImageFinder(folder)
-    annotations = {file: found for file in files if (found := _read(file, finder, reading))}
+    annotations = {file: content for file in files if (content := _read(file, finder, reading))}
     names = sorted({name for *_, objects in annotations.values() for name, _ in objects})
     lists = _Lists(folder, {file.stem for file in files}, reading)
     splits: dict[str, list[AnnotatedImage]] = {}
@@ -147,8 +148,8 @@ def _object(element: ET.Element, place: str) -> tuple[str, dict[str, Any]]:
     try:
         x0, y0, x1, y1 = map(float, texts)
     except ValueError:
-        found = dict(zip(_EDGES, texts, strict=True))
-        raise InputError(f"{place}: found {found}, expected four numbers") from None
+        edges = dict(zip(_EDGES, texts, strict=True))
+        raise InputError(f"{place}: found {edges}, expected four numbers") from None
     require(bool(name), place, "has no name", "<name>CLASS</name>")
     difficult = (element.findtext("difficult") or "0").strip() == "1"
     return name, {"edges": (x0 - 1, y0 - 1, x1, y1), "place": place, "text": str(texts), "ignored": difficult}
@@ -170,7 +171,7 @@ class _ImageFinder:
                 return folder / (named if named in images else images[0])
         candidates = [folder / Path(named).name for folder in folders if named]
         missing = folders[0] / (Path(named).name or f"{file.stem}.jpg")
-        return next((path for path in candidates if path.is_file()), missing)
+        return next((path for path in candidates if os.path.isfile(path)), missing)
 
     def _images(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._names:

@@ -1,5 +1,6 @@
 """What a YOLO folder says about itself: class names, splits and keypoints, in data.yaml or in lists."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class YoloDescription:
         """
         if entry.endswith(".txt"):
             files = [self.root / tail for tail in _tails(entry, self.root)]
-            return next((self._listed(file, names) for file in files if file.is_file()), [])
+            return next((self._listed(file, names) for file in files if os.path.isfile(file)), [])
         for tail in _tails(entry, self.root):
             prefix = f"{tail}/" if tail else ""
             matching = [name for name in names if name.startswith(prefix)]
@@ -89,7 +90,7 @@ def _from_darknet(folder: Path, file: Path) -> YoloDescription:
     lines = [line.partition("=") for line in read_text(file, "description of the data", _MAX_YAML).splitlines()]
     fields = {key.strip(): value.strip() for key, equals, value in lines if equals}
     splits = {split: [value] for key, value in fields.items() if (split := split_named(key))}
-    listed = [folder / tail for tail in _tails(fields.get("names", ""), folder) if (folder / tail).is_file()]
+    listed = [folder / tail for tail in _tails(fields.get("names", ""), folder) if os.path.isfile(folder / tail)]
     names, place = (read_names(listed[0]), str(listed[0])) if listed else _listed_names(folder)
     return YoloDescription(folder, names, place, splits, str(file))
 

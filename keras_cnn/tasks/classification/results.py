@@ -12,13 +12,14 @@ from keras_cnn.run_folder import RunFolder, record_test_reading, replacing, writ
 from keras_cnn.tasks.classification.phase_runner import PhaseRunner
 from keras_cnn.tasks.classification.setup import TrainingSetup
 from keras_cnn.tracking import Tracker
+from keras_cnn.training.interrupt import signals_held_back
 from keras_cnn.training.run_figures import save_figure
 
 PREVIEW_ROWS, PREVIEW_VIEWS, MISTAKES = 6, 6, 30
 
 
 def save_model(model: keras.Model, folder: RunFolder) -> None:
-    with replacing(folder / "model.keras") as temporary:
+    with signals_held_back(), replacing(folder / "model.keras") as temporary:
         model.save(temporary)
 
 

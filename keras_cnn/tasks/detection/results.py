@@ -97,7 +97,7 @@ def write_detections(
     for picture, found in zip(pictures, detections, strict=True):
         for box, number, confidence in zip(found.boxes, found.classes, found.confidences, strict=True):
             digits = [f"{value:.9g}" for value in (confidence, *box)]  # all that a float32 has
-            writer.writerow([*map(csv_cell, (picture.id, str(picture.path), names[number])), *digits])
+            writer.writerow([*map(csv_cell, (picture.id, str(picture.path), names[int(number)])), *digits])
     write_text(folder / "predictions.csv", table.getvalue())
 
 

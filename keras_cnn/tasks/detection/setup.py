@@ -115,12 +115,12 @@ def box_sizes(dataset: BoxDataset, size: int) -> np.ndarray:
 
 
 def split_record(dataset: BoxDataset) -> dict:
-    """What split.json holds: ids of each split, counts, and a hash over ids, sizes and boxes."""
+    """What split.json holds: ids of each split, counts, and a hash over ids, sizes, boxes and image files."""
     content = {
         name: [(p.id, p.size, p.boxes.tolist(), p.classes.tolist(), p.ignored.tolist()) for p in pictures]
         for name, pictures in dataset.splits.items()
     }
-    text = json.dumps([dataset.classes, content], separators=(",", ":")).encode()
+    text = json.dumps([dataset.classes, content, dataset.files_sha256], separators=(",", ":")).encode()
     split_of = {picture.id: name for name, pictures in dataset.splits.items() for picture in pictures}
     across = sum(len({split_of[identity] for identity in group}) > 1 for group in dataset.duplicates)
     return {

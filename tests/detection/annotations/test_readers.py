@@ -412,6 +412,15 @@ def test_every_wrong_entry_of_coco_is_listed(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["a" * 5000 + ".png", "a\0b.png", "../" * 2000 + "x.png"])
+def test_names_that_no_file_can_have_are_missing_images(tmp_path, name):
+    images = [{"id": n, "file_name": f"{n}.png", "width": 40, "height": 20} for n in range(4)]
+    images[2]["file_name"] = name
+    with pytest.raises(InputError, match=r"images\[2\]: ") as error:
+        load(f"coco:{coco(tmp_path, images=images)}", **SHARES)
+    assert len(str(error.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("width", [None, 0, "40", 40.0, "left out"])
 def test_a_width_that_tools_write_in_other_ways_is_understood(tmp_path, width):
     images = [{"id": n, "file_name": f"{n}.png", "width": width, "height": 20} for n in range(4)]

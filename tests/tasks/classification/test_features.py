@@ -279,7 +279,8 @@ def batches():
     yield np.ones((32, 8, 8, 64), np.float32)
     os.kill(os.getpid(), signal.SIGKILL)
 folder, key, count = sys.argv[1], bytes.fromhex(sys.argv[2]), int(sys.argv[3])
-cache.on_disk(folder, "features-", key, (1, count, 8, 8, 64), np.float32, batches, "cache of finetune.features")
+shape, what = (1, count, 8, 8, 64), "cache of finetune.features"
+cache.on_disk(folder, "features-", key, shape=shape, dtype=np.float32, batches=batches, what=what)
 """
 
 

@@ -181,7 +181,7 @@ def test_a_page_of_a_damaged_or_unfinished_run_says_what_is_missing(trained, tmp
 
 def test_a_detection_run_is_alone_on_its_page(trained, tmp_path):
     path, _, _ = trained
-    with pytest.raises(InputError, match="has a page of its own"):
+    with pytest.raises(InputError, match="has its own page"):
         write_report([path, tmp_path])
 
 
@@ -220,7 +220,7 @@ def test_wrong_arguments_get_one_line(trained, small_cfg, source, tmp_path, caps
         ((*base, "--data.imag_size", "64"), "did you mean image_size?"),
         ((*base, "--model.weights", tmp_path / "no.weights"), "no.weights: cannot read the Darknet weights"),
         ((*base, "--data.classes", "[red, purple]"), "has no class 'purple'"),
-        (("photo.jpg", *base), "photo.jpg is for detecting"),
+        (("photo.jpg", *base), "photo.jpg is for detection"),
         (("--resume", path), "this run is complete"),
         (("photo.jpg", "--model", "x.cfg", "--optim.learning_rate", "1"), "fields of a config go with --train"),
         (("photo.jpg", "--model", tmp_path), "no model.keras in this folder"),
