@@ -23,7 +23,7 @@ import tensorflow as tf
 from benchmarks.interleave import interleave, table
 from keras_cnn import models
 from keras_cnn.evaluation.predict import Predictor
-from keras_cnn.loading import load_model
+from keras_cnn.models.model_files import load_model
 from keras_cnn.training import precision
 
 IMAGES, SAMPLE, SHAPE, CLASSES = 10_000, 2_048, (32, 32, 3), 10

@@ -1,4 +1,4 @@
-"""The dataset of a config and the model of a file, as training, evaluation and views open them."""
+"""The dataset of a config, as training, evaluation and views open it, and the builders that a config names."""
 
 import functools
 from dataclasses import asdict
@@ -10,9 +10,6 @@ from keras_cnn.data import augment
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
 from keras_cnn.models import backbones
-from keras_cnn.models.model_files import load_model
-
-__all__ = ["BUILDERS", "load_dataset", "load_model", "require_backbone"]
 
 BUILDERS = {
     "model": models.BUILDERS,

@@ -16,8 +16,8 @@ from keras_cnn.detection.cfg import MAX_CFG, Cfg, parse_cfg, read_cfg
 from keras_cnn.detection.darknet import load_darknet
 from keras_cnn.detection.heads import YoloHead, read_heads
 from keras_cnn.errors import InputError, require
-from keras_cnn.loading import load_model
 from keras_cnn.messages import logger
+from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import replacing
 
 NAMED = ("yolov3", "yolov3-tiny")

@@ -21,7 +21,8 @@ from keras_cnn.data.splits import SourcePart
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.views import Views, choose_views
-from keras_cnn.loading import BUILDERS, load_dataset, load_model
+from keras_cnn.loading import BUILDERS, load_dataset
+from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import RunFolder, detects
 from keras_cnn.run_folder.record import Record, read_record
 

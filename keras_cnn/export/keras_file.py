@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_cnn.evaluation.predict import Predictor
-from keras_cnn.loading import load_model
+from keras_cnn.models.model_files import load_model
 
 FILE = "model.keras"
 RUNTIME = "keras"

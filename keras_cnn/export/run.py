@@ -10,8 +10,9 @@ from keras_cnn.data import pipeline
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.results_folder import check_writable
 from keras_cnn.export import exports
-from keras_cnn.loading import BUILDERS, load_dataset, load_model
+from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import logger
+from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import RunFolder, detects
 from keras_cnn.run_folder.record import read_record
 

@@ -18,7 +18,7 @@ from keras_cnn.analysis.claims import LEVEL, Claim, Conclusion, Interval, conclu
 from keras_cnn.analysis.matched import ComparedRuns, accuracy_of, between_runs
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.metrics import overfitting_onset
-from keras_cnn.report.scores import SplitScores, read_scores
+from keras_cnn.report.scores import Calibration, SplitScores, read_scores
 from keras_cnn.run_folder.record import Record
 
 
@@ -51,13 +51,20 @@ def _compared(runs: Sequence[Record], names: Mapping[int, str]) -> ComparedRuns:
 def _within(record: Record, name: str) -> Iterator[Claim]:
     test, train = read_scores(record.metrics, "")[0], _split(record, "train")
     if test.confusion is not None and len(test.classes) == len(test.confusion):
-        yield from _extremes(test, name)
-        yield from _worst_confusion(test, name)
+        classes = [score.name for score in test.classes]
+        yield from _extremes(test.confusion, classes, name)
+        yield from _worst_confusion(test.confusion, classes, name)
     calibrated, again = _calibrated(record, test)
-    if calibrated.calibration is not None and calibrated.accuracy is not None and calibrated.images:
-        yield _confidence(calibrated, name, again)
-    if None not in (test.accuracy, train.accuracy) and test.images and train.images:
-        yield _gap(train, test, name)
+    of_test = _measured(calibrated)
+    if calibrated.calibration is not None and of_test:
+        yield _confidence(calibrated.calibration, of_test, name, again)
+    if (of_train := _measured(train)) and (of_test := _measured(test)):
+        yield _gap(of_train, of_test, name)
+
+
+def _measured(scores: SplitScores) -> tuple[float, int] | None:
+    """The accuracy and the number of images that it was measured on, where both are known."""
+    return (scores.accuracy, scores.images) if scores.accuracy is not None and scores.images else None
 
 
 def _calibrated(record: Record, test: SplitScores) -> tuple[SplitScores, str]:
@@ -73,9 +80,9 @@ def _split(record: Record, split: str) -> SplitScores:
     return read_scores(metrics, "")[0] if isinstance(metrics, dict) else SplitScores()
 
 
-def _extremes(test: SplitScores, name: str) -> Iterator[Claim]:
+def _extremes(confusion: np.ndarray, classes: Sequence[str], name: str) -> Iterator[Claim]:
     """That the classes of the highest and the lowest recall differ, by intervals that hold for all classes at once."""
-    counts = [(int(row[i]), int(row.sum()), test.classes[i].name) for i, row in enumerate(test.confusion) if row.sum()]
+    counts = [(int(row[i]), int(row.sum()), classes[i]) for i, row in enumerate(confusion) if row.sum()]
     if len(counts) < 2:
         return
     low, high = (pick(counts, key=lambda c: c[0] / c[1]) for pick in (min, max))
@@ -108,21 +115,21 @@ def _between(low: Interval, high: Interval) -> Interval:
     return high[0] - low[1], high[1] - low[0]
 
 
-def _worst_confusion(test: SplitScores, name: str) -> Iterator[Claim]:
+def _worst_confusion(confusion: np.ndarray, classes: Sequence[str], name: str) -> Iterator[Claim]:
     """That the most frequent mistake is made more often than its reverse, given how many images the classes have."""
-    mistakes = test.confusion - np.diag(np.diag(test.confusion))
-    i, j = np.unravel_index(mistakes.argmax(), mistakes.shape)
+    mistakes = confusion - np.diag(np.diag(confusion))
+    i, j = map(int, np.unravel_index(mistakes.argmax(), mistakes.shape))
     there, back = int(mistakes[i, j]), int(mistakes[j, i])
-    images = test.confusion.sum(axis=1)
+    images = confusion.sum(axis=1)
     if not there or not images[j]:
         return
     from scipy.stats import binomtest
 
     expected = float(images[i] / (images[i] + images[j]))
     pairs = len(mistakes) * (len(mistakes) - 1) // 2
-    p = min(1.0, pairs * binomtest(there, there + back, expected).pvalue)  # Bonferroni: the pair was picked from all
+    p = min(1.0, pairs * float(binomtest(there, there + back, expected).pvalue))  # Bonferroni: picked from all pairs
     share, interval = there / (there + back), wilson(there, there + back)
-    a, b = test.classes[i].name, test.classes[j].name
+    a, b = classes[i], classes[j]
     sentence = (
         f"{name} takes {a} for {b} more often than {b} for {a}: {there:,} against {back:,} images,"
         f" {percent(share, interval)} of their confusions where {100 * expected:.1f} % would be no preference"
@@ -141,17 +148,18 @@ def _worst_confusion(test: SplitScores, name: str) -> Iterator[Claim]:
     )
 
 
-def _confidence(test: SplitScores, name: str, again: str = "") -> Claim:
+def _confidence(calibration: Calibration, measured: tuple[float, int], name: str, again: str) -> Claim:
     """That the mean confidence is not the accuracy. Given the confidences, what varies is how many images are right."""
-    bins = zip(test.calibration.counts, test.calibration.confidence, strict=True)
-    mean = sum(count * confidence for count, confidence in bins if count) / sum(test.calibration.counts)
-    right = round(test.accuracy * test.images)
+    accuracy, images = measured
+    bins = zip(calibration.counts, calibration.confidence, strict=True)
+    mean = sum(count * (confidence or 0.0) for count, confidence in bins if count) / sum(calibration.counts)
+    right = round(accuracy * images)
 
     def excess(level: float) -> Interval:
-        low, high = wilson(right, test.images, level)
+        low, high = wilson(right, images, level)
         return mean - high, mean - low
 
-    size, interval = mean - test.accuracy, excess(LEVEL)
+    size, interval = mean - accuracy, excess(LEVEL)
     if size < 0:
         what, shown, span = "underconfident", -size, (-interval[1], -interval[0])
     else:
@@ -159,7 +167,7 @@ def _confidence(test: SplitScores, name: str, again: str = "") -> Claim:
     side = "above" if size > 0 else "below"
     sentence = (
         f"{name} is {what}: its mean confidence lies {points(shown, span)} {side} its accuracy"
-        f" on {test.images:,} test images{again}"
+        f" on {images:,} test images{again}"
     )
     method = "mean confidence minus accuracy; Wilson interval of the accuracy, given the confidences"
     return Claim(
@@ -169,7 +177,7 @@ def _confidence(test: SplitScores, name: str, again: str = "") -> Claim:
     )
 
 
-def _gap(train: SplitScores, test: SplitScores, name: str) -> Claim:
+def _gap(train: tuple[float, int], test: tuple[float, int], name: str) -> Claim:
     """That the model scores higher on the images it was trained on, or lower, than on the test images.
 
     Source: R. G. Newcombe, Interval Estimation for the Difference between Independent Proportions, Statistics in
@@ -178,11 +186,11 @@ def _gap(train: SplitScores, test: SplitScores, name: str) -> Claim:
 
     def interval(level: float) -> Interval:
         (a, (la, ha)), (b, (lb, hb)) = (
-            (s.accuracy, wilson(round(s.accuracy * s.images), s.images, level)) for s in (train, test)
+            (accuracy, wilson(round(accuracy * images), images, level)) for accuracy, images in (train, test)
         )
         return a - b - math.hypot(a - la, hb - b), a - b + math.hypot(ha - a, b - lb)
 
-    size, (low, high) = train.accuracy - test.accuracy, interval(LEVEL)
+    size, (low, high) = train[0] - test[0], interval(LEVEL)
     shown = points(size, (low, high)) if size > 0 else points(-size, (-high, -low))
     sentence = (
         f"{name} scores {shown} {'higher' if size > 0 else 'lower'} on its training images than on the test images"
@@ -196,7 +204,7 @@ def _gap(train: SplitScores, test: SplitScores, name: str) -> Claim:
             size,
             (low, high),
             (name,),
-            f"accuracy on {train.images:,} training and {test.images:,} test images, both without augmentation or"
+            f"accuracy on {train[1]:,} training and {test[1]:,} test images, both without augmentation or"
             " dropout; Newcombe's interval of the difference",
         ),
     )

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from keras_cnn.charts import Chart
 from keras_cnn.charts.text import digits, interval, percent
@@ -20,15 +20,14 @@ from keras_cnn.report.sections.audits import VERDICTS
 from keras_cnn.report.sections.content import Content, collect
 from keras_cnn.report.sections.runs import Cell
 
-if TYPE_CHECKING:  # its import takes half a second
-    from wandb_workspaces.reports.v2 import Report
+Report = Any  # of wandb_workspaces.reports.v2, whose import takes half a second
 
 SECONDS = 5  # limit for reaching W&B; its own limit is 19 s per request, with retries
 _TITLE = 128  # limit of W&B in characters
 _PICTURES = ("curves", "confusion_validation", "mistakes", "augmentation")
 
 
-def build(paths: list[Path]) -> "Report":
+def build(paths: list[Path]) -> Report:
     """The report about the runs at `paths` as objects; nothing is sent.
 
     Raises InputError, in one line, for a path that is not a run.
@@ -48,7 +47,7 @@ def build(paths: list[Path]) -> "Report":
     )
 
 
-def save(report: "Report") -> str:
+def save(report: Report) -> str:
     """Saves the report to W&B and returns its address; without an entity it goes to the entity of the account.
 
     Never prompts and never waits long. Raises InputError, in one line, without a key and for all errors of W&B.
@@ -221,7 +220,8 @@ def _panels(wr: ModuleType, content: Content) -> Iterator:
 def _charts(wr: ModuleType, charts: Sequence[Chart]) -> Iterator:
     for chart in charts:
         yield wr.H3(chart.title)
-        yield _table(wr, chart.table.head, chart.table.rows)
+        if chart.table is not None:
+            yield _table(wr, chart.table.head, chart.table.rows)
         if chart.note:
             yield wr.P(chart.note)
 

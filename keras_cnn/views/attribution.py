@@ -18,7 +18,7 @@ from keras_cnn.visualization.attribution import METHODS, Attribution
 from keras_cnn.visualization.sanity import OTHER_CLASS, THRESHOLD, RandomNetworks, Verdict, verdict
 from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target, strongest
 
-Method = Literal[tuple(METHODS)]  # pyright: ignore[reportInvalidTypeForm]
+Method = Literal[tuple(METHODS)]
 _CAMS = ("grad-cam", "grad-cam++", "score-cam", "layer-cam")
 _RELU_METHODS = ("guided-backpropagation", "deconvnet")  # they refuse a network with other activations
 _NEURONS = 10
@@ -44,7 +44,7 @@ def draw(
     opened: OpenedModel,
     out: Path,
     *,
-    method: tuple[Method, ...] = (),
+    method: tuple[Method, ...] = (),  # pyright: ignore[reportInvalidTypeForm]
     target: str | None = None,
     against: str | None = None,
     neuron: tuple[str, ...] = (),

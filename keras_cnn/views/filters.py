@@ -58,7 +58,7 @@ def draw(
     if opened.classes is not None and (images.labels >= 0).all():
         chosen = [(responses[name], number) for name in names for number in filters]
         figures.append(_draw_classes(opened, opened.classes, out, images, chosen))
-    fields, shown = receptive_field.fields(opened.model), list(filters)[:_ROWS]
+    fields, shown = receptive_field.receptive_fields(opened.model), list(filters)[:_ROWS]
     return figures + [
         _draw_layer(opened, out, images, responses[name], shown=shown, field=fields.get(name)) for name in names
     ]
@@ -116,7 +116,7 @@ def _draw_layer(
     figure = top_images(best.pixels, best.boxes, best.patches, headings, title=title, captions=captions)
     ids = np.array([[images.ids[number] for number in row] for row in best.numbers])
     arrays = {"filters": shown, "numbers": best.numbers, "ids": ids, "boxes": best.boxes}
-    arrays |= {"responses": responses.responses[shown]}
+    arrays |= {"responses": responses.responses[shown, : best.numbers.shape[1]]}
     line = f"{responses.layer}: largest responses " + ", ".join(f"{responses.maximum[f]:.4g}" for f in shown)
     return save_figure(out, f"filters-{responses.layer}", figure, arrays, line)
 

@@ -57,7 +57,7 @@ def draw(
         for image, index in zip(images.pixels, targets, strict=True)
     ]
     captions = [
-        f"{opened.caption(i)}: confidence in {opened.class_name(int(index))} {occlusions[i][0].whole:.2f}"
+        f"{opened.caption(i)}: confidence in {opened.class_name(int(index))} {occlusions[i][0].unhidden:.2f}"
         for i, index in enumerate(targets)
     ]
     arrays = _arrays(occlusions, targets, images.pixels)
@@ -91,7 +91,7 @@ def _targets(opened: OpenedModel, target: str | None) -> np.ndarray:
 
 
 def _arrays(occlusions: list[list[Occlusion]], targets: np.ndarray, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    whole = np.array([row[0].whole for row in occlusions])
+    whole = np.array([row[0].unhidden for row in occlusions])
     arrays = {"images": pixels, "targets": targets, "whole": whole}
     height, width = pixels.shape[1:3]
     for column in zip(*occlusions, strict=True):
@@ -104,7 +104,7 @@ def _arrays(occlusions: list[list[Occlusion]], targets: np.ndarray, pixels: np.n
 
 def _line(name: str, row: list[Occlusion]) -> str:
     last = row[-1]
-    return f"{name}: {last.whole:.2f}, behind {last.size}×{last.size} at least {last.confidence.min():.2f}"
+    return f"{name}: {last.unhidden:.2f}, behind {last.size}×{last.size} at least {last.confidence.min():.2f}"
 
 
 @styled

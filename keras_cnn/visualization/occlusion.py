@@ -29,7 +29,7 @@ class Occlusion:
     fill: str
     rows: np.ndarray  # (R,) row of the patch's upper edge; a stride apart, the last one at the border
     columns: np.ndarray  # (Q,) column of its left edge
-    whole: float  # confidence with nothing hidden
+    unhidden: float  # confidence with nothing hidden
     confidence: np.ndarray  # (R, Q) float32, with the patch at that row and column
 
     @property
@@ -43,14 +43,14 @@ class Occlusion:
         return float(self.confidence.mean(dtype=np.float64))
 
     def drop(self, height: int, width: int) -> np.ndarray:
-        """(height, width) float64: mean of `whole - confidence` over the patches that cover a pixel of the image."""
+        """(height, width) float64: mean of `unhidden - confidence` over the patches that cover a pixel of the image."""
         inside = [
             (np.arange(side)[:, None] >= first) & (np.arange(side)[:, None] < first + self.size)
             for side, first in ((height, self.rows), (width, self.columns))
         ]
         down, across = (matrix.astype(np.float64) for matrix in inside)
         covered = np.outer(down.sum(axis=1), across.sum(axis=1))
-        return down @ (self.whole - self.confidence.astype(np.float64)) @ across.T / covered
+        return down @ (self.unhidden - self.confidence.astype(np.float64)) @ across.T / covered
 
 
 class Occluder:
@@ -94,9 +94,9 @@ class Occluder:
             confidence(shown, hidden, top[i : i + batch], left[i : i + batch], target).numpy()
             for i in range(0, len(top), batch)
         ]
-        whole = confidence(shown, shown, [0], [0], target)
+        unhidden = confidence(shown, shown, [0], [0], target)
         values = np.concatenate(parts).reshape(len(rows), len(columns))
-        return Occlusion(size, fill, rows, columns, float(whole[0]), values)
+        return Occlusion(size, fill, rows, columns, float(unhidden[0]), values)
 
     def by_size(self, image: np.ndarray, target: int, sizes: Sequence[int], **options) -> list[Occlusion]:
         """`occlude` for several sizes of the patch."""

@@ -40,21 +40,21 @@ class MeasuredField:
     unit: tuple[int, int]  # row and column on the layer's map
     box: Box  # by arithmetic, on the image
     strength: np.ndarray  # (H, W) float64: mean absolute gradient of the unit, over channels and noise images
-    found: Box | None  # the smallest that holds every pixel with a gradient; None where no pixel has one
+    reached: Box | None  # the smallest that holds every pixel with a gradient; None where no pixel has one
 
     @property
     def contained(self) -> bool:
         """Whether no pixel outside the arithmetic's box changes the unit: this must hold for every network."""
-        if self.found is None:
+        if self.reached is None:
             return True
-        inside, outside = self.found, self.box
+        inside, outside = self.reached, self.box
         rows = outside.top <= inside.top and inside.bottom <= outside.bottom
         return rows and outside.left <= inside.left and inside.right <= outside.right
 
     @property
     def exact(self) -> bool:
         """Whether the outermost pixels of the box change the unit; where weights are zero they may not."""
-        return self.found == self.box
+        return self.reached == self.box
 
 
 def receptive_fields(model: keras.Model) -> dict[str, ReceptiveField]:

@@ -269,6 +269,21 @@ def test_a_damaged_run_is_shown_with_what_it_has(make_run, tmp_path, name):
     assert "Loss by epoch" in page  # the history is whole in each case
 
 
+@pytest.mark.parametrize("value", [None, "x", [[1, "a"]], {"a": {"b": None}}])
+def test_odd_values_in_every_field_of_a_file_leave_a_page(make_run, tmp_path, value):
+    run = make_run(tmp_path / "run", pictures=0)
+    for name in ("metrics.json", "split.json", "environment.json", "model.json"):
+        text = (run / name).read_text()
+        (run / name).write_text(json.dumps(dict.fromkeys(json.loads(text), value)))
+        assert "Loss by epoch" in written(run)
+        (run / name).write_text(text)
+
+
+def test_control_characters_of_names_do_not_reach_the_page(make_run, tmp_path):
+    run = make_run(tmp_path / "run", classes=("cat\x1b[31m", "dog\x00", "eel"), pictures=0)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", written(run))
+
+
 def test_a_class_without_images_is_named(make_run, tmp_path):
     run = make_run(tmp_path / "run")
     per_class = json.loads((run / "metrics.json").read_text())["per_class"]

@@ -255,7 +255,7 @@ def test_parameters_keep_their_own_names_and_values(make_sweep, tmp_path):
     assert set(table.runs["augment"]) <= {True, False}
     drawn = [trial.assignment["lr"] for trial in table.swept.trials]
     assert table.runs["lr"].tolist() == drawn
-    sweep = {row[0]: row for row in dict(sections(table)[0].grids)["Parameters"].rows}
+    sweep = {row[0]: row for row in dict(sections(table)[0].tables)["Parameters"].rows}
     assert sweep["augment"][1:] == ("data.augment.name", "categorical_w_probabilities", "true (0.25), false (0.75)")
     assert sweep["lr"][2:] == ("log_uniform_values", "min 0.0001, max 1")
 
@@ -352,8 +352,8 @@ def test_analysis_is_written_into_the_sweep_and_its_place_said(make_sweep, tmp_p
 
 def test_a_sweep_without_a_finished_trial_is_shown_as_far_as_it_goes(make_sweep, tmp_path, capsys):
     for name, results, words in (
-        ("none", [], "No trial has begun."),
-        ("failed", ["out of memory", "no such model"], "2 trials: 2 failed. None has ended with a value."),
+        ("none", [], "No trial has started."),
+        ("failed", ["out of memory", "no such model"], "2 trials: 2 failed. None has a result."),
     ):
         sweep = make_sweep(tmp_path / name, BAYES, results)
         assert program.run(report.main, [str(sweep)]) == 0

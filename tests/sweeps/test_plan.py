@@ -1,10 +1,11 @@
 """What `--sweep --dry-run` says of a sweep file, and that it leaves nothing behind."""
 
+import errno
 import os
 
 import pytest
 
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, Stopped
 from keras_cnn.sweeps import plan
 
 BASE = """
@@ -127,3 +128,22 @@ def test_no_name_leads_out_of_the_runs_folder(tmp_path, monkeypatch, name, folde
     (tmp_path / "s.yaml").write_text(f"name: '{name}'\nmethod: grid\nparameters: {{seed: {{value: 1}}}}\n")
     made = plan.create(tmp_path / "s.yaml", ["--tracking.wandb=off"]).folder
     assert made.resolve() == tmp_path / "runs" / folder
+
+
+@pytest.mark.parametrize("files", range(4))
+def test_a_full_disk_at_the_beginning_leaves_no_sweep_in_the_way(tmp_path, monkeypatch, files):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text("method: random\nparameters: {seed: {values: [1, 2]}}\n")
+    written = []
+
+    def fsync(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) > files:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(Stopped, match="the disk is full"):
+            plan.create(tmp_path / "s.yaml", ["--tracking.wandb=off"])
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert plan.create(tmp_path / "s.yaml", ["--tracking.wandb=off"]).folder.name == "s"

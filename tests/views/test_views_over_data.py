@@ -89,6 +89,13 @@ def test_the_arrays_are_the_numbers(opened, tmp_path):
     with np.load(tmp_path / "filters-summary.npz") as arrays:
         assert arrays["conv1_top"].shape == (4, 3)
         assert arrays["conv2_top"].max() < 30
+    views.find("filters").draw(opened, tmp_path, split="train")
+    with np.load(tmp_path / "filters-summary.npz") as summary, np.load(tmp_path / "filters-conv1.npz") as arrays:
+        assert summary["conv1_top"].shape == (4, 20)
+        names = ("numbers", "ids", "responses", "boxes")
+        assert {arrays[name].shape[:2] for name in names} == {(2, 10)}  # the ten images that are drawn
+        np.testing.assert_array_equal(arrays["numbers"], summary["conv1_top"][:2, :10])
+        np.testing.assert_array_equal(arrays["responses"], summary["conv1_responses"][:2, :10])
 
 
 def test_the_ablation_says_what_was_chosen(opened, tmp_path):

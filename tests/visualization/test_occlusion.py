@@ -49,7 +49,7 @@ def test_the_map_by_hand():
     image = np.arange(16, dtype=np.float32).reshape(4, 4, 1) * 10
     found = Occluder(one_pixel(1, 2)).occlude(image, 1, 2)
     seen, hidden = 1 / (1 + np.exp(-(60 - 127.5) / 50)), 0.5  # pixel (1, 2) is 60; mid-grey makes the logit 0
-    assert found.whole == pytest.approx(seen, rel=1e-6)
+    assert found.unhidden == pytest.approx(seen, rel=1e-6)
     # The patch hides row 1 from rows 0 and 1 on, column 2 from columns 1 and 2 on.
     expected = np.array([[seen, hidden, hidden], [seen, hidden, hidden], [seen, seen, seen]])
     np.testing.assert_allclose(found.confidence, expected, rtol=1e-6)
@@ -149,7 +149,7 @@ def test_the_drop_is_the_mean_over_the_patches_on_a_pixel():
     total, count = np.zeros((11, 9)), np.zeros((11, 9))
     for i, row in enumerate(found.rows):
         for j, column in enumerate(found.columns):
-            total[row : row + 3, column : column + 3] += found.whole - found.confidence[i, j]
+            total[row : row + 3, column : column + 3] += found.unhidden - found.confidence[i, j]
             count[row : row + 3, column : column + 3] += 1
     np.testing.assert_allclose(found.drop(11, 9), total / count, atol=1e-12)
 

@@ -16,7 +16,8 @@ from keras_cnn.config import OptimConfig
 from keras_cnn.data import pipeline
 from keras_cnn.data.augment import augment
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.loading import BUILDERS, load_model
+from keras_cnn.loading import BUILDERS
+from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import RunFolder, resume_command
 from keras_cnn.tasks.classification import phase_runner, results
 from keras_cnn.tasks.classification.objective import CrossEntropy
