@@ -1,6 +1,6 @@
-"""Values from files and command lines checked against type hints, with a one-line error for a value that does not fit.
+"""Checks values from files and command lines against type hints, with a one-line error for a value that does not fit.
 
-A hint may be `Annotated[type, "help", Limit, ...]`, as in the config's schema; builders declare options by signature.
+Hints come from `config/schema.py`, as `Annotated[type, "help", Limit, ...]`, and from the signatures of builders.
 """
 
 import difflib
@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from keras_cnn.errors import InputError, require
 
-COMMAND_LINE = "command line"  # the place of what a user types there
+COMMAND_LINE = "command line"  # `Value.place` of a value typed there
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A range or a rule that a number must keep, with the words for the error message."""
+    """A condition that a value must meet, such as a range, and its wording in error messages."""
 
     words: str
     holds: Callable[[Any], bool]
@@ -36,7 +36,7 @@ class Value:
 
 
 def placed(value: Any, place: str) -> Value:
-    """A plain value and all that it contains, with `place` as where they come from."""
+    """A plain value, and every value nested in it, as a `Value` from `place`."""
     if isinstance(value, dict):
         return Value({str(k): placed(v, place) for k, v in value.items()}, place)
     if isinstance(value, list | tuple):
@@ -45,7 +45,7 @@ def placed(value: Any, place: str) -> Value:
 
 
 def check(given: Value, hint: Any, path: str) -> Any:
-    """The value as the type `hint`; InputError in one line, naming place and path, where it does not fit."""
+    """The value as the type `hint`. Raises a one-line InputError with place and path if it does not fit."""
     limits = (
         [extra for extra in get_args(hint)[1:] if isinstance(extra, Limit)] if get_origin(hint) is Annotated else []
     )
@@ -64,7 +64,7 @@ _NO = object()
 
 
 def _convert(given: Value, hint: Any, path: str) -> Any:
-    """The value as the type `hint`, or _NO. Integers are accepted as floats; nothing else is converted."""
+    """The value as the type `hint`, or _NO if it does not fit. Integers are accepted as floats, not the reverse."""
     value, origin, arguments = given.value, get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         results = [_convert(given, kind, path) for kind in arguments]
@@ -89,7 +89,7 @@ def _convert(given: Value, hint: Any, path: str) -> Any:
 
 
 def _text(given: Value) -> Any:
-    """The text as it was typed, whatever YAML makes of it: 1e3, 12:30 and no are text where text is wanted."""
+    """The text as it was typed: 1e3, 12:30 and no stay text where text is expected, however YAML reads them."""
     if given.value is not None and given.text is not None:
         return given.text
     if isinstance(given.value, int | float) and not isinstance(given.value, bool):
@@ -107,7 +107,7 @@ def _scalar(value: Any, hint: type) -> Any:
 
 
 def _yes_no(value: Any, arguments: tuple) -> Any:
-    """A sweep hands yes and no on as the booleans that YAML 1.1 makes of them."""
+    """The word in `arguments` for a boolean, or _NO: sweeps pass yes and no as YAML 1.1 booleans."""
     words = {True: ("yes", "on"), False: ("no", "off")}.get(value, ()) if isinstance(value, bool) else ()
     return next((word for word in words if word in arguments), _NO)
 
@@ -167,9 +167,9 @@ def check_names(
     *,
     hint: Callable[[str, Collection[str]], str] | None = None,
 ) -> None:
-    """Refuses a field of the section that is none of `names`.
+    """Raises InputError if the section has a field that is not in `names`.
 
-    `what` is called its owner, if not `path`; `hint` ends the message in place of `nearest`.
+    The message names `what`, or else `path`, as the field's owner and ends with `hint`, by default `nearest`.
     """
     for name, value in section.value.items():
         if name not in names:
@@ -187,7 +187,7 @@ def nearest(name: Any, names: Collection[str]) -> str:
 
 
 def check_options(where: str, function: Callable, given: Mapping[str, Any], options: Iterable[str]) -> None:
-    """Refuses unknown and missing names, and values that the annotations of `function` exclude.
+    """Rejects unknown and missing options, and values that do not fit the annotations of `function`.
 
     `options` are the parameters of `function` that may be given. Raises InputError with the nearest valid name.
     """
@@ -209,7 +209,7 @@ def keyword_options(function: Callable) -> list[str]:
 
 
 def unwrapped(builder: Callable) -> Callable:
-    """The function behind a `partial`."""
+    """The function inside a `partial`."""
     return builder.func if isinstance(builder, functools.partial) else builder
 
 

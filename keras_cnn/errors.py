@@ -1,4 +1,4 @@
-"""The ways in which a program ends early, and the exit statuses of all ends."""
+"""Exceptions that end a program early, and the exit statuses of all programs."""
 
 import errno
 import re
@@ -6,13 +6,13 @@ import sys
 
 DONE, BUG, WRONG_INPUT, STOPPED = 0, 1, 2, 3
 
-# The machine's faults, not the input's: what was saved is whole, and the program can go on later.
+# Faults of the machine, not of the input: saved files are intact, and the run can be resumed later.
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPIPE, errno.ENODEV)
 
 
 class InputError(ValueError):
-    """The user's input is wrong. A line for each fault: where it is, what was found and what is expected.
+    """The user's input is wrong. Each line is one fault: where it is, what was found, what is expected.
 
     Exit status 2.
     """
@@ -22,15 +22,15 @@ class InputError(ValueError):
 
 
 class UsageError(InputError):
-    """The command itself is wrong, whatever it is about."""
+    """The command itself is wrong, regardless of the run or file that it names."""
 
 
 class Stopped(Exception):
-    """A run stopped on purpose (signal, NaN, full disk). Says what was saved and how to go on. Exit status 3."""
+    """A run stopped on purpose (signal, NaN, full disk). Says what was saved and how to continue. Exit status 3."""
 
 
 class Interrupted(Stopped):
-    """A run stopped by a signal: whoever sent it may want to go on with it."""
+    """A run stopped by a signal; the user may want to resume it."""
 
 
 def require(condition: bool, where: str, found: str, expected: str) -> None:
@@ -40,9 +40,9 @@ def require(condition: bool, where: str, found: str, expected: str) -> None:
 
 
 def explained(error: BaseException) -> tuple[list[str], int]:
-    """The lines that tell a person of an error, mostly one, and the exit status of the program that it ends.
+    """The lines that describe an error to the user, usually one, and the exit status of the program.
 
-    Notes of the exception (`add_note`) follow the last line: they say how to go on.
+    Notes of the exception (`add_note`) are appended to the last line; they say how to continue.
     """
     if isinstance(error, InputError):
         first, *more = map(str, error.args or ("wrong input",))
@@ -61,7 +61,7 @@ def _explained(error: BaseException) -> tuple[str, int]:
         return "stopped by a signal", STOPPED
     text = brief(error)
     if is_out_of_memory(error):
-        if "No space left" in text:  # TensorFlow knows one kind of exhaustion
+        if "No space left" in text:  # TensorFlow has one error for memory and disk
             return f"the disk is full: {text}", STOPPED
         remedy = "lower train.batch_size or the size of the images, or start fewer processes"
         return f"out of memory: {text or 'no size is known'}; {remedy}", STOPPED
@@ -79,12 +79,12 @@ def _explained(error: BaseException) -> tuple[str, int]:
 
 
 def brief(error: BaseException) -> str:
-    """The text of an error in one line, shortened, without the names of TensorFlow's nodes."""
+    """The text of an error in one line of at most 200 characters, without TensorFlow's node names."""
     return " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:200]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether Python, NumPy or TensorFlow could not have the memory they asked for."""
+    """Whether Python, NumPy or TensorFlow failed to allocate memory."""
     tensorflow = sys.modules.get("tensorflow")
     exhausted = tensorflow.errors.ResourceExhaustedError if tensorflow else MemoryError
     return isinstance(error, MemoryError | exhausted)

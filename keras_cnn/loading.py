@@ -1,4 +1,4 @@
-"""The dataset of a config, as training, evaluation and views open it, and the builders that a config names."""
+"""Opens the dataset of a config for training, evaluation and views; lists the builders that a config can name."""
 
 import functools
 from dataclasses import asdict
@@ -18,9 +18,9 @@ BUILDERS = {
 
 
 def load_dataset(config: Config, source: str | None = None) -> Dataset:
-    """The dataset of the config, or other images with the same settings if `source` is given.
+    """The dataset of the config, or of `source`, if given, with the same settings.
 
-    A backbone gets images of the size that its published weights were trained with, unless the config sets another.
+    For a backbone, images have the size that its published weights were trained with, unless the config sets one.
     """
     options, network = config.data, config.model.name
     own_size = backbones.default_side(network) if network in backbones.names() else None
@@ -41,7 +41,7 @@ def load_dataset(config: Config, source: str | None = None) -> Dataset:
 
 
 def require_backbone(config: Config) -> None:
-    """InputError, with the nearest one, unless the config's network is a backbone."""
+    """Raises InputError, with the nearest name, unless the network is a backbone."""
     name, names = config.model.name, backbones.names()
     if name not in names:
         raise InputError(f"model.name: {name} is no backbone, and train.py trains it{nearest(name, names)}")

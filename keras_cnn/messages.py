@@ -1,6 +1,6 @@
 """The messages of the package: one logger, and the handler with which a program shows them on its terminal.
 
-As a library the package leaves it to the caller what happens to its messages, as the `logging` module has it.
+Used as a library, the package installs no handler and leaves its messages to the caller's `logging` setup.
 """
 
 import logging
@@ -9,31 +9,31 @@ import sys
 
 logger = logging.getLogger("keras_cnn")
 
-# Control characters, line and paragraph separators, and what turns the direction of writing; a tab does no harm.
+# Control characters except tab, line and paragraph separators, and characters that set the text direction.
 _CONTROL = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
 
 
 def printable(text: str) -> str:
-    """The text in one line, control characters as escapes: no name of a file or class commands the terminal."""
+    """The text in one line, with control characters escaped: a file or class name cannot control the terminal."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-# Spreadsheets run a cell that begins so. Quotes before it are counted, so that reading back is exact.
+# Start of a cell that spreadsheets run as a formula, after any apostrophes, so that reading back is exact.
 _FORMULA = re.compile("'*[=+@\\t\\r-]")
 
 
 def csv_cell(text: str) -> str:
-    """The text as a cell of a CSV file: what a spreadsheet would run as a formula gets an apostrophe before it."""
+    """The text as a CSV cell, with an apostrophe in front if a spreadsheet would run it as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def from_csv_cell(cell: str) -> str:
-    """The text that `csv_cell` has made a cell of."""
+    """The text from which `csv_cell` made a cell."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
 
 
 class TerminalHandler(logging.StreamHandler):
-    """Writes each message, made printable, in one line to standard output, also where that is replaced later on."""
+    """Writes each message as one printable line to the current `sys.stdout`, even if that is replaced later."""
 
     def __init__(self):
         logging.Handler.__init__(self)

@@ -1,4 +1,4 @@
-"""One experiment as frozen dataclasses: a YAML file and `--a.b VALUE` overrides in, a complete, checked config out."""
+"""The checked, complete config of an experiment as frozen dataclasses, from a YAML file and `--a.b VALUE` overrides."""
 
 from keras_cnn.config.fields import as_dict, differences, dump, flat, nearest_field, read_flat, without_effect
 from keras_cnn.config.help import help_text

@@ -1,4 +1,4 @@
-"""A config as its fields: written out, flat by dotted name, compared with another one."""
+"""The fields of a config: as dicts, as YAML, flat by dotted name, compared with another config."""
 
 import dataclasses
 import difflib
@@ -12,7 +12,7 @@ from keras_cnn.config.yaml_file import dumped, read_values
 
 
 def as_dict(config: Any) -> Any:
-    """The config as plain nested dicts, lists and scalars, as `load` reads it."""
+    """The config as plain nested dicts, lists and scalars, in the form that `load` reads."""
     if isinstance(config, Choice):
         return {"name": config.name} | {k: _listed(v) for k, v in config.options.items()}
     if isinstance(config, tuple):
@@ -32,12 +32,12 @@ def dump(config: Any) -> str:
 
 
 def flat(config: Any) -> dict[str, Any]:
-    """`{"optim.learning_rate": 0.001, ...}`: an entry per field, in the order of declaration."""
+    """`{"optim.learning_rate": 0.001, ...}`: one entry per field, in declaration order."""
     return dict(_walk(as_dict(config), ""))
 
 
 def read_flat(path: Path) -> dict[str, Any]:
-    """A config file as `flat` gives it, whatever its fields, also one of an older version. InputError if not YAML."""
+    """A config file in the form of `flat`. It may have any fields, also old ones. InputError if not YAML."""
     return dict(_walk(bare(read_values(path)), ""))
 
 
@@ -50,7 +50,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def differences(old: Any, new: Any) -> list[str]:
-    """A line per differing field: `optim.learning_rate: 0.001 -> 0.01`; a side without the field shows `-`."""
+    """One line per differing field: `optim.learning_rate: 0.001 -> 0.01`; a side without the field shows `-`."""
     before, after = flat(old), flat(new)
     names = list(dict.fromkeys([*before, *after]))
     absent = "-"
@@ -62,7 +62,7 @@ def differences(old: Any, new: Any) -> list[str]:
 
 
 def without_effect(config: Config, own_splits: Iterable[str]) -> list[str]:
-    """A line for each field that differs from its default and has no effect; `own_splits` are those of the source."""
+    """One line per field that differs from its default but has no effect; `own_splits`: splits in the source."""
     given, defaults = flat(config), flat(Config())
     states = given | {"data.source": config.data.source.partition(":")[0]}
     states["the source's own splits"] = ", ".join(own_splits)
@@ -77,9 +77,9 @@ _SHORT = {"lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size", "batc
 
 
 def nearest_field(name: str, beside: Collection[str], fields: Collection[str]) -> str:
-    """The end of a message about an unknown field: the one that was probably meant, or the names `beside` it.
+    """The end of a message about an unknown field: the field probably meant, or the names `beside` it.
 
-    `fields` are the dotted names of all fields. A field of that name in another section comes first.
+    `fields` are the dotted names of all fields. A field with the same last name in another section is preferred.
     """
     last = name.rpartition(".")[2]
     endings = {field.rpartition(".")[2]: field for field in fields if field != name}
@@ -91,7 +91,7 @@ def nearest_field(name: str, beside: Collection[str], fields: Collection[str]) -
 
 
 def shown(value: Any) -> str:
-    """A value as a user types it."""
+    """A value as a user would type it."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(shown, value))}]"
     if value is None or isinstance(value, bool):

@@ -23,7 +23,7 @@ def help_text(builders: Builders = types.MappingProxyType({}), kind: type = Conf
 
 
 def _builders_help(path: str, builders: Mapping[str, Callable]) -> Iterator[str]:
-    """The options of the builders; builders with the same options share their lines, which name differing defaults."""
+    """Help on the builders' options. Builders with the same options share lines; differing defaults are listed."""
     alike: dict[tuple, dict[str, dict]] = {}
     for name, builder in builders.items():
         declared = options_of(builder)

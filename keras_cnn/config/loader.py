@@ -1,4 +1,4 @@
-"""From a YAML file and overrides to a checked and complete config."""
+"""Loads a checked and complete config from a YAML file and overrides."""
 
 import dataclasses
 import functools
@@ -26,11 +26,11 @@ def load(
 
     `kind` is the dataclass of the whole config; its field `optim` is an OptimConfig.
 
-    Raises InputError, in one line with place, field, what was found, what is expected and the nearest valid name.
+    Raises a one-line InputError with place, field, found value, expected value and the nearest valid name.
     """
     root = Value({}, COMMAND_LINE) if path is None else read_values(Path(path))
     named_first = sorted(pairs(overrides), key=lambda pair: pair[0].removesuffix(".name") not in builders)
-    for name, text in named_first:  # another name drops options, so it comes before the options given with it
+    for name, text in named_first:  # a new name drops the old options, so it is applied before new ones
         root = override(root, name.split("."), text, builders)
     config = _dataclass(root, kind, "", builders, [name for name, *_ in options(kind)])
     if config.optim.nesterov and config.optim.optimizer == "sgd" and not config.optim.momentum:
@@ -40,7 +40,7 @@ def load(
 
 
 def _dataclass(section: Value, kind: type, path: str, builders: Builders, every: Collection[str] = ()) -> Any:
-    """The section as the dataclass `kind`; `every` are the dotted names of all fields, for messages."""
+    """The section as the dataclass `kind`; `every` lists the dotted names of all fields, for messages."""
     _need_mapping(section, path or "the config")
     hints = get_type_hints(kind, include_extras=True)
     check_names(section, hints, path, hint=functools.partial(nearest_field, fields=every))
@@ -92,7 +92,7 @@ def _published_number(section: Value, path: str) -> PublishedNumber:
 
 
 def published_name(name: str, place: str) -> str:
-    """The REPORT/EXPERIMENT `name` itself; InputError if no published figures of that name come with the package."""
+    """Returns `name`, a REPORT/EXPERIMENT. Raises InputError if the package has no published figures for it."""
     experiments = {file.stem: read_values(file).value["experiments"] for file in sorted(PUBLISHED.glob("*.yaml"))}
     names = [f"{report}/{experiment}" for report, section in experiments.items() for experiment in section.value]
     if name not in names:

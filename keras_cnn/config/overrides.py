@@ -1,4 +1,4 @@
-"""Overrides on the command line, `--a.b VALUE` or `--a.b=VALUE`, and their effect on a config."""
+"""Parses overrides on the command line, `--a.b VALUE` or `--a.b=VALUE`, and applies them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -28,7 +28,7 @@ def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 def override(root: Value, path: list[str], text: str, builders: Builders, done: tuple[str, ...] = ()) -> Value:
     """The values of `root` with the field at `path` replaced.
 
-    Another name for a choice, such as a model, drops the options of the old one.
+    A new name for a choice, such as a model, drops the options of the old choice.
     """
     section = dict(root.value) if isinstance(root.value, dict) else {"name": root}
     head, *tail = path

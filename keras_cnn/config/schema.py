@@ -1,7 +1,7 @@
 """The options of an experiment, each declared once: its type, its help, its limits and its default.
 
-The loader, the error messages and `--help` read them from here. Options of a model or of an augmentation recipe are
-declared by its builder: its keyword-only parameters.
+The loader, the error messages and `--help` read them from here. The options of a model or of an augmentation recipe
+are the keyword-only parameters of its builder.
 """
 
 import re
@@ -180,7 +180,7 @@ class Config:
     ] = None
 
 
-# Field -> the field that it depends on, and the values of that field with which it has an effect.
+# Field -> (field that it depends on, values of that field for which it has an effect).
 ACTS_WITH = {
     "optim.momentum": ("optim.optimizer", ("sgd", "rmsprop")),
     "optim.nesterov": ("optim.optimizer", ("sgd",)),
@@ -189,7 +189,7 @@ ACTS_WITH = {
     "optim.gamma": ("optim.schedule", ("step", "exponential", "plateau")),
     "optim.plateau_patience": ("optim.schedule", ("plateau",)),
     "data.augment.name": ("train.overfit_batch", (False,)),
-    "train.checkpoint_minutes": ("train.overfit_batch", (False,)),  # between the steps of an epoch; this has one
+    "train.checkpoint_minutes": ("train.overfit_batch", (False,)),  # overfit_batch has one step per epoch
     "finetune.head_epochs": ("finetune.strategy", ("staged", "gradual")),
     "finetune.unfreeze_epochs": ("finetune.strategy", ("gradual",)),
     "finetune.features_dtype": ("finetune.features", ("auto", "memory", "disk")),
@@ -203,4 +203,4 @@ ACTS_WITH = {
 # Section of a config -> name -> builder: {"model": {"net1": builder, ...}, "data.augment": {...}}
 Builders = Mapping[str, Mapping[str, Callable]]
 
-PUBLISHED = Path(__file__).parents[1] / "report" / "published"  # a YAML file for each publication
+PUBLISHED = Path(__file__).parents[1] / "report" / "published"  # one YAML file per publication

@@ -1,4 +1,4 @@
-"""YAML read strictly, each value with its place, and written so that it reads back as the same."""
+"""Reads YAML strictly, with the place of each value, and writes YAML that reads back unchanged."""
 
 import difflib
 import re
@@ -11,17 +11,17 @@ from yaml.composer import ComposerError
 from keras_cnn.checking import COMMAND_LINE, Value
 from keras_cnn.errors import InputError
 
-_DEEPEST = 20  # lists and sections inside one another; a config needs 4
+_DEEPEST = 20  # levels of nested lists and sections; a config needs 4
 
-# YAML 1.1 reads 010 as 8 and 1:30 as 90. Nobody who types them means that: they stay text, which no number field takes.
+# YAML 1.1 reads 010 as 8 and 1:30 as 90. No user means that, so they stay text, which number fields reject.
 _READ_OTHERWISE = re.compile(r"[-+]?(0[\d_]+|\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?)")
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML, in which 1e-3 is a number as in YAML 1.2; PyYAML's own loader takes it for text.
+    """Reads plain YAML, with 1e-3 as a number as in YAML 1.2; PyYAML's own loader reads it as text.
 
-    Aliases are refused, because nine lines of them stand for a billion values, and so is deep nesting, which would
-    overflow the stack.
+    It rejects anchors and aliases, because nine lines of them can expand to a billion values, and deep nesting, which
+    would overflow the stack.
     """
 
     _depth = 0
@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes YAML that `_Loader` reads back as the same."""
+    """Writes YAML that `_Loader` reads back unchanged."""
 
     def ignore_aliases(self, data):
         return True
@@ -55,7 +55,7 @@ for _kind in (_Loader, _Dumper):
 
 
 def read_values(path: Path) -> Value:
-    """A YAML file with the place of each value. InputError, in one line, if it cannot be read or is no plain YAML."""
+    """Reads a YAML file with the place of each value. Raises a one-line InputError if unreadable or not plain YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -77,7 +77,7 @@ def read_values(path: Path) -> Value:
 
 
 def _plain(node: yaml.Node, path: Path | None) -> Value:
-    """A node with its place: a line of the file at `path`, or the command line."""
+    """A node as a `Value`; its place is a line of the file `path`, or the command line."""
     place = f"{path}:{node.start_mark.line + 1}" if path else COMMAND_LINE
     if isinstance(node, yaml.SequenceNode):
         return Value([_plain(item, path) for item in node.value], place)
@@ -96,14 +96,14 @@ def _plain(node: yaml.Node, path: Path | None) -> Value:
     loader = _Loader("")
     try:
         return Value(loader.construct_object(node), place, node.value)
-    except ValueError:  # 2020-13-45 looks like a date and is none
+    except ValueError:  # 2020-13-45 looks like a date but is not one
         return Value(node.value, place, node.value)
     finally:
         loader.dispose()
 
 
 def parsed(text: str) -> Value:
-    """A value from the command line: YAML, or else plain text."""
+    """A value from the command line, read as YAML or, if that fails, as plain text."""
     try:
         node = yaml.compose(text, Loader=_Loader)
         value = None if node is None else _plain(node, None).value
@@ -113,5 +113,5 @@ def parsed(text: str) -> Value:
 
 
 def dumped(value: Any) -> str:
-    """YAML text of nested dicts, lists and scalars; it reads back as the same."""
+    """YAML text of nested dicts, lists and scalars; it reads back unchanged."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -1,4 +1,4 @@
-"""The exported function: inference in float32 from uint8 images to logits, with fixed names of input and output."""
+"""The exported function: inference in float32 from uint8 images to logits, with fixed input and output names."""
 
 import logging
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def classify(model: keras.Model):
 
 @contextmanager
 def quiet(*loggers: str) -> Iterator[None]:
-    """Suppresses the log messages of converters, such as the places of temporary files; errors are still raised."""
+    """Suppresses the log messages of converters, such as paths of temporary files; errors are still raised."""
     before = {name: logging.getLogger(name).level for name in loggers}
     try:
         for name in loggers:

@@ -24,8 +24,8 @@ from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, in_float32, signa
 
 FORMATS = {"keras": keras_file, "savedmodel": savedmodel, "litert": litert, "onnx": onnx}
 
-# Share of the largest absolute logit. Float32 sums in another order differ by about 1e-6 in a network of fifty layers;
-# another padding, preprocessing or statistic makes a difference above 1e-2.
+# Fraction of the largest absolute logit. A different order of float32 sums changes logits by about 1e-6 in a network of
+# fifty layers; different padding, preprocessing or statistics change them by more than 1e-2.
 TOLERANCE = 1e-4
 
 CALLS = {1: 20, 32: 5}  # batch size -> timed calls
@@ -71,9 +71,9 @@ def export(
     """Writes a classifier of 0-255 images in each of `formats` into `folder`, with classes.json and export.json.
 
     The exported model maps uint8 images (N, H, W, C) of the model's size, for any N, to float32 logits (N, classes),
-    computed in float32 whatever type the model computes in; classes.json has their names in order. Each file is loaded
-    again and compared with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after all formats
-    have passed; after an error the older one is unchanged. `model` is not changed.
+    computed in float32 whatever type the model computes in; classes.json has the class names in order. Each file is
+    loaded again and compared with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after all
+    formats have passed; after an error the older one is unchanged. `model` is not changed.
 
     Raises InputError for an unknown format, a missing package, images or class names that do not fit the model, and a
     format whose logits differ from those of Keras by more than TOLERANCE times the largest absolute logit.
@@ -114,7 +114,7 @@ def require_available(formats: Sequence[str]) -> None:
 
 
 def table(exported: Sequence[ExportedModel]) -> Iterator[str]:
-    """Lines for a terminal: one for each format, and one for each latency that was disturbed."""
+    """Lines for a terminal: a header, one per format, and one per latency disturbed by other programs."""
     batches = list(exported[0].milliseconds)
     head = "".join(f"{f'ms/image, batch {batch}':>20}" for batch in batches)
     yield f"{'format':12}{'MB':>9}{head}{'difference':>13}{'same class':>13}   file"

@@ -1,4 +1,4 @@
-"""Keras's own file, for programs that use Keras; timed as `evaluate.py` runs it."""
+"""Keras's own format, for programs that use Keras; timed as `evaluate.py` runs it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ PACKAGES: dict[str, str] = {}
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes the file `path`: from images (N, H, W, C) of 0-255, uint8 or float, any N, to logits."""
+    """Writes `path`, a model from images (N, H, W, C) of 0-255, uint8 or float, any N, to logits."""
     model.save(path)
 
 

@@ -1,4 +1,4 @@
-"""LiteRT, formerly TensorFlow Lite: a file for phones and small computers, with LiteRT's own operations only."""
+"""LiteRT, formerly TensorFlow Lite: a file for phones and small computers, with LiteRT's built-in operations only."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ PACKAGES = {"ai_edge_litert": "ai-edge-litert>=2.1,<3"}
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes the file `path`: from `image` (N, H, W, C) uint8 to `logits`, for any N to which its input is resized."""
+    """Writes `path`, a model from `image` (N, H, W, C) uint8 to `logits`; its input can be resized to any N."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, quiet("tensorflow"):
         savedmodel.write(model, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])

@@ -1,4 +1,4 @@
-"""ONNX: a file for ONNX Runtime, OpenVINO, TensorRT and the runtimes of browsers."""
+"""ONNX: a file for ONNX Runtime, OpenVINO, TensorRT and browser runtimes."""
 
 import os
 from collections.abc import Callable
@@ -19,11 +19,11 @@ PACKAGES = {
     "onnx": "onnx>=1.19,<2",
     "onnxruntime": "onnxruntime>=1.23,<2",
 }
-OPSET = 17  # of 2022: has all operations of the networks, and runtimes since that year read it
+OPSET = 17  # from 2022: has all operations of the networks; runtimes since then support it
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes the file `path`: from `image` (N, H, W, C) uint8, any N, to `logits`."""
+    """Writes `path`, a model from `image` (N, H, W, C) uint8, any N, to `logits`."""
     import onnx
     import tf2onnx
 

@@ -23,7 +23,7 @@ def write(model: keras.Model, path: Path) -> None:
     try:
         with quiet("tensorflow"):
             archive.write_out(str(path), verbose=False)
-    except tf.errors.ResourceExhaustedError as error:  # TensorFlow's file system reports ENOSPC so
+    except tf.errors.ResourceExhaustedError as error:  # TensorFlow's error for ENOSPC
         raise OSError(errno.ENOSPC, str(error)) from error
 
 
@@ -32,7 +32,7 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     loaded = tf.saved_model.load(str(path))
 
     def logits(images: np.ndarray) -> np.ndarray:
-        serve = loaded.signatures["serving_default"]  # of `loaded`, whose variables would go with it
+        serve = loaded.signatures["serving_default"]  # keeps `loaded` and its variables alive
         return serve(**{INPUT: tf.constant(images)})[OUTPUT].numpy()
 
     return logits

@@ -11,8 +11,8 @@ from keras_cnn.errors import InputError, require
 from keras_cnn.models import backbones, published, scratch
 from keras_cnn.models.classics import require_shape
 
-# Name to builder(input_shape, classes, *, options). The keyword-only parameters are the options of the network: their
-# annotations its types, their defaults its defaults, the lines under "Options:" in the docstring its help.
+# Name -> builder(input_shape, classes, *, options). The keyword-only parameters are the options of the network. Their
+# types, defaults and help are the annotations, the defaults and the docstring lines under "Options:".
 FROM_SCRATCH: dict[str, Callable[..., keras.Model]] = {
     "five_block": scratch.five_block,
     "layers": scratch.layers,
@@ -31,11 +31,11 @@ BUILDERS = FROM_SCRATCH | {name: functools.partial(backbones.classifier, name) f
 def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, **options: Any) -> keras.Model:
     """The network `name` for `input_shape` (H, W, C), with the options of its builder.
 
-    A backbone has the weights of its option `weights`; any other network is untrained.
+    A backbone gets the weights that its option `weights` names; any other network is untrained.
 
     The model takes images `(N, H, W, C)` of 0-255, uint8 or float, and returns float32 logits `(N, classes)`. Its graph
-    is flat: no layer is itself a model. The first layers, in float32, bring the images to the range that the network
-    was made for; the last is `logits`.
+    is flat: no layer is itself a model. The first layers, in float32, rescale the images to the range that the network
+    expects; the last layer is `logits`.
 
     Raises InputError for an unknown name or option (with the nearest valid one), a value of the wrong type or range,
     and an image too small for the network (naming the layer).

@@ -15,9 +15,9 @@ Preprocessing = Literal["caffe", "tf", "torch", "inside"]
 class Family:
     """What the networks of one module of keras.applications share.
 
-    `weights_file` is the name of the ImageNet weights without the top in Keras's cache, in which `{name}` stands for
-    Keras's name of the network, `{side}` for the side of the images and `{variant}` for large or small.
-    `published_sides` are the other square sizes for which Keras has separate weights.
+    `smallest` is the smallest accepted image side. `weights_file` is the file of ImageNet weights without the top in
+    Keras's cache; `{name}` stands for Keras's name of the network, `{side}` for the image side and `{variant}` for
+    large or small. `published_sides` are the other square sizes for which Keras has separate weights.
     """
 
     preprocessing: Preprocessing
@@ -36,7 +36,7 @@ class Application:
     side: int
 
     def weights_side(self, height: int, width: int) -> int:
-        """The side of the images behind the published weights that Keras chooses for a size."""
+        """The training image side of the published weights that Keras chooses for this size."""
         return height if height == width and height in self.family.published_sides else self.side
 
     def weights_file(self, side: int) -> str:
@@ -66,7 +66,7 @@ FAMILIES: dict[str, Family] = {
     "xception": Family("tf", 71, _OLD),
 }
 USUAL_SIDE = 224
-SIDES: dict[str, int] = {  # where the published weights were trained at another size
+SIDES: dict[str, int] = {  # where the published weights were trained with images of another side
     "efficientnetb1": 240,
     "efficientnetb2": 260,
     "efficientnetb3": 300,

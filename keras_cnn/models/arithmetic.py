@@ -28,7 +28,7 @@ _UNCOUNTED = (*ELEMENT_WISE_LAYERS, *NORMALIZATIONS)  # layers whose weights cou
 
 @dataclass(frozen=True)
 class Axis:
-    """What the units of a map see along one axis, in pixels of the input; padding counts as pixels.
+    """The receptive field of a map's units along one axis, in input pixels; padding counts as pixels.
 
     Unit `u` sees the pixels from `offset + u * stride` to `offset + u * stride + size - 1`: the offset is the first
     pixel that unit 0 sees, negative where that pixel lies in the padding. After global pooling, or a dense layer on a
@@ -44,7 +44,7 @@ class Axis:
         return Axis(self.size + (window - 1) * self.stride, self.stride * step, self.offset - padding * self.stride)
 
     def joined(self, units: int) -> "Axis":
-        """The axis of one unit that sees all that the `units` of this one see."""
+        """The axis of one unit that sees everything that `units` units of this axis see."""
         return Axis(self.size + (units - 1) * self.stride, 0, self.offset)
 
 
@@ -79,19 +79,19 @@ class Totals(NamedTuple):
 
 
 class _TensorView(NamedTuple):
-    """A tensor's receptive field, and the size of the map that it belongs to, which a flattened tensor lacks."""
+    """A tensor's receptive field, and the height and width of its map, or of the map before it was flattened."""
 
     field: ReceptiveField | None
     units: tuple[int, int]
 
 
 def table(model: keras.Model) -> list[LayerArithmetic]:
-    """One row for each call of a layer or operation, in the order of `model.layers`; nested models are read through.
+    """One row for each call of a layer or operation, in the order of `model.layers`; nested models are expanded.
 
-    Maps are channels-last. Where branches meet, the receptive field is the smallest rectangle that holds those of all
-    branches. It is None after a layer whose view is not known here (attention, reshape, upsampling). The parameters of
-    a layer that is called more than once are counted at its first call. Raises InputError for a model that is no graph
-    of layers, for several inputs, and for images of no fixed size.
+    Maps are channels-last. Where branches meet, the receptive field is the smallest rectangle around the fields of all
+    branches. It is None after a layer that is not supported here (attention, reshape, upsampling). The parameters of a
+    layer that is called more than once are counted at its first call. Raises InputError for a model that is not a graph
+    of layers, for several inputs, and for images without a fixed size.
     """
     graph = Graph(model)
     require(len(graph.inputs) == 1, model.name, f"{len(graph.inputs)} inputs", "one image")
@@ -171,7 +171,7 @@ def _multiply_adds(node: GraphNode) -> int | None:
         case layers.SeparableConv2D():
             return _positions(node) * _size([operation.depthwise_kernel, operation.pointwise_kernel])
         case layers.Conv2D() | layers.DepthwiseConv2D():
-            # Each weight meets one input at each position, in a grouped convolution too.
+            # Each weight is multiplied once at each position, in a grouped convolution too.
             return _positions(node) * _size([operation.kernel])
         case layers.Dense():
             return math.prod(side or 1 for side in node.shape[:-1]) * _size([operation.kernel])
@@ -181,7 +181,7 @@ def _multiply_adds(node: GraphNode) -> int | None:
 
 
 def _positions(node: GraphNode) -> int:
-    """Units of a channels-last map."""
+    """Number of positions in a channels-last map."""
     height, width, _ = node.shape
     return (height or 0) * (width or 0)
 
@@ -209,7 +209,7 @@ def _sides(shape: tuple[int | None, ...]) -> tuple[int, int]:
 def _after(
     node: GraphNode, input_shape: tuple[int | None, ...], field: ReceptiveField, units: tuple[int, int]
 ) -> ReceptiveField | None:
-    """The receptive field behind a layer with one input, of this shape and receptive field."""
+    """The receptive field after a layer, from the shape, field and map size of its input."""
     height, width = field
     operation = node.operation
     match operation:
@@ -238,7 +238,7 @@ def _slide(
     sizes: Sequence[int],
     dilations: Sequence[int],
 ) -> ReceptiveField:
-    """The receptive field behind a window that slides over the map, padded as TensorFlow does."""
+    """The receptive field after a window that slides over the map, with TensorFlow's padding."""
     axes = []
     for i, axis in enumerate(field):
         window, step = (sizes[i] - 1) * dilations[i] + 1, node.operation.strides[i]
@@ -251,7 +251,7 @@ def _slide(
 
 
 def _union(fields: list[ReceptiveField], units: list[tuple[int, int]]) -> ReceptiveField:
-    """The smallest rectangle around those of all branches; around all that they see where their strides differ."""
+    """The smallest rectangle around all branches' fields; if strides differ, around all that the branches see."""
     axes = []
     for i in range(2):
         branches = [field[i] for field in fields]
@@ -317,9 +317,9 @@ def five_conv_counts(
     m c k² l₁² + m² k² (l₂² + l₃² + l₄² + l₅²) + n l₅² m + o n multiply-adds. The report omits the m biases of each
     convolution and the factor m of each convolution's multiply-adds, and sums the convolutions up as 5 m k².
 
-    `pools` puts a 2×2 pool after every convolution, as in the network trained: lᵢ = ⌊lᵢ₋₁ / 2⌋ - (k - 1) from the
-    second on, and the dense layer sees ⌊l₅ / 2⌋². `batch_norm` adds its 2 m parameters a block. Raises InputError
-    where a map has no pixel left.
+    `pools` puts a 2×2 pool after every convolution, as in the trained network: lᵢ = ⌊lᵢ₋₁ / 2⌋ - (k - 1) for i ≥ 2,
+    and the dense layer sees ⌊l₅ / 2⌋² positions. `batch_norm` adds 2 m parameters per block. Raises InputError if a
+    map has no pixel left.
     """
     rows, side, depth = [], l, channels
     for i in range(1, 6):

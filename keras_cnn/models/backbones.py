@@ -1,4 +1,4 @@
-"""Pretrained networks by name, as flat graphs that take images of 0-255: keras.applications and `classics`."""
+"""Pretrained networks of keras.applications and `classics` by name, as flat graphs that take images of 0-255."""
 
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -20,7 +20,7 @@ Pooling = Literal["avg", "max"]
 HeadKind = Literal["pooled", "reference"]
 
 # Keras's EfficientNets divide by the root of ImageNet's standard deviations twice: in a Normalization that comes with
-# the weights, and in a Rescaling that Keras adds only together with them. Both are always there here.
+# the weights, and in a Rescaling that Keras adds only together with them. Here both are always present.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -36,9 +36,9 @@ def default_side(name: str) -> int:
 
 
 def layout(name: str, weights: str | Path) -> str:
-    """The name, or that of the same network in torchvision's layout where the weights are a file of PyTorch's.
+    """The network to build: `name`, or its twin in torchvision's layout if `weights` is a PyTorch file.
 
-    To get the result of `load_weights`, build `layout(name, weights)` with weights "none" and load the file afterwards.
+    To load weights separately, build `layout(name, weights)` with weights "none" and call `load_weights` afterwards.
     Raises InputError for an unknown name.
     """
     _require_known(name)
@@ -48,17 +48,17 @@ def layout(name: str, weights: str | Path) -> str:
 def backbone(name: str, input_shape: Shape, *, weights: str | Path = "imagenet") -> keras.Model:
     """The network `name` without its head: images (N, H, W, C) of 0-255 to its last map (N, h, w, filters).
 
-    The preprocessing is part of the model, in layers of plain Keras, and the graph holds no nested model. Three
-    channels are RGB. One channel is grey and is repeated. Any other number is brought to three by a trainable 1×1
-    convolution, `to_rgb`, which starts as the first three channels or, for two, as their mean. Layers are named as in
+    The preprocessing is part of the model, in plain Keras layers, and the graph holds no nested model. Three channels
+    are RGB. One channel is grey and is repeated. Any other number is mapped to three by a trainable 1×1 convolution,
+    `to_rgb`, which initially selects the first three channels or, for two, takes their mean. Layers are named as in
     keras.applications or, for the networks of `classics`, as in torchvision, whatever the session has built before.
 
-    `weights` as in `load_weights`. PyTorch weights belong to torchvision's layout: with such a file, a network of
-    keras.applications is built as `torchvision_NAME`, if there is one (ResNet v1.5 has its strides elsewhere, and
-    torchvision's VGG takes other preprocessing).
+    `weights` is the source for `load_weights`. PyTorch weights need torchvision's layout: with a PyTorch file, a
+    network of keras.applications is built as `torchvision_NAME`, if there is one (ResNet v1.5 has strides in other
+    layers, and torchvision's VGG has other preprocessing).
 
-    Raises InputError for an unknown name, a wrong shape, an image below the network's smallest, and what
-    `load_weights` refuses.
+    Raises InputError for an unknown name, a wrong shape, an image too small for the network, and
+    weights that `load_weights` rejects.
     """
     name = layout(name, weights)
     model = _features(name, input_shape)
@@ -80,9 +80,9 @@ def classifier(
     """The backbone with a head: images (N, H, W, C) of 0-255 to float32 logits (N, classes).
 
     The pooled head is global pooling (`pool`), a dense layer with ReLU (`dense`, if it has units), dropout (`dropout`,
-    if its rate is above 0) and one dense layer (`logits`). The reference head is the one of the publication, for the
-    networks of `classics`: with the dense layers of AlexNet and VGG, the convolution of SqueezeNet, and their own
-    dropout. A head that a weights file has in the same shape is loaded with the rest.
+    if its rate is above 0) and one dense layer (`logits`). The reference head is the published one, for the networks
+    of `classics`: it has the dense layers of AlexNet and VGG, the convolution of SqueezeNet, and their dropout. The
+    head in a weights file is loaded too if its shapes are the same.
 
     Options:
         weights: imagenet, none or a file (.keras, .weights.h5, .h5, .safetensors, .pth, .pt)
@@ -149,7 +149,7 @@ def _to_rgb(image):
 
 
 def _projection(channels: int) -> np.ndarray:
-    """The 1×1 kernel that `to_rgb` starts with."""
+    """The initial 1×1 kernel of `to_rgb`."""
     kernel = np.eye(channels, 3) if channels > 3 else np.full((channels, 3), 1 / channels)
     return kernel[None, None].astype(np.float32)
 
@@ -169,7 +169,7 @@ def _preprocessed(application: Application, rgb):
 
 
 def _flat(application: Application, rgb) -> keras.Model:
-    """The network of keras.applications as one flat graph, with our batch norm and with names counted from 0."""
+    """The network of keras.applications as one flat graph, with our batch norm and names numbered from 0."""
     shape = tuple(rgb.shape[1:])
     nested = application.build(
         weights=None, include_top=False, input_tensor=_preprocessed(application, rgb), input_shape=shape
@@ -183,7 +183,7 @@ def _flat(application: Application, rgb) -> keras.Model:
         config = operation.get_config()
         config["name"] = renamed.get(operation.name, operation.name)
         if isinstance(operation, layers.Rescaling | layers.Normalization):
-            config["dtype"] = "float32"  # an image in bfloat16 has seven bits left
+            config["dtype"] = "float32"  # bfloat16 would leave seven bits of an image
         kind = BatchNormalization if type(operation) is layers.BatchNormalization else type(operation)
         return kind.from_config(config)
 

@@ -14,27 +14,27 @@ from keras_cnn.errors import require
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "mish"]
 Padding = Literal["same", "valid"]
 
-# PyTorch's default for convolution and dense kernels, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), under which the CS7015 and
+# PyTorch's default for convolution and dense kernels, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with which the CS7015 and
 # COMP5623 nets were trained; biases start at zero here.
 TorchDefault = partial(keras.initializers.VarianceScaling, scale=1 / 3, mode="fan_in", distribution="uniform")
 
 
 class BatchNormalization(layers.BatchNormalization):
-    """Keras's batch norm, its weights, names and files, computed by TensorFlow's fused op where that is faster.
+    """Keras's batch norm, with its weights, names and files, computed by TensorFlow's fused op where that is faster.
 
-    Keras 3 spells batch norm out in float32 element-wise ops; the fused op keeps float32 statistics as well. On two
-    AVX512-BF16 cores a training step of `net4` is 2.1 times as fast in mixed_bfloat16 and 1.2 times in float32,
-    inference 1.8 times in mixed_bfloat16. The fused op serves `(N, H, W, C)` batches on TensorFlow: always in training,
-    and in inference for 16-bit inputs, since in float32 it gains nothing there. Everything else (masks, renorm,
-    synchronized, other ranks, axes, types and backends) is Keras's own call. Outputs, gradients and moving statistics
-    equal Keras's to rounding.
+    Keras 3 computes batch norm with float32 element-wise ops; the fused op keeps float32 statistics too. On two
+    AVX512-BF16 cores a training step of `net4` is 2.1 times as fast in mixed_bfloat16 and 1.2 times in float32;
+    inference is 1.8 times as fast in mixed_bfloat16. The fused op handles `(N, H, W, C)` batches on TensorFlow: always
+    in training, but in inference only 16-bit inputs, since it is no faster in float32. Everything else (masks, renorm,
+    synchronized, other ranks, axes, types and backends) uses Keras's own call. Outputs, gradients and moving statistics
+    equal Keras's up to rounding.
 
     TensorFlow has no deterministic GPU kernel for the gradient of 16-bit inference: with op determinism on, a frozen
-    layer on a GPU raises UnimplementedError where a gradient passes through it.
+    layer on a GPU raises UnimplementedError if a gradient passes through it.
     """
 
-    # A .keras file records a layer as module and class name: under these two it is Keras's own layer to whoever loads
-    # the file, with or without this package.
+    # A .keras file records a layer by module and class name. With these two, it loads as Keras's own layer, with or
+    # without this package.
     __module__ = "keras.layers"
 
     def call(self, inputs, training=None, mask=None):
@@ -90,7 +90,7 @@ class Chain:
         initializer: Callable[[], keras.initializers.Initializer] = keras.initializers.HeUniform,
     ) -> None:
         self.name = name
-        self.where = name  # the place that errors name; with a table of layers, the row
+        self.where = name  # the place that errors name; for a table of layers, the row
         self.initializer = initializer  # called for every layer: one unseeded instance would repeat its values
         self.inputs = keras.Input(input_shape, name="image")
         rescale = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescale")
@@ -139,7 +139,7 @@ class Chain:
         self._add(BatchNormalization, name, momentum=momentum, epsilon=epsilon)
 
     def activation(self, function: Activation) -> None:
-        """Element-wise activation, a layer of its own named after the function."""
+        """Element-wise activation, as a separate layer named after the function."""
         self._add(layers.Activation, self._next(function), function)
 
     def pool(self, size: int = 2, *, stride: int | None = None, padding: Padding = "valid") -> None:
@@ -151,7 +151,7 @@ class Chain:
         self._pool(layers.AveragePooling2D, self._next("avgpool"), size, stride, padding)
 
     def global_average_pool(self) -> None:
-        """Mean over the map, one number a channel."""
+        """Mean over the map, one number per channel."""
         self._require_map("gap")
         self._add(layers.GlobalAveragePooling2D, "gap")
 
@@ -177,7 +177,7 @@ class Chain:
         self._dropout(layers.SpatialDropout2D, "spatial_dropout", rate)
 
     def model(self, classes: int) -> keras.Model:
-        """The network, closed by the float32 `logits` of `classes` classes."""
+        """The network, ending in a float32 layer `logits` of `classes` units."""
         self._require_vector("logits")
         self._add(layers.Dense, "logits", classes, kernel_initializer=self.initializer(), dtype="float32")
         return keras.Model(self.inputs, self.outputs, name=self.name)

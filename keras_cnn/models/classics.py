@@ -1,8 +1,8 @@
-"""The networks of torchvision that the reports fine-tuned, in its layout: layer for layer the same numbers.
+"""The torchvision networks that the reports fine-tuned, in its layout: each layer computes the same numbers.
 
-Layers have torchvision's module names with `_` for `.` (`layer1.0.conv1` is `layer1_0_conv1`), the last layer is
-`logits`. Where Keras's "same" padding puts its zeros elsewhere than PyTorch, the padding is a layer of its own. Zeros
-pad the max pools too: PyTorch pads them with minus infinity, which is the same after a ReLU.
+Layers have torchvision's module names with `_` for `.` (`layer1.0.conv1` is `layer1_0_conv1`); the last layer is
+`logits`. Where Keras's "same" padding places zeros differently from PyTorch, the padding is a separate layer. Max pools
+are padded with zeros too: PyTorch pads them with minus infinity, which is equivalent after a ReLU.
 
 Sources: AlexNet, Krizhevsky 2014 (arXiv:1404.5997); VGG, Simonyan and Zisserman 2015 (1409.1556); SqueezeNet 1.1,
 Iandola 2016 (1602.07360); ResNet, He 2016 (1512.03385) with the stride of a bottleneck in its 3×3 convolution
@@ -25,7 +25,7 @@ from keras_cnn.models.blocks import BatchNormalization, TorchDefault
 
 Tensor = keras.KerasTensor
 
-# torchvision's initialisers, by the distribution that it draws the kernels of a network from.
+# torchvision's initialisers, named by the distribution of the kernels.
 FanOut = partial(VarianceScaling, scale=2.0, mode="fan_out", distribution="untruncated_normal")
 FanInNormal = partial(VarianceScaling, scale=2.0, mode="fan_in", distribution="untruncated_normal")
 FanInUniform = partial(VarianceScaling, scale=2.0, mode="fan_in", distribution="uniform")
@@ -34,9 +34,9 @@ Normal = partial(RandomNormal, stddev=0.01)
 
 @dataclass(frozen=True)
 class Classic:
-    """One network: `features` continues normalised images to the last map, `head` a map to logits.
+    """One network: `features` maps normalised images to the last map, `head` maps that to logits.
 
-    `smallest` is the least height and width in pixels, `weights_file` torchvision's name of its ImageNet weights.
+    `smallest` is the smallest height and width in pixels; `weights_file` is torchvision's file of ImageNet weights.
     """
 
     features: Callable[[Tensor], Tensor]
@@ -53,7 +53,7 @@ def find(name: str) -> Classic:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """torchvision's preprocessing of 0-255 RGB: to 0-1, minus ImageNet's mean, over its standard deviation."""
+    """torchvision's preprocessing of 0-255 RGB: scaled to 0-1, then standardised with ImageNet's mean and deviation."""
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     scale = [1 / (255 * s) for s in std]
     offset = [-m / s for m, s in zip(mean, std, strict=True)]
@@ -94,9 +94,9 @@ def _max_pool(x: Tensor, name: str, size: int, stride: int, *, pad: int = 0, cei
 def adaptive_average_pool(x: Tensor, side: int, name: str) -> Tensor:
     """PyTorch's AdaptiveAvgPool2d for a map of known size: (N, H, W, C) to (N, side, side, C).
 
-    Window i covers the rows from floor(i H / side) to ceil((i + 1) H / side). It overlaps its neighbours where H is no
-    multiple of the side, and repeats rows where H is smaller. Windows of equal size at equal distances are a single
-    pooling layer; others are cut out separately and concatenated.
+    Window i covers the rows from floor(i H / side) to ceil((i + 1) H / side). Windows overlap if H is not a multiple
+    of the side, and repeat rows if H is smaller. Windows of equal size at equal distances become one pooling layer;
+    others are cut out separately and concatenated.
     """
     x = _pool_axis(x, side, 0, f"{name}_rows")
     return layers.Identity(name=name)(_pool_axis(x, side, 1, f"{name}_columns"))
@@ -132,9 +132,10 @@ def _pooled_head(x: Tensor, classes: int) -> Tensor:
 
 
 def _dense_head(x: Tensor, classes: int, *, side: int, numbers: tuple[int, int], dropout: tuple, init) -> Tensor:
-    """The head of AlexNet and VGG: a map of side × side, two dense layers of 4096, logits.
+    """The head of AlexNet and VGG: a map of side × side, two dense layers of 4096 units, logits.
 
-    `numbers` are those of the dense layers in torchvision's `classifier`, `dropout` the rates before each of the three.
+    `numbers` are the indices of the dense layers in torchvision's `classifier`; `dropout` has the rates before the two
+    dense layers and the logits.
     """
     x = layers.Flatten(name="flatten")(adaptive_average_pool(x, side, "avgpool"))
     for number, rate in zip(numbers, dropout[:2], strict=True):
@@ -194,7 +195,7 @@ def _squeezenet(x: Tensor) -> Tensor:
 
 
 def _squeezenet_head(x: Tensor, classes: int) -> Tensor:
-    """Logits by a 1×1 convolution, a ReLU and the mean over the map."""
+    """Logits from a 1×1 convolution, a ReLU and the mean over the map."""
     x = layers.Dropout(0.5, name="classifier_0")(x)
     x = _relu(_conv(x, "classifier_1", classes, 1, init=Normal, bias=True), "classifier_2")
     return layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
@@ -265,7 +266,7 @@ def _densenet_classic(first: int, growth: int, counts: tuple[int, ...], weights_
     return Classic(partial(_densenet, first=first, growth=growth, counts=counts), _pooled_head, 29, weights_file)
 
 
-# A network that keras.applications lays out in its own way has torchvision's layout under `torchvision_NAME`.
+# `torchvision_NAME` is torchvision's layout of a network that keras.applications has in its own layout.
 CLASSICS: dict[str, Classic] = {
     "alexnet": Classic(
         _alexnet,
@@ -291,18 +292,18 @@ CLASSICS: dict[str, Classic] = {
 
 
 def twin(name: str) -> str | None:
-    """The name of torchvision's layout of a network of keras.applications, where there is one."""
+    """The name of the torchvision layout of a network of keras.applications, or None."""
     return f"torchvision_{name}" if f"torchvision_{name}" in CLASSICS else None
 
 
 def require_shape(name: str, input_shape: Sequence[int]) -> None:
-    """InputError unless the shape is height, width and channels."""
+    """Raises InputError unless the shape is height, width and channels."""
     sides = [side for side in input_shape if isinstance(side, int) and side >= 1]
     problem = f"found {tuple(input_shape)}"
     require(len(input_shape) == len(sides) == 3, f"{name}: input_shape", problem, "height, width and channels")
 
 
 def require_size(name: str, input_shape: tuple[int, int, int], smallest: int) -> None:
-    """InputError if the image is smaller than the network can take."""
+    """Raises InputError if the image is too small for the network."""
     height, width = input_shape[:2]
     require(min(height, width) >= smallest, name, f"images of {height}×{width}", f"at least {smallest}×{smallest}")

@@ -13,7 +13,7 @@ Upto = int | str
 
 
 def weighted_layers(model: keras.Model) -> list[layers.Layer]:
-    """The backbone's layers with trainable weights, frozen or not, from the input on.
+    """The backbone's layers with trainable weights, frozen or not, in order from the input.
 
     The head is left out, and so is `to_rgb`, which does not belong to the published network.
     """
@@ -23,14 +23,14 @@ def weighted_layers(model: keras.Model) -> list[layers.Layer]:
 
 
 def frozen_layers(model: keras.Model, upto: Upto) -> list[str]:
-    """Names of the layers that `upto` freezes, from the input on, those without weights among them.
+    """Names of the layers that `upto` freezes, in order from the input, including layers without weights.
 
-    `upto` is one of the following. The name of a stage or a layer freezes it with everything before it. A number
+    `upto` is one of the following. The name of a stage or a layer freezes it and everything before it. A number
     freezes that many of the `weighted_layers` from the input; 0 freezes nothing; a negative number leaves that many at
-    the end trainable. "all" freezes the backbone. "Before" means the order of `model.layers`, in which a layer comes
-    after all that it is computed from.
+    the end trainable. "all" freezes the backbone. "Before" refers to the order of `model.layers`, in which a layer
+    comes after the layers that it depends on.
 
-    Raises InputError for an unknown name, with the nearest one, for a number out of range, and for a layer behind which
+    Raises InputError for an unknown name, with the nearest one, for a number out of range, and for a layer after which
     nothing is left to train.
     """
     names = [layer.name for layer in model.layers]
@@ -75,15 +75,15 @@ def freeze(model: keras.Model, upto: Upto) -> None:
 
 
 def boundary(model: keras.Model) -> str | None:
-    """The layer behind which training begins, of a model to which `freeze` has been applied.
+    """Name of the layer after which training begins, in a model to which `freeze` has been applied.
 
-    Its output is the last tensor that everything before goes through and that is the same for an image at every step.
-    Layers without weights behind the last frozen one count as frozen, up to the first that draws random numbers. None
-    if no frozen weights lie before such a tensor.
+    Its output is the last tensor on every path from the input that is the same for an image at every step. Layers
+    without weights after the last frozen layer count as frozen, up to the first that draws random numbers. Returns
+    None if there are no frozen weights before such a tensor.
     """
     nodes = list(Graph(model).nodes.values())
     places = {node.name: place for place, node in enumerate(nodes)}
-    last_reads = list(range(len(nodes)))  # of each node's output, the place of the last node that reads it
+    last_reads = list(range(len(nodes)))  # for each node, the place of the last node that reads it
     for place, node in enumerate(nodes):
         for name in node.inputs:
             last_reads[places[name]] = place
@@ -100,18 +100,18 @@ def boundary(model: keras.Model) -> str | None:
 
 
 def _is_fixed(operation: keras.Operation) -> bool:
-    """Whether its output is a function of its input alone while the model trains."""
+    """Whether the operation's output depends on its input alone while the model trains."""
     frozen = not getattr(operation, "trainable", False)
     return frozen or not (trains(operation) or _draws(operation))
 
 
 def _draws(operation: keras.Operation) -> bool:
-    """Whether it draws random numbers in training, as dropout does."""
+    """Whether the operation draws random numbers in training, as dropout does."""
     return hasattr(operation, "seed_generator")
 
 
 def split(model: keras.Model, boundary: str) -> tuple[keras.Model, keras.Model]:
-    """The frozen part up to the output of a layer and the trained part behind it, over the same layers and weights."""
+    """The frozen part up to the layer `boundary` and the trained part after it; they share layers and weights."""
     tensor = next(operation.output for operation in model.operations if operation.name == boundary)
     return (
         keras.Model(model.input, tensor, name=f"{model.name}_frozen"),
@@ -120,11 +120,11 @@ def split(model: keras.Model, boundary: str) -> tuple[keras.Model, keras.Model]:
 
 
 def trained_part(model: keras.Model) -> keras.Model:
-    """The part of the model behind its `boundary`, or all of it where there is none."""
+    """The part of the model after its `boundary`, or the whole model if it has none."""
     end = boundary(model)
     return model if end is None else split(model, end)[1]
 
 
 def trains(operation: keras.Operation) -> bool:
-    """Whether it has weights or statistics that training changes unless it is frozen."""
+    """Whether the operation has weights or statistics that training changes unless it is frozen."""
     return bool(getattr(operation, "weights", ())) and not isinstance(operation, layers.Normalization)

@@ -1,12 +1,12 @@
-"""A Keras model as a flat list of operations: the one reader of Functional, Sequential and nested models.
+"""A Keras model as a flat list of operations: the only reader of Functional, Sequential and nested models.
 
-A `Graph` has one node for each call of a layer or an operation, those inside nested models included, in an order in
-which every node comes after the nodes that it reads. It runs any part of itself: from given tensors to wanted ones.
+A `Graph` has one node for each call of a layer or operation, including those in nested models. Every node comes after
+the nodes that it reads. A `Graph` can run any part of itself, from given tensors to wanted ones.
 
-A node has the name of its layer or operation. In a nested model it has that name where it is unique in the whole graph,
-else its path, `model/layer`; a layer that is called more than once has `NAME#2` for its second call.
+A node is named after its layer or operation. In a nested model it has that name if it is unique in the whole graph,
+otherwise its path, `model/layer`. The second call of a layer is named `NAME#2`.
 
-This is the only module that imports `keras.src`: what a `Functional` model holds is not part of Keras's public API.
+This is the only module that imports `keras.src`: the contents of a `Functional` model are not in Keras's public API.
 """
 
 import math
@@ -23,15 +23,15 @@ from keras.src.models.functional import Functional, operation_fn
 
 from keras_cnn.errors import InputError
 
-# What computes a node: the node, its positional and its keyword arguments -> its output.
+# A function that computes a node: (node, positional arguments, keyword arguments) -> output.
 Call = Callable[["GraphNode", tuple, dict], Any]
 
 
 @dataclass(frozen=True)
 class TensorReference:
-    """A tensor that a node puts out, in its place among the arguments of another node.
+    """An output of a node, as a placeholder among the arguments of another node.
 
-    `inputs` are the inputs of nested models that the tensor passes: each converts it to its own type and rank.
+    `inputs` are the inputs of nested models that the tensor passes through: each converts it to its own type and rank.
     """
 
     node: str
@@ -41,15 +41,15 @@ class TensorReference:
 
 @dataclass(frozen=True, eq=False)
 class GraphNode:
-    """One call of a layer or operation. `operation` belongs to the model: it may be read and must not be altered."""
+    """One call of a layer or operation. `operation` belongs to the model: it may be read but must not be changed."""
 
     name: str
-    path: str  # with the names of the nested models that the operation is in
+    path: str  # starts with the names of the nested models around the operation
     operation: Any
     arguments: tuple  # with a `TensorReference` in the place of each tensor
     options: Mapping[str, Any]  # keyword arguments, likewise
     outputs: tuple[keras.KerasTensor, ...]  # shape and type of each output
-    position: tuple[int, ...]  # of the operation in `model.operations`, after those of the nested models that it is in
+    position: tuple[int, ...]  # in `model.operations`, after the positions of the nested models around it
 
     @cached_property
     def references(self) -> tuple[TensorReference, ...]:
@@ -59,12 +59,12 @@ class GraphNode:
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the nodes that it reads, one for each tensor that it reads."""
+        """Names of the nodes that the node reads, one for each tensor."""
         return tuple(reference.node for reference in self.references)
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """Shape of its first output without the batch axis."""
+        """Shape of the first output without the batch axis."""
         return tuple(self.outputs[0].shape[1:])
 
 
@@ -74,7 +74,7 @@ def is_graph(model: Any) -> bool:
 
 
 class Graph:
-    """The graph of a model. Raises InputError for a model that is no graph of layers, such as a subclass of Model."""
+    """The graph of a model. Raises InputError for a model that is not a graph of layers, such as a Model subclass."""
 
     def __init__(self, model: keras.Model):
         functional = _functional(model)
@@ -90,7 +90,7 @@ class Graph:
         self._structure = functional.output
 
     def find(self, name: str) -> GraphNode | None:
-        """The node of a name or path, None where there is none."""
+        """The node with this name or path, or None."""
         return self.nodes.get(name) or self.nodes.get(self._names.get(name, ""))
 
     @cached_property
@@ -106,7 +106,7 @@ class Graph:
         return self._readers[name]
 
     def ancestors(self, *names: str, given: Collection[str] = ()) -> frozenset[str]:
-        """Names of the nodes that the outputs of `names` are computed from, and `names`; nothing before `given`."""
+        """`names` and the nodes that their outputs are computed from; the search stops at `given`."""
         needed: set[str] = set()
         pending = list(names)
         while pending:
@@ -119,9 +119,9 @@ class Graph:
     def run(self, given: Mapping[str, Any], wanted: Collection[str], call: Call | None = None) -> dict[str, Any]:
         """The outputs of the nodes `wanted`, by name, computed from the outputs of the nodes `given`.
 
-        `call` computes a node; by default it is called in inference mode. Nodes that `wanted` does not depend on, and
-        those that only `given` depends on, are not called. It works eagerly, in a `tf.function` and under a gradient
-        tape.
+        `call` computes a node, by default in inference mode. Nodes that `wanted` does not depend on, and
+        those that only `given` depends on, are not called. `run` works eagerly, in a `tf.function` and under a
+        gradient tape.
         """
         call = call or call_node
         needed = self.ancestors(*wanted, given=given)
@@ -133,13 +133,13 @@ class Graph:
         return {name: values[name] for name in wanted}
 
     def packed(self, values: Mapping[str, Any]) -> Any:
-        """The model's output, in the structure that the model returns it, from the outputs of its last nodes."""
+        """The model's output, in the structure that the model returns, from the outputs of its last nodes."""
         tensors = [_filled(reference, values) for reference in self.outputs]
         return tensors[0] if len(tensors) == 1 else keras.tree.pack_sequence_as(self._structure, tensors)
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Names of the nodes whose outputs are the model's, one for each output."""
+        """Names of the nodes that compute the model's outputs, one for each output."""
         return tuple(reference.node for reference in self.outputs)
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Graph:
     def _add_calls(
         self, graph: Functional, inputs: list[TensorReference], paths: Iterator[str], within: tuple[int, ...] = ()
     ) -> list[TensorReference]:
-        """Adds the nodes of a graph whose inputs are these tensors, and returns where its outputs are."""
+        """Adds the nodes of a graph with these inputs, and returns references to its outputs."""
         tensors = dict(zip(map(id, graph.inputs), inputs, strict=True))
         positions = {id(operation): place for place, operation in enumerate(graph.operations)}
         for call in _calls(graph):
@@ -171,7 +171,7 @@ class Graph:
         return [tensors[id(tensor)] for tensor in graph.outputs]
 
     def _specified(self, call: Any, arguments: tuple, options: dict) -> tuple[keras.KerasTensor, ...]:
-        """Shape and type of each output of a call; a nested model may be called on another size than it was built."""
+        """Shape and type of each output of a call; a nested model may get another size than it was built for."""
         arguments, options = cast(tuple, keras.tree.map_structure(self._symbolic, (arguments, options)))
         tensors = [leaf for leaf in keras.tree.flatten((arguments, options)) if isinstance(leaf, keras.KerasTensor)]
         built = call.input_tensors
@@ -198,16 +198,16 @@ def call_operation(operation: Any, *arguments: Any, **options: Any) -> Any:
     call = operation_fn(operation, training=False)
     if operation.name[0].isalnum():
         return call(*arguments, **options)
-    with keras.name_scope("layer"):  # TensorFlow takes a name such as `_x` within another one only
+    with keras.name_scope("layer"):  # TensorFlow accepts a name such as `_x` only inside a scope
         return call(*arguments, **options)
 
 
 def twin(operation: Any, **attributes: Any) -> Any:
-    """Another object with the same class, variables and settings as a layer, but for `attributes`.
+    """A second object with the class, variables and settings of a layer, except for `attributes`.
 
-    What is set on the twin leaves the layer as it was. `copy.copy` would not do, which for Keras means to save and to
-    load; nor would `from_config`, which needs the memory of every weight again. An operation that is no layer holds
-    nothing and is returned itself.
+    Attributes set on the twin do not change the layer. `copy.copy` is unsuitable because Keras then saves and loads the
+    layer; `from_config` allocates every weight again. An operation that is not a layer has no state and is returned
+    itself.
     """
     if not isinstance(operation, layers.Layer):
         return operation
@@ -218,8 +218,8 @@ def twin(operation: Any, **attributes: Any) -> Any:
 
 
 def weight_count(build: Callable[[], keras.Model]) -> int:
-    """Number of weights of the model that `build` makes, which is made without memory for them."""
-    waiting = "uninitialized_variables"  # what Keras would give memory to when it leaves such a scope again
+    """Number of weights of the model that `build` makes; no memory is allocated for them."""
+    waiting = "uninitialized_variables"  # variables that Keras would allocate on leaving the scope
     before = global_state.get_global_attribute(waiting)
     global_state.set_global_attribute(waiting, [])
     try:
@@ -235,7 +235,7 @@ def _maker(tensor: Any) -> Any:
 
 
 def _functional(operation: Any) -> Functional | None:
-    """The graph of layers that a model is; None for a layer, and for a model with a `call` of its own."""
+    """The model as a graph of layers; None for a layer, and for a model with its own `call`."""
     if isinstance(operation, keras.Sequential) and type(operation).call is keras.Sequential.call:
         return operation._functional
     if isinstance(operation, Functional) and type(operation).call is Functional.call:
@@ -244,9 +244,9 @@ def _functional(operation: Any) -> Functional | None:
 
 
 def _calls(graph: Functional) -> Iterator[Any]:
-    """Keras's nodes, in the order in which Keras runs them; those that cannot be computed from the inputs are left out.
+    """Keras's nodes in the order in which Keras runs them, without those that cannot be computed from the inputs.
 
-    A model cut out of another one may hold such nodes.
+    A model cut out of another model may hold such nodes.
     """
     known = set(map(id, graph.inputs))
     for depth in sorted(graph._nodes_by_depth, reverse=True):
@@ -257,7 +257,7 @@ def _calls(graph: Functional) -> Iterator[Any]:
 
 
 def _paths(graph: Functional, within: str = "", counts: Counter[str] | None = None) -> Iterator[str]:
-    """The path of each call, with a number behind it where an operation is called again."""
+    """The path of each call; later calls of the same operation end in `#2`, `#3` and so on."""
     counts = Counter() if counts is None else counts
     for call in _calls(graph):
         path = f"{within}{call.operation.name}"
@@ -270,7 +270,7 @@ def _paths(graph: Functional, within: str = "", counts: Counter[str] | None = No
 
 
 def _shortened(paths: list[str]) -> dict[str, str]:
-    """Path -> its last part where no other path has the same, else the path."""
+    """Path -> its last part if no other path has the same last part, else the path."""
     last_parts = Counter(path.rpartition("/")[2] for path in paths)
     return {path: last if last_parts[last := path.rpartition("/")[2]] == 1 else path for path in paths}
 
@@ -288,7 +288,7 @@ def _entering(model: Functional, arguments: tuple, options: dict) -> list[Tensor
 
 
 def _filled(structure: Any, values: Mapping[str, Any]) -> Any:
-    """The structure with the tensors in the place of their references."""
+    """The structure with each reference replaced by its tensor."""
 
     def fill(leaf: Any) -> Any:
         if not isinstance(leaf, TensorReference):

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
-# Layers whose `call` is an affine map and then `activation`, so that the two can be taken apart.
+# Layers whose `call` is an affine map followed by `activation`, so that the two can be separated.
 AFFINE = (*CONVOLUTIONS, layers.Conv2DTranspose, layers.Dense)
 ACTIVATION_LAYERS = (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.ELU)
 # Activations called as functions become operations of these names in `keras.ops` and `keras.activations`.
@@ -69,10 +69,10 @@ def is_element_wise(operation: Any) -> bool:
 
 
 def is_merge(operation: Any) -> bool:
-    """Whether it joins several tensors, place by place or one behind the other."""
+    """Whether it joins several tensors, element by element or by concatenation."""
     return isinstance(operation, MERGES) or type(operation).__name__ in ARITHMETIC_OPERATIONS
 
 
 def is_channel_flip(operation: Any) -> bool:
-    """Whether it turns the order of the channels around, from RGB to BGR."""
+    """Whether it reverses the order of the channels, as from RGB to BGR."""
     return type(operation).__name__ == "Flip" and operation.axis == -1

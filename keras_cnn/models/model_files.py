@@ -1,4 +1,4 @@
-"""Keras models from users' files: nothing in a file is run, and declared sizes are checked before memory is taken."""
+"""Loads Keras models from users' files. No code in a file is run, and sizes are checked before memory is allocated."""
 
 import json
 import zipfile
@@ -32,8 +32,8 @@ _SAVED_MODEL = (
 def load_model(path: Path) -> keras.Model:
     """The model of a `.keras` file, or of a whole `.h5` file of Keras 2 or 3; it is not compiled.
 
-    Raises InputError, in one line, for a file that is missing, damaged or of another kind, for weights without a
-    model, for layers that hold a program, and for declared sizes that the file does not have.
+    Raises a one-line InputError for a file that is missing, damaged or of another kind, for weights without a
+    model, for layers that hold a program, and for declared sizes beyond what the file stores.
     """
     if (path / "saved_model.pb").is_file() or path.suffix == ".pb":
         raise InputError(f"{path}: {_SAVED_MODEL}")
@@ -50,7 +50,7 @@ def load_model(path: Path) -> keras.Model:
         raise
     except RecursionError:
         raise InputError(f"{path}: not a Keras model that can be loaded: it is nested too deeply") from None
-    except Exception as error:  # Keras raises whatever a strange config leads to
+    except Exception as error:  # with a malformed config, Keras can raise anything
         if is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -83,7 +83,7 @@ def _checked_hdf5(path: Path) -> tuple[Any, int]:
 
 
 def _stored_numbers(file: h5py.File) -> int:
-    """How many numbers an HDF5 file holds. ValueError for a dataset that declares more than it stores."""
+    """How many numbers an HDF5 file holds. Raises ValueError for a dataset that declares more than it stores."""
     count = 0
     refuse_links(file)
 
@@ -107,7 +107,7 @@ def _refuse_programs(path: Path, config: Any) -> None:
 
 
 def _layer_configs(value: Any) -> Iterator[dict]:
-    """Every dictionary with a class name, in whatever it is nested."""
+    """Every dictionary with a class name, at any depth."""
     pending = [value]
     while pending:
         item = pending.pop()
@@ -120,10 +120,10 @@ def _layer_configs(value: Any) -> Iterator[dict]:
 
 
 def _refuse_undeclared(path: Path, config: Any, stored: int) -> None:
-    """InputError for a model with many more weights than the file has; it is built without memory for them."""
+    """Raises InputError for a model with many more weights than the file has; no memory is allocated for them."""
     try:
         declared = weight_count(partial(keras.models.model_from_json, json.dumps(config)))
-    except Exception:  # a layer that needs its values to be built; loading it says what is wrong, if anything is
+    except Exception:  # a layer may need its values to be built; loading then reports any error
         return
     if declared > 2 * stored + 2**20:
         raise InputError(f"{path}: declares a model of {declared:,} weights, and the file has {stored:,}")

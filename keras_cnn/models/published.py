@@ -43,7 +43,7 @@ def model1(input_shape: Shape, classes: int) -> keras.Model:
 
 
 def model2(input_shape: Shape, classes: int) -> keras.Model:
-    """Model 2 of TDT4265, task 2: LeNet with channel dropout after the first convolution and batch norm after all."""
+    """Model 2 of TDT4265, task 2: LeNet with batch norm in each hidden layer and channel dropout in the first."""
     chain = XavierChain("model2", input_shape)
     for filters in (32, 64, 128):
         chain.conv(filters, kernel=5)
@@ -68,7 +68,7 @@ def net1(
     kernel_size: int = 3,
     stride: int = 1,
 ) -> keras.Model:
-    """Network 1 of CS7015: two valid convolutions, each pooled.
+    """Network 1 of CS7015: two valid convolutions, each followed by a pool.
 
     Options:
         l1_oc: output channels of the first convolution
@@ -91,7 +91,7 @@ def net2(
     kernel_size: int = 5,
     stride: int = 1,
 ) -> keras.Model:
-    """Network 2 of CS7015: padded and valid convolution, pooled, twice.
+    """Network 2 of CS7015: two blocks of a padded convolution, a valid one and a pool.
 
     Options:
         l1_oc: output channels of the first convolution
@@ -103,7 +103,7 @@ def net2(
     for i, filters in enumerate(_widths("net2", l1_oc, filter_multiplier, 4)):
         _conv(chain, filters, kernel_size, stride, padded=i % 2 == 0)
         chain.activation("relu")
-        # With 7×7 kernels the 32-pixel image is down to one pixel at the last pool; the published count keeps it.
+        # With 7×7 kernels a 32-pixel image is one pixel before the last pool, which the published count omits.
         if i == 1 or (i == 3 and chain.map_size != (1, 1)):
             chain.pool()
     return _dense_head(chain, classes)
@@ -148,7 +148,7 @@ def net4(
     stride: int = 1,
     dropout_rate: float = 0.3,
 ) -> keras.Model:
-    """Network 4 of CS7015: two padded and one valid convolution, pooled, twice; batch norm and dropout as network 3.
+    """Network 4 of CS7015: network 3 with two padded convolutions, a valid one and a pool in each of its two blocks.
 
     Options:
         l1_oc: output channels of the first convolution
@@ -170,9 +170,9 @@ def net4(
 def imagenet10(
     input_shape: Shape, classes: int, *, dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> keras.Model:
-    """The network of COMP5623, table 1.1.3, without its ReLU after the logits. At 128 pixels it flattens to 9,216.
+    """The network of COMP5623, table 1.1.3, without its ReLU after the logits. 128-pixel images flatten to 9,216.
 
-    The tuned run used dropout of 0.2, 0.3 and 0.3; that these follow the three hidden dense layers is our reading.
+    The tuned run used dropout of 0.2, 0.3 and 0.3; we assume that it follows the three hidden dense layers.
 
     Options:
         dropout: shares that training drops after the dense layers of 4000, 900 and 90
@@ -208,7 +208,7 @@ def _widths(net: str, first: int, factor: float, count: int) -> list[int]:
 
 
 def _conv(chain: Chain, filters: int, kernel: int, stride: int, *, padded: bool) -> None:
-    """A convolution of the CS7015 nets: valid, or with one pixel of padding whatever the kernel."""
+    """A convolution of the CS7015 nets: valid, or with one pixel of padding for any kernel size."""
     if not padded:
         chain.conv(filters, kernel=kernel, stride=stride, padding="valid")
     elif kernel == 3 and stride == 1:

@@ -26,7 +26,7 @@ def five_block(
     dense: int = 128,
     padding: Padding = "same",
 ) -> keras.Model:
-    """Five times convolution, batch norm, activation and 2×2 max pooling, then one dense layer (CS6910, part A).
+    """Five blocks of convolution, batch norm, activation and 2×2 max pool, then a dense layer (CS6910, part A).
 
     Initialisation: He for the ReLU family, Glorot for tanh and sigmoid, LeCun for selu; `leaky_relu` has Keras's
     slope of 0.2.
@@ -59,9 +59,9 @@ def five_block(
 
 
 def layers(input_shape: Shape, classes: int, *, table: list[dict]) -> keras.Model:
-    """Any sequential CNN, one layer a row, He initialisation; the logits are added after the last row.
+    """Any sequential CNN from a table, one layer per row, He initialisation; logits are added after the last row.
 
-    A row names a layer, with its main number where it has one, and then its options:
+    A row names a layer, with its main number if it has one, and then its options:
 
         - {conv: 32, kernel: 5, stride: 1, padding: same, dilation: 1}
         - {bn: , momentum: 0.9, epsilon: 1.0e-5}

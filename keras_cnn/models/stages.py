@@ -9,14 +9,14 @@ from keras_cnn.models.applications import APPLICATIONS
 from keras_cnn.models.graph import Graph
 
 INPUT, HEAD = "input", "head"
-# Layers that prepare images for a network's first stage, and layers after its last map.
+# Name patterns: PREPROCESSING for layers before the first stage, AFTER for layers after the last map (the head).
 PREPROCESSING = r"image|grey_to_rgb|to_rgb|rescale|rescaling|rescaling_std|normalization|\w+_prestem_normalization"
 AFTER = r"pool|dense|dropout|flatten|avgpool.*|classifier_.*|logits.*"
 
 Patterns = tuple[tuple[str, str], ...]
 
 # Family -> (pattern of a layer's full name, name of its stage). A stage ends with the last layer whose name matches. It
-# has all layers that its end depends on, except those of the stages before it.
+# contains all layers that this last layer depends on, except those of earlier stages.
 _XCEPTION = {f"add_{i}" if i else "add": i + 2 for i in range(11)} | {"add_11": 13}
 PATTERNS: dict[str, Patterns] = {
     "convnext": ((r"\w+_(stem|stage_\d)_.*", r"\1"), (r"layer_normalization", "norm")),
@@ -48,7 +48,7 @@ PATTERNS: dict[str, Patterns] = {
     "resnet_v2": ((r"(conv\d)_.*", r"\1"), (r"pool1_.*", "conv1"), (r"post_.*", "post")),
     "vgg16": ((r"(block\d)_.*", r"\1"),),
     "vgg19": ((r"(block\d)_.*", r"\1"),),
-    # Blocks 2 to 13 end with an addition that Keras names by number; the first and the last have none.
+    # Blocks 2 to 13 end with an addition that Keras names by number; blocks 1 and 14 have none.
     "xception": (
         (r"(block(?:1|14))_.*", r"\1"),
         *((name, f"block{number}") for name, number in _XCEPTION.items()),
@@ -64,12 +64,12 @@ TORCHVISION = (
 
 
 def stages(model: keras.Model) -> list[tuple[str, list[layers.Layer]]]:
-    """Names and layers of a model's stages, from the image on; every layer is in exactly one.
+    """Names and layers of a model's stages, in order from the image; every layer is in exactly one.
 
-    `input` is the preprocessing; `head` is what follows the last map, and is absent in a backbone. Networks of
+    `input` is the preprocessing; `head` follows the last map, and is absent in a backbone. Networks of
     keras.applications and `classics`, which are recognised by their names and their layers' names, have the stages of
-    their publications. Any other network has a stage for each prefix of its layers' names, up to the first digits or
-    underscore.
+    their publications. Any other network has one stage for each prefix of its layers' names: the first letters and
+    the digits after them.
     """
     ends, graph = _ends(model), Graph(model)
     needed = {end: graph.ancestors(end) for end in ends.values()}
@@ -86,7 +86,7 @@ def _ends(model: keras.Model) -> dict[str, str]:
     """Stage -> the name of its last layer, in the order in which the stages end."""
     names = [operation.name for operation in model.operations]
     features = [name for name in names if name.startswith("features_")]
-    if "features_0" in features:  # AlexNet, VGG and SqueezeNet are blocks that a pool ends
+    if "features_0" in features:  # in AlexNet, VGG and SqueezeNet each block ends in a pool
         pools = [name for name in features if isinstance(model.get_layer(name), layers.MaxPooling2D)]
         blocks = {f"block{i}": end for i, end in enumerate(dict.fromkeys((*pools, features[-1])), start=1)}
         return _last(names, ((PREPROCESSING, INPUT),)) | blocks

@@ -1,4 +1,4 @@
-"""Loads weights from outside: ImageNet's, Keras's files, safetensors and PyTorch's state dicts."""
+"""Loads external weights: ImageNet weights, Keras files, safetensors and PyTorch state dicts."""
 
 import os
 import re
@@ -32,11 +32,11 @@ def load_weights(model: keras.Model, source: str | Path) -> LoadedWeights:
 
     `source` is "none" (nothing happens), "imagenet" or a file: .keras, .weights.h5, Keras's older .h5, .safetensors,
     .pth or .pt. "imagenet" is Keras's download, kept in its cache; for the networks of `classics` it is torchvision's
-    file in that cache, which the user provides. File and model may each have a classification head or none: heads are
-    loaded where they are equal, and the result names the layers that were not loaded. Nothing in a file is ever run.
+    file in that cache, which the user provides. File and model may each have a classification head or none: a head
+    is loaded if its shapes match, and the result names the layers that were not loaded. No code in a file is ever run.
 
-    Raises InputError in one line for a file that is missing, damaged or of another kind, and for weights that are not
-    those of this backbone, listing what is missing, extra and of another shape. The model is unchanged then.
+    Raises a one-line InputError for a file that is missing, damaged or of another kind, and for weights of another
+    backbone, listing missing layers, extra layers and different shapes. The model is then unchanged.
     """
     if source == "none":
         return LoadedWeights((), tuple(layer.name for layer in model.layers if layer.weights), ())
@@ -84,7 +84,7 @@ def _no_torch(name: str) -> str:
 
 
 def _renamed(stored: list[Stored]) -> list[Stored]:
-    """Keras's head under our names: that of keras.applications, or one or two dense layers that Keras has named."""
+    """The layers, with our names for a head of keras.applications or for one or two dense layers named by Keras."""
     automatic = [layer.name for layer in stored if layer.name and re.fullmatch(r"dense(_\d+)?", layer.name)]
     if len(automatic) <= 2:
         names = dict(zip(reversed(automatic), ("logits", "dense"), strict=False))
@@ -117,7 +117,7 @@ def _downloaded(application: Application, model: keras.Model) -> list[Stored]:
     side = application.weights_side(*model.input_shape[1:3])
     try:
         donor = application.build(weights="imagenet", include_top=False, input_shape=(side, side, 3))
-    except Exception as error:  # Keras raises just this class where it cannot download
+    except Exception as error:  # Keras raises a plain Exception if a download fails
         if "URL fetch failure" not in str(error):
             raise
         path = _cached(application.weights_file(side))
@@ -137,5 +137,5 @@ def _stored(model: keras.Model) -> Iterator[Stored]:
 
 
 def _cached(file: str) -> Path:
-    """Where Keras keeps a downloaded file of weights."""
+    """Where Keras keeps a downloaded weights file."""
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / file

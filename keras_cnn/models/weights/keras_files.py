@@ -1,6 +1,6 @@
-"""Keras's weight files layer by layer: .keras, .weights.h5, and the .h5 of Keras 1 and 2.
+"""Reads Keras's weight files layer by layer: .keras, .weights.h5, and the .h5 of Keras 1 and 2.
 
-Only numbers and names are read; no layer is made from what a file says.
+Only numbers and names are read; no layer is created from a file.
 """
 
 import io
@@ -17,12 +17,12 @@ import numpy as np
 from keras_cnn.errors import InputError
 from keras_cnn.models.weights.stored import Stored, canonically_named, snake_case, split_number
 
-_LARGEST_RATIO = 1032  # of data to their compressed size: what the deflate method reaches at most
+_LARGEST_RATIO = 1032  # of uncompressed to compressed size: the maximum of deflate
 DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, RuntimeError)
 
 
 def read(path: Path) -> list[Stored]:
-    """The weighted layers of a file. Raises InputError in one line for a damaged or foreign file."""
+    """The weighted layers of a file. Raises a one-line InputError for a damaged or foreign file."""
     try:
         stored = _read_archive(path) if path.suffix == ".keras" else _read_hdf5(path, None)
     except DAMAGE as error:
@@ -50,21 +50,21 @@ def _read_hdf5(source: Path | BinaryIO, config: dict[str, Any] | None) -> list[S
 
 
 def check_unpacked_size(path: Path, archive: zipfile.ZipFile) -> None:
-    """ValueError for an archive that unpacks to far more than its own size: Keras stores weights uncompressed."""
+    """Raises ValueError for an archive that unpacks to far more than its size: Keras stores weights uncompressed."""
     unpacked = sum(info.file_size for info in archive.infolist())
     if unpacked > 20 * path.stat().st_size + 2**28:
         raise ValueError(f"it unpacks to {unpacked / 2**20:,.0f} MiB, far more than a model file of its size holds")
 
 
 def refuse_links(file: h5py.File) -> None:
-    """ValueError for a link: HDF5 can name parts of other files, and a stranger's file must not read the user's."""
+    """Raises ValueError for a link: it can point into other files, and a foreign file must not read the user's."""
     link = file.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name)
     if link is not None:
         raise ValueError(f"{link} is a link")
 
 
 def declared_bytes(dataset: h5py.Dataset) -> int:
-    """Size of a dataset in memory. ValueError where the file does not store as much: it may declare any size."""
+    """Size of a dataset in memory. Raises ValueError if the file stores less: it can declare any size."""
     stored = dataset.id.get_storage_size() * (_LARGEST_RATIO if dataset.compression else 1)
     if dataset.external or dataset.is_virtual or dataset.nbytes > stored:
         raise ValueError(f"{dataset.name} declares {dataset.nbytes:,} bytes of numbers, which are not in this file")
@@ -72,21 +72,21 @@ def declared_bytes(dataset: h5py.Dataset) -> int:
 
 
 def _legacy_layers(file: h5py.Group) -> Iterator[Stored]:
-    """Keras 1 and 2: a group a layer, in the network's order; a nested model is one group of many layers' weights."""
+    """Keras 1 and 2: one group per layer, in the network's order; a nested model is one group with many layers."""
     for layer in _texts(file.attrs["layer_names"]):
         group = _group(file[layer])
         inner: dict[str, list[np.ndarray]] = {}
         for weight in _texts(group.attrs["weight_names"]):
             *folders, _ = weight.split("/")
             inner.setdefault(folders[-1] if folders else layer, []).append(_array(group[weight]))
-        if len(inner) == 1:  # the weights of a plain layer may carry the name it had in another session
+        if len(inner) == 1:  # a plain layer's weights may carry its name from another session
             inner = {layer: next(iter(inner.values()))}
         for name, arrays in inner.items():
             yield Stored(name, _kind_of_name(name), tuple(arrays))
 
 
 def _kind_of_name(name: str) -> str:
-    """The kind of a layer that Keras named; any other layer is of no kind known."""
+    """The kind in a name that Keras generated; "" for any other name."""
     kind, _ = split_number(name)
     return kind if kind in {"conv2d", "batch_normalization", "layer_normalization", "normalization"} else ""
 
@@ -96,7 +96,7 @@ def _texts(values) -> list[str]:
 
 
 def _layers(group: h5py.Group, names: dict[str, str], path: str = "") -> Iterator[Stored]:
-    """Keras 3: groups named by class and count, each with its weights in `vars`, nested models with `layers`."""
+    """Keras 3: groups named by class and number, each with its weights in `vars`; nested models have `layers`."""
     for key in sorted((str(k) for k in group if k not in ("vars", "optimizer", "seed_generator")), key=split_number):
         inner, here = group[key], f"{path}/{key}"
         if not isinstance(inner, h5py.Group):

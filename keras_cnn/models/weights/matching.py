@@ -1,4 +1,4 @@
-"""Stored layers assigned to a network: every layer of the backbone must fit exactly, the head may differ."""
+"""Assigns stored layers to a network: every layer of the backbone must fit exactly; the head may differ."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from keras import layers
 from keras_cnn.errors import InputError
 from keras_cnn.models.weights.stored import Stored, snake_case
 
-SHOWN = 5  # names listed of each kind of mismatch
+SHOWN = 5  # names listed for each kind of mismatch
 # Layers that are ours, not the published network's: a file need not have them.
 OWN = ("dense", "logits", "to_rgb")
 
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """Names of the layers that got weights from a file, of those that kept their own, and of stored layers not used."""
+    """Names of layers loaded from a file, of layers that kept their weights, and of stored layers not used."""
 
     loaded: tuple[str, ...]
     kept: tuple[str, ...]
@@ -32,11 +32,11 @@ class LoadedWeights:
 
 
 def assign(model: keras.Model, stored: Sequence[Stored], source: str) -> LoadedWeights:
-    """Puts stored weights into the layers of the same name or, where a file has no names, of the same kind and place.
+    """Puts stored weights into layers of the same name or, if the file has no names, of the same kind in order.
 
-    A layer of the head (`logits`, `classifier_...`) that is not stored or has another shape keeps its weights, and
-    stored layers after the backbone's last are left. Raises InputError for everything else that is missing, extra or
-    of another shape, and for numbers that are not finite, in one message; the model is unchanged then.
+    A layer of the head (`logits`, `classifier_...`) that is not stored or has another shape keeps its weights;
+    stored layers after the backbone's last are ignored. Raises one InputError for everything else that is missing,
+    extra or of another shape, and for numbers that are not finite; the model is then unchanged.
     """
     targets = [layer for layer in model.layers if layer.weights]
     pairs, unused = _pairs(targets, stored, source)
@@ -74,7 +74,7 @@ def _is_head(layer: layers.Layer) -> bool:
 
 
 def _pairs(targets: list, stored: Sequence[Stored], source: str) -> tuple[dict[str, Stored], list[str]]:
-    """Layer name -> what is stored for it, and the names of what is stored for no layer."""
+    """Layer name -> its stored layer, and the names of stored layers without a target."""
     if any(layer.name is None for layer in stored):
         return _pairs_in_order(targets, stored)
     pairs: dict[str, Stored] = {}
@@ -104,7 +104,7 @@ def _pairs_in_order(targets: list, stored: Sequence[Stored]) -> tuple[dict[str, 
 
 
 def _extra(stored: Sequence[Stored], pairs: dict[str, Stored]) -> list[str]:
-    """Names of stored layers that belong to no layer and that cannot be part of another head."""
+    """Names of stored layers that match no layer and cannot be part of another head."""
     wanted = {id(layer) for layer in pairs.values()}
     last = {layer.kind: i for i, layer in enumerate(stored) if id(layer) in wanted}
     return [

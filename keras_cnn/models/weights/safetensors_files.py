@@ -1,4 +1,4 @@
-""".safetensors files as arrays."""
+"""Reads .safetensors as arrays."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import safetensors
 
 from keras_cnn.errors import InputError
 
-DTYPES = {  # little-endian, as the format has it
+DTYPES = {  # the format is little-endian
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
@@ -18,7 +18,7 @@ DTYPES = {  # little-endian, as the format has it
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """Tensors by name. Raises InputError in one line for a damaged file and for numbers that weights do not have."""
+    """Tensors by name. Raises a one-line InputError for a damaged file and for a number type not in DTYPES."""
     try:
         tensors = safetensors.deserialize(path.read_bytes())
     except safetensors.SafetensorError as error:

@@ -12,8 +12,8 @@ import numpy as np
 class Stored:
     """The arrays of one layer in Keras's order and layout.
 
-    `name` is None where the file does not say it. Layers of one `kind` come in the order of the network; it is None
-    where the file keeps no order. `top` marks what is known to belong to a classification head.
+    `name` is None if the file does not give it. Layers of one `kind` come in the order of the network; `kind` is None
+    if the file keeps no order. `top` marks a layer known to belong to a classification head.
     """
 
     name: str | None
@@ -23,7 +23,7 @@ class Stored:
 
 
 def snake_case(name: str) -> str:
-    """A class name as Keras names layers after it: `Conv2D` is conv2d, `BatchNormalization` batch_normalization."""
+    """Keras's layer name for a class name: `Conv2D` is conv2d, `BatchNormalization` batch_normalization."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
@@ -35,10 +35,9 @@ def split_number(name: str) -> tuple[str, int]:
 
 
 def canonical(names: Iterable[tuple[str, str | None]]) -> dict[str, str]:
-    """Names of (name, kind) that Keras gave itself, counted anew from 0 in each kind: name -> new name.
+    """Renumbers the names that Keras generated, from 0 in each kind: (name, kind) pairs to {name: new name}.
 
-    Keras goes on counting through a whole session, so that the same layer is `conv2d` in one file and `conv2d_94` in
-    the next.
+    Keras counts through a whole session, so the same layer is `conv2d` in one file and `conv2d_94` in another.
     """
     automatic: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name, kind in names:
@@ -53,6 +52,6 @@ def canonical(names: Iterable[tuple[str, str | None]]) -> dict[str, str]:
 
 
 def canonically_named(stored: Sequence[Stored]) -> list[Stored]:
-    """The same layers under names that do not depend on what a session built before."""
+    """The same layers under names that do not depend on earlier layers of the session."""
     names = canonical((layer.name, layer.kind) for layer in stored if layer.name is not None)
     return [replace(layer, name=names.get(layer.name or "", layer.name)) for layer in stored]

@@ -1,9 +1,9 @@
-"""PyTorch's .pth and .pt files, both formats, as NumPy arrays: without PyTorch and without running what is in them.
+"""Reads PyTorch's .pth and .pt files, both formats, as NumPy arrays: without PyTorch and without running code in them.
 
-A pickle is a program. Its instructions are read first, and only those that torch.save needs are allowed. Then it runs
-on a machine that can make plain values, ordered dictionaries, tensors, parameters and storages of five number types.
-Every other global that it asks for is refused by name, and what it gets cannot be changed by it: tuples, strings and
-`_AllowedGlobal`. Numbers are taken from the file after the pickle has ended, within their storage, without copies.
+A pickle is a program. Its instructions are scanned first, and only those that torch.save needs are allowed. Then it
+runs in an unpickler that can make only plain values, ordered dictionaries, tensors, parameters and storages of five
+number types. Every other global is rejected by name. The pickle cannot change the objects it gets: tuples, strings and
+`_AllowedGlobal`. Numbers are read from the file after the pickle, within the bounds of their storage, without copies.
 """
 
 import io
@@ -22,7 +22,7 @@ import numpy as np
 from keras_cnn.errors import InputError
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the format that torch.save wrote before version 1.6
-PROTOCOL = 1001  # its second
+PROTOCOL = 1001  # the second pickle
 DTYPES = {  # every number is little-endian
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
@@ -30,8 +30,8 @@ DTYPES = {  # every number is little-endian
     "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
     "LongStorage": np.dtype("<i8"),
 }
-# Instructions that make plain values, tuples, lists and dictionaries, remember them, find a global, call it and set its
-# state. Others make objects in ways of their own, or bytearrays, which crash CPython 3.11 where a file ends early.
+# Instructions that make plain values, tuples, lists and dictionaries, memoize them, find a global, call it and set its
+# state. Others make objects in other ways, or bytearrays, which crash CPython 3.11 if a file ends early.
 OPCODES = {
     *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "DUP", "NONE", "NEWTRUE", "NEWFALSE"),
     *("INT", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
@@ -41,8 +41,8 @@ OPCODES = {
     *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"),
     *("GLOBAL", "STACK_GLOBAL", "BINPERSID", "REDUCE", "NEWOBJ", "BUILD"),
 }
-MEMO = 1 << 24  # the unpickler makes room for as many values as the highest place that a file remembers one at
-# What a damaged pickle or archive raises; MemoryError and OverflowError where it claims absurd sizes.
+MEMO = 1 << 24  # largest memo index: the unpickler allocates a table up to the highest index in a file
+# What a damaged pickle or archive raises; MemoryError and OverflowError if it claims absurd sizes.
 DAMAGE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -64,7 +64,7 @@ class Refused(Exception):
 
 
 class Storage(NamedTuple):
-    """A run of numbers somewhere else in the file."""
+    """A block of numbers elsewhere in the file."""
 
     key: str
     dtype: np.dtype
@@ -72,7 +72,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """A view into a storage, in elements; becomes an array once the storage's bytes are at hand."""
+    """A view into a storage, in elements; `array` makes it an array from the storage's bytes."""
 
     storage: Storage
     offset: int
@@ -86,7 +86,7 @@ class Tensor(NamedTuple):
             raise Refused(f"a tensor of shape {self.shape} and strides {self.strides}")
         size = math.prod(self.shape)
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
-        # A view of more elements than there are repeats some: no tensor of weights, but a way to fill the memory.
+        # A view with more elements than its storage repeats some: weights never do, but an attack could fill memory.
         if size > self.storage.size or (size and last >= self.storage.size):
             raise Refused(f"a tensor of shape {self.shape} in a storage of {self.storage.size} numbers")
         flat = np.frombuffer(data, self.storage.dtype, self.storage.size)
@@ -97,12 +97,12 @@ class Tensor(NamedTuple):
 
 
 class StateDict(dict):
-    """Stands for collections.OrderedDict; what a pickle wants to set on it as attributes is dropped."""
+    """Replaces collections.OrderedDict; attributes that a pickle sets on it are dropped."""
 
     __slots__ = ()
 
     def __setstate__(self, state: Any) -> None:
-        """The only attribute of a state dict is `_metadata`: versions of modules."""
+        """Drops the state: its only entry is `_metadata`, the modules' versions."""
 
 
 class _AllowedGlobal:
@@ -121,7 +121,7 @@ class _AllowedGlobal:
 
 
 def _tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> Tensor:
-    """torch._utils._rebuild_tensor and _rebuild_tensor_v2; gradients and hooks are dropped."""
+    """Replaces torch._utils._rebuild_tensor and _rebuild_tensor_v2; gradients and hooks are dropped."""
     if not isinstance(storage, Storage):
         raise Refused("a tensor without a storage")
     return Tensor(storage, offset, tuple(shape), tuple(strides))
@@ -140,7 +140,7 @@ _GLOBALS = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """An unpickler that finds `_GLOBALS` and the names of storages only."""
+    """An unpickler that resolves only `_GLOBALS` and the names of storages."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -161,9 +161,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _checked(file: BinaryIO) -> _Unpickler:
-    """An unpickler of the next pickle in the file, which it leaves behind the pickle's end."""
+    """An unpickler of the next pickle in the file; the file's position is then after the pickle."""
     start = file.tell()
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of odd escapes in damaged text
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # from odd escapes in damaged text
         for opcode, argument, _ in pickletools.genops(file):
             if opcode.name not in OPCODES or (opcode.name.endswith("PUT") and (argument or 0) > MEMO):
                 raise Refused(f"the pickle instruction {opcode.name}")
@@ -173,9 +173,9 @@ def _checked(file: BinaryIO) -> _Unpickler:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What `torch.save` wrote as nested dictionaries, tensors as read-only arrays of their own type.
+    """The nested dictionaries that `torch.save` wrote, with tensors as read-only arrays of their own type.
 
-    Raises InputError in one line for a file with anything else in it (naming the global), a damaged or foreign file.
+    Raises a one-line InputError for a file with other content (naming the global) and for a damaged or foreign file.
     """
     try:
         with path.open("rb") as file:
@@ -199,7 +199,7 @@ def _read_zip(path: Path, file: BinaryIO) -> Any:
     with zipfile.ZipFile(file) as archive:
         folder = _folder(archive)
         for info in archive.infolist():
-            # torch.save never compresses; an archive that unfolds beyond the file's own size is not its work.
+            # torch.save never compresses; an archive that unpacks beyond the file's size is not from it.
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > path.stat().st_size:
                 raise Refused(f"compressed data in {info.filename!r}")
         order = f"{folder}/byteorder"
@@ -238,7 +238,7 @@ def _read_legacy(file: BinaryIO) -> Any:
 
 
 def _with_arrays(content: Any, data: dict[str, bytes]) -> Any:
-    """The nested dictionaries with an array for every tensor; other values stay."""
+    """The nested dictionaries with every tensor replaced by an array; other values stay."""
     if isinstance(content, Tensor):
         return content.array(data[content.storage.key])
     if isinstance(content, dict):
@@ -247,7 +247,7 @@ def _with_arrays(content: Any, data: dict[str, bytes]) -> Any:
 
 
 def tensors(content: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The state dict in what a checkpoint holds: it may be wrapped, and all its names may have a common prefix."""
+    """The state dict in a checkpoint, which may nest it under a key; a prefix common to all names is removed."""
     state = next(_state_dicts(content), {})
     for prefix in ("_orig_mod.", "module.", "model.", "_orig_mod."):
         if state and all(name.startswith(prefix) for name in state):
@@ -256,7 +256,7 @@ def tensors(content: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _state_dicts(content: dict[str, Any]) -> Iterator[dict[str, np.ndarray]]:
-    """The dictionaries of arrays: the content itself, else those under the usual names, the first one first."""
+    """The dictionaries of arrays: first the content itself, then those under the usual keys."""
     for inner in (content, *(content.get(key) for key in ("state_dict", "model_state_dict", "model", "net"))):
         if isinstance(inner, dict):
             arrays = {name: value for name, value in inner.items() if isinstance(value, np.ndarray)}

@@ -1,4 +1,4 @@
-"""torchvision's and timm's state dicts as layers of the networks in `classics`, which carry torchvision's names."""
+"""Converts state dicts of torchvision and timm to layers of the networks in `classics`, named as in torchvision."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from keras import layers
 from keras_cnn.models.weights.stored import Stored
 
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
-# What other versions and libraries call the same module: pattern, torchvision's name.
+# Names of the same module in other versions and libraries: pattern, torchvision's name.
 SYNONYMS = (
     (r"(denselayer\d+)\.(norm|conv|relu)\.(\d)", r"\1.\2\3"),  # DenseNet before torchvision 0.3
     (r"pre_logits\.fc1", "classifier.0"),  # VGG in timm
@@ -25,10 +25,10 @@ TOP = ("fc", "classifier")
 
 
 def stored(state: Mapping[str, np.ndarray], model: keras.Model) -> list[Stored]:
-    """The modules of a state dict with names and layouts of Keras, for one of `classics`'s networks.
+    """The modules of a state dict with Keras's names and layouts, for a network of `classics`.
 
-    Kernels (O, I, H, W) become (H, W, I, O), dense ones (O, I) become (I, O). A dense layer after a flattened map gets
-    its inputs in Keras's order: height, width, channels.
+    Kernels (O, I, H, W) become (H, W, I, O); dense kernels (O, I) become (I, O). A dense layer after a flattened map
+    has its inputs in Keras's order: height, width, channels.
     """
     modules: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
     for key, array in state.items():
@@ -59,7 +59,7 @@ def _keras_layout(array: np.ndarray, name: str, model: keras.Model) -> np.ndarra
 
 
 def _dense_kernel(matrix: np.ndarray, layer: layers.Dense, model: keras.Model) -> np.ndarray:
-    """(O, C·H·W) as (H·W·C, O) if the layer is the first one after a flattened map, else the transpose."""
+    """(O, C·H·W) as (H·W·C, O) if the layer is the first after a flattened map, else the transpose."""
     before = [at for at in model.layers if isinstance(at, layers.Dense | layers.Flatten)]
     position = before.index(layer)
     if position > 0 and isinstance(before[position - 1], layers.Flatten):
