@@ -1,4 +1,4 @@
-"""The progress bar of every program: tqdm's, on a terminal alone."""
+"""The progress bar of every program: tqdm's, only on a terminal."""
 
 import sys
 import time
@@ -10,12 +10,12 @@ SHOWN_EVERY = 0.1  # seconds
 
 
 class ProgressBar(tqdm):
-    """A bar on standard output that is removed at its end; where standard output is no terminal, nothing at all.
+    """A bar on standard output, removed when it ends; nothing is shown if standard output is not a terminal.
 
     Args:
-        description: what goes on, such as "epoch 2/12".
-        total: number of steps, None if it is not known.
-        done: steps that were done before, by another process.
+        description: what is running, such as "epoch 2/12".
+        total: number of steps, None if unknown.
+        done: steps that an earlier process has done.
     """
 
     monitor_interval = 0  # tqdm's thread would only repeat what `show` has written
@@ -38,7 +38,7 @@ class ProgressBar(tqdm):
 
     @property
     def format_dict(self) -> dict:
-        """What `bar_format` may name."""
+        """The values that `bar_format` may use."""
         return {**super().format_dict, "text": self._text}
 
     @property
@@ -47,7 +47,7 @@ class ProgressBar(tqdm):
         return max(time.monotonic() - self._begun, 1e-9)
 
     def show(self, done: int, text: Callable[[], str]) -> None:
-        """Draws the bar with `text` behind it, ten times a second at most; `text` may be slow to make."""
+        """Draws the bar followed by `text()`, at most ten times a second; `text` may be slow."""
         if self.disable or time.monotonic() - self._shown < SHOWN_EVERY:
             return
         self._shown, self.last_print_t = time.monotonic(), time.time()

@@ -1,4 +1,4 @@
-"""TensorFlow's import, without the remarks that it writes about the machine."""
+"""Imports TensorFlow without the messages that it writes about the machine."""
 
 import os
 import sys
@@ -14,9 +14,9 @@ NOISE = (
 
 
 def import_tensorflow(counts_devices: bool = True) -> None:
-    """Imports TensorFlow and passes on what it writes to standard error, without its remarks about the machine.
+    """Imports TensorFlow and passes on its standard error, except for its messages about the machine.
 
-    Counting the devices also writes remarks, and settles which devices this process has. The lines come from C++
+    Counting the devices also writes messages, and fixes which devices this process has. The messages come from C++
     before any log level is read, so that no setting silences them.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors still come as exceptions

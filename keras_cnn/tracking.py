@@ -1,4 +1,4 @@
-"""Weights & Biases as a mirror of the run folder: without prompts, without long waits, and never needed."""
+"""Mirrors the run folder to Weights & Biases, without prompts or long waits; no run depends on it."""
 
 import netrc
 import os
@@ -11,15 +11,15 @@ from typing import Any
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import read_json
 
-INIT_SECONDS = 5  # a key without a network would wait 100 s otherwise
-FINISH_SECONDS = 4  # a network that is gone would never let go; with all that follows it is 5 s to the end
+INIT_SECONDS = 5  # with a key but no network, W&B would otherwise wait 100 s
+FINISH_SECONDS = 4  # without a network, W&B would otherwise never return; in all, ending takes 5 s
 
 
 class Tracker:
     """Mirrors one run to W&B; with mode "off" every call does nothing. An error of W&B ends the mirror, not the run.
 
     Args:
-        mode: "auto" (online where there is a key, else offline), "online", "offline" or "off".
+        mode: "auto" (online if there is a key, else offline), "online", "offline" or "off".
         folder: the run folder; W&B's files go to `folder/wandb`.
     """
 
@@ -31,10 +31,10 @@ class Tracker:
             self._run = _start(_mode(mode), folder, settings)
 
     def epochs(self, rows: list[dict]) -> None:
-        """Sends rows of the history, in order, without those that the server has already.
+        """Sends rows of the history, in order, except those that the server already has.
 
-        A resumed run sends its history again from the start. What was on its way when the run was killed is lost to
-        W&B, and `wandb sync` puts a later offline file of a run in the place of an earlier one, not behind it.
+        A resumed run sends its history again from the start: rows in transit are lost when a run is killed, and
+        `wandb sync` of a later offline file of the run replaces an earlier one instead of appending to it.
         """
         if self._run:
             with self._harmless():
@@ -97,7 +97,7 @@ def _final(
 
 
 def _mode(wanted: str) -> str:
-    """The mode to start in: never online without a key, for which W&B would prompt."""
+    """The mode to start in: never online without a key, because W&B would prompt for it."""
     key = _has_key()
     if wanted == "auto":
         wanted = os.environ.get("WANDB_MODE", "online" if key else "offline")
@@ -122,7 +122,7 @@ def _start(mode: str, folder: Path, settings: dict):
     from wandb.errors import Error
 
     os.environ.setdefault("WANDB_SILENT", "true")
-    # W&B's reports on itself: where the network has gone, the process would wait 10 s for them after its end.
+    # W&B's reports of its own errors: without a network, the process would wait 10 s for them at its end.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     quiet = wandb.Settings(
         init_timeout=INIT_SECONDS,

@@ -1,1 +1,1 @@
-"""What each program at the top level does with its arguments: one module a program, each with `main(arguments)`."""
+"""The command lines of the programs at the top level: one module per program, each with `main(arguments)`."""

@@ -1,4 +1,4 @@
-"""`python finetune.py --compare`: what the arguments of a comparison ask for."""
+"""The command line of `python finetune.py --compare`."""
 
 import argparse
 import shlex
@@ -23,7 +23,7 @@ def add_options(parser: Parser) -> None:
 
 
 def is_asked_for(chosen: argparse.Namespace) -> bool:
-    """Whether the arguments are about a comparison. InputError where they are about a run of one, or need one."""
+    """Whether the arguments ask for a comparison. InputError if they name one of its runs, or an option needs one."""
     going_on = chosen.resume not in (None, Path())
     if going_on and is_sweep(chosen.resume.parent):
         sweep = chosen.resume.parent
@@ -35,7 +35,7 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
 
 
 def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
-    """Trains the recipes of a comparison, or those that are left of it, and writes its tables."""
+    """Trains the recipes of a comparison (on resume the remaining ones) and writes its tables."""
     _check(chosen, overrides)
     workers = 1 if chosen.workers is None else chosen.workers
     with PrewarmedWorkers(0 if chosen.dry_run else workers) as ready:

@@ -1,4 +1,4 @@
-"""What a program prints after a finished run: its numbers, and the commands to go on with."""
+"""What a program prints after a finished run: its numbers, and the commands to continue with."""
 
 import shlex
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The command `python detect.py`."""
+"""The command line of `python detect.py`."""
 
 import argparse
 import functools
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> None:
         raise InputError("command line: the following arguments are required: --model")
     if chosen.source is None and chosen.save is None:
         raise InputError("command line: no source given; expected an image, folder, video, camera number or address")
-    import_tensorflow()  # takes seconds: --help and wrong options do without
+    import_tensorflow()  # takes seconds; --help and wrong options do not need it
     from keras_cnn.detection import session
     from keras_cnn.detection.counting import read_gate
     from keras_cnn.detection.network import open_network, save_network
@@ -102,7 +102,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
-    """Trains on boxes, or continues such a run."""
+    """Trains on boxes, or resumes a training on boxes."""
     for name in ("source", "model", "save"):
         if getattr(chosen, name) is not None:
             option = chosen.source if name == "source" else f"--{name}"
@@ -129,7 +129,7 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
             experiment.dry_run(config, prepare)
             return
         folder = run_folder.RunFolder.create(config.name, path=chosen.run_dir)
-    with folder:  # removed if it stays unused because of wrong input, so that the next attempt can have it
+    with folder:  # removed if wrong input leaves it unused, so that the next attempt can use its name
         _conclude(experiment.train(config, folder, prepare), folder.path)
 
 

@@ -1,4 +1,4 @@
-"""`python evaluate.py`: its command line."""
+"""The command line of `python evaluate.py`."""
 
 from pathlib import Path
 

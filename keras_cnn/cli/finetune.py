@@ -1,4 +1,4 @@
-"""`python finetune.py`: what its arguments ask for. A fine-tuning is a run of `train.py` whose network has a past."""
+"""The command line of `python finetune.py`: training as in `train.py`, but from a pretrained network."""
 
 import argparse
 import shlex
@@ -60,7 +60,7 @@ def _require_backbone(config: Config) -> None:
 
 
 def _export_next(folder: Path) -> str:
-    """What to do with a fine-tuned network."""
+    """The command to try after fine-tuning."""
     return (
         f"{shlex.join([run_folder.python(), 'finetune.py', '--export', str(folder)])}   (for phones and other programs)"
     )
@@ -79,7 +79,7 @@ def _export(chosen: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _as_overrides(chosen: argparse.Namespace) -> list[str]:
-    """The face's own words for fields of the config, in those of the config."""
+    """Translates this program's own options (--backbone, --freeze-upto, ...) into overrides of config fields."""
     freeze = chosen.freeze_upto
     if chosen.unfreeze_last is not None:
         if freeze is not None:

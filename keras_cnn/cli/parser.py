@@ -1,4 +1,4 @@
-"""The parser of the programs: their own options, and overrides of a config's fields."""
+"""The argument parser of the programs: their own options, and overrides of config fields."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from keras_cnn.errors import InputError
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that tells a program's own options from overrides, and reports errors as InputError."""
+    """An argument parser that separates a program's own options from overrides; its errors are InputError."""
 
     def __init__(self, **settings):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)

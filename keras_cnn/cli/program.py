@@ -1,4 +1,4 @@
-"""The boundary of every program: it prepares the terminal and turns exceptions into a line and an exit status."""
+"""The entry point of every program: prepares the streams and turns exceptions into a message and an exit status."""
 
 import contextlib
 import importlib
@@ -17,8 +17,8 @@ from keras_cnn.messages import printable, show_messages
 def run(program: str | Callable[[list[str]], None], arguments: list[str]) -> int:
     """Runs `keras_cnn.cli.PROGRAM`, or a function, and returns the exit status.
 
-    An exception becomes a line on standard error, also one that the program's import raises. The traceback is shown
-    for a bug, and with --debug for every error.
+    An exception, even one raised by the program's import, becomes a line on standard error. The traceback is shown for
+    a bug, and with --debug for every error.
     """
     debug = "--debug" in arguments
     with _stopping_signals() as signals:
@@ -34,14 +34,14 @@ def run(program: str | Callable[[list[str]], None], arguments: list[str]) -> int
             raise
         except (InputError, Stopped) as error:
             return _report(error, debug)
-        except BaseException as error:  # an import that a signal interrupts can fail in any way
+        except BaseException as error:  # an import interrupted by a signal can fail in any way
             return _report(KeyboardInterrupt() if signals else error, debug)
     return DONE
 
 
 @contextlib.contextmanager
 def _stopping_signals() -> Iterator[list[int]]:
-    """Makes SIGTERM act like Ctrl-C; yields the list of the signals that have come."""
+    """Makes SIGTERM act like Ctrl-C; yields the list of the signals received so far."""
     signals = []
 
     def stop(number: int, frame: object) -> None:
@@ -49,7 +49,7 @@ def _stopping_signals() -> Iterator[list[int]]:
         raise KeyboardInterrupt
 
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not in the background, where it is ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a background job, which ignores it
         before[signal.SIGINT] = signal.signal(signal.SIGINT, stop)
     try:
         yield signals
@@ -70,9 +70,9 @@ def _report(error: BaseException, debug: bool) -> int:
 
 
 def _prepare_streams() -> None:
-    """Standard streams that exist, and that write any text.
+    """Makes sure that the standard streams exist and can write any text.
 
-    Where one was closed, the next file to be opened would get its number, and with it what is written to the stream.
+    If one was closed, the next file opened would get its descriptor, and receive what is written to the stream.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
@@ -83,11 +83,11 @@ def _prepare_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # ASCII alone, or a file name that is no UTF-8
+            stream.reconfigure(errors="backslashreplace")  # ASCII alone, or a file name that is not UTF-8
 
 
 def _is_lost(stream: TextIO) -> bool:
-    """Whether nothing can be written any more; then Python's own flush at the end finds nowhere to fail."""
+    """Whether the stream can no longer be written; if so, discards it, so that Python's final flush does not fail."""
     try:
         stream.write("\n")
         stream.flush()
@@ -99,7 +99,7 @@ def _is_lost(stream: TextIO) -> bool:
 
 @contextlib.contextmanager
 def _without_output() -> Iterator[None]:
-    """Ignores that what is written within cannot be."""
+    """Ignores a failure to write to a standard stream inside the block."""
     try:
         yield
     except OSError:
@@ -108,8 +108,8 @@ def _without_output() -> Iterator[None]:
 
 
 def _discard(stream: TextIO) -> None:
-    """Sends a stream to nowhere, also what it still holds, so that Python's last flush does not fail."""
-    with contextlib.suppress(OSError, ValueError):  # a stream of a test has no descriptor
+    """Redirects a stream and its buffered text to the null device, so that Python's final flush does not fail."""
+    with contextlib.suppress(OSError, ValueError):  # a test's stream has no descriptor
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())
         os.close(nothing)

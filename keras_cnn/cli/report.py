@@ -1,4 +1,4 @@
-"""`python report.py`: what its arguments ask for."""
+"""The command line of `python report.py`."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     chosen = parser.parse_args(arguments)
 
-    from keras_cnn.analysis import write_analysis  # takes a second: --help does without
+    from keras_cnn.analysis import write_analysis  # takes a second; --help does not need it
     from keras_cnn.analysis.run_tables import find_table
     from keras_cnn.report.html import write_report
     from keras_cnn.run_folder import detects

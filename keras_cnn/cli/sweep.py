@@ -1,4 +1,4 @@
-"""`python train.py --sweep`, `--join`, `--finish` and `--resume` of a sweep: what their arguments ask for."""
+"""The command line of `python train.py --sweep`, `--join`, `--finish`, and `--resume` of a sweep."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_SWEEP = Path(__file__).resolve().parents[2] / "configs" / "sweeps" / "cs6910.yaml"
 NOT_FOR_SWEEPS = ("run_dir", "find_learning_rate", "overfit_batch", "options")
-GOING_ON = ("resume", "join", "finish")  # with a sweep that exists
+GOING_ON = ("resume", "join", "finish")  # options that continue an existing sweep
 
 
 def add_options(parser: Parser) -> None:
@@ -32,7 +32,7 @@ def add_options(parser: Parser) -> None:
 
 
 def is_asked_for(chosen: argparse.Namespace) -> bool:
-    """Whether the arguments are about a sweep. InputError if they name a trial of one, or if an option needs one."""
+    """Whether the arguments ask for a sweep. InputError if they name a trial of one, or if an option needs one."""
     asked = chosen.sweep is not None or chosen.join is not None or chosen.finish is not None
     if chosen.resume is not None and chosen.resume != Path():
         if is_sweep(chosen.resume.parent):
@@ -65,7 +65,7 @@ def _join(sweep: Path) -> None:
 
     if waits:
         sweep = receive_assignment()
-        import_tensorflow()  # now that it is known which devices are ours
+        import_tensorflow()  # counts this worker's devices, which are known only now
     if sweep is not None:
         worker.work(study.Study(sweep))
 
@@ -125,7 +125,7 @@ def is_sweep(folder: Path) -> bool:
 
 
 def _folder(named: Path, option: str) -> Path:
-    """The named folder or, without a name, the sweep below runs/ that was written to last."""
+    """The named folder or, without a name, the most recently written sweep in runs/."""
     if named != Path():
         return named
     journals = [path for path in Path("runs").glob("*/study.journal") if is_sweep(path.parent)]

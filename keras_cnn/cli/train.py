@@ -1,4 +1,4 @@
-"""`python train.py`: what its arguments ask for."""
+"""The command line of `python train.py`."""
 
 import argparse
 import functools
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
 
 
 def add_options(parser: Parser, *, resumes: str, shows: str) -> None:
-    """What every program that trains takes; `resumes` and `shows` say what --resume and --dry-run are for there."""
+    """Adds the options of all training programs; `resumes` and `shows` go into the help of --resume and --dry-run."""
     parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
     where = {"nargs": "?", "type": Path, "const": Path(), "metavar": "RUN"}
     parser.option("--resume", **where, help=f"go on with {resumes}; default the last run")
@@ -65,15 +65,16 @@ def start(
     check: Callable[[Config], None] = lambda config: None,
     then: Callable[[Path], str] = photos_next,
 ) -> None:
-    """Trains as the arguments say, from `default` where they name no config, or goes on with a run.
+    """Trains as the arguments say, with the config `default` if they name none, or resumes a run.
 
-    `check` refuses configs that are not for this program; `then` says what to try next with the run's folder.
+    `check` raises InputError for a config that is not for this program; `then` makes the text of what to try next from
+    the run's folder.
     """
     for name in ("run_dir", "dry_run", "find_learning_rate"):
         if chosen.resume and getattr(chosen, name):
             option = name.replace("_", "-")
             raise InputError(f"command line: --resume goes on with training; --{option} does not fit it")
-    import_tensorflow()  # takes seconds: --help and wrong options do without
+    import_tensorflow()  # takes seconds; --help and wrong options do not need it
     from keras_cnn.loading import BUILDERS
     from keras_cnn.tasks.classification.task import prepare
     from keras_cnn.training import experiment
@@ -92,7 +93,7 @@ def start(
             experiment.dry_run(config, prepare)
             return
         folder = run_folder.RunFolder.create(config.name, path=chosen.run_dir)
-    with folder:  # left unused, because of wrong input, it goes: the next attempt can have it
+    with folder:  # removed if wrong input leaves it unused, so that the next attempt can use its name
         if chosen.find_learning_rate:
             rate = experiment.find_learning_rate(config, folder, prepare)
             figure = folder.figures / "learning_rates.png"
@@ -104,7 +105,7 @@ def start(
 def resumed(
     chosen: argparse.Namespace, overrides: list[str], load: Callable[[Path, list[str]], Any], detecting: bool = False
 ) -> tuple[run_folder.RunFolder, Any]:
-    """The run to go on with, locked, and its config; `load` reads one, and `detecting` says of which kind."""
+    """The run to resume, locked, and its config, which `load` reads; `detecting`: whether it trains on boxes."""
     path = run_folder.latest_unfinished(detecting=detecting) if chosen.resume == Path() else chosen.resume
     folder = run_folder.RunFolder.open(path)
     if run_folder.detects(path) is not detecting:

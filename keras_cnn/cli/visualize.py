@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     options = {}
     if name is not None and name != "all":
         view = views.find(name)
-        import_tensorflow()  # takes seconds: --help and an unknown view do without
+        import_tensorflow()  # takes seconds; --help and an unknown view do not need it
         options = view.options
     given = vars(_parser(options).parse_args(arguments))
     source, name, out = given.pop("source"), given.pop("view"), given.pop("out")
@@ -97,7 +97,7 @@ def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
 
 
 def _listed() -> Iterator[str]:
-    """The views with what each shows, for --help."""
+    """The views and their summaries, for --help."""
     width = max(map(len, views.VIEWS)) + 1
     for view in views.VIEWS.values():
         aliases = f" (or {', '.join(view.aliases)})" if view.aliases else ""
@@ -118,7 +118,7 @@ def _add(group: argparse._ActionsContainer, name: str, hint: Any, default: Any, 
 
 
 def _kind(hint: Any) -> tuple[type, bool]:
-    """The type of one value of a hint, and whether there may be several values."""
+    """The type of one value of a type hint, and whether there may be several values."""
     hint = strip(hint)
     origin, inside = get_origin(hint), [part for part in get_args(hint) if part not in (type(None), Ellipsis)]
     if origin is tuple:

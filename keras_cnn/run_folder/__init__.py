@@ -1,4 +1,4 @@
-"""The run folder: written atomically, held by one process at a time, read with tolerance."""
+"""The run folder: written atomically, locked by one process at a time, readable even if damaged."""
 
 from keras_cnn.run_folder.files import naming_a_full_disk, replacing, write_json, write_text
 from keras_cnn.run_folder.folder import HISTORY_COLUMNS, RunFolder, detects, latest_unfinished

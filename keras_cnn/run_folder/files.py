@@ -1,4 +1,4 @@
-"""Files written beside their place and renamed, so that a reader finds the old content or the new, never a part."""
+"""Atomic writes: a temporary file replaces the old one, so that a reader finds the old content or the new."""
 
 import errno
 import json
@@ -12,7 +12,7 @@ from keras_cnn.errors import Stopped
 
 @contextmanager
 def naming_a_full_disk(path: Path) -> Iterator[None]:
-    """Raises Stopped, naming `path`, where the disk is full or the quota is used up; for atomic writers."""
+    """Raises Stopped, naming `path`, if the disk is full or the quota is used up. The block must write atomically."""
     try:
         yield
     except OSError as error:
@@ -25,9 +25,9 @@ def naming_a_full_disk(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, which replaces `path` on success and is removed on an error.
 
-    Raises Stopped, naming the file, where the disk is full or the folder is gone; the old file is untouched then.
+    Raises Stopped, naming the file, if the disk is full or the folder is gone; the old file stays untouched.
     """
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")  # with the suffix, by which Keras chooses a format
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")  # Keras chooses the format by the suffix
     try:
         with naming_a_full_disk(path):
             yield temporary
@@ -49,5 +49,5 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replaces a JSON file atomically. ValueError for NaN and infinity, which JSON has no word for."""
+    """Replaces a JSON file atomically. ValueError for NaN and infinity, which JSON cannot represent."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

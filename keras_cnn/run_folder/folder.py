@@ -28,7 +28,7 @@ HISTORY_COLUMNS = (
     "run_seconds",
 )
 _DESCRIPTION = ("environment.json", "changes.txt", "config.yaml")
-ENVIRONMENT = {  # what a resumed run and W&B need of environment.json
+ENVIRONMENT = {  # fields of environment.json that a resumed run and W&B need
     "run_id": str,
     "python": str,
     "platform": str,
@@ -39,15 +39,14 @@ ENVIRONMENT = {  # what a resumed run and W&B need of environment.json
 
 
 class RunFolder:
-    """A run's folder, held by this process alone while it trains: `with folder:` releases it at the end.
+    """A run's folder, locked by this process while it trains: `with folder:` releases it at the end.
 
-    An error that ends the block, and that says nothing of the run itself, is given a note with the command that resumes
-    the run.
+    An error that ends the block, other than InputError and Stopped, gets a note with the command that resumes the run.
     """
 
     def __init__(self, path: Path, made: bool = False):
         self.path = path
-        self._made = made  # by us, so that it is ours to remove
+        self._made = made  # whether this process made the folder, and may remove it
         self._lock: FolderLock | None = None
 
     def __enter__(self) -> "RunFolder":
@@ -62,9 +61,9 @@ class RunFolder:
 
     @classmethod
     def create(cls, name: str, parent: Path = Path("runs"), path: Path | None = None) -> "RunFolder":
-        """A new folder `parent/name`, or `name-2`, `name-3`, ... after it; or exactly `path`, which must be empty.
+        """A new folder `parent/name`, or `name-2`, `name-3`, ... if that exists; or exactly `path`, new or empty.
 
-        Nothing is left of it where it cannot be made. Raises InputError then, and Stopped where the disk is full.
+        Raises InputError if it cannot be made, and Stopped if the disk is full; no part of it is left then.
         """
         wanted = path or parent / name
         try:
@@ -80,13 +79,13 @@ class RunFolder:
 
     @classmethod
     def begun(cls, path: Path) -> "RunFolder":
-        """The folder `path`, made if it does not exist, with whatever an earlier process has left in it."""
+        """The folder `path`, made if it does not exist, with the files that an earlier process left in it."""
         path.mkdir(exist_ok=True)
         return cls(path).lock()
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """An existing run, checked to be one."""
+        """An existing run's folder. InputError if `path` is not one."""
         if not path.is_dir():
             raise InputError(f"{path}: no such folder; expected a run folder, such as runs/fashion")
         if not (path / "config.yaml").is_file():
@@ -94,7 +93,7 @@ class RunFolder:
         return cls(path)
 
     def lock(self) -> "RunFolder":
-        """Holds the folder until `release` or this process's end, however it ends. InputError if another holds it."""
+        """Locks the folder until `release` or the end of this process. InputError if another process holds it."""
         self._lock = FolderLock(self.path)
         if self._lock.killed and (self.path / "config.yaml").is_file():
             logger.info(
@@ -104,13 +103,13 @@ class RunFolder:
         return self
 
     def release(self) -> None:
-        """Lets another process hold the folder."""
+        """Releases the lock."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def remove_if_unused(self) -> None:
-        """Removes what `create` made if nothing else was written: the lock file, and the folder unless the user's."""
+        """If nothing else was written, removes what `create` made: the lock file, and the folder if it was new."""
         if self.path.is_dir() and {p.name for p in self.path.iterdir()} <= {LOCK}:
             (self.path / LOCK).unlink(missing_ok=True)
             if self._made:
@@ -134,24 +133,24 @@ class RunFolder:
         return (self.path / "config.yaml").is_file() and not self.finished
 
     def describe(self, config: Any, defaults: Any, hardware: dict) -> None:
-        """Writes what runs: config.yaml, changes.txt (against the defaults) and environment.json, or none of them."""
+        """Writes config.yaml, changes.txt (differences from the defaults) and environment.json, or none of them."""
         changed = differences(defaults, config)
-        identity = {"run_id": uuid.uuid4().hex[:12]}  # W&B's name for the run, whatever its folder is called
+        identity = {"run_id": uuid.uuid4().hex[:12]}  # W&B's name for the run, even if its folder is renamed
         new = [path for path in map(self.path.joinpath, _DESCRIPTION) if not path.exists()]
         try:
             write_json(self / "environment.json", identity | environment() | {"hardware": hardware})
             write_text(self / "changes.txt", "\n".join(changed or ["every field at its default"]) + "\n")
-            write_text(self / "config.yaml", dump(config))  # last: what has a config.yaml is a run
+            write_text(self / "config.yaml", dump(config))  # last: a folder with a config.yaml counts as a run
         except BaseException:
             for path in new:
                 path.unlink(missing_ok=True)
             raise
 
     def record_resume(self, hardware: dict) -> list[str]:
-        """Adds this process to environment.json, with the differences from the run's beginning; returns these lines.
+        """Adds this process to environment.json, with the differences from the start of the run; returns these.
 
-        Other versions or another processor compute other last bits: the run then ends close to the one that was never
-        stopped, not equal to it.
+        Other versions or another processor change the last bits of the results: the run then ends close to an
+        uninterrupted run, but not equal to it.
         """
         begun = self.environment
         current = environment() | {"hardware": hardware}
@@ -198,7 +197,7 @@ def _new_folder(name: str, parent: Path) -> Path:
 
 
 def _make(path: Path) -> bool:
-    """Makes a folder where there is none; whether it did. InputError if there is another one than an empty folder."""
+    """Makes a folder if there is none, and returns whether it did. InputError if `path` is not an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         go_on = f"--resume {shlex.quote(str(path))}"
         raise InputError(f"{path}: --run-dir is not an empty folder; expected a new one, or {go_on}")
@@ -208,19 +207,19 @@ def _make(path: Path) -> bool:
 
 
 def detects(path: Path) -> bool:
-    """Whether a run folder is of a training on boxes, by its config."""
+    """Whether a run folder belongs to a training on boxes, by its config."""
     config = path / "config.yaml"
     try:
         return config.is_file() and "model.cfg" in read_flat(config)
-    except InputError:  # whoever reads the config next says what is wrong with it
+    except InputError:  # the next reader of the config reports what is wrong
         return False
 
 
 def latest_unfinished(parent: Path = Path("runs"), detecting: bool = False) -> Path:
-    """The unfinished run below `parent` that was written to last; InputError if there is none.
+    """The most recently written unfinished run in `parent`; InputError if there is none.
 
-    Trainings on boxes count if `detecting`, else the others. A folder without a checkpoint, such as that of a
-    learning-rate test, has nothing to resume.
+    With `detecting` only trainings on boxes count, otherwise only other runs. A folder without a checkpoint, for
+    example after a learning-rate test, has nothing to resume.
     """
     begun = [p.parent for p in parent.glob("*/checkpoint") if not (p.parent / "metrics.json").is_file()]
     runs = [run for run in begun if detects(run) is detecting]

@@ -1,4 +1,4 @@
-"""JSON files that a run or a sweep has written, read with their shape checked: the one place that does so."""
+"""Reads the JSON files of runs and sweeps and checks their fields; all readers of these files use it."""
 
 import json
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from keras_cnn.errors import InputError
 def read_json(path: Path, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The mapping in a JSON file.
 
-    `fields` are type hints of fields that must be there; one that may be None may also be missing. InputError, in one
-    line, names the file, the field, and what was found. FileNotFoundError is left to the caller.
+    `fields` are the type hints of required fields; a field that may be None may also be missing. Raises InputError, one
+    line with the file, the field and what was found. FileNotFoundError is left to the caller.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -13,9 +13,9 @@ LOCK = "run.lock"
 
 
 class FolderLock:
-    """Holds a folder until `release` or the end of this process, however it ends: the lock is the kernel's.
+    """Holds a folder until `release` or the end of this process, even if it is killed: the lock is the kernel's.
 
-    The file says who holds it. Only a process that was killed leaves its name there: `killed` is that name, or "".
+    The lock file names the holder. Only a killed process leaves its name there: `killed` is that name, or "".
     """
 
     def __init__(self, folder: Path):
@@ -43,7 +43,7 @@ class FolderLock:
         return os.pread(self._descriptor, 200, 0).decode("utf-8", "replace")
 
     def release(self) -> None:
-        """Lets another process hold the folder. The file stays: removed, it could be held twice by its name."""
+        """Releases the lock. The file stays: if it were removed, two processes could hold locks on its name."""
         with contextlib.suppress(OSError):
             os.truncate(self._descriptor, 0)
         os.close(self._descriptor)

@@ -26,7 +26,7 @@ def environment() -> dict:
 
 
 def changes(begun: dict, current: dict) -> list[str]:
-    """Where Python, a package, the platform or the hardware differs, as "numpy 2.1.0 -> 2.2.0"."""
+    """The differences in Python, packages, platform and hardware, such as "numpy 2.1.0 -> 2.2.0"."""
 
     def facts(of: dict) -> dict:
         return {"python": of["python"], "platform": of["platform"], **of["packages"], **of["hardware"]}
@@ -41,7 +41,7 @@ def now() -> str:
 
 
 def command() -> str:
-    """The command of this process, as a shell takes it."""
+    """The command of this process, quoted for a shell."""
     return shlex.join([python(), *sys.argv])
 
 
@@ -65,7 +65,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-@functools.cache  # the commit of the code that this process has read, whatever is committed meanwhile
+@functools.cache  # the commit of the code that this process runs, even if another follows meanwhile
 def _git_commit() -> str | None:
     def git(*words: str) -> str:
         here = Path(__file__).parent
@@ -74,4 +74,4 @@ def _git_commit() -> str | None:
     try:
         return git("rev-parse", "HEAD") + (" with uncommitted changes" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
-        return None  # installed as a package, or no git: the versions above are what there is
+        return None  # installed as a package, or no git: only the versions are known

@@ -1,4 +1,4 @@
-"""A run's record, read with tolerance from its folder: what is there is given, and what is wrong is named."""
+"""Reads a run's record from its folder; missing or damaged files become a list of problems, not an error."""
 
 import csv
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from keras_cnn.config import read_flat
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder.json_files import read_json
 
-# Fields that readers take as they are; all others they check themselves.
+# Fields whose types are checked here; readers check all others themselves.
 _ENVIRONMENT = {
     "started": str | None,
     "command": str | None,
@@ -23,7 +23,7 @@ _ENVIRONMENT = {
 }
 _SPLIT = {"ids": dict[str, list[str]] | None, "classes": list[str] | None}
 
-# Fields of a config that change no number that a run finds: they name it, or say where it keeps things.
+# The seed, and config fields that do not change a run's numbers, such as names and cache settings.
 _WITHOUT_EFFECT = ("name", "seed", "data.cache", "data.cache_dir", "train.checkpoint_minutes", "published")
 
 
@@ -51,17 +51,17 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has come to its end, even if its numbers can no longer be read."""
+        """Whether the run is complete, even if its numbers can no longer be read."""
         return bool(self.metrics) or (self.path / "metrics.json").is_file()
 
 
 def changes_numbers(field: str) -> bool:
-    """Whether a field of a config, other than the seed, can change a number that a run finds."""
+    """Whether a config field, other than the seed, can change a run's numbers."""
     return field not in _WITHOUT_EFFECT and not field.startswith(("tracking.", "published."))
 
 
 def read_record(path: Path) -> Record:
-    """Reads a run folder, finished or not. InputError if `path` is no folder or has no config.yaml."""
+    """Reads a run folder, finished or not. InputError if `path` is not a folder or has no config.yaml."""
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; expected a run folder, such as runs/fashion")
     if not (path / "config.yaml").is_file():
@@ -75,7 +75,7 @@ def read_record(path: Path) -> Record:
         except FileNotFoundError:
             if absent:
                 problems.append(f"{file}: missing; {absent}")
-        except (OSError, ValueError) as error:  # ValueError: UTF-8, numbers
+        except (OSError, ValueError) as error:  # ValueError: not UTF-8, not a number
             problems.append(
                 f"{file}: cannot be read ({' '.join(str(error).split())[:120]}); expected what a run writes"
             )
@@ -115,7 +115,7 @@ def read_record(path: Path) -> Record:
 
 
 def _history(text: str) -> tuple[tuple[dict[str, float], ...], list[str]]:
-    """The complete rows, and a line for each incomplete one."""
+    """The complete rows, and a message for each incomplete one."""
     head, *lines = csv.reader(text.splitlines() or [""])
     if not head:
         raise ValueError("no header")
@@ -129,7 +129,7 @@ def _history(text: str) -> tuple[tuple[dict[str, float], ...], list[str]]:
 
 
 def _readings(text: str) -> tuple[tuple[dict[str, str], ...], ...]:
-    """Readings of the test split, and of other images; older versions did not say which, and read no others."""
+    """Readings of the test split, and of other images. Older versions read only the test split and did not name it."""
     table = csv.DictReader(text.splitlines())
     if text and not {"date", "command"} <= set(table.fieldnames or ()):
         raise ValueError(f"columns {', '.join(table.fieldnames or ['none'])}, expected date, images and command")

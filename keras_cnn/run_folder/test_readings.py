@@ -1,4 +1,4 @@
-"""The readings of a run's test split, each recorded: it is to be read once, and a reader of the run may count."""
+"""Records every reading of a run's test split: it should be read once, and the record shows how often it was."""
 
 import csv
 import fcntl
@@ -15,14 +15,14 @@ TEST_SPLIT = "test split"
 
 
 def record_test_reading(folder: RunFolder, images: str = TEST_SPLIT) -> None:
-    """Adds a line to test_readings.csv; any number of processes may do so at once.
+    """Adds a line to test_readings.csv; several processes may do so at once.
 
-    `images` names those that were read, "test split (what for)" where it was not for an evaluation; lines of older
-    versions, which did not say it, are of the test split.
+    `images` names the images that were read, as "test split (purpose)" if not for an evaluation. Lines of older
+    versions lack this column and are of the test split.
     """
     path = folder / "test_readings.csv"
     row = {"date": now(), "images": images, "command": command()}
-    with naming_a_full_disk(path), path.open("a+b") as file:  # not replaced: its lock would be that of the old file
+    with naming_a_full_disk(path), path.open("a+b") as file:  # not replaced: the lock would be on the old file
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         content = file.read()

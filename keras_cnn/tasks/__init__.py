@@ -1,1 +1,1 @@
-"""What `keras_cnn.training` can train: a package per task, whose `task.prepare` makes a `training.task.Task`."""
+"""The tasks of `keras_cnn.training`: one package per task, whose `task.prepare` makes a `training.task.Task`."""

@@ -1,1 +1,1 @@
-"""The training engine: one step, one loop, one session and one resume for every task of `keras_cnn.tasks`."""
+"""The training engine: the step, loop, session and resume that all tasks of `keras_cnn.tasks` share."""

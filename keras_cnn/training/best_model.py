@@ -1,4 +1,4 @@
-"""The best model so far, on disk in step with the checkpoint."""
+"""The best model so far, on disk, consistent with the checkpoint."""
 
 import hashlib
 import os
@@ -23,22 +23,22 @@ class BestModel:
         self.sha256: str | None = None  # of the best model; None before the first epoch ends
 
     def keep(self) -> None:
-        """Writes the model as it is now, to be the best one from the next checkpoint on."""
+        """Writes the current model, which the next checkpoint makes the best one."""
         with signals_held_back(), replacing(self._waiting) as temporary:
             self._write(temporary)
         self.sha256 = _digest(self._waiting)
 
     def publish(self) -> None:
-        """Puts the waiting model in the place of the old one. Call it when the checkpoint that names it is written."""
+        """Replaces the old model with the waiting one. Call it after the checkpoint that names it is written."""
         if self._waiting.exists():
             os.replace(self._waiting, self.path)
 
     def restore(self, sha256: str | None) -> None:
-        """Takes up the file that a checkpoint names. Raises InputError where it is not there."""
+        """Restores the file that a checkpoint names. Raises InputError if it is not there."""
         self.sha256 = sha256
         if sha256 is not None and self._waiting.exists() and _digest(self._waiting) == sha256:
             self.publish()
-        self._waiting.unlink(missing_ok=True)  # of an epoch that is repeated
+        self._waiting.unlink(missing_ok=True)  # of an epoch that will be repeated
         if sha256 is not None:
             self.require_unchanged()
 

@@ -1,4 +1,4 @@
-"""What decides at the end of an epoch. Each is plain data, so that a checkpoint can hold it and a resume restore it."""
+"""Decisions at the end of an epoch. Each class is plain data that a checkpoint can hold and a resume can restore."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -7,11 +7,11 @@ from typing import Any
 
 @dataclass
 class Best:
-    """The best epoch so far by one monitored value; ties go to the earlier epoch, or to the lower validation loss."""
+    """The best epoch so far by one monitored value; ties go to the lower validation loss, then to the earlier epoch."""
 
     monitor: str  # "val_loss", or a column of the history whose larger values are better
     epoch: int = 0  # 1-based; 0: none yet
-    value: float = -math.inf  # of the monitor, where larger is better
+    value: float = -math.inf  # of the monitor; larger is better
     loss: float = math.inf
 
     def update(self, row: dict) -> bool:
@@ -26,7 +26,7 @@ class Best:
 
 @dataclass
 class EarlyStopping:
-    """Asks to stop when the best epoch lies `patience` epochs back; patience None never asks."""
+    """Asks to stop when the best epoch is `patience` epochs ago; never asks if patience is None."""
 
     patience: int | None
 
@@ -59,7 +59,7 @@ def state_of(*watchers: Any) -> dict:
 
 
 def restore(state: dict, *watchers: Any) -> None:
-    """Gives each its state back. Raises ValueError where a number is missing or is none."""
+    """Restores the state of each. Raises ValueError if a value is missing or of another type."""
     for watcher in watchers:
         stored = state.get(type(watcher).__name__)
         for name, value in asdict(watcher).items():

@@ -1,7 +1,7 @@
 """The complete training state in one file, replaced atomically, readable without running any code.
 
-Keras's BackupAndRestore loses the seed generators, the order of the data and the callbacks' state; this holds every
-variable of model, optimizer and weight average, and a JSON object with everything else.
+Keras's BackupAndRestore loses the seed generators, the order of the data and the callbacks' state; this file holds
+every variable of model, optimizer and weight average, and a JSON object with everything else.
 """
 
 import json
@@ -23,14 +23,14 @@ VERSION = 4
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Variables by the name of their group, and the JSON-able rest."""
+    """Variables by group name, and the JSON-able rest."""
 
     groups: dict[str, list[np.ndarray]]
     state: dict[str, Any]
 
 
 def save(folder: Path, groups: Mapping[str, Iterable], state: dict) -> None:
-    """Writes variables (Keras variables or arrays) and the JSON-able `state`, in the place of an older checkpoint."""
+    """Writes variables (Keras variables or arrays) and the JSON-able `state`; replaces an older checkpoint."""
     folder.mkdir(exist_ok=True)
     with replacing(folder / FILE) as temporary:
         write(temporary, groups, state)
@@ -39,7 +39,7 @@ def save(folder: Path, groups: Mapping[str, Iterable], state: dict) -> None:
 def load(folder: Path, fields: Mapping[str, Any] | None = None) -> Checkpoint | None:
     """What `save` wrote, or None if nothing was saved yet. Raises InputError, naming the file, if it is damaged.
 
-    `fields` are type hints of what the state must have; see `run_folder.json_files.read_json`.
+    `fields` are type hints of the state's fields; see `run_folder.json_files.read_json`.
     """
     path = folder / FILE
     if not path.exists():
@@ -75,7 +75,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def assign(variables: Sequence, arrays: Sequence[np.ndarray], path: Path) -> None:
-    """Puts the arrays into the variables, in order, after checking every shape."""
+    """Assigns the arrays to the variables, in order, after checking every shape."""
     found, expected = [a.shape for a in arrays], [tuple(v.shape) for v in variables]
     if found != expected:
         first = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)

@@ -21,12 +21,12 @@ from keras_cnn.training.task import Prepare, Task, TaskConfig
 
 
 def train(config: TaskConfig, folder: RunFolder, prepare: Prepare, *, watch: Watch | None = None) -> dict:
-    """Trains in `folder` from its checkpoint, or from the start where there is none; returns what metrics.json holds.
+    """Trains in `folder` from its checkpoint, or from the start if there is none; returns the content of metrics.json.
 
     `prepare` makes the task of the config; `watch` may end the run early.
 
-    Raises Stopped on a signal, a loss that is not finite, a full disk or an image that cannot be read any more; except
-    in a sweep, the command that goes on is its note. Raises InputError where the folder's files are not of one run.
+    Raises Stopped on a signal, a loss that is not finite, a full disk or an image that can no longer be read; except in
+    a sweep, its note is the command that resumes. Raises InputError if the folder's files do not belong to one run.
     """
     checkpoint = checkpoints.load(folder / "checkpoint", CHECKPOINT_FIELDS)
     task = prepare(config, checkpoint.state["precision"] if checkpoint else None)
@@ -99,9 +99,9 @@ def find_learning_rate(config: TaskConfig, folder: RunFolder, prepare: Prepare) 
 
 @contextmanager
 def _resumable(task: Task, folder: RunFolder) -> Iterator[None]:
-    """Adds to what stops the run the command that goes on, as a note. What stops a trial is its sweep's to deal with.
+    """Adds a note with the resume command to Stopped and KeyboardInterrupt. A trial gets none: its sweep handles them.
 
-    `RunFolder` does so for faults of the machine, such as a lack of memory.
+    `RunFolder` adds the note to other errors, such as a lack of memory.
     """
     try:
         yield
@@ -116,7 +116,7 @@ def _resumable(task: Task, folder: RunFolder) -> Iterator[None]:
 
 @contextmanager
 def _tracked(task: Task, folder: RunFolder) -> Iterator[Tracker]:
-    """The run's mirror in W&B. Whatever ends the run leaves it ready to be resumed, and to no later run's rows."""
+    """The run's mirror in W&B. An error closes it, so that it can be resumed and gets no rows of later runs."""
     tracking = task.config.tracking
     tracker = Tracker(
         tracking.wandb,
@@ -135,7 +135,7 @@ def _tracked(task: Task, folder: RunFolder) -> Iterator[Tracker]:
 
 
 def _describe(task: Task, folder: RunFolder) -> None:
-    """Writes what is known before the first step."""
+    """Writes the files that are known before the first step."""
     folder.describe(task.config, task.default_config, _hardware(task))
     write_text(folder / "model.txt", arithmetic.text(task.model))
     write_json(folder / "model.json", arithmetic.record(task.model))

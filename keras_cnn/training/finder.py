@@ -24,7 +24,7 @@ class RangeTest:
 def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
     """The range test over at most STEPS batches. It changes the trainer's weights: discard the trainer afterwards.
 
-    Stops where the smoothed loss exceeds four times its minimum. The suggestion is the rate of the steepest fall of
+    Stops when the smoothed loss exceeds four times its minimum. The suggestion is the rate of the steepest fall of
     the smoothed loss per decade, between the start and the minimum.
     """
     rates, losses, mean = [], [], 0.0

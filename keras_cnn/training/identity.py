@@ -1,4 +1,4 @@
-"""Whether the files of a run folder belong to one run: what binds a checkpoint, compared when a run is resumed."""
+"""Checks on resume that a checkpoint belongs to its run folder: run id, config, split and history."""
 
 import json
 from typing import Any
@@ -10,13 +10,13 @@ from keras_cnn.training.checkpoints import FILE
 
 
 def identity_of(folder: RunFolder, config: Any, split_sha256: str) -> dict[str, Any]:
-    """The fields of a checkpoint that bind it to its run, JSON-able: run id, config and split."""
-    values = json.loads(json.dumps(flat(config)))  # as they come back: lists for tuples
+    """The fields of a checkpoint that identify its run, JSON-able: run id, config and split."""
+    values = json.loads(json.dumps(flat(config)))  # as JSON returns them: lists for tuples
     return {"run_id": folder.environment["run_id"], "config": values, "split": split_sha256}
 
 
 def require_same_run(folder: RunFolder, state: dict[str, Any], identity: dict[str, Any]) -> None:
-    """Raises InputError, in one line with file and field, unless a checkpoint's state is of this folder's run."""
+    """Raises InputError, in one line with file and field, unless a checkpoint's state belongs to this folder's run."""
     if state["run_id"] != identity["run_id"]:
         raise InputError(
             f"{folder / 'checkpoint' / FILE}: run_id: found {state['run_id']}, expected {identity['run_id']} as in"
@@ -35,8 +35,8 @@ def require_same_run(folder: RunFolder, state: dict[str, Any], identity: dict[st
 def _require_same_history(folder: RunFolder, rows: Any) -> None:
     """Raises InputError unless history.csv begins with the rows of the checkpoint.
 
-    It may have one row more: the process may have died between the history and the checkpoint. A file that is missing
-    or damaged is written anew.
+    It may have one more row: the process may have died between writing the history and the checkpoint. A missing or
+    damaged file is accepted, and written anew later.
     """
     path = folder / "history.csv"
     try:

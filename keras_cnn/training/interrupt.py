@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
-    """Delivers SIGTERM and Ctrl-C only when the block ends: a save of Keras that they break ends in another error."""
+    """Delays SIGTERM and Ctrl-C until the block ends: if they interrupt a Keras save, it raises another error."""
     received: list[int] = []
     handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in SIGNALS}
     try:

@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, validation, checkpoints. Exact on resume, to the bit on one CPU.
+"""The training loop: epochs of steps, validation, checkpoints. A resume is exact, to the bit on one CPU.
 
 The data of a step are a pure function of (seed, epoch, step), and its augmentation of (seed, epoch, image id). So the
 state of a run is its variables (`Trainer.groups`) and the plain numbers of `TrainingState`.
@@ -22,7 +22,7 @@ class NotFinite(Stopped):
 
 
 class LoopSession(Protocol):
-    """What the loop asks of the run around it (`session.TrainingSession`)."""
+    """What the loop needs of the run around it (`session.TrainingSession`)."""
 
     state: TrainingState
 
@@ -53,8 +53,8 @@ def fit(
 ) -> None:
     """Trains from the session's state to the end of `epochs` epochs of `steps` batches, or of epoch `until`.
 
-    Raises Interrupted on a signal (after a checkpoint, which resumes in mid-epoch), NotFinite on a loss that is not
-    finite (without a checkpoint: the last one, of finite state, stays), and whatever reading the batches raises.
+    Raises Interrupted on a signal, after writing a checkpoint that resumes in mid-epoch. Raises NotFinite if the loss
+    or a variable is not finite; the last checkpoint, which is finite, stays. Errors of the batches are passed on.
     """
     stream, state = iter(batches), session.state
     while not state.ended and state.epoch < (until or epochs):
@@ -109,7 +109,7 @@ def _close_epoch(trainer: Trainer, session: LoopSession) -> dict:
 
 
 def _require_finite(trainer: Trainer, state: TrainingState, place: str) -> None:
-    """Before a checkpoint: a finite loss says nothing about the update after it, nor about the optimizer's moments."""
+    """Checks before a checkpoint: a finite loss does not imply a finite update or finite optimizer moments."""
     if not trainer.is_finite():
         raise NotFinite(_not_finite("weights or the optimizer's state became infinite or nan", state, place))
 

@@ -14,8 +14,8 @@ def build_optimizer(optim: OptimConfig, *, loss_scaling: bool = False) -> keras.
 
     Weight decay is decoupled for every rule (Loshchilov & Hutter 2019): a step first multiplies the kernels by
     `1 - learning_rate * weight_decay`; biases and batch norms are left out (see `exclude_from_decay`). `clip_norm`
-    limits the norm of all gradients together. `loss_scaling` is for float16, whose small gradients would vanish
-    otherwise.
+    limits the global norm of the gradients. `loss_scaling` is for float16, whose small gradients would otherwise
+    vanish.
     """
     name = optim.optimizer
     shared: dict[str, Any] = {"weight_decay": optim.weight_decay or None, "global_clipnorm": optim.clip_norm}
@@ -33,10 +33,10 @@ def build_optimizer(optim: OptimConfig, *, loss_scaling: bool = False) -> keras.
 
 
 class _Adam(keras.optimizers.Adam):
-    """Adam, updated by one op of TensorFlow per variable.
+    """Adam with one TensorFlow op per variable for the update.
 
-    Keras writes the update out in element-wise ops, each of which reads all numbers once more. The formula is the same,
-    and the result is equal to rounding. `benchmarks.optimizers`: 2.8 times as fast, SGD's momentum 1.8 times.
+    Keras splits the update into element-wise ops, each of which reads all values again. The formula is the same, and
+    the results agree up to rounding. `benchmarks.optimizers`: 2.8 times as fast, SGD with momentum 1.8 times.
     """
 
     def update_step(self, gradient, variable, learning_rate):
@@ -58,7 +58,7 @@ class _Adam(keras.optimizers.Adam):
 
 
 class _SGD(keras.optimizers.SGD):
-    """SGD, whose momentum is updated by one op per variable; see `_Adam`."""
+    """SGD with one op per variable for the update with momentum; see `_Adam`."""
 
     def update_step(self, gradient, variable, learning_rate):
         if not self.momentum:
@@ -75,7 +75,7 @@ class _SGD(keras.optimizers.SGD):
 
 
 def exclude_from_decay(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
-    """Keeps weight decay away from every variable that is not a kernel. Call before the optimizer is built."""
+    """Excludes every variable that is not a kernel from weight decay. Call before the optimizer is built."""
     inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.weight_decay is not None:
         inner.exclude_from_weight_decay(var_list=[v for v in variables if v.path.split("/")[-1] != "kernel"])

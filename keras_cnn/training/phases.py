@@ -1,7 +1,7 @@
-"""When which part of a network trains, and how fast: the phases of a fine-tuning and the table of its stages.
+"""The phases of fine-tuning: which stages of a network train in which epochs, and at which learning rates.
 
 Staged: the head first, then the rest (Donahue et al. 2014 and every tutorial since). Gradual: one more stage every few
-epochs, from the head down; with it, discriminative rates, lower from stage to stage (both Howard & Ruder 2018).
+epochs, from the head towards the input; discriminative rates fall in that direction (both Howard & Ruder 2018).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Strategy = Literal["fixed", "staged", "gradual"]
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs with one frozen part, `upto` as in `freezing.frozen_layers`; `until` is the last one, counted from 1."""
+    """Epochs with one frozen part, `upto` as in `freezing.frozen_layers`; `until` is the last epoch, counted from 1."""
 
     until: int
     upto: Upto = 0
@@ -27,11 +27,11 @@ class Phase:
 def phases(
     model: keras.Model, strategy: Strategy, upto: Upto, *, epochs: int, head_epochs: int, unfreeze_epochs: int
 ) -> list[Phase]:
-    """The phases of `epochs` epochs, the last of which freezes `upto`.
+    """The phases of `epochs` epochs; the last phase freezes `upto`.
 
     fixed: `upto` is frozen from the first epoch on; staged: the whole backbone is frozen for `head_epochs` first;
-    gradual: after these, one more stage is trained every `unfreeze_epochs`, the last stage first. Raises InputError,
-    naming the field, where `upto` does not fit the model, the epochs do not suffice, or nothing is left to unfreeze.
+    gradual: then one more stage trains every `unfreeze_epochs`, the last stage first. Raises InputError, naming the
+    field, if `upto` does not fit the model, the epochs do not suffice, or there is nothing to unfreeze.
     """
     last = Phase(epochs, upto)
     frozen_to_the_end = set(frozen_layers(model, upto))
@@ -55,10 +55,10 @@ def phases(
 
 
 def rate_factors(model: keras.Model, stage_decay: float) -> dict[str, float]:
-    """Layer name -> factor of the learning rate: 1 in the head, `stage_decay` in the last stage, its square before."""
+    """Rate factor by layer name: 1 in the head, `stage_decay` in the last stage, its square in the one before."""
     factors, factor = {}, 1.0
     for stage, layers in reversed(stages(model)):
-        if stage != HEAD and any(map(trains, layers)):  # a stage without weights is no step down
+        if stage != HEAD and any(map(trains, layers)):  # stages without weights do not count
             factor *= stage_decay
         factors |= {layer.name: factor for layer in layers}
     return factors
@@ -66,7 +66,7 @@ def rate_factors(model: keras.Model, stage_decay: float) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """Which part of a stage trains from when on; counts are of layers with weights and of their parameters."""
+    """The training plan of one stage; counts are of layers with weights and of their parameters."""
 
     stage: str
     layers: int
@@ -80,7 +80,7 @@ class StagePlan:
 
 
 def freeze_plan(model: keras.Model, planned: list[Phase], stage_decay: float) -> list[StagePlan]:
-    """One row per stage, from the image on. The model is not changed."""
+    """One row per stage, from the input on. The model is not changed."""
     frozen = [set(frozen_layers(model, phase.upto)) for phase in planned]
     starts = [0, *(phase.until for phase in planned[:-1])]
     factors = rate_factors(model, stage_decay)

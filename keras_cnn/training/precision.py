@@ -1,4 +1,4 @@
-"""Which number format to compute in, and whether to be deterministic, from what the machine has."""
+"""Chooses number format and determinism by the machine's hardware, and applies them."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def _cpu_field(name: str) -> str:
 
 
 def choose_precision(wanted: str, found: dict) -> str:
-    """`auto` becomes mixed_bfloat16 where the hardware computes in it, else float32."""
+    """`auto` becomes mixed_bfloat16 if the hardware computes in it, else float32."""
     if wanted != "auto":
         return wanted
     return "mixed_bfloat16" if found["bfloat16"] else "float32"

@@ -27,7 +27,7 @@ class Progress:
         return (state.images - self._images) / self._bar.seconds
 
     def end_epoch(self, row: dict, images: int, best: bool) -> None:
-        """Logs the epoch's row of the history; `images` were trained on in its seconds."""
+        """Logs the epoch's row of the history; `images` is its number of training images."""
         self._bar.close()
         rate, time = images / max(row["epoch_seconds"], 1e-9), tqdm.format_interval(round(row["run_seconds"]))
         numbers = {k: v for k, v in row.items() if k not in ("epoch", "learning_rate", *SECONDS)}

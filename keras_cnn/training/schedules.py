@@ -6,17 +6,17 @@ from collections.abc import Callable
 from keras_cnn.config import OptimConfig
 from keras_cnn.errors import InputError
 
-Schedule = Callable[[float], float]  # completed epochs, with their fraction -> learning rate
+Schedule = Callable[[float], float]  # completed epochs, with a fraction -> learning rate
 
 
 def build_schedule(optim: OptimConfig, *, epochs: int, steps: int) -> Schedule:
     """The learning rate of the step that begins after `progress` epochs of `steps` steps, 0 <= progress <= epochs.
 
     constant; step: times `gamma` every `step_epochs` (PyTorch's StepLR); exponential: times `gamma` per epoch,
-    smoothly; cosine: half a cosine from the end of the warm-up to 0; one_cycle: up from 1/25 of the peak over the first
-    30 %, down to 1/250,000, both half cosines (Smith 2018, PyTorch's defaults); plateau: constant here, the drops come
-    from `callbacks.Plateau`. The linear warm-up multiplies by 1/n, 2/n, ... 1 over its n steps; one_cycle has its own
-    and ignores it. Raises InputError for an unknown name.
+    smoothly; cosine: half a cosine from the end of the warm-up to 0; one_cycle: from 1/25 of the peak up to it over the
+    first 30 %, then down to 1/250,000 of it, both half cosines (Smith 2018, PyTorch's defaults); plateau: constant
+    here, lowered by `callbacks.Plateau`. The linear warm-up multiplies by 1/n, 2/n, ... 1 over its n steps; one_cycle
+    has its own warm-up and ignores it. Raises InputError for an unknown name.
     """
     peak, warmup_epochs = optim.learning_rate, optim.warmup_epochs
     if optim.schedule == "one_cycle":
@@ -31,7 +31,7 @@ def build_schedule(optim: OptimConfig, *, epochs: int, steps: int) -> Schedule:
 
 
 def _decay(optim: OptimConfig, epochs: int) -> Callable[[float], float]:
-    """Progress -> factor of the peak."""
+    """Progress -> factor of the peak rate."""
     match optim.schedule:
         case "constant" | "plateau":
             return lambda progress: 1.0
@@ -47,7 +47,7 @@ def _decay(optim: OptimConfig, epochs: int) -> Callable[[float], float]:
 
 
 def _one_cycle(peak: float, share: float) -> float:
-    """The rate after a `share` of the training."""
+    """The learning rate after this share of training."""
     rise, first, last = 0.3, peak / 25, peak / 250_000
 
     def between(start: float, stop: float, part: float) -> float:

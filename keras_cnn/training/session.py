@@ -1,4 +1,4 @@
-"""One run under way: what happens at each step and epoch besides the arithmetic, and what its checkpoint holds."""
+"""A run in progress: what happens around each step and epoch, and the contents of its checkpoint."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -38,9 +38,9 @@ class TrainingSession:
         self._task, self._folder, self._tracker = task, folder, tracker
         self._interrupt, self._watch = interrupt, watch
         self._identity = identity_of(folder, task.config, task.split["sha256"])
-        self._changing = freezing.trained_part(task.model).variables  # all that any phase of the run changes
+        self._changing = freezing.trained_part(task.model).variables  # every variable that a phase of the run changes
         self._phase_number, self._phase_run = 0, None
-        self._restored: Checkpoint | None = None  # until its phase has its optimizer back
+        self._restored: Checkpoint | None = None  # until its phase has restored the optimizer
         self.best_validated: Any = None  # `PhaseRun.validated` of the best epoch, if it was in this process
         config = task.config
         self.state = TrainingState()
@@ -54,16 +54,16 @@ class TrainingSession:
 
     @property
     def phase_run(self) -> PhaseRun:
-        """The phase under way."""
+        """The current phase."""
         assert self._phase_run is not None
         return self._phase_run
 
     # --- phases and resume ---
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Restores all that `save` wrote, except for the optimizer, which its phase restores.
+        """Restores everything that `save` wrote except the optimizer, which is restored when its phase begins.
 
-        Raises InputError, naming the file, where a part of the checkpoint or the best model is missing or foreign.
+        Raises InputError, naming the file, if a part of the checkpoint or the best model is missing or does not fit.
         """
         state, path = checkpoint.state, self._folder / "checkpoint" / checkpoints.FILE
         self._best_model.restore(state["best_model"])
@@ -77,9 +77,9 @@ class TrainingSession:
         self._tracker.epochs(self.state.history)
 
     def phases(self) -> Iterator[int]:
-        """The last epochs of the phases that are left; `phase_run` is ready to train up to each, and verified after.
+        """For each remaining phase: prepares `phase_run`, yields the last epoch, then verifies the frozen weights.
 
-        The phases themselves are not handed out: what one keeps in memory must go before the next one asks for room.
+        The phases themselves are not yielded: one must release its memory before the next allocates its own.
         """
         for number, phase in enumerate(self._task.phases):
             if number < self._phase_number or (self.state.epoch >= phase.until and not self.state.ended):
@@ -88,7 +88,7 @@ class TrainingSession:
             self._phase_run.log_summary()
             began = time.monotonic()
             self._enter_phase(number)
-            self.state.run_seconds += time.monotonic() - began  # what is computed once is part of the price
+            self.state.run_seconds += time.monotonic() - began  # includes what the phase computes once
             yield phase.until
             self._phase_run.verify_frozen()
             if self.state.ended:
@@ -96,7 +96,7 @@ class TrainingSession:
             self.leave_phase()
 
     def _enter_phase(self, number: int) -> None:
-        """Gives the phase its optimizer's state from the checkpoint, if that is of this phase, or else saves it."""
+        """Restores the optimizer and the average from a checkpoint of this phase; without one, writes a checkpoint."""
         checkpoint, self._restored = self._restored, None
         self._phase_number = number
         if checkpoint is None or checkpoint.state["phase"] != number:
@@ -110,11 +110,11 @@ class TrainingSession:
             warn_of_changes([f"the frozen part's outputs kept: {before or 'nowhere'} -> {now or 'nowhere'}"])
 
     def leave_phase(self) -> None:
-        """Releases the phase, and so all that was kept for it."""
+        """Releases the phase and everything kept for it."""
         self._phase_run = None
 
     def end(self) -> None:
-        """Keeps the last model where the task wants it, and gives the model the weights of its best epoch."""
+        """Saves the last model if the task wants it, and gives the model the weights of its best epoch."""
         if self._task.keeps_last_model:
             with (
                 self.phase_run.trainer.averaged_weights(),
@@ -134,7 +134,7 @@ class TrainingSession:
             logger.info(f"proof     {layers} are byte for byte what they were")
 
     def clean_up(self) -> None:
-        """Removes what only an unfinished run needs."""
+        """Removes the file that only an unfinished run needs."""
         if not self._task.keeps_whole_model:
             self._best_model.path.unlink(missing_ok=True)
 
@@ -145,7 +145,7 @@ class TrainingSession:
         return self._schedule(progress) * self._plateau.scale
 
     def validate(self) -> dict[str, float]:
-        """The validation columns of the history, measured with the averaged weights where there are any."""
+        """The validation columns of the history, measured with the averaged weights if there are any."""
         with self.phase_run.trainer.averaged_weights():
             return self.phase_run.validate()
 
@@ -156,7 +156,7 @@ class TrainingSession:
         self._progress.step(self.state)
 
     def epoch_done(self, row: dict) -> bool:
-        """Takes the epoch's row of the history, keeps the model if it is the best; False to stop early."""
+        """Records the epoch's row of the history and keeps the model if it is the best; False: stop early."""
         is_best = self.best.update(row)
         if is_best:
             self.best_validated = self.phase_run.validated
@@ -173,7 +173,7 @@ class TrainingSession:
         return not self._early_stopping.stops(row["epoch"], self.best)
 
     def save(self) -> None:
-        """Writes the checkpoint, and then lets the best model that it names take its place."""
+        """Writes the checkpoint, then publishes the best model that it names."""
         state = {
             "position": asdict(self.state),
             "phase": self._phase_number,
@@ -196,6 +196,6 @@ class TrainingSession:
 
 
 def warn_of_changes(changes: list[str]) -> None:
-    """Logs what differs from the beginning of the run. Its result is close to that of an unstopped run, not equal."""
+    """Logs differences from the start of the run: its result is close to an uninterrupted run's, but not equal."""
     if changes:
         logger.info(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")

@@ -1,4 +1,4 @@
-"""How far a run has come, and what its checkpoint holds besides the variables."""
+"""The position of a run, and the contents of its checkpoint besides the variables."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -30,7 +30,7 @@ class TrainingState:
     history: list[dict] = field(default_factory=list)
 
     def add(self, sums: dict[str, float], images: int) -> None:
-        """Counts a step."""
+        """Adds a step and its sums."""
         self.step += 1
         self.images += images
         self.sums = {name: self.sums.get(name, 0.0) + value for name, value in sums.items()}
@@ -41,7 +41,7 @@ class TrainingState:
         return {name: value / self.images for name, value in self.sums.items()}
 
     def next_epoch(self, row: dict) -> None:
-        """Ends the epoch with its row of the history."""
+        """Adds the epoch's row to the history and starts the next."""
         self.history.append(row)
         self.epoch, self.step, self.images, self.sums = self.epoch + 1, 0, 0, {}
         self.epoch_seconds = 0.0

@@ -12,14 +12,14 @@ import tensorflow as tf
 from keras_cnn.training.optimizers import exclude_from_decay
 
 Augment = Callable[[tf.Tensor, Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]]
-STEP_INPUTS = [((None, 2), tf.int32), ((), tf.int32), ((), tf.float32)]  # after images and labels
+STEP_INPUTS = [((None, 2), tf.int32), ((), tf.int32), ((), tf.float32)]  # keys, epoch and rate; after images and labels
 
 
 class Objective(Protocol):
-    """What a step minimises, and what it measures on the way.
+    """The loss that a step minimises, and the sums that it measures.
 
     `measures` names the sums over a batch that a step returns, "loss" first; `labels` is the type of a batch's labels,
-    with the images along the first axis; `targets` turns them into what the loss takes.
+    with the images along the first axis; `targets` converts labels into the targets of the loss.
     """
 
     measures: tuple[str, ...]
@@ -28,22 +28,22 @@ class Objective(Protocol):
     def targets(self, labels: tf.Tensor) -> Any: ...
 
     def __call__(self, outputs: Any, targets: Any, /) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        """The loss of a model's outputs, in float32, whose gradient is descended; and the sums."""
+        """The float32 loss to minimise for a model's outputs, and the sums of `measures`."""
         ...
 
 
 class Trainer:
-    """A model, or the part of one that trains, with an optimizer and the compiled step that joins them.
+    """A model, or its trainable part, with an optimizer and the compiled step that trains it.
 
     Args:
         augment: (images (B, H, W, C) uint8, the objective's targets, keys (B, 2) int32, epoch) -> float32 images
             0-255 and targets; traced into the step, so that it runs on the device that trains.
-        objective: what is minimised.
+        objective: the loss and its measures.
         inputs: type of the batches' images; by default uint8 images of the model's size.
-        frozen_part: turns augmented images into what `model` takes. No gradient passes through it.
-        rate_factors: factors of the learning rate by the variable's path; 1 where there is none.
-        ema: decay of an average over all model variables, after Polyak & Juditsky 1992, with a warm-up of
-            (1 + t) / (10 + t); or None.
+        frozen_part: computes the inputs of `model` from augmented images. No gradient passes through it.
+        rate_factors: factors of the learning rate by variable path; 1 for other variables.
+        ema: decay of a moving average of the variables (Polyak & Juditsky 1992), limited to (1 + t) / (10 + t) at
+            update t as a warm-up; None: no average.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Trainer:
         }
 
     def _step(self, images, labels, keys, epoch, rate):
-        """One update; returns the sums of the objective's measures over the batch before it."""
+        """Performs one update; returns the objective's sums over the batch, computed before the update."""
         learning_rate: Any = self.optimizer.learning_rate
         learning_rate.assign(rate)
         images, targets = self._augment(images, self.objective.targets(labels), keys, epoch)
@@ -98,7 +98,7 @@ class Trainer:
         old_values = [tf.convert_to_tensor(variable) for variable, _ in self._slowed]
         self.optimizer.apply(gradients, variables)
         for (variable, factor), old in zip(self._slowed, old_values, strict=True):
-            # Every rule's update is proportional to the rate, weight decay and momentum included.
+            # Every optimizer's update, with weight decay and momentum, is proportional to the rate.
             variable.assign(old + factor * (tf.convert_to_tensor(variable) - old))
         if self._ema:
             self._update_averages(self._ema)
@@ -112,7 +112,7 @@ class Trainer:
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Gives the model its averaged weights inside the block; changes nothing where there is no average."""
+        """Gives the model its averaged weights inside the block; changes nothing if there is no average."""
         own = [np.asarray(v) for v in self._averaged]
         for variable, average in zip(self._averaged, self._averages, strict=True):
             variable.assign(average)

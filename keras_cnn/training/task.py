@@ -1,4 +1,4 @@
-"""The contract between the training engine and what it trains: a task, its phases, its objective, its config."""
+"""The interface between the training engine and what it trains: a task, its phases and its config."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from keras_cnn.tracking import Tracker
 from keras_cnn.training.phases import Phase
 from keras_cnn.training.step import Trainer
 
-CheckInterrupt = Callable[[], None]  # raises where the run is to stop
+CheckInterrupt = Callable[[], None]  # raises if the run should stop
 
 
 def no_interrupt() -> None:
@@ -37,7 +37,7 @@ class TrainSettings(Protocol):
 
 
 class TaskConfig(Protocol):
-    """What the engine reads of the config of a task."""
+    """The parts of a task's config that the engine reads."""
 
     @property
     def optim(self) -> OptimConfig: ...
@@ -51,7 +51,7 @@ class PhaseRun(Protocol):
     """One phase of a run: the compiled step, the batches that feed it, and the validation of what it has trained."""
 
     features_place: str | None  # where the outputs of a frozen part are kept: "memory", "disk", or None
-    validated: Any  # outputs of the last validation where `Task.finish` can use them; else None
+    validated: Any  # outputs of the last validation if `Task.finish` can use them; else None
 
     @property
     def trainer(self) -> Trainer: ...
@@ -65,15 +65,15 @@ class PhaseRun(Protocol):
         ...
 
     def verify_frozen(self) -> int:
-        """The number of frozen layers. Raises FrozenChanged where a frozen weight has changed."""
+        """The number of frozen layers. Raises FrozenChanged if a frozen weight has changed."""
         ...
 
     def report_last_weights(self) -> None:
-        """Logs what only the weights after the last epoch show, before the best ones replace them."""
+        """Logs results that need the weights of the last epoch, before the best ones replace them."""
         ...
 
     def log_summary(self) -> None:
-        """Logs what is special about the phase."""
+        """Logs the specifics of the phase."""
         ...
 
     def multiply_adds(self, epochs: int) -> int:
@@ -82,19 +82,19 @@ class PhaseRun(Protocol):
 
 
 class Task(Protocol):
-    """A configured run before its first step: data, model, phases, and what is particular to its kind."""
+    """A configured run before its first step: data, model, phases, and the parts specific to its kind."""
 
     default_config: Any  # the config with every field at its default
     hardware: dict
     precision: str
     model: keras.Model
-    split: dict  # what split.json holds; its "sha256" changes with every image, label and cut
+    split: dict  # content of split.json; its "sha256" changes if any image, label or split does
     train_images: int
     steps: int  # of an epoch
-    program: str  # whose --resume goes on with the run
-    is_trial: bool  # one of a sweep, which deals with whatever stops it
-    keeps_whole_model: bool  # the best model so far as model.keras; else only the weights that change
-    keeps_last_model: bool  # as last.keras
+    program: str  # the program whose --resume continues the run
+    is_trial: bool  # a trial of a sweep; the sweep handles what stops it
+    keeps_whole_model: bool  # keeps the best model as model.keras; else only the weights that change
+    keeps_last_model: bool  # keeps the last epoch's model as last.keras
 
     @property
     def config(self) -> TaskConfig: ...
@@ -104,7 +104,7 @@ class Task(Protocol):
     def history_columns(self) -> Sequence[str]: ...
 
     def log_summary(self) -> None:
-        """Logs what is trained on what."""
+        """Logs a summary of the data and the model."""
         ...
 
     def describe(self, folder: RunFolder) -> None:
@@ -116,11 +116,11 @@ class Task(Protocol):
         ...
 
     def require_same_start(self, folder: RunFolder) -> None:
-        """Raises InputError where the model does not start a resume as it started the run."""
+        """Raises InputError if the model is not the one that the run started with."""
         ...
 
     def start_phase(self, phase: Phase, check_interrupt: CheckInterrupt = no_interrupt) -> PhaseRun:
-        """Prepares a phase: freezes what it freezes."""
+        """Prepares a phase: freezes its frozen layers."""
         ...
 
     def write_log(self, folder: RunFolder, history: Sequence[Mapping[str, float]]) -> None:
@@ -130,8 +130,8 @@ class Task(Protocol):
     def finish(self, folder: RunFolder, tracker: Tracker, phase_run: PhaseRun, best_epoch: int, validated: Any) -> dict:
         """Writes model, predictions, figures and, last, metrics.json; the model has its best weights.
 
-        `validated` is `PhaseRun.validated` of the best epoch, or None where that was in another process. Returns what
-        metrics.json holds.
+        `validated` is `PhaseRun.validated` of the best epoch, or None if another process ran it. Returns the content of
+        metrics.json.
         """
         ...
 

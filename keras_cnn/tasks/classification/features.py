@@ -20,8 +20,8 @@ from keras_cnn.evaluation.predict import inference
 from keras_cnn.messages import logger
 from keras_cnn.training.task import CheckInterrupt
 
-BATCH = 32  # images per step through the frozen part, whatever the training's batch size: the same bits for all
-VERSION = 1  # raise it when other numbers would come out
+BATCH = 32  # images per step through the frozen part; fixed, so that the bits do not depend on train.batch_size
+VERSION = 1  # increase it when the computed values change
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
@@ -40,7 +40,7 @@ class FrozenFeatures:
     def batches(
         self, batch_size: int, *, seed: int | None = None, start: tuple[int, int] = (0, 0), epochs: int = 1
     ) -> "FeatureBatches":
-        """Like `pipeline.batches`, in the same order, with features for images; epoch e gets view e mod V."""
+        """Like `pipeline.batches`, in the same order, with features instead of images; epoch e gets view e mod V."""
         return FeatureBatches(self, batch_size, seed, start, epochs)
 
 
@@ -68,7 +68,7 @@ class FeatureBatches:
 
 @dataclass(frozen=True)
 class AugmentedViews:
-    """Random changes of the images before the frozen part, and the number of views of each image to keep."""
+    """Augmentation of the images before the frozen part, and the number of views of each image to keep."""
 
     augmentation: augment.Augmentation
     seed: int
@@ -79,7 +79,7 @@ class FrozenPart:
     """Computes the outputs of the frozen part of a network.
 
     Args:
-        dtype: of the outputs that are kept: auto, which is the type that `model` computes, or bfloat16.
+        dtype: type of the outputs that are kept: auto (the type that `model` computes) or bfloat16.
         image_batches: (split, batch size) -> the split's batches in order.
     """
 
@@ -113,15 +113,14 @@ class FrozenPart:
         folder: str | Path,
         image_key: bytes,
     ) -> FrozenFeatures:
-        """The features in a file of `folder`, which may be there already.
+        """The features in a file of `folder`.
 
-        A file is used again if the weights, the images and the random changes are the same.
-
-        `image_key` identifies the images and their decoding. An incomplete file is computed anew.
+        An existing file is reused if the weights, the images and the augmentation are the same. An incomplete file is
+        recomputed. `image_key` identifies the images and their decoding.
         """
         key = hashlib.sha256(b"".join((_weights_key(self.model), image_key, self._key(views)))).digest()
         shape = self._shape(split, views)
-        stored = np.dtype(np.uint16) if self.dtype == BFLOAT16 else self.dtype  # NumPy's format knows no bfloat16
+        stored = np.dtype(np.uint16) if self.dtype == BFLOAT16 else self.dtype  # NumPy's format has no bfloat16
 
         def batches() -> Iterator[np.ndarray]:
             return (batch.view(stored) for batch in self._computed(split, views, check_interrupt))

@@ -26,19 +26,19 @@ from keras_cnn.training.phases import Phase, rate_factors
 from keras_cnn.training.step import Trainer
 from keras_cnn.training.task import CheckInterrupt, no_interrupt
 
-NUMBERS_A_BATCH = 2**20  # of the images of a batch in inference
+NUMBERS_A_BATCH = 2**20  # pixel values of an inference batch
 
 
 class FrozenChanged(RuntimeError):
-    """A frozen weight has changed: a bug of ours."""
+    """A frozen weight has changed: a bug of keras_cnn."""
 
 
 class PhaseRunner:
-    """One phase of a classifier's run; everything it needs is made when it is first used.
+    """One phase of a classifier's run; its parts are made when they are first used.
 
-    Where the network has a frozen part, behind which everything random and everything that trains lies, the outputs of
-    that part are computed once for each image; or else, as with augmentation, in each step, in inference mode and
-    without a gradient.
+    A network may have a frozen part that comes before everything random and everything that trains. Its outputs are
+    computed once for each image or, if they cannot be kept (for example with augmentation), in each step, in inference
+    mode and without a gradient.
     """
 
     def __init__(self, setup: TrainingSetup, phase: Phase, check_interrupt: CheckInterrupt = no_interrupt):
@@ -50,8 +50,8 @@ class PhaseRunner:
         if self._boundary is not None:
             self._frozen_model, self._trainable_part = freezing.split(setup.model, self._boundary)
         self._fingerprints = fingerprints(setup.model)
-        self.validated: np.ndarray | None = None  # logits of the last validation, where they are those of the images
-        self.known_logits: dict[str, np.ndarray] = {}  # by split: not to be computed again
+        self.validated: np.ndarray | None = None  # logits of the last validation, unless from rounded features
+        self.known_logits: dict[str, np.ndarray] = {}  # by split; not computed again
 
     # --- training ---
 
@@ -94,7 +94,8 @@ class PhaseRunner:
     def multiply_adds(self, epochs: int) -> int:
         """Multiply-adds of training for `epochs` epochs, validation left out.
 
-        What trains is computed forward once and backward at twice that cost; the frozen part in every step or once.
+        The trained part costs a forward pass and twice that for the backward pass; the frozen part is computed in every
+        step or once.
         """
         by_layer = {row.layer: row.multiply_adds or 0 for row in arithmetic.table(self._setup.model)}
         frozen = {operation.name for operation in self._frozen_model.operations} if self._frozen_model else set()
@@ -106,7 +107,7 @@ class PhaseRunner:
     # --- validation and predictions ---
 
     def validate(self) -> dict[str, float]:
-        """Mean cross-entropy and accuracy on the validation split; nan where a logit is not finite."""
+        """Mean cross-entropy and accuracy on the validation split; nan if a logit is not finite."""
         features, labels = self._validation_features, self._setup.dataset.validation.labels
         logits = self.logits("validation") if features is None else self._predict(features)
         self.validated = None if features is not None and self._frozen_part.rounds else logits
@@ -116,7 +117,7 @@ class PhaseRunner:
         return {"val_loss": cross_entropy(labels, logits), "val_accuracy": accuracy}
 
     def logits(self, split: str) -> np.ndarray:
-        """(N, classes) float32 of the network in inference mode, for the images of a split as they are."""
+        """(N, classes) float32 logits in inference mode, for the images of a split without augmentation."""
         if split in self.known_logits:
             return self.known_logits[split]
         setup = self._setup
@@ -134,7 +135,7 @@ class PhaseRunner:
         return self._predictor.logits(setup.batches(images, self._inference_batch))
 
     def report_last_weights(self) -> None:
-        """Logs whether one batch was memorised: the best weights on validation are from before that."""
+        """Logs whether one batch was memorised: the best weights on validation may be from an earlier epoch."""
         setup = self._setup
         if not setup.config.train.overfit_batch:
             return
@@ -145,7 +146,7 @@ class PhaseRunner:
 
     @property
     def _inference_batch(self) -> int:
-        """Images per batch: small ones by the hundred, which takes half the time of the batches of training."""
+        """Images per batch: hundreds of small images, which takes half the time of training's batch size."""
         return max(self._setup.config.train.batch_size, NUMBERS_A_BATCH // math.prod(self._setup.dataset.image_shape))
 
     def _predict(self, features: FrozenFeatures) -> np.ndarray:
@@ -158,7 +159,7 @@ class PhaseRunner:
 
     @cached_property
     def _feature_predictor(self) -> Predictor:
-        assert self._validation_features is not None  # whoever has features to predict from has these
+        assert self._validation_features is not None  # they exist whenever there are features
         return Predictor(self._trainable_part, self._validation_features.spec)
 
     # --- images, and the outputs of the frozen part ---
@@ -177,7 +178,7 @@ class PhaseRunner:
 
     @cached_property
     def _views(self) -> AugmentedViews | None:
-        """The random changes of the training images; None where nothing is changed."""
+        """The augmentation of the training images; None if there is none."""
         setup = self._setup
         if setup.augmentation == augment.RECIPES["none"]:
             return None
@@ -185,12 +186,12 @@ class PhaseRunner:
 
     @cached_property
     def _frozen_part(self) -> FrozenPart:
-        assert self._frozen_model is not None  # asked for where `_boundary` is one
+        assert self._frozen_model is not None  # used only if there is a `_boundary`
         return FrozenPart(self._frozen_model, self._setup.config.finetune.features_dtype, self._setup.batches)
 
     @cached_property
     def _outputs_to_keep(self) -> dict[str, int]:
-        """How many outputs of the frozen part can be kept by split: none of training images that change every epoch."""
+        """How many frozen-part outputs can be kept, by split; none for training images that change every epoch."""
         counts = {"validation": len(self._setup.dataset.validation)}
         if self._views is None or self._views.count:
             counts["train"] = len(self._setup.train) * (self._views.count if self._views else 1)
@@ -202,7 +203,7 @@ class PhaseRunner:
 
     @cached_property
     def features_place(self) -> str | None:
-        """Where the frozen part's outputs are kept: memory, disk, or None, nowhere."""
+        """Where the frozen part's outputs are kept: "memory", "disk" or None (nowhere)."""
         wanted = self._setup.config.finetune.features
         if self._frozen_model is None or wanted == "none":
             return None
@@ -233,7 +234,7 @@ class PhaseRunner:
         )
 
     def log_summary(self) -> None:
-        """Logs which outputs of the frozen part are kept, and their size; nothing where nothing is frozen."""
+        """Logs which outputs of the frozen part are kept, and their size; nothing if there is no frozen part."""
         if self._frozen_model is None:
             return
         maps = "×".join(map(str, self._frozen_model.output_shape[1:]))
@@ -255,7 +256,7 @@ class PhaseRunner:
                 " finetune.augment_views keeps some views of each"
             )
 
-    # --- proof that frozen weights stay ---
+    # --- check that frozen weights do not change ---
 
     def verify_frozen(self) -> int:
         """The number of frozen layers with weights. Raises FrozenChanged if a byte of them has changed."""
@@ -283,7 +284,7 @@ def _unchanged(features, labels, keys, epoch):
 
 
 def _balanced(setup: TrainingSetup) -> np.ndarray:
-    """(classes,) N / (classes * images of the class): every class has the same total weight."""
+    """(classes,) weights N / (classes * images of the class): every class has the same total weight."""
     counts = np.bincount(setup.train.labels, minlength=len(setup.dataset.classes))
     return (len(setup.train) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""What a classifier's finished run leaves: model, final numbers, predictions and figures."""
+"""The results of a classifier's finished run: model, final numbers, predictions and figures."""
 
 import keras
 import numpy as np
@@ -45,7 +45,7 @@ def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run:
 def finish_trial(
     setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run: PhaseRunner, best_epoch: int
 ) -> dict:
-    """Evaluates a sweep's trial on the validation split. The test split is for the one trial that is chosen."""
+    """Evaluates a sweep's trial on the validation split. The test split is kept for the chosen trial."""
     split, classes = setup.dataset.validation, setup.dataset.classes
     logits = phase_run.logits("validation")
     summary = metrics.summary(split.labels, logits, classes)
@@ -84,7 +84,7 @@ def draw_figures(setup: TrainingSetup, folder: RunFolder, run_metrics: dict, pro
 
 
 def draw_augmentation(setup: TrainingSetup, folder: RunFolder) -> None:
-    """Draws a few training images and what the network sees of them."""
+    """Draws a few training images, original and augmented."""
     rows, config = min(PREVIEW_ROWS, len(setup.train)), setup.config
     sample = setup.train.take(np.linspace(0, len(setup.train) - 1, rows).astype(int))
     shape = setup.dataset.image_shape

@@ -1,4 +1,4 @@
-"""What a classifier's run is made of before its first step: data, model, augmentation and phases."""
+"""Prepares a classifier's run for its first step: data, model, augmentation and phases."""
 
 import math
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from keras_cnn.models.weights import LoadedWeights, load_weights
 from keras_cnn.training import precision
 from keras_cnn.training.phases import Phase, StagePlan, freeze_plan, phases, plan_text
 
-UNSETTLED = 0.05  # share of a batch norm's initial statistics from which on a run is too short for it
+UNSETTLED = 0.05  # a run is too short if a batch norm keeps more than this share of its initial statistics
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class TrainingSetup:
     split: dict  # what split.json holds
     train: Split  # the training split, or one batch of it
     model: keras.Model
-    loaded: LoadedWeights | None  # what of the starting weights a backbone has loaded
+    loaded: LoadedWeights | None  # which starting weights a backbone has loaded
     phases: list[Phase]
     augmentation: augment.Augmentation
     shared: "SharedResources | None" = None  # in a sweep
 
     @cached_property
     def plan(self) -> list[StagePlan]:
-        """Which part of each stage trains from when on."""
+        """The training plan of each stage."""
         return freeze_plan(self.model, self.phases, self.config.finetune.stage_decay)
 
     @property
@@ -57,7 +57,7 @@ class TrainingSetup:
 
     @property
     def notes(self) -> list[str]:
-        """Lines for a reader of the numbers: options without effect, and batch norms that the run is too short for."""
+        """Notes on the results: options without effect, and batch norms for which the run is too short."""
         return [*without_effect(self.config, self.dataset.findings["own_splits"]), *_slow_statistics(self)]
 
     def batches(self, split: Split, batch_size: int | None = None, **options):
@@ -66,7 +66,7 @@ class TrainingSetup:
         return pipeline.batches(split, shape, batch_size or self.config.train.batch_size, fit=fit, **options)
 
     def cached(self, split: Split) -> Split:
-        """The split with its images decoded once, where the config asks for a cache."""
+        """The split with its images decoded once, if the config asks for a cache."""
         if self.shared:
             return self.shared.decoded(split, self.dataset, self.config)
         return _decoded(split, self.dataset, self.config)
@@ -81,7 +81,7 @@ class SharedResources:
     def __init__(self):
         self._settings: dict | None = None
         self._loaded: tuple[Dataset, dict] | None = None
-        self._decoded: dict[int, tuple[Split, Split]] = {}  # by the first one's id
+        self._decoded: dict[int, tuple[Split, Split]] = {}  # (split, decoded split) by id(split)
 
     def dataset(self, config: Config) -> tuple[Dataset, dict]:
         """The dataset of a config, and its split.json."""
@@ -94,7 +94,7 @@ class SharedResources:
         return self._loaded
 
     def decoded(self, split: Split, dataset: Dataset, config: Config) -> Split:
-        """The split with its images decoded, at the first call for it."""
+        """The split with its images decoded, which is done at the first call for it."""
         if id(split) not in self._decoded:
             self._decoded[id(split)] = (split, _decoded(split, dataset, config))
         return self._decoded[id(split)][1]
@@ -144,7 +144,7 @@ def prepare_setup(config: Config, chosen_precision: str | None, shared: SharedRe
 
 
 def _require_fixed_images(config: Config, augmentation: augment.Augmentation) -> None:
-    """InputError where views of images are to be kept that mix with other images in every epoch."""
+    """Raises InputError if views of images are kept although augmentation mixes images anew in every epoch."""
     views = config.finetune.augment_views
     if views and augmentation.mixes:
         mixing = "mixup" if augmentation.mixup else "cutmix"
@@ -155,7 +155,7 @@ def _require_fixed_images(config: Config, augmentation: augment.Augmentation) ->
 
 
 def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, LoadedWeights | None]:
-    """The network with the weights that it starts from, and what of them a backbone has loaded."""
+    """The network with its starting weights, and which of them a backbone has loaded."""
     name, options = config.model.name, dict(config.model.options)
     shape, classes = dataset.image_shape, len(dataset.classes)
     if name not in backbones.names():
@@ -173,7 +173,7 @@ def _decoded(split: Split, dataset: Dataset, config: Config) -> Split:
 
 def _slow_statistics(setup: TrainingSetup) -> Iterator[str]:
     if setup.loaded and setup.loaded.loaded:
-        return  # they start from statistics of images
+        return  # the loaded statistics are those of images
     norms = [layer for layer in setup.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     steps = setup.steps * setup.config.train.epochs
     slowest = max((layer.momentum for layer in norms if layer.trainable), default=0.0)
@@ -185,7 +185,7 @@ def _slow_statistics(setup: TrainingSetup) -> Iterator[str]:
 
 
 def log_summary(setup: TrainingSetup) -> None:
-    """Logs what is trained on what, and what the audit of the images found."""
+    """Logs a summary of the data, the findings of its audit, and the network."""
     dataset = setup.dataset
     splits = {"train": setup.train, "validation": dataset.validation, "test": dataset.test}
     counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
@@ -208,7 +208,7 @@ def log_summary(setup: TrainingSetup) -> None:
 
 
 def _findings(findings: dict) -> Iterator[str]:
-    """What a reader of the numbers must know about the data; the pairs and names are in split.json."""
+    """The findings about the data that matter for the results; pairs and names are in split.json."""
     yield from findings.get("notes", [])
     if skipped := findings.get("skipped"):
         yield f"{len(skipped)} unreadable images skipped (see split.json)"

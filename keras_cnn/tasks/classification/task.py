@@ -43,7 +43,7 @@ class ClassificationTask:
         self.split, self.phases = setup.split, setup.phases
         self.train_images, self.steps = len(setup.train), setup.steps
         self.program = "finetune.py" if setup.loaded else "train.py"
-        # A frozen part may be large, and a sweep's small networks cost less time so.
+        # Otherwise only changing weights are kept: a frozen part may be large, and a trial saves time.
         self.keeps_whole_model = not (setup.freezes or self.is_trial)
         self.keeps_last_model = not setup.freezes
 
@@ -51,7 +51,7 @@ class ClassificationTask:
         log_summary(self.setup)
 
     def describe(self, folder: RunFolder) -> None:
-        """Writes notes.txt and, where weights stay frozen, freeze.json."""
+        """Writes notes.txt and, if weights stay frozen, freeze.json."""
         setup = self.setup
         if notes := setup.notes:
             write_text(folder / "notes.txt", "\n".join(notes) + "\n")
@@ -63,7 +63,7 @@ class ClassificationTask:
         results.draw_augmentation(self.setup, folder)
 
     def require_same_start(self, folder: RunFolder) -> None:
-        """Raises InputError where the frozen weights are not those of freeze.json."""
+        """Raises InputError if the frozen weights are not those of freeze.json."""
         if not self.setup.freezes:
             return
         path = folder / "freeze.json"

@@ -7,21 +7,21 @@ import itertools
 
 import numpy as np
 
-ROUNDS = 300  # at most; far more than was ever needed until no box changed its cluster
+ROUNDS = 300  # at most; far more than k-means has ever needed to converge
 
 
 def shape_iou(sizes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N, M) IoU of boxes by width and height alone, (N, 2) and (M, 2), as if they had one centre."""
+    """(N, M) IoU of boxes by width and height alone, (N, 2) and (M, 2), as if all had the same centre."""
     shared = np.minimum(sizes[:, None], others[None]).prod(axis=2)
     return shared / (sizes.prod(axis=1)[:, None] + others.prod(axis=1)[None] - shared)
 
 
 def kmeans(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float]:
-    """`count` anchors (count, 2), the smallest first, and the mean IoU of each box of `sizes` (N, 2) with its best one.
+    """`count` anchors (count, 2), smallest first, and the mean IoU of the boxes `sizes` (N, 2) with their best ones.
 
     Starts from k-means++ (Arthur & Vassilvitskii 2007), whose draws depend on `seed` alone. A cluster's centre is the
     mean of its boxes; a cluster that has lost all its boxes gets the box that fits its own anchor worst. Anchors repeat
-    where there are fewer different boxes than anchors.
+    if there are fewer different boxes than anchors.
     """
     sizes = np.asarray(sizes, np.float64)
     anchors = _start(sizes, count, np.random.Philox(key=np.array([seed, count], np.uint64)))
@@ -41,7 +41,7 @@ def kmeans(sizes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, float]
 
 
 def _start(sizes: np.ndarray, count: int, bits: np.random.Philox) -> np.ndarray:
-    """Draws each next anchor with a probability proportional to its squared distance from those before."""
+    """Draws each anchor with a probability proportional to its squared distance from the nearest earlier one."""
     uniform = (bits.random_raw(count) >> np.uint64(11)) * 2.0**-53
     chosen = [int(uniform[0] * len(sizes))]
     for draw in uniform[1:]:

@@ -14,10 +14,10 @@ from keras_cnn.detection.loss import IGNORED
 from keras_cnn.tasks.detection.images import GREY, BoxImages
 from keras_cnn.tasks.detection.settings import BoxAugment
 
-VISIBLE = 0.3  # share of a box that must be left for its object to be learnt
+VISIBLE = 0.3  # smallest visible share of a box that can be learnt
 LEAST = 2.0  # pixels: the smallest side of a box that can be learnt
-SHRUNK = (0.5, 1.0)  # sizes of the four images of a mosaic, before the change of size that every image has
-CENTRE = (0.3, 0.7)  # of a mosaic, as shares of its side: where its images meet
+SHRUNK = (0.5, 1.0)  # scale range of the four images of a mosaic, before the scaling that every image gets
+CENTRE = (0.3, 0.7)  # where the images of a mosaic meet, as shares of its side
 _HEAD, _TILE = 7, 9  # random numbers of an image, and of each of its tiles
 
 
@@ -42,7 +42,7 @@ def augmented(images: BoxImages, index: int, epoch: int, seed: int, recipe: BoxA
     x, y = (round((CENTRE[0] + draw * (CENTRE[1] - CENTRE[0])) * side) for draw in head[1:3])
     partners = [index, *(int(draw * len(images)) for draw in head[3:6])]
     places = [(0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side)]
-    turn = int(head[6] * 4)  # the image itself stands anywhere
+    turn = int(head[6] * 4)  # the image itself may be in any quarter
     places = places[turn:] + places[:turn]
     return _joined(
         [
@@ -63,7 +63,7 @@ _Tile = tuple[tuple[int, int, int, int], np.ndarray, np.ndarray, np.ndarray]  # 
 
 
 def _tile(images: BoxImages, index: int, place: tuple, *, draws: np.ndarray, sizes: tuple, recipe: BoxAugment) -> _Tile:
-    """A changed image in the rectangle `place` (x0, y0, x1, y1) of the canvas, with the boxes that are left there."""
+    """An augmented image in the rectangle `place` (x0, y0, x1, y1) of the canvas, with the boxes visible there."""
     pixels, boxes, classes = images.pixels(index), images.boxes(index), images.classes(index)
     height, width = pixels.shape[:2]
     flip, size, grow, stretch, right, down = draws[:6]
@@ -82,7 +82,7 @@ def _tile(images: BoxImages, index: int, place: tuple, *, draws: np.ndarray, siz
 
 
 def _offset(room: float, share: float) -> float:
-    """Offset of an image in a place that is `room` pixels longer; the image is cut where `room` is negative."""
+    """Offset of an image in a place that is `room` pixels longer; if `room` is negative, the image is cropped."""
     return round(share * room)
 
 
@@ -109,7 +109,7 @@ def _placed(pixels: np.ndarray, at: tuple[float, float, float, float], place: tu
 
 
 def _coloured(pixels: np.ndarray, draws: np.ndarray, recipe: BoxAugment) -> np.ndarray:
-    """The image with its hue turned and its saturation and value multiplied, by an 8-bit table per channel."""
+    """The image with its hue rotated and its saturation and value scaled, by an 8-bit table per channel."""
     if recipe.hue == 0 and recipe.saturation == recipe.exposure == 1:
         return pixels
     values = np.arange(256)
@@ -121,7 +121,7 @@ def _coloured(pixels: np.ndarray, draws: np.ndarray, recipe: BoxAugment) -> np.n
 
 
 def _cut(boxes: np.ndarray, classes: np.ndarray, place: tuple) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes cut at the edges of a place. A box that shows too little of its object gets class -1: ignored."""
+    """Boxes clipped to a place. A box that shows too little of its object gets class -1: ignored."""
     x0, y0, x1, y1 = place
     cut = np.clip(boxes, (x0, y0, x0, y0), (x1, y1, x1, y1))
     sides, areas = cut[:, 2:] - cut[:, :2], (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)

@@ -16,7 +16,7 @@ from keras_cnn.tasks.detection.settings import BoxAugment
 
 
 class BoxBatches:
-    """An iterable of `Batch` with labels (B, M, 5), see `labels_of`. Raises Stopped where an image cannot be read."""
+    """An iterable of `Batch` with labels (B, M, 5), see `labels_of`. Raises Stopped if an image cannot be read."""
 
     def __init__(self, dataset: tf.data.Dataset, failures: list[Stopped]):
         self._dataset, self._failures = dataset, failures
@@ -45,7 +45,7 @@ def training(
 
 
 def plain(images: BoxImages, batch_size: int) -> BoxBatches:
-    """The images as they are, once and in order."""
+    """Batches of the images without augmentation, once and in order."""
 
     def samples_at(position: int) -> tuple[list[Sample], np.ndarray, int]:
         chosen = range(position * batch_size, min((position + 1) * batch_size, len(images)))
@@ -61,7 +61,7 @@ def _batches(samples_at: Callable, start: int, stop: int, size: int) -> BoxBatch
     def batch(position: int):
         try:
             samples, keys, epoch = samples_at(int(position))
-        except Stopped as stopped:  # TensorFlow passes on the text of an error alone
+        except Stopped as stopped:  # TensorFlow passes on only the text of an error
             failures.append(stopped)
             raise
         pixels = np.stack([sample.pixels for sample in samples])
@@ -83,7 +83,7 @@ def _batches(samples_at: Callable, start: int, stop: int, size: int) -> BoxBatch
 
 
 def labels_of(samples: list[Sample], size: int) -> np.ndarray:
-    """(B, M, 5) float32: the boxes of each sample, filled up with rows of class FILLER; M is at least 1."""
+    """(B, M, 5) float32: the boxes of each sample, padded with rows of class FILLER; M is at least 1."""
     most = max(1, *(len(sample.classes) for sample in samples)) if samples else 1
     labels = np.zeros((len(samples), most, BOX), np.float32)
     labels[..., 4] = FILLER

@@ -1,4 +1,4 @@
-"""Pictures as a network gets them: the content of their letterbox, with the boxes in its pixels."""
+"""Pictures resized to fit a network's letterbox, with their boxes in the resized pixels."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from keras_cnn.detection.boxes import Letterbox
 from keras_cnn.detection.loss import IGNORED
 from keras_cnn.errors import InputError, Stopped
 
-GREY = 128  # around an image; Darknet's 127.5 in whole numbers
+GREY = 128  # around an image; Darknet's 127.5 as an integer
 
 
 class BoxImages:
-    """The pictures of a split for a network of side `size`, decoded on demand and kept as `cache` says.
+    """The pictures of a split for a network of side `size`, decoded on demand and cached as `cache` says.
 
-    Resized as Darknet does: bilinear between the corners, without smoothing where it shrinks.
+    Resized as in Darknet: bilinear with aligned corners, without smoothing when it shrinks.
     """
 
     def __init__(self, pictures: Sequence[AnnotatedImage], size: int, cache: str):
@@ -32,7 +32,7 @@ class BoxImages:
         return len(self.pictures)
 
     def pixels(self, index: int) -> np.ndarray:
-        """(h, w, 3) uint8: the whole image, its longer side resized to the network's."""
+        """(h, w, 3) uint8: the whole image, resized so that its longer side is `size`."""
         if self._kept is not None and index in self._kept:
             return self._kept[index]
         picture = self.pictures[index]
@@ -52,7 +52,7 @@ class BoxImages:
         return picture.boxes * np.array([columns / width, rows / height] * 2)
 
     def classes(self, index: int) -> np.ndarray:
-        """(N,) int64; -1 for a box that is neither to be found nor wrong to find."""
+        """(N,) int64; -1 for an ignored box: neither missing it nor finding it is wrong."""
         picture = self.pictures[index]
         return np.where(picture.ignored, IGNORED, picture.classes)
 
@@ -71,7 +71,7 @@ def key(identity: str) -> np.ndarray:
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3) uint8 of an (H, W, 3) uint8 image: bilinear, corners on corners."""
+    """An (H, W, 3) uint8 image resized to (h, w, 3): bilinear, corners aligned."""
     if image.shape[:2] == tuple(size):
         return image
     (rows, below), (columns, right) = (

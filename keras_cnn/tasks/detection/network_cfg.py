@@ -34,8 +34,8 @@ def anchor_count(network: Cfg) -> int:
 def rewritten(network: Cfg, classes: int, size: int, anchors: np.ndarray | None) -> Cfg:
     """The cfg for `classes` classes and images of `size` pixels, with `anchors` (A, 2) in pixels, smallest first.
 
-    The head that had the smallest anchors gets the smallest again. Without `anchors` the cfg's own ones stay, scaled
-    from its image size to `size`.
+    The head that had the smallest anchors gets the smallest new ones. Without `anchors` the cfg's own anchors stay,
+    scaled from its image size to `size`.
     """
     heads, edits = read_heads(network), _CfgEdits(network)
     height, width, _ = network.size
@@ -57,7 +57,7 @@ def rewritten(network: Cfg, classes: int, size: int, anchors: np.ndarray | None)
 
 
 def convolution_before(network: Cfg, section: Section) -> Section:
-    """The convolution that makes the map of a [yolo] section; InputError if another layer does."""
+    """The convolution that computes the map of a [yolo] section; InputError if another layer does."""
     previous = network.layers[section.index - 1] if section.index else network.net
     linear = previous.kind == "convolutional" and previous.text("activation", "logistic") == "linear"
     require(linear, previous.where, f"before {section.where}", "a [convolutional] with activation=linear there")
@@ -65,7 +65,7 @@ def convolution_before(network: Cfg, section: Section) -> Section:
 
 
 def _masks(heads: list[YoloHead]) -> list[list[int]]:
-    """Numbers of each head's anchors, from the smallest: the head whose own ones are smallest takes the first ones."""
+    """Anchor indices of each head, by size: the head whose own anchors are smallest takes the first ones."""
     masks: dict[int, list[int]] = {}
     taken = 0
     for index in sorted(range(len(heads)), key=lambda index: heads[index].anchors.prod(axis=1).mean()):
@@ -79,7 +79,7 @@ def _text(anchors: np.ndarray) -> str:
 
 
 class _CfgEdits:
-    """Lines of a cfg that are replaced, and lines that are added behind a section's name."""
+    """Edits of a cfg: lines to replace, and lines to add after a section's name."""
 
     def __init__(self, network: Cfg):
         self._lines = network.text.splitlines()

@@ -1,4 +1,4 @@
-"""What a finished training on boxes leaves: network, final numbers, detections and figures."""
+"""The results of a finished training on boxes: network, final numbers, detections and figures."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ def finish(setup: DetectionSetup, folder: RunFolder, tracker: Tracker, best_epoc
     """Saves the network and measures it on validation and, once, on test; writes numbers, detections and figures."""
     network, convolutions = setup.network()
     save_network(network, folder / "model.keras")
-    write_weights(folder / "model.weights", convolutions)  # of model.cfg: for Darknet, and for trainings that go on
+    write_weights(folder / "model.weights", convolutions)  # of model.cfg; for Darknet and further training
     record_test_reading(folder)
     splits = setup.dataset.splits
     detections = {name: validation.detections(network, splits[name]) for name in ("validation", "test")}
@@ -51,7 +51,7 @@ def finish(setup: DetectionSetup, folder: RunFolder, tracker: Tracker, best_epoc
 
 
 def summary(pictures: Sequence[AnnotatedImage], scores: DetectionScores, names: Sequence[str]) -> dict:
-    """Numbers of one split, with 95 % bootstrap intervals over its images; None where there is no true box."""
+    """Numbers of one split, with 95 % bootstrap intervals over its images; None if there is no true box."""
     intervals, by_class = scores.intervals(), scores.average_precisions
     return {
         "images": len(pictures),
@@ -96,7 +96,7 @@ def write_detections(
     writer.writerow(COLUMNS)
     for picture, found in zip(pictures, detections, strict=True):
         for box, number, confidence in zip(found.boxes, found.classes, found.confidences, strict=True):
-            digits = [f"{value:.9g}" for value in (confidence, *box)]  # all that a float32 has
+            digits = [f"{value:.9g}" for value in (confidence, *box)]  # all digits of a float32
             writer.writerow([*map(csv_cell, (picture.id, str(picture.path), names[int(number)])), *digits])
     write_text(folder / "predictions.csv", table.getvalue())
 
@@ -142,7 +142,7 @@ def _labelled_box(box: np.ndarray, name: str, confidence: float | None) -> dict:
 
 
 def drawn(image: np.ndarray, boxes: list[dict], classes: Sequence[str]) -> np.ndarray:
-    """A copy of an image with its boxes, at the size that it has on a sheet."""
+    """A copy of an image with its boxes, resized for a sheet."""
     factor = _SIDE / max(image.shape[:2])
     size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
     resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
@@ -151,7 +151,7 @@ def drawn(image: np.ndarray, boxes: list[dict], classes: Sequence[str]) -> np.nd
 
 
 def draw_augmentation(setup: DetectionSetup, folder: RunFolder) -> None:
-    """Draws a few training images with their boxes, and what the network sees of them."""
+    """Draws a few training images with their boxes, original and augmented."""
     images, config = setup.images("train"), setup.config
     chosen = np.unique(np.linspace(0, len(images) - 1, min(PREVIEW_ROWS, len(images))).astype(int))
     rows = []
@@ -168,6 +168,6 @@ def _seen(sample: Sample, classes: Sequence[str]) -> np.ndarray:
     boxes = [
         _labelled_box(box, classes[int(number)], None)
         for box, number in zip(sample.boxes, sample.classes, strict=True)
-        if number >= 0  # the others show too little of their objects
+        if number >= 0  # the others are ignored
     ]
     return drawn(sample.pixels, boxes, classes)

@@ -1,4 +1,4 @@
-"""What a training on boxes is made of before its first step: pictures, anchors, network."""
+"""Prepares a training on boxes for its first step: pictures, anchors and network."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ from keras_cnn.training import precision
 
 @dataclass(frozen=True)
 class Anchors:
-    """The network's anchors, (A, 2) in pixels, and the mean IoU of each training box with its best one."""
+    """The network's anchors, (A, 2) in pixels, and the mean IoU of the training boxes with their best anchors."""
 
     sizes: np.ndarray
     mean_iou: float
@@ -59,8 +59,8 @@ class DetectionSetup:
         return BoxImages(self.dataset.splits[split], self.size, self.config.data.cache)
 
     def network(self) -> tuple[Network, list[Convolution]]:
-        """The model with its present weights as `detect.py` opens it: in float32, its batch norms folded; and Darknet's
-        numbers of each convolution."""
+        """The model with its current weights as `detect.py` opens it: in float32, with folded batch norms; and the
+        weights of each convolution in Darknet's format."""
         weights = ModelWeights(self.model)
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy("float32")
@@ -106,7 +106,7 @@ def prepare_setup(config: BoxConfig, chosen_precision: str | None) -> DetectionS
 
 
 def box_sizes(dataset: BoxDataset, size: int) -> np.ndarray:
-    """(N, 2) widths and heights of the training boxes in pixels of the network's images of `size` pixels."""
+    """(N, 2) widths and heights of the training boxes in pixels of images with a longer side of `size`."""
     scaled = [
         (picture.boxes[:, 2:] - picture.boxes[:, :2])[~picture.ignored] * (size / max(picture.size))
         for picture in dataset.train
@@ -115,7 +115,7 @@ def box_sizes(dataset: BoxDataset, size: int) -> np.ndarray:
 
 
 def split_record(dataset: BoxDataset) -> dict:
-    """What split.json holds: ids of each split, counts, and a hash over ids, sizes, boxes and image files."""
+    """The content of split.json: ids of each split, counts, and a hash of ids, sizes, boxes and image files."""
     content = {
         name: [(p.id, p.size, p.boxes.tolist(), p.classes.tolist(), p.ignored.tolist()) for p in pictures]
         for name, pictures in dataset.splits.items()
@@ -142,7 +142,7 @@ def _box_counts(dataset: BoxDataset, split: str) -> dict[str, int]:
 
 
 def log_summary(setup: DetectionSetup) -> None:
-    """Logs what is trained on what."""
+    """Logs a summary of the data, network, starting weights and anchors."""
     dataset, config = setup.dataset, setup.config
     counts = ", ".join(f"{len(pictures):,} {name}" for name, pictures in dataset.splits.items())
     boxes = {name: sum(_box_counts(dataset, name).values()) for name in SPLITS}

@@ -1,4 +1,4 @@
-"""The weights that a training on boxes starts from, and the way of trained weights back to Darknet's numbers."""
+"""The weights that a training on boxes starts from, and the conversion of trained weights to Darknet's format."""
 
 import functools
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from keras_cnn.errors import InputError
 from keras_cnn.models.blocks import BatchNormalization
 from keras_cnn.tasks.detection.network_cfg import convolution_before
 
-EPSILON = 1e-5  # Darknet's own in training; 1e-12 would blow up the gradient of a channel that is always the same
-MOMENTUM = 0.97  # of the statistics: a hundred steps, all that a small set may have, are enough for them
+EPSILON = 1e-5  # Darknet's value in training; with 1e-12 the gradient of a constant channel would explode
+MOMENTUM = 0.97  # of the statistics: they settle in a hundred steps, all that a small dataset may have
 PRIOR = 0.01  # initial objectness: most cells are empty (Lin et al., Focal Loss, arXiv:1708.02002, section 4.1)
 
 
 class RandomWeights:
-    """Weights as Darknet draws them (He et al. 2015), from a seed; records the convolutions that it is asked for."""
+    """Random weights from a seed, as Darknet draws them (He et al. 2015); records the convolutions asked for."""
 
     transposed = False
 
@@ -40,7 +40,7 @@ class RandomWeights:
 
 
 class ModelWeights:
-    """The weights of a trained model, with its batch norms as Darknet computes them."""
+    """The weights of a trained model, with batch norms converted to Darknet's formula."""
 
     transposed = False
 
@@ -93,7 +93,7 @@ def trainable_model(network: Cfg, seed: int, weights: str | None) -> tuple[keras
 
 
 def _start_almost_empty(layer: keras.layers.Layer, network: Cfg) -> None:
-    """Lets a head start with small numbers that predict an object in about 1 of 100 cells."""
+    """Gives a head small starting weights that predict an object in about 1 of 100 cells."""
     kernel, bias = layer.get_weights()
     bias = bias.reshape(-1, 5 + read_heads(network)[0].classes)
     bias[:, 4] = np.log(PRIOR / (1 - PRIOR))
@@ -111,7 +111,7 @@ def _load(model: keras.Model, network: Cfg, convolutions: list, heads: set[int],
             f" {own_count:,}) nor its first layers; expected its weights, or a beginning such as darknet53.conv.74"
         )
     classes, ends = extent
-    own_values, file_values = 5 + read_heads(network)[0].classes, 5 + (classes or 0)  # of an anchor
+    own_values, file_values = 5 + read_heads(network)[0].classes, 5 + (classes or 0)  # per anchor
     loaded = 0
     for section, filters, normalised, fan_in in convolutions[:ends]:
         if section.index in heads:
@@ -138,8 +138,8 @@ def _put(model: keras.Model, section: Section, convolution: Convolution) -> None
 
 
 def _extent(left: int, network: Cfg, convolutions: list, heads: set[int]) -> tuple[int | None, int] | None:
-    """How a file of `left` numbers fits the network: (class count, number of convolutions) where it holds all of it,
-    (None, number of convolutions) where it holds its first layers, None where it does not fit."""
+    """How a file of `left` numbers fits the network: (class count, number of convolutions) if it holds all of it,
+    (None, number of convolutions) if it holds the first layers, None if it does not fit."""
     own = read_heads(network)[0].classes
     fixed = sum(_floats(filters, norm, fan_in) for s, filters, norm, fan_in in convolutions if s.index not in heads)
     each = sum(filters // (5 + own) * (1 + fan_in) for s, filters, _, fan_in in convolutions if s.index in heads)

@@ -39,7 +39,7 @@ class DetectionTask:
     history_columns = COLUMNS
     program = "detect.py"
     is_trial = False
-    keeps_whole_model = False  # the saved network is another one: in float32, with its batch norms folded
+    keeps_whole_model = False  # the saved network is a conversion: in float32, with folded batch norms
     keeps_last_model = False
 
     def __init__(self, setup: DetectionSetup):
@@ -146,5 +146,5 @@ class DetectionPhase:
 
 
 def _as_float(images, labels, keys, epoch):
-    """The pipeline has augmented the images already: boxes must change with their pixels."""
+    """Only casts: the pipeline has augmented the images already, because boxes change with them."""
     return tf.cast(images, tf.float32), labels

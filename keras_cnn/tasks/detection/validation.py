@@ -14,8 +14,8 @@ from keras_cnn.detection.scoring import DetectionScores, TrueBoxes
 from keras_cnn.detection.yolo import OVERLAP, Detector
 from keras_cnn.errors import InputError, Stopped
 
-LOWEST = 0.005  # confidence of what is ranked for the mAP, as in Darknet's `detector valid`
-CANDIDATES = 300  # an image before suppression, the most probable first: an untrained network takes every cell for one
+LOWEST = 0.005  # least confidence of a detection that counts for the mAP, as in Darknet's `detector valid`
+CANDIDATES = 300  # per image before suppression, the most probable: an untrained network proposes every cell
 
 
 def detections_in(
@@ -31,7 +31,7 @@ def detections_in(
 
 
 def _cut(found: Detections, size: tuple[int, int]) -> Detections:
-    """The detections cut at the edges of an image of `size` (height, width), as true boxes are; none lie outside."""
+    """The detections clipped to an image of `size` (height, width), as true boxes are; those outside are removed."""
     height, width = size
     boxes = np.clip(found.boxes, 0, np.array([width, height] * 2, np.float32))
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
