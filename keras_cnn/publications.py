@@ -19,7 +19,7 @@ _PARTIAL_DATA = ("data.subset", "data.per_class", "data.train", "train.overfit_b
 
 @dataclass(frozen=True)
 class PublishedDataset:
-    """The images of a publication; a run's are the same if classes, or name and number of classes, agree."""
+    """The images of a publication; a run has the same if classes, or name and number of classes, agree."""
 
     name: str
     source: str  # letters and digits that the data.source of a run must contain
@@ -33,8 +33,8 @@ class PublishedAblation:
     """A published table of class accuracies, in [0, 1], before and after some filters were set to zero."""
 
     name: str  # REPORT/EXPERIMENT of the network
-    convolutions: int  # number of the first convolutions in which
-    filters: int  # this number of first filters was set to zero
+    convolutions: int  # number of leading convolutions that were changed
+    filters: int  # number of leading filters set to zero in each of them
     split: str
     classes: Mapping[str, tuple[float, float]]  # name -> before, after
     overall: tuple[float, float]
@@ -100,13 +100,13 @@ def ablation_in(name: str) -> PublishedAblation:
 
 
 def other_conditions(record: Record, conditions: Mapping[str, Any], parameters: bool = False) -> Iterator[str]:
-    """The settings that differ from the published conditions; with `parameters`, only those of the model."""
+    """The settings that differ from the published conditions; with `parameters`, only the model's settings."""
     model = record.config.get("model.name")
     other_model = model != conditions.get("model.name", model)
     for name, value in conditions.items():
         of_model, actual = name.startswith("model."), record.config.get(name)
         if actual == value or (parameters and not of_model) or (other_model and of_model and name != "model.name"):
-            continue  # the options of another model add nothing to its name
+            continue  # if the model differs, its options are not listed too
         yield f"{name} is {actual}, not {value}"
 
 
@@ -118,7 +118,7 @@ def parts_of_images(record: Record, conditions: Mapping[str, Any]) -> Iterator[s
 
 
 def other_images(record: Record, dataset: PublishedDataset) -> str | None:
-    """A sentence where the run's images are not the published ones; None where they are."""
+    """A sentence if the run's images are not the published ones, otherwise None."""
     source, classes = str(record.config.get("data.source")), record.split.get("classes")
     if dataset.classes and classes and sorted(dataset.classes) == sorted(name.lower() for name in classes):
         return None

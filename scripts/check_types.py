@@ -1,4 +1,4 @@
-"""Checks types with basedpyright: each file must be clean unless it stands in `types_not_clean.txt`.
+"""Checks types with basedpyright: each file must be clean unless it is listed in `types_not_clean.txt`.
 
 python scripts/check_types.py            # fails on a new error, and on a count in the list that is too high
 python scripts/check_types.py --update   # lowers the counts of the list; never raises one

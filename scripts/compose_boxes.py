@@ -1,11 +1,11 @@
-"""Composes images with boxes from the embedded Fashion-MNIST, the same bytes each time, as COCO JSON.
+"""Composes images from the embedded Fashion-MNIST, with boxes as COCO JSON; every call gives the same bytes.
 
     python scripts/compose_boxes.py FOLDER [--size 192] [--counts 500 100 200] [--seed 1]
 
-Each image is a smooth random ground with one to five items of four classes (trouser, dress, sneaker, bag) at random
-size, place, colour and left or right, with their tight boxes; items may touch, and hide at most a fifth of another's
-box. No item of one split is in another: test images have items of the test split alone, validation images items that no
-training image has. FOLDER gets images/ and annotations/instances_train.json, _val.json and _test.json.
+Each image is a smooth random background with one to five items of four classes (trouser, dress, sneaker, bag). Size,
+place, colour and mirroring of an item are random, and its box is tight. Items may touch and overlap by at most a fifth
+of the smaller box. No item is in two splits: test images only have items of the test split, and validation images items
+that no training image has. FOLDER gets images/ and annotations/instances_train.json, _val.json and _test.json.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from PIL import Image
 EMBEDDED = Path(__file__).resolve().parents[1] / "keras_cnn" / "data" / "embedded" / "fashion_mini.npz"
 CLASSES = {1: "trouser", 3: "dress", 7: "sneaker", 8: "bag"}  # label in Fashion-MNIST -> name
 SPLITS = ("train", "val", "test")
-MOST, TRIES, HIDDEN = 5, 20, 0.2  # items an image; tries to place one; largest share of a box that another may cover
+MOST, TRIES, HIDDEN = 5, 20, 0.2  # items per image; tries to place one; largest share of a box that another may cover
 SIDES = (0.16, 0.5)  # of an item's picture, as shares of the image's side
-SOLID = 40  # grey level from which on a pixel belongs to its item
+SOLID = 40  # pixels above this grey level belong to the item
 VALIDATION = 5  # every fifth item of the training split is for validation images
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Writes the images and annotations; see the module's text."""
+    """Writes the images and annotations; see the module docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=192, help="side of the images in pixels")
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def compose(folder: Path, size: int, counts: dict[str, int], seed: int) -> None:
-    """Writes `counts` images of each split into `folder`, with a COCO file a split."""
+    """Writes `counts` images of each split into `folder`, with a COCO file for each split."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "annotations").mkdir(exist_ok=True)
     for number, (split, items) in enumerate(_items().items()):
@@ -91,7 +91,7 @@ def _image(items: dict[int, np.ndarray], size: int, generator: np.random.Generat
 
 
 def _ground(size: int, generator: np.random.Generator) -> np.ndarray:
-    """(S, S, 3) float64: colours that change slowly, and a few plain rectangles that are nothing."""
+    """(S, S, 3) float64: slowly changing colours and a few plain rectangles that are not items."""
     coarse = Image.fromarray(generator.integers(0, 256, (4, 4, 3), np.uint8)).resize((size, size), Image.BICUBIC)
     canvas = np.asarray(coarse, np.float64).copy()
     for _ in range(generator.integers(0, 4)):
@@ -102,7 +102,7 @@ def _ground(size: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def _paste(canvas: np.ndarray, item: np.ndarray, left: int, top: int, side: int, colours, others: list):
-    """Draws the item if it fits: its box x, y, width, height then, else None and nothing is changed."""
+    """Draws the item if it fits and returns its box (x, y, width, height); else changes nothing: None."""
     size = len(canvas)
     large = np.asarray(Image.fromarray(item).resize((side, side), Image.BICUBIC), np.float64)
     x0, y0, x1, y1 = max(0, left), max(0, top), min(size, left + side), min(size, top + side)

@@ -1,8 +1,8 @@
-"""Makes keras_cnn/data/embedded/fashion_mini.npz from Debian's package dataset-fashion-mnist, the same bytes each time.
+"""Makes keras_cnn/data/embedded/fashion_mini.npz, always the same bytes, from Debian's package dataset-fashion-mnist.
 
     python scripts/make_fashion_mini.py [FOLDER]
 
-Of each class, the 1,000 training and 200 test images whose ids come first by SHA-256, in the order of the original.
+It has the 1,000 training and 200 test images of each class whose ids come first by SHA-256, in their original order.
 """
 
 import sys
@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
         arrays[f"x_{name}"] = split.pixels
         arrays[f"y_{name}"] = split.labels.astype(np.uint8)
         arrays[f"index_{name}"] = np.array([int(i.rpartition("/")[2]) for i in split.ids], np.uint16)
-    # numpy.savez_compressed would do, but its compression level is not ours to fix.
+    # numpy.savez_compressed has no option for the compression level.
     with zipfile.ZipFile(folder / "fashion_mini.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))

@@ -78,7 +78,7 @@ def check(run: Path, place: str) -> bool:
     path = run / place / "metrics.json"
     metrics = json.loads(path.read_text(encoding="utf-8"))
     stated = leaves(metrics)
-    if place == ".":  # the training and validation parts are on the level of the test part
+    if place == ".":  # the file also has training and validation metrics
         again, reasons = of_run(run, metrics)
     else:
         again, reasons = of_evaluation(run, run / place, metrics)
@@ -237,7 +237,7 @@ def wilson(count: int, images: int) -> list[float]:
 
 
 def f1_interval(hits: int, support: int, named: int) -> list[float]:
-    """Interval of F1 from that of the Jaccard index J: F1 is the harmonic mean of J and 1."""
+    """Interval of F1 from the interval of the Jaccard index J: F1 is the harmonic mean of J and 1."""
     if not support:
         return [0.0, 1.0]
     return [2 / (1 + 1 / end) if end else 0.0 for end in wilson(hits, support + named - hits)]
@@ -273,7 +273,7 @@ def brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict:
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     edges = np.arange(BINS + 1) / BINS
-    # SciPy's bins hold their lower edge; of the negative confidences in reversed bins that is the upper one
+    # SciPy's bins include their lower edge, which is the upper edge after negation of confidences and edges
     counts = binned_statistic(-np.minimum(confidence, 1), None, "count", bins=-edges[::-1]).statistic[::-1]
     accuracy, stated = calibration_curve(correct, np.minimum(confidence, 1), n_bins=BINS)
     filled = iter(zip(accuracy, stated, strict=True))
@@ -343,7 +343,7 @@ def scores_at(found: Predictions, logits: np.ndarray, temperature: float) -> dic
 
 
 def fitted_temperature(run: Path, metrics: dict) -> tuple[Leaves, str]:
-    """The temperature with the lowest loss on validation, if its views of validation images were evaluated."""
+    """The temperature with the lowest validation loss, if validation was evaluated with the same views."""
     views = {"none": "", "flip": "-flip"}.get(metrics["views"]["name"], f"-{metrics['views']['name']}-views")
     folder = run / "evaluations" / f"validation{views}"
     if not (folder / "logits.npy").is_file():
@@ -351,7 +351,7 @@ def fitted_temperature(run: Path, metrics: dict) -> tuple[Leaves, str]:
         return {}, f"evaluate.py {run} --split validation{option} writes the logits it was fitted on"
     found, logits = read_predictions(folder / "predictions.csv"), np.load(folder / "logits.npy").astype(np.float64)
 
-    def slope(inverse: float) -> float:  # of the mean loss by 1 / T, which rises
+    def slope(inverse: float) -> float:  # of the mean loss with respect to 1 / T; it increases
         return float(np.mean(np.sum(softmax(inverse * logits, axis=1) * logits, axis=1) - own))
 
     own = logits[np.arange(len(logits)), found.labels]
@@ -366,7 +366,7 @@ def fitted_temperature(run: Path, metrics: dict) -> tuple[Leaves, str]:
 
 
 def best_epoch(history: Path, monitor: str) -> int:
-    """The epoch of the best value; among equal accuracies, that of the lower validation loss, then the earlier one."""
+    """The epoch of the best value; among equal values, the one with the lower validation loss, then the earlier one."""
     with history.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     sign = 1 if monitor.endswith("loss") else -1

@@ -1,7 +1,7 @@
-"""How far the numbers of one split depend on which images are in it: the bootstrap over images.
+"""The bootstrap over images: how much the numbers of one split depend on which images are in it.
 
 Resample r of N images is row r of `numpy.random.default_rng(SEED).integers(0, N, (RESAMPLES, N))`: indices drawn with
-replacement, which anybody can draw again. Every measured number is a function of sums over images. A resample is
+replacement, reproducible from the seed. Every measured number is a function of sums over images. A resample is
 therefore stored as the number of times that it contains each image, and no image is evaluated twice.
 
 Source: B. Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 7 (1979).
@@ -70,11 +70,10 @@ def percentile(values: np.ndarray, level: float) -> Interval:
 
 
 def reflected(values: np.ndarray, measured: float, level: float) -> Interval:
-    """The percentiles of `values` (R,) mirrored at the measured value, at least 0: the basic bootstrap interval.
+    """The basic bootstrap interval: the percentiles of `values` (R,) reflected at the measured value, at least 0.
 
-    It is for a number that chance can only raise. Resampling raises it a second time by about the same amount, so the
-    percentiles are too high. The mirrored percentiles lie where the number would be without either effect, so the
-    measured value may be above the interval.
+    It is for a number that is biased upwards, such as the ECE. Resampling adds about the same bias a second time, so
+    the percentiles are too high. Reflection corrects for both, so the measured value may be above the interval.
 
     Source: A. C. Davison and D. V. Hinkley, Bootstrap Methods and Their Application (1997), section 5.2.
     """

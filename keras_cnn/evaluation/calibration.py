@@ -43,7 +43,7 @@ def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
 
     The ECE depends on the number of bins, so that number belongs with the value. With few images it is biased upwards.
 
-    Raises InputError for labels out of range, values that are no probabilities, or no bins.
+    Raises InputError for labels out of range, values that are not probabilities, or no bins.
     Source: C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equations 2 to 5.
     """
     if bins < 1:
@@ -85,7 +85,7 @@ def gaps(labels, probabilities, bins: int = BINS) -> tuple[np.ndarray, np.ndarra
 
 
 def _in_bins(probabilities: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) confidences in [0, 1] and (N,) their bins, each of which contains low < confidence <= high."""
+    """(N,) confidences in [0, 1] and (N,) their bins; a bin contains low < confidence <= high."""
     confidence = np.clip(probabilities.max(axis=1), 0, 1)
     return confidence, np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
 
@@ -95,16 +95,16 @@ def brier(labels, probabilities) -> float:
 
     The squares are summed over the classes, as Brier defined it; for two classes that is twice the one-column score.
 
-    Raises InputError for labels out of range or values that are no probabilities.
+    Raises InputError for labels out of range or values that are not probabilities.
     Source: G. W. Brier, Verification of Forecasts Expressed in Terms of Probability, Monthly Weather Review 78 (1950).
     """
     return float(np.mean(squared_distances(labels, probabilities)))
 
 
 def squared_distances(labels, probabilities) -> np.ndarray:
-    """(N,) in [0, 2]: the squared distance of each image's probabilities to the one-hot truth, whose mean is `brier`.
+    """(N,) in [0, 2]: the squared distance of each image's probabilities to the one-hot truth; its mean is `brier`.
 
-    Raises InputError for labels out of range or values that are no probabilities.
+    Raises InputError for labels out of range or values that are not probabilities.
     """
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
@@ -116,11 +116,11 @@ def squared_distances(labels, probabilities) -> np.ndarray:
 def fit_temperature(labels, logits) -> float:
     """The temperature T that minimises the mean cross-entropy of softmax(logits / T); fit it on validation images only.
 
-    The loss is convex in 1 / T, so it has one minimum, which is exact to 1e-9. T is searched in `TEMPERATURES`, 0.01
-    to 100. Where every prediction is right, the loss falls without end as T goes to 0 and there is no best T: the lower
-    bound is returned, which means that these images cannot calibrate the model. The upper bound means the same; it is
-    returned where the logits carry no information on the truth. T is 1 where the C logits of every image are equal, so
-    that no T changes anything.
+    The loss is convex in 1 / T, so it has one minimum, which is found to 1e-9. T is searched in `TEMPERATURES`, 0.01
+    to 100. If every prediction is right, the loss decreases as T goes to 0 and has no minimum: the lower bound is
+    returned, which means that these images cannot calibrate the model. The upper bound is returned if the logits carry
+    no information about the true class, and means the same. If the C logits of each image are equal, T has no effect
+    and 1 is returned.
 
     Raises InputError for labels out of range or logits that are not finite.
     Source: C. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
@@ -136,7 +136,7 @@ def fit_temperature(labels, logits) -> float:
         return hottest
     if _slope(gaps, high)[0] <= 0:
         return coldest
-    while True:  # Newton's step where it stays between the ends, else their geometric mean; each iteration moves an end
+    while True:  # a Newton step if it stays within the bounds, else their geometric mean; each iteration moves a bound
         slope, curvature = _slope(gaps, inverse)
         low, high = (low, inverse) if slope > 0 else (inverse, high)
         newton = inverse - slope / curvature if curvature > 0 else low

@@ -49,7 +49,7 @@ def checked_labels(labels, scores: np.ndarray) -> np.ndarray:
 
 
 def check_classes(classes: Sequence[str], scores: np.ndarray) -> None:
-    """Raises InputError unless `classes` are as many different names as `scores` (N, C) has columns."""
+    """Raises InputError unless `classes` are C different names, one for each column of `scores` (N, C)."""
     if len(classes) != scores.shape[1]:
         raise InputError(
             f"{len(classes)} class names for outputs of {scores.shape[1]} classes; expected the same number"

@@ -55,7 +55,7 @@ class Comparison:
 
     @property
     def classes_tested(self) -> int:
-        """Number of classes with images, each of which has a p-value: the tests that `p_holm` is adjusted for."""
+        """Number of classes with images. Each has a p-value; `p_holm` is adjusted for this number of tests."""
         return sum(change.p is not None for change in self.per_class.values())
 
     def as_json(self) -> dict:
@@ -79,7 +79,7 @@ def compare(before: Predictions, after: Predictions) -> Comparison:
     """What changed from `before` to `after`: predictions of two models for the same images, in any order.
 
     The intervals measure how much the difference depends on which images were tested. They do not measure how much it
-    depends on the seeds of two trainings: that takes several runs of each, see `repeats`.
+    depends on the training seeds: that takes several runs of each model, see `repeats`.
 
     Raises InputError for different images (by id), different true classes of an image, or different classes.
     """

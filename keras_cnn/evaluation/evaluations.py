@@ -32,7 +32,7 @@ class Evaluation:
     computed_in: str  # dtype policy
     logits: np.ndarray  # (N, C) float32; with several views the logarithm of their mean probability
     temperature: float | None  # fitted on the validation images; None without them
-    scaled: bool  # whether probabilities and metrics are those at the temperature
+    scaled: bool  # whether probabilities and metrics are computed at the temperature
 
     @property
     def images(self) -> Split:
@@ -107,7 +107,7 @@ def evaluate(
     """Measures `model`, which maps images (N, H, W, C) from 0 to 255 to logits (N, C), on a split of `dataset`.
 
     The temperature is fitted on the validation split only, with the same views. With `scale`, the probabilities and
-    all numbers that follow from them are those at the temperature; without it, its effect is only reported.
+    all numbers that follow from them are computed at the temperature; without it, its effect is only reported.
 
     Raises InputError for a split without images, a model with another input shape or number of classes, logits that
     are not finite (naming the first image), and `scale` without validation images.
@@ -145,7 +145,7 @@ def _logits(
 ) -> np.ndarray:
     split, shape = getattr(dataset, name), dataset.image_shape
     if len(views) > 1:
-        split = pipeline.cached(split, shape, fit=fit)  # otherwise it is read once for each view
+        split = pipeline.cached(split, shape, fit=fit)  # otherwise each image is read once for each view
 
     def view(number: int) -> Iterator:
         return ((views.of(batch, number),) for batch in pipeline.batches(split, shape, batch_size, fit=fit))
@@ -162,7 +162,7 @@ def _logits(
 
 
 def computed_in(model: keras.Model) -> str:
-    """Name of the dtype policy of the model's layers; of several, the one that is not float32."""
+    """Name of the layers' dtype policy; if they differ, the first by name that is not float32."""
     policies = {layer.dtype_policy.name for layer in model.layers}
     return next((name for name in sorted(policies) if name != "float32"), "float32")
 
@@ -210,8 +210,9 @@ def _paths(split: Split) -> list[str]:
 
 
 def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
-    """Writes metrics.json, which also gets the values of `more`, predictions.csv, logits.npy (float32) and softmax.npy
-    (float64) into `folder`."""
+    """Writes metrics.json, predictions.csv, logits.npy (float32) and softmax.npy (float64) into `folder`.
+
+    metrics.json also contains the values of `more`."""
     split, classes = evaluation.images, evaluation.classes
     write_predictions(
         folder / "predictions.csv",

@@ -1,4 +1,4 @@
-"""Facts on how a result was obtained, from a run folder, a measured model or a published report."""
+"""Facts about how a result was obtained, from a run folder, a measured model or a published report."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ class Quoted:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The known facts on how a result was obtained; None means not known.
+    """The known facts about how a result was obtained; None means not known.
 
     Raises InputError for an impossible fact: a negative count, an accuracy outside [0, 1], an unknown split.
     """
@@ -61,22 +61,22 @@ class Protocol:
     exact_duplicates_in_test: int | None = None  # test images in these sets
     near_duplicates: int | None = None  # pairs of nearly identical images in two different splits
     near_duplicates_in_test: int | None = None  # test images in these pairs
-    epochs: int | None = None  # trained, from which one was chosen
+    epochs: int | None = None  # trained epochs, from which one was chosen
     epoch_chosen_on: str | None = None  # one of CHOSEN_ON
-    configurations: int | None = None  # tried, from which one was chosen
+    configurations: int | None = None  # tried configurations, from which one was chosen
     configuration_chosen_on: str | None = None  # one of CHOSEN_ON
-    result_split: str | None = None  # on which the quoted accuracy was measured: train, validation or test
-    accuracy: float | None = None  # quoted
+    result_split: str | None = None  # split of the quoted accuracy: train, validation or test
+    accuracy: float | None = None  # the quoted accuracy
     has_interval: bool | None = None  # whether the accuracy is printed with an interval
     seeds: int | None = None  # number of seeds with which the quoted configuration was trained
     test_readings: int | None = None  # number of times the network was measured or inspected on the test split
     tested: int | None = None  # configurations measured on the same test images and shown together
-    highest_on_test: bool | None = None  # among these it has the highest test accuracy, possibly tied
-    highest_on_validation: bool | None = None  # and the highest validation accuracy, possibly tied
-    test_augmentation: str | None = None  # random change of the evaluated images; "none"
+    highest_on_test: bool | None = None  # whether its test accuracy is the highest of these, possibly tied
+    highest_on_validation: bool | None = None  # likewise for the validation accuracy
+    test_augmentation: str | None = None  # random change of the evaluated images; "none" without
     dropout_active: bool | None = None  # whether dropout or another random layer was active while evaluating
     batch_norm_training: bool | None = None  # whether batch norm used the statistics of the evaluated batch
-    fixed_training_mode: str | None = None  # layers that a plain model(images) leaves in training mode; "none"
+    fixed_training_mode: str | None = None  # layers that a plain model(images) leaves in training mode, or "none"
     output_activation: str | None = None  # activation on the logits; "linear" for none
     class_accuracies: tuple[ClassAccuracies, ...] | None = None
     quoted: tuple[Quoted, ...] | None = None
@@ -97,7 +97,7 @@ class Protocol:
 
 
 def combined(*parts: Protocol) -> Protocol:
-    """All known facts of `parts`; of a fact known to several, the last value is taken with its source."""
+    """All known facts of `parts`; if several parts know a fact, the last value is kept with its source."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for part in parts:
@@ -116,7 +116,7 @@ def known(facts: Protocol) -> dict[str, Any]:
 def facts_of(record: Record, seeds: Sequence[int] | None = None) -> Protocol:
     """The facts recorded in a run folder. Facts in files that are missing, damaged or older stay unknown.
 
-    `seeds` are those of all runs with the same settings; without it, only the run's own seed counts. A folder does not
+    `seeds` belong to all runs with the same settings; without them, only the run's own seed counts. A folder does not
     record on which images the configuration was chosen.
     """
     return combined(
@@ -169,7 +169,7 @@ def _is_member(value: Any) -> bool:
 
 
 def _test_images(crossing: list[list[Member]], total: int | None) -> int | None:
-    """Number of test images in these sets or pairs; None where the list of sets, or of a set's members, was cut."""
+    """Number of test images in these sets or pairs; None if the list of sets or a list of members was truncated."""
     if total is None or len(crossing) < total or any(len(group) >= LISTED_WITHIN for group in crossing):
         return None
     return len({name for group in crossing for split, name in group if split == "test"})
@@ -210,7 +210,7 @@ def _reading(row: dict[str, str]) -> str:
 
 
 def _is_tested(record: Record) -> bool:
-    """Whether the run's metrics are those of test images; a trial of a sweep only has those of validation images."""
+    """Whether the run's metrics were measured on test images; a trial of a sweep only has validation metrics."""
     return record.finished and ("accuracy" in record.metrics or not _read(record.metrics, "validation", dict))
 
 
@@ -283,7 +283,7 @@ def _best_of_history(record: Record) -> Iterator[Quoted]:
 
 
 def _of_layers(record: Record) -> Protocol:
-    """A network without layers that behave differently in training cannot be evaluated in the wrong mode."""
+    """Facts from the layer types: without layers that behave differently in training, no mode can be wrong."""
     rows = _read(record.model, "layers", list)
     types = [_read(row, "type", str) for row in rows or []]
     if not types or None in types:
@@ -317,7 +317,7 @@ def _of_model_checks(record: Record, name: str) -> Protocol:
 def _read(values: Any, path: str, kind: type) -> Any:
     """The value at a dotted path in nested dicts; None where there is no valid value of this type.
 
-    Whole numbers are counts, so negative ones are invalid; floats that are not finite are too.
+    Whole numbers are counts, so negative ones are invalid. Floats that are not finite are invalid too.
     """
     value = values
     for name in path.split("."):

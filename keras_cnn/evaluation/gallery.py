@@ -17,15 +17,15 @@ from keras_cnn.figures import ranking as ranking_figures
 from keras_cnn.figures import reliability as reliability_figures
 
 SHEET, RANKED = 30, 10  # images on a sheet, and in a row of ranked images
-MOST_CLASSES = 10  # on a sheet of ranked images, unless they are chosen
-_SEED = 0  # of the random choice of images, so that two models are shown with the same ones
+MOST_CLASSES = 10  # classes on a sheet of ranked images, unless chosen
+_SEED = 0  # seed of the random choice of images, so that two models are shown with the same images
 
 
 def draw(evaluation: Evaluation, folder: Path, title: str, classes: Sequence[str] | None = None) -> None:
     """Writes all figures of an evaluation into `folder`; `title` names the model and the images.
 
-    The highest and lowest scores are shown for `classes`, by default for all, or for those of lowest recall if there
-    are many.
+    The highest and lowest scores are shown for `classes`. The default is all classes or, if there are many, the classes
+    with the lowest recall.
     """
     folder.mkdir(parents=True, exist_ok=True)
     figures = {
@@ -117,7 +117,7 @@ def _ranked(evaluation: Evaluation, title: str, chosen: Sequence[str] | None) ->
 
 
 def _of_lowest_recall(evaluation: Evaluation) -> list[int]:
-    """Indices of all classes, or if there are many, of those with the lowest recall that have images."""
+    """Indices of all classes or, if there are many, of those with images that have the lowest recall."""
     classes = evaluation.classes
     if len(classes) <= MOST_CLASSES:
         return list(range(len(classes)))
@@ -199,7 +199,7 @@ def _mistake_captions(evaluation: Evaluation, indices: np.ndarray) -> list[str]:
 
 
 def _at_random(indices: np.ndarray, count: int) -> np.ndarray:
-    """Up to `count` of the indices in their order, chosen at random; equal numbers of indices give equal choices."""
+    """Up to `count` random indices in their order; arrays of equal length give the same positions."""
     return np.sort(np.random.default_rng(_SEED).permutation(indices)[:count])
 
 

@@ -1,4 +1,4 @@
-"""How far a measured number can be trusted: intervals of proportions, means and differences, and exact tests.
+"""Confidence intervals of proportions, means and differences, and exact tests.
 
 SciPy is imported inside the functions that need it, because it takes a second.
 """
@@ -11,16 +11,16 @@ from keras_cnn.errors import InputError
 
 Interval = tuple[float, float]  # low, high
 
-EXACT_PAIRS = 20  # 2^20 sums: 8 MB
-_FEW_VALUES = 32  # with at most this many different differences, counts are drawn instead of images
+EXACT_PAIRS = 20  # most pairs for an exact test: 2^20 sums take 8 MB
+_FEW_VALUES = 32  # up to this number of distinct differences, their counts are drawn instead of images
 _CHUNK = 2**22  # indices drawn at a time: 32 MB
 
 
 def wilson(correct: int, total: int, level: float = 0.95) -> Interval:
     """Wilson's score interval for a proportion, as (low, high) in [0, 1].
 
-    Unlike the textbook p ± z·se it stays inside [0, 1], has a width at 0 and at 1, and covers close to `level` for
-    small counts. Without any images it is (0, 1).
+    Unlike the textbook p ± z·se, it stays inside [0, 1], is wider than 0 at p = 0 and p = 1, and covers close to
+    `level` for small counts. Without any images, it is (0, 1).
 
     Raises InputError for counts that do not form a proportion or a level outside (0, 1).
     Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
@@ -72,8 +72,8 @@ def holm(p_values) -> np.ndarray:
 def paired_bootstrap(differences, level: float = 0.95, seed: int = 0, samples: int = 10_000) -> Interval:
     """Percentile bootstrap interval, as (low, high), of the mean of paired `differences` (N,), one per image.
 
-    The same `seed` gives the same interval. Where all differences are equal the interval has no width: resampling
-    draws only observed values, so an interval from few images, or from few that differ, is too narrow.
+    The same `seed` gives the same interval. If all differences are equal, the interval has no width. Resampling
+    draws only observed values, so an interval from few images, or from few nonzero differences, is too narrow.
 
     Raises InputError for no differences, values that are not finite, or a level outside (0, 1).
     Source: B. Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics 7 (1979).
@@ -83,8 +83,8 @@ def paired_bootstrap(differences, level: float = 0.95, seed: int = 0, samples: i
     generator, n = np.random.default_rng(seed), len(differences)
     values, counts = np.unique(differences, return_counts=True)
     if len(values) <= _FEW_VALUES:
-        # How often each value is drawn in N draws with replacement is multinomial: the same distribution of means as
-        # drawing images, and 10,000 resamples of 10,000 images take 2 ms instead of 0.6 s.
+        # The counts of the values in N draws with replacement are multinomial. The means have the same distribution as
+        # when drawing images, and 10,000 resamples of 10,000 images take 2 ms instead of 0.6 s.
         means = generator.multinomial(n, counts / n, size=samples) @ values / n
     else:
         rows = max(1, _CHUNK // n)
@@ -95,11 +95,11 @@ def paired_bootstrap(differences, level: float = 0.95, seed: int = 0, samples: i
 
 
 def sign_flip(differences) -> float:
-    """Two-sided p-value of the sign-flip (Fisher's randomisation) test that paired `differences` (n,) centre on 0.
+    """Two-sided p-value of the sign-flip (Fisher's randomisation) test that paired `differences` (n,) are centred on 0.
 
-    p is the share of all 2^n choices of signs whose sum is at least as far from 0 as the observed sum, which is one of
-    them. The smallest p of n pairs is therefore 2 / 2^n, above 0.05 for fewer than six pairs. Beyond 20 pairs, 100,000
-    choices are drawn, always the same, and p is (hits + 1) / (draws + 1), never 0 (Phipson and Smyth 2010).
+    p is the share of the 2^n choices of signs whose sum is at least as far from 0 as the observed sum, which is one
+    of them. The smallest p of n pairs is therefore 2 / 2^n, above 0.05 for fewer than six pairs. Beyond 20 pairs,
+    100,000 choices are drawn with a fixed seed, and p is (hits + 1) / (draws + 1), never 0 (Phipson and Smyth 2010).
 
     Raises InputError for no differences or values that are not finite.
     Source: R. A. Fisher, The Design of Experiments (1935), section 21.
@@ -121,7 +121,7 @@ def sign_flip(differences) -> float:
 
 
 def mean_interval(values, level: float = 0.95) -> Interval:
-    """Student's t interval, as (low, high), of the mean of the population of independent `values` (n,), n at least 2.
+    """Student's t interval, as (low, high), of the population mean, from independent `values` (n,), n at least 2.
 
     Raises InputError for fewer than two values, values that are not finite, or a level outside (0, 1).
     Source: Student, The Probable Error of a Mean, Biometrika 6 (1908).
@@ -146,7 +146,7 @@ def welch_interval(a, b, level: float = 0.95) -> Interval:
     if not variances.any():
         _check_level("welch_interval", level)
         return float(difference), float(difference)
-    shares = variances / variances.sum()  # before squaring, in which tiny variances would vanish
+    shares = variances / variances.sum()  # the squares of tiny variances would underflow
     freedom = 1 / (shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1))
     half = student_t(level, freedom) * math.sqrt(variances.sum())
     return float(difference - half), float(difference + half)

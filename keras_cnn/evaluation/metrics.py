@@ -45,17 +45,18 @@ def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 def summary(labels, logits, classes: Sequence[str]) -> dict:
     """All metrics as plain floats, integers, lists and dicts for metrics.json.
 
-    `loss` is in nats. `macro` is the mean over the C classes, `weighted` the mean over the images; the mean over
-    single predictions, which scikit-learn calls micro, is `accuracy`. Each class has Wilson intervals of its precision
-    (over the images predicted as the class), its recall (over its images) and its F1 (over the images of either kind);
-    a class without images has the interval [0, 1]. The other intervals are percentiles of `bootstrap`; the interval of
-    the ECE, which chance can only raise, is mirrored.
+    `loss` is in nats. `macro` is the mean over the C classes, `weighted` the mean weighted by their images;
+    scikit-learn's micro average equals `accuracy`. Each class has Wilson intervals of its precision (over the images
+    predicted as the class), its recall (over its images) and its F1 (over the union of both); a class without images
+    has the interval [0, 1]. The other intervals are percentiles of `bootstrap`, except for the ECE: resampling biases
+    it upwards, so its interval is reflected, see `bootstrap.reflected`.
+
     `top_k` has those k of 2, 3 and 5 that are below C. `ece` has the bins of the reliability diagram, see
     `calibration`; a bin without images has None. `worst_pair` is the most frequent mistake, with its share of the
-    images of the true class; None where there is no mistake.
+    images of the true class; it is None if there is no mistake.
 
-    Raises InputError for no images, logits that are not finite, labels out of range, and numbers of images or class
-    names that differ.
+    Raises InputError for no images, logits that are not finite, labels out of range, and a number of labels or class
+    names that does not match the logits.
     """
     logits = checked_scores("logits", logits)
     labels = checked_labels(labels, logits).astype(np.int64)

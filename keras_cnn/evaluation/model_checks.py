@@ -75,7 +75,7 @@ def model_facts(model: keras.Model, images: np.ndarray) -> Protocol:
     plain_calls, plain_batches = between_calls(model, images, None), between_batches(model, images, None)
     summary = summarise_output(model, images)
     augmenting = calls.significant and calls.layer is not None and "(Random" in calls.layer
-    pairs = [(plain_calls, calls), (plain_batches, batches)]  # a difference that training=False removes is a layer's
+    pairs = [(plain_calls, calls), (plain_batches, batches)]  # training=False overrides a fixed training mode
     fixed = [a.layer or "a layer" for a, b in pairs if a and b and a.significant and not b.significant]
     again, beside = "the same images twice", "the same images beside others"
     facts = Protocol(
@@ -97,17 +97,17 @@ def model_facts(model: keras.Model, images: np.ndarray) -> Protocol:
 
 
 def between_calls(model: keras.Model, images: np.ndarray, training: bool | None = False) -> OutputDifference:
-    """Difference between two calls with the same images, which random layers such as dropout cause."""
+    """Difference between two calls with the same images, caused by random layers such as dropout."""
     _checked(images)
     with _restoring(model):
         return _difference(model, training, lambda call: (call(images), call(images)))
 
 
 def between_batches(model: keras.Model, images: np.ndarray, training: bool | None = False) -> OutputDifference | None:
-    """Difference for the first half of the images between a batch with the second half and a batch with noise.
+    """Difference in the outputs of the first half of the images, beside the second half and beside noise.
 
     Random layers get the same seeds in both calls. None where a layer uses another random generator, because its
-    effect cannot be separated from that of the batch.
+    effect cannot be separated from the effect of the batch.
     """
     _checked(images)
     kept, other = len(images) // 2, _beside_noise(images)
@@ -191,7 +191,7 @@ def _steps(model: keras.Model) -> list[tuple]:
 
 
 def _difference(model: keras.Model, training: bool | None, both: Callable) -> OutputDifference:
-    """Difference between the two lists of outputs that `both` obtains by calling; names the layer if significant."""
+    """Difference between the two lists of outputs that `both` returns; names the first layer if significant."""
     before, after = both(lambda images: _call(model, images, training))
     difference = OutputDifference(_distance(before[0], after[0]), float(np.abs(before[0]).max()))
     steps = _steps(model)

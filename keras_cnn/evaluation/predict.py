@@ -17,9 +17,9 @@ LINEAR = ":linear"
 class Predictor:
     """The inference of a classifier, compiled once; it predicts with the weights that the model has at each call.
 
-    Batch norm is not computed as in Keras, also in models loaded by plain Keras: behind a convolution it is multiplied
-    into the kernel, at each call, from the current weights; elsewhere TensorFlow's fused op computes it where types are
-    16 bits wide. The model is not changed, and its logits are Keras's to the rounding of the type that it computes in.
+    Batch norm is computed differently from Keras, also in models loaded by plain Keras. After a convolution, it is
+    folded into the kernel, at each call, from the current weights. Elsewhere, TensorFlow's fused op computes it in
+    16-bit types. The model is not changed, and its logits equal Keras's up to rounding in the compute type.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ def inference(model: keras.Model, read: Sequence[str] = ()) -> Callable[..., Any
 
     It takes images (B, H, W, C) of any numeric type and returns the model's outputs or, with `read`, the list of the
     tensors at these points: names of the nodes of the model's `Graph`, or `NAME:linear` for what a layer with an
-    activation argument computes before that activation. A second argument has tensors to use instead of computing the
-    nodes of their names. A model that is no graph of layers is called as it is.
+    activation argument computes before that activation. A second argument maps names of nodes to tensors that are used
+    instead of computing the nodes. A model that is not a graph of layers is called unchanged.
     """
     if not is_graph(model):
         return lambda images: model(images, training=False)
@@ -88,7 +88,7 @@ def inference(model: keras.Model, read: Sequence[str] = ()) -> Callable[..., Any
 
 
 def _replaced(graph: Graph, read: Sequence[str]) -> dict[str, Callable[..., tf.Tensor]]:
-    """Node -> what computes it instead of Keras: batch norms folded into the convolution before them, or fused."""
+    """Node -> function that replaces Keras's: batch norms folded into the preceding convolution, or fused."""
     replaced: dict[str, Callable[..., tf.Tensor]] = {}
     for name, node in graph.nodes.items():
         if isinstance(node.operation, layers.BatchNormalization) and _fusable(node.operation):
@@ -101,7 +101,7 @@ def _replaced(graph: Graph, read: Sequence[str]) -> dict[str, Callable[..., tf.T
 
 
 def _foldable_pairs(graph: Graph) -> list[tuple[GraphNode, GraphNode]]:
-    """Convolutions and batch norms, each called once, where nothing but the batch norm reads the convolution."""
+    """Convolutions and batch norms, each called once, where only the batch norm reads the convolution."""
     calls = Counter(id(node.operation) for node in graph.nodes.values())
     reads = Counter(name for node in graph.nodes.values() for name in node.inputs)
     pairs = []
@@ -135,7 +135,7 @@ def _folded(convolution: layers.Conv2D, norm: layers.BatchNormalization) -> Call
             offset += scale * as_type(convolution.bias, "float32")
         kernel = as_type(as_type(convolution.kernel, "float32") * scale, dtype)
         convolved = cast(tf.Tensor, convolution.convolution_op(as_type(inputs, dtype), kernel))
-        # bias_add, which oneDNN joins with the convolution and with a ReLU behind it
+        # oneDNN fuses bias_add with the convolution and with a following ReLU
         return tf.nn.bias_add(convolved, as_type(offset, dtype))
 
     return call
@@ -152,7 +152,7 @@ def _line(norm: layers.BatchNormalization) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def as_type(value: Any, dtype: str) -> tf.Tensor:
-    """A tensor or a variable of Keras as a tensor of this type."""
+    """A tensor or Keras variable, cast to a tensor of this type."""
     return cast(tf.Tensor, keras.ops.cast(value, dtype))
 
 
@@ -166,7 +166,7 @@ def _fusable(norm: layers.BatchNormalization) -> bool:
 
 
 def _fused(norm: layers.BatchNormalization) -> Callable[[tf.Tensor], tf.Tensor]:
-    def call(inputs, mask=None):  # in inference Keras makes no use of the mask either
+    def call(inputs, mask=None):  # Keras does not use the mask in inference either
         scale, offset = _line(norm)
         zeros = tf.zeros_like(scale)
         outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(

@@ -48,7 +48,7 @@ def write_predictions(path, ids, paths, labels, probabilities, *, classes: Seque
     have nine significant digits, from which a float32 is restored exactly. Texts that a spreadsheet would run as a
     formula have an apostrophe in front. The file is replaced atomically.
 
-    Raises InputError for numbers of images that differ, labels out of range, or values that are not probabilities.
+    Raises InputError for different numbers of images, labels out of range, or values that are not probabilities.
     """
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)

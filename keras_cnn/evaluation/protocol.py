@@ -1,4 +1,4 @@
-"""The protocol audit: whether a result is valid, from facts on how it was obtained.
+"""The protocol audit: whether a result is valid, from facts about how it was obtained.
 
 A `Protocol` holds facts read from a run folder (`facts_of`), measured on a model (`model_checks.model_facts`) or taken
 from a published report. An unknown fact is None and never counts in favour of a result: every check of `FLAWS` appears

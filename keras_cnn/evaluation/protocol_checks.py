@@ -1,4 +1,4 @@
-"""The checks of the protocol audit, each of which gives its verdicts on the facts of a result."""
+"""The checks of the protocol audit. Each check yields verdicts on the facts about a result."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ PASSED = "passed"
 UNKNOWN = "unknown"
 SEVERITIES = (INVALIDATES, WEAKENS, NOTE)  # of flaws, the worst first
 
-_EXACT = 1e-9  # two float64 sums of the same numbers in another order
+_EXACT = 1e-9  # rounding error of float64 sums of the same numbers in another order
 
 Verdict = tuple[str, str, tuple[str, ...]]  # severity, sentence, evidence
 
@@ -63,7 +63,7 @@ def _best_quoted(facts: Protocol, thing: str) -> Iterator[Verdict]:
 
 
 def _highest_test_quoted(facts: Protocol) -> Iterator[Verdict]:
-    """Several evaluations of a run are one configuration; `_test_read_again` counts them."""
+    """Several evaluations of a run are one configuration; `_test_read_again` counts the evaluations."""
     shown = _evidence(facts, "tested", "highest_on_test", "highest_on_validation")
     by_validation = facts.highest_on_validation if facts.highest_on_test else True
     if facts.tested == 1:
@@ -103,7 +103,7 @@ def _no_validation(facts: Protocol) -> Iterator[Verdict]:
 def _check_value(
     fact: str, good: object, *, unknown: str, right: str, severity: str, wrong: str
 ) -> Callable[[Protocol], Iterator[Verdict]]:
-    """The check of a fact with one good value; {} in the sentence `wrong` is replaced by another value."""
+    """The check of a fact with one good value; {} in the sentence `wrong` is replaced by the actual value."""
 
     def check(facts: Protocol) -> Iterator[Verdict]:
         value, shown = getattr(facts, fact), _evidence(facts, fact)
@@ -199,7 +199,7 @@ def _near_duplicates(facts: Protocol) -> Iterator[Verdict]:
 
 
 def _copies(facts: Protocol, in_test: int | None, copies: str) -> tuple[str, str]:
-    """Severity and sentence: severe if the copies can change the test accuracy by more than half its interval."""
+    """Severity and sentence: invalid if the copies can change the test accuracy by more than half its interval."""
     if in_test == 0:
         return NOTE, f"{copies} across training and validation; no test image is among them."
     if in_test is None or not facts.test_images:
@@ -230,7 +230,7 @@ def _split_by_id_only(facts: Protocol) -> Iterator[Verdict]:
 
 
 def _class_average(facts: Protocol) -> Iterator[Verdict]:
-    """The mean of the class accuracies, weighted by their images, is the overall accuracy, up to rounding in print.
+    """The mean class accuracy, weighted by images, must equal the overall accuracy, up to rounding in print.
 
     A common rounding error of all class accuracies shifts their weighted mean by the same amount, so the tolerance does
     not depend on the number of classes.

@@ -1,6 +1,6 @@
 """Ranking of images by the score of a class: ROC and precision-recall curves. Labels and probabilities as in `metrics`.
 
-A curve is that of one class against all others. Images with equal scores cannot be separated by a threshold and enter
+A curve compares one class with all others. Images with equal scores cannot be separated by a threshold and enter
 together, as in scikit-learn. Points that a drawn curve does not need are left out.
 """
 
@@ -20,7 +20,7 @@ class Roc:
 
     false_positive_rate: np.ndarray  # (P,) in [0, 1]; NaN where there is no image of another class
     true_positive_rate: np.ndarray  # (P,) in [0, 1]; NaN where there is no image of the class
-    thresholds: np.ndarray  # (P,) least score of an image that is predicted as the class; the first is inf
+    thresholds: np.ndarray  # (P,) lowest score that is predicted as the class; the first is inf
     area: float | None  # area under the curve; None where either rate is undefined
 
 
@@ -53,7 +53,7 @@ def roc(labels, probabilities, index: int) -> Roc:
 def precision_recall(labels, probabilities, index: int) -> PrecisionRecall:
     """Precision-recall curve of class `index` against the rest. Without images of the class, recall is NaN.
 
-    Average precision is the sum over steps. The area under straight lines would be too large (Davis and Goadrich,
+    Average precision is a sum over steps, because linear interpolation would overestimate the area (Davis and Goadrich,
     ICML 2006).
 
     Raises InputError for labels or an index out of range, or values that are not probabilities.
@@ -61,7 +61,7 @@ def precision_recall(labels, probabilities, index: int) -> PrecisionRecall:
     thresholds, true, false = _counts(labels, probabilities, index)
     precision, recall = true / (true + false), _rate(true)
     average = float(np.sum(np.diff(recall, prepend=0) * precision)) if true[-1] else None
-    ends = np.ones(len(true), bool)  # of each stretch of equal recall, in which precision only falls
+    ends = np.ones(len(true), bool)  # of each stretch of equal recall, within which precision only falls
     ends[1:-1] = (np.diff(true)[:-1] != 0) | (np.diff(true)[1:] != 0)
     precision, recall = precision[ends][::-1], recall[ends][::-1]
     last = 0.0 if true[-1] else np.nan
@@ -136,7 +136,7 @@ def _counts(labels, probabilities, index: int) -> tuple[np.ndarray, np.ndarray, 
     scores = probabilities[:, _checked_index(index, probabilities)]
     order = np.argsort(-scores, kind="stable")
     scores, hits = scores[order], np.cumsum(labels[order] == index)
-    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # index in each series of equal scores
+    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # last index of each run of equal scores
     return scores[last], hits[last], last + 1 - hits[last]
 
 

@@ -1,4 +1,4 @@
-"""The metrics that a run has on record, checked before they are shown or compared: files may be damaged or older."""
+"""Checks of the recorded metrics of a run before they are shown or compared: files may be damaged or older."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +46,7 @@ _OF_TOP_K = {"accuracy": float, "interval": _Ends}
 
 
 def check_metrics(metrics: Mapping[str, Any], place: str) -> None:
-    """Raises InputError, naming `place`, the field and what was found, unless `metrics` are as `summary` makes them.
+    """Raises InputError, naming `place`, field and value, unless `metrics` have the form that `summary` returns.
 
     Fields that older versions did not write may be missing.
     """

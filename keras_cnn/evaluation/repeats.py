@@ -1,7 +1,7 @@
 """Runs of one recipe with several seeds: their common score, and whether another recipe scores better.
 
 A seed determines the initial weights, the order of the images, their augmentation and, where the source has no test
-split of its own, also the split. The spread over seeds then includes the chance of training and that of the split.
+split of its own, also the split. The spread over seeds then includes the randomness of both training and split.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ class SeedGroup:
     """n finished runs that differ only in their seed, in the order of their seeds."""
 
     records: tuple[Record, ...]
-    label: str  # the difference between the recipe and those of the other groups
+    label: str  # how the recipe differs from the recipes of the other groups
     seeds: tuple[int, ...]
     values: tuple[float, ...]  # accuracies in [0, 1]
-    split: str = "test"  # that was measured; "validation" for trials of a sweep, which are not tested
+    split: str = "test"  # the measured split; "validation" for trials of a sweep, which are not tested
 
     @property
     def n(self) -> int:
@@ -57,7 +57,7 @@ class RecipeComparison:
     b: str
     seeds: tuple[int, ...]  # of both groups, rising
     unmatched: tuple[str, ...]  # runs without a partner, as "seed 4 of LABEL"
-    differences: tuple[float, ...]  # accuracy of b minus that of a, by seed
+    differences: tuple[float, ...]  # accuracy of b minus accuracy of a, by seed
     mean: float | None  # None without pairs
     interval: Interval | None  # of the mean by Student's t at 95 %; None for fewer than two pairs
     p: float | None  # of the sign-flip test; None without pairs
@@ -101,8 +101,8 @@ def facts_of_runs(records: Sequence[Record], groups: Sequence[SeedGroup]) -> lis
 def rank_groups(groups: Sequence[SeedGroup]) -> list[Protocol]:
     """For each group, the number of groups measured on the same test images, and whether it is the best of them.
 
-    Repeats of one recipe are one configuration, whose score is their mean. Nothing is known about a group alone, one
-    that was not tested, and one whose test images are not on record.
+    Repeats of one recipe are one configuration, whose score is their mean. Nothing is known about a single group, an
+    untested group, or a group whose test images are not on record.
     """
     if len(groups) == 1:
         return [Protocol()]
@@ -158,7 +158,7 @@ def compare_recipes(a: SeedGroup, b: SeedGroup) -> RecipeComparison:
     """Pairs the runs of equal seeds and tests whether the accuracies of recipes `a` and `b` differ.
 
     The runs of a pair share the split, the order of images and, where the networks are the same, the initial weights,
-    so their difference is less noisy than that of two random runs.
+    so their difference is less noisy than between two random runs.
 
     Raises InputError where a pair was tested on different images, or one recipe on test images and the other on
     validation images.

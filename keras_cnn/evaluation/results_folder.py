@@ -1,4 +1,4 @@
-"""The folder of an evaluation's results: replaced as one, also where the program is killed in between."""
+"""The folder of an evaluation's results, replaced as a whole even if the program is killed meanwhile."""
 
 import contextlib
 import filecmp
@@ -24,13 +24,13 @@ def check_writable(path: Path) -> None:
 def replacing_folder(folder: Path, beside: Path) -> Iterator[Path]:
     """Yields an empty folder inside `beside`, which replaces `folder` on success and is removed on an error.
 
-    A folder can only be renamed to a free place, so the old one is renamed first. Killed between the two renames, the
-    old folder is restored by `restore_folder`.
+    A folder can only be renamed to a free name, so the old one is renamed first. If the program is killed between the
+    two renames, `restore_folder` restores the old folder.
     """
     restore_folder(folder)
     staged = Path(tempfile.mkdtemp(prefix=".evaluation-", dir=beside))
     try:
-        staged.chmod(0o755)  # mkdtemp's is for its owner alone
+        staged.chmod(0o755)  # mkdtemp gives access to the owner only
         with naming_a_full_disk(folder):
             yield staged
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -44,10 +44,10 @@ def replacing_folder(folder: Path, beside: Path) -> Iterator[Path]:
 
 
 def restore_folder(folder: Path) -> None:
-    """Restores a folder whose replacement was interrupted after its first rename; finishes it after its second."""
+    """Restores a folder if its replacement was interrupted after the first rename; finishes it after the second."""
     replaced = folder.with_name(_REPLACED.format(folder.name))
     if replaced.is_dir():
-        with contextlib.suppress(OSError):  # a read-only folder is read as it is
+        with contextlib.suppress(OSError):  # a read-only folder is left unchanged
             if folder.exists():
                 shutil.rmtree(replaced)
             else:

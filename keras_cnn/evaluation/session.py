@@ -102,7 +102,7 @@ def _check_same_images(path: Path, options: EvaluateOptions, predictions: Path) 
 
 
 def sum_up_runs(paths: list[Path], options: EvaluateOptions) -> None:
-    """Shows a line for each run, from its record where possible, then the runs that differ only in their seed together.
+    """Shows a line for each run, from its record where possible, then for each group of runs that differ only in seed.
 
     A run that cannot be evaluated does not stop the others; the InputError at the end has a line for each of them.
     """
@@ -232,7 +232,7 @@ def _on_record(path: Path, options: EvaluateOptions) -> Iterator[str]:
 
 
 def _recorded(record: Record, options: EvaluateOptions) -> dict:
-    """The recorded metrics, or {}. Those of another source are not used, because its images may have changed."""
+    """The recorded metrics, or {}. Metrics of another source are not used: its images may have changed."""
     if options.source is not None:
         return {}
     split = options.split or "test"
@@ -257,7 +257,7 @@ def _is_complete(metrics: Any, place: Path) -> bool:
 
 
 def _measured(path: Path, options: EvaluateOptions) -> tuple[Record, str]:
-    """The record of a finished run with the requested metrics and their origin; an unfinished run's is unchanged."""
+    """The record with the requested metrics, and their origin; the record of an unfinished run is unchanged."""
     record = read_record(path)
     if not record.finished:
         return record, "not finished"

@@ -12,8 +12,8 @@ from keras_cnn.evaluation.repeats import SeedGroup
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget
 from keras_cnn.run_folder.record import Record
 
-_MOST_CLASSES = 20  # of more classes, those of lowest recall are listed
-_NAME = 24  # characters of a class name, longer ones are shortened
+_MOST_CLASSES = 20  # largest number of classes in a table
+_NAME = 24  # characters of a class name; longer names are shortened
 _SCORES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _AREAS = {"roc_area": "ROC area", "average_precision": "average precision"}
 _SCORE = len("0.5219  [0.4917, 0.5521]")
@@ -133,7 +133,7 @@ def _short(name: str) -> str:
 def findings(flaws: Sequence[Finding]) -> Iterator[str]:
     """The flaws found by the protocol audit with their evidence, wrapped to the terminal's width.
 
-    Of a list of dates, the first and the last are shown.
+    Only the first and the last of a list of dates are shown.
     """
     if not flaws:
         yield "protocol    no flaw found"
@@ -150,7 +150,7 @@ def _wrapped(text: str, first: str, indent: int) -> list[str]:
         width,
         initial_indent=first,
         subsequent_indent=indent * " ",
-        break_long_words=False,  # a path or a date can then be copied
+        break_long_words=False,  # so that a path or a date can be copied
         break_on_hyphens=False,
     )
 

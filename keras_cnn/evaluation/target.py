@@ -1,6 +1,6 @@
 """A run opened for evaluation: its config, its model and its images, or other images of the same classes.
 
-The run's own images are compared with those that it was trained on. Other images take the place of the test split.
+The run's own images must be those recorded in split.json. Other images replace the test split.
 """
 
 import difflib
@@ -32,11 +32,11 @@ class EvaluateOptions:
     """The images to evaluate a run on, and how."""
 
     split: str | None = None  # None: the test split, or all images of a source
-    source: str | None = None  # of other images than the run's own
+    source: str | None = None  # of images other than the run's own
     views: str | None = None  # see views.choose_views
     scale: bool = False  # divide the logits by the temperature
-    classes: tuple[str, ...] = ()  # whose highest and lowest scores are shown
-    corrupt: str | None = None  # handling of unreadable images of a source; None: that of the run
+    classes: tuple[str, ...] = ()  # classes whose highest and lowest scores are shown
+    corrupt: str | None = None  # handling of unreadable images of a source; None: as in the run
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class EvaluateOptions:
 
     @property
     def reads_test(self) -> bool:
-        """Whether test images, or images that stand for them, are evaluated."""
+        """Whether test images, or images in their place, are evaluated."""
         return self.source is not None or self.split in (None, "test")
 
 
@@ -62,7 +62,7 @@ class EvaluationTarget:
     config: Config
     model: keras.Model
     dataset: Dataset
-    split: str  # of `dataset`, to be evaluated
+    split: str  # the split of `dataset` that is evaluated
     views: Views
     notes: tuple[str, ...]  # lines that readers of the numbers must know
 
@@ -103,7 +103,7 @@ def _config(folder: RunFolder, record: Record) -> Config:
 
 
 def _own_dataset(folder: RunFolder, record: Record, config: Config) -> Dataset:
-    """The run's own dataset. Raises InputError where its images are not those of split.json."""
+    """The run's own dataset. Raises InputError if its images differ from split.json."""
     dataset = load_dataset(config)
     current, recorded = data.split_record(dataset), record.split
     if recorded and recorded.get("sha256") != current["sha256"]:
@@ -180,7 +180,7 @@ def _source_dataset(
 def overlaps_with_training(target: EvaluationTarget) -> dict:
     """Duplicates between other images ("test") and the run's training and validation images ("train").
 
-    The format is that of split.json. Images are compared in the model's size. {} without the run's own images.
+    The format is as in split.json. Images are compared in the model's size. {} without the run's own images.
     """
     dataset = target.dataset
     own = [split for split in (dataset.train, dataset.validation) if len(split)]

@@ -1,4 +1,4 @@
-"""The comparisons that `evaluate.py RUN --against OTHER` stored in a run's folder, read with checks."""
+"""The comparisons that `evaluate.py RUN --against OTHER` stored in a run's folder, read and checked."""
 
 import json
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class StoredChange:
     interval: tuple[float, float] | None  # of the difference, paired bootstrap over the images
     only_before: int  # images right before and wrong after
     only_after: int
-    p: float | None  # of the exact McNemar test; that of a class is adjusted by Holm
+    p: float | None  # of the exact McNemar test, for a class adjusted by Holm
 
 
 @dataclass(frozen=True)

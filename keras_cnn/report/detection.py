@@ -17,12 +17,12 @@ from keras_cnn.report.sections.environment import environment, reproduction
 from keras_cnn.report.sections.models import networks
 from keras_cnn.run_folder.record import Record, read_record
 
-RECALLS = [index / 100 for index in range(101)]  # of the precisions in metrics.json
-_DRAWN = ("curves", "precision_recall")  # pictures that the page has as charts
+RECALLS = [index / 100 for index in range(101)]  # recalls of the precisions in metrics.json
+_DRAWN = ("curves", "precision_recall")  # pictures that the page draws as charts
 
 
 def find(paths: list[Path]) -> Path | None:
-    """The run folder if `paths` is that of a detector, otherwise None. Raises InputError for one among several."""
+    """The folder of a detector's run if it is in `paths`, otherwise None. Raises InputError if it is not alone."""
     chosen = [path for path in paths if run_folders.detects(path)]
     if not chosen:
         return None

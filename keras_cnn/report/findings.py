@@ -1,11 +1,11 @@
-"""Sentences that the data support, each with its size, its interval and the runs behind it.
+"""Sentences that the data support, each with its size, its interval and the runs that it is based on.
 
-What is compared is fixed before a number is looked at: every field of the config that differs among finished runs of
-the same images, by its values and, of a number, its trend; where nothing is repeated, each run against the one
-best on validation; and within a run its classes, its worst confusion, its confidence and its gap to the training
-images. All of these together are one family, and a claim is a sentence only if it survives Holm's correction at 5 %
-over the family; its interval, at 95 %, is that of the one comparison. The overfitting onset describes and claims
-nothing.
+The comparisons are fixed before any number is seen. Every config field that differs between finished runs on the same
+images is tested by its values and, if it is numeric, for a trend. If no value is repeated, each run is compared with
+the run that is best on validation. Within a run, its best and worst class, its worst confusion, its confidence and its
+gap to the training images are tested. All tests form one family: a claim becomes a sentence only if it survives Holm's
+correction at 5 % over the family. Its 95 % interval is for this one comparison. The overfitting onset is a
+description without a test.
 """
 
 import math
@@ -23,10 +23,10 @@ from keras_cnn.run_folder.record import Record
 
 
 def findings(records: Sequence[Record]) -> list[Conclusion]:
-    """What the finished runs show: claims first, then comparisons without a shown difference, then descriptions.
+    """What the finished runs show: claims first, then comparisons that show no difference, then descriptions.
 
-    Runs of different images (`data.source`) are not compared. Runs are compared on the test images if all of a source
-    were tested; else on the validation images, as the trials of a sweep have them.
+    Runs on different images (`data.source`) are not compared. Runs are compared on the test images if all runs of a
+    source were tested, otherwise on the validation images, as for the trials of a sweep.
     """
     times = Counter(record.name for record in records)
     names = {id(r): r.name if times[r.name] == 1 else str(r.path) for r in records}
@@ -68,7 +68,7 @@ def _measured(scores: SplitScores) -> tuple[float, int] | None:
 
 
 def _calibrated(record: Record, test: SplitScores) -> tuple[SplitScores, str]:
-    """`test`, or where it has no calibration the later evaluation as a whole, with the words that say so."""
+    """`test`, or if it has no calibration, the later evaluation as a whole; with the words that say so."""
     later = record.evaluations.get("test")
     if test.calibration is not None or not isinstance(later, dict):
         return test, ""
@@ -81,7 +81,7 @@ def _split(record: Record, split: str) -> SplitScores:
 
 
 def _extremes(confusion: np.ndarray, classes: Sequence[str], name: str) -> Iterator[Claim]:
-    """That the classes of the highest and the lowest recall differ, by intervals that hold for all classes at once."""
+    """Claims that the classes with the highest and lowest recall differ, by simultaneous intervals of all classes."""
     counts = [(int(row[i]), int(row.sum()), classes[i]) for i, row in enumerate(confusion) if row.sum()]
     if len(counts) < 2:
         return
@@ -111,12 +111,12 @@ def _extremes(confusion: np.ndarray, classes: Sequence[str], name: str) -> Itera
 
 
 def _between(low: Interval, high: Interval) -> Interval:
-    """The interval of the difference of two numbers that lie in their intervals."""
+    """The interval of the difference between two numbers in these intervals."""
     return high[0] - low[1], high[1] - low[0]
 
 
 def _worst_confusion(confusion: np.ndarray, classes: Sequence[str], name: str) -> Iterator[Claim]:
-    """That the most frequent mistake is made more often than its reverse, given how many images the classes have."""
+    """Claims that the most frequent mistake is more frequent than its reverse, given the images of both classes."""
     mistakes = confusion - np.diag(np.diag(confusion))
     i, j = map(int, np.unravel_index(mistakes.argmax(), mistakes.shape))
     there, back = int(mistakes[i, j]), int(mistakes[j, i])
@@ -149,7 +149,7 @@ def _worst_confusion(confusion: np.ndarray, classes: Sequence[str], name: str) -
 
 
 def _confidence(calibration: Calibration, measured: tuple[float, int], name: str, again: str) -> Claim:
-    """That the mean confidence is not the accuracy. Given the confidences, what varies is how many images are right."""
+    """Claims that mean confidence and accuracy differ. The confidences are given; the number of right images varies."""
     accuracy, images = measured
     bins = zip(calibration.counts, calibration.confidence, strict=True)
     mean = sum(count * (confidence or 0.0) for count, confidence in bins if count) / sum(calibration.counts)
@@ -178,7 +178,7 @@ def _confidence(calibration: Calibration, measured: tuple[float, int], name: str
 
 
 def _gap(train: tuple[float, int], test: tuple[float, int], name: str) -> Claim:
-    """That the model scores higher on the images it was trained on, or lower, than on the test images.
+    """Claims that the accuracies on the training images and on the test images differ.
 
     Source: R. G. Newcombe, Interval Estimation for the Difference between Independent Proportions, Statistics in
     Medicine 17 (1998), method 10.

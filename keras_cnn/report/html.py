@@ -1,6 +1,6 @@
 """The report: a single HTML file that opens without a network.
 
-The page contains plotly.js as gzip in base64, which takes a fifth of the page's limit; uncompressed it would take all
+The page contains plotly.js as gzip in base64, which takes a fifth of the page's limit; uncompressed, it would take all
 of it. The page unpacks it with the browser's DecompressionStream. A content security policy prevents every request.
 Each chart has its numbers as a table below, for browsers that cannot unpack, for paper and for screen readers.
 """

@@ -12,15 +12,15 @@ from PIL import Image
 
 from keras_cnn.report.runs import Run
 
-# Largest side in pixels and quality of WebP, tried in this order; a picture much longer than wide counts as several.
-# Text of 8 points at 150 pixels per inch is readable at half its size. Pictures that do not fit at the last level are
-# left out and counted.
+# Largest side in pixels and quality of WebP, tried in this order; a picture much longer than wide counts as
+# several pages. Text of 8 points at 150 pixels per inch is readable at half its size. Pictures that do not fit at the
+# last level are left out and counted.
 LEVELS = ((2200, 82), (1600, 78), (1200, 72), (900, 66), (700, 60), (520, 52))
 PER_RUN = 8  # largest number of pictures of a run
-LARGEST = 240_000  # bytes of the page for a picture; a sheet of photos with captions is readable when enlarged
+LARGEST = 240_000  # bytes of the page per picture; a sheet of photos with captions is readable when enlarged
 _PAGE = 2  # ratio of length to width up to which the captions of a sheet are readable when scaled to one page
 SMALLEST = 60_000  # bytes that a picture should have; with many runs, each has fewer than PER_RUN pictures
-# The most informative first, as (group, stem): those of the test evaluation, then the run's own.
+# (group, stem) of the most informative pictures first; group "test" is an evaluation, "" the run itself.
 _FIRST = (
     *(("test", stem) for stem in ("mistakes", "scores", "sample")),
     *(("", stem) for stem in ("mistakes", "augmentation")),
@@ -96,7 +96,7 @@ def _rank(source: PictureFile) -> int:
 
 
 def _is_drawn(source: PictureFile) -> bool:
-    """Whether the page has the picture as a chart, or it shows nothing, as `augmentation` without augmentation."""
+    """Whether the page draws the picture as a chart, or it shows nothing: `augmentation` without augmentation."""
     stem = source.path.stem
     if source.against:
         return stem in ("class_differences", "confusion_difference")

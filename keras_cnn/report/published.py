@@ -2,7 +2,7 @@
 
 The published numbers of five student reports are in `published/*.yaml`. A file is one report: its data set, the
 limitations of its numbers (`caveats`) and its experiments with their conditions, caveats and figures. A figure that no
-run folder contains has `needs`: what measuring it takes. `published_means` reads the tables of means over a grid.
+run folder contains has `needs`: what measuring it requires. `analysis.published_means` reads the means over a grid.
 """
 
 import functools
@@ -50,7 +50,7 @@ class PublishedFigure:
     conditions: Mapping[str, Any] = field(default_factory=dict)  # fields of a config and their values
     caveats: tuple[str, ...] = ()
     dataset: PublishedDataset | None = None
-    needs: str | None = None  # what measuring it takes, where a run folder does not have it
+    needs: str | None = None  # what measuring it requires, if no run folder has it
 
     @property
     def label(self) -> str:
@@ -161,7 +161,7 @@ def compare_with_published(record: Record, figures: Sequence[PublishedFigure]) -
     be equal; a number without an interval (an epoch, a loss of an older version) must agree within rounding and
     tolerance. "differs": otherwise, with the difference in points and in half-widths of the interval. "cannot be
     compared": the run has other images or other conditions, is not finished, or lacks the number. The interval only
-    includes the sampling of images; another seed changes the number further. Other limitations are in `caveats`.
+    covers the sampling of images; another seed changes the number further. Other limitations are in `caveats`.
     """
     return [_compared(record, figure) for figure in figures]
 
@@ -170,7 +170,7 @@ def compare_with_published(record: Record, figures: Sequence[PublishedFigure]) -
 
 
 def _figure(report: str, shared: dict, caveats: tuple[str, ...], entry: dict) -> PublishedFigure:
-    """A figure; `caveats` are those of the experiment, which do not concern exact counts."""
+    """A figure; `caveats` concern the whole experiment, except exact counts."""
     entry["decimals"] = entry.get("decimals", _decimals(entry["value"]))
     entry["caveats"] = (*(() if entry["figure"] in COUNTED else caveats), *entry.get("caveats", ()))
     entry["source"] = f"{report}, {entry['source']}"
@@ -223,7 +223,7 @@ def _compared(record: Record, figure: PublishedFigure) -> PublishedComparison:
 
 
 def _obstacles(record: Record, figure: PublishedFigure) -> Iterator[str]:
-    """Reasons why two numbers belong to different experiments. Parameters only depend on the shape of the images."""
+    """Reasons why two numbers belong to different experiments. Parameter counts only depend on the image shape."""
     if figure.needs:
         yield f"it needs {figure.needs}"
         return

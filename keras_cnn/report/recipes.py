@@ -1,4 +1,4 @@
-"""Comparisons of recipes (`finetune.py --compare`) on the page: their section, beside figures printed elsewhere."""
+"""Comparisons of recipes (`finetune.py --compare`) on the page: their section, beside published figures."""
 
 from keras_cnn.analysis.recipes import FOLDER, MEASURES, RecipeRuns, read_recipes, summary
 from keras_cnn.analysis.recipes_section import NAME, SHORT, TITLE, measure_text, recipes_section
@@ -11,7 +11,7 @@ from keras_cnn.run_folder.record import read_record
 
 
 def recipe_sections(table: RunTable | None) -> list[PageSection]:
-    """The section about the comparison; none for what is no comparison."""
+    """The section about a comparison; an empty list for other tables."""
     swept = table.swept if table else None
     if swept is None or not (swept.folder / FOLDER).is_dir():
         return []
@@ -23,7 +23,7 @@ def recipe_sections(table: RunTable | None) -> list[PageSection]:
 
 
 def _printed(swept: Swept, recipes: RecipeRuns) -> tuple[TextTable | None, list[str]]:
-    """The figures printed of these recipes beside the measured ones, and what a verdict on them would need."""
+    """The published figures of these recipes beside the measured ones, and what a verdict would require."""
     measured = {cell["recipe"]: cell for cell in summary(recipes.runs, recipes.factors).to_dict("records")}
     first = recipes.runs.drop_duplicates("recipe")
     rows, needs = [], []

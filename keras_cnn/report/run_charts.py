@@ -44,7 +44,7 @@ def _marker(run: int) -> Marker:
 def curves(runs: Sequence[Run], quantity: str, others: Sequence[Run] = ()) -> Plot:
     """`quantity`, loss or accuracy, by epoch: training thin, validation thick, with a mark at the chosen epoch.
 
-    Of `others` only the validation is drawn, as thin grey lines behind the runs.
+    Of `others`, only the validation curves are drawn, as thin grey lines behind the runs.
     """
     scale = 100 if quantity == "accuracy" else 1
     title, form, unit = ("accuracy, %", ".2f", " %") if quantity == "accuracy" else ("loss, nats", ".4f", "")
@@ -216,7 +216,7 @@ def reliability(runs: Sequence[tuple[Run, SplitScores]]) -> Plot:
 
 
 def recalls(runs: Sequence[Run]) -> Plot:
-    """The recall of each class with its interval, for all runs in a row of the class."""
+    """The recall of each class with its interval: a row for each class, with all runs."""
     names = list(dict.fromkeys(score.name for run in runs for score in run.result.classes))
     series = []
     for place, run in enumerate(runs):

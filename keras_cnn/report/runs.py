@@ -140,7 +140,7 @@ def _words(name: str) -> list[str]:
 
 
 def _labels(folders: list[Path]) -> list[str]:
-    """Folder names; equal names get as many parents as make them unique."""
+    """Folder names, with as many parent folders as make them unique."""
     depths = [1] * len(folders)
     while True:
         labels = ["/".join(folder.parts[-depth:]) for folder, depth in zip(folders, depths, strict=True)]

@@ -1,4 +1,4 @@
-"""The metrics of an evaluation, read with checks: valid values are returned, each invalid one is reported."""
+"""The metrics of an evaluation, read and checked: valid values are returned, each invalid value is reported."""
 
 import math
 from dataclasses import dataclass, replace
@@ -79,7 +79,7 @@ def mapping(value: Any) -> dict:
 def read_scores(metrics: dict, place: str) -> tuple[SplitScores, list[str]]:
     """The scores in a mapping from `evaluation.metrics.summary`, and a line for every invalid value.
 
-    A missing value is None without a line, because older versions did not write all. `place` names the file.
+    A missing value is None without a line, because older versions did not write all values. `place` names the file.
     """
     problems: list[str] = []
 

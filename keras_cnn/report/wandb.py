@@ -1,4 +1,4 @@
-"""The contents of the page as a W&B Report, which is built without a network or a key and saved with both.
+"""The contents of the page as a W&B Report. It is built without a network or a key; saving it needs both.
 
 The report contains the numbers, tables and sentences. Curves, run comparison and pictures are W&B panels over the W&B
 runs of the run folders, found by the ids in their `wandb/` folders; offline runs appear in them once they are synced.
@@ -91,7 +91,7 @@ def mirrors(run: Run) -> list[str]:
 
 
 def _homes(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
-    """Runs with a W&B run by entity ("" for that of the account) and project."""
+    """The runs that have a W&B run, by entity ("" for the default of the account) and project."""
     homes: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if mirrors(run):
@@ -280,5 +280,5 @@ def _list(wr: ModuleType, lines: Sequence[str]):
 
 
 def _text(cell: str) -> str:
-    """The text as a line of Markdown in which |, < and line breaks have no function."""
+    """The text as a line of Markdown in which |, < and line breaks have no special meaning."""
     return " ".join(str(cell).split()).replace("|", "\\|").replace("<", "&lt;")

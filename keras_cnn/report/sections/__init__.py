@@ -1,1 +1,1 @@
-"""What the page says, a room for each section; `content` puts them together."""
+"""The page's contents, a module for each section; `content` combines them."""

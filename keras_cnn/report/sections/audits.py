@@ -38,7 +38,7 @@ class Audit:
 def audits(runs: Sequence[Run], groups: Sequence[repeats.SeedGroup], swept: Swept | None = None) -> list[Audit]:
     """The protocol audit of each run, including the seeds of its repeats and the number of trials of its sweep.
 
-    `groups` are the runs that differ only in their seed, also those with one run.
+    `groups` are groups of runs that differ only in their seed, including groups of one run.
     """
     choice = protocol.Protocol()
     if swept and swept.trials:

@@ -10,7 +10,7 @@ from keras_cnn.report import run_charts
 from keras_cnn.report.runs import AGAIN, SPLITS, Run
 from keras_cnn.report.scores import SplitScores
 
-MATRIX_IN_FULL = 16  # classes up to which the table below a confusion matrix has every cell
+MATRIX_IN_FULL = 16  # most classes for which the table below a confusion matrix has every cell
 MISTAKES_LISTED = 60
 
 

@@ -53,7 +53,7 @@ def _sentence(stored: StoredComparison) -> str:
 
 
 def points(value: float | None) -> str:
-    """A share in percentage points, as 0.0213 -> +2.13; a dash for None."""
+    """A share in percentage points, such as 0.0213 -> +2.13; a dash for None."""
     return "–" if value is None else f"{100 * value:+.2f}".replace("-", "−")
 
 

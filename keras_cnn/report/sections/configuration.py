@@ -15,7 +15,7 @@ _IGNORED = ("name", "tracking.")
 def differences(runs: Sequence[Run], swept: Swept | None = None) -> TextTable:
     """The fields in which the configurations differ; for a single run, its differences from the defaults.
 
-    For a sweep, the differences from the defaults that all its runs have; its table of runs has the others.
+    For a sweep, the differences from the defaults that all its runs share; its table of runs shows the others.
     """
     if swept:
         changes = [dict.fromkeys(run.record.changes) for run in runs if run.record.changes]

@@ -73,10 +73,10 @@ class Content:
 
 
 def collect(runs: list[Run], table: RunTable | None = None) -> Content:
-    """The contents of the page about `runs`; `table` is that of a sweep or a file.
+    """The contents of the page about `runs`; `table` is the table of a sweep or a CSV file.
 
-    Of more than FEW runs, the sweep's `best` and the SHOWN best by validation accuracy are shown individually; all runs
-    are in the table of runs, the curves, the repeats and the findings.
+    Of more than FEW runs, SHOWN are shown individually: a sweep's `best` and the best by validation accuracy.
+    All runs are in the table of runs, the curves, the repeats and the findings.
     """
     swept = table.swept if table else None
     runs, shown = _ranked(runs, swept)
@@ -117,7 +117,7 @@ def collect(runs: list[Run], table: RunTable | None = None) -> Content:
 
 
 def _ranked(runs: list[Run], swept: Swept | None) -> tuple[list[Run], list[Run]]:
-    """All runs, and those that are shown, which have the first numbers if there are many."""
+    """All runs, and the runs that are shown; if there are many, the shown runs get the first numbers."""
     if len(runs) <= FEW:
         return runs, runs
     best = sorted(runs, key=lambda run: (not swept or run.label != RETRAINED, -(run.validation.accuracy or 0)))
@@ -132,7 +132,7 @@ def _trials(runs: Sequence[Run], swept: Swept | None) -> list[Run]:
 
 
 def _findings(runs: Sequence[Run], shown: Sequence[Run], swept: Swept | None) -> list[Conclusion]:
-    """The findings about the runs; of many runs, those about a single one are kept of the shown ones alone."""
+    """The findings about the runs; findings about a single run are only kept if that run is shown."""
     trials = _trials(runs, swept)
     others = [run.record for run in runs if run not in trials]
     conclusions = [*findings([run.record for run in trials]), *(findings(others) if others else [])]
