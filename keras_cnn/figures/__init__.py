@@ -1,1 +1,1 @@
-"""Pictures that several parts of the package draw: arrays in, matplotlib figures out, without Keras and configs."""
+"""Figures that several parts of the package draw: arrays in, matplotlib figures out, without Keras or configs."""

@@ -82,8 +82,8 @@ def confusion_pair(matrix, classes: Sequence[str], title: str) -> Figure:
 def confusion_difference(difference, classes: Sequence[str], title: str) -> Figure:
     """The difference between two confusion matrices: `difference` (C, C) counts, after minus before.
 
-    Numbers are changes in images. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse. Otherwise
-    as `confusion`.
+    Numbers are changes in images. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse. The rest
+    is as in `confusion`.
     """
     difference = _checked(difference, classes)
     layout = _MatrixLayout.of(classes, panels=1, title=title, note=_BETTER)
@@ -245,7 +245,7 @@ def _count(value: int) -> str:
 
 
 def _percent(value: float) -> str:
-    """Whole percent, halves rounded up; "<1" and ">99" instead of 0 and 100 for shares between."""
+    """Whole percent, halves rounded up; "<1" for shares between 0 and 1, ">99" between 99 and 100."""
     if value == 0:
         return ""
     if value < 1:

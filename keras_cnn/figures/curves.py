@@ -1,4 +1,4 @@
-"""Curves of a training: its history by epoch, and the loss of the learning-rate finder."""
+"""Curves of a training run: its history by epoch, and the loss of the learning-rate finder."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,8 +19,8 @@ def curves(
     """Loss and accuracy of training and validation by epoch, and below them the learning rate if it varies.
 
     `history` has the columns of history.csv: `loss`, `accuracy` and optionally `val_loss`, `val_accuracy`,
-    `learning_rate` and `epoch` (otherwise epochs count from 1). `best_epoch` and `overfitting_onset` are epochs; those
-    after the onset are shaded. Values that are not finite leave a gap.
+    `learning_rate` and `epoch` (otherwise epochs count from 1). `best_epoch` and `overfitting_onset` are epochs; the
+    epochs after the onset are shaded. Values that are not finite leave a gap.
 
     Raises ValueError for an empty history or a best epoch that is not in it.
     """
@@ -50,8 +50,8 @@ def curves(
 def learning_rate_curve(rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> Figure:
     """The training loss at each learning rate of the finder, on a logarithmic axis, with the suggested rate marked.
 
-    The axis ends at twice the largest fall of the loss, so that the divergence at the end does not compress the rest.
-    Raises ValueError where no loss is finite.
+    The loss axis extends twice as far above the lowest loss as the first loss, so that the divergence at the end does
+    not compress the rest. Raises ValueError if no loss is finite.
     """
     rates, losses = np.asarray(rates, np.float64), finite(losses)
     if np.isnan(losses).all():
@@ -90,7 +90,7 @@ def _metric_panel(ax: Axes, history: Mapping, name: str, epochs: np.ndarray, bes
 
 
 def epoch_axis(ax: Axes, epochs: np.ndarray, name: str) -> None:
-    """Sets ticks at whole epochs, and `name` as the title above."""
+    """Sets ticks at whole epochs and `name` as the title."""
     pad = max(0.4, 0.015 * (epochs[-1] - epochs[0]))
     ax.set_xlim(epochs[0] - pad, epochs[-1] + pad)
     ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
@@ -106,7 +106,7 @@ def _mark_epochs(ax: Axes, epochs: np.ndarray, best_epoch: int, onset: int | Non
 
 
 def finite(values: Sequence[float]) -> np.ndarray:
-    """`values` with NaN, which leaves a gap, for those that are not finite."""
+    """`values` with NaN, which leaves a gap, in place of those that are not finite."""
     values = np.asarray(values, np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 

@@ -1,4 +1,4 @@
-"""Figures of a detection training: history, precision over recall, images with true and with detected boxes."""
+"""Figures of a detector's training: history, precision over recall, images with true and with detected boxes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -80,7 +80,7 @@ def precision_recall(curves: Mapping[str, np.ndarray], averages: Mapping[str, fl
 
 
 def pairs(pictures: Sequence[tuple[np.ndarray, np.ndarray, str]], title: str) -> Figure:
-    """Two images in each row, each twice: (H, W, 3) uint8 with its true and with its detected boxes, and its name."""
+    """Two pictures in each row: (with true boxes, with detected boxes, name), the images (H, W, 3) uint8."""
     rows = []
     for start in range(0, len(pictures), 2):
         panels: list[Panel | None] = []
@@ -91,7 +91,7 @@ def pairs(pictures: Sequence[tuple[np.ndarray, np.ndarray, str]], title: str) ->
 
 
 def augmentation(rows: Sequence[tuple[Sequence[np.ndarray], str]], title: str) -> Figure:
-    """A row for each image: the original with its name, then what the network gets of it in each epoch."""
+    """A row for each image: the original with its name, then the view that the network gets in each epoch."""
     return sheet(
         [
             PanelRow([Panel(seen[0], name), *(Panel(view, f"epoch {i}") for i, view in enumerate(seen[1:], 1))])

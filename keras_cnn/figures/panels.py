@@ -1,8 +1,8 @@
 """Sheets of small pictures (images, maps, kernels) in rows, with captions and colour keys.
 
-The colours of a map run from zero, or from its smallest value, to its largest. For a map with both signs they are
-symmetric about zero: white is zero, positive values are red and negative values are blue on one scale. Small pictures
-are enlarged so that every pixel shows.
+The colours of a map without negative values run from zero to its largest value. Otherwise they are symmetric about
+zero: white is zero, positive values are red and negative values are blue on one scale. Small pictures are enlarged so
+that every pixel shows.
 """
 
 import math
@@ -74,7 +74,7 @@ def value_range(values: np.ndarray, digits: int = 3) -> str:
     scale = max(-low, high)
     if np.isfinite(scale) and scale > 0:
         decimals = max(digits - 1 - math.floor(math.log10(scale)), 2 if scale < 10 else 0)
-        low, high = (round(value, decimals) + 0.0 for value in (low, high))  # + 0.0: without the sign of a zero
+        low, high = (round(value, decimals) + 0.0 for value in (low, high))  # + 0.0 removes the sign of a zero
     return f"{number(low, digits)} to {number(high, digits)}"
 
 
@@ -132,7 +132,7 @@ def _size(row: PanelRow, place: float) -> tuple[float, float]:
     room = round(place * DPI)
     # A picture may be 1.5 times as high as its place is wide, so that rows stay even.
     scale = min(room / width, 1.5 * room / height)
-    # Below three times, whole numbers waste too much of the page; matplotlib smooths the odd pixels then.
+    # Below a factor of three, whole numbers waste too much space, so matplotlib smooths uneven pixels.
     scale = int(scale) if scale >= 3 else scale
     return whole_pixels(height * scale / DPI), whole_pixels(width * scale / DPI)
 

@@ -54,5 +54,5 @@ def place_colour_key(
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) of an image (H, W, 1 or 3); a grey colour map would be off by one at times."""
+    """An image (H, W, 1 or 3) as (H, W, 3); a grey colour map would sometimes be off by one."""
     return image.repeat(3, axis=-1) if image.shape[-1] == 1 else image

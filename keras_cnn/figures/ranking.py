@@ -23,7 +23,7 @@ _DASHES = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (3, 2))}
 
 @dataclass(frozen=True)
 class ClassCurve:
-    """The curve of a class and the area below it; None where the class has no images or all images."""
+    """The curve of a class and the area below it, which is None if the class has no images or all images."""
 
     x: np.ndarray  # (P,) in [0, 1]
     y: np.ndarray  # (P,) in [0, 1]
@@ -35,8 +35,8 @@ class ClassCurve:
 def roc_curves(curves: Mapping[str, ClassCurve], title: str) -> Figure:
     """True-positive rate against false-positive rate of each class against all others, with the area under the curve.
 
-    A panel has one class in blue in front of the others in grey, and the area below the blue curve. Of more than ten
-    classes, those with the smallest areas have a panel. Raises ValueError without classes.
+    A panel has one class in blue in front of the others in grey, and the area below the blue curve. With more than ten
+    classes, only the ten with the smallest areas have a panel. Raises ValueError without classes.
     """
     words = _Words("false-positive rate", "true-positive rate", "area", "guessing: area 0.5")
     return _panels(curves, title, words, _diagonal)
@@ -46,8 +46,8 @@ def roc_curves(curves: Mapping[str, ClassCurve], title: str) -> Figure:
 def precision_recall_curves(curves: Mapping[str, ClassCurve], title: str) -> Figure:
     """Precision against recall of each class against all others, with the average precision, AP.
 
-    The dashed line is the precision of guessing: the share of the images that are of the class. Otherwise as
-    `roc_curves`.
+    The dashed line is the precision of guessing: the share of the images that are of the class. The rest is
+    as in `roc_curves`.
     """
     words = _Words("recall", "precision", "AP", "guessing: the class's share of the images")
     return _panels(curves, title, words, _chance)

@@ -35,7 +35,7 @@ def mistake_caption(name: str, true: str, predicted: str, probability: float) ->
 
 @styled
 def image_sheet(images: np.ndarray, captions: Sequence[str], columns: int, title: str, note: str = "") -> Figure:
-    """A grid of `images` (N, H, W, C) uint8, C 1 (grey) or 3 (RGB), filled row by row with `columns` images a row.
+    """A grid of `images` (N, H, W, C) uint8, C 1 (grey) or 3 (RGB), filled row by row with `columns` images per row.
 
     The lines of a caption stand below its image and are shortened to the width of the column. The first line, a name,
     is grey. The lines of the `note` stand below the title. Without images the sheet says that there are none.
@@ -84,7 +84,7 @@ def row_sheet(
     """Rows of images, each below its heading: `images` (rows, n, H, W, C) uint8, n at most 10, C 1 or 3.
 
     `captions` has n texts for each row; each stands below its image in one or two lines, shortened to its width. The
-    `note` and the errors are those of `image_sheet`.
+    `note` and the errors are as in `image_sheet`.
     """
     _check(images, images.shape[2:], headings)
     if not images.size:
@@ -111,9 +111,9 @@ def row_sheet(
 def prediction_sheet(
     images: np.ndarray, captions: Sequence[str], correct: Sequence[bool], columns: int, title: str
 ) -> Figure:
-    """A grid of `images` (N, H, W, C) uint8, C 1 or 3, with `columns` images a row, each with its caption on its right.
+    """A grid of `images` (N, H, W, C) uint8, C 1 or 3, `columns` per row, each with its caption on its right.
 
-    The first line of a caption is grey. The last line, the prediction, is orange and crossed where `correct` (N,) says
+    The first line of a caption is grey. The last line, the prediction, is orange and marked ✗ if `correct` (N,) says
     that it is wrong. Raises ValueError as `image_sheet` does.
     """
     _check(images, images.shape[1:], captions)

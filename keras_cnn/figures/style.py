@@ -1,6 +1,6 @@
-"""One quiet style for every figure, text that fits its place whatever the alphabet, and saving.
+"""One plain style for every figure, text that fits its place in any alphabet, and saving.
 
-Figures are laid out in inches for a printed page 7.2 inches wide and saved at 150 pixels an inch, so that their text
+Figures are laid out in inches for a printed page 7.2 inches wide and saved at 150 pixels per inch, so that their text
 is 8 to 11 points on paper and readable on a screen at its full size. Nothing here touches pyplot or its global state.
 """
 
@@ -22,7 +22,7 @@ POINT = 1 / 72  # inches
 MARGIN = 0.1  # inches
 HEADER = MARGIN + 2 * TITLE_SIZE * POINT  # inches that a title takes
 INK, GREY, FAINT = "#1a1a1a", "#5c6066", "#dddfe2"
-# Okabe and Ito's palette: told apart with every kind of colour blindness.
+# Okabe and Ito's palette, distinguishable with every kind of colour blindness.
 BLUE, ORANGE, GREEN, SHADE = "#0072b2", "#d55e00", "#007a5a", "#fbeedd"
 
 MISSING = "\N{WHITE SQUARE}"
@@ -79,9 +79,9 @@ def text_width(text: str, size: float) -> float:
 
 
 def fit(text: str, size: float, width: float) -> str:
-    """`text` as printable characters that take at most `width` inches, shortened in the middle where it is longer.
+    """`text` as printable characters that take at most `width` inches, shortened in the middle if it is longer.
 
-    The middle goes because names of files and of classes tell most at their two ends.
+    The middle is removed because the ends of file and class names tell the most.
     """
     text = printable(text)
     if text_width(text, size) <= width:
@@ -129,7 +129,7 @@ def _settings() -> dict:
     return {
         "font.family": _families(),
         "font.size": TEXT_SIZE,
-        "text.parse_math": False,  # a dollar in a file name is a dollar
+        "text.parse_math": False,  # a dollar in a file name is not TeX
         "text.color": INK,
         "figure.facecolor": "white",
         "savefig.facecolor": "white",

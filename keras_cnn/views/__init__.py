@@ -35,7 +35,7 @@ class View:
     summary: str  # for --help
     aliases: tuple[str, ...] = ()
     needs_classifier: bool = False
-    options_in_all: Mapping[str, Any] = field(default_factory=dict)  # that differ from the defaults where all are drawn
+    options_in_all: Mapping[str, Any] = field(default_factory=dict)  # that differ from the defaults when all are drawn
 
     @property
     def draw(self) -> Callable:

@@ -84,7 +84,7 @@ def draw(
 
 
 def reads(opened: OpenedModel) -> PlannedReads:
-    """The scores of the whole network, which other views read too. Without `all`, `ablate` predicts them itself."""
+    """The scores of the unchanged network, which other views read too. Without `all`, `ablate` predicts them itself."""
     images = stream(opened, "ablation", "validation", **VIEWS["ablation"].options_in_all)
     return PlannedReads(measured=[(images, Features(opened.head.point))] if opened.classes else [])
 
@@ -173,10 +173,10 @@ def against_random(
     names: Sequence[str],
     title: str,
 ) -> Figure:
-    """The change of the accuracy in points with the chosen filters at zero, on top, and with each random choice below.
+    """The change of the accuracy in points: in the top row with the chosen filters at zero, below with random ones.
 
-    `difference` and `random` (R,) are shares in [-1, 1], with their intervals (2,) and (R, 2); `names` (R,) are those
-    of the random choices. Raises ValueError for other lengths.
+    `difference` and `random` (R,) are shares in [-1, 1], with their intervals (2,) and (R, 2); `names` (R,) name the
+    random choices. Raises ValueError for other lengths.
     """
     random, random_intervals = np.asarray(random, np.float64), np.asarray(random_intervals, np.float64)
     if random.shape != (len(names),) or random_intervals.shape != (len(names), 2):

@@ -26,9 +26,9 @@ from keras_cnn.visualization.targets import ChannelMean, ClassScore, Neuron, Tar
 
 NAME = "activation-maximization"
 _ROUNDING = 1e-5  # relative error of a sum of many float32 numbers
-_CLASSES = 10  # drawn unless they are named
+_CLASSES = 10  # number drawn if none are named
 _SMALL = 64  # pixels of a side up to which eight channels take seconds
-_FOUR_PAIRS = 96  # pixels of a side up to which four pairs of pictures stand side by side, of larger ones two
+_FOUR_PAIRS = 96  # pixels of a side up to which four pairs of pictures stand side by side; above it, two
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _channels(opened: OpenedModel, name: str, channels: Sequence[int], count: in
     point, activation = before_activation(probe, name)
     shape = probe.shape(point)
     if not channels:
-        shown = activation or point  # a channel that its activation closes on every image does not differ
+        shown = activation or point  # a channel that is 0 there on every image would show nothing
         channels = tuple(int(channel) for channel in most_active(opened.maps([shown])[shown], count))
     names = tuple(f"channel {channel}" for channel in channels)
     target: Target = ChannelMean(point, tuple(channels))
@@ -209,9 +209,9 @@ def picture_pairs(
     title: str,
     note: str,
 ) -> Figure:
-    """A pair for each unit: `pictures` and `images` (U, H, W, 1 or 3) uint8, its name above and lines below both.
+    """A pair for each unit: `pictures` and `images` (U, H, W, 1 or 3) uint8, its name above and text below both.
 
-    Raises ValueError for numbers other than U, and for pictures of another shape or type than the images.
+    Raises ValueError for lengths other than U, and for pictures of another shape or type than the images.
     """
     count = len(pictures)
     if pictures.shape != images.shape or pictures.dtype != np.uint8 or images.dtype != np.uint8:

@@ -41,7 +41,7 @@ def _draw_layer(opened: OpenedModel, out: Path, name: str, channels: tuple[int, 
     points = _points(opened, name)
     read = opened.maps(points.values())
     maps = {heading: read[point] for heading, point in points.items()}
-    last = list(maps.values())[-1]  # the activation: a channel that it closes on every image has nothing to show
+    last = list(maps.values())[-1]  # the activation: a channel that is 0 there on every image has nothing to show
     if last.ndim != 4:
         return [_draw_vectors(opened, out, name, last)]
     for channel in channels:

@@ -20,10 +20,10 @@ from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron,
 
 Method = Literal[tuple(METHODS)]
 _CAMS = ("grad-cam", "grad-cam++", "score-cam", "layer-cam")
-_RELU_METHODS = ("guided-backpropagation", "deconvnet")  # they refuse a network with other activations
+_RELU_METHODS = ("guided-backpropagation", "deconvnet")  # they refuse a network without plain ReLUs
 _NEURONS = 10
-# Options of a method in its sanity checks alone. On net4 the likenesses with 16 steps are within 0.01 of those with 64,
-# which took a third of the view's time.
+# Options of a method in its sanity checks only. On net4, the likenesses with 16 steps are within 0.01 of those with 64
+# steps, which took a third of the view's time.
 _IN_CHECKS = {"integrated-gradients": {"steps": 16}}
 _SMALL = 96  # pixels of a side up to which two images with their maps stand side by side
 
@@ -93,7 +93,7 @@ def draw(
 
 
 def _pixels(opened: OpenedModel, explained: _ExplainedTarget) -> np.ndarray:
-    """The images of a target; for boxes not rounded, so that their scores are those of the detections."""
+    """The images of a target; for boxes they are not rounded, so that the scores equal the detections'."""
     pixels = opened.letterboxed if isinstance(opened, OpenedDetector) else opened.images.pixels
     return pixels[explained.images]
 

@@ -34,7 +34,7 @@ class ClassifiedPoints:
     """The classes of N images that are drawn as points."""
 
     labels: np.ndarray  # (N,) int, the true class; -1 where it is not known
-    wrong: np.ndarray  # (N,) bool, predicted wrong
+    wrong: np.ndarray  # (N,) bool, wrongly predicted
     classes: Sequence[str]
 
 
@@ -105,8 +105,8 @@ def _caption(name: str, classes: Sequence[str], label: int, predicted: int) -> s
 def scatter(points: np.ndarray, images: ClassifiedPoints, title: str, note: str = "") -> Figure:
     """The images as points (N, 2), coloured by their classes; those predicted wrong have a black ring.
 
-    Each class has its colour and mark. Of more than 20 classes the 20 most frequent do, and the others are grey. Raises
-    ValueError for other lengths.
+    Each class has its own colour and mark. With more than 20 classes, only the 20 most frequent do; the others are
+    grey. Raises ValueError for other lengths.
     """
     labels, wrong, classes = np.asarray(images.labels), np.asarray(images.wrong, bool), images.classes
     if points.shape != (len(labels), 2) or wrong.shape != labels.shape:
@@ -141,7 +141,7 @@ def scatter(points: np.ndarray, images: ClassifiedPoints, title: str, note: str 
 
 
 def class_colours(count: int) -> np.ndarray:
-    """(count, 4) RGBA from 0 to 1; neighbours in the order of the classes have different hues."""
+    """(count, 4) RGBA from 0 to 1: a colour for each class, all different up to 20 classes."""
     return colormaps["tab10" if count <= 10 else "tab20"](np.arange(count))
 
 
@@ -150,8 +150,8 @@ def hover_page(
 ) -> str:
     """An HTML page that shows the image of the point under the mouse; one file that opens from disk.
 
-    `pixels` (N, H, W, 1 or 3) uint8; `captions` (N,). Texts are set as JSON or escaped, so that no name of a file or of
-    a class is read as HTML.
+    `pixels` (N, H, W, 1 or 3) uint8; `captions` (N,). Texts are set as JSON or escaped, so that file and class names
+    are never read as HTML.
     """
     figures = []
     for number, embedding in enumerate(embeddings):

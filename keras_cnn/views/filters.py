@@ -146,10 +146,10 @@ def top_images(
     """Two rows for each filter: its top images with the patch of the largest value framed, and those patches enlarged.
 
     `images` (F, K, H, W, 1 or 3) uint8, K at most 10; `boxes` (F, K, 4): top, bottom, left, right in pixels, ends
-    excluded; `patches` F×K arrays (h, w, 1 or 3) uint8. A frame may leave the image where the filter sees padding.
+    excluded; `patches` F×K arrays (h, w, 1 or 3) uint8. A frame crosses the image's border if the filter sees padding.
     `captions` (F×K), such as the true classes, stand below.
 
-    Raises ValueError for other numbers of rows or columns.
+    Raises ValueError if the numbers of rows or columns differ.
     """
     filters, count = images.shape[:2]
     lengths = {len(row) for row in patches}
@@ -189,7 +189,7 @@ def _draw_frame(axes: Axes, box: np.ndarray) -> None:
 def class_table(counts: ArrayLike, names: Sequence[str], classes: Sequence[str], title: str) -> Figure:
     """The classes of each filter's top images: `counts` (F, C); the most frequent class of a filter is framed.
 
-    Of several most frequent classes the first is framed. Raises ValueError for another shape, or for no filter.
+    In a tie, the first class is framed. Raises ValueError for another shape, or for no filter.
     """
     counts = np.asarray(counts)
     if counts.shape != (len(names), len(classes)) or not len(names):
@@ -220,10 +220,10 @@ def class_table(counts: ArrayLike, names: Sequence[str], classes: Sequence[str],
 def filter_summary(
     names: Sequence[str], largest: Sequence[np.ndarray], means: Sequence[np.ndarray], title: str
 ) -> Figure:
-    """A row for each layer with a point for each filter: its mean response, and its largest value at any pixel.
+    """A row for each layer with a point for each filter, in two panels: mean response, and largest value.
 
     `largest` and `means` have an array (C,) for each layer. A filter is dead, and orange, if its largest value is not
-    above 0. Both axes are linear up to 1 and logarithmic beyond. Raises ValueError for other numbers of layers.
+    above 0. Both axes are linear up to 1 and logarithmic beyond. Raises ValueError if the numbers of layers differ.
     """
     if not len(names) == len(largest) == len(means) or not len(names):
         raise ValueError(f"{len(names)} names, {len(largest)} and {len(means)} arrays; expected as many")

@@ -14,13 +14,13 @@ from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.activations import most_active, spread
 from keras_cnn.visualization.kernel_map_pairs import KernelMapPairs, kernel_map_pairs, points_of
 
-_IMAGES = 3  # places for images in one figure, whether all are taken or not
+_IMAGES = 3  # places for images in one figure, some of which may be empty
 
 
 def draw(
     opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = (), channels: tuple[int, ...] = (), count: Count = 8
 ) -> list[SavedFigure]:
-    """A figure for each layer and every three images.
+    """A figure for each layer and each group of three images.
 
     Options:
         layer: convolutions; default an early, a middle and a deep one

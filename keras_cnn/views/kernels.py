@@ -1,7 +1,7 @@
 """`kernels`: the kernels of convolutions, as colours or as maps of their weights.
 
-A kernel on an image is drawn as one RGB picture and colour by colour; a deeper kernel as its mean over the input
-channels or for chosen input channels.
+A kernel that reads an image is drawn as one RGB picture and colour by colour. A deeper kernel is drawn as its mean over
+the input channels or for chosen input channels.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def draw(
     inputs: tuple[int, ...] = (),
     count: Count = 64,
 ) -> list[SavedFigure]:
-    """One or more figures of each layer.
+    """One or more figures for each layer.
 
     Options:
         layer: convolutions; default the first and the last
@@ -90,7 +90,7 @@ def _reads_the_image(opened: OpenedModel, layer: str) -> bool:
 
 
 def input_channels(depth: int) -> str:
-    """Which weights of a kernel with `depth` input channels one picture shows."""
+    """A text that says which weights of a kernel with `depth` input channels are shown."""
     return f"mean over {depth} input channels" if depth > 1 else "its one input channel"
 
 
@@ -101,9 +101,9 @@ def norm_and_bias(norms: np.ndarray, bias: np.ndarray | None) -> list[str]:
 
 
 def kernel_colours(kernels: np.ndarray, captions: Sequence[str], own_scale: bool, title: str) -> Figure:
-    """Kernels (kh, kw, 3, U) as RGB pictures: middle grey is zero, the largest weight is full light or none.
+    """Kernels (kh, kw, 3, U) as RGB pictures: mid-grey is zero, the largest weight is fully bright or dark.
 
-    The `captions` stand below the kernels. With `own_scale` each kernel has its own scale, else all share one.
+    The `captions` stand below the kernels. With `own_scale` each kernel has its own scale; otherwise all share one.
     """
     bound = np.abs(kernels).max(axis=(0, 1, 2)) if own_scale else np.full(kernels.shape[-1], np.abs(kernels).max())
     shares = kernels / np.where(bound > 0, bound, 1)
@@ -114,7 +114,7 @@ def kernel_colours(kernels: np.ndarray, captions: Sequence[str], own_scale: bool
 
 
 def kernel_maps(maps: np.ndarray, captions: Sequence[str], own_scale: bool, title: str, heading: str) -> Figure:
-    """Kernels (kh, kw, U) as maps; `heading` says which of their weights, such as the mean over the input channels."""
+    """Kernels (kh, kw, U) as maps; `heading` says which weights, such as the mean over the input channels."""
     shared = limits(maps)
     panels = [
         Panel(maps[..., u], caption, limits(maps[..., u]) if own_scale else shared)

@@ -1,6 +1,6 @@
 """`page`: an HTML page on which the reader chooses an image, a layer and a channel and sees all that belongs to them.
 
-The page is one file that opens from disk and makes no request.
+The page is one file that opens from disk and makes no requests.
 """
 
 from pathlib import Path, PurePosixPath
@@ -28,8 +28,8 @@ from keras_cnn.visualization.receptive_field import patch, receptive_fields
 from keras_cnn.visualization.targets import ClassScore, Neuron
 
 _PATCHES = 6  # for each channel
-_PATCH_PIXELS = 128  # largest length of the longer side of a patch
-_ENLARGED = 8  # factor for the pixels of a kernel: browsers smooth what they enlarge by hundreds
+_PATCH_PIXELS = 128  # largest length of a patch's longer side
+_ENLARGED = 8  # enlargement of a kernel: browsers smooth images that they enlarge hundreds of times
 
 
 def draw(opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = (), count: Count = 8) -> list[SavedFigure]:
@@ -81,7 +81,7 @@ def reads(opened: OpenedModel) -> PlannedReads:
 
 
 def _fields(opened: OpenedModel) -> tuple[dict[str, ReceptiveField], str]:
-    """Layer -> receptive field, and the sentences above the page."""
+    """Layer -> receptive field, and the note at the top of the page."""
     note = (
         "Red is above zero, blue below; maps without a sign run from dark to bright. Each picture has its own scale."
         " Whether gradient and Grad-CAM depend on what was learnt is checked by the view attribution."
@@ -105,7 +105,7 @@ def _gradients(opened: OpenedModel, pairs: KernelMapPairs) -> tuple[np.ndarray, 
 
 
 def _class_maps(opened: OpenedModel, pairs: KernelMapPairs) -> list[list[dict]]:
-    """For each image the Grad-CAM of its predicted class at the layer; nothing if there are no classes."""
+    """For each image, the Grad-CAM of its predicted class at the layer; nothing if there are no classes."""
     if not opened.is_classifier:
         return [[] for _ in opened.images.names]
     layer = pairs.points[2] or pairs.points[0]
@@ -169,7 +169,7 @@ def _unit_in_image(
 def _top_patches(
     opened: OpenedModel, images: ImageStream, responses: Responses, channels: np.ndarray, best: TopPatches
 ) -> list[dict]:
-    """For each channel its top patches, and a line that says what they are."""
+    """For each channel, its top patches and a line that describes them."""
     return [
         {
             "best": f"Largest responses of channel {channel} among {images.words}: {best.words}",
@@ -201,7 +201,7 @@ def _picture(pixels: np.ndarray, title: str, note: str, **more: str) -> dict[str
 
 
 def _compact(pixels: np.ndarray) -> Image.Image:
-    """The image with a palette if 256 colours suffice, as for most maps: the file has a third of the size."""
+    """The image, with a palette if 256 colours suffice, as for most maps: the file is then a third of the size."""
     if pixels.shape[-1] == 1:
         return as_image(pixels)
     packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)

@@ -61,10 +61,10 @@ def _verdict(layer: MeasuredField) -> str:
 
 @styled
 def draw_fields(layers: Sequence[MeasuredField], captions: Sequence[str], title: str) -> Figure:
-    """A panel for each layer: the gradient at each pixel as a share of its largest, framed by the computed field.
+    """A panel for each layer: the gradient at each pixel as a share of the largest, framed by the computed field.
 
-    A pixel without gradient is grey. The colours follow the square root of the share: on a linear scale little but the
-    middle would be seen. Raises ValueError if there is no layer.
+    A pixel without gradient is grey. The colours follow the square root of the share: on a linear scale only the middle
+    would be visible. Raises ValueError if there is no layer.
     """
     if not layers:
         raise ValueError("no receptive field to draw; expected at least one")

@@ -29,7 +29,7 @@ from keras_cnn.visualization.statistics import Features, NotPositive, Reduction,
 
 MOST = 200
 _LISTED = 8  # layers on the terminal
-_SERIES = (BLUE, ORANGE, GREEN, "#cc79a7", "#8a6d00", "#56b4e9")  # Okabe and Ito's, the last ones darker
+_SERIES = (BLUE, ORANGE, GREEN, "#cc79a7", "#8a6d00", "#56b4e9")  # Okabe and Ito's, some darker
 _MARKS = "osD^vP"
 
 
@@ -126,7 +126,7 @@ def _feature_point(opened: OpenedModel, point: str | None) -> str:
 
 
 def _labels(networks: list[OpenedModel]) -> list[str]:
-    """The names of the networks; a second network of one name is NAME #2."""
+    """The names of the networks; a second network of the same name is NAME #2."""
     names = [network.name for network in networks]
     before = [names[:place].count(name) for place, name in enumerate(names)]
     return [f"{name} #{times + 1}" if times else name for name, times in zip(names, before, strict=True)]
@@ -181,7 +181,7 @@ def sparsity(layers: Sequence[str], series: Mapping[str, np.ndarray], title: str
 def spectra(series: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, most: int = 100) -> Figure:
     """The `most` largest eigenvalues of each series on a logarithmic scale, and their cumulative share of the sum.
 
-    A series is its eigenvalues (E,), the largest first, and their band (2, E). Raises ValueError for another shape, for
+    A series has eigenvalues (E,), the largest first, and their band (2, E). Raises ValueError for another shape, for
     no series, and for more than six.
     """
     _check_series(series)
@@ -202,7 +202,7 @@ def spectra(series: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, mos
     low, high = left.get_ylim()
     if high < 100 * low:  # with powers of ten alone the axis would have one number
         left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # the default is TeX, which is off
+    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # the default uses TeX, which is off
     left.minorticks_off()
     left.set_title("eigenvalue, 95 % bootstrap band")
     right.set_title("share of the variance so far, in %")

@@ -1,1 +1,1 @@
-"""What a network looks at: functions of a model and arrays that give arrays. Nothing of the model is changed."""
+"""What a network looks at: functions from a model and arrays to arrays. They do not change the model."""

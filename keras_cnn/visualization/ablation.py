@@ -36,17 +36,17 @@ class Ablation:
 
     filters: dict[str, tuple[int, ...]]
     silent: bool
-    left_behind: dict[str, tuple[float, ...]]  # the value that each filter leaves for the next layers: `left_behind`
+    left_behind: dict[str, tuple[float, ...]]  # the value that each filter gives the next layers: `left_behind`
     comparison: Comparison
     predicted: np.ndarray  # (N,) classes predicted with the filters at zero
     controls: tuple[Control, ...]
 
     @property
     def rank_p(self) -> float | None:
-        """One-sided p that random filters cost as much: (1 + controls at least as bad) / (1 + controls).
+        """One-sided p-value that random filters cost as much: (1 + controls at least as bad) / (1 + controls).
 
-        If the chosen filters were drawn like the controls, all ranks would be equally likely, so the p is exact; with n
-        controls it is never below 1 / (1 + n). None without controls.
+        If the chosen filters were drawn like the controls, all ranks would be equally likely, so the p-value is exact.
+        With n controls it is at least 1 / (1 + n). None without controls.
 
         Source: B. Phipson and G. K. Smyth, Permutation P-values Should Never Be Zero, 2010.
         """
@@ -58,7 +58,7 @@ class Ablation:
         return (1 + as_bad) / (1 + len(drops))
 
     def as_json(self) -> dict:
-        """Plain values; of each control the filters and the overall numbers."""
+        """The ablation as plain values, with the filters and overall numbers of each control."""
         controls = []
         for control in self.controls:
             overall = control.comparison.overall.as_json()
@@ -75,7 +75,7 @@ class Ablation:
 
 
 def first_filters(model: ModelOrProbe, *, convs: int = 5, filters: int = 2) -> dict[str, tuple[int, ...]]:
-    """The first filters of each of the first convolutions, or all where there are fewer, as CS7015 chose them."""
+    """The first `filters` filters of the first `convs` convolutions, as CS7015 chose them; fewer if there are fewer."""
     probe = Probe.of(model)
     require(bool(probe.convolutions), probe.name, "no convolutions", "at least one")
     return {block.name: tuple(range(min(filters, block.filters))) for block in probe.convolutions[:convs]}
@@ -93,17 +93,17 @@ def ablate(
     seed: int = 0,
     scores: np.ndarray | None = None,
 ) -> Ablation:
-    """Predicts all images with the model as it is, with `filters` at zero, and with `controls` random choices at zero.
+    """Predicts all images with the unchanged model, with `filters` at zero, and with `controls` random choices at zero.
 
     `batches` is read 2 + `controls` times; its elements start with images (B, H, W, C) uint8 and labels (B,). `filters`
-    are by default those of `first_filters`; `silent` is explained at `zeroed`. A control has the same number of filters
-    in each of the same layers; every choice is equally likely, and may contain `filters`. `ids` name the images; by
-    default they are numbered. `scores` (N, units) are the model's at `Probe.head().point`, if another pass has read
-    them. They stand for the prediction before if, in the first batch, they equal the prediction to the bit: rounding
-    must not count as an effect. The model is unchanged afterwards, also after an error.
+    default to `first_filters`; `silent` is explained in `zeroed`. A control has the same number of filters in each of
+    the same layers; every choice is equally likely, and may include some of `filters`. `ids` name the images; by
+    default they are numbered. `scores` (N, units) are the model's scores at `Probe.head().point`, if another pass has
+    read them. They replace the prediction before the ablation if they equal it exactly in the first batch, since
+    rounding must not count as an effect. The model is unchanged afterwards, even after an error.
 
-    Raises InputError for an unknown layer or filter, no images, a model that is no classifier of `classes`, and outputs
-    that are not finite.
+    Raises InputError for an unknown layer or filter, no images, a model that is not a classifier of `classes`, and
+    outputs that are not finite.
     """
     probe = Probe.of(model)
     filters = _checked(probe, first_filters(probe) if filters is None else filters)
@@ -134,10 +134,10 @@ def ablate(
 def zeroed(model: ModelOrProbe, filters: Filters, *, silent: bool = False) -> Iterator[None]:
     """A context in which the filters' kernels and biases are zero, so that their maps are 0 everywhere.
 
-    After it, also after an error, the model is as it was, to the bit. Setting kernels to zero is what CS7015 did. A
-    batch norm behind the convolution then turns the 0 into a constant, see `left_behind`. With `silent` gamma and beta
-    of that batch norm are zero for these filters too, and the next layers get 0, or what the activation makes of 0. In
-    a separable convolution the pointwise kernel is set.
+    Afterwards, even after an error, the model is restored bit for bit. CS7015 set kernels to zero in the same way. A
+    batch norm behind the convolution turns the 0 into a constant, see `left_behind`. With `silent`, gamma and beta of
+    that batch norm are zero for these filters too, and the next layers get 0, or the activation of 0. In a separable
+    convolution, the pointwise kernel is set to zero.
 
     Raises InputError for an unknown layer or filter.
     """
@@ -162,9 +162,9 @@ def zeroed(model: ModelOrProbe, filters: Filters, *, silent: bool = False) -> It
 
 
 def left_behind(model: ModelOrProbe, filters: Filters) -> dict[str, tuple[float, ...]]:
-    """For each filter at zero the value that the batch norm behind its convolution makes of 0; 0 where there is none.
+    """For each filter at zero, the output of the batch norm behind its convolution; 0 if there is no batch norm.
 
-    It is beta - gamma * mean / sqrt(variance + epsilon), the same at every pixel of every image.
+    The output is beta - gamma * mean / sqrt(variance + epsilon), the same at every pixel of every image.
     """
     probe = Probe.of(model)
     return {
@@ -174,7 +174,7 @@ def left_behind(model: ModelOrProbe, filters: Filters) -> dict[str, tuple[float,
 
 
 def _of_zero(probe: Probe, block: ConvolutionBlock) -> np.ndarray:
-    """(filters,) float64."""
+    """(filters,) float64: the output of the block's batch norm for an input of 0."""
     if block.normalised is None:
         return np.zeros(block.filters)
     norm = probe.node(block.normalised).operation
@@ -185,7 +185,7 @@ def _of_zero(probe: Probe, block: ConvolutionBlock) -> np.ndarray:
 
 
 def _checked(probe: Probe, filters: Filters) -> dict[str, tuple[int, ...]]:
-    """Each filter once and in order. InputError, naming layer and filter, for one that does not exist."""
+    """The filters sorted, without duplicates. InputError, with layer and filter, for one that does not exist."""
     checked = {}
     for name, chosen in filters.items():
         count = probe.convolution(name).filters
@@ -198,7 +198,7 @@ def _checked(probe: Probe, filters: Filters) -> dict[str, tuple[int, ...]]:
 
 
 def _places(layer: Any, chosen: list[int]) -> list[tuple[keras.Variable, tuple]]:
-    """The variables of a convolution's filters, and the places of these filters in them."""
+    """The variables that hold a convolution's filters, and the indices of the chosen filters in them."""
     parts: list[tuple[keras.Variable, tuple]]
     match layer:
         case layers.DepthwiseConv2D():
@@ -220,7 +220,7 @@ def _random(probe: Probe, filters: Filters, generator: np.random.Generator) -> d
 
 
 class _GivenScores:
-    """Stands for a `Predictor` where the scores of all images are known already."""
+    """Takes the place of a `Predictor` if the scores of all images are already known."""
 
     def __init__(self, scores: np.ndarray):
         self._scores = scores

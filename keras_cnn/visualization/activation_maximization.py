@@ -1,8 +1,9 @@
 """Activation maximization: pictures that an optimiser makes so that a unit responds as strongly as possible.
 
 It has four independent parts: the unit (a `Target`), the parameters of the picture (pixels or a spectrum, with
-decorrelated colours), the random transforms that the picture has to withstand, and the gradient ascent. Olah,
-Mordvintsev and Schubert, Feature Visualization, Distill 2017, and Mordvintsev et al., Differentiable Image
+decorrelated colours), the random transforms that the picture has to withstand, and the gradient ascent.
+
+Sources: Olah, Mordvintsev and Schubert, Feature Visualization, Distill 2017; Mordvintsev et al., Differentiable Image
 Parameterizations, Distill 2018.
 """
 
@@ -22,21 +23,21 @@ from keras_cnn.visualization.gradients import Score, climb, scores
 from keras_cnn.visualization.probe import ModelOrProbe, Probe, in_batches, taps
 from keras_cnn.visualization.targets import Target
 
-# Covariance of red, green and blue of 0-1 in 200 photos of ImageNet; in CIFAR-10 it is about 0.01 smaller.
+# Covariance of red, green and blue (0-1) in 200 photos of ImageNet; in CIFAR-10 it is about 0.01 smaller.
 COLOUR_COVARIANCE = np.array([[0.070, 0.063, 0.058], [0.063, 0.069, 0.066], [0.058, 0.066, 0.075]])
 STEPS = 96
 _SMALL = 64  # pixels of a side; up to this size a picture has few waves, which need large steps
 _START = 0.01  # standard deviation of the parameters at the start: nearly grey
-_SPECTRUM_SCALE = 0.25  # a spectrum of standard deviation 1 makes a picture of about that before the colours
+_SPECTRUM_SCALE = 0.25  # so a spectrum of standard deviation 1 gives a picture of about 1 before the colours
 
 
 @dataclass(frozen=True)
 class Transforms:
-    """Ranges of the random transform of each step, drawn uniformly: a picture must not depend on single pixels."""
+    """Ranges of the uniformly drawn transform of each step, which keeps a picture from depending on single pixels."""
 
-    jitter: float  # pixels at most, down and across
+    jitter: float  # largest shift in pixels, down and across
     scale: float  # largest share by which the picture grows or shrinks
-    rotation: float  # degrees at most, either way
+    rotation: float  # largest angle in degrees, either way
 
     @classmethod
     def usual(cls, side: int) -> "Transforms":
@@ -44,7 +45,7 @@ class Transforms:
         return cls(max(1, side // 16), 0.1, 5.0)
 
     def matrices(self, count: int, size: tuple[int, int], seed: int) -> np.ndarray:
-        """(count, 2, 3) float32: matrices from the row and column of an image pixel to the row and column it shows."""
+        """(count, 2, 3) float32: matrices from the (row, column) of a pixel to the (row, column) that it shows."""
         generator = np.random.default_rng([seed, 1])
         shift = generator.uniform(-self.jitter, self.jitter, (count, 2))
         zoom = 1 + generator.uniform(-self.scale, self.scale, count)
@@ -86,11 +87,11 @@ class MaximizedUnits:
     pictures: np.ndarray  # (U, H, W, C) uint8
     values: np.ndarray  # (U,) float32, the score of each picture
     start: np.ndarray  # (H, W, C) uint8, the noise that all pictures began with
-    start_values: np.ndarray  # (U,) float32, its scores
-    highest: np.ndarray  # (U,) float32, the largest number of the unit's own map for its picture
+    start_values: np.ndarray  # (U,) float32, the scores of the noise
+    highest: np.ndarray  # (U,) float32, the largest value of the unit's own map for its picture
     moved: np.ndarray  # (U,) bool, whether any step had a gradient
     score: Score  # the maximized score
-    rate: float  # of Adam
+    rate: float  # learning rate of Adam
 
     @property
     def dead(self) -> np.ndarray:
@@ -103,16 +104,16 @@ class BestRealImages:
     """The real image with the largest score for each of U units."""
 
     values: np.ndarray  # (U,) float32
-    numbers: np.ndarray  # (U,) int64, in the order of the stream; of equal scores the first image
-    count: int  # images of the stream
+    numbers: np.ndarray  # (U,) int64, in the order of the stream; ties go to the first image
+    count: int  # images in the stream
 
 
 def usual_rate(side: int) -> float:
-    """The usual rate of Adam for images of `side` pixels.
+    """The usual learning rate of Adam for images of `side` pixels.
 
-    With 0.05 and 96 steps, one of ten channel means of net4's first convolution, at 32 pixels, exceeds the best of 500
-    real images; with 0.1 nine do, and with 0.15 all, but then its classes are harder to recognise. Xception's deep
-    channels, at 299 pixels, reach lower values with 0.1 than with 0.05.
+    Ten channel means of net4's first convolution were maximised at 32 pixels in 96 steps. With 0.05, one exceeds the
+    best of 500 real images; with 0.1, nine do; with 0.15, all do, but net4's classes are harder to recognise. Deep
+    channels of Xception, at 299 pixels, reach lower values with 0.1 than with 0.05.
     """
     return 0.1 if side <= _SMALL else 0.05
 
@@ -128,13 +129,13 @@ def maximize_activation(
     transforms: Transforms | None = None,
     seed: int = 0,
 ) -> MaximizedUnits:
-    """Pictures that maximize the target's score for each of `units`, by Adam from the same noise.
+    """Pictures that maximize the target's score for each of `units` units, by Adam from the same noise.
 
-    The target is one for all units or has one for each of them, as elsewhere for images. A picture depends on its own
-    unit, the options and the seed. `rate` and `transforms` are by default the usual ones for the size of the images.
+    The target has one class or channel for all units, or one for each. A picture depends only on its own unit, the
+    options and the seed. `rate` and `transforms` are by default the usual ones for the size of the images.
 
-    Raises InputError for a target that the network does not have, images of no fixed size or not of 1 or 3 channels,
-    and fewer than one step.
+    Raises InputError for a target that the network does not have, images without a fixed size or with other than 1 or 3
+    channels, and fewer than one step.
     """
     probe = Probe.of(model)
     size = probe.input_shape
@@ -162,7 +163,7 @@ def maximize_activation(
 
 
 def best_of(model: ModelOrProbe, wanted: Sequence[Score], batches: Iterable) -> list[BestRealImages]:
-    """The real images with the largest of each of these scores, for each unit; `batches` is read once.
+    """For each of these scores, the real image with the largest value for each unit; `batches` is read once.
 
     The elements of `batches` start with images (B, H, W, C) of 0-255. Raises InputError for no images and for images
     that do not fit the network.
@@ -189,7 +190,7 @@ class _RunningBest:
         self.numbers = np.zeros(len(self._weights), np.int64)
 
     def add(self, maps: np.ndarray, first: int) -> None:
-        """Adds the maps (B, ...) of a batch of images, the first of which has the number `first`."""
+        """Adds the maps (B, ...) of a batch of images; its first image has the number `first`."""
         scores = maps.reshape(len(maps), -1) @ self._weights.T
         best = scores.argmax(axis=0)
         reached = scores[best, np.arange(len(best))]
@@ -198,10 +199,10 @@ class _RunningBest:
 
 
 def before_activation(model: ModelOrProbe, layer: str) -> tuple[str, str | None]:
-    """The point where a unit of a layer has a gradient even where its ReLU is 0, and the activation that reads it.
+    """The point where a unit of a layer has a gradient even if its ReLU is 0, and the activation that reads it.
 
-    For a convolution or dense layer, a batch norm behind one, and an activation it is the point that the activation
-    reads. For other layers it is their own output, without an activation.
+    For a convolution or dense layer, a batch norm behind one, or an activation, it is the point that the activation
+    reads. For any other layer it is the layer's output, without an activation.
     """
     probe = Probe.of(model)
     node = probe.node(probe.point(layer).partition(":")[0])
@@ -217,9 +218,9 @@ def before_activation(model: ModelOrProbe, layer: str) -> tuple[str, str | None]
 
 
 def colour_mixing(channels: int) -> np.ndarray:
-    """(channels, channels): the matrix that makes colours as they vary in photos from independent numbers.
+    """(channels, channels): the matrix that turns independent numbers into colours that vary as in photos.
 
-    It is the symmetric square root of the colours' covariance, with its longest column scaled to 1; for grey images 1.
+    It is a square root of the colours' covariance, with its longest column scaled to length 1. For grey images it is 1.
     """
     if channels == 1:
         return np.ones((1, 1))
@@ -229,10 +230,10 @@ def colour_mixing(channels: int) -> np.ndarray:
 
 
 def spectrum_scale(height: int, width: int) -> np.ndarray:
-    """(H, W // 2 + 1) float32: amplitudes of waves; half the wavelength has half, above 64 pixels a third of it.
+    """(H, W // 2 + 1) float32: wave amplitudes, proportional to the wavelength, or to its power 1.5 above 64 pixels.
 
-    One half is the ratio in natural images. Above 64 pixels fine waves would dominate with it: Xception's deep channels
-    become scribble at 299 pixels, with the same values. The mean counts as the longest wave. Field, Relations between
+    Natural images have the power 1. Above 64 pixels, fine waves would dominate with it: Xception's deep channels become
+    scribble at 299 pixels, with the same values. The mean counts as the longest wave. Source: Field, Relations between
     the Statistics of Natural Images and the Response Properties of Cortical Cells, 1987.
     """
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
@@ -254,7 +255,7 @@ def transformed(pictures: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
         [_mirrored(tf.cast(low[:, axis], tf.int32) + step, side) for step in (0, 1)]
         for axis, side in enumerate((height, width))
     )
-    # One gather serves all pictures: each of its rows has the pixels of all of them.
+    # One gather serves all pictures, since a row of `flat` holds one pixel of every picture.
     flat = tf.reshape(tf.transpose(pictures, [1, 2, 0, 3]), [height * width, -1])
     result: Any = 0.0
     for i, row in enumerate(rows):
@@ -265,7 +266,7 @@ def transformed(pictures: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
 
 
 def _mirrored(index: tf.Tensor, side: int) -> tf.Tensor:
-    """Row or column numbers on a picture that is continued mirrored, without repeating its border."""
+    """Row or column numbers on a picture that is mirrored at its border, without repeating it."""
     period = max(2 * (side - 1), 1)
     index = tf.math.floormod(index, period)
     return tf.minimum(index, period - index) if side > 1 else tf.zeros_like(index)
@@ -310,7 +311,7 @@ def _highest(probe: Probe, pictures: np.ndarray, score: Score) -> np.ndarray:
 
 
 def _followed(probe: Probe, name: str) -> tuple[str, str | None]:
-    """The layer or, where one follows, the batch norm behind it; and the activation that reads it, if there is one."""
+    """The layer, or the batch norm behind it if one follows; and the activation that reads it, if there is one."""
     readers = probe.readers(name)
     if len(readers) == 1 and isinstance(readers[0].operation, keras.layers.BatchNormalization):
         return _followed(probe, readers[0].name)

@@ -11,9 +11,9 @@ PARTS = ("convolution", "batch norm", "activation")
 
 
 def activations(model: ModelOrProbe, images: np.ndarray, points: Iterable[str]) -> dict[str, np.ndarray]:
-    """The maps (N, h, w, channels) or vectors (N, units), float32, at points of the network, by point.
+    """Point of the network -> its maps (N, h, w, channels) or vectors (N, units), float32.
 
-    `images` are (N, H, W, C) with values 0-255. Raises InputError for points and images that do not fit.
+    `images` are (N, H, W, C) with values 0-255. Raises InputError for unknown points, and for images that do not fit.
     """
     return taps(model, points)(images)
 
@@ -34,7 +34,7 @@ def first_and_last(model: ModelOrProbe) -> tuple[str, ...]:
 
 
 def spread(model: ModelOrProbe, count: int) -> tuple[str, ...]:
-    """The names of `count` convolutions evenly spread from the first to the last, or of all where there are fewer."""
+    """The names of `count` convolutions evenly spread from the first to the last, or of all if there are fewer."""
     names = [block.name for block in Probe.of(model).convolutions]
     require(bool(names), Probe.of(model).name, "no convolutions", "at least one")
     return tuple(

@@ -1,4 +1,4 @@
-"""Images as points: the features before the class scores, brought to two dimensions."""
+"""Images as points: the features before the class scores, reduced to two dimensions."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Embedding:
 
 
 def penultimate(model: ModelOrProbe) -> str:
-    """The point that the layer with the class scores reads. InputError for a network that is no classifier."""
+    """The input point of the layer with the class scores. Raises InputError for a network without class scores."""
     probe = Probe.of(model)
     scores = probe.node(probe.head().point.partition(":")[0])
     require(len(scores.inputs) == 1, f"{probe.name}: {scores.name}", f"{len(scores.inputs)} inputs", "one")
@@ -31,9 +31,9 @@ def penultimate(model: ModelOrProbe) -> str:
 
 
 def pca(features: np.ndarray) -> Embedding:
-    """The two directions in which `features` (N, D) vary most; N and D at least 2.
+    """The projection of `features` (N, D) onto its first two principal components; N and D at least 2.
 
-    Signs are fixed: in each direction the feature with the largest weight counts positive.
+    Signs are fixed: in each component, the weight with the largest magnitude is positive.
     """
     _check(features, 2)
     fitted = PCA(2, svd_solver="full").fit(np.asarray(features, np.float64))
@@ -45,15 +45,15 @@ def pca(features: np.ndarray) -> Embedding:
 
 
 def usual_perplexity(count: int) -> float:
-    """The perplexity for `count` images: 30, and a third of the other images where there are fewer than 90."""
+    """The perplexity for `count` images: 30, or a third of the number of other images if that is less."""
     return min(PERPLEXITY, (count - 1) / 3)
 
 
 def tsne(features: np.ndarray, *, perplexity: float | None = None, seed: int = 0) -> Embedding:
-    """t-SNE of `features` (N, D), started from their principal components, of which it gets at most 50; N at least 5.
+    """t-SNE of `features` (N, D), N at least 5, initialised with PCA.
 
-    `perplexity` is by default the usual one for N images. The same seed gives the same points on one machine. Raises
-    InputError where the perplexity is not above 1 and below N.
+    If N and D exceed 50, it gets 50 principal components. `perplexity` is by default the usual one for N images. The
+    same seed gives the same points on one machine. Raises InputError for a perplexity that is not between 1 and N.
 
     Source: L. van der Maaten and G. Hinton, Visualizing Data using t-SNE, JMLR 9 (2008).
     """

@@ -1,7 +1,7 @@
-"""The images, classes and patches that filters respond to, and dead filters, over a split in one pass.
+"""The images, classes and patches that filters respond to most, and dead filters, found in one pass over a split.
 
-The response of a filter to an image is the sum over the pixels of its map, after a batch norm directly behind the
-convolution and before the activation, as in CS7015.
+The response of a filter to an image is the sum of its map over the pixels, as in CS7015. The map is taken before the
+activation, and after a batch norm that directly follows the convolution.
 """
 
 import functools
@@ -22,15 +22,15 @@ _GATHERED = 2**22  # numbers gathered from maps at a time: 48 MB with their indi
 
 @dataclass(frozen=True)
 class Responses:
-    """Responses of the C filters of one layer to N images; of each filter the K = min(top, N) largest, descending."""
+    """Responses of the C filters of a layer to N images: the K = min(top, N) largest per filter, largest first."""
 
     layer: str
     images: int  # N
-    top: np.ndarray  # (C, K) int64, numbers of images in the order of the stream; of equal responses the first
+    top: np.ndarray  # (C, K) int64, image numbers in the order of the stream; ties go to the first image
     responses: np.ndarray  # (C, K) float32, of these images
     labels: np.ndarray  # (C, K) int64, of these images
-    units: np.ndarray  # (C, K, 2) int64, row and column on the map of the largest value; of equal ones the first
-    peaks: np.ndarray  # (C, K) float32, that value
+    units: np.ndarray  # (C, K, 2) int64, row and column of the map's largest value; ties go to the first
+    peaks: np.ndarray  # (C, K) float32, these largest values
     mean: np.ndarray  # (C,) float64, mean response over all images
     largest: np.ndarray  # (C,) float32, largest value at any pixel of any image
 
@@ -41,15 +41,15 @@ class Responses:
 
     @property
     def dead(self) -> np.ndarray:
-        """(C,) bool, see DEAD: behind a ReLU the output of such a filter is 0 on all these images."""
+        """(C,) bool, see DEAD: after a ReLU, the output of such a filter is 0 on all these images."""
         return self.largest <= 0
 
     def class_counts(self, classes: int) -> np.ndarray:
-        """(C, classes) int64: how many of the top images are of each class."""
+        """(C, classes) int64: number of top images of each class."""
         return np.stack([np.bincount(labels, minlength=classes) for labels in self.labels])
 
     def class_most_seen(self, classes: int) -> np.ndarray:
-        """(C,) int64: the class with the most top images; of a tie the first class."""
+        """(C,) int64: the class with the most top images; ties go to the first class."""
         return self.class_counts(classes).argmax(axis=1)
 
 
@@ -61,7 +61,7 @@ def respond(
     The elements of `batches` start with images (B, H, W, C) uint8 and labels (B,). Memory depends on their size, on the
     number of filters and on `top`, not on the number of images.
 
-    Raises InputError for no images, a layer that is no convolution, `top` below 1, and responses that are not finite.
+    Raises InputError for no images, a layer that is not a convolution, `top` below 1, and non-finite responses.
     """
     (responses,) = one_pass(model, batches, [Responding(model, layers, top=top)])
     return responses
@@ -97,7 +97,7 @@ class Responding:
 
 
 def _largest(maps: tf.Tensor) -> tf.Tensor:
-    """(C,): largest value of each channel. Pooled first: in 16 bits TensorFlow's reduce_max takes ten times as long."""
+    """(C,): largest value of each channel. Pooling first is faster: in 16 bits, reduce_max takes ten times as long."""
     pooled = tf.nn.max_pool2d(maps, maps.shape[1:3], 1, "VALID")
     return tf.reduce_max(pooled, axis=[0, 1, 2])
 
@@ -114,13 +114,13 @@ class _LargestResponses:
         self.peaks = np.zeros((filters, top), np.float32)
 
     def add(self, maps: tf.Tensor, sums: np.ndarray, largest: np.ndarray, labels: np.ndarray, first: int) -> None:
-        """Adds maps (B, h, w, C), their sums (B, C), largest values (C,), labels (B,); `first` numbers their images."""
+        """Adds maps (B, h, w, C), sums (B, C), largest values (C,), labels (B,); the first image has number `first`."""
         require(bool(np.isfinite(sums).all()), f"filters: {self.name}", "a response that is not finite", "numbers")
         self.sums += sums.sum(axis=0, dtype=np.float64)
         self.largest = np.maximum(self.largest, largest)
         changed = np.flatnonzero(sums.max(axis=0) > self.values[:, -1])
         candidates = np.concatenate([self.values[changed], sums.T[changed]], axis=1)
-        order = np.argsort(-candidates, axis=1, kind="stable")[:, : self.top]  # of equal ones the image seen first
+        order = np.argsort(-candidates, axis=1, kind="stable")[:, : self.top]  # ties go to the image seen first
         rows, columns = np.nonzero(order >= self.top)
         new = order[rows, columns] - self.top
         places, peaks = _peaks(maps, new, changed[rows])
@@ -147,7 +147,7 @@ class _LargestResponses:
 
 
 def _peaks(maps: tf.Tensor, images: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Place (n,) int64 on the flattened map, and value (n,) float32, of the largest value in each (image, channel)."""
+    """Index (n,) int64 on the flattened map, and value (n,) float32, of the maximum for each (image, channel)."""
     if not len(images):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     height, width = (side or 1 for side in maps.shape[1:3])
@@ -160,9 +160,9 @@ def _peaks(maps: tf.Tensor, images: np.ndarray, channels: np.ndarray) -> tuple[n
 
 @functools.cache
 def _peak_finder(dtype: tf.DType):
-    """(maps, images (n,), channels (n,)) -> place and value of the largest number in each; compiled once per type."""
+    """A function (maps, images (n,), channels (n,)) -> index and value of each maximum; compiled once per type."""
 
-    # Only images that are new among the largest are searched, a few in a thousand: an argmax of every map would take
+    # Only images that have just entered the top are searched, a few in a thousand: an argmax of every map would take
     # longer than the network.
     def find(maps, images, channels):
         _, height, width, filters = tf.unstack(tf.shape(maps, tf.int64))

@@ -1,6 +1,6 @@
 """Gradients of a score with respect to the image or to a map inside the network.
 
-It is the only module here with a gradient tape, and so the only one that asks which backend Keras runs on.
+This is the only module here with a gradient tape, and so the only one that checks the backend of Keras.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.predict import LINEAR
 from keras_cnn.visualization.probe import Probe, in_batches, traced
 
-# Operations that are a ReLU in a traced graph, whatever called them. The ReLUs of this module contain none of them.
+# Types of the ReLU operations in a traced graph. The ReLUs of this module do not contain these operations.
 RELUS = frozenset(("Relu", "Relu6", "LeakyRelu"))
 
 
@@ -23,7 +23,7 @@ RELUS = frozenset(("Relu", "Relu6", "LeakyRelu"))
 class Score:
     """A score to explain: for each image a weighted sum of the tensor at one point of the network.
 
-    A class is a weight of 1 for one logit, a difference of classes 1 and -1, a neuron 1 at one place of a map.
+    A class has weight 1 for one logit, a difference of classes 1 and -1, and a neuron 1 at one place of a map.
     """
 
     point: str
@@ -33,7 +33,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Rewiring:
-    """ReLUs with another gradient: node name -> function in its place, and a key that tells it from other rewirings."""
+    """ReLUs with another gradient: node name -> its replacement, and a key that identifies the rewiring."""
 
     key: str
     activations: Mapping[str, Callable]
@@ -44,7 +44,7 @@ def gradients(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores (N,), the tensors at point `at` (N, ...) and the gradients of each score with respect to them, float32.
 
-    `at` None is the image: its tensors are the images, its gradients are per grey level of 0-255. Raises InputError if
+    If `at` is None, the tensors are the images, and the gradients are per grey level of 0-255. Raises InputError if
     the score does not depend on the point.
     """
     function = probe.once(
@@ -60,10 +60,10 @@ def gradients(
 def climb(
     probe: Probe, point: str, key: object, picture: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], shape: tuple[int, ...]
 ) -> Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """A compiled step of an ascent: parameters (N, *shape), weights (N, ...), transform (2, 3) to scores, gradients.
+    """A compiled step of an ascent: parameters (N, *shape), weights (N, ...), transform (2, 3) -> scores, gradients.
 
     `picture` makes the images (N, H, W, C) of 0-255 from the parameters, under the transform. The scores (N,) are those
-    of the images, the gradients (N, *shape) with respect to the parameters. `key` identifies this `picture`. Raises
+    of the images; the gradients (N, *shape) are with respect to the parameters. `key` identifies this `picture`. Raises
     InputError if the tensor at the point does not depend on the image.
     """
     function = probe.once(("climb", point, key), lambda: _build_climb(probe, point, picture, shape))
@@ -99,7 +99,7 @@ def guided_relu(ceiling: float | None = None) -> Callable[[tf.Tensor], tf.Tensor
 
 
 def deconvnet_relu(ceiling: float | None = None) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A ReLU whose gradient passes where it is positive, whatever the input was.
+    """A ReLU that passes the gradient where it is positive, whatever its input is.
 
     Deconvnet, Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014.
     """
@@ -111,10 +111,10 @@ def deconvnet_relu(ceiling: float | None = None) -> Callable[[tf.Tensor], tf.Ten
 
 
 def relus_left(probe: Probe, point: str, activations: Mapping[str, Callable]) -> list[str]:
-    """Nodes up to `point` in which there is still a ReLU when those of `activations` are replaced.
+    """Nodes up to `point` that still contain a ReLU when the nodes of `activations` are replaced.
 
     They are read from the traced graph, which shows a ReLU wherever it was written: in a custom layer, in an activation
-    that contains one, in a function that a layer calls.
+    that contains one, or in a function that a layer calls.
     """
     _require_tensorflow()
     ends: list[tuple[str, int]] = []  # a point, and the number of operations in the graph when it was reached

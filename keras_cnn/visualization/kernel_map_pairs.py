@@ -1,7 +1,7 @@
-"""Kernel, conv map and ReLU map of the same output channel, with the check that they belong together.
+"""Kernel, conv map and ReLU map of the same output channel, with a check that they belong together.
 
-A grid of kernels beside a grid of maps is easily off by an index, an axis or a layer, and nobody notices. So the map of
-each channel is computed again in NumPy from its kernel, and is compared with the layer's own.
+A grid of kernels beside a grid of maps can be off by an index, an axis or a layer without anyone noticing. So the map
+of each channel is computed again in NumPy from its kernel and compared with the layer's own map.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from keras_cnn.errors import require
 from keras_cnn.visualization.kernels import Kernels, kernels
 from keras_cnn.visualization.probe import ConvolutionBlock, ModelOrProbe, Probe
 
-TOLERANCE = 1e-3  # of the layer's largest value: float32 sums of some thousand products differ by 1e-5
+TOLERANCE = 1e-3  # share of the layer's largest value; float32 sums of some thousand products differ by 1e-5
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class KernelMapPairs:
     convolved: np.ndarray  # (N, h, w, U) float32, with the bias
     normalised: np.ndarray | None  # (N, h, w, U) after the batch norm between convolution and activation
     activated: np.ndarray | None  # (N, h, w, U)
-    points: tuple[str, str | None, str | None]  # where the three were read
+    points: tuple[str, str | None, str | None]  # where these maps were read
     difference: float  # largest |recomputed - layer's|, as a share of the layer's largest absolute value
 
 
 def points_of(model: ModelOrProbe, layer: str) -> tuple[str, ...]:
-    """The points that `kernel_map_pairs` needs: what the convolution reads, and the maps that it makes."""
+    """The points that `kernel_map_pairs` needs: the input of the convolution, and the maps behind it."""
     block = Probe.of(model).convolution(layer)
     return (block.node.inputs[0], *filter(None, (block.linear, block.normalised, block.activated)))
 
@@ -42,8 +42,8 @@ def kernel_map_pairs(
 ) -> KernelMapPairs:
     """Kernels and maps of output channels of a convolution, from the maps (N, h, w, C) at the points of `points_of`.
 
-    Raises InputError for a layer without kernels and a channel that is not there, and ArithmeticError if a map is not
-    the one that its kernel makes.
+    Raises InputError for a layer without kernels and for an unknown channel, and ArithmeticError if a map differs from
+    the map computed from its kernel.
     """
     probe = Probe.of(model)
     block, weights = probe.convolution(layer), kernels(probe, layer)
@@ -71,9 +71,9 @@ def convolve(
     dilation: tuple[int, int] = (1, 1),
     padding: str = "valid",
 ) -> np.ndarray:
-    """The map (N, h, w) float64 of one filter, in NumPy: maps (N, H, W, inputs) and a kernel (kh, kw, inputs).
+    """The map (N, h, w) float64 of one filter in NumPy, from maps (N, H, W, inputs) and a kernel (kh, kw, inputs).
 
-    Padding "same" is TensorFlow's: zeros so that h is H / stride rounded up, an odd one below and on the right.
+    Padding "same" is TensorFlow's: zeros make h equal to H / stride rounded up; an odd zero goes below or right.
     """
     values = maps.astype(np.float64)
     windows = [(side - 1) * step + 1 for side, step in zip(kernel.shape[:2], dilation, strict=True)]

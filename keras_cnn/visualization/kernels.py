@@ -15,9 +15,9 @@ class Kernels:
     """The weights of a convolution; entry u of the last axis belongs to output channel u."""
 
     layer: str
-    values: np.ndarray  # (kh, kw, inputs, outputs) float32; inputs of one group
+    values: np.ndarray  # (kh, kw, inputs, outputs) float32, with the inputs of one group
     bias: np.ndarray | None  # (outputs,) float32
-    groups: int  # output channel u sees inputs u // (outputs / groups) * inputs and following
+    groups: int  # output channel u reads the inputs from u // (outputs / groups) * inputs on
 
     @property
     def norms(self) -> np.ndarray:
@@ -34,9 +34,9 @@ class Kernels:
 def kernels(model: ModelOrProbe, layer: str) -> Kernels:
     """The kernels of a convolution.
 
-    For a separable convolution they are the kernels of the ordinary convolution that it equals: its depthwise kernels
-    weighted by its pointwise ones. A depthwise convolution has a group for each input channel. Raises InputError for a
-    layer that is not there or has no kernels, and for maps with the channels first.
+    For a separable convolution they are the kernels of the equivalent ordinary convolution: the depthwise kernels
+    weighted by the pointwise ones. A depthwise convolution has a group for each input channel. Raises InputError for
+    an unknown layer, a layer without kernels, and maps with the channels first.
     """
     probe = Probe.of(model)
     block = probe.convolution(layer)

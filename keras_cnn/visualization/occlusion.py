@@ -1,4 +1,4 @@
-"""Occlusion: how the confidence of a classifier changes when a patch of the image is hidden, at every place.
+"""Occlusion: how the confidence of a classifier changes when a patch hides each place of the image in turn.
 
 Source: M. D. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2.
 """
@@ -23,7 +23,7 @@ _IMAGES, _NUMBERS = 128, 2**22  # limits of a batch: 128 images of 32×32, 27 of
 
 @dataclass(frozen=True)
 class Occlusion:
-    """Confidence in one class while a square patch of one image is hidden, for every place; everything in [0, 1]."""
+    """Confidence in one class while a square patch of one image is hidden, for every place of the patch; in [0, 1]."""
 
     size: int  # side of the patch in pixels
     fill: str
@@ -58,7 +58,7 @@ class Occluder:
 
     The occluded images are made inside the compiled function, in batches of bounded memory, and go through the same
     inference as an evaluation. The first layers are computed only where the patch can change them, see `windows`.
-    Raises InputError for a model that is no classifier of one image.
+    Raises InputError for a model that is not a classifier of one image.
     """
 
     def __init__(self, model: ModelOrProbe):
@@ -71,12 +71,12 @@ class Occluder:
     def occlude(self, image: np.ndarray, target: int, size: int, *, stride: int = 1, fill: Fill = "grey") -> Occlusion:
         """Confidence in the class `target` for every place of a `size`×`size` patch on `image` (H, W, C), 0-255.
 
-        With stride 1 the map has (H - size + 1) × (W - size + 1) values. With another stride a last row and column of
+        With stride 1 the map has (H - size + 1) × (W - size + 1) values. With another stride, a last row and column of
         patches lie at the border, so that every pixel is hidden at least once. The patch is filled, by `fill`, with
         mid-grey, with the image's own mean colour, or with the image blurred by a standard deviation of half the patch.
 
-        Raises InputError for an image of another shape than the model's, an unknown class or fill, a patch larger than
-        the image, and a stride that leaves pixels out.
+        Raises InputError for an image whose shape the model does not take, an unknown class or fill, a patch larger
+        than the image, and a stride that leaves pixels out.
         """
         image, classes = self._probe.images(np.asarray(image)[None])[0], self._head.classes
         require(0 <= target < classes, "occlusion: class", f"found {target}", f"0 to {classes - 1}")
@@ -103,7 +103,7 @@ class Occluder:
         return [self.occlude(image, target, size, **options) for size in sizes]
 
     def _confidence(self, size: int) -> Callable:
-        """Compiled: image, what hides it, rows (B,) and columns (B,) of the patches, class -> confidence (B,)."""
+        """Compiled: image, fill as an image, rows (B,) and columns (B,) of the patches, class -> confidence (B,)."""
         if size in self._compiled:
             return self._compiled[size]
         shape = self._probe.image_shape
@@ -151,7 +151,7 @@ def _mean(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def _blurred(image: np.ndarray, size: int) -> np.ndarray:
-    """Gaussian blur with a standard deviation of size / 2, cut off at three of them; the border is repeated."""
+    """Gaussian blur with standard deviation size / 2, cut off at three standard deviations; the border is repeated."""
     reach = -(-3 * size // 2)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (size / 2)) ** 2)
     weights /= weights.sum()

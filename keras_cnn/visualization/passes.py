@@ -12,7 +12,7 @@ from keras_cnn.visualization.streaming import compiled, reader
 
 
 class Measure(Protocol):
-    """A measure of the images of one pass. An object serves for one pass, since it accumulates what it has seen."""
+    """A measure of the images of one pass. An object serves only one pass, since it accumulates results."""
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -45,11 +45,11 @@ def one_pass(
 ) -> list[Any]:
     """The results of `measures`, after reading `batches` once.
 
-    The elements of `batches` start with images (B, H, W, C) uint8 and labels (B,), which may be left out. `images` has
-    for each measure the ascending numbers of the images that it gets, or None for all. Points that several measures
-    read are computed once. The memory needed is that of one batch and of what the measures keep.
+    The elements of `batches` start with images (B, H, W, C) uint8 and optional labels (B,). `images` has, for each
+    measure, the ascending numbers of the images that it gets, or None for all. Points that several measures read are
+    computed once. Memory is needed for one batch and for what the measures keep.
 
-    Raises InputError for a point that is not there, and where a measure gets no image.
+    Raises InputError for an unknown point, and for a measure that gets no image.
     """
     probe = Probe.of(model)
     chosen = [None] * len(measures) if images is None else list(images)
@@ -81,6 +81,6 @@ def one_pass(
 
 
 def _within(numbers: np.ndarray, first: int, end: int) -> np.ndarray:
-    """The rows of the images with these numbers in a batch of the images `first` to `end - 1`."""
+    """The rows of the images with these numbers, in a batch of the images `first` to `end - 1`."""
     low, high = np.searchsorted(numbers, [first, end])
     return (numbers[low:high] - first).astype(np.int32)

@@ -1,12 +1,12 @@
-"""The inside of a network: what any of its layers puts out, without altering a layer of it.
+"""The inside of a network: the output of any of its layers, read without changing a layer.
 
-A `Probe` runs the graph of a model through twins of its layers. A twin shares its layer's variables and is another
-object, so that whatever is set on it (a linear activation, 32-bit arithmetic) leaves the layer as it was; the network's
-own layers are never called. Everything is computed in inference mode and, where the layers compute in 16 bits, in
+A `Probe` runs the graph of a model through twins of its layers. A twin is a separate object that shares the variables
+of its layer. Changes to a twin, such as a linear activation or 32-bit arithmetic, do not affect the layer. The
+network's own layers are never called. Everything is computed in inference mode, and layers that use 16 bits compute in
 float32.
 
-A point is a place in the network where a tensor can be read: the name of a node of the `Graph` for what it puts out, or
-`NAME:linear` for what a convolution or dense layer puts out before its own activation argument.
+A point is a place in the network where a tensor can be read: the name of a node of the `Graph` for its output, or
+`NAME:linear` for the output of a convolution or dense layer before its own activation argument.
 """
 
 import functools
@@ -29,17 +29,17 @@ Built = TypeVar("Built")
 
 _SCALING = ("Add", "Divide", "Multiply", "Subtract", "TrueDivide")  # operations that bring images to another range
 _SQUASHING = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
-_PIXELS_AT_ONCE = 700_000  # of images in a batch: thirteen of 224×224, whose gradients take 1.5 GB in ResNet50
+_PIXELS_AT_ONCE = 700_000  # in a batch of images: thirteen of 224×224, whose gradients take 1.5 GB in ResNet50
 
 
 @dataclass(frozen=True)
 class ConvolutionBlock:
-    """A convolution with the batch norm and the activation behind it, where nothing else reads between them."""
+    """A convolution with the batch norm and the activation behind it, if nothing else reads between them."""
 
     node: GraphNode
     linear: str  # point of the convolution with its bias
     normalised: str | None  # point of the batch norm between convolution and activation
-    activated: str | None  # point of the activation, a layer of its own or the convolution's argument
+    activated: str | None  # point of the activation, a separate layer or the convolution's argument
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class ConvolutionBlock:
 class ClassHead:
     """Where a classifier's scores are read.
 
-    A head of one unit with a sigmoid has two classes: the score of class 1 is the unit's, that of class 0 its negative.
+    A head of one unit with a sigmoid has two classes: the unit is the score of class 1, and class 0 has its negative.
     """
 
     point: str
@@ -83,7 +83,7 @@ class ClassHead:
         return np.concatenate([-scores, scores], axis=1) if self.units == 1 else scores
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """(N, classes) float64 in [0, 1]: the sigmoid of each class where the network ends with one, else a softmax."""
+        """(N, classes) float64 in [0, 1]: the sigmoid of each class if the network ends with one, else a softmax."""
         scores = self.class_scores(np.asarray(scores, np.float64))
         if self.squashing == "sigmoid":
             return np.exp(-np.logaddexp(0, -scores))
@@ -101,7 +101,7 @@ class Probe:
     """A functional or sequential model with one image input, opened for reading.
 
     `output` is the name of the output whose classes are explained, for a model with several. Raises InputError for a
-    model that is no graph of layers, for another number of inputs, and for an output that is not there.
+    model that is not a graph of layers or does not have one image input, and for an unknown output.
     """
 
     def __init__(self, model: keras.Model, output: str | None = None):
@@ -150,7 +150,7 @@ class Probe:
         )
 
     def node(self, name: str) -> GraphNode:
-        """The node of that name or path. InputError with the nearest name where there is none."""
+        """The node of that name or path. InputError with the nearest name if there is none."""
         node = self.graph.find(name)
         if node is not None:
             return node
@@ -161,7 +161,7 @@ class Probe:
         raise InputError(f"{self.name}: no layer {name!r}{hint}")
 
     def point(self, name: str) -> str:
-        """The point under its one name. InputError for a layer that is not there or has no linear part."""
+        """The canonical name of a point. InputError for an unknown layer or one without a linear part."""
         layer, colon, part = name.partition(":")
         node = self.node(layer)
         require(f"{colon}{part}" in ("", LINEAR), f"{self.name}: {name}", f"found {part!r}", "LAYER or LAYER:linear")
@@ -184,7 +184,7 @@ class Probe:
         return sides
 
     def map_shape(self, point: str) -> tuple[int, int, int]:
-        """Height, width and channels of the map at a point. InputError where there is no map of a fixed size."""
+        """Height, width and channels of the map at a point. InputError if there is no map of a fixed size."""
         shape = self.shape(point)
         expected = "a map (H, W, C)"
         require(len(shape) == 3 and None not in shape, f"{self.name}: {point}", f"an output of shape {shape}", expected)
@@ -193,7 +193,7 @@ class Probe:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the images. InputError where they have no fixed size."""
+        """Height, width and channels of the images. InputError if they have no fixed size."""
         return self.map_shape(self._image)
 
     @property
@@ -229,12 +229,12 @@ class Probe:
         return self.graph.readers(name)
 
     def ancestors(self, point: str) -> frozenset[str]:
-        """Names of the nodes that the tensor at a point depends on, its own included."""
+        """Names of the nodes that the tensor at a point depends on, including its own."""
         return self.graph.ancestors(self.node(point.partition(":")[0]).name)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the nodes whose outputs are the model's; a detector has several."""
+        """Names of the nodes that are the model's outputs; a detector has several."""
         return self.graph.output_names
 
     def output(self) -> GraphNode:
@@ -243,7 +243,7 @@ class Probe:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether there is a `head`."""
+        """Whether the network has a `head`."""
         return self._head_problem() is None
 
     def head(self) -> ClassHead:
@@ -263,7 +263,7 @@ class Probe:
         return ClassHead(point, units or 0, squashing, words)
 
     def _head_problem(self) -> str | None:
-        """Why the network has no class scores; None where it has some."""
+        """Why the network has no class scores; None if it has some."""
         node = self.output()
         shape = "×".join(map(str, node.shape))
         if len(self.outputs) > 1 and self._output is None:
@@ -276,7 +276,7 @@ class Probe:
         return None
 
     def _before_relays(self, node: GraphNode) -> GraphNode:
-        """The node, or the one before it whose output it passes on."""
+        """The node, or the earlier one whose output it passes on."""
         while _passes_on(node.operation) and len(node.inputs) == 1:
             node = self.nodes[node.inputs[0]]
         return node
@@ -291,8 +291,8 @@ class Probe:
     def last_map(self) -> str:
         """The last point that has the size of the last convolution's map: the default layer of Grad-CAM.
 
-        In a residual network it is the sum that the last block ends with. Convolutions whose map is a single unit are
-        passed over, since they keep no places apart, unless there are no others.
+        In a residual network it is the sum at the end of the last block. Convolutions whose map is a single unit are
+        skipped, since they do not separate places, unless there are no others.
         """
         ends = [self.output().name] if self._output else self.outputs
         needed = self.graph.ancestors(*ends)
@@ -314,9 +314,9 @@ class Probe:
     ) -> dict[str, tf.Tensor]:
         """The tensors at the points to `read` for images (N, H, W, C) of 0-255; nothing else is computed.
 
-        `activations` puts other functions in the place of nodes that are activations, or of layers' own activation
-        arguments, by name; `edits` changes the tensor at a point before it is read and before what follows gets it.
-        Both hold for this run alone. Works eagerly, in a tf.function and under a gradient tape.
+        `activations` maps node names to functions that replace activation nodes or the activation arguments of layers.
+        `edits` maps points to functions that change the tensor there before it is read and passed on. Both apply to
+        this run only. Works eagerly, in a tf.function and under a gradient tape.
         """
         activations, edits = activations or {}, edits or {}
         tensors: dict[str, tf.Tensor] = {}
@@ -338,7 +338,7 @@ class Probe:
             return at(name, call_operation(self._twins[name], *arguments, **options))
 
         taken = self.model.inputs[0].dtype
-        # Whole numbers have no gradient: a network of uint8 images gets theirs as float32.
+        # Integers have no gradient, so a network for uint8 images gets them as float32.
         images = at(self._image, tf.cast(images, taken if "float" in taken else "float32"))
         self.graph.run({self._image: images}, [point.removesuffix(LINEAR) for point in read], call)
         return tensors
@@ -390,8 +390,8 @@ ModelOrProbe = keras.Model | Probe
 def taps(model: ModelOrProbe, points: Iterable[str]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """A compiled function from images (N, H, W, C) of 0-255 to the tensors at `points`, as a dict of float32 arrays.
 
-    Nothing behind the last point is computed. Raises InputError, with the nearest name, for a point that is not there;
-    the function does for images of another size or range.
+    Nothing behind the last point is computed. Raises InputError, with the nearest name, for an unknown point; the
+    function raises it for images of another size or range.
     """
     probe = Probe.of(model)
     read = tuple(dict.fromkeys(probe.point(point) for point in points))
@@ -410,7 +410,7 @@ def traced(function: Callable, *shapes: tuple[int | None, ...]) -> Callable:
     """A TensorFlow graph of `function` for batches of these shapes, float32."""
     signature = [tf.TensorSpec((None, *shape), tf.float32) for shape in shapes]
     graph = tf.function(function, input_signature=signature, autograph=False)
-    return graph.get_concrete_function()  # which, unlike the function, does not warn of many different ones
+    return graph.get_concrete_function()  # unlike `graph`, it does not warn about many tracings
 
 
 def in_batches(array: np.ndarray, size: int) -> Iterable[np.ndarray]:
@@ -432,7 +432,7 @@ def _wide_twin(operation: Any) -> Any:
 
 
 def _passes_on(operation: Any) -> bool:
-    """Whether its output is its input, but for the type of the numbers."""
+    """Whether its output equals its input except for the data type."""
     if isinstance(operation, layers.Activation):
         return operation.activation is keras.activations.linear
     return isinstance(operation, layers.Identity) or type(operation).__name__ == "Cast"

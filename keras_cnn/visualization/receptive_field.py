@@ -1,4 +1,4 @@
-"""Receptive fields: the pixels of the image that a unit sees, by arithmetic and as the gradient shows them."""
+"""Receptive fields: the pixels of the image that a unit sees, by arithmetic and by the gradient."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +18,7 @@ NOISE_IMAGES = 16
 
 
 class Box(NamedTuple):
-    """A rectangle of pixels, ends excluded; outside the image where a unit sees padding."""
+    """A rectangle of pixels, ends excluded; it extends beyond the image where a unit sees padding."""
 
     top: int
     bottom: int
@@ -26,7 +26,7 @@ class Box(NamedTuple):
     right: int
 
     def inside(self, height: int, width: int) -> "Box":
-        """The part that lies on an image; a box without pixels where no part does."""
+        """The part that lies on an image; an empty box if no part does."""
         top, bottom = (min(max(edge, 0), height) for edge in (self.top, self.bottom))
         left, right = (min(max(edge, 0), width) for edge in (self.left, self.right))
         return Box(top, bottom, left, right)
@@ -40,11 +40,11 @@ class MeasuredField:
     unit: tuple[int, int]  # row and column on the layer's map
     box: Box  # by arithmetic, on the image
     strength: np.ndarray  # (H, W) float64: mean absolute gradient of the unit, over channels and noise images
-    reached: Box | None  # the smallest that holds every pixel with a gradient; None where no pixel has one
+    reached: Box | None  # smallest box around every pixel with a gradient; None if no pixel has one
 
     @property
     def contained(self) -> bool:
-        """Whether no pixel outside the arithmetic's box changes the unit: this must hold for every network."""
+        """Whether no pixel outside the computed box changes the unit: this must hold for every network."""
         if self.reached is None:
             return True
         inside, outside = self.reached, self.box
@@ -53,7 +53,7 @@ class MeasuredField:
 
     @property
     def exact(self) -> bool:
-        """Whether the outermost pixels of the box change the unit; where weights are zero they may not."""
+        """Whether the outermost pixels of the box change the unit; if weights are zero, they may not."""
         return self.reached == self.box
 
 
@@ -82,12 +82,12 @@ def receptive_field_of(model: keras.Model, layer: str) -> ReceptiveField:
 def measured_field(
     model: ModelOrProbe, layer: str, unit: tuple[int, int] | None = None, *, seed: int = 0
 ) -> MeasuredField:
-    """The pixels that change one unit of a layer's map, by default the middle one, beside its field by arithmetic.
+    """The pixels that change one unit of a layer's map, by default the middle one, and its computed field.
 
-    The gradient of random weights of the unit's channels is taken for several images of noise: where a ReLU or a max
-    pool keeps a pixel from the unit in one image, another image lets it through.
+    The gradient of a random weighting of the unit's channels is taken for several images of noise: a ReLU or a max pool
+    may block a pixel in one image and let it through in another.
 
-    Raises InputError for an unknown layer, a layer without a map, one whose field is not known, and a unit outside it.
+    Raises InputError for an unknown layer, a layer without a map or a known field, and a unit outside the map.
     """
     probe = Probe.of(model)
     point = probe.point(layer)
@@ -108,7 +108,7 @@ def measured_field(
 
 
 def box(field: ReceptiveField, unit: tuple[int, int]) -> Box:
-    """The pixels that the unit at (row, column) of the map sees; outside the image where it sees padding."""
+    """The pixels that the unit at (row, column) of the map sees; outside the image they are padding."""
     (top, bottom), (left, right) = (
         (axis.offset + place * axis.stride, axis.offset + place * axis.stride + axis.size)
         for axis, place in zip(field, unit, strict=True)

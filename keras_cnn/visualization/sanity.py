@@ -3,11 +3,11 @@
 - Cascading randomisation: the weights are replaced by random ones from the last layer to the first, and the maps of
   each stage are compared with those of the trained network (Adebayo et al., Sanity Checks for Saliency Maps, 2018). A
   map that stays the same when all weights are random does not show what was learnt.
-- An edge detector, which knows no network, as the baseline.
-- Another class as the target: the likeliest one that is not explained.
+- Baseline: the maps of an edge detector, which does not use the network.
+- Another target: the most probable class other than the explained one.
 
-Maps are compared as magnitudes, by Spearman's rank correlation and by SSIM of the maps scaled to 0-1, each the mean
-over the images.
+The magnitudes of maps are compared by Spearman's rank correlation and, scaled to 0-1, by SSIM. Both are means over
+the images.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,8 +22,8 @@ from keras_cnn.visualization.attribution.result import Attribution
 from keras_cnn.visualization.probe import ModelOrProbe, Probe, taps
 from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target
 
-THRESHOLD = 0.5  # rank correlation or SSIM from which maps count as the same on a random network, or as edges
-OTHER_CLASS = 0.8  # the same for another class, which shares much of the evidence
+THRESHOLD = 0.5  # rank correlation or SSIM at which maps count as the same on a random network, or as edges
+OTHER_CLASS = 0.8  # the same threshold for another class, which shares much of the evidence
 PASSES = "passes"
 FAILS = "looks the same on a random network"
 BLANK = "says nothing: the maps are blank"
@@ -31,7 +31,7 @@ BLANK = "says nothing: the maps are blank"
 
 @dataclass(frozen=True)
 class Likeness:
-    """The similarity of two sets of maps by two measures, means over the images; 1 is equal, 0 unrelated."""
+    """The similarity of two sets of maps by two measures, means over the images; 1 means equal, 0 unrelated."""
 
     rank: float  # Spearman's correlation of the magnitudes, -1 to 1
     ssim: float  # -1 to 1
@@ -47,13 +47,13 @@ class Likeness:
 class Verdict:
     """The results of the checks for one method, network, target and set of images."""
 
-    # For each stage the last layer randomised so far, and the likeness to the trained network's maps.
+    # For each stage, the layer randomised last and the likeness to the trained network's maps.
     cascade: tuple[tuple[str, Likeness], ...]
-    half: Likeness  # of the first stage with at least half of the layers random
-    edges: Likeness  # to a Sobel filter of the images
-    other_class: Likeness | None  # to the maps of another class; None for a difference, and mostly for a neuron
-    images: int  # number of images that the means are over
-    blank: int  # number of images with a constant map, which is like no other
+    half: Likeness  # at the first stage with at least half of the layers random
+    edges: Likeness  # to the Sobel gradients of the images
+    other_class: Likeness | None  # to the maps of another class; None for a difference and most neurons
+    images: int  # number of images in the means
+    blank: int  # number of images with a constant map, whose likeness is 0
 
     @property
     def random(self) -> Likeness:
@@ -62,15 +62,15 @@ class Verdict:
 
     @property
     def passes(self) -> bool:
-        """Whether there are maps, and they change when the last half of the layers is random, and when all layers are.
+        """Whether the maps are not all blank, and change both with the last half of the layers random and with all.
 
-        Half, because the maps of a method that only finds edges change only when the first layers do.
+        The half is needed because the maps of a method that only finds edges change only with the first layers.
         """
         return self.blank < self.images and not (self.half.reaches(THRESHOLD) or self.random.reaches(THRESHOLD))
 
     @property
     def words(self) -> str:
-        """One line for a figure."""
+        """The verdict in one line for a figure."""
         if self.blank == self.images:
             return BLANK
         more = [f"blank for {self.blank} of {self.images} images"] if self.blank else []
@@ -82,12 +82,12 @@ class Verdict:
 
 
 class RandomNetworks:
-    """The networks of a cascade, each a stage of one clone of the model; the same networks serve every method.
+    """The networks of a cascade: the stages of one clone of the model, used for every method.
 
-    `point` is where the explained scores are read, by default the output: layers behind it are left as they are. There
-    are about `stages` stages: in the first, the last layers with weights are random, in the last stage all of them.
+    `point` is where the explained scores are read, by default the output; layers behind it are not changed. There are
+    at most `stages` stages. In the first, only the last layers with weights are random; in the last, all are.
     Kernels are drawn from a normal distribution with variance 2 / fan-in (He et al., 2015); biases, shifts and means
-    are 0, scales and variances 1. The same `seed` gives the same networks.
+    are 0, scales and variances are 1. The same `seed` gives the same networks.
     """
 
     def __init__(self, model: ModelOrProbe, point: str | None = None, *, stages: int = 4, seed: int = 0):
@@ -103,11 +103,11 @@ class RandomNetworks:
 
     @property
     def shares(self) -> list[float]:
-        """The share of the layers with weights that are random, for each stage."""
+        """For each stage, the share of the layers with weights that are random."""
         return [end / len(self._weighted) for end in self._ends]
 
     def stages(self) -> Iterator[tuple[str, Probe]]:
-        """(last layer randomised, probe) from the last layer down. A probe is valid until the next stage is taken."""
+        """Yields (layer randomised last, probe) for each stage. A probe is valid until the next stage is taken."""
         probe = self._probe = self._probe or self.trained.cloned()
         for name in self._weighted:
             probe.nodes[name].operation.set_weights(self.trained.nodes[name].operation.get_weights())
@@ -124,7 +124,7 @@ class RandomNetworks:
 
 
 def _has_learnt(operation) -> bool:
-    """Whether it is a layer with learnt weights; a Normalization has only the statistics of its data set."""
+    """Whether `operation` is a layer with learnt weights; a Normalization has only the statistics of its data set."""
     return bool(getattr(operation, "weights", None)) and not isinstance(operation, layers.Normalization)
 
 
@@ -150,9 +150,9 @@ def verdict(
 ) -> tuple[Attribution, Verdict]:
     """The attribution on the trained network, and the results of its checks.
 
-    `options` are the method's, `checks` those that replace them on random networks and for another class. The target is
-    the same class or neuron on every network: the predicted class is that of the trained one, and a neuron stays where
-    it is. Raises InputError as the method does.
+    `options` go to the method; on random networks and for another class, `checks` replaces some of them. The target is
+    the same class or neuron on every network: the trained network chooses the predicted class and the position of a
+    neuron. Raises the InputError of the method.
     """
     probe = networks.trained
     target = _fixed(target, probe, images)
@@ -170,10 +170,10 @@ def verdict(
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> Likeness:
-    """The likeness of two sets of maps (N, H, W), as magnitudes, in the smallest rectangle around all nonzero values.
+    """The likeness of the magnitudes of two sets of maps (N, H, W), in the smallest rectangle of all nonzero values.
 
-    Outside of it neither map says anything: a neuron's map is zero beyond its receptive field, whatever the weights
-    are. A constant map has the likeness 0 to any other.
+    Outside the rectangle both maps are zero: a neuron's map is zero beyond its receptive field for any weights. A
+    constant map has the likeness 0 to any other.
     """
     values = []
     for x, y in zip(np.abs(a).astype(np.float64), np.abs(b).astype(np.float64), strict=True):
@@ -185,14 +185,14 @@ def likeness(a: np.ndarray, b: np.ndarray) -> Likeness:
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rank correlation, ties at their mean rank; 0 where one of the two is constant."""
+    """Spearman's rank correlation, with mean ranks for ties; 0 if one of the two is constant."""
     a, b = (_ranks(values) - (len(values) - 1) / 2 for values in (a, b))
     size = np.sqrt((a * a).sum() * (b * b).sum())
     return float((a * b).sum() / size) if size else 0.0
 
 
 def structural_similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N,) SSIM of maps (N, H, W), each scaled to 0-1 (Wang et al., 2004); 0 where one of the two is constant."""
+    """(N,) SSIM of maps (N, H, W), each scaled to 0-1 (Wang et al., 2004); 0 if one of the two is constant."""
     constant = (np.ptp(a, axis=(1, 2)) == 0) | (np.ptp(b, axis=(1, 2)) == 0)
     size = min(11, *a.shape[1:])
     values = tf.image.ssim(_scaled(a)[..., None], _scaled(b)[..., None], max_val=1.0, filter_size=size).numpy()
@@ -200,7 +200,7 @@ def structural_similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def edges(images: np.ndarray) -> np.ndarray:
-    """(N, H, W): the magnitude of Sobel's gradient of the mean of the channels, borders repeated."""
+    """(N, H, W): the magnitude of the Sobel gradient of the channel mean, with repeated borders."""
     grey = np.pad(images.astype(np.float64).mean(axis=-1), ((0, 0), (1, 1), (1, 1)), mode="edge")
     across = grey[:, :, 2:] - grey[:, :, :-2]
     down = grey[:, 2:] - grey[:, :-2]
@@ -210,14 +210,14 @@ def edges(images: np.ndarray) -> np.ndarray:
 
 
 def _rectangle(where: np.ndarray) -> tuple[slice, slice]:
-    """The smallest rectangle that holds every True of (H, W); all of it where there is none."""
+    """The smallest rectangle that holds every True of `where` (H, W); all of it if there is none."""
     sides = (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
     rows, columns = (slice(side[0], side[-1] + 1) if side.size else slice(None) for side in sides)
     return rows, columns
 
 
 def _only_where(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """`others`, set to zero outside of the rectangle around the nonzero values of each of `maps`."""
+    """`others`, set to zero outside the rectangle around the nonzero values of each of `maps`."""
     kept = np.zeros_like(others)
     for index, own in enumerate(maps):
         rectangle = _rectangle(own != 0)
@@ -226,7 +226,7 @@ def _only_where(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _fixed(target: Target, probe: Probe, images: np.ndarray) -> Target:
-    """The target with the choices that depend on a network made by the trained one."""
+    """The target with its class or position, if not given, chosen by the trained network."""
     if isinstance(target, ClassScore) and target.index is None:
         return ClassScore(tuple(_scores(probe, images).argmax(axis=1)))
     if isinstance(target, ClassDifference) and target.index is None:
@@ -237,9 +237,9 @@ def _fixed(target: Target, probe: Probe, images: np.ndarray) -> Target:
 
 
 def _other_class(target: Target, probe: Probe, images: np.ndarray) -> Target | None:
-    """For each image the likeliest class that is not the target; a difference has none.
+    """For each image, the most probable class other than the target; None for other kinds of targets.
 
-    Nor has a head of one unit: the maps of its other class are the negatives of the target's.
+    None also for a head of one unit, since the maps of its other class are the negatives of the target's.
     """
     if not isinstance(target, ClassScore) or probe.head().units == 1:
         return None
@@ -260,7 +260,7 @@ def _scaled(maps: np.ndarray) -> np.ndarray:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """0 for the smallest; equal values share the mean of their places."""
+    """Ranks from 0 for the smallest value; equal values share their mean rank."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return (ends - (counts + 1) / 2)[places]

@@ -19,8 +19,8 @@ from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
 Reduction = Literal["pooled", "flattened"]
 
-SAMPLES = 200  # of the bootstrap
-_LARGEST = 2**30  # bytes of features that are kept
+SAMPLES = 200  # bootstrap samples
+_LARGEST = 2**30  # most bytes of features to keep
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,21 @@ class Spectrum:
     images: int  # N
     dimensions: int  # D
     eigenvalues: np.ndarray  # (min(N, D),) float64, not negative
-    resampled: np.ndarray  # (samples, min(N, D)): the same of images drawn with replacement
+    resampled: np.ndarray  # (samples, min(N, D)): the same for images drawn with replacement
 
     @property
     def largest_rank(self) -> int:
-        """The largest rank that the covariance of N vectors can have: N - 1, or D where that is less."""
+        """The largest rank that the covariance of N vectors can have: N - 1, or D if D is smaller."""
         return min(self.images - 1, self.dimensions)
 
     @property
     def effective_rank(self) -> float:
-        """See `effective_rank`."""
+        """See the function `effective_rank`."""
         return effective_rank(self.eigenvalues)
 
     @property
     def effective_rank_interval(self) -> tuple[float, float]:
-        """95 % bootstrap interval, as `band` has it."""
+        """The 95 % bootstrap interval of the effective rank, computed as in `band`."""
         resampled = np.array([effective_rank(values) for values in self.resampled])
         low, high = _spread(resampled[:, None], np.array([self.effective_rank]))
         return float(low[0]), float(high[0])
@@ -68,8 +68,8 @@ class Spectrum:
     def band(self) -> np.ndarray:
         """(2, min(N, D)): low and high end of each eigenvalue's 95 % bootstrap interval.
 
-        It is the estimate times the resampled percentiles over their median. The percentiles themselves would not
-        contain the estimate at both ends of the spectrum, since images drawn twice add no direction.
+        An end is the estimate times the resampled percentile, divided by the resampled median. The percentiles alone
+        would exclude the estimate at both ends of the spectrum, since images drawn twice add no direction.
         """
         return np.stack(_spread(self.resampled, self.eigenvalues))
 
@@ -77,8 +77,8 @@ class Spectrum:
 def sparsity(model: ModelOrProbe, points: Sequence[str], batches: Iterable) -> list[Sparsity]:
     """Share of the values that are at most 0 at each of `points`, see `probe`; reads `batches` once.
 
-    The elements of `batches` start with images (B, H, W, C) uint8. One number an image and point is kept. Raises
-    InputError for no images, a point that is not there, and values that are not finite.
+    The elements of `batches` start with images (B, H, W, C) uint8. One number per image and point is kept.
+    Raises InputError for no images, an unknown point, and values that are not finite.
     """
     (sparsities,) = one_pass(model, batches, [NotPositive(model, points)])
     return sparsities
@@ -116,10 +116,10 @@ def features(
     reduction: Reduction = "pooled",
     most: int | None = None,
 ) -> np.ndarray:
-    """(N, D) float32: the features at `point` for each image; of a map the means over its pixels, or all values.
+    """(N, D) float32: the features at `point` for each image: the means of a map over its pixels, or all values.
 
     The elements of `batches` start with images (B, H, W, C) uint8; reading stops after `most` images. Raises InputError
-    where the features take more than 1 GiB, for no images, a point that is not there, and values that are not finite.
+    for features of more than 1 GiB, no images, an unknown point, and values that are not finite.
     """
     (values,) = one_pass(model, batches if most is None else _first(batches, most), [Features(point, reduction)])
     return values
@@ -140,7 +140,7 @@ class Features:
         if self._pooled and len(vectors.shape) == 4:
             vectors = tf.reduce_mean(vectors, axis=[1, 2])
         shape = tf.shape(vectors)
-        return [tf.reshape(vectors, [shape[0], tf.reduce_prod(shape[1:])])]  # -1 would not do for a batch of none
+        return [tf.reshape(vectors, [shape[0], tf.reduce_prod(shape[1:])])]  # -1 fails for an empty batch
 
     def add(self, computed: Sequence[tf.Tensor], labels: np.ndarray) -> None:
         part = computed[0].numpy()
@@ -159,7 +159,7 @@ class Features:
 def spectrum(values: np.ndarray, *, samples: int = SAMPLES, seed: int = 0) -> Spectrum:
     """Eigenvalues of the covariance (divided by N - 1) of `values` (N, D), N at least 2, with a bootstrap over N.
 
-    The covariance is never formed where D exceeds N: the N×N matrix of inner products has the same eigenvalues.
+    If D exceeds N, the N×N matrix of inner products is used instead: it has the same nonzero eigenvalues.
     """
     values = np.asarray(values, np.float64)
     require(values.ndim == 2 and len(values) >= 2, "spectrum", f"features of shape {values.shape}", "at least 2 rows")
@@ -217,7 +217,7 @@ def _of_covariance(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _of_products(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Eigenvalues from inner products of the rows, each row counted as often as its weight says."""
+    """Eigenvalues from the inner products of the rows; each row counts as often as its weight."""
     count = len(products)
     shares = weights / count
     to_mean = products @ shares
@@ -227,7 +227,7 @@ def _of_products(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _eigenvalues(matrix: np.ndarray) -> np.ndarray:
-    """In descending order; 0 where only rounding is left, as for at least one of N eigenvalues from N images."""
+    """Eigenvalues in descending order; 0 where only rounding is left, as for at least one of N from N images."""
     values = np.linalg.eigvalsh(matrix)[::-1]
     return np.where(values > len(matrix) * np.finfo(np.float64).eps * values[0], values, 0.0)
 

@@ -29,7 +29,7 @@ def compiled(probe: Probe, function: Callable, *more: Any) -> Callable[..., Any]
 
 
 def labelled(where: str, batches: Iterable) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
-    """Images (B, H, W, C) and labels (B,) of each batch. InputError where there is no image."""
+    """Images (B, H, W, C) and labels (B,) of each batch. Raises InputError if there are no images."""
     count = 0
     for images, labels, *_ in batches:
         count += len(images)

@@ -14,7 +14,7 @@ from keras_cnn.visualization.probe import ModelOrProbe, Probe, taps
 class ClassScore:
     """The score of a class before the softmax or sigmoid.
 
-    `index` is one class for all images, one class for each image, or None for the predicted class of each.
+    `index` is one class for all images, one class for each image, or None for the predicted class of each image.
     """
 
     index: int | Sequence[int] | None = None
@@ -23,7 +23,7 @@ class ClassScore:
         return probe.head().point
 
     def score(self, probe: Probe, images: np.ndarray) -> Score:
-        """InputError for a network that is no classifier and for a class that is not there."""
+        """Raises InputError if the network is not a classifier or does not have the class."""
         head = probe.head()
         classes = _predicted(probe, images) if self.index is None else _each(self.index, len(images))
         _check(probe, classes, head.classes)
@@ -33,7 +33,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class ClassDifference:
-    """The score of one class minus that of another, each as in `ClassScore`: the evidence for the first of the two."""
+    """The score of one class minus the score of another, each as in `ClassScore`: the evidence for the first class."""
 
     index: int | Sequence[int] | None
     against: int | Sequence[int]
@@ -42,7 +42,7 @@ class ClassDifference:
         return probe.head().point
 
     def score(self, probe: Probe, images: np.ndarray) -> Score:
-        """InputError as in `ClassScore`."""
+        """Raises InputError as in `ClassScore`."""
         first = ClassScore(self.index).score(probe, images)
         second = ClassScore(self.against).score(probe, images)
         same = [a for a, b in zip(first.words, second.words, strict=True) if a == b]
@@ -53,10 +53,10 @@ class ClassDifference:
 
 @dataclass(frozen=True)
 class Neuron:
-    """One unit of a layer's output, or of `LAYER:linear`, what the layer has before its activation argument.
+    """One unit of a layer's output, or of `LAYER:linear`, the output before the layer's activation argument.
 
-    In a map it is the unit of `channel` at `position` (row, column) or, without a position, at the place in each image
-    where that channel is strongest. Channel and position are one for all images or one for each.
+    In a map it is the unit of `channel` at `position` (row, column) or, without a position, at the place where the
+    channel is strongest in each image. Channel and position are given once for all images, or for each image.
     """
 
     layer: str
@@ -67,7 +67,7 @@ class Neuron:
         return probe.point(self.layer)
 
     def score(self, probe: Probe, images: np.ndarray) -> Score:
-        """InputError for a layer, channel or position that is not there."""
+        """Raises InputError for an unknown layer, channel or position."""
         point = probe.point(self.layer)
         shape, channels = probe.fixed_shape(point), _channels(probe, point, self.channel, len(images))
         weights = np.zeros((len(images), *shape), np.float32)
@@ -98,7 +98,7 @@ class Neuron:
 
 @dataclass(frozen=True)
 class ChannelMean:
-    """The mean of a layer's output channel over its map, or a unit of a vector; one for all images or one for each."""
+    """The mean of a layer's output channel over its map, or a unit of a vector; one for all images or for each."""
 
     layer: str
     channel: int | Sequence[int]
@@ -107,7 +107,7 @@ class ChannelMean:
         return probe.point(self.layer)
 
     def score(self, probe: Probe, images: np.ndarray) -> Score:
-        """InputError for a layer or channel that is not there."""
+        """Raises InputError for an unknown layer or channel."""
         point = probe.point(self.layer)
         shape, channels = probe.fixed_shape(point), _channels(probe, point, self.channel, len(images))
         weights = np.zeros((len(images), *shape), np.float32)
@@ -120,7 +120,7 @@ Target = ClassScore | ClassDifference | Neuron | ChannelMean
 
 
 def strongest(model: ModelOrProbe, images: np.ndarray, layer: str, count: int) -> list[tuple[int, int]]:
-    """The `count` channels of a layer with the largest response anywhere in `images`, each with the image of it."""
+    """The `count` channels of a layer with the largest response in `images`, each with the number of its image."""
     probe = Probe.of(model)
     point = probe.point(layer)
     values = taps(probe, [point])(images)[point]

@@ -1,9 +1,9 @@
-"""The first layers of a network for many images, each of which differs from one image in a small square.
+"""The first layers of a network for many images, each differing from one base image in a small square.
 
-Where a square of the image changes, only a window of each map changes: for a convolution the square and a border as
-wide as its kernel reaches. So the first layers are computed on windows only. The windows are cut from the maps of the
-one image, with the changed values in their place, and are pasted back into those maps where they become too large. Each
-sum has the same terms as without windows, so the results differ by rounding only.
+When a square of the image changes, only a window of each map changes: for a convolution, the square and a border as
+wide as the kernel reaches. So the first layers are computed on windows only. A window is cut from a map of the base
+image and gets the changed values. Once windows would become too large, they are pasted back into the maps of the base
+image. Each sum has the same terms as without windows, so the results differ by rounding only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from keras_cnn.evaluation.predict import as_type
 from keras_cnn.models.graph import GraphNode, call_operation
 from keras_cnn.visualization.probe import Probe
 
-# The largest window, as a share of the map. For a patch of 8 on 32×32 pixels net3 is twice as fast with 0.8 as without
+# The largest window, as a share of the map. For a patch of 8 on 32×32 pixels, net3 is twice as fast with 0.8 as without
 # windows, in float32 and in bfloat16; with 0.5 it gains less.
 _LARGEST_SHARE = 0.8
 _PIXEL_WISE = (
@@ -36,7 +36,7 @@ Sides = tuple[int, int]
 
 @dataclass(frozen=True)
 class Windows:
-    """Values (B, h, w, C) of maps from row `top` (B,) and column `left` (B,) on."""
+    """Values (B, h, w, C) of maps; the upper left corners are at rows `top` (B,) and columns `left` (B,)."""
 
     values: tf.Tensor
     top: tf.Tensor
@@ -59,14 +59,14 @@ class WindowedLayer:
     """One layer that is computed on windows; without `sliding` it acts on each pixel separately."""
 
     node: GraphNode
-    reads: str  # name of the node before
+    reads: str  # name of its input node
     sliding: Sliding | None = None
 
 
 def first_layers(probe: Probe, size: int) -> list[WindowedLayer]:
-    """The layers from the image on that are worth computing on windows when a square of `size` changes; maybe none.
+    """The layers from the image on that are worth computing on windows when a square of side `size` changes.
 
-    They end before a branch, a layer of another kind, and a map of which a window would cover nearly everything.
+    The list ends before a branch, a layer of another kind, or a map that a window would nearly fill; it may be empty.
     """
     chain: list[WindowedLayer] = []
     previous, window = probe.nodes[probe.names[0]], (size, size)
@@ -90,9 +90,9 @@ def maps_read(chain: list[WindowedLayer]) -> list[str]:
 
 
 def through(chain: list[WindowedLayer], changed: Windows, maps: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """(B, H, W, C): the output of the last layer for images that differ from one image at the windows only.
+    """(B, H, W, C): the output of the last layer for images that differ from the base image only in the windows.
 
-    `maps` has for that one image the map (1, H, W, C) of each node of `maps_read`.
+    `maps` holds the map (1, H, W, C) of the base image for each node of `maps_read`.
     """
     for layer in chain:
         if layer.sliding is None:
@@ -104,7 +104,7 @@ def through(chain: list[WindowedLayer], changed: Windows, maps: Mapping[str, tf.
 
 
 def pasted(maps: tf.Tensor, changed: Windows) -> tf.Tensor:
-    """(B, H, W, C): copies of `maps` (1, H, W, C), each with its window in it."""
+    """(B, H, W, C): copies of `maps` (1, H, W, C), each with its window pasted in."""
     count = tf.shape(changed.top)[0]
     rows, columns = (tf.tile(tf.range(side)[None], tf.stack([count, 1])) for side in maps.shape[1:3])
     return _cut(maps, changed, rows, columns, fill=0.0)
@@ -134,7 +134,7 @@ def _sides(values: Sequence[int | None]) -> Sides:
 
 
 def _larger(sliding: Sliding, window: Sides) -> Sides:
-    """The most rows and columns of the output that a window of the input may change."""
+    """The largest numbers of output rows and columns that a window of the input can change."""
     axes = zip(window, sliding.size, sliding.stride, sliding.outputs, strict=True)
     return _sides([min((length + size - 2) // step + 1, side) for length, size, step, side in axes])
 
@@ -155,7 +155,7 @@ def _slide(operation: Any, sliding: Sliding, changed: Windows, maps: tf.Tensor) 
 
 
 def _applied(operation: Any, values: tf.Tensor) -> tf.Tensor:
-    """The output of the layer for values that have their padding already."""
+    """The output of the layer for values that are already padded."""
     dtype = operation.compute_dtype
     values = as_type(values, dtype)
     if isinstance(operation, layers.MaxPooling2D):
@@ -168,7 +168,7 @@ def _applied(operation: Any, values: tf.Tensor) -> tf.Tensor:
 
 
 def _cut(maps: tf.Tensor, changed: Windows, rows: tf.Tensor, columns: tf.Tensor, *, fill: float) -> tf.Tensor:
-    """(B, h, w, C): the pixels at `rows` (B, h) and `columns` (B, w), changed where windows lie, `fill` off the map."""
+    """(B, h, w, C): pixels at `rows` (B, h) and `columns` (B, w), from the windows or else `maps`; `fill` outside."""
     _, height, width, channels = (side or 0 for side in maps.shape)
     high, wide = _sides(changed.values.shape.as_list()[1:3])
     maps = tf.cast(maps, changed.values.dtype)

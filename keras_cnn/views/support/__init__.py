@@ -1,1 +1,1 @@
-"""What the views of `visualize.py` stand on: the opened network, its images, and the files that a view writes."""
+"""What the views of `visualize.py` share: the opened network, its images, and the files that a view writes."""

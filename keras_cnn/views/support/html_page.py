@@ -12,7 +12,7 @@ from PIL import Image
 
 
 def render(template: str, **content: Any) -> str:
-    """A template of `views/templates` with its content; texts are escaped."""
+    """Renders a template of `views/templates` with `content`; texts are escaped."""
     loader = jinja2.PackageLoader("keras_cnn.views")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template(template).render(**content)
@@ -24,7 +24,7 @@ def as_json(content: Any) -> Markup:
 
 
 def as_image(pixels: np.ndarray) -> Image.Image:
-    """Pixels (H, W, 1 or 3) uint8 as an image of Pillow."""
+    """Pixels (H, W, 1 or 3) uint8 as a Pillow image."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 

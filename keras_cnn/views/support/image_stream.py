@@ -22,7 +22,7 @@ SplitName = Literal["validation", "train", "test"]
 ImageShape = tuple[int, int, int]
 
 _PIXELS = 2**18  # in a batch: 256 images of 32×32, five of 224×224
-_SHOWN_BYTES = 2**29  # of maps of the images on display that are computed ahead
+_SHOWN_BYTES = 2**29  # of maps computed ahead for the images on display
 
 
 class DecodedSplit:
@@ -34,7 +34,7 @@ class DecodedSplit:
         self._decoded = np.zeros(len(split), bool)
 
     def take(self, numbers: np.ndarray) -> Split:
-        """The images with these numbers, decoded unless memory does not suffice."""
+        """The images with these numbers, decoded if memory suffices."""
         is_all = np.array_equal(numbers, np.arange(len(self.split)))
         chosen = self.split if is_all else self.split.take(numbers)
         if chosen.pixels is not None or not len(chosen):
@@ -141,7 +141,7 @@ def stream_of(opened: OpenedModel, split: Split, most: int | None, words: str) -
 
 
 def measured(opened: OpenedModel, measurements: Measurements) -> list[Any]:
-    """The result of each measure on its stream; all unknown results for one set of images come from one pass."""
+    """The result of each measure on its stream; all missing results for one split come from one pass."""
     unknown: dict[DecodedSplit, dict[Any, tuple[ImageStream, Measure]]] = {}
     for images, measure in measurements:
         if (key := _key(images, measure)) not in opened.results:

@@ -45,7 +45,7 @@ class OpenedDetector(OpenedModel):
 
     @cached_property
     def given(self) -> ShownImages:
-        """All images of the command line, letterboxed. InputError, with the file, for an image that cannot be read."""
+        """All images given, letterboxed. Raises InputError, with the file, for an image that cannot be read."""
         pixels = np.round(self._all_letterboxed).astype(np.uint8)
         names = tuple(path.name for path in self.options.images)
         return ShownImages(pixels, names, np.full(len(pixels), -1, np.int32))
@@ -69,7 +69,7 @@ class OpenedDetector(OpenedModel):
 
     @cached_property
     def detections(self) -> list[list[LocatedDetection]]:
-        """For each image on display the detections of `detect.py`, the most confident first."""
+        """For each image on display, the detections of `detect.py`, the most confident first."""
         detector = Detector(self.network.model, self.network.heads)
         return [self._located(detector, self._files[number]) for number in self._shown]
 
@@ -138,7 +138,7 @@ def is_detector(source: str) -> bool:
     """Whether `source` names a detector.
 
     A detector is named by a known name, a .cfg file, a .keras file that `detect.py --save` wrote, or the run folder of
-    a detection training, whose model.keras is such a file.
+    a detector, whose model.keras is a file of the same kind.
     """
     if source in DETECTOR_NAMES or source.endswith(".cfg"):
         return True
@@ -151,9 +151,9 @@ def is_detector(source: str) -> bool:
 
 
 def open_detector(source: str, options: VisualizeOptions) -> OpenedDetector:
-    """The detector that `source` names, with its batch norms as layers where the file has them.
+    """The detector that `source` names, with its batch norms as layers if the file has them.
 
-    InputError, in one line, if it cannot be opened.
+    Raises a one-line InputError if it cannot be opened.
     """
     options.refuse("a detector, which has its own", input_range=None, classes=(), output=None)
     notes, weights, size = [], None, None
@@ -173,9 +173,9 @@ def open_detector(source: str, options: VisualizeOptions) -> OpenedDetector:
 
 
 def map_behind(probe: Probe, point: str) -> str:
-    """The last map before `point` with a receptive field of more than one pixel on it: Grad-CAM's default for a box.
+    """The last map before `point` that a convolution wider than 1×1 reads: Grad-CAM's default for a box.
 
-    All convolutions behind this map are 1×1, so that the score of a cell depends on that cell alone.
+    On later maps, the score of a cell depends on that cell only, since all further convolutions are 1×1.
     """
     before = probe.ancestors(point)
     wide = [b for b in probe.convolutions if b.name in before and max(b.node.operation.kernel_size) > 1]
@@ -193,7 +193,7 @@ def _letterboxed(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _place_of(detections: Detections, index: int, boxes: np.ndarray, probabilities: np.ndarray) -> int:
-    """The index among all anchors of all cells that has the box and the probability of a detection."""
+    """The index, among all anchors of all cells, whose box and probability are those of a detection."""
     distances = np.abs(boxes - detections.boxes[index]).max(axis=1)
     distances += np.abs(probabilities[:, detections.classes[index]] - detections.confidences[index])
     place = int(distances.argmin())

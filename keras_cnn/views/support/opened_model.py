@@ -49,7 +49,7 @@ class VisualizeOptions:
     out: Path | None = None
 
     def refuse(self, kind: str, **defaults: object) -> None:
-        """UsageError for an option that differs from its default although it has no meaning for this `kind`."""
+        """Raises UsageError if an option that has no meaning for this `kind` differs from its default."""
         for name, default in defaults.items():
             if getattr(self, name) != default:
                 raise UsageError(f"command line: --{name.replace('_', '-')} has no meaning for {kind}")
@@ -89,7 +89,7 @@ class OpenedModel:
 
     @cached_property
     def given(self) -> ShownImages:
-        """All images of the command line. InputError, with the file, for an image that cannot be read."""
+        """All images given on the command line. InputError, with the file, for an image that cannot be read."""
         if not self.options.images:
             raise UsageError(f"command line: {self.name} comes without images; give some: --image FILE ...")
         return _read_files(self.options.images, self.image_shape, self.fit)
@@ -105,7 +105,7 @@ class OpenedModel:
 
     @cached_property
     def head(self) -> ClassHead:
-        """Where the class scores are read. InputError if the network is no classifier."""
+        """Where the class scores are read. InputError if the network is not a classifier."""
         return self.probe.head()
 
     @property
@@ -119,7 +119,7 @@ class OpenedModel:
         return self.head.probabilities(self.maps([self.head.point])[self.head.point])
 
     def maps(self, points: Iterable[str]) -> dict[str, np.ndarray]:
-        """Point -> the tensor of the network there for the images on display, (N, ...) float32.
+        """Point -> the network's tensor at the point for the images on display, (N, ...) float32.
 
         All tensors that are not known yet are computed in one pass. They are kept for other views up to 1 GB in total.
         """
@@ -148,7 +148,7 @@ class OpenedModel:
     def caption(self, index: int, between: str = ", ", after_name: str | None = None) -> str:
         """The name of an image with its true class and its predicted class and probability, as far as known.
 
-        The parts are joined by `between`; `after_name` stands behind the name instead, if given.
+        The parts are joined by `between`; `after_name`, if given, follows the name instead.
         """
         name, label = self.images.names[index], self.images.labels[index]
         parts = [f"true {self.class_name(label)}"] if label >= 0 else []

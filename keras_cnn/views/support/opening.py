@@ -17,7 +17,7 @@ from keras_cnn.visualization.probe import Probe
 
 
 def open_source(source: str, options: VisualizeOptions) -> OpenedModel:
-    """The network that `source` names. InputError, in one line, if it cannot be opened."""
+    """The network that `source` names. Raises a one-line InputError if it cannot be opened."""
     path = Path(source)
     if is_detector(source):
         return open_detector(source, options)
@@ -100,7 +100,7 @@ def _with_image_shape(model: keras.Model, shape: tuple[int | None, ...]) -> kera
 
 
 def _with_input_range(model: keras.Model, low: float, high: float) -> keras.Model:
-    """The model behind a layer that scales 0-255 to `low` to `high`."""
+    """The model after a layer that scales 0-255 to the range `low` to `high`."""
     image = keras.Input(model.inputs[0].shape[1:], name="image_0_255")
     scaled = keras.layers.Rescaling((high - low) / 255, offset=low, dtype="float32", name="input_range")(image)
     return keras.Model(image, model(scaled), name=model.name)

@@ -1,4 +1,4 @@
-"""A measured ablation beside the published ablation of the same network, with everything in which the two differ."""
+"""A measured ablation beside the published ablation of the same network, with all differences between the two."""
 
 import csv
 import io
@@ -59,7 +59,7 @@ class AblationBesidePublished:
 
     table: PublishedAblation
     rows: tuple[AblationRow, ...]
-    differences: tuple[str, ...]  # of the two experiments
+    differences: tuple[str, ...]  # between the two experiments
 
     def csv(self) -> str:
         """A row for each class and one for all images, then a comment line for each difference of the experiments."""
@@ -99,7 +99,7 @@ class AblationBesidePublished:
 def beside_published(opened: OpenedModel, ablation: Ablation, split: str) -> AblationBesidePublished | None:
     """An ablation on the images of `split` beside the published ablation that the config of the run names.
 
-    None if the config names none, or one of other images.
+    None if the config names no published ablation, or one on other images.
     """
     name = None if opened.config is None else opened.config.published
     table = publications.ablation_of(name) if isinstance(name, str) else None
@@ -160,7 +160,7 @@ def class_accuracies(
 ) -> Figure:
     """Published and measured accuracies of each class, before and after the ablation, and their differences.
 
-    `published` and `measured` (R, 2) are shares in [0, 1], before and after, or NaN; `intervals` (R, 2) are those of
+    `published` and `measured` (R, 2) are shares in [0, 1], before and after, or NaN; `intervals` (R, 2) belong to
     the measured difference. The lines of the `note` stand below. Raises ValueError for other lengths.
     """
     published, measured, intervals = (np.asarray(values, np.float64) for values in (published, measured, intervals))

@@ -1,4 +1,4 @@
-"""A session of `visualize.py`: opens a network, draws one view or all views, and reports what was found where."""
+"""A session of `visualize.py`: opens a network, draws one view or all views, and reports the findings and files."""
 
 import errno
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,11 @@ from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
 from keras_cnn.views.support.opening import open_source
 from keras_cnn.views.support.saving import SavedFigure
 
-_SHOWN = 12  # images in the figures of `all`: each takes a figure for each layer, and some hundred predictions
+_SHOWN = 12  # images in the figures of `all`: each takes a figure per layer and several hundred predictions
 
 
 def visualize(source: str, view: str, shared: VisualizeOptions, options: Mapping[str, object]) -> list[SavedFigure]:
-    """Draws one view of `source`, or with `all` every view, into a folder of its name below `OpenedModel.out`.
+    """Draws one view of `source`, or every view for `all`, each into a folder of its name below `OpenedModel.out`.
 
     `options` are the options of the view; `all` takes none, and gives some views cheaper ones. Raises the InputError of
     the view. With `all`, a view that cannot be drawn for this network is left out with its reason, and its error is
@@ -48,7 +48,7 @@ def visualize(source: str, view: str, shared: VisualizeOptions, options: Mapping
 
 
 def every_view(opened: OpenedModel) -> Iterator[tuple[str, list[SavedFigure] | InputError]]:
-    """Draws all views after reading their images in as few passes as possible; an error takes a view's place."""
+    """Draws all views after reading their images in as few passes as possible; an error replaces a view's figures."""
     read_ahead(opened, _planned_reads(opened))
     for name, view in views.VIEWS.items():
         try:
@@ -59,7 +59,7 @@ def every_view(opened: OpenedModel) -> Iterator[tuple[str, list[SavedFigure] | I
 
 
 def _planned_reads(opened: OpenedModel) -> list[PlannedReads]:
-    """What the views will read. A view that cannot read anything reports it when it is drawn."""
+    """What the views will read. A view that cannot read reports the error when it is drawn."""
     planned = []
     for reads in (view.reads for view in views.VIEWS.values()):
         with suppress(InputError):

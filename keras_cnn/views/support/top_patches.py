@@ -15,7 +15,7 @@ from keras_cnn.visualization.receptive_field import Box
 
 @dataclass(frozen=True)
 class TopPatches:
-    """For each of F filters the K images with its largest responses, the largest first."""
+    """For each of F filters, the K images with its largest responses, the largest first."""
 
     numbers: np.ndarray  # (F, K) int64, places in the stream
     pixels: np.ndarray  # (F, K, H, W, C) uint8
@@ -36,7 +36,7 @@ def top_patches(
     filters: Sequence[int] | np.ndarray,
     most: int,
 ) -> TopPatches:
-    """The first `most` images of each filter; whole images where `field` is None or larger than an image."""
+    """The first `most` images of each filter; patches are whole images if `field` is None or exceeds an image."""
     filters = list(filters)
     numbers = responses.top[filters][:, :most]
     pixels = images.pixels(numbers.ravel()).reshape(*numbers.shape, *images.shape)

@@ -2,10 +2,10 @@
 
     attribute(model, images, target, *, options) -> Attribution
 
-`model` is a Keras model or a `Probe` of it, which keeps the compiled functions; `images` are (N, H, W, C) of the
-network's size, with values 0-255; `target` is one of `targets`. Class scores are logits: the input of the softmax or
-sigmoid that the network ends with. Everything is computed in float32; no layer of the model is changed, also after an
-error.
+`model` is a Keras model or a `Probe` of it, which keeps the compiled functions. `images` are (N, H, W, C) of the
+network's size, with values 0-255. `target` is an object of the module `targets`. Class scores are logits: the input of
+the softmax or sigmoid that the network ends with. Everything is computed in float32. No layer of the model is changed,
+even after an error.
 """
 
 from collections.abc import Callable

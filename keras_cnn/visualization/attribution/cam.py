@@ -1,4 +1,4 @@
-"""Shared by the class activation maps: the choice of the layer, and the map at the size of the image."""
+"""Helpers of the class activation maps: the choice of the layer, and the enlarging of maps to the image size."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +8,7 @@ from keras_cnn.visualization.probe import Probe
 
 
 def map_point(probe: Probe, layer: str | None, method: str) -> str:
-    """The point of `layer`, or of the last map before pooling. InputError if there is no map at it."""
+    """The point of `layer`, or of the last map before pooling. Raises InputError if it has no map."""
     point = probe.last_map() if layer is None else probe.point(layer)
     shape = probe.shape(point)
     require(len(shape) == 3, f"{probe.name}: {method} of {point}", f"an output of shape {shape}", "a map")

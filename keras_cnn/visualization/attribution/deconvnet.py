@@ -12,10 +12,10 @@ NAME = "deconvnet"
 
 
 def attribute(model: ModelOrProbe, images: np.ndarray, target: Target) -> Attribution:
-    """Values (N, H, W, C): the gradient, which each ReLU passes on where the gradient is positive, whatever its input.
+    """Values (N, H, W, C): the gradient; each ReLU passes on only its positive part, whatever the input of the ReLU.
 
-    Max pooling passes the gradient to the place of its maximum, as the paper's switches do. Facts and errors as in
-    `guided_backpropagation`.
+    Max pooling passes the gradient to the place of its maximum, as the paper's switches do. Facts and errors are those
+    of `guided_backpropagation`.
     """
     probe, images, score = prepared(model, images, target)
     rewiring, replaced = rewired(probe, score.point, deconvnet_relu, NAME)

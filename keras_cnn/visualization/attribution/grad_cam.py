@@ -10,10 +10,10 @@ from keras_cnn.visualization.targets import Target
 
 
 def attribute(model: ModelOrProbe, images: np.ndarray, target: Target, *, layer: str | None = None) -> Attribution:
-    """Values (N, H, W): the layer's channels summed, each times its mean gradient; the positive part, enlarged.
+    """Values (N, H, W): the positive part of the sum of the layer's channels, each times its mean gradient, enlarged.
 
-    `layer` is by default the last map before pooling. Facts: `layer`, and `map` (N, h, w) as the layer has it. Raises
-    InputError for a layer without a map and for one that the score does not depend on.
+    `layer` is by default the last map before pooling. Facts: `layer`, and `map` (N, h, w) before enlarging. Raises
+    InputError for a layer without a map and for a layer that the score does not depend on.
     """
     probe, images, score = prepared(model, images, target)
     point = map_point(probe, layer, "Grad-CAM")

@@ -10,10 +10,10 @@ from keras_cnn.visualization.targets import Target
 
 
 def attribute(model: ModelOrProbe, images: np.ndarray, target: Target, *, layer: str | None = None) -> Attribution:
-    """Values (N, H, W): as in Grad-CAM, with each channel weighted by its positive gradients, more where they are rare.
+    """Values (N, H, W): as in Grad-CAM, but channels are weighted by positive gradients, more where these are rare.
 
-    The paper's weights for the exponential of the score, of which all derivatives are powers of the first: a unit with
-    gradient g counts g²/(2g² + g³ times the sum of its channel). Facts and errors as in `grad_cam`.
+    The weights are the paper's for the exponential of the score, whose derivatives are powers of the first. A positive
+    gradient g is multiplied by g²/(2g² + g³s), where s is the sum of its channel. Facts and errors as in `grad_cam`.
     """
     probe, images, score = prepared(model, images, target)
     point = map_point(probe, layer, "Grad-CAM++")

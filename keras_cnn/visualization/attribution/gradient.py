@@ -9,7 +9,7 @@ from keras_cnn.visualization.targets import Target
 
 
 def attribute(model: ModelOrProbe, images: np.ndarray, target: Target) -> Attribution:
-    """Values (N, H, W, C): the change of the score for one grey level of 0-255."""
+    """Values (N, H, W, C): the change of the score per grey level of 0-255."""
     probe, images, score = prepared(model, images, target)
     scores, _, values = gradients(probe, images, score)
     return Attribution("gradient", values, scores, score.words)

@@ -9,7 +9,7 @@ from keras_cnn.visualization.targets import Target
 
 
 def attribute(model: ModelOrProbe, images: np.ndarray, target: Target) -> Attribution:
-    """Values (N, H, W, C): the gradient times the image in 0-255; dark places count little whatever they show."""
+    """Values (N, H, W, C): the gradient times the image, 0-255; dark pixels get small values whatever they show."""
     probe, images, score = prepared(model, images, target)
     scores, _, values = gradients(probe, images, score)
     return Attribution("gradient × input", values * images, scores, score.words)

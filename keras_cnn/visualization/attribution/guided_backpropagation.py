@@ -12,10 +12,10 @@ NAME = "guided backpropagation"
 
 
 def attribute(model: ModelOrProbe, images: np.ndarray, target: Target) -> Attribution:
-    """Values (N, H, W, C): the gradient, passed on by a ReLU only where its input and the gradient are positive.
+    """Values (N, H, W, C): the gradient; a ReLU passes it on only where its input and the gradient are positive.
 
-    Facts: `relus`, the replaced ReLUs, and `other_activations`, which keep their own gradient. Raises InputError,
-    naming the layer, if a ReLU that the score depends on cannot be replaced, and if there is none.
+    Facts: `relus`, the replaced ReLUs, and `other_activations`, which keep their own gradient. Raises InputError if
+    the score depends on no ReLU, or on one that cannot be replaced; the error then names the layer.
     """
     probe, images, score = prepared(model, images, target)
     rewiring, replaced = rewired(probe, score.point, guided_relu, NAME)

@@ -15,10 +15,10 @@ def attribute(
 ) -> Attribution:
     """Values (N, H, W, C): the image minus the baseline, times the mean gradient on the straight line between them.
 
-    `baseline` is one grey level of 0-255 for every pixel; `steps` are points of a Gauss-Legendre rule. The values of an
-    image sum to its score minus the baseline's, but for the error of the rule. Facts: `completeness_error` (N,), that
-    difference; `difference` (N,), the score minus the baseline's. Raises InputError for no steps and a baseline outside
-    0-255.
+    Every pixel of the baseline has the grey level `baseline`, 0-255; `steps` is the number of points of a
+    Gauss-Legendre rule. Facts: `difference` (N,), the score of the image minus the score of the baseline;
+    `completeness_error` (N,), the sum of the values minus `difference`, which is the error of the rule. Raises
+    InputError for fewer than one step and for a baseline outside 0-255.
     """
     require(steps >= 1, "integrated gradients: steps", f"found {steps}", "at least 1")
     require(0 <= baseline <= 255, "integrated gradients: baseline", f"found {baseline}", "0 to 255")

@@ -12,7 +12,7 @@ from keras_cnn.visualization.targets import Target
 def attribute(model: ModelOrProbe, images: np.ndarray, target: Target, *, layer: str | None = None) -> Attribution:
     """Values (N, H, W): each unit of the layer times its own positive gradient, summed over channels, enlarged.
 
-    Unlike Grad-CAM it keeps places apart, so that early layers give sharp maps. Facts and errors as in `grad_cam`.
+    Unlike Grad-CAM, it weights places separately, so early layers give sharp maps. Facts and errors as in `grad_cam`.
     """
     probe, images, score = prepared(model, images, target)
     point = map_point(probe, layer, "Layer-CAM")

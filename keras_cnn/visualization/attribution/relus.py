@@ -1,6 +1,6 @@
-"""The ReLUs that a score depends on, and their replacement by ReLUs with another gradient; or a refusal.
+"""The ReLUs that a score depends on, and their replacement by ReLUs with another gradient.
 
-A rule that reached only some of the ReLUs would give a picture between two methods under the name of one.
+If any ReLU cannot be replaced, an error names it, since the result would mix two methods under one name.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from keras_cnn.models.layer_kinds import AFFINE, is_activation
 from keras_cnn.visualization.gradients import Rewiring, relus_left
 from keras_cnn.visualization.probe import Probe
 
-_NAMED = 3  # in an error message
-_FUNCTIONS = {  # functions that are a ReLU -> where they clip
+_NAMED = 3  # layers named in an error message
+_FUNCTIONS = {  # functions that are ReLUs -> their ceiling
     keras.activations.relu: None,
     keras.ops.relu: None,
     tf.nn.relu: None,
@@ -48,9 +48,9 @@ def relus(probe: Probe, point: str) -> list[Relu]:
 def rewired(
     probe: Probe, point: str, rule: Callable[[float | None], Callable], method: str
 ) -> tuple[Rewiring, list[Relu]]:
-    """The ReLUs before `point` with the gradient of `rule`, and the list of them; `rule` makes a ReLU for a ceiling.
+    """The rewiring that gives the ReLUs before `point` the gradient of `rule`, and the list of these ReLUs.
 
-    Raises InputError for a network without a ReLU, and for one with a ReLU that could not be replaced, naming it.
+    `rule` makes a ReLU from its ceiling. Raises InputError if there is no ReLU, and if any ReLU cannot be replaced.
     """
     return probe.once(("rewired", method, point), lambda: _rewired(probe, point, rule, method))
 
@@ -71,24 +71,24 @@ def _rewired(probe: Probe, point: str, rule: Callable, method: str) -> tuple[Rew
 
 
 def other_activations(probe: Probe, point: str) -> list[str]:
-    """Element-wise activations before `point` that are no ReLUs; they keep their own gradient."""
+    """Element-wise activations before `point` that are not ReLUs; they keep their own gradient."""
     needed, known = probe.ancestors(point), {relu.node for relu in relus(probe, point)}
     return [n for n, node in probe.nodes.items() if n in needed and n not in known and is_activation(node.operation)]
 
 
 def _beyond_the_rule(probe: Probe, point: str) -> list[str]:
-    """ReLU layers with a threshold: they do not use TensorFlow's ReLU, so that a trace does not show them."""
+    """ReLU layers with a threshold: they do not use TensorFlow's ReLU, so a trace does not show them."""
     needed = probe.ancestors(point)
     return [n for n, node in probe.nodes.items() if n in needed and getattr(_kind(node.operation), "threshold", 0)]
 
 
 def _kind(operation):
-    """The operation, or the ReLU layer that it has as its activation argument."""
+    """The ReLU layer that is the operation's activation argument, else the operation."""
     return operation.activation if isinstance(getattr(operation, "activation", None), layers.ReLU) else operation
 
 
 def _relu(operation) -> tuple[str, float | None] | None:
-    """How a ReLU is written, and its ceiling; None for an operation that is no ReLU."""
+    """How a ReLU is written, and its ceiling; None for any other operation."""
     kind = type(operation)
     written = "layer" if isinstance(operation, layers.Layer) else "function call"
     written = "activation argument" if kind in AFFINE else written

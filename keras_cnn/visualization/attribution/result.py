@@ -15,8 +15,8 @@ class Attribution:
     """The contribution of each place of each image to its score, by one method."""
 
     method: str
-    values: np.ndarray  # (N, H, W, C) an image channel each, or (N, H, W); float32
-    scores: np.ndarray  # (N,) float32, what is explained
+    values: np.ndarray  # (N, H, W, C) for each image channel, or (N, H, W); float32
+    scores: np.ndarray  # (N,) float32, the explained scores
     words: tuple[str, ...]  # for each image, what is scored: "class 3"
     facts: Mapping[str, object] = field(default_factory=dict)  # layer, steps, completeness error, ReLUs
 

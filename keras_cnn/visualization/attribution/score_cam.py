@@ -18,12 +18,12 @@ def attribute(
     layer: str | None = None,
     channels: int | None = None,
 ) -> Attribution:
-    """Values (N, H, W): the layer's channels, each weighted by the score of the image seen through it; no gradients.
+    """Values (N, H, W): the layer's channels, each weighted by the score of the image masked with it; no gradients.
 
-    Each channel, enlarged and scaled to 0-1, multiplies the image; the weights are the softmax, over the channels, of
-    the scores above that of a black image. A constant channel masks nothing and is left out. `channels` limits their
-    number to those of the largest spread in each image; None takes all, with one forward pass for each. Facts: `layer`,
-    `map` and `channels`. Raises InputError for a layer without a map.
+    Each channel is enlarged, scaled to 0-1 and multiplied with the image. The weights are the softmax, over the
+    channels, of the score of the masked image minus the score of a black image. A constant channel is left out.
+    `channels` is the number of channels used, the ones with the largest spread in each image; None uses all. Each takes
+    one forward pass. Facts: `layer`, `map` and `channels`. Raises InputError for a layer without a map.
     """
     require(channels is None or channels >= 1, "Score-CAM: channels", f"found {channels}", "at least 1")
     probe, images, score = prepared(model, images, target)

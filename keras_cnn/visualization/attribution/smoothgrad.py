@@ -18,10 +18,10 @@ def attribute(
     noise: float = 0.15,
     seed: int = 0,
 ) -> Attribution:
-    """Values (N, H, W, C): the mean gradient over `samples` images with Gaussian noise added.
+    """Values (N, H, W, C): the mean gradient over `samples` copies of the image with Gaussian noise.
 
     `noise` is its standard deviation as a share of the image's own range, 0.1 to 0.2 in the paper; noisy images are not
-    clipped to 0-255. The same `seed` gives the same noise. Raises InputError for no samples or a negative noise.
+    clipped to 0-255. The same `seed` gives the same noise. Raises InputError for no samples and for negative noise.
     """
     require(samples >= 1, "SmoothGrad: samples", f"found {samples}", "at least 1")
     require(noise >= 0, "SmoothGrad: noise", f"found {noise}", "at least 0")
