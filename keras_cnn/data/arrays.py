@@ -19,7 +19,7 @@ from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_name
 from keras_cnn.data.user_files import located
 from keras_cnn.errors import InputError
 
-FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
+FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # installed by Debian's package dataset-fashion-mnist
 FASHION_CLASSES = (
     "T-shirt/top",
     "Trouser",
@@ -45,7 +45,7 @@ def numbered(name: str, numbers: Iterable[int]) -> list[str]:
 
 
 def read_fashion_mini() -> LabelledSource:
-    """10,000 training and 2,000 test images of Fashion-MNIST, with their ids there (scripts/make_fashion_mini.py)."""
+    """10,000 training and 2,000 test images of Fashion-MNIST with their original ids (scripts/make_fashion_mini.py)."""
     with files("keras_cnn.data").joinpath("embedded/fashion_mini.npz").open("rb") as file, np.load(file) as arrays:
         parts = {
             name: part_of(arrays[f"x_{name}"], arrays[f"y_{name}"], numbered(name, arrays[f"index_{name}"].tolist()))
@@ -55,7 +55,7 @@ def read_fashion_mini() -> LabelledSource:
 
 
 def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> LabelledSource:
-    """All 60,000 training and 10,000 test images. FileNotFoundError without the files, InputError if damaged."""
+    """All 60,000 training and 10,000 test images. Raises FileNotFoundError without the files, InputError if damaged."""
     parts = {}
     for name, prefix in (("train", "train"), ("test", "t10k")):
         pixels = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
@@ -85,10 +85,11 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 
 def read_npz(path: Path) -> LabelledSource:
-    """Arrays x_train and y_train, x_val and y_val, x_test and y_test (the latter two optional), or just x and y.
+    """Reads the arrays x_train and y_train, optionally x_val and y_val, x_test and y_test; or just x and y.
 
-    x is (N, H, W) or (N, H, W, 1 or 3) uint8, y is (N,) or (N, 1) whole numbers or strings; `classes`, optional, names
-    the classes 0, 1, ... of whole-number labels. InputError for anything else; nothing is unpickled.
+    x is (N, H, W) or (N, H, W, 1 or 3) uint8, y is (N,) or (N, 1) whole numbers or strings. The optional array
+    `classes` names the classes 0, 1, ... of whole-number labels. Raises InputError for anything else; nothing is
+    unpickled.
     """
     arrays = _load_npz(path)
     named = part_names(str(path), [name.removeprefix("x_") for name in arrays if name.startswith("x_")])
@@ -109,7 +110,7 @@ def read_npz(path: Path) -> LabelledSource:
 
 
 def _load_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays by name. What the file declares is compared with the available memory before anything is read."""
+    """The arrays by name. Their declared size is compared with the available memory before any array is read."""
     if not path.is_file():
         raise InputError(f"npz:{located(path)}: no such file")
     try:
@@ -151,7 +152,7 @@ def _check_memory(path: Path, size: int) -> None:
 
 
 def _check_names(path: Path, arrays: Iterable[str]) -> None:
-    """InputError for an array whose name this program does not know: it may be a split."""
+    """Raises InputError for an array with an unknown name, because it may be a split."""
     known = ["classes", "x", "y", *(f"{kind}_{name}" for kind in "xy" for name in PART_OF)]
     for name in arrays:
         if name.lower() not in known:
@@ -170,7 +171,7 @@ def _raw_labels(path: Path, arrays: dict, suffix: str) -> np.ndarray:
 
 
 def _class_names(path: Path, titles: np.ndarray | None, labels: np.ndarray) -> dict:
-    """The values in y, in order, each with the name of its class."""
+    """Maps the values in y, in order, to the names of their classes."""
     if titles is None:
         return {value: str(value) for value in np.unique(labels).tolist()}
     if titles.ndim != 1 or titles.dtype.kind != "U" or labels.dtype.kind == "U":

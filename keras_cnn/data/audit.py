@@ -1,7 +1,7 @@
-"""Checks every image file before training starts, and never changes one.
+"""Checks every image file before training starts. No image file is changed.
 
-A file passes if it can be decoded to its last row. The result is kept in a cache folder of ours, and taken from there
-as long as the file's size and modification time stay the same.
+A file passes if it can be decoded to its last row. The result is stored in a cache folder (by default
+`default_cache_dir`) and reused as long as the file's size and modification time stay the same.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ from keras_cnn.data.fingerprints import COLUMNS, ROWS, pixel_hash
 from keras_cnn.errors import InputError, Stopped
 
 _VERSION = f"2, Pillow {PIL.__version__}"
-_BATCH = 64  # files per task: to hand over a single small file takes as long as to check it
+_BATCH = 64  # files per task: handing over a single small file takes as long as checking it
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file that passed."""
+    """A file that passed the audit."""
 
     file: ImageFile
     pixel_hash: bytes  # 16 bytes
@@ -50,7 +50,7 @@ def default_cache_dir() -> Path:
 
 
 def audit(root: Path, names: Sequence[str], cache_dir: Path) -> tuple[dict[str, Checked], dict[str, str]]:
-    """Checks the files `names` below `root`: those that passed, and the reason for each that did not, by name."""
+    """Checks the files `names` below `root`. Returns those that passed and the reason for each failure, by name."""
     cache_file = cache_dir / "audit" / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
     known = _read_cache(cache_file)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -65,7 +65,7 @@ def audit(root: Path, names: Sequence[str], cache_dir: Path) -> tuple[dict[str, 
 
 
 def refuse(problems: dict[str, str], total: int) -> None:
-    """InputError with a line for each file that did not pass; nothing if all did."""
+    """Raises InputError with a line for each file that failed the audit; does nothing if none did."""
     if problems:
         lines = [f"  {name}: {reason}" for name, reason in sorted(problems.items())]
         summary = f"{len(problems)} of {total} image files cannot be used; repair or remove them, or leave them out"
@@ -73,9 +73,9 @@ def refuse(problems: dict[str, str], total: int) -> None:
 
 
 def no_longer_readable(files: Sequence[ImageFile], error: Exception) -> Stopped:
-    """The exception, naming file and damage, where one of `files`, which all passed `audit`, caused `error`.
+    """The exception to raise for `error`, which occurred while reading `files`. All of them had passed `audit`.
 
-    The files are checked again, the last changed first, until one differs from what it was.
+    The files are checked again, the last changed first. The exception names the first that differs, and how.
     """
     when = {file.path: _changed_at(file.path) for file in files}
     missing = sum(time == math.inf for time in when.values())
@@ -88,7 +88,7 @@ def no_longer_readable(files: Sequence[ImageFile], error: Exception) -> Stopped:
 
 
 def _changed_at(path: Path) -> float:
-    """The time at which the file's content, name or rights last changed; infinity if it is not there."""
+    """The time at which the file's content, name or permissions last changed; infinity if it does not exist."""
     try:
         return path.stat().st_ctime
     except OSError:
@@ -129,7 +129,7 @@ def _inspect(path: str, data: bytes) -> list:
 
 
 def _check_ending(path: str, image_format: str | None, data: bytes) -> None:
-    """Refuses a lost end, which Pillow forgives and TensorFlow's decoders do not."""
+    """Refuses a file without its end, which Pillow tolerates but TensorFlow's decoders do not."""
     if image_format == "PNG":
         with Image.open(BytesIO(data), formats=("PNG",)) as image:
             image.verify()
@@ -140,7 +140,7 @@ def _check_ending(path: str, image_format: str | None, data: bytes) -> None:
 
 
 def _jpeg_has_end(data: bytes) -> bool:
-    """Whether an end marker follows the first scan. Those of embedded previews come before it, inside segments."""
+    """Whether an end marker follows the first scan. Embedded previews have theirs before it, inside segments."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
         is_fill = data[at + 1] == 0xFF
@@ -155,7 +155,7 @@ def _facts(image: Image.Image) -> list:
     shape = f"{pixels.height}x{pixels.width}".encode()
     thumbnail = pixels.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
     return [
-        "JPEG" if image.format == "MPO" else image.format,  # MPO: a JPEG followed by others, as some phones write it
+        "JPEG" if image.format == "MPO" else image.format,  # MPO: a JPEG followed by others, used by some phones
         image.mode,
         image.width,
         image.height,
@@ -172,7 +172,7 @@ def _checked(path: Path, row: list) -> Checked:
 
 
 def _read_cache(path: Path) -> dict[str, list]:
-    """The rows by name; none if there is no cache, or only one of another version or of a crash."""
+    """The rows by name; empty if the cache is missing, damaged or of another version."""
     try:
         content = json.loads(path.read_text())
         rows = content["files"] if content["version"] == _VERSION else {}
@@ -187,11 +187,11 @@ def _is_row(row) -> bool:
 
 
 def _write_cache(path: Path, rows: dict[str, list]) -> None:
-    """Writes the cache atomically. A cache that cannot be written costs time, not correctness."""
+    """Writes the cache atomically. If that fails, only time is lost, so errors are ignored."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-            partial = Path(file.name)  # of this process alone: sweeps start several at once
+            partial = Path(file.name)  # unique to this process: a sweep starts several
         try:
             partial.write_text(json.dumps({"version": _VERSION, "files": rows}))
             os.replace(partial, path)

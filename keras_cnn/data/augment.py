@@ -1,11 +1,11 @@
 """Augmentation of a batch of images as a function of (seed, epoch, image key), fused into one warp and one pass.
 
 All geometry (pad and crop, flips, rotation, scale, shear, translation) is one affine map per image, sampled once; all
-colour jitter is one affine map of the colours. XLA compiles each stage by itself: a batch of 32 images of 224 x 224
-takes 31 ms with `ImageProjectiveTransformV3` and plain TensorFlow arithmetic, 25 ms as one XLA program (which computes
-the sampling positions again for each of the four neighbours, unvectorised), and 9 ms in stages (2 cores); the colours
-alone take 1.2 ms instead of 5.9. XLA compiles once for each batch size, so that a partial last batch costs half a
-second once per run.
+colour jitter is one affine map of the colours. XLA compiles each stage separately. On 2 cores, a batch of 32 images of
+224 x 224 takes 31 ms with `ImageProjectiveTransformV3` and plain TensorFlow arithmetic, 25 ms as one XLA program (which
+recomputes the sampling positions for each of the four neighbours, unvectorised), and 9 ms in stages; the colours alone
+take 1.2 ms instead of 5.9 ms. XLA compiles once for each batch size, so that a partial last batch costs half a second
+once per run.
 """
 
 import math
@@ -19,9 +19,9 @@ from keras_cnn.errors import InputError
 
 Fill = Literal["constant", "nearest", "reflect"]
 FILLS = get_args(Fill)
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's greyscale
+GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's and torchvision's greyscale
 
-# Every draw has its fixed place, so that switching one option on or off changes no draw of another.
+# Every draw has a fixed index, so that switching one option on or off does not change the draws of another.
 _DRAWS = (
     *("crop_x", "crop_y", "flip", "vertical_flip", "rotation", "scale", "translate_x", "translate_y", "shear"),
     *("brightness", "contrast", "saturation", "cutout_x", "cutout_y"),
@@ -31,9 +31,9 @@ _DRAWS = (
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The random changes of a training image. Every default is off; each range is sampled uniformly.
+    """The random changes of a training image. All are off by default; each range is sampled uniformly.
 
-    Raises `InputError` with the name of the field for a value without a meaning.
+    Raises `InputError`, with the name of the field, for an invalid value.
 
     Options:
         pad_crop: pixels added on every side before a crop of the original size is cut at random
@@ -101,8 +101,8 @@ class Augmentation:
         return bool(self.mixup or self.cutmix)
 
 
-# The reports name their augmentations; where they give no numbers (COMP5623's affine map, CS6910's switch) these are
-# ours.
+# The reports name their augmentations. Where they give no numbers (COMP5623's affine map, CS6910's switch), the values
+# are our own.
 RECIPES = {
     "none": Augmentation(),
     "light": Augmentation(flip=0.5, translation=0.05, fill="reflect"),
@@ -115,19 +115,19 @@ RECIPES = {
     "comp5623": Augmentation(rotation=15, scale=(0.9, 1.1), translation=0.1, flip=0.2),
     "cs6910": Augmentation(rotation=20, scale=(0.8, 1.2), translation=0.1, flip=0.5, fill="nearest"),
     "tdt4265": Augmentation(),
-    "in4310": Augmentation(),  # The report's section on data transformation prints none.
+    "in4310": Augmentation(),  # The report's section on data transformation lists none.
 }  # fmt: skip
 
 
 def augment(images, labels, keys, epoch, *, seed, recipe: Augmentation):
-    """The batch with the random changes of `recipe` in this epoch.
+    """Applies the random changes of `recipe` in this epoch to a batch.
 
-    `images` (B, H, W, C), 0 to 255, uint8 or rounded to it, H and W at least 2, C at most 4; `labels` (B, classes)
-    one-hot or soft; `keys` (B, 2) int32; `epoch` and `seed` whole numbers or scalar tensors, of which 32 bits count.
-    Returns float32 images (B, H, W, C), 0 to 255, and float32 labels (B, classes).
+    `images` are (B, H, W, C), 0 to 255, uint8 or rounded to uint8, with H and W at least 2 and C at most 4; `labels`
+    (B, classes), one-hot or soft; `keys` (B, 2) int32; `epoch` and `seed` whole numbers or scalar tensors, of which
+    the lower 32 bits are used. Returns float32 images (B, H, W, C), 0 to 255, and float32 labels (B, classes).
 
-    The changes of an image depend on (seed, epoch, its key) alone, not on its batch or its place there. The one
-    exception is the partner of MixUp and CutMix: the image before it in the batch, and for the first the last.
+    The changes of an image depend only on (seed, epoch, its key), not on its batch or its place there. The one
+    exception is its partner in MixUp and CutMix: the image before it in the batch, or the last image for the first.
     """
     if not images.dtype.is_integer:
         images = tf.clip_by_value(tf.round(images), 0, 255)
@@ -149,7 +149,7 @@ _compiled = tf.function(jit_compile=True, autograph=False)
 
 @_compiled
 def _draw(keys, epoch, seed):
-    """A uniform number in [0, 1), of 24 bits, for each name of `_DRAWS` and each image: {name: (B,) float32}."""
+    """A uniform 24-bit number in [0, 1) for each name of `_DRAWS` and each image: {name: (B,) float32}."""
     words = tf.bitcast(keys, tf.uint32)
     stream = tf.cast(tf.bitwise.bitwise_and(tf.stack([seed, epoch]), 0xFFFFFFFF), tf.uint32)
     image = threefry(stream[0], stream[1], words[:, 0], words[:, 1])
@@ -167,8 +167,8 @@ def _between(uniform, low, high):
 def _affine(draws, recipe, height, width):
     """(B, 6) float32 a, b, c, d, e, f: output pixel (x, y) shows the input at (ax + by + c, dx + ey + f).
 
-    With the image's centre as origin the input is first flipped, then magnified, sheared along x, rotated clockwise
-    and moved; the crop after padding is a further move by whole pixels.
+    With the image's centre as the origin, the input is flipped, then magnified, sheared along x, rotated clockwise and
+    translated; the crop after padding is a further translation by whole pixels.
     """
     radians = math.pi / 180
     angle = _between(draws["rotation"], -recipe.rotation, recipe.rotation) * radians
@@ -199,7 +199,7 @@ def _warp(images, matrix, interpolate, fill):
 
 @_compiled
 def _pack(images, border):
-    """(B, h, w) uint32: each pixel's channels in the four bytes of a word, so that sampling reads a pixel at once."""
+    """(B, h, w) uint32: each pixel's channels in the four bytes of a word, so that sampling reads whole pixels."""
     spare = 4 - images.shape[-1]
     return tf.bitcast(tf.pad(images, [[0, 0], [border, border], [border, border], [0, spare]]), tf.uint32)
 
@@ -281,7 +281,7 @@ def _bilinear(corners, x, y):
 def _colour_map(images, draws, recipe):
     """Mean colour (B, C), gain (B,), offset (B,) and saturation (B,).
 
-    Brightness, contrast and saturation follow each other as in torchvision's ColorJitter, in this order and clipped
+    Brightness, contrast and saturation are applied in this order, as in torchvision's ColorJitter, but clipped only
     once at the end. The means are taken before the warp, over every (side / 32)th row and column.
     """
     step_y, step_x = (max(1, side // 32) for side in images.shape[1:3])
@@ -300,7 +300,7 @@ def _colour_map(images, draws, recipe):
 
 @_compiled
 def _finish(images, channels, colour, draws, recipe):
-    """float32 of the uint8 images, packed or not, after cutout and colour jitter in one pass."""
+    """The uint8 images, packed or not, as float32 after cutout and colour jitter in one pass."""
     if images.dtype == tf.uint32:
         images = tf.bitcast(images, tf.uint8)[..., :channels]
     pixels = tf.cast(images, tf.float32)
@@ -320,7 +320,7 @@ def _finish(images, channels, colour, draws, recipe):
 
 
 def _box(centre_x, centre_y, width, height, shape):
-    """(B, H, W, 1) bool: inside the box around a centre that is uniform over the image's pixels, cut at its edges."""
+    """(B, H, W, 1) bool: the pixels inside a box. Its centre is uniform over the image, whose edges clip it."""
 
     def inside(centre, side, size):
         start = tf.floor(centre * size) - tf.floor(side / 2)
@@ -353,7 +353,7 @@ def _mix(images, labels, draws, recipe):
 
 
 def _symmetric_beta(draws, alpha):
-    """Beta(alpha, alpha) from three uniforms without rejection (Devroye 1996, "one line of code")."""
+    """Beta(alpha, alpha) from three uniform numbers, without rejection (Devroye 1996, "one line of code")."""
     sign = tf.where(draws["beta_sign"] < 0.5, -0.5, 0.5)
     spread = (tf.pow(1 - draws["beta_radius"], -1 / alpha) - 1) * tf.square(tf.cos(2 * math.pi * draws["beta_angle"]))
     return 0.5 + sign / tf.sqrt(1 + 1 / spread)

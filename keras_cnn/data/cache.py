@@ -1,4 +1,4 @@
-"""Caches of decoded images and of features: in memory, or in a file that is either complete or not there."""
+"""Caches of decoded images and of features: in memory, or in a file that is either complete or absent."""
 
 import contextlib
 import dataclasses
@@ -18,9 +18,9 @@ from keras_cnn.data.audit import no_longer_readable
 from keras_cnn.data.dataset import Split
 from keras_cnn.errors import InputError
 
-VERSION = 1  # raised when the decoders' output changes
+VERSION = 1  # increased when the decoders' output changes
 _EXPECTED = "expected a folder that may be written to, or none given"
-MEMORY_SHARE = 0.4  # the most of the memory available at that moment that `auto` takes
+MEMORY_SHARE = 0.4  # largest fraction of the available memory that `auto` takes
 
 
 def keep_in_memory(split: Split, image_shape: tuple[int, int, int], decoded: Iterable[np.ndarray]) -> Split:
@@ -52,18 +52,18 @@ def on_disk(
     batches: Callable[[], Iterable],
     what: str,
 ) -> np.ndarray:
-    """An array memory-mapped from a file in `folder`, which is first written from `batches()` if it is not there.
+    """An array memory-mapped from a file in `folder`. A missing file is first written from `batches()`.
 
     `key` is a SHA-256 of everything the content depends on. The file is named after it, and its last 32 bytes repeat
-    it, so that a truncated or foreign file is detected and replaced. Processes that want files of one `prefix` wait for
-    each other. Raises `InputError` with the needed and the free space if the disk is too small; nothing is left behind.
+    it, so that a truncated or foreign file is detected and replaced. Processes that use the same `prefix` wait for each
+    other. Raises `InputError`, with the needed and the free space, if the disk is too small; no partial file remains.
     """
     folder, dtype = checked_folder(folder), np.dtype(dtype)
     path = folder / f"{prefix}{key.hex()[:32]}.npy"
     with _locked(folder, prefix):
         if not _is_complete(path, shape, dtype, key):
             for left in folder.glob(f"{prefix}{'[0-9a-f]' * 32}.part"):
-                left.unlink()  # of a process that was killed: a living one would hold the lock
+                left.unlink()  # left by a killed process: a running one would hold the lock
             _write(path, shape, dtype, key, batches=batches(), what=what)
     return np.load(path, mmap_mode="r")
 
@@ -78,7 +78,7 @@ def bytes_fit(need: int) -> bool:
 
 
 def available_memory() -> int:
-    """Bytes that this process may still take: the kernel's estimate, or the container's limit; 0 if unknown."""
+    """Bytes available to this process: the smaller of the kernel's estimate and the container's limit; 0 if unknown."""
     try:
         fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         available = int(fields["MemAvailable"].split()[0]) * 1024
@@ -92,7 +92,7 @@ def available_memory() -> int:
 
 
 def cache_key(split: Split, image_shape, fit: str) -> bytes:
-    """SHA-256 of everything the decoded images depend on: ids, paths, file sizes, times of change, shape and fit."""
+    """SHA-256 of everything the decoded images depend on: ids, paths, file sizes, modification times, shape and fit."""
     digest = hashlib.sha256(json.dumps([VERSION, list(image_shape), fit]).encode())
     files = split.files or ()
     for identity, file in zip(split.ids, files, strict=True):
@@ -105,10 +105,10 @@ def cache_key(split: Split, image_shape, fit: str) -> bytes:
 
 
 def checked_folder(cache_dir: str | Path) -> Path:
-    """The folder, which need not be there yet. InputError unless it is one, or can be made, and may be written to."""
+    """The folder, which need not exist yet. Raises InputError unless it is, or can be made, a writable folder."""
     try:
         folder = Path(cache_dir).expanduser()
-    except RuntimeError as error:  # ~name of a user that is not known
+    except RuntimeError as error:  # ~name of an unknown user
         raise InputError(f"data.cache_dir {cache_dir}: {error}; {_EXPECTED}") from None
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():

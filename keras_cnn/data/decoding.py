@@ -1,14 +1,14 @@
-"""The image reader of every program: one image file to one uint8 array, by Pillow.
+"""The image reader of every program: decodes one image file to one uint8 array with Pillow.
 
-The rules, which the fast decoder of `fast_decoding` follows as well:
+The fast decoder of `fast_decoding` follows the same rules:
 
-- Only regular files in one of `FORMATS` are opened, up to `MAX_BYTES` and `MAX_PIXELS`. The format is told by the
-  content, never by the name, and no external program is started.
-- EXIF orientation is undone. An animation or a file of several pages gives its first image.
+- Only regular files in one of `FORMATS` are opened, up to `MAX_BYTES` and `MAX_PIXELS`. The format is recognised
+  by the content, never by the name, and no external program is started.
+- The EXIF orientation is undone. An animation or a multi-page file gives its first image.
 - Transparency is composited over white, as a browser or a printed page shows it.
 - Palettes, CMYK and YCbCr become RGB; colour profiles are ignored.
-- Grey samples of 16 bits are scaled to 8 bits with rounding, (v + 128) // 257; whole numbers of more bits are taken
-  as 16-bit and clipped. Of colour samples of 16 bits Pillow keeps the upper 8.
+- Grey samples of 16 bits are scaled to 8 bits with rounding: (v + 128) // 257. Wider integer samples are first
+  clipped to 16 bits. Pillow keeps the upper 8 bits of 16-bit colour samples.
 - Floating-point samples must lie between 0 (black) and 1 (white).
 """
 
@@ -29,7 +29,7 @@ from keras_cnn.errors import InputError
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 89_478_485  # a quarter of a GiB of RGB: Pillow's own default limit against decompression bombs
 MAX_BYTES = 1 << 29  # of one file
-DEFAULT_SIZE = (128, 128)  # (H, W) of images that come in several sizes, or large
+DEFAULT_SIZE = (128, 128)  # (H, W) for images that have several sizes or a large one
 FITS = ("crop", "stretch", "pad")
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"})
 _WIDE = GREY_MODES - {"1", "L", "LA", "La"}
@@ -57,15 +57,15 @@ class UnreadableImageError(InputError):
 
 
 class _UnsupportedError(Exception):
-    """What an intact image holds that has no stated meaning here."""
+    """The content of an intact image has no defined conversion here."""
 
 
 @contextlib.contextmanager
 def open_regular(path: str | Path) -> Iterator[BinaryIO]:
-    """A regular file of 1 to `MAX_BYTES` bytes, open for reading. FIFOs and devices are never opened.
+    """Opens a regular file of 1 to `MAX_BYTES` bytes for reading. FIFOs and devices are never opened.
 
-    UnreadableImageError for any other file, and for what goes wrong in the `with` block: decoders raise nearly any
-    exception on bytes that are not what they claim to be.
+    Raises UnreadableImageError for any other file, and for any exception except MemoryError in the `with` block:
+    decoders raise nearly any exception on malformed data.
     """
     try:
         status = os.stat(path)
@@ -84,7 +84,7 @@ def open_regular(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def unreadable(path: str | Path, error: Exception) -> UnreadableImageError:
-    """The error in our words."""
+    """`error` as an UnreadableImageError with its reason in plain words."""
     return UnreadableImageError(path, _reason(path, error))
 
 
@@ -101,7 +101,7 @@ def _reason(path: str | Path, error: Exception) -> str:
 
 
 def identify(path: str | Path, file: BinaryIO) -> Image.Image:
-    """The image in an open file, of which only the header has been read. UnreadableImageError if it is none."""
+    """Opens the image in `file` by its header alone. Raises UnreadableImageError if it is not an image of FORMATS."""
     try:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
@@ -115,7 +115,7 @@ def identify(path: str | Path, file: BinaryIO) -> Image.Image:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The upright image as (H, W, 3) uint8 RGB. UnreadableImageError, in one line, if it cannot be read."""
+    """The upright image as (H, W, 3) uint8 RGB. Raises UnreadableImageError, in one line, if it cannot be read."""
     with open_regular(path) as file, identify(path, file) as image:
         image.load()
         return as_array(upright(image, orientation_of(image)), 3)
@@ -130,7 +130,7 @@ class ImageHeader(NamedTuple):
 
 
 def read_header(path: str | Path) -> ImageHeader:
-    """The header of an image file; nothing is decoded. UnreadableImageError, in one line, if it cannot be read."""
+    """The header of an image file; no pixel is decoded. Raises UnreadableImageError, in one line, if unreadable."""
     with open_regular(path) as file, identify(path, file) as image:
         turned = orientation_of(image) >= 5
         height, width = (image.width, image.height) if turned else (image.height, image.width)
@@ -138,7 +138,7 @@ def read_header(path: str | Path) -> ImageHeader:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8, that is left to undo: Pillow itself turns TIFFs upright as it loads them."""
+    """The EXIF orientation, 1 to 8, still to be undone. It is 1 for TIFFs, which Pillow turns upright on loading."""
     if image.format == "TIFF":
         return 1
     orientation = 1
@@ -150,8 +150,8 @@ def orientation_of(image: Image.Image) -> int:
 def decode(file: ImageFile, size: tuple[int, int], channels: int, fit: str = "crop") -> np.ndarray:
     """The image as (H, W, channels) uint8 for `size` (H, W); `channels` is 1 (ITU-R 601 luma) or 3 (RGB).
 
-    `fit` is "crop" (the shorter side fills, the centre is kept), "stretch", or "pad" (black margins).
-    InputError if the file, readable when it was audited, is gone or has changed since.
+    `fit` is "crop" (fills `size` and keeps the centre), "stretch", or "pad" (black margins).
+    Raises InputError if the file was readable in the audit but is no longer.
     """
     try:
         with open_regular(file.path) as content, identify(file.path, content) as image:
@@ -169,14 +169,14 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
-    """`image` at `size` (H, W), bilinear with antialiasing where it shrinks."""
+    """`image` resized to `size` (H, W): bilinear, with antialiasing where it shrinks. For `fit` see `decode`."""
     height, width = size
     if (image.height, image.width) == (height, width):
         return image
     if fit == "stretch":
         return image.resize((width, height), Image.Resampling.BILINEAR)
     if fit == "crop":
-        # Not resize(box=...), whose filter looks at pixels outside the box.
+        # resize(box=...) is not used: its filter reads pixels outside the box.
         cropped = image.crop(crop_box(image.width, image.height, size))
         return cropped.resize((width, height), Image.Resampling.BILINEAR)
     inner_height, inner_width = pad_size(image.width, image.height, size)
@@ -193,7 +193,7 @@ def as_array(image: Image.Image, channels: int) -> np.ndarray:
 
 
 def crop_box(width: int, height: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The largest centred box (left, top, right, bottom), in whole pixels, that has the shape of `size` (H, W)."""
+    """The largest centred box (left, top, right, bottom), in whole pixels, with the aspect ratio of `size` (H, W)."""
     target_height, target_width = size
     if width * target_height > height * target_width:
         box_width, box_height = max(1, _rounded(height * target_width, target_height)), height
@@ -233,6 +233,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _from_floats(samples: np.ndarray) -> np.ndarray:
     low, high = float(samples.min()), float(samples.max())
-    if not 0 <= low <= high <= 1:  # also where a sample is not a number
+    if not 0 <= low <= high <= 1:  # also if a sample is NaN
         raise _UnsupportedError(f"floating-point samples from {low:g} to {high:g}, expected 0 (black) to 1 (white)")
     return np.floor(samples * 255 + 0.5).astype(np.uint8)

@@ -1,8 +1,8 @@
-"""TensorFlow's decoders for ordinary JPEG and PNG files; all other files go to the reference decoder, with Pillow.
+"""Decodes ordinary JPEG and PNG files with TensorFlow; all other files go to the reference decoder with Pillow.
 
-An image of 27 KB, 341 x 256 pixels, brought to 224 x 224, takes 0.9 ms of one core here and 1.8 ms in Pillow, which
-holds the GIL for part of that. The reason is `area` resizing: TensorFlow's antialiased bilinear resize alone takes
-1.5 ms.
+An image of 27 KB and 341 x 256 pixels, resized to 224 x 224, takes 0.9 ms of one core here and 1.8 ms in Pillow, which
+holds the GIL for part of that time. `area` resizing makes the difference: TensorFlow's antialiased bilinear resize
+alone takes 1.5 ms.
 """
 
 from pathlib import Path
@@ -17,12 +17,12 @@ from keras_cnn.errors import InputError
 
 JPEG, PNG, PILLOW = range(3)
 SAME, AREA, SMOOTH = range(3)
-# EXIF orientations: a stored image becomes upright by transposing it, then mirroring it along each axis.
+# EXIF orientations: a stored image becomes upright if it is transposed, then mirrored along each axis.
 TURNED, MIRRORED, UPSIDE_DOWN = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 
 
 class DecodingPlan(NamedTuple):
-    """The steps that decode one file, in pixels as stored (before EXIF rotation) and after the JPEG's own reduction."""
+    """The steps that decode one file, in stored pixels (before EXIF rotation) after the JPEG decoder's reduction."""
 
     decoder: int
     ratio: int  # 1, 2, 4 or 8: the JPEG decoder shrinks by this factor at almost no cost
@@ -39,8 +39,8 @@ class DecodingPlan(NamedTuple):
 def plan(file: ImageFile, image_shape: tuple[int, int, int], fit: str) -> DecodingPlan:
     """The cheapest plan for `file` that equals the reference decoder up to rounding and resampling.
 
-    A JPEG is decoded at a smaller size only while it stays at least twice as large as the result (Pillow's
-    `reducing_gap`): photos shrunk to a quarter then differ from an exact area average by 1.4 grey levels, else by 5.0.
+    A JPEG is decoded at a reduced size only if that is at least twice the size of the result (Pillow's
+    `reducing_gap`). Photos shrunk to a quarter then differ from an exact area average by 1.4 grey levels, not 5.0.
     """
     size, kind = image_shape[:2], _decoder(file, image_shape[2])
     ratio = 1
@@ -74,7 +74,7 @@ def _geometry(
 ) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
     """The window (top, left, height, width) of the stored image that is kept, and its (height, width) after resizing.
 
-    `ratio` is that of the plan, `size` the (height, width) of the upright result.
+    `ratio` is the plan's ratio, `size` the (height, width) of the upright result.
     """
     width, height = -(-file.width // ratio), -(-file.height // ratio)
     if file.orientation in TURNED:
@@ -155,7 +155,7 @@ def _resized(pixels, steps):
 
 
 def to_bytes(pixels):
-    """uint8 of float pixels from 0 to 255, rounded half up."""
+    """Float pixels from 0 to 255 as uint8, rounded half up."""
     return tf.cast(pixels + 0.5, tf.uint8)
 
 

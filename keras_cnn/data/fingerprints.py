@@ -1,17 +1,19 @@
-"""Duplicate images: a hash of the pixels finds exact copies, a thumbnail near ones.
+"""Finds duplicate images: exact copies by a hash of their pixels, near copies by a thumbnail.
 
-The perceptual hash is the 64-bit dHash (N. Krawetz, "Kind of Like That", 2013): for a grey thumbnail of 9 × 8 pixels it
-tells whether each pixel is darker than its right neighbour. Two changes were made, both measured on Fashion-MNIST and
-CIFAR-10 (60,000 images each):
+The perceptual hash is the 64-bit dHash (N. Krawetz, "Kind of Like That", 2013). Each bit tells whether a pixel of a
+9 × 8 grey thumbnail is darker than its right neighbour. The method differs from the original in two points, both
+measured on Fashion-MNIST and CIFAR-10 (60,000 images each):
 
-- A step counts only if it exceeds DEAD_ZONE grey levels. On a flat background the sign of a step is noise: of 1,000
-  fashion images saved again as JPEG of quality 75, 54 % stayed within 3 bits without the dead zone and 95 % with it.
-- Candidates are verified on their thumbnails. Small images of one kind of object have few distinct hashes: 3.2 million
-  pairs of fashion images lie within 3 bits; 135 of them are also correlated by MIN_CORRELATION and differ by at most
-  MAX_DIFFERENCE. The 41 pairs inspected show the same garment but for a detail. In CIFAR-10 the numbers are 449 and 21,
-  and the 12 pairs inspected are true. The report is therefore correct rather than complete: the hash finds 95 % of
-  fashion copies saved as JPEG of quality 75, 75 % at quality 40, 85 % of copies rescaled by two and back, and none of
-  those shifted by one pixel of 32.
+- A bit is set only if the step between the two pixels exceeds DEAD_ZONE grey levels, because on a flat background the
+  sign of a step is noise. Of 1,000 Fashion-MNIST images saved again as JPEG of quality 75, 54 % stayed within 3 bits of
+  the original without this dead zone and 95 % with it.
+- Pairs within 3 bits are verified on their thumbnails, because small images of similar objects have few distinct
+  hashes. Of 3.2 million such pairs in Fashion-MNIST, 135 also have a correlation of at least MIN_CORRELATION and no
+  difference above MAX_DIFFERENCE; the 41 pairs inspected show the same garment with a small change. In CIFAR-10, 21 of
+  449 pairs remain, and the 12 pairs inspected are real near duplicates.
+
+The method favours precision over recall: the hash finds 95 % of the Fashion-MNIST copies saved as JPEG of quality 75,
+75 % at quality 40, 85 % of copies rescaled by a factor of 2 and back, and no copy shifted by one pixel of 32.
 """
 
 import hashlib
@@ -26,10 +28,10 @@ ROWS, COLUMNS = 8, 9  # of a thumbnail
 DEAD_ZONE = 2  # grey levels of 255
 MAX_BITS = 3  # Hamming distance of 64
 MIN_CORRELATION = 0.995
-MAX_DIFFERENCE = 16  # grey levels in any thumbnail pixel, once the two mean brightnesses agree
+MAX_DIFFERENCE = 16  # grey levels at any thumbnail pixel, after subtracting each thumbnail's mean
 MIN_CONTRAST = 2  # standard deviation in grey levels; a flatter thumbnail tells nothing about the content
 _BANDS = 4  # two hashes within 3 bits agree on at least one of 4 bands
-_MANY = 64  # from this number on, images that agree on a band are compared as a matrix
+_MANY = 64  # groups of at least this many images that agree on a band are compared as a matrix
 _CHUNK = 4096  # pairs, or images of 32 × 32 pixels, at a time, so that temporary arrays stay small
 
 
@@ -37,7 +39,7 @@ _CHUNK = 4096  # pairs, or images of 32 × 32 pixels, at a time, so that tempora
 class Fingerprints:
     """The fingerprints of N images."""
 
-    pixel_hashes: tuple[bytes, ...]  # 16 bytes each, equal if and only if the upright pixels are
+    pixel_hashes: tuple[bytes, ...]  # 16 bytes each, equal if and only if the upright pixels are equal
     thumbnails: np.ndarray  # (N, 72) uint8, mean grey levels of an 8 × 9 grid
 
     def take(self, indices) -> "Fingerprints":
@@ -46,7 +48,7 @@ class Fingerprints:
 
 
 def of_arrays(pixels: np.ndarray) -> Fingerprints:
-    """The fingerprints of (N, H, W, C) uint8 images, computed in whole numbers: the same on every machine."""
+    """The fingerprints of (N, H, W, C) uint8 images, computed exactly: the same on every machine."""
     shape = f"{pixels.shape[1:]}".encode()
     hashes = tuple(pixel_hash(shape, np.ascontiguousarray(image)) for image in pixels)
     step = max(1, _CHUNK * 1024 // (pixels.shape[1] * pixels.shape[2]))
@@ -92,7 +94,7 @@ class Closest:
     pairs: list[tuple[int, int, int]] = field(default_factory=list)  # (bits apart, i, j), i < j, sorted
 
     def add(self, block: "_Block", chosen: np.ndarray) -> None:
-        """Adds the pairs of a block where `chosen` holds."""
+        """Adds the pairs of a block where `chosen` is true."""
         count = int(np.count_nonzero(chosen))
         self.count += count
         for bits in range(MAX_BITS + 1 if count else 0):
@@ -108,8 +110,8 @@ def near_pairs(
 ) -> tuple[Closest, Closest]:
     """Pairs i < j of (N, 72) `thumbnails` that look the same: those across two splits, and those within one.
 
-    images, splits: (N,) numbers; two indices with one number in `images` are the same image and make no pair.
-    limits: the number of pairs of each kind that are listed, at least 1; all are counted.
+    images, splits: (N,) numbers; indices with the same number in `images` are the same image and form no pair.
+    limits: the number of pairs of each kind to list, at least 1; all pairs are counted.
 
     The time grows with the number of candidates, N² / 2 if all images look alike: 3 to 20 s for 20,000 on two cores.
     """
@@ -125,7 +127,7 @@ def near_pairs(
 def _thumbnails(pixels: np.ndarray) -> np.ndarray:
     grey = _luma(pixels)
     height, width = grey.shape[1:]
-    # Sums of whole numbers below 2**24 (2**53) are exact in float32 (float64), whatever their order.
+    # Sums of whole numbers below 2**24 (2**53) are exact in float32 (float64), in any order.
     exact = np.float32 if 2 * 255 * height * width < 2**24 else np.float64
     down, across = (_overlaps(n, k).astype(exact) for n, k in ((height, ROWS), (width, COLUMNS)))
     sums = down @ grey.astype(exact) @ across.T
@@ -141,23 +143,23 @@ def _luma(pixels: np.ndarray) -> np.ndarray:
 
 
 def _overlaps(pixels: int, cells: int) -> np.ndarray:
-    """(cells, pixels): the part of each cell of a row that each pixel covers, in units of 1/cells pixel."""
+    """(cells, pixels): the overlap of each cell of a row with each pixel, in units of 1/cells pixel."""
     pixel, cell = np.arange(pixels), np.arange(cells)[:, None]
     ends = np.minimum((pixel + 1) * cells, (cell + 1) * pixels)
     return np.clip(ends - np.maximum(pixel * cells, cell * pixels), 0, None)
 
 
 class _Block(NamedTuple):
-    """Pairs (i, j), i < j: (P,) lists, or all pairs of an (R, 1) and a (1, C) array. No pair is in two blocks."""
+    """Pairs (i, j): (P,) arrays, or all pairs of an (R, 1) and a (1, C) array. No pair is `near` in two blocks."""
 
     i: np.ndarray
     j: np.ndarray
-    bits: np.ndarray  # by which their hashes differ
-    near: np.ndarray  # bool, whether they look the same
+    bits: np.ndarray  # number of bits in which the hashes differ
+    near: np.ndarray  # bool, whether i < j and both look the same
 
 
 def _near_blocks(thumbnails: np.ndarray) -> Iterator[_Block]:
-    """Every pair that looks the same, from the pairs whose hashes agree on a band of bits."""
+    """Finds every pair that looks the same among the pairs whose hashes agree on a band of bits."""
     textured = np.flatnonzero(thumbnails.std(axis=1, dtype=np.float64) >= MIN_CONTRAST)
     likeness = _Likeness(thumbnails[textured])
     hashes, earlier = perceptual_hashes(thumbnails[textured]), []
@@ -174,7 +176,7 @@ def _near_blocks(thumbnails: np.ndarray) -> Iterator[_Block]:
 
 
 def _agreeing(values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All index pairs with equal values, as the two sides of `_Block`s; rectangles also hold some with i >= j."""
+    """All index pairs with equal values, as `i` and `j` of `_Block`s; rectangles also hold pairs with i >= j."""
     order = np.argsort(values, kind="stable")
     values = values[order]
     starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
@@ -186,7 +188,7 @@ def _agreeing(values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _rectangles(members: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All pairs of members, about 64 `_CHUNK`s at a time."""
+    """All pairs of members, about 64 * _CHUNK at a time."""
     start = 0
     while start < len(members):
         rows = max(1, 64 * _CHUNK // (len(members) - start))
@@ -203,7 +205,7 @@ def _band_masks() -> list[np.uint64]:
 
 
 def _equal_pairs(values: np.ndarray, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of pairs from `order` with equal, sorted `values`: those 1 apart, 2 apart, and so on."""
+    """Batches of pairs from `order` with equal `values` (sorted): pairs 1 apart, then 2 apart, and so on."""
     left, gap, batch, size = np.arange(len(values)), 1, [], 0
     while True:
         left = left[left + gap < len(values)]
@@ -221,9 +223,9 @@ def _equal_pairs(values: np.ndarray, order: np.ndarray) -> Iterator[tuple[np.nda
 
 
 class _Likeness:
-    """Tells whether thumbnails look the same: correlated by MIN_CORRELATION, nowhere further apart than MAX_DIFFERENCE.
+    """Decides whether thumbnails look the same: correlation from MIN_CORRELATION, differences up to MAX_DIFFERENCE.
 
-    Products of thumbnails are whole numbers below 2**24 and their covariances below 2**53: exact in the types used.
+    Products of thumbnails are whole numbers below 2**24, covariances below 2**53: both are exact in the types used.
     """
 
     def __init__(self, thumbnails: np.ndarray):
@@ -250,7 +252,7 @@ class _Likeness:
         return same
 
     def _of_rectangle(self, i: np.ndarray, j: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """`among` by one matrix product; the greatest difference is computed only where the squares leave it open."""
+        """`among` by one matrix product. Differences are computed only where the sum of squares does not bound them."""
         products = self._values[i[:, 0]] @ self._values[j[0]].T
         same = candidates & self._correlated(products, i, j)
         squares = self._variances[i] + self._variances[j] - 2 * self._covariances(products, i, j)
@@ -268,7 +270,7 @@ class _Likeness:
         return self._cells * products.astype(np.float64) - self._sums[i] * self._sums[j]
 
     def _nowhere_far(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        """Indices of the pairs that differ nowhere too much. Cell by cell, because few pairs outlast the first few."""
+        """Indices of the pairs within MAX_DIFFERENCE, tested cell by cell, because few pairs pass the first cells."""
         kept = np.arange(len(i))
         for cell in range(self._cells):
             grey = self._centred[cell * 29 % self._cells]  # 29 and 72 have no common divisor

@@ -1,4 +1,4 @@
-"""A folder of class folders, or of train, validation and test folders of class folders. Nothing in it is changed."""
+"""Reads a folder of class folders, or of train, validation and test folders with class folders. Changes nothing."""
 
 import unicodedata
 from collections import Counter
@@ -16,28 +16,28 @@ from keras_cnn.data.user_files import located
 from keras_cnn.data.walking import HIDDEN, ignored_text, images_in, subfolders, walk
 from keras_cnn.errors import InputError
 
-LISTED = 10  # classes with files left out that are named
+LISTED = 10  # notes about class folders with files left out; the others are counted
 
 
 @dataclass(frozen=True)
 class _ClassFile:
     """An image file of a class, not yet checked."""
 
-    name: str  # POSIX path below the root, as the file system has it
+    name: str  # POSIX path below the root, as the file system spells it
     part: str  # "train", "validation" or "test"
     title: str  # of the class
 
     @property
     def id(self) -> str:
-        """One spelling for names that some systems store decomposed."""
+        """The name in Unicode form NFC, because some systems store letters decomposed."""
         return unicodedata.normalize("NFC", self.name)
 
 
 def read_folder(root: Path, corrupt: str, cache_dir: Path, *, empty_classes: bool = False) -> LabelledSource:
-    """The images below `root`, each checked. InputError names everything that is wrong, file by file.
+    """Reads and checks the images below `root`. Raises InputError, which names everything that is wrong, file by file.
 
     With `corrupt` "skip", files that cannot be used are left out and listed in the findings. With `empty_classes`, a
-    class folder without images is passed over, and a class need not be in train.
+    class folder without images is skipped, and a class may be missing from train.
     """
     ignored, notes = Counter(), []
     files = sorted(_find(root, ignored, notes, empty_classes), key=lambda file: file.id)
@@ -66,7 +66,7 @@ def read_folder(root: Path, corrupt: str, cache_dir: Path, *, empty_classes: boo
 
 
 def _unusable(problems: dict[str, str], listed: dict[str, _ClassFile]) -> list[str]:
-    """A note for each class with files that cannot be used, the first of them with its reason."""
+    """A note for each class with unusable files: their number, and the first file with the reason."""
     by_class: dict[str, list[str]] = {}
     for name in sorted(problems):
         by_class.setdefault(listed[name].title, []).append(name)
@@ -110,7 +110,7 @@ def _images_of_class(
 
 
 def _split_folders(root: Path, folders: list[Path], ignored: Counter) -> list[tuple[str, Path]]:
-    """(part, folder) pairs, or nothing if the folders are classes. A class may be called "train" if it holds images."""
+    """(part, folder) pairs; empty if the folders are classes. A folder called "train" that holds images is a class."""
     splits = [f for f in folders if f.name.lower() in PART_OF and subfolders(f) and not images_in(f)]
     if not splits:
         return []
@@ -129,7 +129,7 @@ def _split_folders(root: Path, folders: list[Path], ignored: Counter) -> list[tu
 
 
 def _misspelt(files: list[_ClassFile]) -> dict[str, str]:
-    """Files whose names cannot serve as ids, with the reason."""
+    """The files whose names cannot serve as ids, with the reason."""
     problems, first = {}, {}
     for file in files:
         if _printable(file.name) != file.name:

@@ -1,4 +1,4 @@
-"""Batches of uint8 images from a Split: in an order that is fixed beforehand, from any (epoch, step), decoded ahead."""
+"""Batches of uint8 images from a Split, in a predetermined order, from any (epoch, step) on, decoded ahead."""
 
 import os
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class FileBatches:
-    """The batches of a `tf.data` pipeline. Raises Stopped, naming the file, where an image cannot be read any more."""
+    """The batches of a `tf.data` pipeline. Raises Stopped, naming the file, if an image can no longer be read."""
 
     dataset: tf.data.Dataset
     split: Split
@@ -51,7 +51,7 @@ class FileBatches:
 
 @dataclass(frozen=True)
 class ArrayBatches:
-    """The batches of an array in memory, once and in order, as slices.
+    """One epoch of batches of an array in memory, as slices in order.
 
     1,000 images of 32×32 take 1 ms; a `tf.data` pipeline takes 100 ms, nearly all of it for its construction.
     """
@@ -95,9 +95,9 @@ def batches(
     """The batches of the epochs `start[0]` to `epochs - 1`, beginning at step `start[1]` of the first.
 
     Nothing before `start` is decoded, and the next epoch's first batches are decoded while the caller validates.
-    Memory grows with the number of images only if `cache` (see `cached`) holds them. Where several readers read one
-    split, call `cached` once instead. Raises `InputError` for an impossible option, and `Stopped` where a file is not
-    there any more.
+    Memory grows with the number of images only if `cache` (see `cached`) holds them. If several readers share a
+    split, call `cached` once instead. Raises `InputError` for an invalid option, and `Stopped` if a file no longer
+    exists.
     """
     if cache == "auto" and epochs - start[0] < 2:
         cache = "none"  # nothing would be read twice
@@ -124,18 +124,18 @@ def batches(
 
 
 def _ready(split: Split, image_shape: tuple[int, int, int]) -> np.ndarray | None:
-    """The images where they are in memory at `image_shape`; a memory-mapped file is read ahead by the pipeline."""
+    """The images if they are in memory at `image_shape`; the pipeline reads ahead from a memory-mapped file."""
     pixels = split.pixels
     is_ready = pixels is not None and pixels.shape[1:] == tuple(image_shape) and not isinstance(pixels, np.memmap)
     return pixels if is_ready else None
 
 
 def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=None, threads=None) -> Split:
-    """`split` with its files decoded once to uint8 `pixels` of `image_shape`; the bytes are those of no cache.
+    """`split` with its files decoded once to uint8 `pixels` of `image_shape`. A cache changes no pixel.
 
     `memory` holds them in an array, `disk` in a memory-mapped file in `cache_dir`. `auto` holds them in an array if
     that takes at most `cache.MEMORY_SHARE` of the memory available now, and is like `none` otherwise. Raises
-    `InputError` for an unknown name, and where a disk is too small.
+    `InputError` for an unknown name, and if the disk is too small.
     """
     if cache not in CACHES:
         raise InputError(f"data.cache is {cache!r}; expected one of {', '.join(CACHES)}")
@@ -165,7 +165,7 @@ def preview(
 
 def _options():
     options = tf.data.Options()
-    options.autotune.enabled = False  # it stalls the end of an epoch for up to the epoch's own time
+    options.autotune.enabled = False  # it can stall the end of an epoch for as long as the epoch itself
     options.deterministic = True
     return options
 
@@ -199,7 +199,7 @@ def _from_pixels(pixels, image_shape, indices, fit, threads):
 
 
 def _conformed(images, image_shape, fit):
-    """A batch of arrays brought to `image_shape`; files are decoded to it in the first place."""
+    """A batch of array images brought to `image_shape`; files are decoded to it directly."""
     height, width, channels = image_shape
     if images.shape[-1] != channels:
         images = tf.image.grayscale_to_rgb(images) if channels == 3 else tf.image.rgb_to_grayscale(images)
@@ -217,7 +217,7 @@ def _conformed(images, image_shape, fit):
 
 
 def _from_files(files, image_shape, indices, *, batch_size, fit, threads):
-    """Images decoded in parallel, across the ends of batches and epochs; black images fill up a short batch."""
+    """Images decoded in parallel, across batch and epoch boundaries; black images fill up a short batch."""
 
     def padded(_, index):
         return tf.data.Dataset.from_tensor_slices(tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1))

@@ -1,4 +1,4 @@
-"""The data sources by their names: each is read, cut into splits and brought to one image size, as a Dataset."""
+"""Loads a data source by its name as a Dataset: reads it, cuts it into splits and brings all images to one size."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from keras_cnn.data.folders import read_folder
 from keras_cnn.data.splits import LabelledSource, SourcePart
 from keras_cnn.errors import InputError
 
-KEEP_SIZE = 256  # pixels; a folder whose images all have one size up to this keeps it
+KEEP_SIZE = 256  # pixels; image files keep their size if all have the same, up to this
 
 
 def load(
@@ -37,20 +37,20 @@ def load(
     cache_dir: str | Path | None = None,
     uncut: bool = False,
 ) -> Dataset:
-    """The images of `source` (see READERS) in three disjoint splits. InputError, in one line, if anything is wrong.
+    """The images of `source` (see READERS) in three disjoint splits. Raises InputError if anything is wrong.
 
-    image_size: pixels, one side or (H, W); by default arrays keep their size; files keep a small common one, or else
-        get DEFAULT_SIZE.
-    channels: 1 or 3; by default 1 if all images are stored as grey.
+    image_size: pixels, one side or (H, W). By default, images that all have one size keep it (files only up to
+        KEEP_SIZE); others get DEFAULT_SIZE.
+    channels: 1 or 3; by default 1 if all images are stored as grey, else 3.
     fit: how an image of another shape is brought to that size: "crop", "stretch" or "pad", see `decoding.decode`.
-    validation, test: a fraction below 1 or a count of the images that they are cut from; the source's own splits stay.
-    train: a fraction or count of the same images; by default all the rest.
-    per_class: at most this many images of each class of each part of the source, before anything is cut.
-    subset: keeps this many images of each class in train; validation and test stay as they are.
+    validation, test: a fraction below 1, or a count, of the images to cut them from; the source's own splits are kept.
+    train: a fraction or count of the same images; by default all that remain.
+    per_class: the most images to keep of each class in each part of the source, before anything is cut.
+    subset: the most images to keep of each class in train; validation and test do not change.
     corrupt: "fail" names every image file that cannot be used, "skip" leaves them out and lists them in the findings.
     cache_dir: the folder for the results of the audit and for large arrays; never inside the source.
-    uncut: nothing is cut: images without a split of the source are in train, and classes may be without images.
-        For an evaluation on other images.
+    uncut: cuts nothing: images without a split in the source are in train, and classes may have no images.
+        Use this for an evaluation on other images.
     """
     size = _checked_size(image_size)
     _check_choices(channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")))
@@ -84,7 +84,7 @@ def load(
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """The options of `load` that the reading of a source depends on."""
+    """The options of `load` that affect how a source is read."""
 
     size: tuple[int, int] | None
     channels: int | None
@@ -129,9 +129,9 @@ def _fashion_mnist(argument: str, options: ReadOptions) -> LabelledSource:
 
 @dataclass(frozen=True)
 class SourceReader:
-    """A kind of source: `read(argument, options)` gets what follows the colon, which `argument` describes."""
+    """A kind of source: `read(argument, options)` gets the text after the colon; the field `argument` describes it."""
 
-    argument: str  # for messages; "" for a source that is a name alone
+    argument: str  # for messages; "" if nothing follows the name
     read: Callable[[str, ReadOptions], LabelledSource]
 
 
@@ -173,7 +173,7 @@ def _check_choices(**choices) -> None:
 def _image_shape(
     parts: Iterable[SourcePart], size: tuple[int, int] | None, channels: int | None
 ) -> tuple[tuple[int, int, int], list[str]]:
-    """(H, W, C) for all splits, and a note if the size was chosen here."""
+    """(H, W, C) for all splits, and a note if DEFAULT_SIZE was chosen."""
     splits = [part.split for part in parts]
     arrays = [split.pixels for split in splits if split.pixels is not None]
     files = [file for split in splits for file in split.files or ()]
@@ -203,7 +203,7 @@ def _absent_classes(parts: dict[str, SourcePart], classes: tuple[str, ...]) -> l
 
 
 def _at_shape(split: Split, shape: tuple[int, int, int], fit: str) -> Split:
-    """`split` with its arrays, if it has any, at `shape` (H, W, C); files are decoded later."""
+    """`split` with its array of pixels, if it has one, at `shape` (H, W, C); files are decoded later."""
     if split.pixels is None or split.pixels.shape[1:] == shape:
         return split
     pixels = np.empty((len(split), *shape), np.uint8)

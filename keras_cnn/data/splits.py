@@ -1,7 +1,7 @@
-"""The cut of a source into train, validation and test: stratified, seeded, and the same on every machine.
+"""Cuts a source into train, validation and test: stratified, seeded, and the same on every machine.
 
 No random number is drawn. Images are ranked by the SHA-256 of seed and id, so that a cut depends neither on the order
-in which files are listed nor on a library's generator. Images with the same pixels stay in the same split.
+in which files are listed nor on a library's random generator. Images with the same pixels stay in the same split.
 """
 
 import hashlib
@@ -38,8 +38,8 @@ PART_OF = {  # the names that sources give to their splits
     "test": "test",
     "testing": "test",
 }
-LISTED_ACROSS = 10_000  # duplicates across splits that the findings name, 1 to 2 MB; all are counted
-LISTED_WITHIN = 100  # duplicates within one split that they name
+LISTED_ACROSS = 10_000  # duplicates across splits that the findings list (1 to 2 MB); all are counted
+LISTED_WITHIN = 100  # duplicates within one split that the findings list
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SourcePart:
 
 @dataclass(frozen=True)
 class LabelledSource:
-    """The content of a source: a part "train" at least, and "validation" and "test" where the source has them."""
+    """The content of a source: the part "train", and "validation" and "test" if the source has them."""
 
     classes: tuple[str, ...]
     parts: dict[str, SourcePart]
@@ -68,7 +68,7 @@ class LabelledSource:
 
 
 def part_names(where: str, names: Iterable[str]) -> dict[str, str]:
-    """For each part ("train", ...) the one of `names` that means it. InputError if two mean the same part."""
+    """Maps parts ("train", ...) to the one of `names` that means them. Raises InputError if two mean the same part."""
     meant: dict[str, str] = {}
     for name in names:
         part = PART_OF.get(name.lower())
@@ -80,7 +80,7 @@ def part_names(where: str, names: Iterable[str]) -> dict[str, str]:
 
 
 def _mapped(pixels: np.memmap, indices: np.ndarray) -> np.memmap:
-    """`pixels[indices]` in an unnamed file beside the original, because they may not fit into memory."""
+    """`pixels[indices]` in an unnamed file in the original's folder, because they may not fit into memory."""
     with tempfile.TemporaryFile(dir=Path(str(pixels.filename)).parent) as file:
         taken = np.memmap(file, pixels.dtype, "w+", shape=(len(indices), *pixels.shape[1:]))
     for start in range(0, len(indices), 256):
@@ -117,12 +117,12 @@ def cut(
     train: float | int | None = None,
     seed: int = 1,
 ) -> dict[str, SourcePart]:
-    """`part` cut into "test" and "validation", where `shares` has them, and "train" (the rest, or `train` of it).
+    """Cuts `part` into "test" and "validation", if `shares` has them, and "train" (the rest, or the share `train`).
 
     A float below 1 is a fraction of `part`, with at least one image per class; a whole number is a count. Test is cut
-    first, so that it does not depend on the size of validation. A set of pixel-identical images is never divided: it
-    stays in "train" where other images suffice, and always where its labels contradict each other (if `train` is
-    given, such a set is left out). InputError where a cut is impossible.
+    first, so that it does not depend on the size of validation. A set of pixel-identical images is never divided. It
+    stays in "train" if other images suffice for the cuts, and always if its labels contradict each other (if `train`
+    is given, a set with contradictory labels is left out). Raises InputError if a cut is impossible.
     """
     labels = part.split.labels
     requested = {name: shares[name] for name in ("test", "validation") if name in shares}
@@ -141,9 +141,9 @@ def cut(
 
 
 def apportion(total: int, sizes: Sequence[int]) -> list[int]:
-    """Shares of `total` in proportion to `sizes`, by largest remainder; of equal remainders the first comes first.
+    """Shares of `total` in proportion to `sizes`, by the largest-remainder method; the first of equal remainders wins.
 
-    A class that would get nothing takes one from the largest share, as long as there are enough for all.
+    A class that would get nothing takes one from the largest share if `total` suffices for one per class.
     """
     available = max(1, sum(sizes))
     shares = [total * size // available for size in sizes]
@@ -158,7 +158,7 @@ def apportion(total: int, sizes: Sequence[int]) -> list[int]:
 
 
 def overlaps(parts: dict[str, SourcePart]) -> dict:
-    """The images of the splits that are the same, exactly or nearly, as JSON-able lists; those across splits first."""
+    """The exact and near duplicates among the images of all splits, as JSON-able lists; those across splits first."""
     where = [(name, i) for name in parts for i in parts[name].split.ids]
     splits = np.repeat(np.arange(len(parts)), [len(part.split) for part in parts.values()])
     labels = np.concatenate([part.split.labels for part in parts.values()])
@@ -184,7 +184,7 @@ def overlaps(parts: dict[str, SourcePart]) -> dict:
 def split_record(dataset: Dataset) -> dict:
     """The content of split.json: the ids of each split, a hash over ids, labels and pixels, and the findings.
 
-    InputError if an id is in two splits.
+    Raises InputError if an id is in two splits.
     """
     ids = {name: list(getattr(dataset, name).ids) for name in NAMES}
     _check_disjoint(ids)
@@ -209,14 +209,14 @@ def split_record(dataset: Dataset) -> dict:
 
 
 def check_share(name: str, value: float | int) -> None:
-    """InputError unless `value` is a fraction or a count."""
+    """Raises InputError unless `value` is a fraction or a count."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not value >= 0 or (isinstance(value, float) and not value < 1):
         raise InputError(f"{name} = {value!r}: expected a fraction from 0 to below 1, or a whole number of images")
 
 
 def _count(value: float | int, name: str, available: int, classes: int) -> int:
-    """The images that `value` means: a fraction is rounded half up, in decimal, so that 0.15 of 10 is 2 everywhere."""
+    """The number of images for `value`. Fractions are rounded half up in decimal, so that 0.15 of 10 is always 2."""
     check_share(name, value)
     if isinstance(value, int):
         return value
@@ -248,7 +248,7 @@ def _identical_sets(part: SourcePart, seed: int) -> list[list[int]]:
 
 
 def _homes(sets: Iterable[list[int]], labels: list[int], needs: dict[str, list[int]]) -> np.ndarray:
-    """(N,) split names: a set goes to the first split with room for all of it, or without an image of its class."""
+    """(N,) split names. A set goes to the first split with room for all of it, or that needs its class and has none."""
     homes = np.full(len(labels), "" if "train" in needs else "train", dtype="U10")
     taken = Counter()
     for members in sets:
@@ -301,7 +301,7 @@ def _listing(what: str, across: int, within: int) -> str:
 
 
 def _in_turn(group: list[int], splits: np.ndarray) -> list[int]:
-    """The members of a group, one of each split, then the next of each, so that a shortened list shows every split."""
+    """The members of a group, taken from each split in turn, so that a shortened list shows every split."""
     members = [list(of_split) for _, of_split in itertools.groupby(group, key=lambda i: splits[i])]
     return [i for round_ in itertools.zip_longest(*members) for i in round_ if i is not None]
 

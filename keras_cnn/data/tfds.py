@@ -23,8 +23,8 @@ def read_tfds(
 ) -> LabelledSource:
     """The splits of the image classification data set `name`, NAME or NAME/CONFIG, at `size` (H, W).
 
-    InputError if the package or the data are missing (with the command that gets them), or the data are of another
-    kind.
+    Raises InputError if the package or the data are missing (the message gives the command to get them), or if the
+    data set is of another kind.
     """
     builder = _builder(name)
     image, label = _keys(name, builder)
@@ -66,7 +66,7 @@ def _builder(name: str) -> Any:
 
 
 def _keys(name: str, builder: Any) -> tuple[str, str]:
-    """The names of the image and of the label among the features."""
+    """The names of the image feature and of the label feature."""
     features: Any = builder.info.features
     keys: list[str] = [key for key in builder.info.supervised_keys or () if isinstance(key, str)]
     kinds = [type(features[key]).__name__ for key in keys]

@@ -7,7 +7,7 @@ _PARITY = 0x1BD11BDA
 
 
 def threefry(key0, key1, counter0, counter1):
-    """Two words of 32 random bits for each key and counter; all are uint32, of shapes that broadcast."""
+    """Two words of 32 random bits for each key and counter. All arguments are uint32; their shapes broadcast."""
     keys = (key0, key1, tf.bitwise.bitwise_xor(tf.bitwise.bitwise_xor(key0, key1), tf.constant(_PARITY, tf.uint32)))
     x, y = counter0 + keys[0], counter1 + keys[1]
     for block in range(5):

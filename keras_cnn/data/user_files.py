@@ -11,20 +11,20 @@ MAX_TEXT = 2 << 30  # bytes; COCO's annotations of 118,000 images take 0.45 GiB
 
 
 def located(path: Path) -> str:
-    """The path, and for a relative one the folder that it is relative to, for messages."""
+    """The path for messages; a relative path is followed by its base folder."""
     return str(path) if path.is_absolute() else f"{path} (in {Path.cwd()})"
 
 
 def read_text(path: Path, what: str, limit: int = MAX_TEXT) -> str:
-    """The text of a regular file in UTF-8, or UTF-16 with its byte-order mark, which is dropped.
+    """The text of a regular file in UTF-8, or in UTF-16 with a byte-order mark; the mark is dropped.
 
-    InputError, in one line with `what` the file should hold, for anything else; FIFOs and devices are not opened.
+    Raises InputError for anything else; its one-line message names `what`. FIFOs and devices are not opened.
     """
     return decoded(read_bytes(path, what, limit), path, what)
 
 
 def read_bytes(path: Path, what: str, limit: int = MAX_TEXT) -> bytes:
-    """The bytes of a regular file of at most `limit` bytes. InputError as `read_text`."""
+    """The bytes of a regular file of at most `limit` bytes. Raises InputError as `read_text` does."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -37,7 +37,7 @@ def read_bytes(path: Path, what: str, limit: int = MAX_TEXT) -> bytes:
 
 
 def decoded(data: bytes, path: Path, what: str) -> str:
-    """`data` as text; InputError as `read_text`."""
+    """`data` as text. Raises InputError as `read_text` does."""
     is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = data.decode("utf-16" if is_utf16 else "utf-8-sig")

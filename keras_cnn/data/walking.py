@@ -1,7 +1,7 @@
-"""The folder walker of every program: which files below a folder are images, in one order on every machine.
+"""Finds the image files below a folder, for every program, in the same order on every machine.
 
-Hidden files (and so macOS's `._NAME`) and files of operating systems are passed over, links are followed, and whatever
-else is there is counted. Files that only look like images, FIFOs among them, are left for the image reader to refuse.
+Links are followed. Hidden files (including macOS's `._NAME`), files of operating systems and files with other
+extensions are skipped and counted. Files that only look like images, such as FIFOs, are refused by the image reader.
 """
 
 import os
@@ -14,15 +14,15 @@ from keras_cnn.errors import InputError
 IMAGE_EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"}
 )
-HIDDEN = "hidden or system files"  # how they are counted
+HIDDEN = "hidden or system files"  # the name under which they are counted
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 def walk(folder: Path, ignored: Counter, extensions: Collection[str] = IMAGE_EXTENSIONS) -> Iterator[str]:
-    """POSIX paths below `folder`, at any depth and sorted, of the files with one of `extensions` (in lower case).
+    """Sorted POSIX paths below `folder`, at any depth, of the files with one of `extensions` (in lower case).
 
-    `ignored` counts the other files by their kind. InputError for a folder that cannot be listed, and for a link to a
-    folder above it.
+    `ignored` counts the other files by their kind. Raises InputError for a folder that cannot be listed, and for a link
+    to a folder above it.
     """
     return _walk(folder, "", (), ignored, extensions)
 
@@ -43,7 +43,7 @@ def _walk(folder: Path, prefix: str, above: tuple, ignored: Counter, extensions:
 
 
 def entries(folder: Path) -> list[os.DirEntry]:
-    """What lies in the folder, sorted by name. InputError if it cannot be listed."""
+    """The entries of the folder, sorted by name. Raises InputError if it cannot be listed."""
     try:
         with os.scandir(folder) as found:
             return sorted(found, key=lambda entry: entry.name)
@@ -62,7 +62,7 @@ def images_in(folder: Path) -> list[str]:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of this name should be an image."""
+    """Whether the name has an image's extension."""
     return extension(name) in IMAGE_EXTENSIONS
 
 
@@ -93,5 +93,5 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def ignored_text(ignored: Counter) -> str:
-    """As "2 hidden or system files, 15 .txt", for messages."""
+    """Text for messages, such as "2 hidden or system files, 15 .txt"."""
     return ", ".join(f"{count:,} {kind}" for kind, count in sorted(ignored.items()))

@@ -10,9 +10,9 @@ _END = object()
 
 
 def prefetched(items: Iterable, *, skip: bool = False) -> Generator:
-    """The items, which a thread makes up to DEPTH ahead. An error of the thread is raised here.
+    """Yields the items, which a thread makes up to DEPTH ahead. An error of the thread is raised here.
 
-    With `skip` an item that finds the queue full is dropped: a camera does not wait.
+    With `skip`, an item is dropped if the queue is full: a camera does not wait.
     """
     ready: queue.Queue = queue.Queue(DEPTH)
     stopped = threading.Event()
@@ -54,7 +54,7 @@ def prefetched(items: Iterable, *, skip: bool = False) -> Generator:
 
 
 class BackgroundWorker:
-    """Calls `work(item)` in one thread for every item that is put, in order; leaving `with` waits for the last.
+    """Calls `work(item)` in one thread for every item that is put, in order; leaving `with` waits for the last item.
 
     An error of `work` is raised by the next `put`, or at the end.
     """
@@ -82,7 +82,7 @@ class BackgroundWorker:
 
     def _run(self) -> None:
         while (item := self._items.get()) is not _END:
-            if self._error is None:  # after an error items are taken and dropped, so that `put` never blocks
+            if self._error is None:  # after an error, items are taken and dropped, so that `put` never blocks
                 try:
                     self._work(item)
                 except BaseException as error:  # raised in the thread that puts

@@ -1,7 +1,7 @@
 """Boxes as in Darknet: letterbox, decoding of YOLO maps, overlap and suppression.
 
-Boxes are (N, 4) float32 rows x0, y0, x1, y1 in pixels unless stated otherwise. They may reach out of the image: Darknet
-clips them only where it draws them.
+Boxes are (N, 4) float32 rows x0, y0, x1, y1 in pixels unless stated otherwise. They may extend beyond the image:
+Darknet clips them only for drawing.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ import numpy as np
 
 from keras_cnn.detection.heads import YoloHead
 
-LARGEST = 80.0  # logarithm of a width in anchors; float32 overflows beyond it, and no trained network comes near
+LARGEST = 80.0  # logarithm of a width in anchors; keeps float32 from overflowing, and no trained network comes near
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """An image of `image` (height, width) inside a network's image of `network` (height, width).
+    """An image of size `image` (height, width) inside a network's input of size `network` (height, width).
 
-    The image keeps its proportions up to whole pixels, and is centred on grey (Darknet's `letterbox_image`).
+    The image keeps its proportions up to whole pixels and is centred on grey (Darknet's `letterbox_image`).
     """
 
     image: tuple[int, int]
@@ -26,7 +26,7 @@ class Letterbox:
 
     @property
     def inner(self) -> tuple[int, int]:
-        """Height and width of the image inside; as in Darknet sides are compared in float32 and divided as integers."""
+        """Height and width of the scaled image. As in Darknet, ratios are float32 and sides are divided as integers."""
         (height, width), (outer_height, outer_width) = self.image, self.network
         if np.float32(outer_width) / np.float32(width) < np.float32(outer_height) / np.float32(height):
             return max(1, height * outer_width // width), outer_width
@@ -34,16 +34,16 @@ class Letterbox:
 
     @property
     def corner(self) -> tuple[int, int]:
-        """The rows above the image inside and the columns left of it."""
+        """The rows above the scaled image and the columns left of it."""
         (height, width), (inner_height, inner_width) = self.network, self.inner
         return (height - inner_height) // 2, (width - inner_width) // 2
 
     @property
     def last_row(self) -> float:
-        """The factor of Darknet's lowest row: 1, or nearly 0 where its float32 position rounds to just above that row.
+        """The factor by which Darknet scales the last row of the resized image: 1, or nearly 0 after a rounding error.
 
-        Its resize also reads the row below, except for the lowest row of the result. Where rounding places that row
-        just above the image's last, it keeps almost nothing of the row above and never adds the row below.
+        Darknet interpolates between two rows of the image, but reads only the upper one for the last row of the result.
+        If float32 rounding places that row just above the image's last row, the upper one has a weight of nearly 0.
         """
         height, inner = self.image[0], self.inner[0]
         if inner == 1 or height == 1:
@@ -52,7 +52,7 @@ class Letterbox:
         return float(1 - (at - np.floor(at)))
 
     def to_image(self, centres: np.ndarray) -> np.ndarray:
-        """(N, 4) boxes in pixels of the image, from x, y, width, height as fractions of the network's image."""
+        """(N, 4) boxes in pixels of the image, from centre x, y, width, height as fractions of the network's input."""
         (height, width), (outer_height, outer_width) = self.image, self.network
         inner_height, inner_width = self.inner
         x = (centres[:, 0] * outer_width - (outer_width - inner_width) / 2) / inner_width * width
@@ -66,8 +66,8 @@ class Letterbox:
 class Detections:
     """The detections in an image: boxes (N, 4), classes (N,) int, confidences (N,) float32.
 
-    A confidence is Darknet's probability: objectness times the probability of the class. Detectors give the most
-    confident first.
+    A confidence is Darknet's probability: objectness times the probability of the class. Detectors return the
+    most confident first.
     """
 
     boxes: np.ndarray
@@ -85,10 +85,10 @@ class Detections:
 def decode(
     maps: Sequence[np.ndarray], heads: Sequence[YoloHead], network: tuple[int, int], threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The candidates of one image, from its (h, w, anchors * (5 + classes)) maps of raw numbers.
+    """Decodes the (h, w, anchors * (5 + classes)) maps of raw numbers of one image into candidate boxes.
 
-    Returns (N, 4) x, y, width, height as fractions of the network's image (`network` is its height and width), and (N,
-    classes) probabilities, which are 0 where they do not exceed `threshold`. Cells with an objectness up to `threshold`
+    Returns (N, 4) centre x, y, width, height as fractions of the network's input (`network` is its height and width),
+    and (N, classes) probabilities; those up to `threshold` become 0. Predictions with an objectness up to `threshold`
     are left out.
     Redmon & Farhadi, YOLOv3: An Incremental Improvement, arXiv:1804.02767, section 2.1.
     """
@@ -109,7 +109,7 @@ def decode(
 
 
 def suppress(boxes: np.ndarray, probabilities: np.ndarray, overlap: float) -> Detections:
-    """The detections after suppression by class: of boxes with an IoU above `overlap` the most probable stays."""
+    """The detections after suppression by class: among boxes with an IoU above `overlap`, the most probable stays."""
     kept = []
     for number in np.flatnonzero((probabilities > 0).any(axis=0)):
         of_class = probabilities[:, number]
@@ -123,8 +123,8 @@ def suppress(boxes: np.ndarray, probabilities: np.ndarray, overlap: float) -> De
 def strongest_in_place(detections: Detections, overlap: float, inside: float) -> np.ndarray:
     """The indices of the detections that do not repeat a more confident one.
 
-    A detection repeats another if their IoU exceeds `overlap`, whatever their classes, or if both are of one class and
-    more than `inside` of the smaller box is in the other: small networks detect a part of an object as an object.
+    A detection repeats another if their IoU exceeds `overlap`, whatever their classes, or if both have the same class
+    and more than the fraction `inside` of the smaller box is in the other: small networks detect parts as objects.
     """
     order = np.argsort(-detections.confidences, kind="stable")
     boxes, classes = detections.boxes[order], detections.classes[order]
@@ -135,7 +135,7 @@ def strongest_in_place(detections: Detections, overlap: float, inside: float) ->
 
 
 def _survivors(repeats: np.ndarray) -> list[int]:
-    """The indices, best first, of the boxes that repeat no better survivor; `repeats` is (N, N) bool."""
+    """The indices of the boxes that do not repeat a better survivor, best first; `repeats` is (N, N) bool."""
     kept: list[int] = []
     for index in range(len(repeats)):
         if not repeats[index, kept].any():

@@ -1,7 +1,7 @@
-"""Darknet's cfg files: sections of `key=value` lines, each value checked and each error with its line.
+"""Reads Darknet's cfg files: sections of `key=value` lines. Each value is checked; each error names its line.
 
-The format is that of Darknet's `parser.c`: white space is ignored, `#` and `;` begin a comment line, and of a key given
-twice in a section the first value counts.
+The format is that of Darknet's `parser.c`: white space is ignored, `#` and `;` begin a comment line, and the first
+value counts if a section repeats a key.
 """
 
 import math
@@ -26,7 +26,7 @@ _TRAINING_YOLO = """
     jitter ignore_thresh truth_thresh random max iou_thresh iou_loss iou_normalizer cls_normalizer
     obj_normalizer label_smooth_eps focal_loss max_delta counters_per_class resize map nms_kind beta_nms
 """
-KEYS = {  # of every section that can be built: the keys that are read, and those that are known to change nothing
+KEYS = {  # of every section that can be built: the keys that are read, and those that are known to have no effect
     "net": {"width", "height", "channels"} | set(_TRAINING_NET.split()),
     "convolutional": {"batch_normalize", "filters", "size", "stride", "pad", "padding", "groups", "dilation"}
     | {"activation", "flipped"},
@@ -49,7 +49,7 @@ SAME = {"network": "net", "conv": "convolutional", "max": "maxpool", "conn": "co
 
 MAX_CFG = 1 << 24  # bytes
 MAX_LAYERS = 1000  # Keras recurses over the layers of a deep network; YOLOv4 has 162
-MOST = 1 << 20  # the largest whole number in a cfg that means a size or a count
+MOST = 1 << 20  # the largest size or count in a cfg
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Section:
 
     file: Path
     kind: str
-    line: int  # of its name
+    line: int  # of the section's name
     index: int  # of the layer, counted from 0 as Darknet does; -1 is [net]
     values: dict[str, tuple[str, int]]  # key -> value, line
 
@@ -74,7 +74,7 @@ class Section:
         return f"{self.file}:{line}: [{self.kind}] {key}"
 
     def integer(self, key: str, default: int, least: int | None = None) -> int:
-        """The whole number of a key; with `least` a size or count, which is `MOST` at most. InputError otherwise."""
+        """The whole number of a key; with `least`, one from `least` to MOST. Raises InputError otherwise."""
         number = self._number(key, default, int, "a whole number")
         if least is not None:
             require(number >= least, self.at(key), f"found {number}", f"at least {least}")
@@ -82,7 +82,7 @@ class Section:
         return number
 
     def real(self, key: str, default: float) -> float:
-        """The number of a key. InputError if it is not finite."""
+        """The number of a key. Raises InputError if it is not finite."""
         number = self._number(key, default, float, "a number")
         require(math.isfinite(number), self.at(key), f"found {number}", "a finite number")
         return number
@@ -92,11 +92,11 @@ class Section:
         return self.values.get(key, (default, 0))[0]
 
     def integers(self, key: str) -> list[int]:
-        """The whole numbers of a key, which must be there."""
+        """The whole numbers of a key, which must be present."""
         return [int(number) for number in self._list(key, int, "whole numbers separated by commas")]
 
     def reals(self, key: str) -> list[float]:
-        """The numbers of a key, which must be there. InputError if one is not finite."""
+        """The numbers of a key, which must be present. Raises InputError if one is not finite."""
         numbers = self._list(key, float, "numbers separated by commas")
         require(all(map(math.isfinite, numbers)), self.at(key), f"found {numbers}", "finite numbers")
         return numbers
@@ -134,7 +134,7 @@ class Cfg:
 
 
 def read_cfg(file: str | Path) -> Cfg:
-    """Reads a Darknet cfg file. InputError if it cannot be read or has an unknown section or key."""
+    """Reads a Darknet cfg file. Raises InputError if it cannot be read or has an unknown section or key."""
     file = Path(file)
     return parse_cfg(read_text(file, "Darknet cfg", MAX_CFG), file)
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_cnn.errors import InputError, require
 
-# An object is on a side once its centre is this part of its box's height away from the line, so that a box that
-# trembles on the line crosses it once.
+# An object counts as on a side once its centre is this fraction of its box's height away from the line, so that a box
+# that jitters on the line crosses it once.
 MARGIN = 0.05
 FORGOTTEN = 10.0  # seconds without a detection after which a track is dropped from memory
 
@@ -27,7 +27,7 @@ class Gate:
 
     @property
     def directions(self) -> tuple[str, str]:
-        """The two directions: to the positive side (right of a line seen from its start; into a zone), and back."""
+        """The two directions: to the positive side (right of a line, seen from its start, or into a zone), and back."""
         if not self.is_line:
             return "in", "out"
         dx, dy = self.points[1] - self.points[0]
@@ -35,7 +35,7 @@ class Gate:
         return across[int(towards > 0)], across[int(towards <= 0)]
 
     def distance(self, point: np.ndarray) -> float:
-        """The distance of the point from the endless line or the zone's border, in pixels; positive on that side."""
+        """The distance in pixels from the infinite line or the zone's border; positive on the positive side."""
         if self.is_line:
             start, end = self.points
             return _side(start, end, point) / float(np.hypot(*(end - start)))
@@ -54,7 +54,7 @@ class Gate:
         return _side(before, after, first) * _side(before, after, last) <= 0
 
     def _inside(self, point: np.ndarray) -> bool:
-        """Even-odd rule: a ray to the right meets the border an odd number of times."""
+        """Even-odd rule: a ray to the right from an inner point meets the border an odd number of times."""
         starts, ends = self.points, np.roll(self.points, -1, axis=0)
         spans = (starts[:, 1] > point[1]) != (ends[:, 1] > point[1])
         rise = np.where(spans, ends[:, 1] - starts[:, 1], 1)
@@ -63,7 +63,7 @@ class Gate:
 
 
 def read_gate(text: str, name: str, least: int) -> Gate:
-    """The gate of the text "x1,y1,x2,y2,...": `least` points or more, exactly two for a line. InputError otherwise."""
+    """The gate of "x1,y1,x2,y2,...": `least` points or more, exactly two for a line. Raises InputError otherwise."""
     try:
         numbers = [float(word) for word in text.split(",")]
     except ValueError:
@@ -92,11 +92,11 @@ class Crossing:
 class _TrackState:
     seen: float = 0.0  # time of the last detection
     votes: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # class -> sum of confidences
-    last: dict[str, tuple[np.ndarray, bool]] = field(default_factory=dict)  # gate -> last centre clear of it, its side
+    last: dict[str, tuple[np.ndarray, bool]] = field(default_factory=dict)  # gate -> last centre outside MARGIN, side
 
 
 class CrossingCounter:
-    """Follows the centres of tracked boxes through the gates; `totals` is gate -> (direction, class) -> crossings."""
+    """Follows the centres of tracked boxes through the gates; `totals` maps gate -> (direction, class) -> count."""
 
     def __init__(self, gates: Iterable[Gate]):
         self.gates = list(gates)
@@ -123,7 +123,7 @@ class CrossingCounter:
 
 
 def _step(track: _TrackState, gate: Gate, centre: np.ndarray, margin: float) -> str | None:
-    """The direction in which the track has just passed the gate, if it has; its position is kept in the track."""
+    """The direction in which the track has just passed the gate, else None; the track keeps the new position."""
     distance = gate.distance(centre)
     if abs(distance) <= margin:
         return None

@@ -19,7 +19,7 @@ from keras_cnn.detection.heads import read_head
 from keras_cnn.detection.weights import Convolution, Weights, WeightsFile
 from keras_cnn.errors import InputError, require
 
-ACTIVATIONS = {  # Darknet's name -> Keras's; leaky, with a slope of 0.1, is a layer of its own
+ACTIVATIONS = {  # Darknet's name -> Keras's; leaky, with a slope of 0.1, is a separate layer
     "logistic": "sigmoid",
     "relu": "relu",
     "relu6": "relu6",
@@ -34,18 +34,18 @@ ACTIVATIONS = {  # Darknet's name -> Keras's; leaky, with a slope of 0.1, is a l
 def load_darknet(
     cfg: str | Path, weights: str | Path, *, size: int | tuple[int, int] | None = None, fold: bool = False
 ) -> keras.Model:
-    """A Darknet network with its weights as a flat Keras model in float32.
+    """Loads a Darknet network with its weights as a flat Keras model in float32.
 
-    The model takes (N, H, W, C) images in RGB with values from 0 to 255, of the cfg's own size or of `size` (one number
-    or height and width, multiples of 32 where the network detects). It has one output for each [yolo] section, in the
-    order of the cfg: (N, h, w, anchors * (5 + classes)) maps of raw numbers, which `boxes.decode` turns into boxes. The
-    output of a network without [yolo] is that of its last layer, such as a classifier's softmax. Layers are named after
-    kind and number of Darknet's layer, as `conv_0`, counted from 0.
+    The model takes (N, H, W, C) RGB images with values from 0 to 255, of the cfg's own size or of `size` (one number,
+    or height and width; multiples of 32 if the network detects). It has one output for each [yolo] section, in the
+    order of the cfg: (N, h, w, anchors * (5 + classes)) maps of raw numbers, which `boxes.decode` turns into boxes. A
+    network without [yolo] gives the output of its last layer, such as a classifier's softmax. Layers are named after
+    the kind and the number (from 0) of Darknet's layer, for example `conv_0`.
 
-    With `fold` every batch norm is multiplied into its convolution in float64 and removed, for inference only.
+    With `fold`, every batch norm is multiplied into its convolution in float64 and removed, for inference only.
 
-    Raises InputError for a cfg or weights file that cannot be read, or files that do not belong together, with the
-    section, its line, and the bytes expected and found.
+    Raises InputError if a file cannot be read or the two do not belong together. The message gives the section, its
+    line, and the bytes expected and found.
     """
     network = read_cfg(cfg)
     file = WeightsFile(weights)
@@ -55,10 +55,10 @@ def load_darknet(
     return model
 
 
-MAX_SIDE = 1 << 14  # pixels of the network's image
-MAX_NUMBERS = 1 << 28  # numbers of one layer, 1 GiB: VGG's largest layer has 103 million
+MAX_SIDE = 1 << 14  # pixels of a side of the network's input
+MAX_NUMBERS = 1 << 28  # weights of one layer, 1 GiB: VGG's largest layer has 103 million
 
-# Darknet's formula has a batch norm of no epsilon here; see _Builder._weighted.
+# The epsilon is the last term of Darknet's formula; see _Builder._weighted.
 BATCH_NORM = functools.partial(layers.BatchNormalization, momentum=0.99, epsilon=1e-12)
 
 
@@ -70,7 +70,7 @@ def build(
     fold: bool = False,
     batch_norm: Callable[..., layers.Layer] = BATCH_NORM,
 ) -> keras.Model:
-    """The model of a parsed cfg with numbers from `weights`; see `load_darknet`."""
+    """Builds the model of a parsed cfg with the numbers of `weights`; see `load_darknet`."""
     builder = _Builder(network, _image_size(network, size), fold, batch_norm)
     for section in network.layers:
         builder.add(section, weights)
@@ -188,10 +188,10 @@ class _Builder:
         return self._weighted(layer, inputs, section, Convolution(biases, norm, kernel))
 
     def _weighted(self, layer, inputs, section: Section, numbers: Convolution):
-        """The outputs of `layer` with its numbers, of its batch norm if there is one, and of the activation.
+        """Applies `layer` with its numbers, then its batch norm if there is one, then the activation.
 
-        Darknet divides by sqrt(variance) + 1e-6, which is the root of variance + 2e-6 sqrt(variance) + 1e-12: here the
-        first two terms are the moving variance of the batch norm and the last is its epsilon.
+        Darknet divides by sqrt(variance) + 1e-6, the square root of variance + 2e-6 sqrt(variance) + 1e-12. Here the
+        first two terms are the moving variance of the batch norm, and the last is its epsilon.
         """
         biases, norm, kernel = numbers
         if norm is not None and self._fold:
@@ -220,7 +220,7 @@ class _Builder:
         return layers.Activation(ACTIVATIONS[name], name=f"{name}_{section.index}")(outputs)
 
     def _maxpool(self, section: Section):
-        """Darknet pads size - 1 in all, the smaller half before the map; the padding is minus infinity."""
+        """Darknet pads by size - 1 in total, the smaller half before the map, with minus infinity."""
         inputs = self._map(section)
         stride = section.integer("stride", 1, least=1)
         size = section.integer("size", stride, least=1)
@@ -263,7 +263,7 @@ class _Builder:
         return name if len(section.integers("from")) == 1 else f"{name}_from_{index % section.index}"
 
     def _fitted(self, other, like, section: Section) -> Any:
-        """`other` at the size of `like`: every n-th pixel, with channels cut off or filled up with zeros."""
+        """`other` in the shape of `like`: every n-th pixel, with channels cut off or filled up with zeros."""
         strides = [a / b for a, b in zip(other.shape[1:3], like.shape[1:3], strict=True)]
         fits = strides[0] == strides[1] == int(strides[0])
         require(fits, section.at("from"), f"a map of {_size(other)}", f"{_size(like)} or a multiple of it")
@@ -278,7 +278,7 @@ class _Builder:
         return other
 
     def _yolo(self, section: Section):
-        """An output of the model, under its own name."""
+        """Makes the current map an output of the model."""
         head = read_head(section)
         expected = head.anchors_count * (5 + head.classes)
         channels = self._map(section).shape[-1]
@@ -311,7 +311,7 @@ class _Builder:
         return layers.Dropout(rate, name=f"dropout_{section.index}")(self._current)
 
     def _cost(self, _section: Section):
-        """The current output: only training computes a cost."""
+        """The unchanged output: only training computes a cost."""
         return self._current
 
     def _crop(self, section: Section):

@@ -1,4 +1,4 @@
-"""Drawings of boxes, gates and running totals into an image."""
+"""Draws boxes, gates and running totals into an image."""
 
 import colorsys
 import functools
@@ -18,7 +18,7 @@ GATE_COLOUR, PANEL, INK, PAPER = "#ff3b81", (0, 0, 0, 160), "#000000", "#ffffff"
 class _BoxLabel:
     """The label of a box."""
 
-    place: tuple[float, float, float, float]  # x0, y0, x1, y1 of its ground
+    place: tuple[float, float, float, float]  # x0, y0, x1, y1 of its background
     at: tuple[float, float]  # x, y of its text
     text: str
     colour: str
@@ -31,7 +31,7 @@ def annotated(
     gates: Sequence[Gate] = (),
     totals: Mapping[str, Counter] | None = None,
 ) -> np.ndarray:
-    """A copy of an (H, W, 3) uint8 image with its detections (see `DetectionRecords.add`), gates and their totals.
+    """A copy of an (H, W, 3) uint8 image with detections (see `DetectionRecords.add`), gates and totals drawn in.
 
     A true box has a confidence of None. The colour of a class follows from its place in `names`. The size of lines and
     text grows with the image.
@@ -56,7 +56,7 @@ def annotated(
 
 
 def _by_box(detections: Sequence[dict]) -> list[list[dict]]:
-    """The detections by falling confidence, grouped by box: Darknet gives one box to several classes."""
+    """The detections by decreasing confidence, grouped by box: Darknet may give one box to several classes."""
     boxes: dict[tuple, list[dict]] = {}
     for detection in sorted(detections, key=lambda d: -(d["confidence"] or 0.0)):
         boxes.setdefault(tuple(detection["box"]), []).append(detection)
@@ -73,7 +73,7 @@ def _box(
     size: tuple[int, int],
     taken: list[tuple],
 ) -> _BoxLabel:
-    """Draws one box; returns its label, with the classes and confidences, at an edge where no label of `taken` is."""
+    """Draws one box. Returns its label, with classes and confidences, at an edge that is free of `taken` labels."""
     width, height = size
     x0, y0, x1, y1 = (
         min(max(edge, 0), limit - 1)
@@ -109,7 +109,7 @@ def _gate(draw: ImageDraw.ImageDraw, gate: Gate, unit: int) -> None:
 
 
 def _summary(gate: Gate, totals: Counter) -> str:
-    """The totals as "line 1:  down 3 (car 2, bus 1)  |  up 0"."""
+    """The totals as text: "line 1:  down 3 (car 2, bus 1)  |  up 0"."""
     parts = []
     for direction in gate.directions:
         classes = {name: count for (way, name), count in totals.items() if way == direction}
@@ -127,13 +127,13 @@ def _panel(draw: ImageDraw.ImageDraw, lines: Sequence[str], unit: int, font) -> 
 
 
 def _readable(colour: str) -> str:
-    """Black or white, by which of them contrasts more with the colour (ITU-R 601 luma)."""
+    """Black or white, whichever contrasts more with the colour (ITU-R 601 luma)."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 120 else PAPER
 
 
 def _colour(number: int) -> str:
-    """The colour of a class: each hue is the golden angle from the one before, so that no two are alike."""
+    """The colour of a class. Consecutive hues are the golden angle apart, so that no two are alike."""
     red, green, blue = colorsys.hsv_to_rgb(0.55 + number * 0.381966 % 1, 0.8, 0.95)
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 

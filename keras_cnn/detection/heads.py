@@ -12,11 +12,11 @@ MAX_CLASSES = 100_000
 
 @dataclass(frozen=True)
 class YoloHead:
-    """One YOLO output. `anchors` (A, 2) are widths and heights in pixels of the network's image."""
+    """One YOLO output. `anchors` (A, 2) are widths and heights in pixels of the network's input."""
 
     anchors: np.ndarray
     classes: int
-    scale_x_y: float  # factor by which centres may leave their cell; 1 is YOLOv3
+    scale_x_y: float  # width of a centre's range, in cells; 1 in YOLOv3
 
     @property
     def anchors_count(self) -> int:
@@ -24,7 +24,7 @@ class YoloHead:
 
 
 def read_head(section: Section) -> YoloHead:
-    """The head of a [yolo] section; InputError where its mask, anchors and num do not agree."""
+    """The head of a [yolo] section. Raises InputError if its mask, anchors and num do not agree."""
     total = section.integer("num", 1, least=1)
     classes = section.integer("classes", 20, least=1)
     require(classes <= MAX_CLASSES, section.at("classes"), f"found {classes:,}", f"at most {MAX_CLASSES:,}")
@@ -40,7 +40,7 @@ def read_head(section: Section) -> YoloHead:
 
 
 def read_heads(network: Cfg) -> list[YoloHead]:
-    """The heads of a network in the order of its outputs. InputError if there are none or their classes differ."""
+    """The heads of a network, in output order. Raises InputError if there are none or their classes differ."""
     sections = [section for section in network.layers if section.kind == "yolo"]
     require(bool(sections), str(network.file), "no [yolo] section", "a network that detects")
     heads = [read_head(section) for section in sections]

@@ -1,14 +1,16 @@
 """YOLOv3's loss, as Darknet computes it.
 
-Each box is assigned to one prediction: of all anchors of all heads to the one whose shape overlaps its own most, in the
-cell of that head where its centre lies. Its loss: binary cross-entropy of the centre's place in the cell, less what it
-costs at least, so that a perfect network has a loss of 0 (the gradient is the same); half the squared error of the
-logarithm of width and height in anchors, both times 2 - the box's share of the image; and binary cross-entropy of
-objectness 1 and of each class. Every other prediction costs the cross-entropy of objectness 0, unless its box overlaps
-a true one by more than `ignore` (IoU). All is summed over an image and averaged over the batch.
+Each true box is assigned to one prediction: that of the anchor, among those of all heads, whose shape overlaps the
+box most, in the cell of its head that contains the box's centre. Its box loss is the binary cross-entropy of the
+centre's place in the cell plus half the squared error of the logarithms of width and height in anchors, all times
+2 - share, where share is the fraction of the image that the box covers. The minimum of the cross-entropy is subtracted,
+so that a perfect network has a loss of 0; the gradient is the same. The other losses of the prediction are the binary
+cross-entropy of an objectness of 1 and that of each class. Every other prediction has the cross-entropy of an
+objectness of 0, unless its box overlaps a true box with an IoU above `ignore`. The loss is summed over an image and
+averaged over the batch.
 
-The gradients are those of Darknet's `yolo_layer.c` (deltas of truth minus prediction on the logistic outputs), which is
-what Redmon & Farhadi, YOLOv3, arXiv:1804.02767, section 2 describes; the factor 2 - share is in the code alone.
+The gradients are those of Darknet's `yolo_layer.c` (truth minus prediction at the logistic outputs), as described by
+Redmon & Farhadi, YOLOv3, arXiv:1804.02767, section 2. The factor 2 - share is only in the code.
 """
 
 from collections.abc import Sequence
@@ -18,17 +20,17 @@ import tensorflow as tf
 from keras_cnn.detection.boxes import LARGEST
 from keras_cnn.detection.heads import YoloHead
 
-BOX = 5  # numbers of a label: centre x and y, width and height as shares of the image's side, and class
-IGNORED = -1  # class of a box that is neither to be found nor wrong to find
-FILLER = -2  # class of the rows that fill up the labels of an image
+BOX = 5  # numbers of a label: centre x and y, width and height as fractions of the image, and class
+IGNORED = -1  # class of a box that counts neither if found nor if missed
+FILLER = -2  # class of the rows that pad the labels of an image
 
 
 class YoloLoss:
     """An `Objective` over the raw maps of `heads`, for square images of `size` pixels and labels (B, M, 5).
 
-    A label is centre x and y, width and height as shares of the image, and class, which may be IGNORED or FILLER. A
-    prediction that lies in an ignored box with more than `ignore` of its area is no mistake. Of two boxes that one
-    prediction is assigned to, the later one counts.
+    A label is centre x and y, width and height as fractions of the image, and class, which may be IGNORED or FILLER. A
+    prediction with more than the fraction `ignore` of its area in an ignored box is no mistake. If two boxes are
+    assigned to one prediction, the later box counts.
     """
 
     measures: tuple[str, ...] = ("loss", "box_loss", "object_loss", "class_loss")
@@ -62,9 +64,9 @@ class YoloLoss:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Assigns each box to a prediction.
 
-        Returns (B, M) numbers of predictions, counted over the cells and anchors of all heads, whose maps have `shapes`
-        (rows, columns); (B, M, 4) targets: x and y behind the logistic function, width and height as the logarithms
-        that the network gives; and (B, M) whether the box is to be learnt there.
+        Returns (B, M) indices of predictions, counted over the cells and anchors of all heads, whose maps have `shapes`
+        (rows, columns); (B, M, 4) targets: x and y after the logistic function, width and height as the logarithms
+        that the network gives; and (B, M) bool: whether the prediction learns the box.
         """
         anchors = tf.constant([a for head in self._heads for a in head.anchors.tolist()], tf.float32) / self._size
         sides = labels[..., None, 2:4]
@@ -96,7 +98,7 @@ class YoloLoss:
         return (place + sides) * (2 - labels[..., 2] * labels[..., 3])
 
     def _overlaps_none(self, predicted: tf.Tensor, labels: tf.Tensor, maps: Sequence[tf.Tensor]) -> tf.Tensor:
-        """(B, N) whether a prediction overlaps no box by more than `ignore`."""
+        """(B, N) bool: whether a prediction overlaps every box by `ignore` at most."""
         low, high = self._decoded(tf.stop_gradient(predicted), maps)
         true_low = (labels[..., :2] - labels[..., 2:4] / 2)[:, None]
         true_high = (labels[..., :2] + labels[..., 2:4] / 2)[:, None]
@@ -108,7 +110,7 @@ class YoloLoss:
         return tf.reduce_all(shared <= self._ignore * whole, axis=-1)
 
     def _decoded(self, predicted: tf.Tensor, maps: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Lower and upper corners (B, N, 2) of all predicted boxes, as shares of the image."""
+        """The corners x0, y0 and x1, y1, (B, N, 2) each, of all predicted boxes, as fractions of the image."""
         cells, counts, anchors, grown = [], [], [], []
         for each, head in zip(maps, self._heads, strict=True):
             rows, columns = each.shape[1:3]
@@ -129,12 +131,12 @@ def _cross_entropy(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def _entropy(shares: tf.Tensor) -> tf.Tensor:
-    """The minimum of the cross-entropy with these shares."""
+    """The minimum of the cross-entropy for the targets `shares`."""
     return -tf.math.xlogy(shares, shares) - tf.math.xlogy(1 - shares, 1 - shares)
 
 
 def _repeated_later(place: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """(B, M) whether a later box of the image has the same place."""
+    """(B, M) bool: whether a later box of the image has the same prediction."""
     count = tf.shape(place)[1]
     later = tf.range(count)[:, None] < tf.range(count)[None]
     return tf.reduce_any((place[:, :, None] == place[:, None]) & real[:, None] & later, axis=-1)

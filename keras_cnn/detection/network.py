@@ -1,4 +1,4 @@
-"""A detector from its files: Darknet's cfg and weights, a name for both, or a saved `.keras` file."""
+"""Opens a detector from its files: Darknet's cfg and weights, a name for both, or a saved `.keras` file."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import replacing
 
 NAMED = ("yolov3", "yolov3-tiny")
-CFG_MEMBER, NAMES_MEMBER = "darknet.cfg", "classes.txt"  # members of a .keras file beside Keras's own
+CFG_MEMBER, NAMES_MEMBER = "darknet.cfg", "classes.txt"  # added to Keras's own members of a .keras file
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Network:
 
 
 def cache_folder() -> Path:
-    """The folder of the files of named models: darknet in KERAS_CNN_CACHE, or in keras_cnn in the user's cache."""
+    """The folder of the named models' files: darknet in $KERAS_CNN_CACHE, or keras_cnn/darknet in the user's cache."""
     base = os.environ.get("KERAS_CNN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "keras_cnn")
     return Path(base).expanduser() / "darknet"
 
@@ -51,9 +51,10 @@ def open_network(
     """The network that `model` names.
 
     `model` is a cfg file with `weights`, one of NAMED, a file that `save_network` wrote, or the run folder of a
-    training on boxes. Without `names`, the only .names file beside the cfg or the weights with one line for each class
-    is used; without that, the classes are called by their numbers. Batch norms are folded into their convolutions
-    unless `fold` is False; a saved file keeps its own. InputError for a file that cannot be read.
+    training on boxes. Without `names`, the class names come from a .names file beside the cfg or the weights if
+    exactly one has one line for each class; otherwise, the classes are called by their numbers. Batch norms are folded
+    into their convolutions unless `fold` is False; a saved file stays as it is. Raises InputError for a file that
+    cannot be read.
     """
     if Path(model).is_dir():
         trained = Path(model, "model.keras")
@@ -82,7 +83,7 @@ def open_network(
 
 
 def save_network(network: Network, file: Path) -> None:
-    """Writes the network as a .keras file, which plain Keras loads; cfg and class names are stored inside."""
+    """Writes the network as a .keras file, which plain Keras can load; cfg and class names are stored inside."""
     require(file.suffix == ".keras", str(file), f"the suffix {file.suffix or '(none)'}", "a file name ending in .keras")
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
@@ -105,7 +106,7 @@ def _saved(file: Path, names: Path | None) -> Network:
 
 
 def _member(file: Path, name: str) -> str:
-    """The text of a member that `save_network` adds to a .keras file. InputError if it is not there."""
+    """The text of a member that `save_network` adds to a .keras file. Raises InputError if it is missing."""
     try:
         with zipfile.ZipFile(file) as archive:
             size = archive.getinfo(name).file_size
@@ -118,7 +119,7 @@ def _member(file: Path, name: str) -> str:
 
 
 def _fitting(names: list[str], heads: list[YoloHead], where: str) -> list[str]:
-    """The names, which must be one for each class of the heads."""
+    """The names. Raises InputError unless there is one for each class."""
     classes = heads[0].classes
     require(len(names) == classes, where, f"{len(names)} names", f"{classes}, one for each class of the network")
     return names
@@ -140,7 +141,7 @@ def _names_beside(files: tuple[Path, Path], classes: int) -> list[str]:
     beside = sorted({path for file in files for path in file.resolve().parent.glob("*.names")})
     contents = set()
     for path in beside:
-        with contextlib.suppress(InputError):  # a file that nobody asked for
+        with contextlib.suppress(InputError):  # the user did not name this file
             contents.add(tuple(read_names(path)))
     fitting = [names for names in contents if len(names) == classes == len(set(names))]
     if len(fitting) == 1:

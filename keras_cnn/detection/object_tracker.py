@@ -6,14 +6,14 @@ from trackers import ByteTrackTracker
 
 from keras_cnn.detection.boxes import Detections, strongest_in_place
 
-LOW = 0.1  # confidence from which a detection may continue a track: ByteTrack's second association
+LOW = 0.1  # least confidence for continuing a track: ByteTrack's second association
 LOST_FRAMES = 30  # at 30 frames/s: a second without a detection ends a track
 SAME_PLACE = 0.45  # overlap (IoU) above which detections of two classes are one object
-INSIDE = 0.9  # part of a box inside another of the same class above which it is a part of that object
+INSIDE = 0.9  # fraction of a box inside another of its class above which it is part of that object
 
 
 class ObjectTracker:
-    """Numbers objects from frame to frame, whatever class they are detected as in each.
+    """Keeps the numbers of objects from frame to frame, even if their detected class changes.
 
     Zhang et al., ByteTrack: Multi-Object Tracking by Associating Every Detection Box, ECCV 2022. A track begins with
     detections of at least `threshold` in two frames in a row.
@@ -36,7 +36,7 @@ class ObjectTracker:
         given = supervision.Detections(
             xyxy=detections.boxes[chosen].reshape(-1, 4),
             confidence=detections.confidences[chosen],
-            class_id=chosen,  # returned with its detection: the order may change
+            class_id=chosen,  # returned with its detection, as the order may change
         )
         tracked = self._tracker.update(given)
         tracks, first = np.full(len(detections), -1), np.zeros(len(detections), bool)

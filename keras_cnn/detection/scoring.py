@@ -1,10 +1,10 @@
 """Mean average precision of detections by COCO's rules, with its bootstrap interval over images.
 
-The rules are those of pycocotools' `COCOeval` for boxes, area `all` and 100 detections per image and class. In the
-order of their confidences, detections are matched to the free true box that they overlap most, at IoU of 0.5, 0.55, ...
-0.95. A crowd may be matched by any number of detections; its IoU is the part of the detection inside it. A detection
-that matches an ignored box counts neither as right nor as wrong. Precision is made monotonically falling and read at
-101 recalls. Lin et al., Microsoft COCO, arXiv:1405.0312, and https://cocodataset.org/#detection-eval.
+The rules are those of pycocotools' `COCOeval` for boxes, area `all` and 100 detections per image and class. In
+order of decreasing confidence, each detection is matched to the unmatched true box that it overlaps most, at IoU of
+0.5, 0.55, ... 0.95. Any number of detections may match a crowd; its IoU is the fraction of the detection inside it. A
+detection that matches an ignored box counts as neither right nor wrong. Precision is made monotonically decreasing and
+read at 101 recalls. Lin et al., Microsoft COCO, arXiv:1405.0312, and https://cocodataset.org/#detection-eval.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ class TrueBoxes:
 class ClassMatches:
     """The detections of one class over all images, the most confident first, and how they match.
 
-    `images` (D,) are the images of the detections. `right` and `counted` (10, D) tell whether each matches a true box
-    at each IoU, and whether it counts at all. `positives` (images,) are the numbers of true boxes of each image.
+    `images` (D,) are the image numbers of the detections. `right` and `counted` (10, D) tell, at each IoU, whether a
+    detection matches a true box and whether it counts at all. `positives` (images,) counts the true boxes per image.
     """
 
     confidences: np.ndarray
@@ -58,7 +58,7 @@ class ClassMatches:
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """The matches of all classes over one set of images, and the measures of them."""
+    """The matches of all classes over one set of images, and the measures computed from them."""
 
     classes: tuple[ClassMatches, ...]
 
@@ -90,8 +90,8 @@ class DetectionScores:
     def intervals(self, level: float = 0.95) -> dict[str, Interval | list[Interval | None]]:
         """Bootstrap intervals over images of `map` and `map50`, and for each class as `classes_map`, `classes_map50`.
 
-        Resamples are those of `evaluation.bootstrap`. A class without a box in a resample is left out of its mean; an
-        interval is None where no resample has a box.
+        Resamples are those of `evaluation.bootstrap`. A class without a true box in a resample is left out of that
+        resample's mean; the interval of a class is None if no resample has a true box of it.
         """
         images = len(self.classes[0].positives)
         parts = [self._resampled(counts) for counts in resampled(images, RESAMPLES)]
@@ -117,7 +117,7 @@ class DetectionScores:
 
 
 def score(truths: Sequence[TrueBoxes], detections: Sequence[Detections], classes: int) -> DetectionScores:
-    """The scores of the detections of each image against its true boxes; ValueError for lists of unequal lengths."""
+    """The scores of the detections of each image against its true boxes. Raises ValueError for unequal lengths."""
     if len(truths) != len(detections):
         raise ValueError(f"detections of {len(detections)} images for the true boxes of {len(truths)}")
     return DetectionScores(tuple(_matches(truths, detections, number) for number in range(classes)))
@@ -140,9 +140,9 @@ def _matches(truths: Sequence[TrueBoxes], detections: Sequence[Detections], numb
 
 
 def _matched(groups: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
-    """(10, D) right and counted of the detections of all groups, one group after the other.
+    """`right` and `counted`, (10, D), for the detections of all groups, one group after the other.
 
-    All groups advance together by one detection, so that the loop is as long as the longest group.
+    All groups advance together by one detection, so that the loop is only as long as the longest group.
     """
     ranks = max((len(best) for _, best, _, _ in groups), default=0)
     width = max((len(true) for *_, true in groups), default=0)
@@ -165,7 +165,7 @@ def _matched(groups: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
         other = np.where(free & ignored[rows][:, None], here, -1.0)
         hits = real.max(axis=2) >= 0
         chosen = np.where(hits[..., None], real, other)
-        place = width - 1 - chosen[..., ::-1].argmax(axis=2)  # of equal ones the last, as in COCOeval
+        place = width - 1 - chosen[..., ::-1].argmax(axis=2)  # the last of equal ones, as in COCOeval
         matched = chosen.max(axis=2) >= 0
         i, j = np.nonzero(matched)
         taken[rows[i], j, place[i, j]] = True
@@ -177,7 +177,7 @@ def _matched(groups: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def overlap(detected: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """(D, N) IoU of boxes x0, y0, x1, y1; with a crowd the part of the detection inside it."""
+    """(D, N) IoU of boxes x0, y0, x1, y1; for a crowd, the fraction of the detection inside it."""
     detected, true = np.asarray(detected, np.float64), np.asarray(true, np.float64)
     low = np.maximum(detected[:, None, :2], true[None, :, :2])
     high = np.minimum(detected[:, None, 2:], true[None, :, 2:])
@@ -188,7 +188,7 @@ def overlap(detected: np.ndarray, true: np.ndarray, crowd: np.ndarray) -> np.nda
 
 
 def _at_recalls(right: np.ndarray, counted: np.ndarray, total: int) -> np.ndarray:
-    """(101,) precision at RECALLS of detections in the order of their confidences."""
+    """(101,) precision at RECALLS of detections in order of decreasing confidence."""
     hits, misses = np.cumsum(right & counted), np.cumsum(~right & counted)
     recall = hits / total
     precision = hits / (hits + misses + np.spacing(1))
@@ -199,9 +199,9 @@ def _at_recalls(right: np.ndarray, counted: np.ndarray, total: int) -> np.ndarra
 
 
 def _resampled_precision(matches: ClassMatches, level: int, counts: np.ndarray) -> np.ndarray:
-    """(R,) average precision at one IoU of resamples, see `_resampled`; nan where they have no true box.
+    """(R,) average precision of resamples (see `_resampled`) at one IoU; nan for those without a true box.
 
-    Precision is highest at right detections and is computed only there: the wrong ones between them are summed.
+    Precision peaks at right detections and is computed only there: the wrong ones between them are summed.
     """
     total = counts @ matches.positives
     right, wrong = matches.right[level], matches.counted[level] & ~matches.right[level]
@@ -209,7 +209,7 @@ def _resampled_precision(matches: ClassMatches, level: int, counts: np.ndarray) 
     if number == 0:
         return np.where(total > 0, 0.0, np.nan)
     hits = np.cumsum(counts[:, matches.images[right]], axis=1)
-    before = np.cumsum(right)[wrong]  # right ones before each wrong one; those after the last right one do not count
+    before = np.cumsum(right)[wrong]  # right ones before each wrong one; those past the last right one are ignored
     misses = np.zeros((len(counts), number + 1))
     if wrong.any():
         starts = np.flatnonzero(np.diff(before, prepend=-1))
@@ -225,7 +225,7 @@ def _resampled_precision(matches: ClassMatches, level: int, counts: np.ndarray) 
 
 
 def _row_means(values: np.ndarray) -> np.ndarray:
-    """The means of the rows without their nans; rows of nans alone are left out."""
+    """The means of the rows, ignoring nans; rows with nothing but nans are left out."""
     return np.nanmean(values[~np.isnan(values).all(axis=1)], axis=1)
 
 

@@ -34,21 +34,21 @@ from keras_cnn.progress_bar import ProgressBar
 from keras_cnn.run_folder import replacing, write_json, write_text
 
 VEHICLES = ("bicycle", "car", "motorbike", "motorcycle", "bus", "truck")  # counted by default
-REPORT_SECONDS = 10.0  # between two lines about the progress, where there is no terminal
+REPORT_SECONDS = 10.0  # between two progress lines, if there is no terminal
 
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """The options of the command line beside source and network."""
+    """The command-line options other than source and network."""
 
-    classes: tuple[str, ...] = ()  # if empty, all classes, or vehicles where something is counted
+    classes: tuple[str, ...] = ()  # if empty: all classes, or vehicles if there are gates
     gates: tuple[Gate, ...] = ()
     precision: str = "float32"
     show: bool = False
 
 
 def detect(source: str, network: Network, options: DetectOptions, out: Path | None) -> None:
-    """Writes the detections in `source` to `out` (default detections/NAME), with its speed on the screen."""
+    """Writes the detections in `source` to the folder `out` (default detections/NAME) and logs the speed."""
     chosen = _chosen_classes(network.names, options)
     images = find_images(source, ignored := Counter())
     if images is not None and options.gates:
@@ -164,15 +164,15 @@ def _detect_images(files: list[Path], detector: _ClassDetector, folder: Path, wi
 
 
 def _in_words(detection: dict) -> str:
-    """The detection as "car 0.6176   box 464.9, 71.2, 679.2, 169.8"."""
+    """The detection as text: "car 0.6176   box 464.9, 71.2, 679.2, 169.8"."""
     box = ", ".join(f"{edge:.1f}" for edge in detection["box"])
     return f"{detection['class']:14} {detection['confidence']:.4f}   box {box}"
 
 
 def _output_names(files: Sequence[Path]) -> list[Path]:
-    """The paths of the annotated images: those of the files below their common folder, ending in .png or .jpg.
+    """The paths of the annotated images: the paths of the files below their common folder, ending in .png or .jpg.
 
-    A name that belongs to another file, as x.jpg for x.jpeg, is replaced by the whole name and the ending: x.jpeg.jpg.
+    If a name is taken, as x.jpg may be for x.jpeg, the ending is added to the whole name: x.jpeg.jpg.
     """
     absolute = [Path(os.path.abspath(file)) for file in files]
     base = os.path.commonpath([file.parent for file in absolute])
@@ -223,7 +223,7 @@ class _VideoDetection:
             raise InputError(f"{self._video}: the annotated video would replace its source; give another --out")
 
     def run(self) -> None:
-        """InputError, with nothing left behind, if no frame comes; what ends a source early is raised after saving."""
+        """Raises InputError if no frame comes; no file is left. Errors that end the source are raised after saving."""
         with contextlib.ExitStack() as stack:
             if isinstance(self._source, VideoFile):
                 stack.callback(self._source.close)
@@ -316,7 +316,7 @@ def _nested(gate: Gate, counts: dict) -> dict:
 
 
 def _noting(items, endings: list[BaseException]) -> Iterator:
-    """The items up to a Stopped, which is added to `endings`: the items before it are worth saving."""
+    """Yields the items until Stopped, which is added to `endings`, because the items before it are worth saving."""
     try:
         yield from items
     except Stopped as stopped:
@@ -324,7 +324,7 @@ def _noting(items, endings: list[BaseException]) -> Iterator:
 
 
 class _DetectionProgress:
-    """Progress and speed: a bar on a terminal, elsewhere a line now and then."""
+    """Shows progress and speed: a bar on a terminal, else a line every REPORT_SECONDS."""
 
     def __init__(self, noun: str, total: int | None):
         self._noun, self._bar = noun, ProgressBar(f"{noun}s", total)
@@ -332,7 +332,7 @@ class _DetectionProgress:
         self._reported = time.perf_counter()
 
     def step(self, objects: int) -> None:
-        """Counts one more as done; the speed is measured from the end of the first, which compiles."""
+        """Counts one more item as done. The speed is measured from the end of the first, which compiles."""
         now = time.perf_counter()
         self._begun = self._begun or now
         self.done, self._objects, self._last = self.done + 1, self._objects + objects, now

@@ -1,4 +1,4 @@
-"""Sources of images to detect objects in: files, videos, cameras and streams. Frames are upright RGB with a time."""
+"""Sources of images to detect objects in: files, videos, cameras and streams. Frames are upright RGB, with a time."""
 
 import glob
 import os
@@ -17,7 +17,7 @@ from av.error import FFmpegError
 from keras_cnn.data.walking import IMAGE_EXTENSIONS, is_image, walk
 from keras_cnn.errors import InputError, Stopped, require
 
-RETRIES = 5  # consecutive attempts to open a dropped stream or camera again, after 1, 2, 4, ... seconds
+RETRIES = 5  # consecutive attempts to reopen a dropped stream or camera, after 1, 2, 4, ... seconds
 TIMEOUT = 10.0  # seconds without an answer after which a stream counts as dropped
 
 
@@ -38,9 +38,9 @@ class SoundPacket:
 
 
 def find_images(source: str, ignored: Counter) -> list[Path] | None:
-    """The images of an image file, a folder (with those below it) or a glob; None if `source` is something else.
+    """The images of an image file, a folder (searched recursively) or a glob; None if `source` is something else.
 
-    `ignored` counts what else a folder holds. InputError for a folder or a glob without an image.
+    `ignored` counts the other files of a folder. Raises InputError for a folder or a glob without an image.
     """
     path = Path(source)
     if path.is_dir():
@@ -56,7 +56,7 @@ def find_images(source: str, ignored: Counter) -> list[Path] | None:
 
 
 class VideoFile:
-    """A video file. Iteration gives its frames, and the packets of its sound between them."""
+    """A video file. Iteration gives its frames and, between them, the packets of its sound."""
 
     live = False
 
@@ -78,7 +78,7 @@ class VideoFile:
         self.rate = float(self._stream.average_rate or 25)
 
     def __iter__(self) -> Iterator[Frame | SoundPacket]:
-        """InputError if nothing can be decoded; Stopped if the file breaks off in the middle."""
+        """Raises InputError if nothing can be decoded, Stopped if the file breaks off in the middle."""
         number, first, last = 0, 0.0, 0.0
         try:
             for packet in self._container.demux([s for s in (self._stream, self.sound) if s]):
@@ -102,14 +102,14 @@ class VideoFile:
             raise Stopped(f"{self.source}: cut off: it ends after {number} frames, {last - first:.1f} seconds, of {of}")
 
     def close(self) -> None:
-        """Closes the file. Its sound must have been written by then: its packets belong to the file."""
+        """Closes the file. Its sound must be written before, because the packets belong to the open file."""
         self._container.close()
 
     def _is_cut_off(self, number: int, seconds: float) -> bool:
-        """Whether much less came than the file declares: decoders take a missing end for the end.
+        """Whether the file gave much less than it declares: decoders do not report a missing end.
 
-        Without a declared number of frames the length decides, unless the sound may be the longer part; the last frame
-        may be shown for long.
+        Without a declared number of frames, the duration decides, unless there is sound, which may be the longer part.
+        The margin allows for a last frame that is shown for long.
         """
         if self.frames:
             return number < 0.95 * self.frames
@@ -128,10 +128,10 @@ def _upright(frame: Any, aspect: Fraction) -> np.ndarray:
 
 
 class VideoStream:
-    """A stream by its address. A dropped stream is opened again, at most RETRIES times in a row; then Stopped.
+    """A stream by its address. A dropped stream is reopened, at most RETRIES times in a row; then Stopped is raised.
 
-    A stream without a known length continues at the time of the clock. One with a length is a remote file: the frames
-    that have been read are skipped.
+    A reopened stream without a known length continues at the clock's time. One with a length is a remote file: the
+    frames that have been read are skipped.
     """
 
     frames, sound = None, None
@@ -174,7 +174,7 @@ class VideoStream:
 
 
 class Camera:
-    """A camera of this machine by its number, opened by OpenCV, because PyAV's wheels cannot open cameras."""
+    """A camera of this machine by its number. OpenCV opens it, because PyAV's wheels cannot open cameras."""
 
     live, frames, sound = True, None, None
 

@@ -12,17 +12,17 @@ from keras_cnn.run_folder import replacing
 
 
 class Convolution(NamedTuple):
-    """The flat numbers of a convolution of F filters; `norm` are those of its batch norm, if it has one."""
+    """The numbers of a convolution of F filters, as flat arrays; `norm` is None if it has no batch norm."""
 
     biases: np.ndarray  # (F,)
     norm: list[np.ndarray] | None  # scales, means and variances, (F,) each
-    kernel: np.ndarray  # (F * channels * rows * columns,), the columns fastest
+    kernel: np.ndarray  # (F * channels * rows * columns,), columns vary fastest
 
 
 class Weights(Protocol):
     """A source of a network's numbers, which are read layer by layer."""
 
-    transposed: bool  # whether connected layers are stored input by output
+    transposed: bool  # whether connected layers are stored as (inputs, outputs)
 
     def convolution(self, section: Section, filters: int, normalised: bool, fan_in: int) -> Convolution: ...
 
@@ -41,9 +41,9 @@ def write_weights(file: Path, convolutions: Iterable[Convolution]) -> None:
 class WeightsFile:
     """Reads the numbers of a weights file in the order of the layers.
 
-    The header has three 32-bit numbers (major, minor, revision) and the number of images that the training has seen: of
-    64 bits where 10 * major + minor is at least 2, else of 32. `transposed` means that connected layers are stored
-    input by output, which early versions marked with a version number above 1000.
+    The header has three 32-bit numbers (major, minor, revision) and the number of images seen in training, which has 64
+    bits if 10 * major + minor is at least 2, else 32. `transposed` means that connected layers are stored as (inputs,
+    outputs), which early versions marked with a version number above 1000.
     """
 
     def __init__(self, file: str | Path):
@@ -61,7 +61,7 @@ class WeightsFile:
         self.transposed = major > 1000 or minor > 1000
 
     def floats(self, count: int, where: str) -> np.ndarray:
-        """The next `count` numbers; InputError with `where` if the file ends before them or one is not finite."""
+        """The next `count` numbers. Raises InputError, with `where`, if the file ends early or one is not finite."""
         numbers = self._take(4 * count, where, "<f4").astype(np.float32)
         if broken := count - int(np.isfinite(numbers).sum()):
             found = f"{broken:,} of {count:,} numbers are nan or infinite"
@@ -80,7 +80,7 @@ class WeightsFile:
         return (len(self._bytes) - self._position) // 4
 
     def expect_end(self, where: str) -> None:
-        """InputError if bytes are left after `where`, the last layer."""
+        """Raises InputError if bytes are left after `where`, the last layer."""
         if left := len(self._bytes) - self._position:
             raise InputError(
                 f"{self.file}: {left:,} bytes are left after {where}, the last layer with weights: the cfg takes"

@@ -11,7 +11,7 @@ TITLE = "keras_cnn: q closes"
 
 
 class Window:
-    """A window that shows images until `q` is pressed. InputError where there is no display."""
+    """A window that shows images until `q` is pressed. Raises InputError without a display."""
 
     def __init__(self) -> None:
         if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -21,7 +21,7 @@ class Window:
         self._cv2 = cv2
 
     def show(self, image: np.ndarray, wait: bool = False) -> bool:
-        """Shows an (H, W, 3) RGB image, with `wait` until a key is pressed; returns whether to go on."""
+        """Shows an (H, W, 3) RGB image; `wait` waits for a key. Returns False if `q` was pressed."""
         self._cv2.imshow(TITLE, image[..., ::-1])
         return self._cv2.waitKey(0 if wait else 1) & 0xFF != ord("q")
 

@@ -15,15 +15,15 @@ from keras_cnn.detection.sources import SoundPacket
 from keras_cnn.errors import Stopped
 from keras_cnn.messages import csv_cell
 
-TICKS = 90_000  # per second in written videos, as in MPEG: frames keep their times at any rate
+TICKS = 90_000  # per second in written videos, as in MPEG: fine enough for the frame times of any rate
 COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}  # every MP4 player knows these; other sound becomes AAC
 COLUMNS = ("source", "frame", "time", "track", "class", "confidence", "x0", "y0", "x1", "y1")
 
 
 class VideoWriter:
-    """Writes an MP4 of H.264 with the given frames, at their own times, and the sound of the source.
+    """Writes an H.264 MP4 with the given frames, at their own times, and the sound of the source.
 
-    The file is written to `path`; its errors, which are Stopped, call it `name`.
+    The file is written to `path`. Errors are raised as Stopped; their messages call the file `name`.
     """
 
     def __init__(self, path: Path, name: Path, rate: float, sound: av.AudioStream | None):
@@ -33,8 +33,8 @@ class VideoWriter:
         self._shape: tuple[int, ...] = ()
         self._source_sound = sound
         self._sound: av.AudioStream | None = None
-        self._encoder: av.AudioStream | None = None  # where the sound is not copied
-        self._early: list[SoundPacket] = []  # those before the first frame, which sets the size of the video
+        self._encoder: av.AudioStream | None = None  # if the sound is not copied
+        self._early: list[SoundPacket] = []  # packets before the first frame, which sets the video's size
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -96,9 +96,9 @@ class VideoWriter:
         return video
 
     def _even(self, image: np.ndarray) -> np.ndarray:
-        """The image with an odd edge doubled, because H.264 with halved colour takes even sizes only.
+        """The image with the last row or column of an odd side doubled: H.264 with 4:2:0 colour needs even sizes.
 
-        Stopped if frames change their size.
+        Raises Stopped if the frames change their size.
         """
         if image.shape != self._shape:
             sizes = [f"{shape[1]}x{shape[0]}" for shape in (self._shape, image.shape)]

@@ -15,11 +15,11 @@ GREY = 127.5  # around the image in its letterbox
 
 
 class Detector:
-    """A YOLO network compiled for one image at a time. Keep it: compilation takes seconds.
+    """A YOLO network compiled for one image at a time. Reuse it: compilation takes seconds.
 
     `model` takes (N, H, W, 3) images with values from 0 to 255 and gives the maps of `heads`; see `load_darknet`.
-    Detections are Darknet's: letterbox, confidence above `threshold`, suppression class by class above `overlap`.
-    With `precision` bfloat16 they are nearly the same, and faster where the hardware computes in it.
+    It detects as Darknet does: letterbox, confidence above `threshold`, suppression by class above an IoU of `overlap`.
+    With `precision` bfloat16, the results are nearly the same and come faster on hardware that supports it.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Detector:
 
 
 def letterbox(image: tf.Tensor, inner: tf.Tensor, corner: tf.Tensor, last_row: tf.Tensor, size: tuple[int, int]):
-    """(1, H, W, 3) float32: an (h, w, 3) uint8 image inside its letterbox, by the numbers of a `Letterbox`.
+    """(1, H, W, 3) float32: an (h, w, 3) uint8 image inside its letterbox, placed by the numbers of a `Letterbox`.
 
     Darknet's resize is bilinear with aligned corners, without antialiasing where it shrinks.
     """
@@ -69,7 +69,7 @@ def letterbox(image: tf.Tensor, inner: tf.Tensor, corner: tf.Tensor, last_row: t
 
 
 def _compiled(model: keras.Model, size: tuple[int, int]) -> Callable:
-    """Letterbox and network as one function of constants: oneDNN keeps a constant kernel in its own layout."""
+    """Letterbox and network as one function with constant weights, which oneDNN keeps in its own layout."""
 
     def forward(image, inner, corner, last_row):
         outputs = model(letterbox(image, inner, corner, last_row, size), training=False)

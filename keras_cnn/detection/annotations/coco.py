@@ -18,8 +18,8 @@ _OTHER_SPLIT = re.compile(r"(?<![A-Za-z])(val|valid|validation|test|dev)(?![A-Za
 def read(file: Path, reading: Reading) -> tuple[list[str], dict[str, list[AnnotatedImage]]]:
     """The names of the classes, and the images of each split.
 
-    Where the file or its folder is called train, as `instances_train2017.json` or `train/_annotations.coco.json`, the
-    file with val, valid, validation or test in that place is another split.
+    If the name of the file or its folder has the word train, as `instances_train2017.json` or
+    `train/_annotations.coco.json`, the file with val, valid, validation or test in its place is another split.
     """
     require(file.is_file(), located(file), "no such file", "a COCO file of annotations, as instances_train.json")
     names, splits = None, {}
@@ -39,7 +39,7 @@ def read(file: Path, reading: Reading) -> tuple[list[str], dict[str, list[Annota
 
 
 def _prefix(path: Path) -> str:
-    """What a file is called before the name of its split."""
+    """The part of the file's name before the name of its split."""
     split = _OTHER_SPLIT.search(path.name) or _TRAIN.search(path.name)
     return path.name[: split.start()] if split else path.stem
 
@@ -61,7 +61,7 @@ def _files(file: Path) -> dict[str, Path]:
 
 
 class _Annotations:
-    """One file while it is read. An entry that cannot be understood is a problem of the reading; the others go on."""
+    """Reads one file. An entry that cannot be understood is recorded as a problem; the other entries are still read."""
 
     def __init__(self, file: Path, reading: Reading):
         self._file, self._reading, self._content = file, reading, _content(file)
@@ -90,7 +90,7 @@ class _Annotations:
         return names, [image for image in images if image]
 
     def _categories(self) -> dict[int, str]:
-        """Names by ids, both unique. InputError if they are not: no box could be understood."""
+        """The names by their ids, both unique. Raises InputError if not, because then no box has a clear class."""
         names, places = {}, {}
         for i, category in enumerate(self._content["categories"]):
             where = f"{self._file}: categories[{i}]"
@@ -121,7 +121,7 @@ class _Annotations:
         return entries
 
     def _image(self, name: str, entry: dict, where: str, boxes: list[AnnotatedBox]) -> AnnotatedImage | None:
-        """The image; None, with a problem, if its file cannot be read or has another size."""
+        """The image. If its file cannot be read or has another size, records a problem and returns None."""
         path = _find(self._file, name)
         header = self._reading.header(path, where)
         try:
@@ -147,7 +147,7 @@ def _box(annotation: dict, number: int, where: str) -> AnnotatedBox:
 
 
 def _find(file: Path, name: str) -> Path:
-    """The image where tools put it: beside the file, in images/ there or one level up, or in a folder of the split."""
+    """The image where tools put it: beside the file, in images/ there or one level up, or in a split's folder."""
     split = re.sub(r"^(instances|annotations|person_keypoints)_", "", file.stem)
     folders = [file.parent, file.parent / "images", file.parent.parent / "images", file.parent.parent / split]
     folders += [file.parent.parent / "images" / split, file.parent / split, file.parent.parent]
@@ -161,7 +161,7 @@ def _content(file: Path) -> dict:
         raise InputError(f"{file}:{error.lineno}: not valid JSON: {error.msg}") from None
     except InputError:
         raise
-    except (ValueError, RecursionError):  # a number of thousands of digits, brackets without end
+    except (ValueError, RecursionError):  # a number with thousands of digits, or too many nested brackets
         raise InputError(f"{file}: not the JSON of annotations: too long a number or too deeply nested") from None
     for name in ("images", "annotations", "categories"):
         is_list = isinstance(content, dict) and isinstance(content.get(name), list)
@@ -189,7 +189,7 @@ def _text(entry: Any, name: str, where: str) -> str:
 
 
 def _side(entry: dict, name: str, where: str) -> int | None:
-    """The declared height or width; None where it is left out or null. Text of a whole number is taken as it."""
+    """The declared height or width; None if it is missing or null. A whole number may be given as text."""
     value = entry.get(name)
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)

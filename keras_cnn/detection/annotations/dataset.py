@@ -12,7 +12,7 @@ from keras_cnn.data.decoding import ImageHeader, UnreadableImageError, read_head
 from keras_cnn.errors import InputError, require
 
 SPLITS = ("train", "validation", "test")
-ROUNDING = 1.0  # pixels that a box may reach beyond its image: the effect of writing it in whole numbers
+ROUNDING = 1.0  # pixels that a box may reach beyond its image, as an effect of rounding to whole numbers
 LISTED = 20  # problems of a source that are listed; the others are counted
 
 
@@ -25,11 +25,11 @@ class AnnotatedImage:
     size: tuple[int, int]  # height and width, upright
     boxes: np.ndarray
     classes: np.ndarray  # (N,) int64
-    crowd: np.ndarray  # (N,) bool: around many objects of the class, COCO's iscrowd
+    crowd: np.ndarray  # (N,) bool: the box surrounds many objects, COCO's iscrowd
     ignored: np.ndarray  # (N,) bool: crowds and VOC's difficult boxes, which count neither as found nor as missed
 
     def of_classes(self, kept: Sequence[int]) -> "AnnotatedImage":
-        """The image without the boxes of other classes; the kept ones are numbered by their place in `kept`."""
+        """The image with only the boxes of the classes `kept`; each class is renumbered by its place in `kept`."""
         chosen = np.isin(self.classes, kept)
         numbers = np.array([list(kept).index(number) for number in self.classes[chosen]], np.int64)
         return AnnotatedImage(
@@ -47,7 +47,7 @@ class BoxDataset:
     own_splits: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()  # ids of image files that are identical byte for byte
-    files_sha256: str = ""  # of the SHA-256 of every image file, in the order of their ids
+    files_sha256: str = ""  # over the SHA-256 of every image file, in the order of their ids
 
     @property
     def train(self) -> tuple[AnnotatedImage, ...]:
@@ -64,19 +64,19 @@ class BoxDataset:
 
 @dataclass(frozen=True)
 class AnnotatedBox:
-    """A box as the annotations have it: x0, y0, x1, y1 in pixels, and its text for messages."""
+    """A box as the annotations give it: x0, y0, x1, y1 in pixels, and its text for messages."""
 
     edges: tuple[float, float, float, float]
     number: int  # of its class
     place: str  # file with line or number
-    text: str  # as it is written there
+    text: str  # as written in the file
     crowd: bool = False
     ignored: bool = False
 
 
 @dataclass
 class Reading:
-    """The state while a source is read: every problem is collected, so that one run names them all."""
+    """The state while a source is read. All problems are collected, so that one run names them all."""
 
     skip_boxes: bool  # leave wrong boxes out instead of refusing them
     problems: list[str] = field(default_factory=list)
@@ -84,7 +84,7 @@ class Reading:
     notes: list[str] = field(default_factory=list)  # what the user should know about how the source was understood
 
     def image(self, identity: str, path: Path, boxes: list[AnnotatedBox], size: tuple[int, int]) -> AnnotatedImage:
-        """The image with its boxes checked and cut at the image's edges, which they may cross by ROUNDING."""
+        """The image with its boxes checked and clipped to the image, which they may exceed by ROUNDING."""
         checked = []
         for box in boxes:
             fault = _fault(box.edges, size)
@@ -101,7 +101,7 @@ class Reading:
         return AnnotatedImage(identity, path, size, edges, numbers, crowd, ignored)
 
     def header(self, path: Path, place: str) -> ImageHeader | None:
-        """The header of an image; None, with a problem, if it cannot be read."""
+        """The header of an image. If it cannot be read, records a problem and returns None."""
         try:
             return read_header(path)
         except UnreadableImageError as error:
@@ -109,7 +109,7 @@ class Reading:
             return None
 
     def fits(self, header: ImageHeader, declared: tuple[int | None, int | None], place: str) -> bool:
-        """Whether the declared height and width are the image's; a problem is noted if not.
+        """Whether the declared height and width are those of the image. If not, records a problem.
 
         None and 0, which labelling tools write for an unknown size, fit any image.
         """
@@ -124,7 +124,7 @@ class Reading:
         return False
 
     def conclude(self) -> None:
-        """InputError with a line for each problem, if there is any."""
+        """Raises InputError, with a line for each problem, if there is any."""
         if len(self.problems) > LISTED:
             more = f"{len(self.problems) - LISTED:,} more problems of this kind"
             raise InputError(*self.problems[:LISTED], more)
@@ -147,7 +147,7 @@ def _fault(edges: tuple[float, float, float, float], size: tuple[int, int]) -> s
 
 
 def check_unique(names: Sequence[str], where: str) -> None:
-    """InputError, with the name and its numbers, if two classes have one name."""
+    """Raises InputError, with the name and both numbers, if two classes have the same name."""
     first: dict[str, int] = {}
     for number, name in enumerate(names):
         if first.setdefault(name, number) != number:
@@ -155,7 +155,7 @@ def check_unique(names: Sequence[str], where: str) -> None:
 
 
 def chosen_classes(names: Sequence[str], wanted: Sequence[str] | None, where: str) -> list[int]:
-    """Numbers of the wanted classes among `names`; all of them where none are wanted in particular."""
+    """The numbers of the `wanted` classes among `names`; all numbers if `wanted` is None."""
     if wanted is None:
         return list(range(len(names)))
     for name in wanted:

@@ -1,4 +1,4 @@
-"""A source by its name, `coco:FILE.json`, `yolo:FOLDER` or `voc:FOLDER`, as annotated images in three splits."""
+"""Loads a source by its name, `coco:FILE.json`, `yolo:FOLDER` or `voc:FOLDER`, as annotated images in three splits."""
 
 import hashlib
 import math
@@ -21,9 +21,9 @@ def load(
     seed: int = 1,
     bad_boxes: str = "fail",
 ) -> BoxDataset:
-    """Reads a source. Splits that it does not have are cut from its training images, by a count or a share.
+    """Reads a source. Missing splits are cut from its training images; `validation` and `test` are counts or shares.
 
-    Image files that are identical byte for byte stay in one split where it is cut here. Raises InputError, with a line
+    Image files that are identical byte for byte stay together in these cuts. Raises InputError, with a line
     for each problem, for annotations that cannot be read, boxes outside their image or without area (unless
     `bad_boxes` is "skip"), classes without a name, missing images, and a split without an image.
     """
@@ -65,7 +65,7 @@ def _hash(path: Path) -> str:
 def _cut(
     splits: dict[str, list[AnnotatedImage]], hashes: dict[str, str], shares: dict, seed: int, source: str
 ) -> dict[str, tuple[AnnotatedImage, ...]]:
-    """The three splits; each group of identical files goes to one of them, in an order from the seed."""
+    """The three splits. Each group of identical files goes to one split, in an order that depends on the seed."""
     images = splits["train"]
     groups: dict[str, list[AnnotatedImage]] = {}
     for image in images:

@@ -14,5 +14,5 @@ def split_named(name: str) -> str | None:
 
 
 def folder_split(path: PurePath) -> str | None:
-    """The split that the first such folder on the path names; None if there is none."""
+    """The split of the first folder on the path that names one; None if no folder does."""
     return next((split for part in path.parts[:-1] if (split := split_named(part))), None)

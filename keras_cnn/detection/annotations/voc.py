@@ -25,7 +25,7 @@ _MAX_XML = 64 << 20  # bytes
 
 
 def read(folder: Path, reading: Reading) -> tuple[list[str], dict[str, list[AnnotatedImage]]]:
-    """The names of the classes, and the images of each split: by the lists in ImageSets/Main, or by their folders."""
+    """The names of the classes, and the images of each split, by the lists in ImageSets/Main or by their folders."""
     require(folder.is_dir(), located(folder), "no such folder", "a Pascal VOC folder, with Annotations and JPEGImages")
     above = folder / "Annotations"
     files = [above / name for name in walk(above, Counter(), {".xml"})] if above.is_dir() else []
@@ -51,7 +51,7 @@ def read(folder: Path, reading: Reading) -> tuple[list[str], dict[str, list[Anno
 
 
 class _Lists:
-    """The lists of names of the splits: train.txt, val.txt and test.txt, or trainval.txt and test.txt."""
+    """The lists of the image names of each split: train.txt, val.txt and test.txt, or trainval.txt and test.txt."""
 
     def __init__(self, folder: Path, known: set[str], reading: Reading):
         self.folder = folder / "ImageSets" / "Main"
@@ -78,7 +78,7 @@ class _Lists:
         return bool(self._splits)
 
     def split_of(self, name: str) -> str | None:
-        """The split of the image `name`; None if no list has it."""
+        """The split of the image `name`. If no list has it: train if train has no list, else None."""
         return self._splits.get(name, self._rest)
 
     def _add(self, file: Path, split: str, line: str, known: set[str], reading: Reading) -> None:
@@ -91,7 +91,7 @@ class _Lists:
 
 
 def _read(file: Path, finder: "_ImageFinder", reading: Reading) -> tuple[Path, ImageHeader, list] | None:
-    """Image, its header, and (class, box) of each object; None, with a problem, if they cannot be read."""
+    """The image, its header, and (class, box) of each object. If unreadable, records a problem and returns None."""
     try:
         root = _root(file)
         declared = (_side(root, "height", file), _side(root, "width", file))
@@ -112,11 +112,11 @@ def _read(file: Path, finder: "_ImageFinder", reading: Reading) -> tuple[Path, I
 
 
 def _root(file: Path) -> ET.Element:
-    """The XML of a file in the encoding that it declares. InputError, in one line, if it cannot be read."""
+    """Parses the XML of a file in its declared encoding. Raises InputError, in one line, if it cannot be read."""
     data = read_bytes(file, "boxes", _MAX_XML)
     declaration = _DECLARATION.match(data)
     try:
-        if declaration:  # expat itself knows no encoding of several bytes a character but Unicode's
+        if declaration:  # expat itself knows no multi-byte encodings except Unicode's
             text = data[declaration.end() :].decode(declaration[1].decode())
             text = "\n" * data[: declaration.end()].count(b"\n") + text
         else:
@@ -142,7 +142,7 @@ def _side(root: ET.Element, name: str, file: Path) -> int | None:
 
 
 def _object(element: ET.Element, place: str) -> tuple[str, dict[str, Any]]:
-    """Class and box of an object. InputError if it has none."""
+    """Class and box of an object. Raises InputError if one is missing."""
     texts = [(element.findtext(f"bndbox/{edge}") or "").strip() for edge in _EDGES]
     name = (element.findtext("name") or "").strip()
     try:
@@ -163,7 +163,7 @@ class _ImageFinder:
         self._names: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, file: Path, named: str) -> Path:
-        """The image with the file's own name, or the one that it names; a path that is not there if there is none."""
+        """The image with the file's own name, or else the one called `named`; a missing path if there is neither."""
         parent = file.parent
         folders = [self._folder / "JPEGImages", parent, parent.parent / "JPEGImages", parent.parent / "images"]
         for folder in folders:

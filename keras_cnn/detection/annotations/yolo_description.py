@@ -1,4 +1,4 @@
-"""What a YOLO folder says about itself: class names, splits and keypoints, in data.yaml or in lists."""
+"""The description in a YOLO folder: class names, splits and keypoints, from data.yaml or from lists."""
 
 import os
 import re
@@ -20,9 +20,9 @@ _MAX_YAML = 16 << 20  # bytes
 
 @dataclass(frozen=True)
 class YoloDescription:
-    """The description of one folder; everything may be missing.
+    """The description of one folder; any part may be missing.
 
-    An entry of a split is a folder of images, a list of images (a .txt file) or a glob, as it is written.
+    An entry of a split is a folder of images, a list of images (a .txt file) or a glob, as written in the description.
     """
 
     root: Path  # the folder of the images
@@ -30,12 +30,12 @@ class YoloDescription:
     names_place: str = "data.classes"  # for messages
     splits: dict[str, list[str]] = field(default_factory=dict)
     splits_place: str = ""
-    keypoint_numbers: int = 0  # numbers of the keypoints that follow each box
+    keypoint_numbers: int = 0  # how many keypoint numbers follow each box
 
     def images_of(self, entry: str, names: list[str]) -> list[str]:
-        """Those of `names`, which are paths below the root, that an entry means; none if it is not there.
+        """The images among `names` (paths below the root) that an entry means; empty if it does not exist.
 
-        InputError for a list that names other images.
+        Raises InputError for a list that names other images.
         """
         if entry.endswith(".txt"):
             files = [self.root / tail for tail in _tails(entry, self.root)]
@@ -60,7 +60,7 @@ class YoloDescription:
 
 
 def _tails(path: str, root: Path) -> Iterator[str]:
-    """The path below `root`, then without its first folders one by one: it may be of another machine or folder."""
+    """The path below `root`, then without its first folders, one by one: it may be from another machine or folder."""
     parts = [part for part in PurePosixPath(path.replace("\\", "/")).parts if part not in ("/", ".", "..")]
     if PurePosixPath(path).is_absolute() and PurePosixPath(path).is_relative_to(root.absolute().as_posix()):
         parts = list(PurePosixPath(path).relative_to(root.absolute().as_posix()).parts)
@@ -72,7 +72,7 @@ def _tails(path: str, root: Path) -> Iterator[str]:
 
 
 def read_description(folder: Path) -> YoloDescription:
-    """The description in data.yaml or dataset.yaml, or else in lists of names and images. InputError if it is wrong."""
+    """The description in data.yaml or dataset.yaml, or else lists of names and images. Raises InputError if wrong."""
     others = sorted(path.name for ending in ("yaml", "yml") for path in folder.glob(f"*.{ending}"))
     for name in (*_YAML_FILES, *(others if len(others) == 1 else ())):
         if (folder / name).is_file():
@@ -96,7 +96,7 @@ def _from_darknet(folder: Path, file: Path) -> YoloDescription:
 
 
 def _listed_names(folder: Path) -> tuple[list[str], str]:
-    """The lines of classes.txt, obj.names or the first file ending in .names, and which file it was."""
+    """The lines of classes.txt, obj.names or the first file ending in .names, and the path of that file."""
     files = [folder / "classes.txt", folder / "obj.names", *sorted(folder.glob("*.names"))]
     files.append(folder / "labels" / "classes.txt")  # where LabelImg puts it
     for path in files:
@@ -106,7 +106,7 @@ def _listed_names(folder: Path) -> tuple[list[str], str]:
 
 
 def read_names(file: Path) -> list[str]:
-    """The class names of a text file, one per line. InputError for an empty line between them."""
+    """The class names of a text file, one per line. Raises InputError for an empty line between them."""
     lines = [line.strip() for line in read_text(file, "names of the classes", _MAX_YAML).rstrip().splitlines()]
     for number, line in enumerate(lines, 1):
         require(bool(line), f"{file}:{number}", "found an empty line", "the name of a class on each line")
@@ -133,7 +133,7 @@ def _from_yaml(folder: Path, file: Path) -> YoloDescription:
 
 
 def _root(folder: Path, fields: dict[str, yaml.Node], file: Path) -> Path:
-    """The folder of the images: that of the file, unless `path` names one elsewhere."""
+    """The folder of the images: `folder`, unless `path` in the file names another one elsewhere."""
     path = Path(_scalar(fields["path"], f"{file}: path")).expanduser() if "path" in fields else Path()
     root = folder / path
     elsewhere = root.is_dir() and not root.resolve().is_relative_to(folder.resolve())
@@ -141,7 +141,7 @@ def _root(folder: Path, fields: dict[str, yaml.Node], file: Path) -> Path:
 
 
 def _keypoints(fields: dict[str, yaml.Node], file: Path) -> int:
-    """Numbers of the keypoints of a box, from `kpt_shape: [K, D]`."""
+    """The count of keypoint numbers of a box, K * D, from `kpt_shape: [K, D]`."""
     if "kpt_shape" not in fields:
         return 0
     where = f"{file}: kpt_shape"
@@ -152,7 +152,7 @@ def _keypoints(fields: dict[str, yaml.Node], file: Path) -> int:
 
 
 def _names(node: yaml.Node, where: str) -> list[str]:
-    """Class names as they are written, from a list or a mapping from class numbers."""
+    """The class names as text, from a list or from a mapping of class numbers to names."""
     if isinstance(node, yaml.SequenceNode):
         return [_scalar(item, where) for item in node.value]
     expected = "a list [car, bus] or a mapping {0: car, 1: bus}"
@@ -169,7 +169,7 @@ def _names(node: yaml.Node, where: str) -> list[str]:
 
 
 def _fields(file: Path) -> dict[str, yaml.Node]:
-    """The values of the file by their names. Scalars stay the text that they are: YAML makes a boolean of `no`."""
+    """The values of the file by their names. Scalars stay text, because YAML would read `no` as a boolean."""
     try:
         node = yaml.compose(read_text(file, "description of the data", _MAX_YAML), yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
@@ -187,7 +187,7 @@ def _fields(file: Path) -> dict[str, yaml.Node]:
 
 
 def _texts(node: yaml.Node, where: str) -> list[str]:
-    """The text of a scalar, or those of a list of them; an empty one for null."""
+    """The text of a scalar, or the texts of a list of scalars; null gives an empty text."""
     return [_scalar(item, where) for item in (node.value if isinstance(node, yaml.SequenceNode) else [node])]
 
 

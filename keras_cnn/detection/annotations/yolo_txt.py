@@ -1,7 +1,7 @@
-"""YOLO's text files: beside each image, or in labels/ for images/; each line is a box: class x y width height.
+"""Reads YOLO's text files, beside each image or in labels/ for images/. A line is a box: class x y width height.
 
-The numbers are fractions of the image, x and y those of the centre. A line with more numbers is a class and a polygon,
-whose bounding box is taken; with `kpt_shape: [K, D]` in data.yaml it is a box with K keypoints of D numbers.
+The numbers are fractions of the image; x and y give the centre. A line with more numbers is a class and a polygon,
+whose bounding box is used; with `kpt_shape: [K, D]` in data.yaml, it is a box with K keypoints of D numbers.
 """
 
 from collections import Counter
@@ -20,8 +20,8 @@ def read(
 ) -> tuple[list[str], dict[str, list[AnnotatedImage]]]:
     """The names of the classes, and the images of each split.
 
-    The splits are those of data.yaml or of the lists train.txt, val.txt and test.txt; without either those of folders
-    called train, val, valid or test, also with a year.
+    The splits come from data.yaml or from the lists train.txt, val.txt and test.txt, or else from folders called train,
+    val, valid or test, with or without a year.
     """
     require(folder.is_dir(), located(folder), "no such folder", "a folder of images and YOLO's text files")
     description = read_description(folder)
@@ -100,7 +100,7 @@ def _label_file(path: Path) -> Path | None:
 
 
 class _LabelReader:
-    """Reads label files; a line that cannot be understood is a problem of the reading."""
+    """Reads label files; a line that cannot be understood is recorded as a problem."""
 
     def __init__(self, classes: list[str], keypoint_numbers: int, reading: Reading):
         self._classes, self._keypoint_numbers, self._reading = classes, keypoint_numbers, reading
@@ -120,7 +120,7 @@ class _LabelReader:
         return boxes
 
     def _box(self, line: str, place: str, size: tuple[int, int]) -> list[AnnotatedBox]:
-        """The box of a line; none, with a problem, if it cannot be understood."""
+        """The box of a line, in a list. If it cannot be understood, records a problem; the list is empty."""
         try:
             word, *words = line.split()
             number, values = int(word), [float(word) for word in words]
@@ -140,7 +140,7 @@ class _LabelReader:
 
 
 def _edges(values: list[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 in pixels of a centre with width and height, or of the points of a polygon."""
+    """x0, y0, x1, y1 in pixels, from centre, width and height or from the points of a polygon."""
     height, width = size
     if len(values) == 4:
         x, y, w, h = values
