@@ -2,9 +2,9 @@
 
 python -m benchmarks.detection
 
-Each goes from the photo's pixels in memory to its boxes: letterbox or resize, network, decoding, suppression. It needs
-yolov3-tiny.cfg and yolov3-tiny.weights in the folder that KERAS_CNN_WEIGHTS names; Debian's package darknet and OpenCV
-take part where they are installed.
+Each goes from the photo's pixels in memory to its boxes: letterbox or resize, network, decoding, suppression. The
+benchmark needs yolov3-tiny.cfg and yolov3-tiny.weights in the folder that KERAS_CNN_WEIGHTS names. Debian's package
+darknet and OpenCV take part if they are installed.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ OURS, HALF, DARKNET, OPENCV = "keras_cnn", "keras_cnn in bfloat16", "Debian's da
 
 
 def photo() -> np.ndarray:
-    """The dog of Darknet's package, or soft noise of its size."""
+    """Darknet's photo of a dog, or coarse noise of the same size."""
     file = Path("/usr/share/darknet/data/dog.jpg")
     if file.is_file():
         from PIL import Image
@@ -49,7 +49,7 @@ def ours(detector: Detector, image: np.ndarray) -> Callable[[], int]:
 
 
 def opencv(cfg: Path, weights: Path, image: np.ndarray) -> Callable[[], int]:
-    """As OpenCV's own example runs it: blob, forward, decoding of what is above the threshold, NMSBoxes by class."""
+    """As in OpenCV's own example: blob, forward pass, decoding of rows above the threshold, NMSBoxes by class."""
     import cv2
 
     network = cv2.dnn.readNetFromDarknet(str(cfg), str(weights))
@@ -71,7 +71,7 @@ def opencv(cfg: Path, weights: Path, image: np.ndarray) -> Callable[[], int]:
 
 
 def darknet(cfg: Path, weights: Path, image: np.ndarray) -> Callable[[], int]:
-    """Debian's library, which letterboxes the photo and runs the network; decoding takes it next to nothing."""
+    """Debian's library, which letterboxes the photo and runs the network; decoding would take almost no time."""
 
     class Image(ctypes.Structure):
         _fields_ = [(name, ctypes.c_int) for name in "whc"] + [("data", ctypes.POINTER(ctypes.c_float))]
@@ -94,7 +94,7 @@ def darknet(cfg: Path, weights: Path, image: np.ndarray) -> Callable[[], int]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without what C code prints on standard error."""
+    """Hides what C code prints on standard error."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -106,7 +106,7 @@ def quiet() -> Iterator[None]:
 
 
 def decoding_share(detector: Detector, image: np.ndarray) -> float:
-    """What part of a frame's time goes into decoding and suppression."""
+    """The share of a frame's time for decoding and suppression."""
     seconds = {"network": [], "decoding": []}
     for _ in range(FRAMES):
         begin = perf_counter()

@@ -2,8 +2,8 @@
 
 python -m benchmarks.filters
 
-Both read 10,000 images of 32 x 32 from memory, in the format that training chooses here; the responses are compiled
-anew on each call, as a view does it. Keras predicts with autotune off, at the better of two batch sizes.
+Both read 10,000 images of 32 x 32 from memory, in the number format that training chooses here. The responses are
+compiled anew on each call, as in a view. Keras predicts with autotune off, at the better of two batch sizes.
 """
 
 import os

@@ -2,9 +2,9 @@
 
 python -m benchmarks.finetuning
 
-Each contestant builds its network, trains five epochs of batches of 32 with Adam and validates after each on the 100
-other photos; ours computes the frozen part once, keeps its checkpoints and writes its best model. Keras gets the photos
-as arrays in memory, with tf.data's autotune, which stalls, off; ours decodes them from JPEG.
+Each contestant builds its network, trains for five epochs with Adam in batches of 32, and validates after each epoch on
+the other 100 photos. Ours computes the frozen part once, keeps checkpoints, writes its best model, and decodes the
+photos from JPEG. Keras gets them as arrays in memory, with tf.data's autotune off because it stalls.
 """
 
 import os
@@ -38,7 +38,7 @@ CUTS = {"head only": ("all", {FLOAT32: 4.0, BF16: 6.0}), "cut at conv4": ("conv4
 
 
 def plain_keras(images: np.ndarray, labels: np.ndarray, trained: str):
-    """Fine-tuning as Keras's guide writes it."""
+    """Fine-tuning as in Keras's guide."""
     options = tf.data.Options()
     options.autotune.enabled = False
 
@@ -88,7 +88,7 @@ def ours(photos: Path, upto: str, number_format: str):
 
 
 def in_turns(contestants: dict) -> dict[str, list[float]]:
-    """As `interleave`, without a call to warm up: each call builds and compiles anew, as its user waits for."""
+    """As `interleave`, without a warm-up call: each call builds and compiles anew, as a user waits for both."""
     rates = {name: [] for name in contestants}
     for turn in range(ROUNDS):
         for name, work in list(contestants.items())[:: 1 if turn % 2 == 0 else -1]:
@@ -99,7 +99,7 @@ def in_turns(contestants: dict) -> dict[str, list[float]]:
 
 
 def compare_prediction(images: np.ndarray) -> None:
-    """The network's inference on arrays: the same file in Keras's hands and ours."""
+    """The network's inference on arrays: the same file, run by Keras and by us."""
     chosen = precision.choose_precision("auto", precision.hardware())
     precision.apply(0, chosen, "auto")
     with tempfile.TemporaryDirectory() as folder:

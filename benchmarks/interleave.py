@@ -1,4 +1,4 @@
-"""Rates measured in turns, so that whatever slows the machine down meets every contestant alike."""
+"""Rates measured in turns, so that whatever slows the machine affects all contestants alike."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +8,10 @@ ROUNDS = 5
 
 
 def interleave(contestants: dict[str, Callable[[], int]], rounds: int | None = None) -> dict[str, list[float]]:
-    """Images per second of each contestant in each round, of which there are ROUNDS unless `rounds` says otherwise.
+    """Images per second of each contestant in each of `rounds` rounds, by default ROUNDS.
 
-    Each callable does its work once and returns the number of images done; a first, unmeasured call compiles and warms
-    up. Every other round goes through the contestants backwards.
+    Each callable does its work once and returns the number of images processed; a first, unmeasured call compiles and
+    warms up. Every other round goes through the contestants in reverse.
     """
     for work in contestants.values():
         work()
@@ -25,7 +25,7 @@ def interleave(contestants: dict[str, Callable[[], int]], rounds: int | None = N
 
 
 def table(rates: dict[str, list[float]], baseline: str, targets: dict[str, float]) -> str:
-    """One line a contestant: median images/s (lowest to highest) and the ratio of medians, beside its target."""
+    """One line per contestant: median images/s (lowest to highest) and the ratio of medians, beside its target."""
     base = median(rates[baseline])
     width = max(map(len, rates))
     lines = []

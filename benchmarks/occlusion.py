@@ -2,11 +2,11 @@
 
 python -m benchmarks.occlusion
 
-On net3 of CS7015 with 32 filters first, in float32 and in the format that training chooses here:
-- model.predict for each of the 625 occluded images alone, as a loop over places calls it (measured on a sample);
-- one model.predict over all of them, made beforehand;
-- Captum's Occlusion on the same weights in PyTorch, float32, all places at once or 64, whichever is faster. It is an
-  extra: where it is not installed it is left out.
+On CS7015's net3 with 32 filters in the first layer, in float32 and in the number format that training chooses here:
+- a loop that calls model.predict for each of the 625 occluded images (measured on a sample);
+- one call of model.predict with all of them, prepared beforehand;
+- Captum's Occlusion on the same weights in PyTorch, float32, at 64 or all positions at once, whichever is faster. It
+  is optional: if it is not installed, it is left out.
 """
 
 import importlib.util
@@ -36,7 +36,7 @@ def network(number_format: str) -> keras.Model:
 
 
 def occluded(image: np.ndarray) -> np.ndarray:
-    """(625, 32, 32, 3) float32."""
+    """(625, 32, 32, 3) float32, one image per position of the patch."""
     side = SHAPE[0] - SIZE + 1
     images = np.tile(image.astype(np.float32), (PLACES, 1, 1, 1))
     for place, (row, column) in enumerate(np.ndindex(side, side)):
@@ -150,7 +150,7 @@ def main() -> None:
 
 
 def _same(model: keras.Model, image: np.ndarray, images: np.ndarray) -> None:
-    """That the three compute one thing: the logits of PyTorch, and the map."""
+    """Prints how far PyTorch's probabilities and our map are from Keras's."""
     import torch
 
     network, _, _ = captum(model, image, PLACES)

@@ -14,7 +14,7 @@ from benchmarks.interleave import interleave, table
 from keras_cnn.config import OptimConfig
 from keras_cnn.training.optimizers import build_optimizer
 
-UPDATES = 20  # a round
+UPDATES = 20  # per round
 PAIRS = {
     "adam": (keras.optimizers.Adam, {}),
     "sgd": (keras.optimizers.SGD, {"momentum": 0.9}),
@@ -22,7 +22,7 @@ PAIRS = {
 
 
 def updating(optimizer: keras.optimizers.Optimizer, shapes: list[tuple[int, ...]]):
-    """A round of updates of weights of its own, by the same gradients each time."""
+    """A round of updates of its own weights, with the same gradients each time."""
     variables = [keras.Variable(tf.zeros(shape)) for shape in shapes]
     gradients = [tf.random.stateless_normal(shape, (0, number)) for number, shape in enumerate(shapes)]
     optimizer.build(variables)

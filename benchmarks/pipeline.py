@@ -1,4 +1,4 @@
-"""A folder of photos to augmented batches of 32 at 224 x 224: ours from disk and from the cache, against Keras's own.
+"""From photos to augmented batches of 32 at 224 x 224: our pipeline from disk and from the cache, against Keras's own.
 
 python -m benchmarks.pipeline
 """
@@ -31,7 +31,7 @@ TARGETS = {DISK: 2.3, CACHE: 3.5}
 
 
 def photos(folder: Path) -> list[Path]:
-    """COUNT JPEG files in class folders below `folder`: real photos over and over, or noise where there are none."""
+    """COUNT JPEG files in class folders below `folder`: copies of real photos, or noise if there are none."""
     originals = folder / "originals"
     if PHOTOS.exists():
         zipfile.ZipFile(PHOTOS).extractall(originals)
@@ -50,7 +50,7 @@ def photos(folder: Path) -> list[Path]:
 
 
 def ours(split: Split):
-    """One epoch: batches from `split`, augmented where a training step would do it."""
+    """One epoch: batches from `split`, augmented as in a training step."""
 
     @tf.function
     def step(batch):
@@ -68,7 +68,7 @@ def ours(split: Split):
 
 
 def keras_layers(folder: Path):
-    """The same epoch as Keras's documentation writes it."""
+    """The same epoch, as in Keras's documentation."""
     layers = [
         keras.layers.RandomRotation(15 / 360, fill_mode="reflect"),
         keras.layers.RandomZoom((-0.1, 0.1), fill_mode="reflect"),

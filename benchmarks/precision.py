@@ -2,8 +2,8 @@
 
 python -m benchmarks.precision --source folder:PATH/TO/cifar10 [--seeds 6] [--out runs/precision]
 
-A seed decides split, first weights, order and augmentation, the same in both formats. A finished run is not repeated, a
-broken-off one is resumed, so that the study can be stopped at any time.
+A seed fixes split, initial weights, order and augmentation, the same in both formats. A finished run is not repeated
+and an interrupted one is resumed, so the study can be stopped at any time.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def accuracy(source: str, seed: int, number_format: str, out: Path, changes: lis
 
 
 def report(accuracies: dict[int, tuple[float, float]]) -> str:
-    """The accuracies by seed, (float32, bfloat16), and what their differences say."""
+    """The accuracies by seed, (float32, bfloat16), and tests of their differences."""
     differences = np.array([after - before for before, after in accuracies.values()])
     lines = [f"seed {seed:>3}  float32 {before:.4f}  bfloat16 {after:.4f}  {100 * (after - before):+.2f} points"
              for seed, (before, after) in accuracies.items()]  # fmt: skip

@@ -2,11 +2,11 @@
 
 python -m benchmarks.prediction
 
-Keras predicts three times over, each at the best of its batch sizes:
-- the same file, as anybody would call it: model.predict(images, batch_size=...); tf.data's autotune may keep its end
-  waiting until one of its own ticks, at up to twice the time that the work took;
-- the same file, fed with autotune off, so that nothing waits: the time of the arithmetic alone;
-- the same weights in float32, which is what Keras computes in unless told otherwise, autotune off.
+Keras predicts in three ways, each at the best of its batch sizes:
+- the same file with the usual call, model.predict(images, batch_size=...); tf.data's autotune may delay its end until
+  one of autotune's own ticks, at up to twice the time that the work took;
+- the same file with autotune off, so that nothing waits: the time of the arithmetic alone;
+- the same weights in float32, which is Keras's default, with autotune off.
 """
 
 import os
@@ -33,7 +33,7 @@ SAME, FLOAT32 = "model.predict, stall-free", "model.predict, stall-free, float32
 
 
 def saved_in(number_format: str, file: Path, weights: list[np.ndarray] | None = None) -> keras.Model:
-    """net4 in a number format, through a file: loaded, it is made of Keras's own layers."""
+    """net4 in a number format, saved and loaded, so that it has Keras's own layers."""
     precision.apply(0, number_format, "auto")
     model = models.build("net4", SHAPE, CLASSES)
     keras.config.set_dtype_policy("float32")
@@ -45,7 +45,7 @@ def saved_in(number_format: str, file: Path, weights: list[np.ndarray] | None = 
 
 
 def _trained(variable: keras.Variable) -> np.ndarray:
-    """Batch norm with values as after training; at its initial ones it would do nothing."""
+    """The variable's values; for batch norm as after training, because its initial values do nothing."""
     kind = variable.path.rpartition("/")[2]
     if kind in ("gamma", "moving_variance"):
         return np.random.default_rng(1).uniform(0.5, 1.5, variable.shape)

@@ -2,11 +2,11 @@
 
 python -m benchmarks.search [--seeds 6] [--trials 20] [--out runs/search]
 
-A small network on 1,000 images of the embedded Fashion-MNIST, four epochs a trial, in a space where search matters.
-A sweep's outcome is the best validation accuracy among its trials; both choose and judge by validation, so the best of
-20 flatters both alike. A seed decides split, first weights and data order, the same in both methods. It also decides
-the random draws, and the first ten trials of the Bayesian search are those of the random one: the pair differs from the
-11th trial on, and its first ten values are checked to be equal. A sweep that was broken off is gone on with.
+A small network on 1,000 images of the embedded Fashion-MNIST, four epochs per trial, in a space where search matters.
+A sweep's outcome is the best validation accuracy among its trials. Both methods choose and judge by validation, so the
+best of 20 flatters both alike. A seed fixes split, initial weights and data order, the same in both methods. It also
+fixes the random draws, and the first ten trials of the Bayesian search are those of the random one: the pair differs
+from the 11th trial on, and its first ten values are checked to be equal. An interrupted sweep is resumed.
 """
 
 import argparse
@@ -58,9 +58,9 @@ def search(method: str, seed: int, trials: int, out: Path) -> list[float]:
 
 
 def report(values: Mapping[int, tuple[list[float], list[float]]]) -> str:
-    """Seed -> values of the trials, (random, bayes): the best of each by seed, and what their differences say.
+    """The best of both methods by seed, and tests of the differences; `values`: seed -> trial values (random, bayes).
 
-    Raises ValueError where the trials that a pair has in common have other values.
+    Raises ValueError if the trials that a pair has in common have different values.
     """
     lines, differences = [], []
     for seed, (random, bayes) in values.items():

@@ -1,8 +1,8 @@
 """What a sweep costs beyond its training steps: a grid of 24 small networks, from the command to its last line.
 
-The whole time of `python train.py --sweep` with one worker, against the sum of `epoch_seconds` in the histories of its
-runs: the training steps, compiled and traced once a network. All else is overhead: two processes that import
-TensorFlow, the networks built and saved, validation after each epoch, checkpoints, the W&B mirror.
+The total time of `python train.py --sweep` with one worker, against the sum of `epoch_seconds` in the histories of its
+runs: the training steps, compiled and traced once per network. All else is overhead: two processes that import
+TensorFlow, building and saving the networks, validation after each epoch, checkpoints, the W&B mirror.
 """
 
 import os
@@ -68,7 +68,7 @@ def measure(folder: Path) -> tuple[float, list[list[dict]]]:
 
 
 def report(seconds: float, histories: list[list[dict]]) -> str:
-    """The whole time over that of the steps, and what is beyond them for each network."""
+    """The ratio of the total time to that of the steps, and the rest per network."""
     steps = sum(row["epoch_seconds"] for history in histories for row in history)
     validated = sum(history[-1]["run_seconds"] for history in histories) - steps
     rest = (seconds - steps - validated) / len(histories)

@@ -1,4 +1,4 @@
-"""net4 in PyTorch, in a process of its own, so that its threads and its allocator meet nobody else's.
+"""net4 in PyTorch, in its own process, so that its threads and its allocator do not affect the others.
 
 Not part of the product and not needed by it: `.venv/bin/pip install 'torch==2.13.*'`.
 """
@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-# glibc's allocator hands large blocks back to the kernel after each step; these keep them.
+# glibc's allocator returns large blocks to the kernel after each step; these settings keep them.
 TUNED = {
     "MALLOC_TRIM_THRESHOLD_": "-1",
     "MALLOC_MMAP_THRESHOLD_": "4294967296",

@@ -66,7 +66,7 @@ def steps(trainer: Trainer, images: np.ndarray, labels: np.ndarray) -> int:
 
 
 def plain_keras(images: np.ndarray, labels: np.ndarray):
-    """net4 of Keras's own layers, as anybody would compile and fit it; with tf.data's autotune, which stalls, off."""
+    """net4 of Keras's own layers, compiled and fitted as usual, but without tf.data's autotune, which stalls."""
     built = models.build("net4", SHAPE, CLASSES)
     model = keras.Model.from_config(built.get_config())  # the saved form names Keras's own layers
     assert not any(type(layer).__module__.startswith("keras_cnn") for layer in model.layers)
@@ -85,7 +85,7 @@ def plain_keras(images: np.ndarray, labels: np.ndarray):
 
 
 def matrix_product(size: int):
-    """Multiply-adds of a product of square bfloat16 matrices, as if they were images."""
+    """A product of square bfloat16 matrices that counts its multiply-adds as images."""
     left, right = (tf.cast(tf.random.normal((size, size)), tf.bfloat16) for _ in range(2))
     product = tf.function(tf.matmul)
 
@@ -156,7 +156,7 @@ def compare_epoch() -> None:
 def _epochs(task: ClassificationTask, folder: RunFolder):
     """A callable that trains one more epoch, as `experiment.train` does."""
     folder.describe(task.config, task.default_config, task.hardware)
-    with redirect_stdout(StringIO()):  # where its progress goes
+    with redirect_stdout(StringIO()):  # hides its progress
         session = TrainingSession(task, folder, Tracker("off", folder.path), Interrupt())
         next(session.phases())
     trainer = session.phase_run.trainer

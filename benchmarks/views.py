@@ -1,9 +1,9 @@
-"""All views of a `net4`, `visualize.py RUN all`, against the time that it may take; and where the time goes.
+"""The time of all views of a `net4`, `visualize.py RUN all`, against its target, and the time of each view.
 
 python -m benchmarks.views [RUN]
 
-Without a run it is one of random weights and random images of 32 x 32: 5,000 to look through and 10,000 that no view
-reads, in the format that training chooses here. What is drawn takes as long as that of a trained network.
+The default run has random weights and random images of 32 x 32, 5,000 to look through and 10,000 that no view reads,
+in the number format that training chooses here. Its views take as long as those of a trained network.
 """
 
 import os
@@ -52,7 +52,7 @@ def random_run(folder: Path) -> Path:
 
 
 def all_views(run: Path, out: Path) -> dict[str, float]:
-    """Seconds by step, the last of which is the whole."""
+    """Seconds by step; the last entry is the total."""
     begin = last = time.perf_counter()
     opened = open_source(str(run), VisualizeOptions(out=out))
     seconds = {"opened": (now := time.perf_counter()) - last}

@@ -1,8 +1,9 @@
-"""What many runs say: one pass over their tables gives sections as data, which the page and the folder both show.
+"""Analysis of many runs: one pass over their tables builds the sections that the page and the folder both show.
 
-table = find_table([Path("runs/sweep")])
-sections(table)                            # for the page
-write_analysis(folder, table)    # CSV, PNG and notes.txt
+Example:
+    table = find_table([Path("runs/sweep")])
+    sections(table)                # for the page
+    write_analysis(folder, table)  # CSV, PNG and notes.txt
 """
 
 from collections.abc import Callable
@@ -44,7 +45,7 @@ _TITLES: dict[Callable[[AnalysedRuns], PageSection | None], tuple[str, str, str]
 
 @lru_cache(maxsize=1)  # the page and the folder share one pass
 def sections(table: RunTable) -> tuple[PageSection, ...]:
-    """The sections about a sweep or a table of runs; one that these runs do not allow has the reason in its place."""
+    """The sections about a sweep or a table of runs. A section that these runs do not allow holds only the reason."""
     made = [swept_section(table.swept)] if table.swept else []
     if not len(table.runs):
         reason = "no trial has ended with a number" if table.swept else "the table has no rows"
@@ -63,8 +64,8 @@ def sections(table: RunTable) -> tuple[PageSection, ...]:
 def write_analysis(folder: Path, table: RunTable) -> list[Path]:
     """Writes every table of the analysis as CSV and every picture as PNG into `folder`, and returns their paths.
 
-    The last path is `notes.txt`, with what is explained and the sentences of each section. Raises InputError where no
-    run has a number, and where the folder cannot be written.
+    The last path is `notes.txt`, which names the analysed metric and holds the sentences of each section. Raises
+    InputError if no run has a finite value of the metric, or if the folder cannot be written.
     """
     usable(table.runs, table.metric)
     frames = {"runs": table.runs} | ({} if table.epochs is None else {"epochs": table.epochs})

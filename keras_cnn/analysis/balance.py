@@ -1,4 +1,4 @@
-"""Whether the runs fill the grid of their settings evenly: plain means by group compare like with like only then."""
+"""Whether the runs fill the grid of their settings evenly; only then do plain group means compare like with like."""
 
 import itertools
 import math
@@ -11,20 +11,20 @@ import pandas as pd
 from keras_cnn.analysis.factors import Factor, short_names, show, varied
 from keras_cnn.errors import InputError
 
-_SPARSE = 2  # more cells than this many times those in use are no grid with holes but a sample
+_SPARSE = 2  # with more than this many cells per cell in use, the runs count as a sample
 _NAMED = 5
 
 
 def balance(runs: pd.DataFrame, factors: Sequence[str] | None = None) -> pd.DataFrame:
-    """The cells of the grid: a column a factor, `runs`, `expected` (the commonest count of a cell) and `state`.
+    """One row per cell of the grid: a column per factor, `runs`, `expected` (the most common count) and `state`.
 
-    `state` is missing, under, over or even. `attrs["warning"]` is a sentence naming the cells that are missing or hold
-    another number of runs, empty for a balanced grid; `attrs["uneven_pairs"]` the pairs of factors of which one is not
-    spread in equal shares over the values of the other. Numbers with many values are no dimension of a grid and are
-    named in `attrs["notes"]`. Where less than half the cells are in use the runs are a sample and no grid: only the
-    cells in use are listed.
+    `state` is missing, under, over or even. `attrs["warning"]` is a sentence that names the cells that are missing or
+    hold an unusual number of runs; it is empty for a balanced grid. `attrs["uneven_pairs"]` lists the pairs of factors
+    in which one is not spread in equal shares over the values of the other. `attrs["notes"]` names the numbers with too
+    many values to be a dimension of a grid. If less than half the cells are in use, the runs count as a sample, and
+    only the cells in use are listed.
 
-    Raises InputError for an empty table and one without a factor.
+    Raises InputError for an empty table, or if no factor varies.
     """
     if not len(runs):
         raise InputError("the table has no rows; expected at least one run")
@@ -56,7 +56,7 @@ def balance(runs: pd.DataFrame, factors: Sequence[str] | None = None) -> pd.Data
 
 
 def pair_counts(factors: Sequence[Factor]) -> pd.DataFrame:
-    """(L, L) how many runs have each pair of levels, for all levels of all factors; the index is (factor, level)."""
+    """(L, L) number of runs with each pair of levels, over all levels of all factors; indexed by (factor, level)."""
     marks = {
         (setting.name, show(level)): setting.codes == i for setting in factors for i, level in enumerate(setting.levels)
     }
@@ -94,6 +94,6 @@ def _named(cells: pd.DataFrame, grid: Sequence[Factor]) -> str:
 
 
 def _is_uneven(a: Factor, b: Factor) -> bool:
-    """Whether a pair of levels is met more or less often than the shares of its two levels make it."""
+    """Whether any pair of levels occurs more or less often than if the factors were independent."""
     pairs, of_a, of_b = Counter(zip(a.codes, b.codes, strict=True)), Counter(a.codes), Counter(b.codes)
     return any(pairs[i, j] * len(a.codes) != of_a[i] * of_b[j] for i in of_a for j in of_b)

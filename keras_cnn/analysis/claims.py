@@ -1,4 +1,4 @@
-"""Claims about runs: what they rest on, and which of many hold together."""
+"""Claims about runs: the evidence for each, and which of them hold when all are tested together."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -13,13 +13,13 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Conclusion:
-    """One sentence. All its numbers can be computed again from the runs of `rows`."""
+    """One sentence, whose numbers can all be recomputed from the runs in `rows`."""
 
     sentence: str
     # The sign of `size`, or why there is none. "none": no difference could be shown; "inconclusive": too few repeats;
     # "description": nothing is claimed; "cannot be compared": the runs were tested on different images.
     direction: Literal["higher", "lower", "none", "inconclusive", "description", "cannot be compared"]
-    size: float | None  # a difference of shares (0.029 is 2.9 points); of a trend, per step; of an onset, its epoch
+    size: float | None  # a difference of shares (0.029 is 2.9 points); for a trend, per step; for an onset, its epoch
     interval: Interval | None  # of `size`, at 95 %
     rows: tuple[str, ...]  # names of the runs; paths where two runs have the same name
     method: str
@@ -27,10 +27,10 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class Claim:
-    """A conclusion, and the test that must still reject at the level that Holm's procedure leaves it."""
+    """A conclusion, and the test that must reject at the level that Holm's procedure sets for it."""
 
     about: tuple  # claims about the same thing share one sentence when none of them holds
-    rejects: Callable[[float], bool]  # at a significance level
+    rejects: Callable[[float], bool]  # takes a significance level
     conclusion: Conclusion  # what it concludes if it is upheld
     otherwise: str | None = None  # what was compared, to follow "no difference could be shown"; None: say nothing
 
@@ -38,7 +38,7 @@ class Claim:
 def uphold(claims: Sequence[Claim]) -> list[bool]:
     """Which claims Holm's step-down procedure upholds at family-wise error rate ALPHA.
 
-    Step by step, all that reject at ALPHA / (how many are not yet rejected) are rejected. That is the textbook's
+    Each step upholds all claims whose tests reject at ALPHA / (number of claims not yet upheld). This is the textbook
     procedure on sorted p-values, for tests that answer only yes or no.
     Source: S. Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian J. of Statistics 6 (1979).
     """
@@ -53,7 +53,7 @@ def uphold(claims: Sequence[Claim]) -> list[bool]:
 
 
 def conclusions(claims: Sequence[Claim]) -> list[Conclusion]:
-    """The claims that hold, then one sentence for each thing compared of which no claim holds."""
+    """The claims that hold, then one sentence for each subject about which no claim holds."""
     upheld = uphold(claims)
     family = f"Holm's correction over {len(claims)} comparison{'s' if len(claims) > 1 else ''} at {100 * ALPHA:.0f} %"
     shown = [claim.conclusion for claim, holds in zip(claims, upheld, strict=True) if holds]
@@ -62,7 +62,7 @@ def conclusions(claims: Sequence[Claim]) -> list[Conclusion]:
 
 
 def _not_shown(claims: Sequence[Claim], settled: set[tuple]) -> Iterator[Conclusion]:
-    """For each thing compared without a claim that holds, a sentence on the largest difference."""
+    """One sentence on the largest difference for each subject about which no claim holds."""
     groups: dict[tuple, list[Claim]] = {}
     for claim in claims:
         if claim.otherwise and claim.about not in settled:
@@ -75,7 +75,7 @@ def _not_shown(claims: Sequence[Claim], settled: set[tuple]) -> Iterator[Conclus
 
 
 def points(size: float, interval: Interval | None) -> str:
-    """ "2.9 points [1.1, 4.6]", with enough decimal places that no end of the interval but 0 is printed as 0."""
+    """ "2.9 points [1.1, 4.6]", with enough decimal places that no number other than 0 is printed as 0."""
     ends = interval or ()
     places = next((p for p in (1, 2, 3) if all(round(100 * v, p) for v in (size, *ends) if v)), 4)
     span = f"[{', '.join(f'{100 * end:.{places}f}' for end in ends)}]" if interval else "(no interval can be had)"

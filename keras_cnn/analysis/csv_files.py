@@ -1,4 +1,4 @@
-"""Tables of runs in CSV files, with the columns of `table`; W&B's export of its run table is one."""
+"""Reads tables of runs from CSV files, such as W&B's export, into the columns of `table`."""
 
 import csv
 import math
@@ -13,7 +13,7 @@ from keras_cnn.analysis.table import ACCURACIES, COLUMNS, LOSSES, column_of, dis
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError
 
-# What other programs call our columns, in lower case with one underscore between words; the first that is there wins.
+# Names of our columns in other programs, in lower case with one underscore between words; the first one found wins.
 _ALIASES = {
     "run": ("run", "name", "run_name", "run_id", "id", "trial", "trial_id", "number"),
     "state": ("state", "status"),
@@ -32,12 +32,12 @@ _ALIASES = {
     "validation_accuracy": ("validation_accuracy", "val_accuracy", "val_acc", "valid_accuracy", "validation_acc"),
     "test_accuracy": ("test_accuracy", "test_acc"),
 }
-# Columns of W&B's run table and the like that are no settings; so are those that begin with an underscore.
+# Columns of W&B's run table and similar tables that are not settings; nor are names that begin with an underscore.
 _DESCRIBING = set(
     """id name display_name notes user tags group job_type host hostname url sweep sweep_name updated end_time project
     entity commit github git command program python os gpu_count gpu_type cpu_count heartbeat storage_id step""".split()  # noqa: SIM905 - a list of quoted words is four times as long
 )
-_MEASURING = re.compile(  # words in the names of numbers that a run logs rather than gets
+_MEASURING = re.compile(  # words in the names of measured numbers
     r"(^|_)(loss|acc|accuracy|f1|auc|recall|top_?\d|error|err|score|best|time|seconds|duration|runtime|overfit|kappa)(_|$)"
 )
 _MISSING = frozenset(("", "-", "nan", "none", "null", "n/a"))
@@ -46,16 +46,16 @@ _MISSING = frozenset(("", "-", "nan", "none", "null", "n/a"))
 def read_table(
     path: Path, columns: Mapping[str, str] | None = None, factors: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """The table in a CSV file with one row a run, or one row a run and epoch; W&B's export of its run table is one.
+    """Reads a CSV file with one row per run, or one per run and epoch, such as W&B's export of its run table.
 
-    `columns` names columns of the file, {"test_accuracy": "Acc@1 (test)"}; the others are recognised by the names
-    in use (val_acc, Runtime, total parameters, ...). `factors` names the settings to study. Without it they are all
+    `columns` maps our names to the file's, {"test_accuracy": "Acc@1 (test)"}; other columns are recognised by common
+    names (val_acc, Runtime, total parameters, ...). `factors` names the settings to study. Without it, they are all
     columns that are not recognised, differ between runs, are constant within a run, and by their names are settings
-    rather than measurements; `notes` tells which were taken and which were left aside. Accuracies in percent become
-    shares, which `notes` tells too. A table with an epoch but one row a run is one of runs.
+    rather than measurements; `notes` says which were taken and which were left aside. Accuracies in percent become
+    shares, which `notes` also reports. A table with an epoch column but one row per run is a table of runs.
 
-    Raises InputError, naming file, column and line, for a file that is no such table, a column that is not there
-    (with the nearest name), a number that is none, an accuracy outside its range, and a run with an epoch twice.
+    Raises InputError, naming file, column and line, for a file that is not such a table, a missing column (with the
+    nearest name), a cell that is not a number, an accuracy outside its range, or a run with the same epoch twice.
     """
     path = Path(path)
     cells = _read_csv(path)
@@ -168,7 +168,7 @@ def _factors(
     wanted: Sequence[str] | None,
     notes: list[str],
 ) -> list[str]:
-    """The columns that are settings: those that are `wanted`, or those that look like one, which `notes` tells."""
+    """The columns that are settings: the `wanted` ones, else those that look like settings, listed in `notes`."""
     if wanted is not None:
         for name in wanted:
             if name not in cells:
@@ -194,7 +194,7 @@ def _is_setting(name: str, cells: list[str], runs: pd.Series) -> bool:
     if np.any(keys.groupby(runs.to_numpy()).nunique() > 1):
         return False  # a setting does not change while a run trains
     count = runs.nunique()
-    return numeric or count < 3 or keys.nunique() < count  # a text of its own for every run names the run
+    return numeric or count < 3 or keys.nunique() < count  # a text that differs in every run names the run
 
 
 def _converted(path: Path, ours: str, cells: list[str], notes: list[str]) -> pd.Series:

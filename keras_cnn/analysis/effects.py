@@ -1,7 +1,7 @@
-"""What each setting does while the others stay: marginal means and differences from an additive model, with intervals.
+"""Effect of each setting with the others held: marginal means and differences from an additive model, with intervals.
 
-The mean of all runs with some value mixes in whatever else those runs have in common. The model takes that apart as far
-as the runs allow, and what they do not allow to be told apart is named and not estimated.
+The plain mean of all runs with some value mixes in whatever else those runs have in common. The model separates the
+effects as far as the runs allow; those that the runs cannot separate are named and not estimated.
 """
 
 import itertools
@@ -16,21 +16,21 @@ from keras_cnn.analysis.factors import Factor, cells, comparable, show
 from keras_cnn.analysis.table import listed, words
 from keras_cnn.evaluation.intervals import student_t
 
-_TOLERANCE = 1e-8  # of a contrast of ordinary size
+_TOLERANCE = 1e-8  # relative to the largest entry of a contrast
 
 
 @dataclass(frozen=True)
 class AdditiveModel:
-    """Ordinary least squares of a metric on factors: a level at a time, or a quantity as one slope."""
+    """Ordinary least squares of a metric on factors, coded by level or, for a quantity, as one slope."""
 
     factors: tuple[Factor, ...]
     slopes: frozenset[str]  # factors taken as quantities
-    columns: dict[str, slice]  # of each factor in the coefficients; 0 is the intercept
-    coefficients: np.ndarray  # (P,), of least norm where several fit alike
-    covariance: np.ndarray  # (P, P) of the coefficients, but for the residual variance
-    null: np.ndarray  # (P, P - rank) orthonormal: changes of the coefficients that change no prediction
+    columns: dict[str, slice]  # of each factor among the coefficients; column 0 is the intercept
+    coefficients: np.ndarray  # (P,), of minimum norm if several fit equally well
+    covariance: np.ndarray  # (P, P) of the coefficients, not yet times the residual variance
+    null: np.ndarray  # (P, P - rank) orthonormal basis of the coefficient changes without effect on predictions
     freedom: int  # residual degrees of freedom
-    variance: float  # residual; NaN without degrees of freedom
+    variance: float  # residual variance; NaN without degrees of freedom
     method: str
 
     def estimate(self, contrast: np.ndarray, level: float) -> tuple[float, float, float]:
@@ -53,11 +53,11 @@ class AdditiveModel:
         ]
 
     def _blurred(self, contrast: np.ndarray) -> np.ndarray:
-        """Coefficients in the part of the contrast that the runs do not determine."""
+        """Indices of the coefficients in the part of the contrast that the runs do not determine."""
         return np.flatnonzero(np.abs(self.null @ (self.null.T @ contrast)) > _TOLERANCE * np.abs(contrast).max())
 
     def at(self, setting: Factor, code: int) -> np.ndarray:
-        """(P,) the contrast of the mean at a level of `one`, all levels of the other factors weighing the same."""
+        """(P,) the contrast of the mean at level `code` of `setting`, with equal weights for other factors' levels."""
         contrast = np.zeros(len(self.coefficients))
         contrast[0] = 1
         for other in self.factors:
@@ -72,12 +72,12 @@ class AdditiveModel:
 def marginal_means(
     runs: pd.DataFrame, metric: str, factors: Sequence[str] | None = None, level: float = 0.95
 ) -> pd.DataFrame:
-    """The metric at each level of each factor: as the runs have it, and as a balanced grid would.
+    """The metric at each level of each factor: the plain mean, and the marginal mean as in a balanced grid.
 
-    One row a level: `factor`, `level`, `runs`, `mean` (of those runs, whatever else they are), `marginal_mean` (of the
-    additive model, over all combinations of the other factors' levels in equal parts, quantities at their mean) with
-    `low` and `high`, and `confounded_with`: the factors that it cannot be told apart from, where it is NaN for that.
-    Quantities, which have no levels, are in `marginal_differences` alone. `attrs` has `method` and `notes`.
+    One row per level: `factor`, `level`, `runs`, `mean` (of those runs), `marginal_mean` (of the additive model, with
+    equal weight for all combinations of the other factors' levels, and quantities at their mean) with `low` and
+    `high`, and `confounded_with`: the factors that it cannot be told apart from, in which case it is NaN.
+    Quantities, which have no levels, are only in `marginal_differences`. `attrs` has `method` and `notes`.
 
     Raises InputError as `importance` does.
     Source: S. R. Searle, F. M. Speed and G. A. Milliken, Population Marginal Means in the Linear Model, The American
@@ -113,14 +113,14 @@ def marginal_differences(
 ) -> pd.DataFrame:
     """How the metric changes from one level to another with the other factors held, with Student's t intervals.
 
-    One row a pair of levels: `factor`, `from`, `to`, `change` in words, `naive` (the difference of the plain means of
-    the runs), `difference` with `low` and `high`, `confounded_with`. A quantity has one row: its slope by doubling
-    where it spans a factor of four or more, else from its least to its largest value; `from` and `to` are empty for
-    the former. Each interval is at `level` by itself.
+    One row per pair of levels: `factor`, `from`, `to`, `change` in words, `naive` (the difference of the plain means
+    of the runs), `difference` with `low` and `high`, `confounded_with`. A quantity has one row, its slope: per doubling
+    if it spans a factor of four or more (`from` and `to` are then empty), else from its least to its largest value.
+    Each interval has confidence `level` on its own.
 
-    Where cells were repeated with several seeds, the cells' means are fitted: seeds of one cell share whatever an
-    additive model misses about it, so they are not independent runs. Where the model fits every cell freely, the runs
-    themselves are.
+    If cells were repeated with several seeds, the model is fitted to the cells' means: the seeds of a cell share
+    whatever an additive model misses about it, so they are not independent runs. If the model has as many free
+    coefficients as cells, it is fitted to the runs themselves.
 
     Raises InputError as `importance` does.
     """
@@ -155,9 +155,9 @@ def marginal_differences(
 def additive_model(values: np.ndarray, factors: Sequence[Factor]) -> AdditiveModel:
     """Fits `values` (N,) by an intercept and the factors, without interactions.
 
-    A number with more than ten values, or hardly two runs a value, is one slope: of its logarithm where it spans a
-    factor of four. So are all numbers of more than two values where their levels would be as many coefficients as there
-    are runs.
+    A number with more than ten values, or fewer than two runs per value on average, is one slope: of its logarithm if
+    it spans a factor of four. If this leaves as many coefficients as runs or more, every number with more than two
+    values is one slope.
     """
     quantities = [factor for factor in factors if factor.numeric and len(factor.levels) > 2]
     model = _fit(values, factors, frozenset(quantity.name for quantity in quantities if not quantity.repeated))
@@ -195,7 +195,7 @@ def _fit(values: np.ndarray, factors: Sequence[Factor], slopes: frozenset[str]) 
 
 
 def _design(factors: Sequence[Factor], slopes: frozenset[str]) -> tuple[np.ndarray, dict[str, slice]]:
-    """(N, P) with the intercept first, each factor's first level left out, and where each factor's columns are."""
+    """(N, P) design with the intercept first and without each factor's first level, and each factor's columns."""
     parts, columns, width = [np.ones((len(factors[0].values), 1))], {}, 1
     for setting in factors:
         part = _quantity(setting)[:, None] if setting.name in slopes else _dummies(setting.codes, len(setting.levels))
@@ -210,7 +210,7 @@ def _dummies(codes: np.ndarray, levels: int) -> np.ndarray:
 
 
 def _quantity(setting: Factor) -> np.ndarray:
-    """(N,) values, or their logarithms, centred and scaled to a range of 1, which keeps the least squares exact."""
+    """(N,) values, or their logarithms, centred and scaled to a range of 1, which keeps least squares accurate."""
     values = setting.values.astype(float)
     if setting.logarithmic:
         values = np.log2(values)

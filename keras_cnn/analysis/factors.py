@@ -14,7 +14,7 @@ from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError
 
 MOST_LEVELS = 10  # a number with more values than this is taken as a quantity
-NONE = "-"  # how a value that is missing, or null, is written
+NONE = "-"  # stands for a missing or null value
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Factor:
     """One setting over N runs."""
 
     name: str
-    values: np.ndarray  # (N,) objects: numbers, texts or truth values; NONE where there is none
-    levels: tuple[Any, ...]  # the distinct values, rising; texts after numbers
+    values: np.ndarray  # (N,) objects: numbers, strings or booleans; NONE if missing
+    levels: tuple[Any, ...]  # the distinct values in ascending order, strings after numbers
 
     @property
     def codes(self) -> np.ndarray:
-        """(N,) the place of each run's value among the levels."""
+        """(N,) the index of each run's value among the levels."""
         place = {(type(level) is bool, level): i for i, level in enumerate(self.levels)}
         return np.array([place[type(value) is bool, value] for value in self.values], dtype=int)
 
@@ -37,12 +37,12 @@ class Factor:
 
     @property
     def logarithmic(self) -> bool:
-        """Whether it is taken by its logarithm: its values are positive and span a factor of four."""
+        """Whether its logarithm is used: its values are positive and span a factor of four."""
         return self.numeric and is_logarithmic(self.levels)
 
     @property
     def repeated(self) -> bool:
-        """Whether its levels can be averaged over: few of them, and two runs or more on most."""
+        """Whether runs can be averaged by level: few levels, with at least two runs each on average."""
         return len(self.levels) <= MOST_LEVELS and 2 * len(self.levels) <= len(self.values)
 
     def texts(self) -> list[str]:
@@ -50,14 +50,14 @@ class Factor:
 
 
 def factor(table: pd.DataFrame, name: str) -> Factor:
-    """A column as a factor. InputError, with the nearest name, for a column that is not there."""
+    """A column as a factor. Raises InputError, with the nearest name, for a missing column."""
     if name not in table:
         raise InputError(f"no column {name!r} in the table{nearest(name, dict.fromkeys(map(str, table.columns)))}")
     return factor_of(name, table[name].tolist())
 
 
 def factor_of(name: str, values: Sequence[Any]) -> Factor:
-    """The values of one setting, one a run, as a factor."""
+    """The values of one setting, one per run, as a factor."""
     plain = np.empty(len(values), dtype=object)
     plain[:] = [NONE if _is_missing(value) else _python(value) for value in values]
     distinct = {(type(value) is bool, value): value for value in plain}
@@ -66,7 +66,7 @@ def factor_of(name: str, values: Sequence[Any]) -> Factor:
 
 
 def varied(table: pd.DataFrame, names: Sequence[str] | None = None) -> list[Factor]:
-    """The factors of a table with at least two levels in it; `names` for these alone."""
+    """The factors with at least two levels in the table, only those in `names` if given."""
     factors = [factor(table, name) for name in (factors_of(table) if names is None else names)]
     return [each for each in factors if len(each.levels) > 1]
 
@@ -74,7 +74,7 @@ def varied(table: pd.DataFrame, names: Sequence[str] | None = None) -> list[Fact
 def usable(table: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
     """The rows with a finite `metric`, and a note naming the runs that are left out.
 
-    InputError for an empty table, a metric that is not in it (with the nearest name) and one that no run has.
+    Raises InputError for an empty table, a metric not in it (with the nearest name), or one that no run has.
     """
     if not len(table):
         raise InputError("the table has no rows; expected at least one run")
@@ -97,8 +97,8 @@ def comparable(
 ) -> tuple[pd.DataFrame, list[Factor], list[str]]:
     """(rows with the metric, factors, notes), for methods that explain the metric by the factors.
 
-    InputError where there is nothing to explain or nothing to explain it by: fewer than three runs, the same metric
-    in all, no factor that varies.
+    Raises InputError if there is nothing to explain, or nothing to explain it by: fewer than three runs, the same
+    metric in all of them, or no factor that varies.
     """
     kept, notes = usable(table, metric)
     if len(kept) < 3:
@@ -113,15 +113,15 @@ def comparable(
 
 
 def cells(factors: Sequence[Factor]) -> np.ndarray:
-    """(N,) the number of each run's combination of values; runs of one cell differ in their seed alone."""
+    """(N,) the cell (combination of values) of each run, as a number; runs of one cell differ only in seed."""
     codes = np.column_stack([factor.codes for factor in factors])
     return np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Name -> as much of its end as tells it from the others: optim.learning_rate is learning_rate.
+    """Name -> its shortest ending that no other name has: learning_rate for optim.learning_rate.
 
-    A choice, such as data.augment.name, goes by what is chosen: augment.
+    The ending `.name` of a choice is dropped: data.augment.name becomes augment.
     """
     plain = {name: name.removesuffix(".name") for name in names}
     short = {}

@@ -1,4 +1,4 @@
-"""Plain means over groups of rows, as a report prints them, with the convention that they follow always beside them."""
+"""Plain means over groups of rows, as a report prints them, each table with the convention that it follows."""
 
 import math
 from collections import Counter
@@ -17,16 +17,16 @@ CONVENTIONS: tuple[Convention, ...] = ("all", "last", "best")
 
 
 def grouped_means(table: pd.DataFrame, by: Sequence[str], epochs: Convention = "all") -> pd.DataFrame:
-    """Mean losses, accuracies, overfit% and parameters by one factor or more, or by `epoch`; one row a group.
+    """Mean losses, accuracies, overfit% and parameters by one or more factors, or by `epoch`; one row per group.
 
-    `table` has a row a run, or a row a run and epoch, of which `epochs` takes all, each run's last, or its best. The
-    columns are those of `by`, then `runs` and `rows` (how many of each), the means, and overfit% twice:
-    `overfit_percent` is 100 (train - held-out accuracy) with every row below zero taken as zero, as the CS7015 report
-    does, `overfit_percent_unclipped` is without that. Held out are the test images where all rows taken have a test
-    accuracy, else the validation images. A mean is NaN where one of its rows has no number, and `attrs["notes"]` tells.
-    `attrs["convention"]` is the sentence that belongs below the table, `attrs["taken"]` its part on the rows.
+    `table` has one row per run, or one per run and epoch; `epochs` then selects all, each run's last, or its best. The
+    columns are those of `by`, the numbers of `runs` and of `rows`, the means, and overfit% twice: `overfit_percent` is
+    100 (train - held-out accuracy) with negative rows set to zero, as in the CS7015 report, and
+    `overfit_percent_unclipped` leaves them negative. The held-out images are the test images if all selected rows have
+    a test accuracy, else the validation images. A mean is NaN if one of its rows has no number; `attrs["notes"]` says
+    so. `attrs["convention"]` is the sentence to print below the table, `attrs["taken"]` its part about the rows.
 
-    Raises InputError for an empty table and a column that is not there (with the nearest name).
+    Raises InputError for an empty table, or for a missing column (with the nearest name).
     """
     if not len(table):
         raise InputError("the table has no rows; expected at least one run")
@@ -71,9 +71,9 @@ def grouped_means(table: pd.DataFrame, by: Sequence[str], epochs: Convention = "
 
 
 def best_row(table: pd.DataFrame) -> pd.DataFrame:
-    """The best run's row, or the best (run, epoch), with overfit% clipped and unclipped; one row.
+    """One row: the best run, or the best (run, epoch), with overfit% clipped and unclipped.
 
-    Chosen by validation accuracy, or what there is instead; `attrs["convention"]` says by what. The first of equals.
+    `chooser` sets the column to choose by, and `attrs["convention"]` names it. The first of equal rows is taken.
     """
     column, sentence = chooser(table)
     values = table[column].astype(float)
@@ -98,7 +98,7 @@ def _taken(table: pd.DataFrame, epochs: Convention) -> tuple[pd.DataFrame, str]:
 
 
 def _overfit(rows: pd.DataFrame) -> tuple[pd.Series | None, str]:
-    """100 (train - held-out accuracy) of each row, and which images were held out; None where there is no such pair."""
+    """100 (train - held-out accuracy) of each row, and the name of the held-out split; None without such a pair."""
     if "train_accuracy" not in rows:
         return None, ""
     splits = [split for split in ("test", "validation") if f"{split}_accuracy" in rows]

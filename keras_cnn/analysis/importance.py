@@ -12,15 +12,15 @@ from keras_cnn.analysis.factors import Factor, cells, comparable, show
 from keras_cnn.analysis.table import words
 
 TREES = 200
-_RESAMPLED_TREES = 30  # of a forest of the bootstrap; 100 such forests take 3 s on one core
+_RESAMPLED_TREES = 30  # per forest of the bootstrap; 100 of these take 3 s on one core
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The factors as a forest gets them: a number as it is, a truth value as 0 or 1, a text as one column a level."""
+    """The factors as a forest's inputs: a number as it is, a boolean as 0 or 1, a string as one column per level."""
 
     matrix: np.ndarray  # (N, P) float64
-    names: tuple[str, ...]  # (P,) the factor's, with "=level" for a column of a text
+    names: tuple[str, ...]  # (P,) the factor's, with "=level" for a column of a string
     factors: tuple[str, ...]  # (P,) the factor each belongs to
 
 
@@ -42,20 +42,20 @@ def encode(factors: Sequence[Factor]) -> Inputs:
 def importance(
     runs: pd.DataFrame, metric: str, factors: Sequence[str] | None = None, seed: int = 0, resamples: int = 100
 ) -> pd.DataFrame:
-    """How much of the metric each setting explains, and how it correlates with it, with 95 % bootstrap intervals.
+    """How much of the metric each setting explains, and how the two correlate, with 95 % bootstrap intervals.
 
-    One row an input, the most important factor first: `factor`, `input` (of a text one for each of its values),
+    One row per input, the most important factor first: `factor`, `input` (a string has one for each of its values),
     `importance` with `importance_low` and `importance_high`, `factor_importance` (the sum over the factor's inputs)
-    with its interval, `correlation` with its interval. As on W&B's parameter-importance panel, the importance is that
-    of a random forest that predicts the metric from the settings: the share of its variance reduction made at splits
-    on the input; importances sum to 1. The correlation is Pearson's. The intervals are percentiles over resampled
-    runs; runs that differ in their seed alone are drawn together.
+    with its interval, `correlation` with its interval. As on W&B's parameter-importance panel, the importance comes
+    from a random forest that predicts the metric from the settings: it is the share of the forest's variance reduction
+    made at splits on the input. Importances sum to 1. The correlation is Pearson's. The intervals are percentiles over
+    resampled runs; runs that differ only in their seed are drawn together.
 
     An impurity importance is a share of what the forest explains, however little that is, and favours settings with
-    many values. `attrs["r2_out_of_bag"]` tells how well the forest predicts runs that it has not seen; `attrs["notes"]`
-    warns where that is no better than the mean.
+    many values. `attrs["r2_out_of_bag"]` says how well the forest predicts runs that it has not seen; `attrs["notes"]`
+    warns if that is no better than predicting the mean.
 
-    Raises InputError where there is nothing to explain: fewer than three runs, a constant metric, no factor.
+    Raises InputError if there is nothing to explain: fewer than three runs, a constant metric, no factor.
     Source: L. Breiman, Random Forests, Machine Learning 45 (2001); W&B's documentation of the panel.
     """
     kept, settings, notes = comparable(runs, metric, factors)
@@ -93,10 +93,10 @@ def importance(
 
 
 def fitted_forest(matrix: np.ndarray, values: np.ndarray, seed: int) -> RandomForestRegressor:
-    """The forest that explains `values` (N,) by `matrix` (N, P), with its out-of-bag score."""
+    """A forest fitted to predict `values` (N,) from `matrix` (N, P), with its out-of-bag score."""
     forest = RandomForestRegressor(TREES, random_state=seed, oob_score=True)
     with warnings.catch_warnings():
-        # Of three runs the score is of little use, which its value tells better than a warning about it.
+        # With three runs the score is of little use; its value shows that better than a warning does.
         warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
         return forest.fit(matrix, values)
 
@@ -111,7 +111,7 @@ def _is_column(setting: Factor) -> bool:
 
 
 def _correlations(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(P,) Pearson's r of each column with the values; NaN for a column, or values, without any spread."""
+    """(P,) Pearson's r of each column with the values; NaN if the column or the values are constant."""
     left, right = matrix - matrix.mean(axis=0), values - values.mean()
     scale = np.sqrt((left**2).sum(axis=0) * (right**2).sum())
     spread = (np.ptp(matrix, axis=0) > 0) & (np.ptp(values) > 0)
@@ -121,7 +121,7 @@ def _correlations(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _resampled(
     matrix: np.ndarray, values: np.ndarray, groups: np.ndarray, seed: int, resamples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Importances and correlations (resamples, P) over draws of groups with replacement; NaN where none is defined."""
+    """Importances and correlations, (resamples, P) each, of groups drawn with replacement; NaN where undefined."""
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     shares = np.full((resamples, matrix.shape[1]), np.nan)

@@ -12,13 +12,13 @@ from keras_cnn.analysis.importance import encode, fitted_forest
 from keras_cnn.analysis.table import has_numbers, is_better_higher, words
 from keras_cnn.errors import InputError
 
-_GRID = 25  # points along a quantity of a surface
+_GRID = 25  # points along each quantity of a surface
 
 
 def progress(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The runs in the order of their creation: `run`, `created`, the metric and `best_so_far`.
+    """The runs in order of creation: `run`, `created`, the metric and `best_so_far`.
 
-    InputError where no run has a time of creation. A run without one, or without the metric, is left out, and named.
+    Raises InputError if no run has a creation time. Runs without one, or without the metric, are left out and named.
     """
     kept, notes = usable(runs, metric)
     if not has_numbers(kept, "created"):
@@ -34,9 +34,10 @@ def progress(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def pareto(runs: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """`run`, the cost, the metric and `on_front`: whether no other run is as cheap and better, or cheaper and as good.
+    """One row per run, by ascending cost: `run`, the cost, the metric and `on_front`.
 
-    By rising cost. Of runs equal in both all are on the front. Runs without a cost are left out, and named.
+    A run is on the Pareto front if no other run is as cheap and better, or cheaper and as good; runs equal in both do
+    not exclude each other. Runs without a cost are left out and named.
     """
     kept, notes = usable(runs, metric)
     kept, more = usable(kept, cost)
@@ -52,7 +53,7 @@ def pareto(runs: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
 
 
 def slices(runs: pd.DataFrame, metric: str, names: Sequence[str]) -> pd.DataFrame:
-    """One row a run and setting: `factor`, `value`, `run` and the metric."""
+    """One row per run and setting: `factor`, `value`, `run` and the metric."""
     kept, notes = usable(runs, metric)
     parts = [
         pd.DataFrame({"factor": name, "value": factor(kept, name).values, "run": kept["run"], metric: kept[metric]})
@@ -64,12 +65,12 @@ def slices(runs: pd.DataFrame, metric: str, names: Sequence[str]) -> pd.DataFram
 
 
 def surface(runs: pd.DataFrame, metric: str, a: str, b: str, seed: int = 0) -> pd.DataFrame:
-    """The metric over two settings with all others as the runs have them: a random forest's partial dependence.
+    """The metric over two settings, averaged over the others as in the runs: a random forest's partial dependence.
 
-    One row a point: the values of `a` and `b`, `predicted`, and `runs`, how many are at the point. A number of more
-    than ten values, or of hardly two runs a value, gets 25 points over its range, evenly on a logarithmic scale where
-    it spans a factor of four; all else its levels. A forest does not extrapolate, and between runs it is a step
-    function.
+    One row per point: the values of `a` and `b`, `predicted`, and `runs`, the number of runs there. A number with more
+    than ten values, or fewer than two runs per value on average, gets 25 points over its range, evenly spaced on a
+    logarithmic scale if it spans a factor of four; any other setting gets its levels. A forest does not extrapolate,
+    and between runs it is a step function.
 
     Raises InputError as `importance` does.
     Source: J. H. Friedman, Greedy Function Approximation: A Gradient Boosting Machine, Annals of Statistics 29 (2001).

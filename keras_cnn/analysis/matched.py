@@ -1,9 +1,9 @@
-"""What a field of the config does: finished runs of the same images compared by the values they differ in.
+"""The effect of a config field: finished runs on the same images, compared by the values in which they differ.
 
-Two values are compared within blocks of runs that agree in everything else, seed included where that leaves three
-blocks; without blocks, all runs of the one value against all of the other, and every field that is not spread alike
-over the two sides is named. Of a number with three or more values, neighbours are compared, and its trend. Fields that
-always change together cannot be told apart and are named together.
+Two values are compared within blocks of runs that agree in all other fields, and in the seed if that leaves three
+blocks. Without blocks, all runs with one value are compared with all runs with the other, and each field that is not
+spread equally over the two sides is named. For a number with three or more values, adjacent values are compared and
+the trend is tested. Fields that always change together cannot be told apart and are named together.
 """
 
 import itertools
@@ -26,10 +26,10 @@ from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.evaluation.repeats import ENOUGH_PAIRS
 from keras_cnn.run_folder.record import Record
 
-_FEWEST = 3  # of two differences, Student's 95 % interval reaches 13 standard errors to each side: it shows nothing
+_FEWEST = 3  # with two differences, Student's 95 % interval reaches 13 standard errors to each side and shows nothing
 
 Level = Any  # a value of a config's field
-Block = dict[Level, list[int]]  # runs that agree in all but one factor, by its value
+Block = dict[Level, list[int]]  # runs that agree in all but one field, by its value
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class FieldGroup:
 
     @property
     def companions(self) -> tuple[str, ...]:
-        """The other fields, but for the options that a choice brings with it."""
+        """The other fields, without the options of the choice that `field` makes."""
         choice = self.field.removesuffix("name")
         return tuple(f for f in self.fields[1:] if choice == self.field or not f.startswith(choice))
 
@@ -55,7 +55,7 @@ class FieldGroup:
 
     @property
     def is_ordered(self) -> bool:
-        """Whether it is a number with three values or more."""
+        """Whether it is a number with three or more values."""
         return len(self.levels) > 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.levels)
 
     def has(self, level: Level) -> np.ndarray:
@@ -65,7 +65,7 @@ class FieldGroup:
 
 @dataclass(frozen=True)
 class ComparedRuns:
-    """N finished runs of the same images; the score is their accuracy on the test images, or the validation images."""
+    """N finished runs on the same images, scored by their accuracy on the test or the validation images."""
 
     runs: tuple[Record, ...]
     names: Mapping[int, str]  # by id(run)
@@ -86,7 +86,7 @@ class ComparedRuns:
 
     @cached_property
     def groups(self) -> tuple[FieldGroup, ...]:
-        """The fields that differ; those that part the runs alike are one group."""
+        """The fields that differ; fields that split the runs in the same way are one group."""
         partitions: dict[tuple, list[str]] = {}
         for field, factor in self.values.items():
             codes = factor.codes.tolist()
@@ -99,7 +99,7 @@ class ComparedRuns:
         return float(self.scores[list(runs)].mean())
 
     def key(self, field: str, run: int) -> int:
-        """A number that runs with the same value of the field have in common."""
+        """A number that is equal for runs with the same value of the field."""
         return int(self._codes[field][run])
 
     @cached_property
@@ -110,17 +110,17 @@ class ComparedRuns:
         return self.values[field].values[run] == ABSENT
 
     def others(self, group: FieldGroup, sides: Sequence[Sequence[int]]) -> list[str]:
-        """Fields of the other groups, without those that one side does not have: options of another choice."""
+        """The first field of each other group, except those that one side lacks: options of another choice."""
         fields = [other.field for other in self.groups if other is not group]
         return [f for f in fields if not any(all(self.is_absent(f, run) for run in side) for side in sides)]
 
     def options(self, group: FieldGroup, sides: Sequence[Sequence[int]]) -> list[str]:
-        """Fields that only one side has, and there with several values: its runs are averaged over them."""
+        """Fields that only one side has, with several values: the runs of this side are averaged over them."""
         alone = set(self.others(group, sides[:0])) - set(self.others(group, sides))
         return [f for f in sorted(alone) if any(len({self.key(f, run) for run in side}) > 1 for side in sides)]
 
     def blocks(self, group: FieldGroup, levels: Sequence[Level]) -> list[Block]:
-        """Blocks with every level; of equal seeds if there are enough such, else of any seeds; [] if too few."""
+        """Blocks that have every level: with equal seeds if enough exist, else with any seeds; [] if too few."""
         sides = [self.side(group, level) for level in levels]
         fields = self.others(group, sides)
         for context in ([*fields, "seed"], fields):
@@ -135,11 +135,11 @@ class ComparedRuns:
         return []
 
     def side(self, group: FieldGroup, level: Level) -> list[int]:
-        """The runs with one value."""
+        """The runs with this value."""
         return np.flatnonzero(group.has(level)).tolist()
 
     def confounders(self, group: FieldGroup, sides: Sequence[Sequence[int]]) -> list[str]:
-        """Fields whose values are not spread over the sides in equal shares."""
+        """Fields whose values do not have the same shares on both sides."""
         return [f for f in self.others(group, sides) if self._shares(sides[0], f) != self._shares(sides[1], f)]
 
     def _shares(self, side: Sequence[int], field: str) -> dict[int, float]:
@@ -147,7 +147,7 @@ class ComparedRuns:
         return {value: count / len(side) for value, count in counts.items()}
 
     def too_few(self, group: FieldGroup, sides: Sequence[Sequence[int]], repeats: int) -> str:
-        """Why repeats are too few, where nothing but the seed sets them apart; else ""."""
+        """Why there are too few repeats, if only the seed was repeated; else ""."""
         fields = [f for f in self.others(group, sides) if len({self.key(f, run) for side in sides for run in side}) > 1]
         if fields or repeats >= ENOUGH_PAIRS:
             return ""
@@ -158,7 +158,7 @@ class ComparedRuns:
 
 
 def accuracy_of(run: Record, split: str) -> float | None:
-    """The accuracy in metrics.json on the test or the validation images; None where it has none."""
+    """The accuracy in metrics.json on the test or the validation images; None if there is none."""
     metrics = run.metrics if split == "test" else run.metrics.get(split)
     value = metrics.get("accuracy") if isinstance(metrics, dict) else None
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -166,9 +166,9 @@ def accuracy_of(run: Record, split: str) -> float | None:
 
 
 def between_runs(compared: ComparedRuns) -> tuple[list[Claim], list[Conclusion]]:
-    """Claims about fields; where none is repeated, claims about the runs one by one, and what cannot be compared.
+    """Claims about fields or, if there are none, claims about single runs, and conclusions on incomparable pairs.
 
-    Image by image only tested runs can be compared: no others have predictions.
+    Only tested runs can be compared image by image, because the others have no predictions.
     """
     claims = [claim for group in compared.groups for claim in _effects(compared, group)]
     if claims or not compared.groups or compared.split != "test":
@@ -223,7 +223,7 @@ def _unmatched(compared: ComparedRuns, group: FieldGroup, a: Level, b: Level) ->
 
 
 def _interval_by_level(values: Sequence[float] | np.ndarray) -> Callable[[float], Interval] | None:
-    """The interval of the mean by its level; None where all values are equal, which is chance and no certainty."""
+    """The interval of the mean by its level; None if all values are equal, which is chance and not certainty."""
     return partial(mean_interval, values) if np.ptp(values) > 0 else None
 
 
@@ -239,7 +239,7 @@ def _difference(
     method: str,
     confounders: Sequence[str] = (),
 ) -> Claim:
-    """That the first of two levels scores higher, by `size` of at least 0."""
+    """The claim that the first of two levels scores higher, by `size` >= 0."""
     at_95 = interval(LEVEL) if interval else None
     better, worse = f"{group.field} {levels[0]}", str(levels[1])
     n = [len(side) for side in sides]
@@ -267,7 +267,7 @@ def _difference(
 
 
 def _trend(compared: ComparedRuns, group: FieldGroup, blocks: Sequence[Block]) -> Claim:
-    """That the score rises or falls with a number: its slope by least squares, one a block."""
+    """The claim that the score rises or falls with a number, by one least-squares slope per block."""
     levels = group.levels
     logarithmic = factor_of(group.field, levels).logarithmic
     step = 1.0 if logarithmic else min(high - low for low, high in itertools.pairwise(levels))
@@ -297,7 +297,7 @@ def _trend(compared: ComparedRuns, group: FieldGroup, blocks: Sequence[Block]) -
 
 
 def _single_runs(compared: ComparedRuns) -> tuple[list[Claim], list[Conclusion]]:
-    """The run that is best on validation against each of the others, image by image."""
+    """Compares the run with the best validation accuracy to each other run, image by image."""
     on_validation = [accuracy_of(run, "validation") for run in compared.runs]
     best = int(np.argmax([-1.0 if accuracy is None else accuracy for accuracy in on_validation]))
     claims, incomparable = [], []

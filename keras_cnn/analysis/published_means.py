@@ -1,8 +1,8 @@
-"""Grouped means beside published ones: the tables that a report printed of a grid, and the same means of other runs.
+"""Grouped means beside published ones: the tables that a report printed for a grid, and the same means of other runs.
 
 An experiment of `published/*.yaml` may have `means`: the `grid` with its levels, and `tables`, each with the fields
-that it groups by (or `epoch`), the names of its means, and a row a group. Every mean is over all epochs of all runs of
-the group, the convention of `grouped_means`; so the runs' own are taken over the same cells and in the same way.
+that it groups by (or `epoch`), the names of its means, and one row per group. Every mean is over all epochs of all runs
+of the group, the default of `grouped_means`; the runs' own means cover the same cells and are computed the same way.
 """
 
 import itertools
@@ -24,8 +24,8 @@ from keras_cnn.publications import PublishedDataset
 from keras_cnn.run_folder.record import Record
 
 EPOCH = "epoch"
-HELD_OUT = "test_accuracy"  # the mean whose order is told first
-_SWAPPED = 4  # pairs in another order that are named
+HELD_OUT = "test_accuracy"  # the mean whose order is reported
+_SWAPPED = 4  # swapped pairs that a sentence names
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class PublishedTable:
 
 @dataclass(frozen=True)
 class PublishedGrid:
-    """The grid behind the tables."""
+    """The grid of runs behind the tables."""
 
     name: str  # REPORT/EXPERIMENT
     levels: Mapping[str, tuple[Any, ...]]
-    conditions: Mapping[str, Any]  # what all its runs had
+    conditions: Mapping[str, Any]  # fields that all its runs share
     dataset: PublishedDataset
     caveats: tuple[str, ...]
     tables: tuple[PublishedTable, ...]
@@ -56,11 +56,11 @@ class PublishedGrid:
 
 @dataclass(frozen=True)
 class Order:
-    """How far two lists of numbers put the same groups in the same order."""
+    """How well two lists of numbers agree on the order of the same groups."""
 
     groups: int
     same: int  # pairs of groups in the same order in both
-    swapped: tuple[tuple[int, int], ...]  # pairs in the opposite order, by their places
+    swapped: tuple[tuple[int, int], ...]  # pairs in the opposite order, by index
     spearman: float
     kendall: float  # tau-b
     p: float  # of Kendall's tau, two-sided; exact without ties
@@ -76,8 +76,8 @@ class MeansTable:
 
     by: tuple[str, ...]
     means: tuple[str, ...]  # as published
-    # A row a group and mean: the levels, then mean, published, measured (NaN where no run is), difference, runs,
-    # rows, cells (of the grid that have runs) and published_cells.
+    # One row per group and mean: the levels, then mean, published, measured (NaN without runs), difference, runs,
+    # rows, cells (those of the grid with runs) and published_cells.
     rows: pd.DataFrame
     orders: Mapping[str, Order]  # by mean, where two groups or more can be compared
     source: str
@@ -94,7 +94,7 @@ class MeansComparison:
     tables: tuple[MeansTable, ...]
 
     def frame(self) -> pd.DataFrame:
-        """Every mean in one table: `by` and `group` as text, then as in `MeansTable.rows`, then `source`."""
+        """Every mean in one table: `by` and `group` as text, the columns of `MeansTable.rows`, and `source`."""
         parts = []
         for table in self.tables:
             groups = [", ".join(map(show, levels)) for levels in table.rows[list(table.by)].itertuples(index=False)]
@@ -108,14 +108,14 @@ class MeansComparison:
 
 
 def measured_name(mean: str, held_out: str) -> str:
-    """The measured column beside a published one: test accuracy has `held_out`, all others their own."""
+    """The measured column for a published mean: `held_out` for test accuracy, else the same name."""
     return held_out if mean == HELD_OUT else mean
 
 
 def read_grid(name: str) -> PublishedGrid | None:
     """The tables of means of an experiment such as "cs7015/net1"; None if it has none.
 
-    InputError, with the nearest name, for an experiment that is not known.
+    Raises InputError, with the nearest name, for an unknown experiment.
     """
     report, publication, experiment = publications.experiment(name)
     if "means" not in experiment:
@@ -141,10 +141,10 @@ def compare_means(
 ) -> MeansComparison:
     """The means of these runs beside the published ones.
 
-    `epochs` has a row a run and epoch, `columns` the column of each field that varies among the runs, and `record` is
-    one of the runs, for all that they have in common. Only runs in a cell of the published grid are taken.
+    `epochs` has one row per run and epoch, `columns` has the column of each field that varies among the runs, and
+    `record` is one of the runs, for the fields that they share. Only runs in a cell of the published grid are used.
 
-    Raises InputError where no run lies in the grid, or the runs are of another model or other images.
+    Raises InputError if no run lies in the grid, or if the runs are of another model or other images.
     """
     model, own = grid.conditions.get("model.name"), record.config.get("model.name")
     if model != own:
@@ -170,7 +170,7 @@ def compare_means(
 
 
 def order(published_means: Sequence[float], measured_means: Sequence[float]) -> Order | None:
-    """How far two lists order their groups alike; None for fewer than two groups, or all equal in one list."""
+    """How well two lists agree on the order; None for fewer than two groups, or if a list is constant."""
     a, b = np.asarray(published_means, float), np.asarray(measured_means, float)
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
@@ -187,7 +187,7 @@ def order(published_means: Sequence[float], measured_means: Sequence[float]) -> 
 
 
 def order_sentence(table: MeansTable, short: Mapping[str, str], held_out: str) -> str:
-    """Whether the published order of the groups holds in held-out accuracy, with its numbers; "" if that is unknown."""
+    """Whether the published order of the groups holds in held-out accuracy, with the statistics; "" if unknown."""
     agreement = table.orders.get(HELD_OUT)
     if agreement is None:
         return ""
@@ -210,7 +210,7 @@ def order_sentence(table: MeansTable, short: Mapping[str, str], held_out: str) -
 
 
 def _with_fields(epochs: pd.DataFrame, columns: Mapping[str, str], record: Record, grid: PublishedGrid) -> pd.DataFrame:
-    """The table with a column for every field of the grid: of those that vary, else the value that all runs have."""
+    """The table with a column for every field of the grid: its own column if it varies, else the common value."""
     fields = {}
     for field in grid.levels:
         if field in columns:

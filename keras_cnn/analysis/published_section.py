@@ -69,7 +69,7 @@ def published_section(view: AnalysedRuns) -> PageSection | None:
 
 
 def _notes(means: MeansComparison) -> list[str]:
-    """How the numbers were made, on both sides."""
+    """How the numbers on both sides were computed."""
     overfit = [_OVERFIT] if any("overfit_percent" in table.means for table in means.tables) else []
     explained = [_ORDER] if any(table.orders for table in means.tables) else []
     source = f"source: {'; '.join(table.source for table in means.tables)}"
@@ -77,7 +77,7 @@ def _notes(means: MeansComparison) -> list[str]:
 
 
 def _orders(means: MeansComparison, short: Mapping[str, str]) -> TextTable:
-    """How far the groups of each table stand in the published order, a row for each mean."""
+    """How well the groups of each table keep the published order, one row per mean."""
     rows = (
         (
             _by(table, short),
@@ -100,7 +100,7 @@ def _by(table: MeansTable, short: Mapping[str, str]) -> str:
 
 
 def _interval_rows(table: MeansTable) -> tuple[IntervalRow, ...]:
-    """The held-out accuracy of each group that has both, in percent; the highest published one first."""
+    """The measured and published accuracies of groups that have both, in percent, highest published first."""
     kept = pd.DataFrame(table.rows[(table.rows["mean"] == HELD_OUT) & table.rows["measured"].notna()])
     rows = []
     for row in kept.sort_values(by="published", ascending=False, kind="stable").to_dict("records"):
@@ -134,7 +134,7 @@ def _name(mean: str) -> str:
 
 
 def _number(mean: str, value: float, sign: str = "") -> str:
-    """In percent, in percent points, as a count, or as it is; a dash for what is not known."""
+    """A mean or a difference in percent, as a count, or unscaled; a dash if it is unknown."""
     if not math.isfinite(value):
         return "–"
     scale, places = (100, 2) if mean in ACCURACIES else (1, {"parameters": 0, "overfit_percent": 2}.get(mean, 4))

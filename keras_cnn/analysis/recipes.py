@@ -1,10 +1,10 @@
-"""Recipes compared: a grid that was trained to its end, a cell of it a recipe, as the tables that a report prints.
+"""Comparison of recipes: the tables that a report prints of a grid trained to its end, in which a cell is a recipe.
 
-For every recipe what it took, what it reached and how fast, over its seeds; and for every two recipes that differ in
-one setting alone the difference, seed by seed. The best epoch of a run is the one that its config's train.monitor
-chooses on the validation images. Losses and accuracies on validation are those of the model saved then. Those on the
-training images are the running means of that epoch, taken while it was trained: on augmented images, with dropout on,
-of weights that change from step to step. No test image is looked at.
+For each recipe they show its cost, its results and its speed over its seeds; for each two recipes that differ in only
+one setting, the difference seed by seed. The best epoch of a run is the one that its config's train.monitor chooses on
+the validation images. Validation losses and accuracies are those of the model saved at that epoch. Training losses and
+accuracies are the running means of that epoch, measured during training: on augmented images, with dropout on, with
+weights that change from step to step. No test image is used.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from keras_cnn.sweeps import space
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Trial
 
-FOLDER = "comparison"  # of a sweep, for what is written here
+FOLDER = "comparison"  # subfolder of a sweep for these files
 MEASURES = ("minutes", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best_epoch")
 COLUMNS = ("recipe", "run", "seed", "seeds", *MEASURES, "trainable_parameters", "validation_images", "images", "epochs")
 _BY_EPOCH = {"epoch": "epoch", "seconds": "run_seconds", "validation_accuracy": "val_accuracy"}  # ours: the history's
@@ -47,9 +47,9 @@ CONVENTIONS = (
 class RecipeRuns:
     """The runs of a comparison.
 
-    `runs` has a row a run: recipe, the `factors` (the parameters that vary), run, seed, what MEASURES names,
-    trainable_parameters, validation_images (how many), images (which: a hash) and epochs. `epochs` has a row a run and
-    epoch: recipe, the factors, seed, epoch, seconds since the start, validation_accuracy.
+    `runs` has one row per run: recipe, the `factors` (the parameters that vary), run, seed, the MEASURES,
+    trainable_parameters, validation_images (their number), images (a hash of their ids) and epochs. `epochs` has one
+    row per run and epoch: recipe, the factors, seed, epoch, seconds since the start, validation_accuracy.
     """
 
     name: str  # of the comparison's folder
@@ -63,7 +63,7 @@ class RecipeRuns:
 
 
 def check(sweep: Sweep) -> None:
-    """InputError if the sweep is no grid of two cells or more of which each is trained to its end."""
+    """Raises InputError unless the sweep is a grid of two or more cells, each trained to its end."""
     metric = sweep.metric
     for field, value, expected in (
         ("method", sweep.method if sweep.method != "grid" else None, "grid"),
@@ -79,7 +79,7 @@ def check(sweep: Sweep) -> None:
 
 
 def _varied(sweep: Sweep) -> dict[str, str]:
-    """The parameters that have several values, each with its column."""
+    """Parameter with several values -> its column."""
     several = [n for n, values in sweep.parameters.items() if len({space.typed(v) for v in values.grid()}) > 1]
     return {name: name if name not in COLUMNS else f"{name}_setting" for name in several}
 
@@ -88,7 +88,7 @@ def _varied(sweep: Sweep) -> dict[str, str]:
 
 
 def read_recipes(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> RecipeRuns:
-    """The runs of all trials that have ended with a value. InputError if there is none, or `check` refuses."""
+    """The runs of all trials that ended with a value. Raises InputError if there is none, or as `check` does."""
     check(sweep)
     columns = _varied(sweep)
     runs, epochs, records, notes = [], [], [], []
@@ -111,7 +111,7 @@ def read_recipes(folder: Path, sweep: Sweep, trials: Sequence[Trial]) -> RecipeR
 
 
 def _measured(record: Record) -> dict[str, Any]:
-    """InputError, naming the run, where a number is missing: its folder was damaged."""
+    """The numbers of a run. Raises InputError if one is missing, from a damaged folder."""
     try:
         best = next(row for row in record.history if row["epoch"] == record.metrics["best_epoch"])
         validation = record.metrics["validation"]
@@ -137,7 +137,7 @@ def _hash(ids: Sequence[str]) -> str:
 
 
 def _timing(trials: Sequence[Trial], records: Sequence[Record]) -> list[str]:
-    """Why the times may not be those that each recipe takes by itself on one machine."""
+    """Why the times may differ from those of each recipe by itself on one machine."""
     notes = []
     machines = {repr(sorted(record.environment.get("hardware", {}).items())) for record in records}
     if len(machines) > 1:
@@ -148,7 +148,7 @@ def _timing(trials: Sequence[Trial], records: Sequence[Record]) -> list[str]:
 
 
 def _overlap(trials: Sequence[Trial]) -> bool:
-    """Whether one began before another one ended, of those that have."""
+    """Whether any two of the ended trials ran at the same time."""
     spans = sorted((trial.started, trial.ended) for trial in trials if trial.ended)
     return any(later[0] < earlier[1] for earlier, later in itertools.pairwise(spans))
 
@@ -157,11 +157,11 @@ def _overlap(trials: Sequence[Trial]) -> bool:
 
 
 def summary(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
-    """A row a recipe, in the order of the grid: the mean of each measure over its seeds, with 95 % intervals.
+    """One row per recipe, in grid order: the mean of each measure over its seeds, with 95 % intervals.
 
-    MEASURE_low and MEASURE_high are Student's t interval of the mean over seeds, as far as it lies where the measure
-    can; of a single seed there is none, but of validation accuracy Wilson's over the images; `interval` says which.
-    The training accuracy of one seed has none: it is a mean over weights that change.
+    MEASURE_low and MEASURE_high are Student's t interval of the mean over seeds, clipped to the range of the measure.
+    With a single seed only validation accuracy has an interval, Wilson's over the images. `interval` names the method.
+    The training accuracy of one seed has no interval because it is a mean over weights that change.
     """
     rows = []
     for recipe, mine in groups(runs, "recipe"):
@@ -186,12 +186,12 @@ def _with_interval(name: str, values: np.ndarray) -> dict[str, float]:
 
 
 def differences(runs: pd.DataFrame, factors: Sequence[str], measure: str = "validation_accuracy") -> pd.DataFrame:
-    """A row for every two recipes that differ in one factor: the mean of b - a over the seeds that both have.
+    """One row per pair of recipes that differ in one factor: the mean of b - a over the seeds that both have.
 
     Columns: factor, held (the other factors' values), a, b, pairs, difference with low and high (Student's t at 95 %,
-    NaN below two pairs), p (sign-flip test, NaN without pairs) and verdict: "inconclusive" below six pairs, which no
-    such test can call significant, else "no difference shown", or which of the two is higher. Each row is tested by
-    itself. Runs are paired that have the same seed and the same validation images.
+    NaN below two pairs), p (sign-flip test, NaN without pairs) and verdict: "inconclusive" below six pairs, which this
+    test can never call significant, else "no difference shown", or which of the two is higher. Each row is tested by
+    itself. Runs with the same seed and the same validation images are paired.
     """
     rows = []
     for factor in factors:
@@ -221,18 +221,18 @@ def _tested(changes: np.ndarray, a: str, b: str) -> dict[str, Any]:
 
 
 def shares_of_best(runs: pd.DataFrame) -> dict[str, float]:
-    """What to reach: "90 %" of the mean validation accuracy of the best recipe, and so on -> that accuracy."""
+    """Accuracies to reach: "90 %" (of the best recipe's mean validation accuracy), ... -> accuracy."""
     best = max(float(np.mean(mine["validation_accuracy"])) for _, mine in groups(runs, "recipe"))
     return {f"{100 * share:g} %": float(share * best) for share in SHARES}
 
 
 def epochs_to_accuracy(epochs: pd.DataFrame, factors: Sequence[str], wanted: Mapping[str, float]) -> pd.DataFrame:
-    """A row a recipe and accuracy of `wanted` (name -> accuracy in [0, 1]): when its validation accuracy gets there.
+    """One row per recipe and accuracy in `wanted` (name -> accuracy in [0, 1]): when validation reaches it.
 
-    Columns: recipe, factors, reach (the name), accuracy, seeds, reached (how many of these), epochs (the first one
-    that is as accurate, counted from 1) and seconds (to its end), means over the seeds with Student's t intervals;
-    by_seed, each seed's epoch; and note. Where a seed does not get there the means are NaN, as they would leave out
-    the slowest, and the note says "not reached" or by how many.
+    Columns: recipe, factors, reach (the name), accuracy, seeds, reached (the number of seeds that reach it), epochs
+    (the first epoch that reaches it, counted from 1) and seconds (to its end), as means over the seeds with Student's t
+    intervals; by_seed, each seed's epoch; and note. If a seed does not reach it, the means are NaN, as they would leave
+    out the slowest seed, and the note says "not reached" or how many seeds reached it.
     """
     rows = []
     for recipe, mine in groups(epochs, "recipe"):
@@ -255,6 +255,6 @@ def epochs_to_accuracy(epochs: pd.DataFrame, factors: Sequence[str], wanted: Map
 
 
 def all_differences(compared: RecipeRuns) -> pd.DataFrame:
-    """The differences in validation accuracy, and behind them those in minutes; the column `measure` says which."""
+    """The differences in validation accuracy, followed by those in minutes; the column `measure` says which."""
     each = {m: differences(compared.runs, compared.factors, m) for m in ("validation_accuracy", "minutes")}
     return pd.concat([table.assign(measure=m) for m, table in each.items()], ignore_index=True)

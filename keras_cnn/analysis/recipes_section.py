@@ -29,11 +29,11 @@ NAME, TITLE, SHORT = "recipes", "Recipes compared", "Recipes"
 _DASHES: tuple[Dash, ...] = ("solid", "dashed", "dotted")
 _EVERY_SEED = "Every seed"
 _PLACES = {"minutes": 2, "train_loss": 4, "validation_loss": 4, "best_epoch": 1, "epochs": 1, "seconds": 1}
-_IN_MINUTES = 600  # seconds of a training from which on charts have minutes
+_IN_MINUTES = 600  # charts of a training this long (seconds) use minutes
 
 
 def recipes_section(recipes: RecipeRuns, printed: TextTable | None = None, needs: Sequence[str] = ()) -> PageSection:
-    """The section. `printed` has figures printed elsewhere of these recipes, `needs` what a verdict would need."""
+    """The section. `printed` has figures printed elsewhere for these recipes, `needs` what a verdict would need."""
     cells = summary(recipes.runs, recipes.factors)
     reaching = epochs_to_accuracy(recipes.epochs, recipes.factors, shares_of_best(recipes.runs))
     differences = all_differences(recipes)
@@ -91,7 +91,7 @@ def write_comparison(study: Study) -> tuple[str, list]:
 
 
 def as_text(section: PageSection) -> str:
-    """The section's tables for a terminal, without those of single seeds, and its notes."""
+    """The section's tables for a terminal, without the one of single seeds, and its notes."""
     tables = [(caption, table) for caption, table in (*section.tables, *section.folded) if caption != _EVERY_SEED]
     blocks = ["\n".join([*filter(None, [caption]), _aligned([table.head, *table.rows])]) for caption, table in tables]
     return "\n\n".join([*blocks, "\n".join(f"- {note}" for note in section.notes)]) + "\n"
@@ -143,9 +143,9 @@ def charts_of(recipes: RecipeRuns) -> tuple[Chart, ...]:
 
 
 def _curves(recipes: RecipeRuns) -> dict[str, tuple[dict[str, np.ndarray], str, Dash]]:
-    """Recipe -> (column -> (seeds, epochs), colour, dash), up to the epoch that all its seeds have come to.
+    """Recipe -> (column -> (seeds, epochs), colour, dash), up to the last epoch that all its seeds have reached.
 
-    The last factor with few enough values is the dash, where there are others; these are the colour.
+    With several factors, the last one with few enough values sets the dash, and the others the colour.
     """
     levels = {name: list(dict.fromkeys(recipes.runs[name])) for name in recipes.factors}
     dashed = [name for name in recipes.factors if len(levels[name]) <= len(_DASHES)][-1:]
@@ -209,7 +209,7 @@ def _seed_table(runs: pd.DataFrame) -> TextTable:
 
 
 def measure_text(row: Mapping[str, Any], name: str, plain: bool = False) -> str:
-    """A number with its interval if the row has one; accuracies in percent, or as the prints have them if `plain`."""
+    """A number with its interval if the row has one; accuracies are in percent, or in [0, 1] if `plain`."""
     low, high = (row.get(f"{name}_{end}", math.nan) for end in ("low", "high"))
     known = None if math.isnan(low) else (low, high)
     if name.endswith("accuracy") and not plain:

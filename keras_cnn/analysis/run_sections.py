@@ -45,8 +45,8 @@ from keras_cnn.charts.text import digits
 from keras_cnn.errors import InputError
 from keras_cnn.figures.style import ORANGE
 
-AXES = 8  # settings among the parallel coordinates, the most important ones
-_MOST_PRINTED = 40  # cells of a surface whose predictions are printed
+AXES = 8  # axes of settings in the parallel coordinates: the most important settings
+_MOST_PRINTED = 40  # a surface with more cells does not print its predictions
 _NUMBERS = (
     "train_accuracy",
     "validation_accuracy",
@@ -156,7 +156,7 @@ def coordinates_section(view: AnalysedRuns) -> PageSection:
 
 
 def _parallel_axis(name: str, setting: Factor) -> ParallelAxis:
-    """Numbers stand at their place, or at that of their logarithm; texts and truth values are spaced evenly."""
+    """Numbers are placed by their value or its logarithm; strings and booleans are evenly spaced."""
     if not setting.numeric:
         last = len(setting.levels) - 1
         return ParallelAxis(name, setting.codes.tolist(), tuple(enumerate(setting.texts())), *_extent(0, last))
@@ -183,7 +183,7 @@ def _round_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _extent(low: float, high: float) -> tuple[float, float]:
-    """The ends of an axis; one value alone stands in the middle of its axis."""
+    """The ends of an axis; a single value is placed in the middle of its axis."""
     return (low, high) if high > low else (low - 1, high + 1)
 
 
@@ -337,7 +337,7 @@ def _slice_chart(view: AnalysedRuns, name: str) -> Chart:
 
 
 def setting_axis(title: str, setting: Factor) -> ChartAxis:
-    """The axis of a setting: a number's is continuous, with a tick at each value of few."""
+    """The axis of a setting: continuous for a number, with a tick at each value if they are few."""
     if not setting.numeric:
         return ChartAxis(title, "category", levels=tuple(setting.texts()))
     few = len(setting.levels) <= FEW
@@ -346,12 +346,12 @@ def setting_axis(title: str, setting: Factor) -> ChartAxis:
 
 
 def _along(setting: Factor, values: Iterable[Any]) -> list[Any]:
-    """Values of a setting as they stand on its axis."""
+    """Values of a setting as positions on its axis."""
     return [float(value) if setting.numeric else show(value) for value in values]
 
 
 def _surface_chart(view: AnalysedRuns, table: pd.DataFrame, a: str, b: str) -> Chart:
-    """Contours where both settings are quantities, else a cell for each pair of values with the runs as dots."""
+    """Contours if both settings are quantities, else a cell for each pair of values; runs are dots."""
     at = [list(dict.fromkeys(table[name])) for name in (a, b)]
     settings = [factor(view.kept, name) for name in (a, b)]
     predicted = view.scale * table["predicted"].to_numpy().reshape(len(at[0]), len(at[1]))
@@ -386,7 +386,7 @@ def _surface_chart(view: AnalysedRuns, table: pd.DataFrame, a: str, b: str) -> C
 
 
 def _nearest_places(levels: Sequence[Any], values: Iterable[Any]) -> list[int]:
-    """The place of each value among the levels; a quantity has that of the level nearest to it."""
+    """The index of each value among the levels; for a quantity, the index of the nearest level."""
     if all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels):
         return [int(np.argmin(np.abs(np.asarray(levels, float) - float(value)))) for value in values]
     texts = list(map(show, levels))

@@ -29,12 +29,12 @@ from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial
 
 RETRAINED = "best"  # folder of the best trial, trained again and tested
-TABLES = ".csv"  # suffix of a file with a row a run
+TABLES = ".csv"  # suffix of a file with one row per run
 STATES = ("finished", "early", "failed", "running", "stopped")
 _DONE = ("finished", "early")
 # Numbers of the best trial trained again.
 _TOLD = ("validation_accuracy", "test_accuracy", "validation_loss", "test_loss", "best_epoch", "parameters", "seconds")
-# A history's column -> the column of a table of runs that holds it in the epoch of the saved model.
+# A history's column -> the column with its value at the saved model's epoch in a table of runs.
 _COLUMNS = {
     "val_accuracy": "validation_accuracy",
     "val_loss": "validation_loss",
@@ -53,7 +53,7 @@ class Swept:
 
     @property
     def metric(self) -> str:
-        """The history's column that the sweep goes by."""
+        """The history's column that the sweep optimises."""
         return self.sweep.metric.name if self.sweep.metric else "val_accuracy"
 
     @property
@@ -74,37 +74,37 @@ class Swept:
         return {state: states[state] for state in (*STATES, *sorted(states.keys() - set(STATES))) if states[state]}
 
     def trial_of(self, run: str) -> Trial | None:
-        """The trial that a run folder belongs to by its name, 0007 or 0007-seed2; None for `best`."""
+        """The trial of a run folder, by the folder's name: 0007 or 0007-seed2; None for `best`."""
         return next((trial for trial in self.trials if trial.label == run.split("-")[0]), None)
 
 
 @dataclass(frozen=True, eq=False)
 class RunTable:
-    """The runs of a sweep or of a CSV file as data frames, and what a reader should know of them.
+    """The runs of a sweep or of a CSV file as data frames, and what a reader should know about them.
 
-    `runs` is empty where no run has a number yet; `epochs` is None where there is no table by epoch.
+    `runs` is empty if no run has a number yet; `epochs` is None if there is no table by epoch.
     """
 
     name: str
     runs: pd.DataFrame
     epochs: pd.DataFrame | None
-    metric: str  # the column that is explained
+    metric: str  # the column to be explained
     swept: Swept | None = None
-    record: Record | None = None  # the sweep's first run with a number, for what all its runs have in common
+    record: Record | None = None  # the sweep's first run with a number, for the fields that all runs share
     retrained: Mapping[str, Any] = field(default_factory=dict)  # numbers of the sweep's best trial trained again
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know of the tables."""
+        """What a reader should know about the tables."""
         of_runs = self.runs.attrs.get("notes", ())
         of_epochs = () if self.epochs is None else self.epochs.attrs.get("notes", ())
         return [*of_runs, *(f"epochs: {note}" for note in of_epochs if note not in of_runs)]
 
     @cached_property
     def published_means(self) -> MeansComparison | None:
-        """The published means of a grid beside those of this sweep; None where its runs name none.
+        """The published means of a grid beside those of this sweep; None if its runs name no grid.
 
-        Raises InputError where they cannot be compared at all.
+        Raises InputError if they cannot be compared at all.
         """
         if self.record is None or self.swept is None or self.epochs is None:
             return None
@@ -125,8 +125,8 @@ def is_sweep(path: Path) -> bool:
 def find_table(paths: Sequence[Path]) -> RunTable | None:
     """The sweep or the CSV file that `paths` name; None if they name runs.
 
-    Raises InputError, in one line, for a file that is no table of runs, for one beside other paths, and for a sweep's
-    folder that cannot be read.
+    Raises InputError, in one line, for a file that is not a table of runs, for a file given with other paths, and for
+    a sweep's folder that cannot be read.
     """
     files = [path for path in paths if path.is_file()]
     if files and len(paths) > 1:
@@ -139,7 +139,7 @@ def find_table(paths: Sequence[Path]) -> RunTable | None:
 
 
 def read_csv(path: Path) -> RunTable:
-    """A CSV file with a row a run, or a row a run and epoch. Raises InputError as `read_table` does."""
+    """Reads a CSV file with one row per run, or per run and epoch. Raises InputError as `read_table` does."""
     table = read_table(path)
     by_epoch = "epoch" in table
     runs = runs_of_epochs(table) if by_epoch else table
@@ -147,14 +147,14 @@ def read_csv(path: Path) -> RunTable:
 
 
 def read_swept(folder: Path) -> RunTable:
-    """A sweep's folder: the runs of its trials that have ended with a value.
+    """Reads a sweep's folder: the runs of its trials that have ended with a value.
 
-    Their settings are the sweep's parameters under their own names. `best` is left out: it is one of them again.
+    Their settings are the sweep's parameters under their own names. `best` is left out because it repeats a trial.
     """
     try:
         study = Study(folder)
         swept = Swept(folder, study.sweep, tuple(study.trials()))
-    except (OSError, ValueError, KeyError, TypeError) as error:  # a journal or a sweep.json that is damaged
+    except (OSError, ValueError, KeyError, TypeError) as error:  # a damaged journal or sweep.json
         raise InputError(f"{folder}: cannot be read as a sweep's folder: {type(error).__name__}: {error}") from None
     done = [(trial, record) for trial in swept.trials if trial.state in _DONE for record in _records(folder, trial)]
     metric = _COLUMNS.get(swept.metric, swept.metric)
@@ -176,21 +176,21 @@ def read_swept(folder: Path) -> RunTable:
 
 
 def _retrained(folder: Path) -> dict[str, Any]:
-    """The numbers of the sweep's best trial trained again and tested; none if that is not done."""
+    """The numbers of the sweep's best trial, trained again and tested; empty if it was not."""
     path = folder / RETRAINED
     numbers = run_numbers(read_record(path)) if (path / "config.yaml").is_file() else {}
     return {name: numbers[name] for name in _TOLD} if np.isfinite(numbers.get("test_accuracy", np.nan)) else {}
 
 
 def _records(folder: Path, trial: Trial) -> list[Record]:
-    """The trial's runs that have ended with their numbers."""
+    """The trial's finished runs that have a history."""
     paths = [folder / name for name in trial.runs]
     records = [read_record(path) for path in paths if (path / "config.yaml").is_file()]
     return [record for record in records if record.finished and record.history]
 
 
 def factor_names(sweep: Sweep) -> dict[str, str]:
-    """Parameter -> its column. A parameter named like a column of numbers goes by its field, or gets a suffix."""
+    """Parameter -> its column. A parameter named like another column takes its field's name, or a suffix."""
     taken = {*COLUMNS, "epochs", "value"}
     names = {}
     for parameter in sweep.parameters:
@@ -201,7 +201,7 @@ def factor_names(sweep: Sweep) -> dict[str, str]:
 
 
 def _with_settings(table: pd.DataFrame, settings: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """The table with these factors in the place of those that its records' configs differ in."""
+    """The table with these factors instead of those in which its records' configs differ."""
     kept = table.drop(columns=table.attrs["factors"])
     columns = {name: column_of([_plain(v) for v in values], kept.index) for name, values in settings.items()}
     place = 1 + max(list(kept.columns).index(name) for name in ("run", "state", "created", "seed") if name in kept)

@@ -1,4 +1,4 @@
-"""Sections as data: what the page shows of an analysis, and what the folder of its files has."""
+"""Sections as data: what the page shows of an analysis, and what its folder of files holds."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,17 +22,17 @@ Tables = tuple[tuple[str, TextTable], ...]  # captions with tables
 
 @dataclass(frozen=True)
 class ChartFile:
-    """A picture in the folder: charts beside each other under one title."""
+    """A picture in the folder: charts side by side under one title."""
 
-    file: str  # below the folder, without its suffix
+    file: str  # path below the folder, without suffix
     charts: tuple[Chart, ...]
-    title: str = ""  # without one, the chart's own
+    title: str = ""  # if empty, the chart's own
     caption: str = ""
 
 
 @dataclass(frozen=True)
 class PageSection:
-    """One section of the page, and the files that hold the same."""
+    """One section of the page, and the files with the same content."""
 
     name: str  # its id on the page
     title: str
@@ -41,9 +41,9 @@ class PageSection:
     findings: tuple[str, ...] = ()  # sentences with the answer, before everything else
     notes: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
-    tables: Tables = ()  # in sight
+    tables: Tables = ()  # always shown
     folded: Tables = ()
-    code: tuple[tuple[str, str], ...] = ()  # captions with text to copy, the first in sight
+    code: tuple[tuple[str, str], ...] = ()  # captions and texts to copy; the first is always shown
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # file below the folder, without suffix -> table
     pictures: tuple[ChartFile, ...] = ()
 
@@ -101,7 +101,7 @@ class AnalysedRuns:
         return scale_of(self.metric)
 
     def values(self, series: Iterable[Any]) -> list[float]:
-        """Values of the metric as the charts have them."""
+        """Values of the metric as the charts show them."""
         return [self.scale * float(value) for value in series]
 
     def text(self, value: float) -> str:
@@ -115,7 +115,7 @@ class AnalysedRuns:
 
 
 def scale_of(column: str) -> float:
-    """100 for accuracies, which charts have in percent; 1 for all other columns."""
+    """100 for accuracies, which charts show in percent; 1 for all other columns."""
     return 100 if column in ACCURACIES else 1
 
 
@@ -154,15 +154,15 @@ def ends_text(low: float, high: float) -> str:
 
 
 def level_text(value: Any) -> str:
-    """A value of a setting, a number with three digits."""
+    """A value of a setting; a float with three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else show(value)
 
 
 def sentences(lines: Sequence[str]) -> tuple[str, ...]:
-    """The lines as sentences, each once."""
+    """The lines as sentences, without duplicates."""
     return tuple(dict.fromkeys(line[:1].upper() + line[1:].rstrip(".") + "." for line in lines if line))
 
 
 def slug(name: str) -> str:
-    """Letters, digits and dashes for an element's id; names of a file's columns may hold anything."""
+    """An element's id of letters, digits and dashes; a file's column names may hold any character."""
     return "".join(c if c.isascii() and c.isalnum() else f"-{ord(c):x}-" for c in name)

@@ -42,10 +42,10 @@ from keras_cnn.errors import InputError
 from keras_cnn.figures.style import BLUE, GREEN, ORANGE
 
 MEANS = 8  # settings with tables of means on the page
-DRAWN = 4  # settings, the most important ones, whose means are drawn, and whose pairs have tables: six tables
-_MOST_ROWS = 60  # of a table of cells
-_MARKED = 12  # points of a line up to which each has its marker
-_MOST_PRINTED = 24  # levels of all settings up to which the numbers of runs stand in their cells
+DRAWN = 4  # the most important settings, whose means are drawn and whose pairs have tables: six tables
+_MOST_ROWS = 60  # in a table of cells
+_MARKED = 12  # a line with more points has no markers
+_MOST_PRINTED = 24  # with more levels of all settings, cells do not print their number of runs
 _SPLITS: dict[str, tuple[str, Dash, Marker]] = {
     "train": (MUTED, "dashed", "square"),
     "validation": (BLUE, "solid", "circle"),
@@ -184,7 +184,7 @@ def balance_section(view: AnalysedRuns) -> PageSection:
 
 
 def _cell_table(view: AnalysedRuns, table: pd.DataFrame) -> tuple[str, TextTable]:
-    """The cells that are not even, or all; the first of many."""
+    """The cells that are not even, or all; at most _MOST_ROWS."""
     odd = table[table["state"] != "even"]
     shown = pd.DataFrame(odd if len(odd) else table)
     names = [name for name in table if name not in ("runs", "expected", "state")]
@@ -198,7 +198,7 @@ def _cell_table(view: AnalysedRuns, table: pd.DataFrame) -> tuple[str, TextTable
 
 
 def _pair_picture(view: AnalysedRuns, table: pd.DataFrame, caption: str) -> tuple[ChartFile, ...]:
-    """How many runs have each pair of levels; pairs of one setting are left out, for a run has one level of each."""
+    """The number of runs with each pair of levels. Cells within a setting stay empty: a run has one level of each."""
     grid = [setting for setting in varied(view.runs) if setting.name in table]
     if len(grid) < 2:
         return ()
@@ -273,16 +273,16 @@ def means_section(view: AnalysedRuns) -> PageSection:
 
 
 def _of_few_levels(view: AnalysedRuns) -> list[str]:
-    """The settings with few values, where the epochs of one run for each value can be averaged over."""
+    """The settings with few values, if the runs have several epochs to average over."""
     if view.epochs is None or len(view.epochs) < 2 * len(view.runs):
         return []
     return [name for name in view.order if len(factor(view.runs, name).levels) <= MOST_LEVELS]
 
 
 def _by_convention(view: AnalysedRuns, by: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Convention -> grouped means, the one that is in sight first; "runs" is of the table of runs.
+    """Convention -> grouped means, the one shown on the page first; "runs" is of the table of runs.
 
-    Where hardly a value is shared by two runs, the means over all epochs come first: those over the best have one row.
+    If few values are shared by two runs, the means over all epochs come first: those over the best have one row.
     """
     epochs = view.epochs
     if epochs is None:
@@ -293,7 +293,7 @@ def _by_convention(view: AnalysedRuns, by: Sequence[str]) -> dict[str, pd.DataFr
 
 
 def _stacked(means: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The tables below each other, those of the runs first, the convention spelt out in every row."""
+    """The tables below each other, that of the runs first, with the convention in every row."""
     spelt = [table.assign(convention=table.attrs["convention"]) for table in reversed(list(means.values()))]
     return pd.concat(spelt, ignore_index=True)
 
@@ -313,7 +313,7 @@ def _means_table(view: AnalysedRuns, by: Sequence[str], table: pd.DataFrame) -> 
 
 
 def _other_epochs(view: AnalysedRuns, name: str, means: Mapping[str, pd.DataFrame]) -> TextTable:
-    """Means under the conventions that are not in sight, which stand in the first column."""
+    """Means under the other conventions, which the first column names."""
     named = [table.assign(**{"mean over": _CONVENTION_NAMES[key]}) for key, table in list(means.items())[1:]]
     stacked = pd.concat(named, ignore_index=True)
     columns = ["mean over", *(column for column in stacked if column != "mean over")]
@@ -335,7 +335,7 @@ def _level_charts(view: AnalysedRuns, name: str, table: pd.DataFrame) -> list[Ch
 
 
 def _split_series(x: Sequence[Any], table: pd.DataFrame, columns: Sequence[str]) -> tuple[Series, ...]:
-    """A line for each split whose column is there, with markers at few points."""
+    """One line per split whose column exists, with markers if the points are few."""
     marked = len(x) <= _MARKED
     return tuple(
         Series(x, (scale_of(column) * table[column]).tolist(), split, colour, dash, marker=marker if marked else "")

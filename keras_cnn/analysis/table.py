@@ -1,15 +1,15 @@
-"""The runs of a sweep as data frames: one row a run, or one row a run and epoch, from run folders or from any CSV.
+"""The runs of a sweep as data frames: one row per run, or one per run and epoch, from run folders or from any CSV.
 
-The columns have the same names wherever a table comes from. Losses and accuracies are of the model that the run saved,
-or in a table by epoch of that epoch; accuracies lie in [0, 1].
+The columns have the same names whatever the source. Losses and accuracies are of the model that the run saved or, in a
+table by epoch, of the row's epoch; accuracies lie in [0, 1].
 
-- `run` names the run, `state` is finished or what else became of it, `created` its start (UTC), `seed` its seed.
-- `epoch` counts from 1; `seconds` run from the start of the training to the end of the row; `epoch_seconds`.
-- `parameters` are trainable, `multiply_adds` are of one image; `best_epoch` is the epoch of the saved model.
+- `run` names the run, `state` is finished or another outcome, `created` is its start (UTC), `seed` its seed.
+- `epoch` counts from 1; `seconds` are from the start of training to the end of the row, `epoch_seconds` of the epoch.
+- `parameters` are trainable, `multiply_adds` are for one image; `best_epoch` is the epoch of the saved model.
 - `loss` and `train_accuracy` are of the training images; `validation_...`, `test_...` of the other splits.
 
-All other columns are factors: the settings in which the runs differ, under the name that they have in a config or in
-the file. `table.attrs` has `factors`, their names in order, and `notes`, a line for each thing a reader should know.
+All other columns are factors: the settings in which the runs differ, named as in the config or in the file.
+`table.attrs` has `factors`, their names in order, and `notes`, a line for each thing a reader should know.
 """
 
 import math
@@ -35,13 +35,13 @@ COLUMNS = (*_TEXTS, "seed", *_MEASURED)
 
 
 def runs_table(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a run: what it is called, the fields of the config that vary, its cost and its numbers as far as known.
+    """One row per run: its name, the fields of the config that vary, its cost, and its numbers as far as known.
 
-    The numbers of a finished run are those of metrics.json, measured on all splits alike. An unfinished one has the
-    best validation accuracy so far and no others. Options of a choice (of an augmentation, of a model) that follow
-    from it in all these runs are not listed beside it.
+    The numbers of a finished run are those of metrics.json, measured in the same way on all splits. An unfinished one
+    has only those of its best validation accuracy so far. Options of a choice (such as an augmentation or a model) are
+    left out if the choice determines them in all these runs.
 
-    Raises InputError for no record.
+    Raises InputError if there is no record.
     """
     if not records:
         raise InputError("no runs; expected at least one run folder")
@@ -72,12 +72,12 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def epochs_table(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a run and epoch, from history.csv, with the factors and the parameters of the run in every row.
+    """One row per run and epoch, from history.csv, with the factors and the parameters of the run in every row.
 
     `loss` and `train_accuracy` were measured while training, on augmented images with dropout on. The test split is
-    read once, so `test_accuracy` stands in the row of the saved model's epoch and nowhere else.
+    read once, so `test_accuracy` is only in the row of the saved model's epoch.
 
-    Raises InputError for no record, or none that has completed an epoch.
+    Raises InputError if there is no record, or none has completed an epoch.
     """
     runs = runs_table(records)
     factors = runs.attrs["factors"]
@@ -134,13 +134,13 @@ def _best_so_far(record: Record) -> dict[str, float]:
 
 
 def _number(metrics: Any, name: str) -> float:
-    """A number of a file that may be damaged; NaN where there is none."""
+    """A number from a file that may be damaged; NaN if there is none."""
     value = metrics.get(name) if isinstance(metrics, Mapping) else None
     return float(value) if isinstance(value, int | float) else math.nan
 
 
 def varying_fields(records: Sequence[Record]) -> dict[str, list[Any]]:
-    """Field of the configs -> its value in each run, for the fields that have more than one and can change a number.
+    """Config field -> its value in each run, for the fields that have several values and can change a result.
 
     Lists and mappings are text; ABSENT stands for a field that a config does not have.
     """
@@ -150,7 +150,7 @@ def varying_fields(records: Sequence[Record]) -> dict[str, list[Any]]:
 
 
 def _settings(fields: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    """The fields without those that a choice, such as an augmentation, brings with it in all these runs."""
+    """The fields without those that a choice, such as an augmentation, determines in all these runs."""
     keys = {field: list(map(repr, values)) for field, values in fields.items()}
     brought = {
         field
@@ -176,11 +176,11 @@ def _plain(value: Any) -> Any:
 
 
 def runs_of_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
-    """One row a run from a table by epoch: the row of its best epoch, which is `best_epoch` then.
+    """One row per run from a table by epoch: the row of its best epoch, whose number becomes `best_epoch`.
 
-    The best is chosen by validation accuracy, and where the table has none by test accuracy, which flatters the run:
-    `notes` says which. `seconds` are of the last row, `epochs` counts them. Runs without any such number are left
-    out, and named.
+    The best is chosen by validation accuracy or, if the table has none, by test accuracy, which flatters the run;
+    `notes` says which. `seconds` are of the last row, `epochs` is the number of rows. Runs without such a number are
+    left out and named.
     """
     chosen_by, sentence = chooser(epochs)
     best = best_rows(epochs)
@@ -197,7 +197,7 @@ def runs_of_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_rows(epochs: pd.DataFrame) -> pd.DataFrame:
-    """The row of the best epoch of each run, by `chooser`; the first of equal ones. Runs in their order."""
+    """The row of the best epoch of each run, by `chooser`; the first of equal ones. Runs keep their order."""
     column, _ = chooser(epochs)
     usable = epochs[epochs[column].notna()]
     index = usable.groupby("run", sort=False)[column].agg("idxmax" if is_better_higher(column) else "idxmin")
@@ -217,7 +217,7 @@ def chooser(table: pd.DataFrame) -> tuple[str, str]:
 
 
 def factors_of(table: pd.DataFrame) -> list[str]:
-    """The table's factors: those it was read with, else every column that is none of ours."""
+    """The table's factors: those it was read with, else every column that is not ours."""
     known = table.attrs.get("factors")
     if known is not None:
         return [name for name in known if name in table]
@@ -229,30 +229,30 @@ def is_better_higher(metric: str) -> bool:
 
 
 def groups(table: pd.DataFrame, by: str | Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """(value, rows) of each group, in the order in which the groups come."""
+    """(value, rows) of each group, in the order of first appearance."""
     keys = by if isinstance(by, str) else list(by)
     return iter(table.groupby(keys, sort=False))  # pyright: ignore[reportReturnType] - pandas' own hints are too wide
 
 
 def has_numbers(table: pd.DataFrame, column: str) -> bool:
-    """Whether there is such a column with a number in it."""
+    """Whether the column exists and has a number in it."""
     return column in table and bool(np.any(table[column].notna()))
 
 
 def words(name: str) -> str:
-    """A column's name as a sentence has it."""
+    """A column's name as words in a sentence."""
     return name.replace("_", " ")
 
 
 def column_of(values: Sequence[Any], index: pd.Index | None = None) -> pd.Series:
-    """Values of a setting; those of several types, or with one missing, keep their types."""
+    """Values of a setting as a column; values of mixed types, or with one missing, keep their types."""
     types = {type(value) for value in values}
     plain = types <= {int, float} or types == {bool}
     return pd.Series(values, index=index, dtype=None if plain else object)
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """The names, with -2, -3, ... behind those that were there before."""
+    """The names, with -2, -3, ... appended to those that occurred before."""
     taken: set[str] = set()
     distinct = []
     for name in names:
@@ -266,7 +266,7 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """The names, the first few of many."""
+    """The names as text; of many, the first few."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from keras_cnn.figures.style import BLUE, GREEN, ORANGE
 
-# Colours beside the data. Each renderer has its own shade of them, because the page has a dark theme and paper has not.
+# Colours for what is not data. Each renderer has its own shades, because the page has a dark theme and paper has none.
 MUTED, FAINT = "muted", "faint"
-# At least 3:1 against the page in light and in dark, and at least 10 apart in CIE Lab with every colour blindness.
+# Contrast of at least 3:1 on the light and dark page; at least 10 apart in CIE Lab under every colour blindness.
 PALETTE = (BLUE, ORANGE, "#8455f2", "#a6857c", GREEN, "#995336")
-OCTAVES = 4  # positive numbers whose largest is this many times the smallest have a logarithmic axis
-FEW = 6  # distinct numbers up to which each is a tick of its axis
+OCTAVES = 4  # the least ratio of the largest to the smallest positive number that makes an axis logarithmic
+FEW = 6  # up to this many distinct numbers, each has a tick on its axis
 
 Numbers = Sequence[float] | np.ndarray
 Dash = Literal["", "solid", "dashed", "dotted", "dashdot"]  # "" draws no line
@@ -30,20 +30,20 @@ class ChartAxis:
 
     title: str = ""
     scale: Literal["linear", "logarithmic", "time", "category", "whole"] = "linear"  # whole: ticks at whole numbers
-    ticks: tuple[tuple[float, str], ...] = ()  # place and text; without any, round numbers
+    ticks: tuple[tuple[float, str], ...] = ()  # position and text; if empty, round numbers
     levels: tuple[str, ...] = ()  # of a category axis, in their order
     limits: tuple[float, float] | None = None
-    number: str = ".4~g"  # how the page writes a value beside the pointer, in D3's notation
-    unit: str = ""  # behind it
+    number: str = ".4~g"  # format of a value beside the page's pointer, in D3's notation
+    unit: str = ""  # after this value
 
 
 @dataclass(frozen=True)
 class Series:
-    """N points, joined by a line, marked, or both. The later of two series is drawn over the earlier."""
+    """N points, joined by a line, marked, or both. Later series are drawn over earlier ones."""
 
     x: Sequence[Any] | np.ndarray  # (N,) numbers, texts of a category axis, or times as ISO 8601 text
     y: Numbers  # (N,)
-    label: str = ""  # its entry in the legend; without one it has none
+    label: str = ""  # its entry in the legend; if empty, it has none
     colour: str = BLUE  # "#rrggbb", MUTED or FAINT
     dash: Dash = ""
     width: float = 1.6  # points
@@ -54,14 +54,14 @@ class Series:
     low: Numbers = ()  # (N,) lower ends of intervals of y
     high: Numbers = ()
     across: bool = False  # the intervals are of x
-    band: bool = False  # intervals are one band instead of a bar at each point
+    band: bool = False  # the intervals form one band instead of a bar at each point
     hover: Sequence[str] = ()  # (N,) what the page says at each point, before its numbers
-    run: int | None = None  # number of the run that it belongs to, by which the page hides it
+    run: int | None = None  # number of its run, by which the page shows and hides it
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Bars between the edges of bins, each with its number."""
+    """Bars between the edges of bins, with one count per bin."""
 
     edges: Numbers  # (B + 1,)
     counts: Numbers  # (B,)
@@ -78,14 +78,14 @@ class Plot:
     verticals: tuple[tuple[float, str], ...] = ()  # dotted lines: place, and its entry in the legend or ""
     shaded: tuple[float, float, str] | None = None  # from, to, and its entry in the legend
     unified: bool = False  # the page shows the values of all series at the pointer's x in one box
-    legend: bool = True  # without it the labels only stand beside the pointer
-    rows: tuple[str, ...] = ()  # names of the places 0, 1, ... of y, the first on top
+    legend: bool = True  # if false, labels appear only beside the pointer
+    rows: tuple[str, ...] = ()  # names of the positions 0, 1, ... on y, the first on top
     row_height: int = 24  # pixels on the page
 
 
 @dataclass(frozen=True)
 class BarColumn:
-    """One bar a row with its interval."""
+    """One bar per row with its interval."""
 
     title: str
     values: Numbers  # (R,)
@@ -97,7 +97,7 @@ class BarColumn:
 
 @dataclass(frozen=True)
 class BarRows:
-    """Horizontal bars in columns beside each other; the rows are named once, the first on top."""
+    """Horizontal bars in columns side by side; the rows are named once, the first on top."""
 
     names: tuple[str, ...]  # (R,)
     columns: tuple[BarColumn, ...]
@@ -113,7 +113,7 @@ class IntervalRow:
     high: float = math.nan
     other: float = math.nan  # drawn hollow
     group: str = ""  # rows of one group stand together under its name
-    remark: str = ""  # stands in the place of the marks
+    remark: str = ""  # printed in place of the marks
     hover: str = ""
 
 
@@ -137,14 +137,14 @@ class HeatMap:
     columns: tuple[str, ...]
     row_title: str = ""
     column_title: str = ""
-    texts: tuple[tuple[str, ...], ...] = ()  # (R, C) printed in the cells; without any, the cells have none
-    # root: by the square root, so that small values show; diverging: blue above 0, orange below, by the root.
+    texts: tuple[tuple[str, ...], ...] = ()  # (R, C) printed in the cells; if empty, nothing is printed
+    # root: by the square root, so that small values show; diverging: by the root, blue above 0 and orange below.
     scale: Literal["linear", "root", "diverging"] = "linear"
     limits: tuple[float, float] | None = None
-    quantity: str = ""  # title of the colour bar; without one there is no bar
+    quantity: str = ""  # title of the colour bar; if empty, there is no bar
     rising: bool = False  # the first row is at the bottom, as on an axis of numbers
     square: bool = False
-    breaks: tuple[int, ...] = ()  # rows, and columns, before which a gap separates groups
+    breaks: tuple[int, ...] = ()  # indices of rows and columns that follow a gap between groups
     flagged: np.ndarray | None = None  # (R, C) cells whose text stands out
     dots: tuple[Sequence[int], Sequence[int]] = ((), ())  # rows and columns of runs that are drawn in their cells
     hover: str = "{row}, {column}<br>{value}"  # with {row}, {column}, {value} and {text}
@@ -175,7 +175,7 @@ class ParallelAxis:
 
 @dataclass(frozen=True)
 class ParallelCoordinates:
-    """One line a run across the axes. The last one is the result, which gives the colour; one run stands out."""
+    """One line per run across the axes. The last axis is the result, which sets the colour; `best` stands out."""
 
     axes: tuple[ParallelAxis, ...]
     best: int
@@ -201,16 +201,16 @@ class Chart:
     drawing: Drawing
     table: TextTable | None = None
     note: str = ""
-    run: Any = None  # whose chart it is, where it is one run's alone
+    run: Any = None  # the run, if the chart is about one run only
 
 
 def is_logarithmic(values: Numbers) -> bool:
-    """Whether positive numbers span so much that a linear axis would push the small ones together."""
+    """Whether positive numbers span so much that a linear axis would crowd the small ones together."""
     return min(values) > 0 and max(values) >= OCTAVES * min(values)
 
 
 def as_number(value: float) -> str:
-    """Short, and as axes have numbers: 25k, 1.5M, 0.0001."""
+    """A number in short, as on axes: 25k, 1.5M, 0.0001."""
     for scale, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= scale:
             return f"{value / (1e3 if unit == 'k' else scale):.3g}{unit}"

@@ -1,7 +1,7 @@
-"""Charts as Plotly figures, for the page. Colours of text and of lines beside the data are the page's own.
+"""Charts as Plotly figures, for the page. The page itself sets the colours of text and of lines that are not data.
 
-What belongs to a run carries the run's number in `meta`, by which the page shows and hides it. Texts are escaped,
-because Plotly reads its own small HTML in labels.
+A trace of one run has the run's number in `meta`, by which the page shows and hides it. Texts are escaped, because
+Plotly interprets some HTML in labels.
 """
 
 import math
@@ -32,21 +32,21 @@ CLEAR = "rgba(0,0,0,0)"
 _COLOURS = {FAINT: "#85898f", MUTED: "#a6857c"}  # 3:1 against the page in light and in dark
 DASHES = {"": "solid", "solid": "solid", "dashed": "6px,3px", "dotted": "2px,2px", "dashdot": "10px,3px,2px,3px"}
 _MARKERS = {"circle": "circle", "square": "square", "diamond": "diamond", "triangle": "triangle-up", "dash": "line-ew"}
-_PIXELS = 1.6  # of a marker, a point on paper
-_NAME, _NAME_OF_MANY = 22, 14  # characters of a name beside an axis; of one of many that meet from two sides
-_AXIS_NAME = 15  # characters of a setting's name over an axis of parallel coordinates
-_READABLE_CELLS = 144  # cells of a heat map up to which its texts are printed
+_PIXELS = 1.6  # of a marker, per point on paper
+_NAME, _NAME_OF_MANY = 22, 14  # characters to which names beside an axis are cut; those of a large square map
+_AXIS_NAME = 15  # characters to which texts on an axis of parallel coordinates are cut
+_READABLE_CELLS = 144  # a heat map with more cells does not print its texts
 # From the lowest to the highest result; each stands out from the page in light and in dark.
 _RESULTS = ((0.0, ORANGE), (0.5, "#8d6a8f"), (1.0, BLUE))
-_HEIGHTS = ((0.0, "#dceaf4"), (1.0, BLUE))  # of contours; plotly's colour bar has no transparency for them
-# Plotly takes the colour of text in a cell from the cell, so a cell may not be darker than ink can stand.
+_HEIGHTS = ((0.0, "#dceaf4"), (1.0, BLUE))  # of contours; opaque, as Plotly's colour bar shows no transparency
+# Plotly chooses the colour of a cell's text by the cell, so cells stay light enough for dark text.
 _DARKEST = 0.72
 _SHARES = (0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1)
 _LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 
 
 def figure(chart: Chart) -> dict[str, Any]:
-    """The chart as plotly.js takes it: data and layout."""
+    """The chart as plotly.js expects it: data and layout."""
     drawing = chart.drawing
     match drawing:
         case Plot():
@@ -65,7 +65,7 @@ def figure(chart: Chart) -> dict[str, Any]:
 
 
 def shape(chart: Chart) -> str:
-    """How much room the page gives the chart: wide, square, large square, scrolling, or tall, as its layout says."""
+    """The chart's room on the page: wide, square, large square, scrolling, or tall with the height of its layout."""
     match chart.drawing:
         case BarRows() | IntervalRows():
             return "tall"
@@ -82,7 +82,7 @@ def shape(chart: Chart) -> str:
 
 
 def short(names: Sequence[str], limit: int = _NAME) -> list[str]:
-    """Names of about `limit` characters, shortened in the middle where they are longer; equal ones get numbers."""
+    """The names, shortened in the middle to about `limit` characters if longer; equal ones get numbers."""
     kept = limit // 2
     cut = [name if len(name) <= limit else f"{name[:kept]}…{name[-kept:]}" for name in names]
     return [f"{name} ({i})" if cut.count(name) > 1 else name for i, name in enumerate(cut)]
@@ -194,7 +194,7 @@ def _axis(axis: ChartAxis, values: Sequence[Any] | np.ndarray) -> dict[str, Any]
 
 
 def whole_ticks(values: Numbers) -> dict[str, Any]:
-    """Ticks at whole numbers alone, at most ten; of fewer values, plotly would set some between them."""
+    """Ticks at whole numbers only, at most ten; for fewer values Plotly would add some in between."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return {}
@@ -314,7 +314,7 @@ def _heat_map(data: HeatMap) -> go.Figure:
 
 
 def _shades(data: HeatMap, values: np.ndarray) -> tuple[list, float | None, float | None, np.ndarray]:
-    """The colour scale, its ends, and the numbers that it is read with."""
+    """The colour scale, its ends, and the numbers that it colours."""
     if data.scale == "diverging":
         shown = np.sign(values) * np.sqrt(np.abs(values))
         largest = max(1.0, float(np.nanmax(np.abs(shown))))
@@ -327,7 +327,7 @@ def _shades(data: HeatMap, values: np.ndarray) -> tuple[list, float | None, floa
 
 
 def tint(colour: str, opacity: float) -> str:
-    """#rrggbb that lets the page shine through."""
+    """#rrggbb with an opacity, so that the page shows through."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity:.3f})"
 
@@ -354,7 +354,7 @@ def _contours(data: Contours) -> go.Figure:
 
 
 def _parallel_coordinates(data: ParallelCoordinates) -> go.Figure:
-    """Each axis can be brushed: dragging along it leaves the runs in the range."""
+    """Each axis can be brushed: dragging along it keeps only the runs in that range."""
     *settings, result = data.axes
     dimensions = [
         {
@@ -385,7 +385,7 @@ def _parallel_coordinates(data: ParallelCoordinates) -> go.Figure:
         unselected={"line": {"color": _COLOURS[FAINT], "opacity": 0.12}},
         labelfont={"size": 12},
         tickfont={"size": 11},
-        rangefont={"size": 1, "color": CLEAR},  # the ends are ticks already
+        rangefont={"size": 1, "color": CLEAR},  # the ends already have ticks
     )
     return drawn
 
@@ -394,7 +394,7 @@ def _parallel_coordinates(data: ParallelCoordinates) -> go.Figure:
 
 
 def clean(values: Sequence[Any] | np.ndarray) -> list[Any]:
-    """Plain numbers, rounded; None for what is not finite, which JSON does not have."""
+    """Plain rounded numbers; None for a value that is not finite, which JSON cannot hold."""
     return [round(float(v), 6) if v is not None and math.isfinite(v) else None for v in values]
 
 
@@ -403,7 +403,7 @@ def _rounded_cells(values: np.ndarray) -> list[list[Any]]:
 
 
 def _errors(values: Numbers, ends: Sequence[tuple[float, float]], colour: str = _COLOURS[FAINT]) -> dict[str, Any]:
-    """Error bars; none where the ends are not known."""
+    """Error bars, of length 0 if the ends are unknown."""
     pairs = zip(values, ends, strict=True)
     known = [(value - low, high - value) if math.isfinite(low + high) else (0, 0) for value, (low, high) in pairs]
     return {
@@ -412,6 +412,6 @@ def _errors(values: Numbers, ends: Sequence[tuple[float, float]], colour: str = 
         "array": [round(max(up, 0), 5) for _, up in known],
         "arrayminus": [round(max(down, 0), 5) for down, _ in known],
         "thickness": 1.3,
-        "width": 3 if colour == _COLOURS[FAINT] else 0,  # ends of bars in other colours are seen without caps
+        "width": 3 if colour == _COLOURS[FAINT] else 0,  # bars in other colours are visible without caps
         "color": colour,
     }

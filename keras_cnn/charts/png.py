@@ -1,4 +1,4 @@
-"""Charts drawn with matplotlib, for files: `figure` gives the picture, `write` saves it."""
+"""Charts drawn with matplotlib, for files: `figure` draws the picture, `write` saves it."""
 
 import math
 from collections.abc import Sequence
@@ -50,31 +50,31 @@ from keras_cnn.figures.style import (
     text_width,
 )
 
-# Light to dark, so that it prints and its text can be told apart from its ground at both ends.
+# From light to dark, so that it prints well and text in its cells is readable at both ends.
 BLUES = LinearSegmentedColormap.from_list("blues", ["#eef4fa", "#7fb3d8", "#0072b2", "#00395a"])
 _DIVERGING = LinearSegmentedColormap.from_list("worse and better", [ORANGE, "white", BLUE], N=257)  # odd: 0 is white
 _COLOURS = {MUTED: GREY, FAINT: GREY}
 _DASHES = {"": "", "solid": "-", "dashed": (0, (3, 1.5)), "dotted": (0, (1, 1.2)), "dashdot": (0, (5, 1.5, 1, 1.5))}
 _MARKERS = {"": "", "circle": "o", "square": "s", "diamond": "D", "triangle": "^", "dash": "_"}
 _LINE = 1.45 * SMALL_SIZE * POINT  # inches from one line of small text to the next
-_ROW = 0.23  # inches of a row of a chart of rows
-_LEGEND_KEY = 0.5  # inches of a line of the legend beside its text
+_ROW = 0.23  # inches per row in a chart of rows
+_LEGEND_KEY = 0.5  # inches of a legend entry besides its text
 _LABEL = 1.9  # inches for the names of rows
-_MOST_LABELS = 12  # rows or columns of a heat map that are all named
-_MOST_PRINTED = 600  # cells of a heat map that have their text
-_FAN = 0.05  # of an axis of parallel coordinates
+_MOST_LABELS = 12  # a heat map with more rows or columns names only some of them
+_MOST_PRINTED = 600  # a heat map with more cells does not print its texts
+_FAN = 0.05  # spread of equal values, relative to an axis of parallel coordinates
 
 
 def write(charts: Sequence[Chart], path: Path, title: str = "", caption: str = "") -> None:
-    """Saves `figure` in the format of the path's suffix; the file appears whole or not at all."""
+    """Saves `figure` in the format of the path's suffix; the file is written completely or not at all."""
     style.save(figure(charts, title, caption), path)
 
 
 @styled
 def figure(charts: Sequence[Chart], title: str = "", caption: str = "") -> Figure:
-    """The charts beside each other, under one title and above one caption; plots alone can stand beside others.
+    """The charts side by side, under one title and above one caption. Only plots can be drawn side by side.
 
-    Without a title it is that of the first chart.
+    The default title is that of the first chart.
     """
     title = title or charts[0].title
     drawings = [chart.drawing for chart in charts]
@@ -109,7 +109,7 @@ def _alone(drawing: Drawing, title: str, caption: str) -> Figure:
 
 
 def _plots(plots: Sequence[Plot], title: str, caption: str) -> Figure:
-    """Plots side by side. A legend of the same entries stands once beside the title, else each plot has its own."""
+    """Plots side by side, with one common legend if all have the same entries, else one legend each."""
     labels = [_labels(plot) for plot in plots]
     shared = labels[0] and all(entries == labels[0] for entries in labels)
     widths = [text_width(label, SMALL_SIZE) + _LEGEND_KEY for label in labels[0]] if shared else [0.0]
@@ -191,7 +191,7 @@ def _draw_series(ax: Axes, series: Series, axis: ChartAxis) -> None:
 
 
 def _places(values: Sequence[Any] | np.ndarray, axis: ChartAxis) -> np.ndarray:
-    """(N,) where values stand on an axis."""
+    """(N,) the positions of values on an axis."""
     if axis.scale == "category":
         return np.array([axis.levels.index(value) for value in values], float)
     return np.asarray(values, "datetime64[ms]" if axis.scale == "time" else float)
@@ -262,7 +262,7 @@ def _interval_rows(data: IntervalRows, title: str, caption: str) -> Figure:
     ax = drawn.add_subplot()
     at = np.array([i + 0.9 * groups.index(row.group) for i, row in enumerate(rows)])
     value, low, high, other = (np.array([getattr(row, n) for row in rows]) for n in ("value", "low", "high", "other"))
-    other[[bool(row.remark) for row in rows]] = np.nan  # the remark says that they mislead
+    other[[bool(row.remark) for row in rows]] = np.nan  # misleading, as the remark says
     bounded = np.isfinite(low)
     ax.hlines(at[bounded], low[bounded], high[bounded], color=BLUE, linewidth=1.6)
     if data.zero:
@@ -283,7 +283,7 @@ def _interval_rows(data: IntervalRows, title: str, caption: str) -> Figure:
 
 
 def _name_groups(ax: Axes, rows: Sequence[IntervalRow], at: np.ndarray) -> None:
-    """The names of the groups above their rows, and the remarks in theirs."""
+    """Prints the names of the groups above their rows, and the remarks in the rows."""
     look = {"transform": ax.get_yaxis_transform(), "fontsize": SMALL_SIZE, "va": "center"}
     for group in dict.fromkeys(row.group for row in rows):
         first = min(place for place, row in zip(at, rows, strict=True) if row.group == group)
@@ -298,8 +298,8 @@ def _name_groups(ax: Axes, rows: Sequence[IntervalRow], at: np.ndarray) -> None:
 
 
 def _keep_in_view(ax: Axes, points: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    """Limits that hold every point; an interval many times wider than their spread, of a model with hardly a degree of
-    freedom, runs out of the picture instead of flattening it."""
+    """Sets limits that contain every point. An interval many times wider than their spread, as from a model with hardly
+    a degree of freedom, is cut off so that it does not flatten the picture."""
     points = points[np.isfinite(points)]
     if not len(points):
         return
@@ -333,7 +333,7 @@ def _heat_map(data: HeatMap, title: str, caption: str) -> Figure:
         ax.axhline(i - 0.5, color="white", linewidth=2)
         ax.axvline(i - 0.5, color="white", linewidth=2)
     if has_dots:
-        spread = 0.18 * np.random.default_rng(0).uniform(-1, 1, (2, len(data.dots[0])))  # runs of one cell lie apart
+        spread = 0.18 * np.random.default_rng(0).uniform(-1, 1, (2, len(data.dots[0])))  # separates runs of a cell
         look = {"marker": "o", "markersize": 4, "color": ORANGE, "markeredgecolor": "white"}
         ax.plot(np.asarray(data.dots[1]) + spread[0], np.asarray(data.dots[0]) + spread[1], linestyle="", **look)
     if data.quantity:
@@ -342,7 +342,7 @@ def _heat_map(data: HeatMap, title: str, caption: str) -> Figure:
 
 
 def _draw_cells(ax: Axes, data: HeatMap, tall: float) -> AxesImage:
-    """The shaded cells with the names of their rows and columns; of many, of some."""
+    """Draws the shaded cells and names their rows and columns; of many, only some."""
     colours, norm = _shades(data)
     image = ax.imshow(data.values, cmap=colours, norm=norm, aspect="equal" if data.square else "auto")
     rows, columns = np.shape(data.values)
@@ -375,7 +375,7 @@ def _signed_root(values):
 
 
 def _print_cells(ax: Axes, image: AxesImage, data: HeatMap, room: float) -> None:
-    """The text of each cell, in its upper part where there are dots."""
+    """Prints the text of each cell, in its upper part if there are dots."""
     up = (0.36 if data.rising else -0.36) if len(data.dots[0]) else 0
     grounds = np.asarray(image.cmap(image.norm(np.ma.masked_invalid(data.values))))
     for i, j in np.ndindex(*np.shape(data.values)):
@@ -388,14 +388,14 @@ def _print_cells(ax: Axes, image: AxesImage, data: HeatMap, room: float) -> None
 
 
 def readable_on(colour: np.ndarray) -> str:
-    """The ink or white, whichever has the larger contrast on an (R, G, B) in [0, 1] by WCAG 2."""
+    """INK or white, whichever has the larger contrast on an (R, G, B) in [0, 1] by WCAG 2."""
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3])
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return INK if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
 
 
 def _fitting(text: str, value: float, room: float) -> str:
-    """The text, or the number with as many digits as fit; nothing where not even two do."""
+    """The text, or the number with as many digits as fit; "" if not even two do."""
     texts = (printable(text), *(f"{value:.{digits}g}" for digits in (3, 2)))
     return next((shorter for shorter in texts if text_width(shorter, SMALL_SIZE) <= room), "")
 
@@ -418,7 +418,7 @@ def _contours(data: Contours, title: str, caption: str) -> Figure:
 
 
 def _parallel_coordinates(data: ParallelCoordinates, title: str) -> Figure:
-    """One line a run; the darker, the higher its result. Runs with the same value lie apart, the higher ones above."""
+    """One line per run, darker for a higher result. Lines with the same value are spread, higher results above."""
     drawn = new_figure(WIDTH, 3.9, title, layout=None)
     ax = drawn.add_axes((0.06, 0.12, 0.88, 0.70))
     at = np.column_stack([(np.asarray(a.places, float) - a.low) / (a.high - a.low) for a in data.axes])
@@ -448,7 +448,7 @@ def _parallel_axis(ax: Axes, i: int, data: ParallelCoordinates, room: float) -> 
     for place, text in axis.ticks:
         y = (place - axis.low) / (axis.high - axis.low)
         ax.text(i, y, f" {fit(text, SMALL_SIZE, 0.6 * room)} ", ha=align, **look)
-    # Names of neighbours stand on two levels, so that each has the room of two.
+    # Names of adjacent axes alternate between two heights, so that each has the room of two.
     name = fit(axis.name, SMALL_SIZE, 1.3 * room)
     place = "center" if 0 < i < last else align
     ax.text(i, 1.07 + 0.07 * (i % 2), name, va="bottom", ha=place, fontsize=SMALL_SIZE, color=INK)

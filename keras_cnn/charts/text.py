@@ -2,12 +2,12 @@
 
 
 def percent(value: float | None, digits: int = 2) -> str:
-    """0.6848 -> 68.48 %; a number that is not known is a dash."""
+    """0.6848 -> 68.48 %; an unknown number is a dash."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def interval(ends: tuple[float, float] | None, digits: int = 2) -> str:
-    """(0.67562, 0.69383) -> [67.56, 69.38]; nothing where there is none."""
+    """(0.67562, 0.69383) -> [67.56, 69.38]; None -> ""."""
     return f"[{100 * ends[0]:.{digits}f}, {100 * ends[1]:.{digits}f}]" if ends else ""
 
 
@@ -22,13 +22,13 @@ def digits(value: float | None, places: int) -> str:
 
 
 def with_interval(value: float | None, ends: tuple[float, float] | None, places: int = 4) -> str:
-    """0.6141 [0.5923, 0.6371]; the number alone where there are no ends."""
+    """0.6141 [0.5923, 0.6371]; only the number if there are no ends."""
     text = digits(value, places)
     return text if value is None or not ends else f"{text} [{digits(ends[0], places)}, {digits(ends[1], places)}]"
 
 
 def percent_with_interval(value: float | None, ends: tuple[float, float] | None, places: int = 2) -> str:
-    """79.33 % [78.53, 80.11]; the number alone where there are no ends."""
+    """79.33 % [78.53, 80.11]; only the number if there are no ends."""
     return percent(value, places) if value is None else f"{percent(value, places)} {interval(ends, places)}".strip()
 
 
@@ -44,7 +44,7 @@ def duration(seconds: float | None) -> str:
 
 
 def large(value: float | None) -> str:
-    """1578528 -> 1.58 M, with three digits that count."""
+    """1578528 -> 1.58 M, with three significant digits."""
     if value is None:
         return "–"
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):

@@ -1,1 +1,1 @@
-"""Many runs of one experiment with other settings: what to try, how to try it, and what came of it."""
+"""Sweeps: runs of one experiment with different settings, how they are chosen, and their results."""

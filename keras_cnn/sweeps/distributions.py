@@ -1,8 +1,8 @@
-"""The distributions of W&B's sweeps: one function each, its quantile at u, 0 <= u < 1.
+"""The distributions of W&B's sweeps: for each a function that returns its quantile at u, 0 <= u < 1.
 
 Keyword-only parameters are the keys that W&B allows besides `distribution`, with its defaults. The quantiles are those
-of W&B's package `sweeps` 0.3.0 (`params.py`), but that its whole multiples of q are whole numbers here, as they are
-once they have been through W&B's server.
+of W&B's package `sweeps` 0.3.0 (`params.py`), except that whole multiples of q are integers here, as they are after
+they pass through W&B's server.
 """
 
 import json
@@ -76,7 +76,7 @@ def _inv_log_uniform(u: float, *, min: float, max: float) -> float:
 
 
 def _normal(u: float, *, mu: float = 0.0, sigma: Annotated[float, AT_LEAST_0] = 1.0) -> float:
-    return mu + sigma * NormalDist().inv_cdf(max(u, 2**-54))  # a generator draws 0 for all below 2^-53
+    return mu + sigma * NormalDist().inv_cdf(max(u, 2**-54))  # a generator returns 0 for anything below 2^-53
 
 
 def _q_normal(
@@ -96,7 +96,7 @@ def _q_log_normal(
 
 
 def _beta(u: float, *, a: Annotated[float, POSITIVE] = 1.0, b: Annotated[float, POSITIVE] = 1.0) -> float:
-    from scipy.special import betaincinv  # takes a quarter of a second: most sweeps do without
+    from scipy.special import betaincinv  # takes a quarter of a second, and few sweeps need it
 
     return float(betaincinv(a, b, u))
 
@@ -143,7 +143,7 @@ def _exp(exponent: float) -> float:
 
 
 def _quantised(value: float, q: float) -> float:
-    """The nearest multiple of `q`, which may lie up to q/2 outside of [min, max], as with W&B; whole where q is."""
+    """The nearest multiple of `q`, an integer if `q` is whole. As in W&B, it may be up to q/2 outside of [min, max]."""
     return round(value / q) * (int(q) if q.is_integer() else q)
 
 
@@ -151,7 +151,7 @@ def _quantised(value: float, q: float) -> float:
 class Distribution:
     """The distribution of one parameter. `settings` are W&B's keys for `kind`, defaults filled in."""
 
-    name: str  # dotted where it was nested
+    name: str  # dotted if it was nested
     kind: str  # a key of DISTRIBUTIONS
     settings: Mapping[str, Any]
     place: str  # "sweep.yaml:12"
@@ -163,7 +163,7 @@ class Distribution:
         return DISTRIBUTIONS[self.kind](u, **self.settings)
 
     def values(self) -> list | None:
-        """Its possible values, without repetition, or None where they are no short list."""
+        """Its possible values without duplicates, or None if they are not a short list."""
         if self.kind not in _COUNTABLE:
             return None
         if self.kind == "int_uniform":
@@ -173,9 +173,9 @@ class Distribution:
         return list({key(value): value for value in given}.values())
 
     def grid(self) -> list:
-        """Its values in a grid search. InputError, as W&B refuses it, where it cannot be gridded.
+        """Its values in a grid search. Raises InputError if it cannot be gridded, as in W&B.
 
-        W&B grids `q_uniform` from min in steps of q, without max.
+        As in W&B, `q_uniform` goes from min in steps of q, without max.
         """
         where = f"{self.place}: parameters.{self.name}: {self.kind}"
         if self.kind not in _GRIDDED:
@@ -192,6 +192,6 @@ class Distribution:
 
 
 def key(value: Any) -> str:
-    """Text that is equal for values that W&B takes for the same: 2 and 2.0, but not 1, true and "1"."""
+    """Text that is equal for values that W&B treats as the same: 2 and 2.0, but not 1, true and "1"."""
     is_integer = isinstance(value, float) and value.is_integer()
     return json.dumps(int(value) if is_integer else value, sort_keys=True, default=str)

@@ -1,9 +1,9 @@
-"""The next trial from the trials before: expected improvement under a Gaussian process, as in W&B's `bayes`.
+"""Proposes the next trial by expected improvement under a Gaussian process, as in W&B's `bayes`.
 
 J. Snoek, H. Larochelle, R. P. Adams, Practical Bayesian Optimization of Machine Learning Algorithms, NeurIPS 2012.
-Optuna's own such sampler needs PyTorch, and its tree-structured Parzen estimator does not beat random search within a
-sweep's few trials: over six seeds on two parameters, after 40 trials, by 0.0006 [-0.0024, +0.0037] of the value;
-this does, by 0.0029 [+0.0006, +0.0053].
+Optuna's own Gaussian-process sampler needs PyTorch. Its tree-structured Parzen estimator does not beat random search
+within a sweep's few trials: over six seeds on two parameters, after 40 trials, the gain is 0.0006 [-0.0024, +0.0037] of
+the value. The gain of this sampler is 0.0029 [+0.0006, +0.0053].
 """
 
 import warnings
@@ -17,14 +17,14 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from threadpoolctl import threadpool_limits
 
-ANYWHERE, NEARBY, LEADERS = 1000, 200, 3  # candidates: at random, and around each of the best
+ANYWHERE, NEARBY, LEADERS = 1000, 200, 3  # random candidates, candidates near each leader, leaders
 STEP = 0.1  # standard deviation of a nearby candidate's quantiles
-MOST = 300  # trials that the process is fitted to, the latest ones: its cost grows with their cube
+MOST = 300  # latest trials that the process is fitted to: its cost grows with their cube
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """A parameter: one of `count` values, ordered or not, or without a count a number from 0 to below 1."""
+    """A parameter: one of `count` values, ordered or not, or a number in [0, 1) if there is no count."""
 
     count: int | None = None
     ordered: bool = True
@@ -33,7 +33,7 @@ class Dimension:
         return unit if self.count is None else np.floor(unit * self.count)
 
     def features(self, column: np.ndarray) -> np.ndarray:
-        """(N,) -> (N, features), within 0..1: unordered things are equally far from each other."""
+        """(N,) -> (N, features), within 0..1; unordered values are equally far from each other."""
         if self.count is None or self.ordered:
             return (column / max(1, (self.count or 2) - 1))[:, None]
         return (column[:, None] == np.arange(self.count)) / np.sqrt(2)
@@ -42,11 +42,11 @@ class Dimension:
 def propose(
     space: Sequence[Dimension], tried: np.ndarray, values: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """(D,): the most promising of random points and of neighbours of the best; a new one if there is any.
+    """(D,) the most promising of random points and points near the best; an untried one if there is any.
 
     Args:
-        tried: (N, D), in the terms of `space`: an index for what is counted, else 0 to below 1. N at least 1.
-        values: (N,), more is better; nan where the trial is still running, which counts as an average one.
+        tried: (N, D), N at least 1, in the terms of `space`: an index if there is a count, else in [0, 1).
+        values: (N,), higher is better; NaN for a trial that is still running, which counts as average.
     """
     tried, values = tried[-MOST:], values[-MOST:]
     spread = np.nanstd(values) or 1.0
@@ -54,7 +54,7 @@ def propose(
     candidates = _candidates(space, tried[np.argsort(-scores, kind="stable")[:LEADERS]], generator)
     new = ~(candidates[:, None] == tried).all(axis=2).any(axis=1)
     candidates = candidates[new] if new.any() else candidates
-    # On one thread: sums have the same last bits on any number of cores, and on busy cores it took a tenth of the time.
+    # One thread gives sums the same last bits on any number of cores, and took a tenth of the time on busy cores.
     with threadpool_limits(1, "blas"):
         process = _fitted(_features(space, tried), scores, int(generator.integers(2**32)))
         mean, deviation = process.predict(_features(space, candidates), return_std=True)
@@ -62,7 +62,7 @@ def propose(
 
 
 def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
-    """E[max(0, Y - best)] of Y normal with these means and standard deviations, each (N,)."""
+    """E[max(0, Y - best)] for normal Y with these means and standard deviations, each (N,)."""
     gain = mean - best
     z = gain / np.maximum(deviation, 1e-12)
     return gain * norm.cdf(z) + deviation * norm.pdf(z)

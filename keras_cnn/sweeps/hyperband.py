@@ -17,7 +17,7 @@ ABOVE_1 = Limit("a number above 1", lambda v: v > 1)
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperband:
-    """The section `early_terminate`. Not given, `strict` is true in W&B's engine; its documentation says false."""
+    """The section `early_terminate`. `strict` is true by default in W&B's engine; its documentation says false."""
 
     type: Literal["hyperband"]
     min_iter: Annotated[int | None, AT_LEAST_1] = None
@@ -28,11 +28,11 @@ class Hyperband:
 
 
 def rungs(hyperband: Hyperband) -> list[int]:
-    """Iterations, counted from 1 and rising, at which runs are compared.
+    """Iterations at which runs are compared, in ascending order and counted from 1.
 
-    From min_iter: min_iter · eta^k for k from 0, rounded down, without end (W&B stops at 100, here at 2^53). With
-    max_iter, which goes before: max_iter / eta^k for k from 1 to s, rounded down, as far as that is 1 or more; so
-    max_iter itself is no rung, and max_iter 27, s 2, eta 3 compare at 3 and 9.
+    With min_iter: min_iter · eta^k for k = 0, 1, ..., rounded down (W&B stops after 100, this code also at 2^53). With
+    max_iter, which takes precedence: max_iter / eta^k for k = 1 to s, rounded down, while it is at least 1. So max_iter
+    itself is not a rung: max_iter 27, s 2 and eta 3 give rungs 3 and 9.
     """
     iterations, eta = set(), hyperband.eta
     if hyperband.max_iter is not None:
@@ -58,13 +58,13 @@ def should_stop(
     history: Sequence[float],
     others: Sequence[Sequence[float]],
 ) -> bool:
-    """Whether W&B would stop the run that has logged `history`, one value an iteration, among `others`.
+    """Whether W&B would stop the run that has logged `history`, one value per iteration, among `others`.
 
-    It is compared at the last rung that it has reached, with every run that has reached it, itself among them, running
-    or not: of n runs the best floor(n / eta) + 1, and those equal to the last of these, go on. So the first run to
-    reach a rung always passes it, and a run between rungs may still be stopped for the last one when better runs
-    arrive there. `strict` compares the value at the rung, otherwise the best value so far. Values that are not finite
-    are left out, as W&B leaves them out, so they do not count as iterations.
+    The run is compared at the last rung that it has reached with all runs that have reached it, running or not, itself
+    included. Of n runs the best floor(n / eta) + 1 go on, and those equal to the last of these. So the first run to
+    reach a rung always passes it, and a run between rungs may still be stopped for its last rung when better runs
+    arrive there. With `strict` the value at the rung is compared, otherwise the best value so far. Values that are not
+    finite are left out, as in W&B, so they do not count as iterations.
     """
     sign = -1.0 if goal == "maximize" else 1.0
     own, *rest = ([sign * value for value in run if math.isfinite(value)] for run in (history, *others))

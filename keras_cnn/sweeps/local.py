@@ -22,7 +22,7 @@ SECONDS = 0.5  # between two checks of the workers
 
 
 def resume(study: Study, workers: int, ready: PrewarmedWorkers) -> None:
-    """Goes on with a sweep. InputError if it is complete."""
+    """Resumes a sweep. Raises InputError if it is complete."""
     if study.ended():
         is_finished = (study.folder / "best" / "metrics.json").is_file()
         following = _report(study) if is_finished else _command("--finish", study)
@@ -40,11 +40,11 @@ def run(
 ) -> None:
     """Runs the sweep to its end with a number of worker processes, which share the cores; logs each trial.
 
-    A new sweep whose images cannot be read leaves no folder, so that the next attempt can have its name. `resume` is
-    the command that goes on with it, if not `train.py --sweep --resume`; `ready` has processes to take for workers.
+    A new sweep whose images cannot be read leaves no folder, so that the next attempt can use its name. `resume` is
+    the command that resumes it, if not `train.py --sweep --resume`; `ready` has processes to use as workers.
 
-    Raises Interrupted on a signal, after all workers have stopped at a checkpoint, Stopped where the workers stopped
-    for another reason or no trial has a value, and InputError where a sweep cannot use the images.
+    Raises Interrupted on a signal, after all workers have stopped at a checkpoint, Stopped if the workers stopped for
+    another reason or no trial has a value, and InputError if a sweep cannot use the images.
     """
     go_on = f"go on with: {resume or _command('--resume', study)}"
     reporter = _TrialReporter(study)
@@ -74,9 +74,9 @@ def run(
 
 
 def finish(study: Study) -> dict:
-    """Trains the best trial again, with its seed, and reads the test split, once; returns the numbers of the run.
+    """Trains the best trial again with its seed, reads the test split once, and returns the numbers of the run.
 
-    InputError if no trial has finished, or if that has been done before.
+    Raises InputError if no trial has finished, or if this has been done before.
     """
     best = study.best()
     if best is None:
@@ -152,7 +152,7 @@ def _report(study: Study) -> str:
 
 
 def _join(study: Study) -> str:
-    """The command that joins from any host with these paths; it starts in this folder, to which a config may refer."""
+    """The command that joins from any host with these paths. It starts in this folder, as configs may refer to it."""
     command = shlex.join([os.path.abspath(sys.executable), str(PROGRAM), "--join", str(study.folder)])
     return f"cd {shlex.quote(os.getcwd())} && {command}"
 

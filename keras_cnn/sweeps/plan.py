@@ -24,8 +24,8 @@ from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.training import experiment
 
 SHOWN = 3  # trials of a dry run
-LAST_RUNG = 100  # epochs; the rungs go on without end
-WIDEST = 60  # letters of a parameter's values
+LAST_RUNG = 100  # epochs; rungs have no end
+WIDEST = 60  # characters of a parameter's values
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class SweepPlan:
 def read(path: Path, overrides: list[str], run_cap: int | None) -> SweepPlan:
     """Reads a sweep file; `overrides` change the config that all trials start from, `run_cap` the number of trials.
 
-    Raises InputError, in one line, for whatever W&B would refuse, for an override of what the sweep sets, and where the
-    base allows none of the first ten trials.
+    Raises InputError, in one line, for anything that W&B would refuse, for an override of a field that the sweep sets,
+    and if the base allows none of the first ten trials.
     """
     sweep = sweep_file.read_sweep(path, run_cap)
     check_metric(sweep)
@@ -58,7 +58,7 @@ def read(path: Path, overrides: list[str], run_cap: int | None) -> SweepPlan:
 
 
 def create(path: Path, overrides: list[str], parent: Path = Path("runs"), run_cap: int | None = None) -> Study:
-    """A new folder below `parent` with the sweep. Raises InputError as `read` does; nothing is written then."""
+    """Creates a folder for the sweep below `parent`. Raises InputError as `read` does, and then writes nothing."""
     plan = read(path, overrides, run_cap)
     sweep, base = plan.sweep, plan.base
     name = dict(config_module.pairs(overrides)).get("name") or sweep.name or path.stem
@@ -70,7 +70,7 @@ def create(path: Path, overrides: list[str], parent: Path = Path("runs"), run_ca
 def dry_run(path: Path, overrides: list[str], run_cap: int | None) -> None:
     """Logs what `create` would begin: the sweep, its parameters, its first trials, and a dry run of the first one.
 
-    Raises InputError as `read` does, and where the images or the network of the first trial cannot be loaded.
+    Raises InputError as `read` does, and if the images or the network of the first trial cannot be loaded.
     """
     plan = read(path, overrides, run_cap)
     for line in describe(plan, overrides):

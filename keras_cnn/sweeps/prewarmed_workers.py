@@ -1,7 +1,7 @@
 """Worker processes that import TensorFlow while the sweep is still being planned.
 
 `python train.py --join -` imports what a worker needs, receives the sweep's folder as a line on standard input, then
-works as `--join SWEEP` does. The import takes 4 s of a core, and the process that plans must import first too.
+works as `--join SWEEP` does. The import takes 4 s of a core, and the planning process needs the same import first.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import IO, cast
 
 PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
-WAITS = "-"  # the sweep's folder of a worker that is still to receive it
+WAITS = "-"  # stands for the sweep's folder until a worker receives it
 
 
 class PrewarmedWorkers:
     """Processes that wait for a sweep's folder, each with its share of the cores.
 
-    As a context manager it ends those that were not taken; all of them end with this process.
+    As a context manager it kills those that were not taken. All of them end with this process.
     """
 
     def __init__(self, count: int = 0):
@@ -52,17 +52,17 @@ class Assignment:
 
 
 def assign(process: subprocess.Popen, assignment: Assignment) -> None:
-    """Sends a waiting process to work."""
+    """Sends a waiting process its work."""
     Path(assignment.log).touch()
-    # A process that has ended already says why by its exit status.
+    # If the process has already ended, its exit status says why.
     with contextlib.suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as pipe:
         pipe.write(json.dumps(asdict(assignment)).encode() + b"\n")
 
 
 def receive_assignment() -> Path | None:
-    """In such a process: waits for the assignment and applies it; the sweep's folder, or None if none comes.
+    """In a waiting process: waits for the assignment, applies it, and returns the folder, or None if none comes.
 
-    The number of cores and the devices that TensorFlow has are counted when it first computes, not when it is imported.
+    This is in time because TensorFlow counts its cores and devices when it first computes, not when it is imported.
     """
     line = sys.stdin.readline()
     if not line:
@@ -88,11 +88,11 @@ def shares(workers: int) -> list[set[int]]:
 
 def _start(cores: set[int]) -> subprocess.Popen:
     command = [sys.executable, str(PROGRAM), "--join", WAITS]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # a killed worker's log is whole
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # keeps a killed worker's log whole
     everywhere = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)  # inherited, and NumPy counts the cores that it may use when it is imported
+    os.sched_setaffinity(0, cores)  # inherited; NumPy counts the cores that it may use at import
     try:
-        # A session of its own: Ctrl-C reaches it through us, once.
+        # In its own session, it receives Ctrl-C once, through us.
         return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
     finally:
         os.sched_setaffinity(0, everywhere)

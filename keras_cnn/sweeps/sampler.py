@@ -17,7 +17,7 @@ RANDOM_FIRST = 10  # trials drawn at random before the Bayesian sampler has some
 
 @dataclass(frozen=True)
 class Draw:
-    """The settings of a trial, {parameter: value}, and how Optuna knows them (empty for a grid)."""
+    """The settings of a trial, {parameter: value}, and their form in Optuna (empty for a grid)."""
 
     assignment: Mapping[str, Any]
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -27,8 +27,8 @@ class Draw:
 class Sampler:
     """Draws trials by their number, counted from 1.
 
-    A draw depends on the sweep's seed, the trial's number and, for Bayes, the trials before, not on who draws: no two
-    workers draw from one stream, and a resumed sweep does not begin its stream anew.
+    A draw depends on the sweep's seed, the trial's number and, for Bayes, the earlier trials, not on the worker:
+    workers share no random stream, and a resumed sweep does not restart one.
     """
 
     def __init__(self, sweep: Sweep, seed: int):
@@ -40,7 +40,7 @@ class Sampler:
             if sweep.order == "random":
                 self._order = np.random.default_rng([seed, 0]).permutation(len(self._cells))
         limits = [sweep.run_cap, len(self._cells) if self._cells else None]
-        self.cap = min((limit for limit in limits if limit is not None), default=None)  # the number of trials, if any
+        self.cap = min((limit for limit in limits if limit is not None), default=None)  # most trials, if limited
 
     def draw(self, number: int, before: Sequence[FrozenTrial]) -> Draw:
         if self._cells is not None:
@@ -77,12 +77,12 @@ class Sampler:
 
 
 def direction(sweep: Sweep) -> str:
-    """The metric's goal; validation accuracy is maximized where the file names no metric."""
+    """The metric's goal; validation accuracy is maximized if the file names no metric."""
     return sweep.metric.goal if sweep.metric else "maximize"
 
 
 def _for_optuna(distribution: Distribution) -> BaseDistribution | None:
-    """What Optuna stores of a parameter: the index of a value, a whole number, or a quantile."""
+    """What Optuna stores of a parameter: the index of a value, an integer, or a quantile."""
     if distribution.kind == "constant":
         return None
     if distribution.kind == "int_uniform":
@@ -93,7 +93,7 @@ def _for_optuna(distribution: Distribution) -> BaseDistribution | None:
 
 
 def _dimension(known: BaseDistribution, distribution: Distribution) -> gaussian.Dimension:
-    """A listed number is ordered where the list is sorted; any other listed value is not."""
+    """Listed numbers are ordered if their list is sorted; other listed values are unordered."""
     if isinstance(known, FloatDistribution):
         return gaussian.Dimension()
     if isinstance(known, IntDistribution):

@@ -13,7 +13,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.sweeps.distributions import Distribution, key
 from keras_cnn.sweeps.hyperband import Hyperband
 
-SECTION = "keras_cnn"  # of a sweep's file, for what W&B has no word for
+SECTION = "keras_cnn"  # of a sweep's file, for settings that W&B lacks
 _MOST_CELLS = 1_000_000
 
 
@@ -30,7 +30,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file, checked. `parameters` stand in W&B's order: by name within each level of nesting."""
+    """A checked sweep file. `parameters` are in W&B's order: by name within each level of nesting."""
 
     path: Path
     method: Literal["grid", "random", "bayes"]
@@ -45,9 +45,9 @@ class Sweep:
     base: Path | None  # config of every trial; None: the defaults of all fields
     repeats: int
     order: Literal["given", "random"]  # of a grid's cells
-    names: Mapping[str, str | Mapping[str, Mapping[str, Any]]]  # to a path, or from values to paths and their values
-    notes: tuple[str, ...]  # what is read and cannot be honoured, or is easily misread
-    definition: Mapping[str, Any]  # the file without our section, as wandb.sweep takes it
+    names: Mapping[str, str | Mapping[str, Mapping[str, Any]]]  # parameter -> field, or value -> {field: its value}
+    notes: tuple[str, ...]  # on settings without effect, or easily misread
+    definition: Mapping[str, Any]  # the file without our section, for wandb.sweep
 
 
 def cells(sweep: Sweep) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def cells(sweep: Sweep) -> list[dict[str, Any]]:
 
 
 def typed(value: Any) -> str:
-    """A value as the command line takes it: text as it is, anything else as JSON, which YAML reads."""
+    """A value as the command line expects it: text as it is, anything else as JSON, which YAML reads."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 

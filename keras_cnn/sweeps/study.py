@@ -1,4 +1,4 @@
-"""The folder of a sweep: its file, its trials in an Optuna study, and the locks of those that are worked on.
+"""The folder of a sweep: its file, its trials in an Optuna study, and the locks of the trials in progress.
 
     SWEEP/sweep.yaml base.yaml sweep.json   what is swept, over which config, with which seed
     SWEEP/study.journal                     the Optuna study, and in it each trial's settings, attempts and end
@@ -6,10 +6,10 @@
     SWEEP/locks/0007                        held by the process that works on trial 7
     SWEEP/0007/ (or 0007-seed2/)            its run folder (one per seed)
 
-Every process that sees the folder, on this host or another, may work. The journal is the only record; lines are added
-to it under one lock, each completely or not at all. Locks are the kernel's, so they end with the process that holds
-them, however it ends: a trial that is running in the study while its lock is free belongs to a dead worker, and the
-next worker resumes it from its checkpoint.
+Any process that sees the folder, on this host or another, may be a worker. The journal is the only record; lines are
+added to it under one lock, each completely or not at all. The locks are kernel locks, so they end with the process that
+holds them, however it ends. If the study says that a trial is running but its lock is free, its worker is dead, and the
+next worker resumes the trial from its checkpoint.
 """
 
 import csv
@@ -201,7 +201,7 @@ class Study:
         return None
 
     def _begin(self, number: int, draw: Draw, wandb_run: str = "") -> TrialLease:
-        """Adds a trial with all it has in one line of the journal: no kill can leave one without its settings."""
+        """Adds a trial with all its data in one line of the journal: no kill can leave one without its settings."""
         lock = self._try_lock(number)
         if lock is None:
             raise Stopped(f"{self.folder / 'locks' / f'{number:04d}'}: held by another program, but the trial is new")
@@ -222,7 +222,7 @@ class Study:
         return trial
 
     def _tell(self, trial: Trial) -> None:
-        """Gives an ended trial the state in Optuna by which samplers go."""
+        """Sets the state of an ended trial in Optuna, which samplers read."""
         state, values = (TrialState.FAIL, None) if trial.value is None else (TrialState.COMPLETE, [trial.value])
         self._storage.set_trial_state_values(self._trial_id(trial), state, values)
 
@@ -297,7 +297,7 @@ def _storage(folder: Path) -> JournalStorage:
 
 
 def _cut_torn_line(journal: Path) -> None:
-    """Removes a last line that a full disk cut off: with another one behind it the journal could never be read."""
+    """Removes a last line that a full disk cut off: with another line after it, the journal could not be read."""
     with journal.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))

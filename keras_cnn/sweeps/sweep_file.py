@@ -2,22 +2,22 @@
 
 The rules are those of W&B's own engine, the package `sweeps` 0.3.0 (its JSON schema, `params.py`, `grid_search.py` and
 `hyperband_stopping.py`): what its schema calls a violation is refused here, and what only its server can do is
-returned as a note. Numbers may be written 1e-3, which W&B's own reader takes for text.
+returned as a note. Numbers may be written 1e-3, which W&B's own reader takes as text.
 
-What W&B has no word for stands in one section of ours:
+Settings that W&B does not have are in one section of ours:
 
     keras_cnn:
       base: ../published/cs7015_net1.yaml     # the config that every trial starts from, relative to the sweep file
       repeats: 3                              # the number of seeds with which every cell is trained
-      order: random                           # of a grid's cells; given, as W&B has them, if left out
+      order: random                           # of a grid's cells; the default, given, is W&B's order
       names:                                  # short names of parameters; all others are dotted paths of a config
         lr: optim.learning_rate
         data_augmentation:                    # a value may set several fields, or none
           true: {data.augment.name: cs6910}
           false: {data.augment.name: none}
 
-W&B's server reports a section that it does not know as a schema violation, a warning, and goes on; its local
-controller refuses it. `Sweep.definition` is the file without the section.
+W&B's server only warns of a section that it does not know, as a schema violation; its local controller refuses it.
+`Sweep.definition` is the file without the section.
 """
 
 import inspect
@@ -79,7 +79,7 @@ class _OwnSection:
 
 
 def read_sweep(path: str | Path, run_cap: int | None = None) -> Sweep:
-    """Reads a W&B sweep file; `run_cap` stands in for the file's.
+    """Reads a W&B sweep file; `run_cap` replaces the file's.
 
     Raises InputError in one line, with place, field, what was found and what is expected.
     """
@@ -130,7 +130,7 @@ def read_sweep(path: str | Path, run_cap: int | None = None) -> Sweep:
 
 
 def standalone(sweep: Sweep) -> str:
-    """The sweep as YAML with `base.yaml` beside it as its base, so that the copy does not depend on its file."""
+    """The sweep as YAML with `base.yaml` beside it as its base, so that it does not depend on the original file."""
     ours = bare(config.read_values(sweep.path)).get(SECTION, {}) | {"base": "base.yaml"}
     return yaml.safe_dump({**sweep.definition, SECTION: ours}, sort_keys=False)
 
@@ -333,7 +333,7 @@ def _table(section: Value, distribution: Distribution, path: str) -> dict[str, d
 
 
 def _field(name: str, place: str, path: str) -> str:
-    """`name`, if a config has such a field. Options of a model or an augmentation are left to their builder."""
+    """Returns `name` if a config has this field. The builder of a model or an augmentation checks its options."""
     fields = config.flat(config.Config())
     choices = [field.removesuffix("name") for field in fields if field.endswith(".name")]
     sections = [choice.removesuffix(".") for choice in choices]
@@ -343,7 +343,7 @@ def _field(name: str, place: str, path: str) -> str:
 
 
 def _check_fields(parameters: Mapping[str, Distribution], names: Mapping[str, Any], repeats: int) -> None:
-    """Refuses parameters without a field of a config, and two parameters that set one field."""
+    """Refuses parameters without a field of a config, and two parameters that set the same field."""
     taken = {"seed": f"{SECTION}.repeats"} if repeats > 1 else {}
     for name, distribution in parameters.items():
         if name not in names:

@@ -1,9 +1,9 @@
 """W&B's server as the engine of a sweep: it chooses trials and stops them, and the workers are its agents.
 
 The folder, the locks and the retries are those of a local sweep; only the settings come from the server. A process is
-an agent by W&B's own protocol (`wandb/agents/pyagent.py` of wandb 0.31): it registers, its heartbeats are answered
-with commands, and the environment says which run is which trial's. `wandb.agent` itself would train in a thread, where
-no signal can be handled.
+an agent in W&B's own protocol (`wandb/agents/pyagent.py` of wandb 0.31): it registers, the server answers its
+heartbeats with commands, and environment variables name the run of each trial. `wandb.agent` itself would train in a
+thread, where no signal can be handled.
 """
 
 import os
@@ -24,14 +24,14 @@ from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial, TrialLease
 from keras_cnn.tracking import INIT_SECONDS, _mode, _reason
 
-SECONDS = 5  # between two heartbeats of an agent that waits for something to do, as W&B has it
+SECONDS = 5  # between two heartbeats of an agent that waits for something to do, as in W&B
 
 
 def create(sweep: Sweep, tracking: TrackingConfig) -> str | None:
-    """The new sweep "entity/project/id" on W&B's server; None where this machine runs it, with a message that says why.
+    """Creates "entity/project/id" on W&B's server; None if this machine runs the sweep, with a message that says why.
 
-    This machine runs it without a key, with tracking off or offline, where the server cannot be reached or refuses the
-    sweep, and for what the server does not know: repeats, and a grid in random order.
+    This machine runs it without a key, with tracking off or offline, if the server cannot be reached or refuses the
+    sweep, and for what the server does not support: repeats, and a grid in random order.
     """
     if not is_online(tracking):
         return None
@@ -56,7 +56,7 @@ def create(sweep: Sweep, tracking: TrackingConfig) -> str | None:
 
 
 def is_online(tracking: TrackingConfig) -> bool:
-    """Whether the sweep's runs are to be mirrored to W&B's server."""
+    """Whether the sweep's runs are mirrored to W&B's server."""
     if tracking.wandb == "off" or os.environ.get("WANDB_MODE") == "disabled":
         return False
     return _mode(tracking.wandb) == "online"
@@ -68,7 +68,7 @@ def is_supported_by_server(sweep: Sweep) -> bool:
 
 
 def _is_reachable(server: str) -> bool:
-    """Whether the server takes a connection: wandb itself tries for 20 s. Behind a proxy only wandb can tell."""
+    """Whether the server accepts a connection; wandb itself tries for 20 s. Behind a proxy only wandb can tell."""
     where = urllib.parse.urlsplit(server)
     if urllib.request.getproxies().get(where.scheme):
         return True
@@ -81,7 +81,7 @@ def _is_reachable(server: str) -> bool:
 
 
 class ServerEngine:
-    """An agent of a sweep on W&B's server. Raises Stopped where the server cannot be reached."""
+    """An agent of a sweep on W&B's server. Raises Stopped if the server cannot be reached."""
 
     def __init__(self, study: Study):
         self._study, self._left = study, False
@@ -102,7 +102,7 @@ class ServerEngine:
             raise Stopped(f"W&B: {study.wandb_sweep} cannot be reached ({_reason(error)})") from error
 
     def lease(self, interrupted: Callable[[], bool]) -> TrialLease | None:
-        """An abandoned trial, else the server's next one; None where the server has no more."""
+        """An abandoned trial, else the server's next one; None if the server has no more."""
         lease = self._study.lease_abandoned()
         if lease is None and (command := self._next_command(interrupted)) is not None:
             lease = self._study.begin(_settings(command["args"], self._study.sweep), command["run_id"])
@@ -111,7 +111,7 @@ class ServerEngine:
         return lease
 
     def stops(self, trial: Trial, history: list[dict]) -> bool:
-        """Whether the server ends the trial early. It has the history from the run itself."""
+        """Whether the server ends the trial early; the run itself sends it the history."""
         commands = self._heartbeat({trial.wandb_run: True})
         return any(c["type"] == "stop" and c.get("run_id") == trial.wandb_run for c in commands)
 
@@ -137,7 +137,7 @@ class ServerEngine:
         return commands
 
     def _select_run(self, trial: Trial) -> None:
-        """Makes the next `wandb.init` that of the trial's run. W&B reads the environment once, so it is set up anew."""
+        """Makes the next `wandb.init` open the trial's run. W&B reads the environment once, so it is set up anew."""
         import wandb
 
         path = self._study.folder / "wandb" / f"{trial.wandb_run}.yaml"
@@ -146,7 +146,7 @@ class ServerEngine:
         path.write_text(yaml.safe_dump({"wandb_version": 1} | values), encoding="utf-8")
         os.environ |= {"WANDB_RUN_ID": trial.wandb_run, "WANDB_SWEEP_PARAM_PATH": str(path.resolve())}
         wandb.teardown()
-        self._api = wandb.Api()  # the teardown has closed the one before
+        self._api = wandb.Api()  # the teardown closed the previous one
 
 
 def _settings(arguments: Mapping[str, Mapping[str, Any]], sweep: Sweep) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Chooses by the study's own sampler, and ends by W&B's hyperband among the runs in the study's folder."""
+    """Chooses trials by the study's own sampler, and ends them by W&B's hyperband on the runs in its folder."""
 
     def __init__(self, study: Study):
         self._study = study
@@ -48,7 +48,7 @@ class LocalEngine:
         return self._study.lease()
 
     def stops(self, trial: Trial, history: History) -> bool:
-        """Compares a run with the runs of all other trials, also where the trial has several seeds."""
+        """Compares a run with the runs of all other trials, never with other seeds of its own."""
         hyperband, metric = self._study.sweep.early_terminate, self._study.sweep.metric
         if hyperband is None or metric is None:
             return False
@@ -63,12 +63,12 @@ class LocalEngine:
 def work(study: Study) -> None:
     """Trains trials until none is left to start.
 
-    Raises Interrupted on a signal, and Stopped for a fault that is not the trial's (a full disk, an image that is gone,
-    too many failures in a row); the current trial can be resumed then.
+    Raises Interrupted on a signal, and Stopped for a fault that is not the trial's (a full disk, a missing image,
+    too many failures in a row); the current trial can then be resumed.
     """
-    # A new network compiles anew, which TensorFlow takes for an oversight and says at every trial.
+    # Each new network compiles again, for which TensorFlow would log a warning at every trial.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # clear_session collects garbage: 0.7 s a trial in all that TensorFlow has imported, next to nothing without.
+    # clear_session collects garbage: 0.7 s per trial in all that TensorFlow imported, almost nothing if frozen.
     gc.collect()
     gc.freeze()
     engine, shared = wandb.ServerEngine(study) if study.wandb_sweep else LocalEngine(study), SharedResources()
@@ -85,7 +85,7 @@ def work(study: Study) -> None:
 
 
 def _load_shared_images(study: Study, shared: SharedResources) -> None:
-    """Reads the images if all trials train on the same ones: InputError before any trial is charged with it."""
+    """Reads the images if all trials train on the same ones, so that InputError comes before the first trial."""
     swept = {field for name in study.sweep.parameters for field in space.fields_of(study.sweep, name)}
     are_swept = any(field.startswith("data.") and not field.startswith("data.augment") for field in swept)
     if not are_swept and not study.ended():
@@ -126,7 +126,7 @@ def _check_interrupt(interrupt: Interrupt) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Why a trial failed, in one line. The log gets the traceback of what is neither its input nor the machine."""
+    """Why a trial failed, in one line. Logs the traceback if the cause is neither the input nor the machine."""
     lines, status = explained(error)
     if status != BUG:
         return "; ".join(lines).removeprefix("error: ")
@@ -135,7 +135,7 @@ def _reason(error: Exception) -> str:
 
 
 def _train(study: Study, trial: Trial, engine: Engine, shared: SharedResources, names: list[str]) -> tuple[float, str]:
-    """The mean over the trial's seeds of the sweep's metric, and why it ended early if it did; fills `names`."""
+    """The mean of the sweep's metric over the trial's seeds, and why the trial ended early or ""; fills `names`."""
     values, early, base = [], "", study.folder / "base.yaml"
     for repeat in range(study.sweep.repeats):
         config = trial_config(study.sweep, base, trial.assignment, study.folder.resolve().name, repeat)
@@ -151,7 +151,7 @@ def _train(study: Study, trial: Trial, engine: Engine, shared: SharedResources, 
 def _begun(path: Path) -> RunFolder:
     try:
         return RunFolder.begun(path)
-    except InputError as error:  # somebody trains in it: that is no fault of its settings
+    except InputError as error:  # another process trains in it: no fault of the settings
         raise Stopped(str(error)) from None
 
 
@@ -160,7 +160,7 @@ def trial_config(
 ) -> Config:
     """The base with the trial's settings, W&B's `group` if it has none, and the seed of its repeat.
 
-    InputError where the base does not allow the settings.
+    Raises InputError if the base does not allow the settings.
     """
     config = config_module.load(base, space.overrides(sweep, assignment), BUILDERS)
     tracking = replace(config.tracking, group=config.tracking.group or group)
@@ -173,9 +173,9 @@ def metric_of(sweep: Sweep, folder: RunFolder) -> float:
 
 
 def early_end(config: Config, folder: RunFolder) -> str:
-    """Why a finished run has fewer epochs than its config asks for, if that was the sweep's doing; else "".
+    """Why a finished run has fewer epochs than its config asks for, if the sweep ended it; else "".
 
-    Read from the run and not remembered, so that a worker that dies at any moment takes nothing along.
+    This is read from the run's files and not from memory, so that nothing is lost if a worker dies.
     """
     epochs, patience = len(folder.history()), config.train.early_stopping
     by_itself = patience is not None and epochs - _best_epoch(folder) >= patience
@@ -189,7 +189,7 @@ def _best_epoch(folder: RunFolder) -> int:
 
 
 def metric_name(sweep: Sweep) -> str:
-    """The metric that is optimised; validation accuracy where the file names none."""
+    """The metric that is optimised; validation accuracy if the file names none."""
     return sweep.metric.name if sweep.metric else "val_accuracy"
 
 

@@ -13,7 +13,7 @@ from keras_cnn.messages import logger
 from keras_cnn.sweeps.prewarmed_workers import Assignment, PrewarmedWorkers, assign, shares
 from keras_cnn.sweeps.study import Study
 
-DEATHS = 3  # of one worker without any trial ended in between: then it is not the trials
+DEATHS = 3  # of one worker with no trial ended in between; more are not the trials' fault
 
 
 class Worker:
@@ -37,8 +37,8 @@ class Worker:
     def revive(self, study: Study, ended: int) -> None:
         """Restarts the process if it was killed; `ended` is the number of trials that have ended.
 
-        Raises InputError if the images or the folder are wrong, and Stopped if the process gave up for another reason
-        than that no trial is left.
+        Raises InputError if the images or the folder are wrong, and Stopped if the process gave up for any reason
+        other than having no trial left.
         """
         code = self._process.poll()
         if code is None or code == DONE:
@@ -84,7 +84,7 @@ def worker_pool(folder: Path, workers: int, ready: PrewarmedWorkers) -> Iterator
 
 
 def _devices(number: int, workers: int) -> dict[str, str]:
-    """Environment that gives a worker one GPU and, where several share it, no more of its memory than it needs."""
+    """Environment variables that give a worker one GPU and, of its memory, no more than the worker needs."""
     count = len(tf.config.list_physical_devices("GPU"))
     if not count or workers == 1:
         return {}
