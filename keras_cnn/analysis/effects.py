@@ -35,7 +35,7 @@ class AdditiveModel:
 
     def estimate(self, contrast: np.ndarray, level: float) -> tuple[float, float, float]:
         """(value, low, high) of `contrast` (P,) · coefficients; NaN where the runs do not determine it."""
-        if len(self._blurred(contrast)):
+        if len(self._undetermined(contrast)):
             return math.nan, math.nan, math.nan
         value = float(contrast @ self.coefficients)
         if not self.freedom:
@@ -45,14 +45,14 @@ class AdditiveModel:
 
     def confounders(self, contrast: np.ndarray, own: str = "") -> list[str]:
         """The factors that `contrast` cannot be told apart from."""
-        blurred = set(self._blurred(contrast))
+        blurred = set(self._undetermined(contrast))
         return [
             setting.name
             for setting in self.factors
             if setting.name != own and blurred.intersection(range(*self.columns[setting.name].indices(len(contrast))))
         ]
 
-    def _blurred(self, contrast: np.ndarray) -> np.ndarray:
+    def _undetermined(self, contrast: np.ndarray) -> np.ndarray:
         """Indices of the coefficients in the part of the contrast that the runs do not determine."""
         return np.flatnonzero(np.abs(self.null @ (self.null.T @ contrast)) > _TOLERANCE * np.abs(contrast).max())
 

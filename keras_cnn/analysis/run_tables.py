@@ -29,7 +29,7 @@ from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial
 
 RETRAINED = "best"  # folder of the best trial, trained again and tested
-TABLES = ".csv"  # suffix of a file with one row per run
+CSV_SUFFIX = ".csv"  # suffix of a file with one row per run
 STATES = ("finished", "early", "failed", "running", "stopped")
 _DONE = ("finished", "early")
 # Numbers of the best trial trained again.
@@ -132,8 +132,8 @@ def find_table(paths: Sequence[Path]) -> RunTable | None:
     if files and len(paths) > 1:
         raise InputError(f"{files[0]}: a table of runs has a report of its own; expected it alone, or folders alone")
     if files:
-        if files[0].suffix.lower() != TABLES:
-            raise InputError(f"{files[0]}: expected a folder of runs, or a {TABLES} file with a row a run")
+        if files[0].suffix.lower() != CSV_SUFFIX:
+            raise InputError(f"{files[0]}: expected a folder of runs, or a {CSV_SUFFIX} file with a row a run")
         return read_csv(files[0])
     return read_swept(paths[0]) if len(paths) == 1 and is_sweep(paths[0]) else None
 

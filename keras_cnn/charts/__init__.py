@@ -16,7 +16,7 @@ from keras_cnn.figures.style import BLUE, GREEN, ORANGE
 MUTED, FAINT = "muted", "faint"
 # Contrast of at least 3:1 on the light and dark page; at least 10 apart in CIE Lab under every colour blindness.
 PALETTE = (BLUE, ORANGE, "#8455f2", "#a6857c", GREEN, "#995336")
-OCTAVES = 4  # the least ratio of the largest to the smallest positive number that makes an axis logarithmic
+LOG_RATIO = 4  # the least ratio of the largest to the smallest positive number that makes an axis logarithmic
 FEW = 6  # up to this many distinct numbers, each has a tick on its axis
 
 Numbers = Sequence[float] | np.ndarray
@@ -206,7 +206,7 @@ class Chart:
 
 def is_logarithmic(values: Numbers) -> bool:
     """Whether positive numbers span so much that a linear axis would crowd the small ones together."""
-    return min(values) > 0 and max(values) >= OCTAVES * min(values)
+    return min(values) > 0 and max(values) >= LOG_RATIO * min(values)
 
 
 def as_number(value: float) -> str:

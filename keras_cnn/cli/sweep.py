@@ -6,12 +6,12 @@ from pathlib import Path
 from keras_cnn.cli.conclusion import conclude
 from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
-from keras_cnn.sweeps.prewarmed_workers import WAITS, PrewarmedWorkers, receive_assignment
+from keras_cnn.sweeps.prewarmed_workers import PLACEHOLDER, PrewarmedWorkers, receive_assignment
 from keras_cnn.tensorflow_import import import_tensorflow
 
 DEFAULT_SWEEP = Path(__file__).resolve().parents[2] / "configs" / "sweeps" / "cs6910.yaml"
 NOT_FOR_SWEEPS = ("run_dir", "find_learning_rate", "overfit_batch", "options")
-GOING_ON = ("resume", "join", "finish")  # options that continue an existing sweep
+CONTINUING = ("resume", "join", "finish")  # options that continue an existing sweep
 
 
 def add_options(parser: Parser) -> None:
@@ -33,16 +33,16 @@ def add_options(parser: Parser) -> None:
 
 def is_asked_for(chosen: argparse.Namespace) -> bool:
     """Whether the arguments ask for a sweep. InputError if they name a trial of one, or if an option needs one."""
-    asked = chosen.sweep is not None or chosen.join is not None or chosen.finish is not None
+    is_sweep_command = chosen.sweep is not None or chosen.join is not None or chosen.finish is not None
     if chosen.resume is not None and chosen.resume != Path():
         if is_sweep(chosen.resume.parent):
             sweep = chosen.resume.parent
             raise InputError(f"{chosen.resume}: a trial of {sweep}; expected the sweep itself: --resume {sweep}")
-        asked = asked or is_sweep(chosen.resume)
+        is_sweep_command = is_sweep_command or is_sweep(chosen.resume)
     for name in ("workers", "run_cap"):
-        if not asked and getattr(chosen, name) is not None:
+        if not is_sweep_command and getattr(chosen, name) is not None:
             raise InputError(f"command line: {_option(name)} is for sweeps; expected --sweep with it")
-    return asked
+    return is_sweep_command
 
 
 def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
@@ -59,7 +59,7 @@ def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _join(sweep: Path) -> None:
-    waits = str(sweep) == WAITS
+    waits = str(sweep) == PLACEHOLDER
     import_tensorflow(counts_devices=not waits)
     from keras_cnn.sweeps import study, worker
 
@@ -101,7 +101,7 @@ def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _check_going_on(chosen: argparse.Namespace, overrides: list[str]) -> None:
-    options = [_option(name) for name in GOING_ON if getattr(chosen, name) is not None]
+    options = [_option(name) for name in CONTINUING if getattr(chosen, name) is not None]
     if not options:
         return
     if len(options) > 1:

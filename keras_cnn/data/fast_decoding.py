@@ -18,7 +18,7 @@ from keras_cnn.errors import InputError
 JPEG, PNG, PILLOW = range(3)
 SAME, AREA, SMOOTH = range(3)
 # EXIF orientations: a stored image becomes upright if it is transposed, then mirrored along each axis.
-TURNED, MIRRORED, UPSIDE_DOWN = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
+TRANSPOSED, MIRRORED, UPSIDE_DOWN = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 
 
 class DecodingPlan(NamedTuple):
@@ -77,7 +77,7 @@ def _geometry(
     `ratio` is the plan's ratio, `size` the (height, width) of the upright result.
     """
     width, height = -(-file.width // ratio), -(-file.height // ratio)
-    if file.orientation in TURNED:
+    if file.orientation in TRANSPOSED:
         width, height = height, width
     left, top, right, bottom = crop_box(width, height, size) if fit == "crop" else (0, 0, width, height)
     if fit == "pad":
@@ -87,7 +87,7 @@ def _geometry(
         left, right = width - right, width - left
     if file.orientation in UPSIDE_DOWN:
         top, bottom = height - bottom, height - top
-    if file.orientation in TURNED:
+    if file.orientation in TRANSPOSED:
         return (left, top, right - left, bottom - top), (width_after, height_after)
     return (top, left, bottom - top, right - left), (height_after, width_after)
 
@@ -163,7 +163,7 @@ def _upright(pixels, orientation):
     """The pixels with their EXIF orientation undone."""
 
     def turned():
-        turned = tf.cond(_in(orientation, TURNED), lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
+        turned = tf.cond(_in(orientation, TRANSPOSED), lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
         turned = tf.cond(_in(orientation, MIRRORED), lambda: turned[:, ::-1], lambda: turned)
         return tf.cond(_in(orientation, UPSIDE_DOWN), lambda: turned[::-1], lambda: turned)
 

@@ -49,7 +49,7 @@ SAME = {"network": "net", "conv": "convolutional", "max": "maxpool", "conn": "co
 
 MAX_CFG = 1 << 24  # bytes
 MAX_LAYERS = 1000  # Keras recurses over the layers of a deep network; YOLOv4 has 162
-MOST = 1 << 20  # the largest size or count in a cfg
+MAX_INTEGER = 1 << 20  # the largest size or count in a cfg
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ class Section:
         return f"{self.file}:{line}: [{self.kind}] {key}"
 
     def integer(self, key: str, default: int, least: int | None = None) -> int:
-        """The whole number of a key; with `least`, one from `least` to MOST. Raises InputError otherwise."""
+        """The whole number of a key; with `least`, one from `least` to MAX_INTEGER. Raises InputError otherwise."""
         number = self._number(key, default, int, "a whole number")
         if least is not None:
             require(number >= least, self.at(key), f"found {number}", f"at least {least}")
-            require(number <= MOST, self.at(key), f"found {number:,}", f"at most {MOST:,}")
+            require(number <= MAX_INTEGER, self.at(key), f"found {number:,}", f"at most {MAX_INTEGER:,}")
         return number
 
     def real(self, key: str, default: float) -> float:

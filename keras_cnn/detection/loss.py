@@ -106,8 +106,8 @@ class YoloLoss:
         shared = tf.reduce_prod(sides, axis=-1)
         own = tf.reduce_prod(high - low, axis=-1)[..., None]
         union = own + tf.reduce_prod(labels[..., 2:4], axis=-1)[:, None] - shared
-        whole = tf.where((labels[..., 4] < 0)[:, None], own, union)
-        return tf.reduce_all(shared <= self._ignore * whole, axis=-1)
+        reference = tf.where((labels[..., 4] < 0)[:, None], own, union)
+        return tf.reduce_all(shared <= self._ignore * reference, axis=-1)
 
     def _decoded(self, predicted: tf.Tensor, maps: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """The corners x0, y0 and x1, y1, (B, N, 2) each, of all predicted boxes, as fractions of the image."""

@@ -18,7 +18,7 @@ from keras_cnn.evaluation.bootstrap import RESAMPLES, Interval, percentile, resa
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
-MOST = 100  # detections per image and class
+MAX_DETECTIONS = 100  # detections per image and class
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _matches(truths: Sequence[TrueBoxes], detections: Sequence[Detections], numb
     groups = []
     for image, (truth, guess) in enumerate(zip(truths, detections, strict=True)):
         mine = np.flatnonzero(guess.classes == number)
-        best = mine[np.argsort(-guess.confidences[mine], kind="stable")][:MOST]
+        best = mine[np.argsort(-guess.confidences[mine], kind="stable")][:MAX_DETECTIONS]
         true = np.flatnonzero(truth.classes == number)
         true = true[np.argsort(truth.ignored[true], kind="stable")]  # the ignored ones last
         groups.append((image, guess, best, truth, true))

@@ -297,7 +297,7 @@ def _averaged(table: ClassAccuracies) -> tuple[str, ...]:
 
 def _contradicted(facts: Protocol) -> Iterator[Verdict]:
     numbers, source = facts.quoted or (), _evidence(facts, "quoted")
-    following = [number for number in numbers if _follows(number)]
+    following = [number for number in numbers if _is_consistent(number)]
     for number in numbers:
         if number not in following:
             what = number.what[:1].upper() + number.what[1:]
@@ -316,7 +316,7 @@ def _contradicted(facts: Protocol) -> Iterator[Verdict]:
         yield _not_checked("no quoted number was recomputed", ())
 
 
-def _follows(number: Quoted) -> bool:
+def _is_consistent(number: Quoted) -> bool:
     low, high = _slack(0.0, number.unit)
     return low <= number.recomputed - number.quoted <= high
 

@@ -9,7 +9,7 @@ from keras_cnn.data.augment import RECIPES, Augmentation, augment
 from keras_cnn.data.fast_decoding import to_bytes
 from keras_cnn.errors import InputError
 
-MOST = 1000
+MAX_VIEWS = 1000
 _SEED = 0
 
 
@@ -57,8 +57,8 @@ def choose_views(text: str | None, recipe: Augmentation) -> Views:
         return ONE
     if text == "flip":
         return FLIP
-    if not text.isdecimal() or not 1 <= int(text) <= MOST:
-        raise InputError(f"--views {text}: expected flip, or a number of views from 1 to {MOST}")
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_VIEWS:
+        raise InputError(f"--views {text}: expected flip, or a number of views from 1 to {MAX_VIEWS}")
     recipe = replace(recipe, mixup=0.0, cutmix=0.0)
     if recipe == replace(RECIPES["none"], fill=recipe.fill):
         raise InputError(

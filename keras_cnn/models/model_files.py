@@ -44,7 +44,7 @@ def load_model(path: Path) -> keras.Model:
     try:
         config, weights = _checked_archive(path) if path.suffix in KERAS else _checked_hdf5(path)
         _refuse_programs(path, config)
-        _refuse_undeclared(path, config, weights)
+        _refuse_oversized(path, config, weights)
         return cast(keras.Model, keras.models.load_model(path, compile=False, safe_mode=True))
     except InputError:
         raise
@@ -119,7 +119,7 @@ def _layer_configs(value: Any) -> Iterator[dict]:
             pending += item
 
 
-def _refuse_undeclared(path: Path, config: Any, stored: int) -> None:
+def _refuse_oversized(path: Path, config: Any, stored: int) -> None:
     """Raises InputError for a model with many more weights than the file has; no memory is allocated for them."""
     try:
         declared = weight_count(partial(keras.models.model_from_json, json.dumps(config)))

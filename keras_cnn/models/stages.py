@@ -9,9 +9,9 @@ from keras_cnn.models.applications import APPLICATIONS
 from keras_cnn.models.graph import Graph
 
 INPUT, HEAD = "input", "head"
-# Name patterns: PREPROCESSING for layers before the first stage, AFTER for layers after the last map (the head).
+# Name patterns: PREPROCESSING for layers before the first stage, HEAD_LAYERS for layers after the last map (the head).
 PREPROCESSING = r"image|grey_to_rgb|to_rgb|rescale|rescaling|rescaling_std|normalization|\w+_prestem_normalization"
-AFTER = r"pool|dense|dropout|flatten|avgpool.*|classifier_.*|logits.*"
+HEAD_LAYERS = r"pool|dense|dropout|flatten|avgpool.*|classifier_.*|logits.*"
 
 Patterns = tuple[tuple[str, str], ...]
 
@@ -76,7 +76,7 @@ def stages(model: keras.Model) -> list[tuple[str, list[layers.Layer]]]:
     members: dict[str, list[layers.Layer]] = {stage: [] for stage in (*ends, HEAD)}
     last = list(ends)[-1]
     for layer in model.layers:
-        rest = HEAD if re.fullmatch(AFTER, layer.name) else last
+        rest = HEAD if re.fullmatch(HEAD_LAYERS, layer.name) else last
         stage = next((stage for stage, end in ends.items() if layer.name in needed[end]), rest)
         members[stage].append(layer)
     return [(stage, stage_layers) for stage, stage_layers in members.items() if stage_layers]
@@ -98,7 +98,7 @@ def _patterns(network: str, names: list[str]) -> Patterns:
         return PATTERNS[APPLICATIONS[network].build.__module__.rsplit(".", 1)[-1]]
     if any(name in ("layer1_0_conv1", "features_conv0") for name in names):
         return TORCHVISION
-    return ((rf"(?!(?:{AFTER})$)([A-Za-z]+\d*).*", r"\1"),)
+    return ((rf"(?!(?:{HEAD_LAYERS})$)([A-Za-z]+\d*).*", r"\1"),)
 
 
 def _last(names: list[str], patterns: Patterns) -> dict[str, str]:

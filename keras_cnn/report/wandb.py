@@ -157,9 +157,7 @@ def _cell(cell: Cell) -> str:
 def _findings(wr: ModuleType, content: Content) -> Iterator:
     if content.findings:
         yield wr.H2("Findings")
-        yield _list(
-            wr, [f"**{found.sentence}** ({found.method}; {', '.join(found.rows)})" for found in content.findings]
-        )
+        yield _list(wr, [f"**{item.sentence}** ({item.method}; {', '.join(item.rows)})" for item in content.findings])
 
 
 def _comparisons(wr: ModuleType, content: Content) -> Iterator:

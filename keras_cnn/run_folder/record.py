@@ -24,7 +24,7 @@ _ENVIRONMENT = {
 _SPLIT = {"ids": dict[str, list[str]] | None, "classes": list[str] | None}
 
 # The seed, and config fields that do not change a run's numbers, such as names and cache settings.
-_WITHOUT_EFFECT = ("name", "seed", "data.cache", "data.cache_dir", "train.checkpoint_minutes", "published")
+_IGNORED_IN_COMPARISON = ("name", "seed", "data.cache", "data.cache_dir", "train.checkpoint_minutes", "published")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Record:
 
 def changes_numbers(field: str) -> bool:
     """Whether a config field, other than the seed, can change a run's numbers."""
-    return field not in _WITHOUT_EFFECT and not field.startswith(("tracking.", "published."))
+    return field not in _IGNORED_IN_COMPARISON and not field.startswith(("tracking.", "published."))
 
 
 def read_record(path: Path) -> Record:

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 ANYWHERE, NEARBY, LEADERS = 1000, 200, 3  # random candidates, candidates near each leader, leaders
 STEP = 0.1  # standard deviation of a nearby candidate's quantiles
-MOST = 300  # latest trials that the process is fitted to: its cost grows with their cube
+MAX_TRIALS = 300  # latest trials that the process is fitted to: its cost grows with their cube
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def propose(
         tried: (N, D), N at least 1, in the terms of `space`: an index if there is a count, else in [0, 1).
         values: (N,), higher is better; NaN for a trial that is still running, which counts as average.
     """
-    tried, values = tried[-MOST:], values[-MOST:]
+    tried, values = tried[-MAX_TRIALS:], values[-MAX_TRIALS:]
     spread = np.nanstd(values) or 1.0
     scores = np.nan_to_num((values - np.nanmean(values)) / spread)
     candidates = _candidates(space, tried[np.argsort(-scores, kind="stable")[:LEADERS]], generator)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, cast
 
 PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
-WAITS = "-"  # stands for the sweep's folder until a worker receives it
+PLACEHOLDER = "-"  # stands for the sweep's folder until a worker receives it
 
 
 class PrewarmedWorkers:
@@ -74,7 +74,7 @@ def receive_assignment() -> Path | None:
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
-    sys.argv[sys.argv.index(WAITS)] = assignment.folder  # the command that its runs record
+    sys.argv[sys.argv.index(PLACEHOLDER)] = assignment.folder  # the command that its runs record
     return Path(assignment.folder)
 
 
@@ -87,7 +87,7 @@ def shares(workers: int) -> list[set[int]]:
 
 
 def _start(cores: set[int]) -> subprocess.Popen:
-    command = [sys.executable, str(PROGRAM), "--join", WAITS]
+    command = [sys.executable, str(PROGRAM), "--join", PLACEHOLDER]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # keeps a killed worker's log whole
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # inherited; NumPy counts the cores that it may use at import

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_cnn.errors import InputError
 from keras_cnn.training.step import Trainer
 
-LOWEST, HIGHEST, STEPS, MEMORY = 1e-6, 1.0, 100, 0.9
+LOWEST, HIGHEST, STEPS, SMOOTHING = 1e-6, 1.0, 100, 0.9
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
         total, *_ = trainer.step(images, labels, keys, epoch, tf.constant(rate, tf.float32))
         loss = float(total) / int(labels.shape[0])
-        mean = MEMORY * mean + (1 - MEMORY) * loss
-        smooth = mean / (1 - MEMORY ** (step + 1))
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        smooth = mean / (1 - SMOOTHING ** (step + 1))
         if not math.isfinite(loss) or (losses and smooth > 4 * min(losses)):
             break
         rates.append(rate)

@@ -32,11 +32,11 @@ def _cpu_field(name: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
-def choose_precision(wanted: str, found: dict) -> str:
+def choose_precision(wanted: str, hardware: dict) -> str:
     """`auto` becomes mixed_bfloat16 if the hardware computes in it, else float32."""
     if wanted != "auto":
         return wanted
-    return "mixed_bfloat16" if found["bfloat16"] else "float32"
+    return "mixed_bfloat16" if hardware["bfloat16"] else "float32"
 
 
 def apply(seed: int, precision: str, deterministic: str) -> None:

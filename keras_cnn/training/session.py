@@ -49,8 +49,10 @@ class TrainingSession:
         self._plateau = callbacks.Plateau(config.optim.gamma, config.optim.plateau_patience)
         self._schedule = build_schedule(config.optim, epochs=config.train.epochs, steps=task.steps)
         self._progress = Progress(config.train.epochs, task.steps)
-        whole = (folder / "model.keras", task.model.save)
-        self._best_model = BestModel(*(whole if task.keeps_whole_model else (folder / "best.npz", self._write_weights)))
+        if task.keeps_whole_model:
+            self._best_model = BestModel(folder / "model.keras", task.model.save)
+        else:
+            self._best_model = BestModel(folder / "best.npz", self._write_weights)
 
     @property
     def phase_run(self) -> PhaseRun:

@@ -91,8 +91,8 @@ def _targets(opened: OpenedModel, target: str | None) -> np.ndarray:
 
 
 def _arrays(occlusions: list[list[Occlusion]], targets: np.ndarray, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    whole = np.array([row[0].unhidden for row in occlusions])
-    arrays = {"images": pixels, "targets": targets, "whole": whole}
+    unhidden = np.array([row[0].unhidden for row in occlusions])
+    arrays = {"images": pixels, "targets": targets, "whole": unhidden}
     height, width = pixels.shape[1:3]
     for column in zip(*occlusions, strict=True):
         size = column[0].size

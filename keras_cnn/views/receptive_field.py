@@ -30,15 +30,15 @@ def draw(opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = ()) -> list
     expected = "convolutions behind convolutions, pools and element-wise layers alone"
     require(bool(layer or convolutions), f"{opened.name}: receptive-field", "no field that is known", expected)
     chosen = list(layer) or [convolutions[place] for place in evenly_spaced(len(convolutions), _SHOWN)]
-    reaches = [measured_field(opened.probe, name) for name in chosen]
+    fields = [measured_field(opened.probe, name) for name in chosen]
     title = f"{opened.name}: what the middle unit of a layer sees"
-    figure = draw_fields(reaches, [_caption(found, known) for found in reaches], title)
-    arrays = {"layers": list(known), "shown": chosen, "units": [found.unit for found in reaches]}
+    figure = draw_fields(fields, [_caption(field, known) for field in fields], title)
+    arrays = {"layers": list(known), "shown": chosen, "units": [field.unit for field in fields]}
     for part in ("size", "stride", "offset"):
-        arrays[part] = [[getattr(axis, part) for axis in field] for field in known.values()]
-    arrays["boxes"] = [found.box for found in reaches]
-    arrays["strength"] = np.stack([found.strength for found in reaches])
-    line = ", ".join(f"{found.layer} {_size(known[found.layer])} ({_verdict(found)})" for found in reaches)
+        arrays[part] = [[getattr(axis, part) for axis in axes] for axes in known.values()]
+    arrays["boxes"] = [field.box for field in fields]
+    arrays["strength"] = np.stack([field.strength for field in fields])
+    line = ", ".join(f"{field.layer} {_size(known[field.layer])} ({_verdict(field)})" for field in fields)
     return [save_figure(out, "receptive-field", figure, arrays, f"pixels seen: {line}")]
 
 

@@ -327,7 +327,7 @@ def test_other_images_are_compared_with_those_trained_on(runs, call, trained, tm
     assert split["duplicates"]["sets_across_splits"] == 12
     assert split["counts"]["test"] == 24
     assert "12 of 24 test images may have been memorised" in re.sub(r"\s+", " ", out)
-    assert "these images have been read with this run, including this one: 1" in out
+    assert "number of times that this run has read these images, including this one: 1" in out
     assert len(read_record(runs / "one").test_readings) == 1
 
 

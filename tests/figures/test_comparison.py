@@ -67,5 +67,5 @@ def test_nothing_is_cut_and_no_two_names_overlap(n, check_nothing_cut):
 
 
 def test_arrays_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="for 3 classes; expected a row each"):
+    with pytest.raises(ValueError, match="for 3 classes; expected a row for each class"):
         class_differences(NAMES, BEFORE[:2], AFTER, INTERVALS, "Wrong")

@@ -71,7 +71,7 @@ def test_trials_that_run_and_equal_values_are_no_obstacle():
 
 
 def test_of_very_many_trials_the_latest_are_heeded(monkeypatch):
-    monkeypatch.setattr(gaussian, "MOST", 6)
+    monkeypatch.setattr(gaussian, "MAX_TRIALS", 6)
     tried = np.random.default_rng(0).random((20, 2))
     values = tried.sum(axis=1)
     among_all, among_six = (

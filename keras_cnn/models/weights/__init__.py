@@ -67,7 +67,7 @@ def _read(model: keras.Model, path: Path) -> list[Stored]:
 
 
 # How Keras's layout of a family differs from torchvision's.
-OWN_WAYS = {
+LAYOUT_DIFFERENCES = {
     "densenet": "has another epsilon in its batch norms",
     "resnet": "has its strides elsewhere, biases and other preprocessing",
     "vgg": "has other preprocessing",
@@ -79,7 +79,7 @@ def _no_torch(name: str) -> str:
     twin = classics.twin(name)
     if twin is None:
         return f"has Keras's layers and names; PyTorch weights fit: {', '.join(classics.CLASSICS)}"
-    own = next(way for family, way in OWN_WAYS.items() if name.startswith(family))
+    own = next(way for family, way in LAYOUT_DIFFERENCES.items() if name.startswith(family))
     return f"{own}; expected the network {twin}, in torchvision's layout"
 
 

@@ -13,7 +13,7 @@ from keras_cnn.models.weights.stored import Stored, snake_case
 
 SHOWN = 5  # names listed for each kind of mismatch
 # Layers that are ours, not the published network's: a file need not have them.
-OWN = ("dense", "logits", "to_rgb")
+ADDED_LAYERS = ("dense", "logits", "to_rgb")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def assign(model: keras.Model, stored: Sequence[Stored], source: str) -> LoadedW
 
 
 def _is_head(layer: layers.Layer) -> bool:
-    return layer.name in OWN or layer.name.startswith("classifier_")
+    return layer.name in ADDED_LAYERS or layer.name.startswith("classifier_")
 
 
 def _pairs(targets: list, stored: Sequence[Stored], source: str) -> tuple[dict[str, Stored], list[str]]:

@@ -41,7 +41,7 @@ OPCODES = {
     *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET"),
     *("GLOBAL", "STACK_GLOBAL", "BINPERSID", "REDUCE", "NEWOBJ", "BUILD"),
 }
-MEMO = 1 << 24  # largest memo index: the unpickler allocates a table up to the highest index in a file
+LARGEST_MEMO_INDEX = 1 << 24  # largest memo index: the unpickler allocates a table up to the highest index in a file
 # What a damaged pickle or archive raises; MemoryError and OverflowError if it claims absurd sizes.
 DAMAGE = (
     pickle.UnpicklingError,
@@ -165,7 +165,7 @@ def _checked(file: BinaryIO) -> _Unpickler:
     start = file.tell()
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # from odd escapes in damaged text
         for opcode, argument, _ in pickletools.genops(file):
-            if opcode.name not in OPCODES or (opcode.name.endswith("PUT") and (argument or 0) > MEMO):
+            if opcode.name not in OPCODES or (opcode.name.endswith("PUT") and (argument or 0) > LARGEST_MEMO_INDEX):
                 raise Refused(f"the pickle instruction {opcode.name}")
     end = file.tell()
     file.seek(start)

@@ -26,7 +26,7 @@ from keras_cnn.training.phases import Phase, rate_factors
 from keras_cnn.training.step import Trainer
 from keras_cnn.training.task import CheckInterrupt, no_interrupt
 
-NUMBERS_A_BATCH = 2**20  # pixel values of an inference batch
+VALUES_PER_BATCH = 2**20  # pixel values of an inference batch
 
 
 class FrozenChanged(RuntimeError):
@@ -147,7 +147,7 @@ class PhaseRunner:
     @property
     def _inference_batch(self) -> int:
         """Images per batch: hundreds of small images, which takes half the time of training's batch size."""
-        return max(self._setup.config.train.batch_size, NUMBERS_A_BATCH // math.prod(self._setup.dataset.image_shape))
+        return max(self._setup.config.train.batch_size, VALUES_PER_BATCH // math.prod(self._setup.dataset.image_shape))
 
     def _predict(self, features: FrozenFeatures) -> np.ndarray:
         return self._feature_predictor.logits(features.batches(self._setup.config.train.batch_size))

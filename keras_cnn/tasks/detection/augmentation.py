@@ -15,7 +15,7 @@ from keras_cnn.tasks.detection.images import GREY, BoxImages
 from keras_cnn.tasks.detection.settings import BoxAugment
 
 VISIBLE = 0.3  # smallest visible share of a box that can be learnt
-LEAST = 2.0  # pixels: the smallest side of a box that can be learnt
+MIN_SIDE = 2.0  # pixels: the smallest side of a box that can be learnt
 SHRUNK = (0.5, 1.0)  # scale range of the four images of a mosaic, before the scaling that every image gets
 CENTRE = (0.3, 0.7)  # where the images of a mosaic meet, as shares of its side
 _HEAD, _TILE = 7, 9  # random numbers of an image, and of each of its tiles
@@ -125,7 +125,7 @@ def _cut(boxes: np.ndarray, classes: np.ndarray, place: tuple) -> tuple[np.ndarr
     x0, y0, x1, y1 = place
     cut = np.clip(boxes, (x0, y0, x0, y0), (x1, y1, x1, y1))
     sides, areas = cut[:, 2:] - cut[:, :2], (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    enough = (sides.prod(axis=1) >= VISIBLE * areas) & (sides.min(axis=1, initial=np.inf) >= LEAST)
+    enough = (sides.prod(axis=1) >= VISIBLE * areas) & (sides.min(axis=1, initial=np.inf) >= MIN_SIDE)
     seen = (sides > 0).all(axis=1)
     return cut[seen], np.where(enough, classes, IGNORED)[seen]
 

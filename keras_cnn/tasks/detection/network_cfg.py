@@ -9,14 +9,14 @@ from keras_cnn.detection.heads import YoloHead, read_heads
 from keras_cnn.detection.network import NAMED, cache_folder
 from keras_cnn.errors import InputError, require
 
-OWN = Path(__file__).parent / "cfgs"  # cfg files that come with the package
+PACKAGED_CFGS = Path(__file__).parent / "cfgs"  # cfg files that come with the package
 
 
 def find_cfg(name: str) -> Cfg:
     """The cfg of a file, or of one of NAMED from the cache folder or the package. InputError if there is none."""
     if name not in NAMED:
         return read_cfg(name)
-    places = [cache_folder() / f"{name}.cfg", OWN / f"{name}.cfg"]
+    places = [cache_folder() / f"{name}.cfg", PACKAGED_CFGS / f"{name}.cfg"]
     for place in places:
         if place.is_file():
             return read_cfg(place)

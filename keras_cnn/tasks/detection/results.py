@@ -94,8 +94,8 @@ def write_detections(
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for picture, found in zip(pictures, detections, strict=True):
-        for box, number, confidence in zip(found.boxes, found.classes, found.confidences, strict=True):
+    for picture, boxes in zip(pictures, detections, strict=True):
+        for box, number, confidence in zip(boxes.boxes, boxes.classes, boxes.confidences, strict=True):
             digits = [f"{value:.9g}" for value in (confidence, *box)]  # all digits of a float32
             writer.writerow([*map(csv_cell, (picture.id, str(picture.path), names[int(number)])), *digits])
     write_text(folder / "predictions.csv", table.getvalue())

@@ -106,13 +106,14 @@ class DetectionPhase:
     def validate(self) -> dict[str, float]:
         """Loss and mAP on the validation split, in inference mode."""
         setup, pictures = self._setup, self._setup.dataset.validation
-        total, found = 0.0, []
+        total, detections = 0.0, []
         for images, labels, *_ in batches.plain(self._validation_images, setup.config.train.batch_size):
             maps, loss = self._maps_and_loss(images, labels)
             total += float(loss)
             for maps_of_image in zip(*(np.asarray(each) for each in maps), strict=True):
-                found.append(validation.detections_in(maps_of_image, setup.heads, pictures[len(found)], setup.size))
-        scores = validation.score(pictures, found, len(setup.dataset.classes))
+                picture = pictures[len(detections)]
+                detections.append(validation.detections_in(maps_of_image, setup.heads, picture, setup.size))
+        scores = validation.score(pictures, detections, len(setup.dataset.classes))
         return {"val_loss": total / len(pictures), "val_map50": scores.map50, "val_map": scores.map}
 
     @cached_property

@@ -26,16 +26,16 @@ def detections_in(
     if len(centres) > CANDIDATES:
         best = np.sort(np.argsort(-probabilities.max(axis=1), kind="stable")[:CANDIDATES])
         centres, probabilities = centres[best], probabilities[best]
-    found = suppress(Letterbox(picture.size, (size, size)).to_image(centres), probabilities, OVERLAP)
-    return _cut(found, picture.size)
+    detections = suppress(Letterbox(picture.size, (size, size)).to_image(centres), probabilities, OVERLAP)
+    return _cut(detections, picture.size)
 
 
-def _cut(found: Detections, size: tuple[int, int]) -> Detections:
+def _cut(detections: Detections, size: tuple[int, int]) -> Detections:
     """The detections clipped to an image of `size` (height, width), as true boxes are; those outside are removed."""
     height, width = size
-    boxes = np.clip(found.boxes, 0, np.array([width, height] * 2, np.float32))
+    boxes = np.clip(detections.boxes, 0, np.array([width, height] * 2, np.float32))
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return Detections(boxes, found.classes, found.confidences)[inside]
+    return Detections(boxes, detections.classes, detections.confidences)[inside]
 
 
 def detections(network: Network, pictures: Sequence[AnnotatedImage]) -> list[Detections]:
@@ -52,7 +52,7 @@ def detections(network: Network, pictures: Sequence[AnnotatedImage]) -> list[Det
     return every
 
 
-def score(pictures: Sequence[AnnotatedImage], found: Sequence[Detections], classes: int) -> DetectionScores:
+def score(pictures: Sequence[AnnotatedImage], detections: Sequence[Detections], classes: int) -> DetectionScores:
     """Scores of detections against the true boxes of the same pictures."""
     truths = [TrueBoxes(p.boxes, p.classes, p.crowd, p.ignored) for p in pictures]
-    return scoring.score(truths, found, classes)
+    return scoring.score(truths, detections, classes)

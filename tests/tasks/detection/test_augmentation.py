@@ -8,7 +8,7 @@ import pytest
 from keras_cnn.detection.annotations import load
 from keras_cnn.detection.loss import FILLER
 from keras_cnn.tasks.detection import batches
-from keras_cnn.tasks.detection.augmentation import LEAST, VISIBLE, augmented
+from keras_cnn.tasks.detection.augmentation import MIN_SIDE, VISIBLE, augmented
 from keras_cnn.tasks.detection.images import BoxImages, resized
 from keras_cnn.tasks.detection.settings import BoxAugment
 
@@ -70,7 +70,7 @@ def test_a_box_of_which_too_little_is_left_is_ignored(images):
             sample = augmented(images, index, epoch, 5, dataclasses.replace(MOVED, mosaic=1))
             sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
             assert (sides > 0).all()
-            assert (sides[sample.classes >= 0] >= LEAST).all()
+            assert (sides[sample.classes >= 0] >= MIN_SIDE).all()
             shares += (sample.classes < 0).tolist()
     assert 0.02 < np.mean(shares) < VISIBLE
 
