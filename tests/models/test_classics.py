@@ -99,7 +99,7 @@ def test_logits_are_those_of_pytorch(name, kind, arguments, size, reference, tmp
     loaded = load_weights(model, tmp_path / "net.pth")
     assert loaded.kept == loaded.unused == ()
     batch = images(*size)
-    assert_equal(model.predict(batch, verbose=0), reference.answer(net, batch).numpy())
+    assert_equal(np.asarray(model(batch, training=False)), reference.answer(net, batch).numpy())
 
 
 @pytest.mark.parametrize("size", [(224, 224), (97, 130)])
@@ -111,7 +111,7 @@ def test_maps_of_vgg_are_those_of_pytorch(batch_norm, size, reference, tmp_path)
     torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in net.state_dict().items()}}, tmp_path / "a.pt")
     model = backbones.backbone("vgg11_bn" if batch_norm else "vgg11", (*size, 3), weights=tmp_path / "a.pt")
     batch = images(*size, count=1)
-    assert_equal(model.predict(batch, verbose=0), reference.answer(net, batch).permute(0, 2, 3, 1).numpy())
+    assert_equal(np.asarray(model(batch, training=False)), reference.answer(net, batch).permute(0, 2, 3, 1).numpy())
 
 
 def test_dense_head_of_vgg_is_that_of_pytorch(reference):
@@ -130,7 +130,7 @@ def test_dense_head_of_vgg_is_that_of_pytorch(reference):
     x = np.random.default_rng(0).normal(size=(2, 7, 7, 5)).astype(np.float32)
     with torch.no_grad():
         expected = net.classifier(torch.from_numpy(x).permute(0, 3, 1, 2).flatten(1)).numpy()
-    np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(model(x, training=False)), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "first", "growth", "counts"), [("densenet161", 96, 48, (6, 12, 36, 24))])
@@ -142,7 +142,7 @@ def test_densenet_is_that_of_pytorch(name, first, growth, counts, reference, tmp
     model = backbones.classifier(name, (75, 96, 3), 1000, weights=tmp_path / "net.pth")
     assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == 28_681_000
     batch = images(75, 96)
-    assert_equal(model.predict(batch, verbose=0), reference.answer(net, batch).numpy())
+    assert_equal(np.asarray(model(batch, training=False)), reference.answer(net, batch).numpy())
 
 
 @pytest.mark.parametrize("side", [1, 6, 7])
