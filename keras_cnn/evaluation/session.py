@@ -1,7 +1,6 @@
 """The steps of `python evaluate.py`, in their order."""
 
 import itertools
-import json
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from keras_cnn.evaluation.recorded import check_metrics
 from keras_cnn.evaluation.results_folder import check_writable, keep_comparisons, replacing_folder, restore_evaluations
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget, open_target, overlaps_with_training
 from keras_cnn.messages import logger
-from keras_cnn.run_folder import python, record_test_reading, write_json
+from keras_cnn.run_folder import python, read_json, record_test_reading, write_json
 from keras_cnn.run_folder.record import Record, read_record
 
 _CHECKED_IMAGES = 16  # number of images for the checks of the model
@@ -209,7 +208,7 @@ def _record_of(outcome: EvaluatedRun, record: Record, options: EvaluateOptions) 
     if options.source is None:
         return record
     path = outcome.folder / "split.json"
-    split = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    split = read_json(path) if path.is_file() else {}
     metrics = {"chosen_by": record.metrics.get("chosen_by"), **outcome.evaluation.metrics}
     evaluations = {options.name: record.evaluations[options.name]}
     readings = _readings(record, options)
