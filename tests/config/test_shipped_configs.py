@@ -34,7 +34,7 @@ PUBLISHED = {
 
 def test_the_config_for_boxes_loads_and_its_network_comes_with_the_package():
     found = config.load(BOXES, [], kind=BoxConfig)
-    assert (network_cfg.OWN / f"{found.model.cfg}.cfg").is_file()
+    assert (network_cfg.PACKAGED_CFGS / f"{found.model.cfg}.cfg").is_file()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
