@@ -16,7 +16,7 @@ LIST = ROOT / "scripts" / "types_not_clean.txt"
 
 def errors() -> list[dict]:
     """The errors of basedpyright, with the settings of pyproject.toml, each with its file relative to the root."""
-    command = [sys.executable, "-m", "basedpyright", "--outputjson"]
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if not done.stdout:
         raise SystemExit(f"error: basedpyright did not run: {done.stderr.strip()}")
