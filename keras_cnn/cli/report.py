@@ -28,9 +28,9 @@ def main(arguments: list[str]) -> None:
     from keras_cnn.analysis import write_analysis  # takes a second; --help does not need it
     from keras_cnn.analysis.run_tables import find_table
     from keras_cnn.report.html import write_report
-    from keras_cnn.run_folder import detects
+    from keras_cnn.run_folder import is_detection_run
 
-    if chosen.wandb and any(detects(path) for path in chosen.runs):
+    if chosen.wandb and any(is_detection_run(path) for path in chosen.runs):
         raise InputError(f"--wandb: a W&B Report is about runs of train.py; {chosen.runs[0]} is one of detect.py")
     table = find_table(chosen.runs)
     if chosen.wandb and table is not None and table.swept is None:

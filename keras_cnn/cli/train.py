@@ -108,7 +108,7 @@ def resumed(
     """The run to resume, locked, and its config, which `load` reads; `detecting`: whether it trains on boxes."""
     path = run_folder.latest_unfinished(detecting=detecting) if chosen.resume == Path() else chosen.resume
     folder = run_folder.RunFolder.open(path)
-    if run_folder.detects(path) is not detecting:
+    if run_folder.is_detection_run(path) is not detecting:
         raise InputError(f"{path}: a run of {'train.py or finetune.py' if detecting else 'detect.py'}; go on with that")
     folder.lock()
     try:

@@ -15,7 +15,7 @@ from keras_cnn.evaluation import metrics, ranking
 from keras_cnn.evaluation.calibration import Reliability, brier, fit_temperature, reliability
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions, write_predictions
-from keras_cnn.evaluation.views import ONE, Views, mean_of_views
+from keras_cnn.evaluation.test_time_augmentation import ONE, Views, mean_of_views
 from keras_cnn.run_folder import replacing, write_json
 
 SPLITS = ("test", "validation", "train")

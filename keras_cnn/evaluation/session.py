@@ -13,6 +13,7 @@ from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation import gallery, protocol, repeats, tables
 from keras_cnn.evaluation.comparison import compare
 from keras_cnn.evaluation.evaluations import Evaluation, evaluate, write
+from keras_cnn.evaluation.facts import facts_of, known
 from keras_cnn.evaluation.model_checks import model_facts
 from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.evaluation.recorded import check_metrics
@@ -175,7 +176,7 @@ def _model_facts(target: EvaluationTarget, evaluation: Evaluation) -> dict:
     """Measured facts about the model for the protocol audit, or the reason why they could not be measured."""
     images = evaluation.pixels(np.arange(min(_CHECKED_IMAGES, len(evaluation.images))))
     try:
-        return protocol.known(model_facts(target.model, images))
+        return known(model_facts(target.model, images))
     except InputError as error:
         return {"not_measured": str(error)}
 
@@ -188,7 +189,7 @@ def _show_results(outcome: EvaluatedRun, options: EvaluateOptions) -> None:
         logger.info(
             f"note        the recorded accuracy is {recorded:.4f}: program versions and machines differ in rounding"
         )
-    _show(tables.findings(protocol.audit(protocol.facts_of(_record_of(outcome, record, options)))))
+    _show(tables.findings(protocol.audit(facts_of(_record_of(outcome, record, options)))))
     if options.reads_test:
         images = "the test split" if options.source is None else "these images"
         count = len(_readings(record, options))

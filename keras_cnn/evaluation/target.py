@@ -20,10 +20,10 @@ from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.data.splits import SourcePart
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.evaluations import SPLITS
-from keras_cnn.evaluation.views import Views, choose_views
+from keras_cnn.evaluation.test_time_augmentation import Views, choose_views
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.models.model_files import load_model
-from keras_cnn.run_folder import RunFolder, detects
+from keras_cnn.run_folder import RunFolder, is_detection_run
 from keras_cnn.run_folder.record import Record, read_record
 
 
@@ -33,7 +33,7 @@ class EvaluateOptions:
 
     split: str | None = None  # None: the test split, or all images of a source
     source: str | None = None  # of images other than the run's own
-    views: str | None = None  # see views.choose_views
+    views: str | None = None  # see test_time_augmentation.choose_views
     scale: bool = False  # divide the logits by the temperature
     classes: tuple[str, ...] = ()  # classes whose highest and lowest scores are shown
     corrupt: str | None = None  # handling of unreadable images of a source; None: as in the run
@@ -76,7 +76,7 @@ def open_target(path: Path, options: EvaluateOptions) -> EvaluationTarget:
 
     The model of an unfinished run is its best model so far.
     """
-    if detects(path):
+    if is_detection_run(path):
         raise UsageError(f"{path}: a run of detect.py; evaluate.py measures classifiers, report.py shows both")
     folder, record = RunFolder.open(path), read_record(path)
     config = _config(folder, record)

@@ -13,7 +13,7 @@ from keras_cnn.export import exports
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import logger
 from keras_cnn.models.model_files import load_model
-from keras_cnn.run_folder import RunFolder, detects
+from keras_cnn.run_folder import RunFolder, is_detection_run
 from keras_cnn.run_folder.record import read_record
 
 IMAGES = 64
@@ -26,7 +26,7 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
     InputError for an unknown format, a missing package, and a run that is unfinished or whose images are missing.
     """
     exports.require_available(formats)
-    if detects(run):
+    if is_detection_run(run):
         raise InputError(
             f"{run}: a run of detect.py, which has model.keras and model.weights; expected the run of a classifier"
         )

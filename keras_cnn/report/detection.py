@@ -23,7 +23,7 @@ _DRAWN = ("curves", "precision_recall")  # pictures that the page draws as chart
 
 def find(paths: list[Path]) -> Path | None:
     """The folder of a detector's run if it is in `paths`, otherwise None. Raises InputError if it is not alone."""
-    chosen = [path for path in paths if run_folders.detects(path)]
+    chosen = [path for path in paths if run_folders.is_detection_run(path)]
     if not chosen:
         return None
     if len(paths) > 1:

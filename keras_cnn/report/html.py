@@ -165,7 +165,7 @@ def _page(
         pictures=shown,
         more_pictures=more,
         problems=list(dict.fromkeys(problems)),
-        flaws=protocol.FLAWS,
+        flaws=protocol.CHECK_NAMES,
         verdicts=VERDICTS,
     )
 

@@ -12,7 +12,7 @@ from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.evaluation.results_folder import restore_evaluations
 from keras_cnn.report.scores import SplitScores, number, read_scores
-from keras_cnn.run_folder import detects
+from keras_cnn.run_folder import is_detection_run
 from keras_cnn.run_folder.record import Record, read_record
 
 FEW = 12  # largest number of runs that are all shown individually
@@ -103,7 +103,7 @@ def find_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
     problems: list[str] = []
     for path in paths:
         named = [path] if (path / "config.yaml").is_file() else _below(path)
-        detectors = [folder for folder in named if folder != path and detects(folder)]
+        detectors = [folder for folder in named if folder != path and is_detection_run(folder)]
         problems += [f"{folder}: a run of detect.py, which has its own page; left out" for folder in detectors]
         named = [folder for folder in named if folder not in detectors]
         for folder in named:

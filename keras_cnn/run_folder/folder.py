@@ -54,7 +54,7 @@ class RunFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, InputError | Stopped) and self._resumable:
-            program = "detect.py" if detects(self.path) else "train.py"
+            program = "detect.py" if is_detection_run(self.path) else "train.py"
             error.add_note(f"go on with: {resume_command(self.path, program)}")
         self.remove_if_unused()
         self.release()
@@ -78,7 +78,7 @@ class RunFolder:
             raise
 
     @classmethod
-    def begun(cls, path: Path) -> "RunFolder":
+    def open_or_create(cls, path: Path) -> "RunFolder":
         """The folder `path`, made if it does not exist, with the files that an earlier process left in it."""
         path.mkdir(exist_ok=True)
         return cls(path).lock()
@@ -206,7 +206,7 @@ def _make(path: Path) -> bool:
     return made
 
 
-def detects(path: Path) -> bool:
+def is_detection_run(path: Path) -> bool:
     """Whether a run folder belongs to a training on boxes, by its config."""
     config = path / "config.yaml"
     try:
@@ -222,7 +222,7 @@ def latest_unfinished(parent: Path = Path("runs"), detecting: bool = False) -> P
     example after a learning-rate test, has nothing to resume.
     """
     begun = [p.parent for p in parent.glob("*/checkpoint") if not (p.parent / "metrics.json").is_file()]
-    runs = [run for run in begun if detects(run) is detecting]
+    runs = [run for run in begun if is_detection_run(run) is detecting]
     if not runs:
         raise InputError(f"{parent}: no unfinished run to resume; name one: --resume RUN")
     return max(runs, key=_last_written)

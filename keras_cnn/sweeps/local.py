@@ -86,7 +86,7 @@ def finish(study: Study) -> dict:
         raise InputError(f"{path}: trained and tested already; the test split is read once")
     config = trial_config(study.sweep, study.folder / "base.yaml", best.assignment, study.folder.resolve().name)
     logger.info(f"best      trial {best.label}  {settings(study.sweep, best.assignment)}  {outcome(study.sweep, best)}")
-    with RunFolder.begun(path) as folder:
+    with RunFolder.open_or_create(path) as folder:
         if (folder / "config.yaml").is_file() and config_module.differences(folder.config(BUILDERS), config):
             raise InputError(f"{path}: begun with a trial that is no longer the best; expected it finished or removed")
         return experiment.train(config, folder, prepare)

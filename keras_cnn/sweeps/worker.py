@@ -150,7 +150,7 @@ def _train(study: Study, trial: Trial, engine: Engine, shared: SharedResources, 
 
 def _begun(path: Path) -> RunFolder:
     try:
-        return RunFolder.begun(path)
+        return RunFolder.open_or_create(path)
     except InputError as error:  # another process trains in it: no fault of the settings
         raise Stopped(str(error)) from None
 

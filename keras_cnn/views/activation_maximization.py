@@ -32,7 +32,7 @@ _FOUR_PAIRS = 96  # pixels of a side up to which four pairs of pictures stand si
 
 
 @dataclass(frozen=True)
-class _RaisedUnits:
+class _MaximizedUnits:
     """Units of one point that are raised together and drawn in one sheet."""
 
     target: Target
@@ -93,7 +93,7 @@ def draw(
     ]
 
 
-def _classes(opened: OpenedModel, names: Sequence[str]) -> _RaisedUnits:
+def _classes(opened: OpenedModel, names: Sequence[str]) -> _MaximizedUnits:
     head = opened.head
     classes = [opened.class_index(name) for name in names] or list(range(min(_CLASSES, head.classes)))
     point, activation = before_activation(opened.probe, head.point.partition(":")[0])
@@ -104,10 +104,10 @@ def _classes(opened: OpenedModel, names: Sequence[str]) -> _RaisedUnits:
     heading = f"{len(classes)} of {head.classes} classes"
     # One unit with a sigmoid has two classes: the score of the first is the negative of the unit.
     target = ClassScore(tuple(classes)) if head.units == 1 else ChannelMean(point, tuple(classes))
-    return _RaisedUnits(target, class_names, heading, words, activation, "classes")
+    return _MaximizedUnits(target, class_names, heading, words, activation, "classes")
 
 
-def _channels(opened: OpenedModel, name: str, channels: Sequence[int], count: int, unit: str) -> _RaisedUnits:
+def _channels(opened: OpenedModel, name: str, channels: Sequence[int], count: int, unit: str) -> _MaximizedUnits:
     probe = opened.probe
     point, activation = before_activation(probe, name)
     shape = probe.shape(point)
@@ -124,7 +124,7 @@ def _channels(opened: OpenedModel, name: str, channels: Sequence[int], count: in
         words = f"the unit ({middle[0]}, {middle[1]}) of the map at {point}"
     words += f", which {activation} reads" if activation else ""
     heading = f"{len(channels)} of {shape[-1]} channels of {name}"
-    return _RaisedUnits(target, names, heading, words, activation, f"{name}_{unit}")
+    return _MaximizedUnits(target, names, heading, words, activation, f"{name}_{unit}")
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class _Comparison:
 
 
 def _draw_sheet(
-    opened: OpenedModel, out: Path, units: _RaisedUnits, comparison: _Comparison, options: dict[str, Any]
+    opened: OpenedModel, out: Path, units: _MaximizedUnits, comparison: _Comparison, options: dict[str, Any]
 ) -> SavedFigure:
     made, best = comparison.made, comparison.best
     images = comparison.stream.pixels(best.numbers)
@@ -172,7 +172,7 @@ def _draw_sheet(
     return save_figure(out, f"{NAME}-{units.stem}", figure, arrays, f"{units.heading}: {result}")
 
 
-def _below(units: _RaisedUnits, comparison: _Comparison, index: int) -> str:
+def _below(units: _MaximizedUnits, comparison: _Comparison, index: int) -> str:
     made = comparison.made
     lines = [f"made: {number(made.values[index])}", f"noise: {number(made.start_values[index], 2)}"]
     if made.dead[index]:
@@ -184,7 +184,7 @@ def _below(units: _RaisedUnits, comparison: _Comparison, index: int) -> str:
     return "\n".join(lines)
 
 
-def _exceptions(units: _RaisedUnits, comparison: _Comparison) -> str:
+def _exceptions(units: _MaximizedUnits, comparison: _Comparison) -> str:
     """The units that could not be raised, and those whose picture a real image surpasses."""
     made = comparison.made
     closed = made.highest <= 0 if units.activation else np.zeros(units.count, bool)

@@ -12,7 +12,7 @@ from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.evaluations import computed_in, evaluate, write
 from keras_cnn.evaluation.predictions import read_predictions
-from keras_cnn.evaluation.views import FLIP
+from keras_cnn.evaluation.test_time_augmentation import FLIP
 
 CLASSES = ("cat", "dog", "owl")
 KERNEL = np.array([[1, 0, -1], [0, 2, 0], [0, 0, 1], [-1, 0, 1]], np.float32) / 100  # of four pixels, three classes

@@ -5,6 +5,7 @@ from keras import layers
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import model_checks, protocol
+from keras_cnn.evaluation.facts import known
 from keras_cnn.evaluation.model_checks import between_batches, between_calls, model_facts, summarise_output
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (8, 4, 4, 1), np.uint8)
@@ -68,7 +69,7 @@ def test_a_clean_network_has_nothing_but_passes():
     assert {finding.flaw for finding in protocol.passed(facts)} == checked
     assert all(finding.evidence for finding in protocol.passed(facts))
     assert (between_calls(clean(), IMAGES).largest, between_batches(clean(), IMAGES).largest) == (0, 0)
-    assert set(facts.sources) <= set(protocol.known(facts))
+    assert set(facts.sources) <= set(known(facts))
 
 
 def test_dropout_fixed_in_training_mode_is_named_and_measured():

@@ -10,7 +10,8 @@ import yaml
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.evaluation.protocol import ClassAccuracies, Protocol, Quoted, audit, facts_of, passed, unknown
+from keras_cnn.evaluation.facts import ClassAccuracies, Protocol, Quoted, combined, facts_of, known
+from keras_cnn.evaluation.protocol import audit, passed, unknown
 from keras_cnn.run_folder.record import Record, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,14 +170,14 @@ def only(findings: list, flaw: str):
 def test_a_clean_protocol_passes_every_check():
     assert audit(CLEAN) == []
     assert unknown(CLEAN) == []
-    assert [finding.flaw for finding in passed(CLEAN)] == list(protocol.FLAWS)
+    assert [finding.flaw for finding in passed(CLEAN)] == list(protocol.CHECK_NAMES)
     assert all(finding.sentence.endswith(".") for finding in passed(CLEAN))
 
 
 def test_what_is_not_known_is_neither_a_flaw_nor_a_pass():
     assert audit(Protocol()) == []
     assert passed(Protocol()) == []
-    assert [finding.flaw for finding in unknown(Protocol())] == list(protocol.FLAWS)
+    assert [finding.flaw for finding in unknown(Protocol())] == list(protocol.CHECK_NAMES)
 
 
 SUPPORTING = {  # facts that only lend numbers to a finding, or that another fact can stand in for
@@ -196,7 +197,7 @@ def test_forgetting_a_fact_makes_no_flaw_and_no_pass(name):
     less = replace(CLEAN, **{name: None})
     assert audit(less) == []
     assert bool(unknown(less)) == (name not in SUPPORTING)
-    assert {f.flaw for f in passed(less)} == set(protocol.FLAWS) - {f.flaw for f in unknown(less)}
+    assert {f.flaw for f in passed(less)} == set(protocol.CHECK_NAMES) - {f.flaw for f in unknown(less)}
 
 
 @pytest.mark.parametrize(
@@ -388,11 +389,11 @@ def test_without_a_choice_no_validation_split_is_only_worth_a_note():
 def test_later_facts_take_the_place_of_earlier_ones_with_their_sources():
     first = Protocol(dropout_active=False, seeds=3, sources={"dropout_active": "model.json", "seeds": "config.yaml"})
     second = Protocol(dropout_active=True, sources={"seeds": "nowhere"})
-    whole = protocol.combined(first, second)
+    whole = combined(first, second)
     assert (whole.dropout_active, whole.seeds) == (True, 3)
     assert whole.sources == {"seeds": "config.yaml"}
-    assert protocol.known(second) == {"dropout_active": True, "sources": {"seeds": "nowhere"}}
-    json.dumps(protocol.known(CS7015))
+    assert known(second) == {"dropout_active": True, "sources": {"seeds": "nowhere"}}
+    json.dumps(known(CS7015))
 
 
 @pytest.mark.parametrize(
@@ -477,7 +478,7 @@ def test_what_was_measured_on_the_model_is_read_back():
     measured = Protocol(
         dropout_active=True, fixed_training_mode="none", output_activation="relu", sources={"dropout_active": "3 apart"}
     )
-    stored = {"test": NUMBERS | {"protocol": json.loads(json.dumps(protocol.known(measured)))}}
+    stored = {"test": NUMBERS | {"protocol": json.loads(json.dumps(known(measured)))}}
     facts = facts_of(replace(RECORD, evaluations=stored))
     assert (facts.dropout_active, facts.batch_norm_training, facts.output_activation) == (True, False, "relu")
     assert facts.sources["dropout_active"] == "evaluations/test/metrics.json: protocol; 3 apart"

@@ -12,7 +12,7 @@ from keras_cnn.evaluation import gallery, tables
 from keras_cnn.evaluation.comparison import compare
 from keras_cnn.evaluation.evaluations import Evaluation
 from keras_cnn.evaluation.protocol import Finding
-from keras_cnn.evaluation.views import ONE
+from keras_cnn.evaluation.test_time_augmentation import ONE
 
 MANY = tuple(f"a species of bird, the one of number {i}" for i in range(30))
 

@@ -15,6 +15,7 @@ from keras_cnn.analysis.sections import PageSection
 from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol, repeats
+from keras_cnn.evaluation.facts import facts_of
 from keras_cnn.report.findings import findings
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
@@ -209,7 +210,7 @@ def test_a_single_trial_is_shown_by_its_validation_images(make_sweep, tmp_path, 
 
 def test_facts_of_a_trial_are_of_its_validation_images(make_sweep, tmp_path):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40])
-    facts = protocol.facts_of(read_record(sweep / "0001"))
+    facts = facts_of(read_record(sweep / "0001"))
     assert (facts.result_split, facts.accuracy, facts.has_interval, facts.test_readings) == ("validation", 0.4, True, 0)
     flaws = {finding.flaw for finding in protocol.audit(facts)}
     assert "best-epoch-quoted" in flaws  # chosen and quoted on the same images

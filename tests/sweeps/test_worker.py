@@ -95,7 +95,7 @@ def test_the_value_of_repeats_is_their_mean_and_every_run_is_kept(sweep_of, trai
 
 def test_a_repeat_that_is_finished_is_not_trained_again(sweep_of, trained):
     study = sweep_of(SWEEP + "keras_cnn: {repeats: 2}\n", base="train: {epochs: 1}\n")
-    with RunFolder.begun(study.folder / "0001-seed1") as folder:
+    with RunFolder.open_or_create(study.folder / "0001-seed1") as folder:
         write_run(folder, [0.9])
     training = trained({0.1: [0.1], 0.2: [0.2], 0.3: [0.3]})
     worker.work(study)
@@ -151,7 +151,7 @@ def test_what_is_not_the_trials_fault_stops_the_worker_and_leaves_the_trial(swee
 def test_a_run_folder_that_somebody_trains_in_is_no_fault_of_the_trial(sweep_of, trained):
     study = sweep_of(SWEEP)
     trained({})
-    with RunFolder.begun(study.folder / "0001"), pytest.raises(Stopped, match="0001: in use by process"):
+    with RunFolder.open_or_create(study.folder / "0001"), pytest.raises(Stopped, match="0001: in use by process"):
         worker.work(study)
     assert states(study) == [("stopped", None, "")]
 

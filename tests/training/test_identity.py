@@ -88,7 +88,7 @@ class OneLayer:
 def train(path: Path, accuracies: list[float], *, whole=True, config=CONFIG, split="of the images") -> dict:
     task = OneLayer(config, accuracies, whole)
     task.split = {"sha256": split}
-    with RunFolder.begun(path) as folder:
+    with RunFolder.open_or_create(path) as folder:
         return experiment.train(config, folder, lambda *_: task)
 
 

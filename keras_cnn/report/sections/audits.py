@@ -7,6 +7,7 @@ from keras_cnn.analysis.run_tables import Swept
 from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count
 from keras_cnn.evaluation import protocol, repeats
+from keras_cnn.evaluation.facts import Protocol, combined
 from keras_cnn.report.runs import Run
 
 VERDICTS = {
@@ -40,10 +41,10 @@ def audits(runs: Sequence[Run], groups: Sequence[repeats.SeedGroup], swept: Swep
 
     `groups` are groups of runs that differ only in their seed, including groups of one run.
     """
-    choice = protocol.Protocol()
+    choice = Protocol()
     if swept and swept.trials:
         split = "validation" if swept.metric.startswith("val_") else "train"
-        choice = protocol.Protocol(
+        choice = Protocol(
             configurations=len(swept.trials),
             configuration_chosen_on=split,
             sources={
@@ -53,7 +54,7 @@ def audits(runs: Sequence[Run], groups: Sequence[repeats.SeedGroup], swept: Swep
         )
     audited = []
     for run, facts in zip(runs, repeats.facts_of_runs([run.record for run in runs], groups), strict=True):
-        facts = protocol.combined(facts, choice)
+        facts = combined(facts, choice)
         audited.append(
             Audit(run, tuple(protocol.audit(facts)), tuple(protocol.passed(facts)), tuple(protocol.unknown(facts)))
         )
@@ -62,10 +63,10 @@ def audits(runs: Sequence[Run], groups: Sequence[repeats.SeedGroup], swept: Swep
 
 def checks(audits: Sequence[Audit]) -> TextTable:
     """The number of runs with each verdict, with a row for each check."""
-    present = {audit.worst(flaw) for audit in audits for flaw in protocol.FLAWS}
+    present = {audit.worst(flaw) for audit in audits for flaw in protocol.CHECK_NAMES}
     verdicts = [verdict for verdict in VERDICTS if verdict in present]
     rows = tuple(
         (flaw.replace("-", " "), *(count(sum(a.worst(flaw) == verdict for a in audits)) for verdict in verdicts))
-        for flaw in protocol.FLAWS
+        for flaw in protocol.CHECK_NAMES
     )
     return TextTable(("check", *(VERDICTS[verdict] for verdict in verdicts)), rows)

@@ -434,7 +434,7 @@ def test_the_range_test_leaves_the_frozen_part_alone(photos, tmp_path):
 
 def test_a_trial_of_a_sweep_may_have_a_frozen_part(photos, tmp_path, messages):
     config = config_of(photos, finetune__freeze_upto="pool1")
-    with RunFolder.begun(tmp_path / "0001") as folder:
+    with RunFolder.open_or_create(tmp_path / "0001") as folder:
         metrics = experiment.train(config, folder, trials_of(SharedResources()), watch=lambda rows: len(rows) == 2)
     assert metrics["validation"]["images"] == 9
     assert len(history(tmp_path / "0001")) == 2

@@ -187,8 +187,8 @@ def test_a_detection_run_is_alone_on_its_page(trained, tmp_path):
 
 def test_resume_and_train_tell_the_two_kinds_of_runs_apart(trained, monkeypatch, tmp_path):
     path, _, _ = trained
-    assert run_folder.detects(path)
-    assert not run_folder.detects(tmp_path)
+    assert run_folder.is_detection_run(path)
+    assert not run_folder.is_detection_run(tmp_path)
     (tmp_path / "runs" / "boxes").mkdir(parents=True)
     shutil.copytree(path, tmp_path / "runs" / "boxes", dirs_exist_ok=True)
     (tmp_path / "runs" / "boxes" / "metrics.json").unlink()

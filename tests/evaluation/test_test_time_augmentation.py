@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_cnn.data.augment import RECIPES, Augmentation, augment
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.views import FLIP, ONE, choose_views, mean_of_views
+from keras_cnn.evaluation.test_time_augmentation import FLIP, ONE, choose_views, mean_of_views
 
 
 def batch(images: np.ndarray, keys: np.ndarray) -> SimpleNamespace:
