@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import number
 
 _PREFIX = "against_"
@@ -30,7 +30,7 @@ class StoredChange:
 class StoredComparison:
     """A run and an older run on the same images of C classes."""
 
-    run: Run  # after
+    run: ReportedRun  # after
     other: str  # name of the run before
     images: str  # name of the evaluation: test, validation, ...
     folder: Path
@@ -45,7 +45,7 @@ class StoredComparison:
         return self.folder / "figures" / "newly_wrong.png"
 
 
-def read_comparisons(run: Run) -> tuple[list[StoredComparison], list[str]]:
+def read_comparisons(run: ReportedRun) -> tuple[list[StoredComparison], list[str]]:
     """The comparisons below `RUN/evaluations`, and a line for each unreadable file, which is left out."""
     comparisons, problems = [], []
     for path in sorted(run.record.path.glob(f"evaluations/*/{_PREFIX}*/comparison.json")):
@@ -57,7 +57,7 @@ def read_comparisons(run: Run) -> tuple[list[StoredComparison], list[str]]:
     return comparisons, problems
 
 
-def _comparison(run: Run, path: Path) -> StoredComparison:
+def _comparison(run: ReportedRun, path: Path) -> StoredComparison:
     stored = json.loads(path.read_text(encoding="utf-8"))
     classes = {str(name): _change(row, "p_holm") for name, row in stored["per_class"].items()}
     confusion = np.array(stored["confusion_difference"], np.int64)

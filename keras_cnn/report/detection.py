@@ -10,7 +10,7 @@ from keras_cnn.charts.page import short
 from keras_cnn.charts.text import count, digits, duration, with_interval
 from keras_cnn.errors import InputError
 from keras_cnn.report import pictures, run_charts
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import mapping, number
 from keras_cnn.report.sections.configuration import differences
 from keras_cnn.report.sections.environment import environment, reproduction
@@ -31,16 +31,16 @@ def find(paths: list[Path]) -> Path | None:
     return chosen[0]
 
 
-def content(path: Path) -> tuple[Run, list[PageSection], list[pictures.PictureFile], list[str]]:
+def content(path: Path) -> tuple[ReportedRun, list[PageSection], list[pictures.PictureFile], list[str]]:
     """The run at `path`, the sections of its page, its pictures and its problems."""
     record = read_record(path)
-    run = Run(0, record.name, record, {}, record.problems)
+    run = ReportedRun(0, record.name, record, {}, record.problems)
     parts = [_result(run), *_curves(run), *_classes(run), _training(run), *_network(run), _environment(run)]
     sources = [source for source in pictures.find([run]) if source.path.stem not in _DRAWN]
     return run, parts, sources, list(record.problems)
 
 
-def lead(run: Run) -> str:
+def lead(run: ReportedRun) -> str:
     """The sentence at the top of the page."""
     metrics, source = run.record.metrics, run.record.config.get("data.source", "boxes")
     network = run.record.config.get("model.cfg", "a detector")
@@ -51,7 +51,7 @@ def lead(run: Run) -> str:
     return f"{network}, trained on {source}: {' and '.join(scores)} on {images} test images."
 
 
-def _result(run: Run) -> PageSection:
+def _result(run: ReportedRun) -> PageSection:
     record = run.record
     metrics = record.metrics
     if not metrics:
@@ -87,7 +87,7 @@ def _score(scores: dict, key: str) -> str:
     return with_interval(number(scores.get(key)), (ends[0], ends[1]) if len(ends) == 2 else None)
 
 
-def _curves(run: Run) -> list[PageSection]:
+def _curves(run: ReportedRun) -> list[PageSection]:
     record = run.record
     if not record.history:
         return []
@@ -138,7 +138,7 @@ def _or_nan(value: float | None) -> float:
     return math.nan if known is None else known
 
 
-def _classes(run: Run) -> list[PageSection]:
+def _classes(run: ReportedRun) -> list[PageSection]:
     metrics = run.record.metrics
     scores = metrics.get("per_class")
     if not isinstance(scores, dict) or not scores:
@@ -184,7 +184,7 @@ def _precision_chart(curves: dict[str, list]) -> Chart:
     return Chart("precision-recall", "Precision over recall on test images, IoU 0.5", drawing, table)
 
 
-def _training(run: Run) -> PageSection:
+def _training(run: ReportedRun) -> PageSection:
     record = run.record
     boxes = {name: mapping(counts) for name, counts in mapping(record.split.get("boxes")).items()}
     classes = dict.fromkeys(name for counts in boxes.values() for name in counts)
@@ -207,7 +207,7 @@ def _training(run: Run) -> PageSection:
     return PageSection("training", "Training", "Training", findings=tuple(facts), tables=tuple(grids))
 
 
-def _network(run: Run) -> list[PageSection]:
+def _network(run: ReportedRun) -> list[PageSection]:
     head = ("layer", "type", "output", "trainable", "other", "multiply_adds")
     return [
         PageSection(
@@ -226,7 +226,7 @@ def _network(run: Run) -> list[PageSection]:
     ]
 
 
-def _environment(run: Run) -> PageSection:
+def _environment(run: ReportedRun) -> PageSection:
     facts = [(fact.name, fact.texts[0]) for fact in environment([run])]
     reproduced = reproduction(run)
     code = [("Command", reproduced.command)] if reproduced.command else []

@@ -30,7 +30,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
 from keras_cnn.report import detection, pictures, run_charts
 from keras_cnn.report.recipes import recipe_sections
-from keras_cnn.report.runs import Run, find_runs
+from keras_cnn.report.runs import ReportedRun, find_runs
 from keras_cnn.report.sections.audits import VERDICTS
 from keras_cnn.report.sections.content import Content, collect
 
@@ -122,7 +122,7 @@ def render_detection(path: Path) -> str:
     return page(shown, more, [*problems, *damaged])
 
 
-def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[Run], list[str]]:
+def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[ReportedRun], list[str]]:
     """The runs, and the problems that belong to no run.
 
     Missing files of a trial without a result are not problems, because the sweep records how the trial ended.
@@ -142,7 +142,7 @@ def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[Run], list[st
     return runs, problems
 
 
-def _place(paths: list[Path], runs: list[Run], table: RunTable | None) -> Path:
+def _place(paths: list[Path], runs: list[ReportedRun], table: RunTable | None) -> Path:
     if table:
         return table.swept.folder / "report.html" if table.swept else paths[0].with_suffix(".html")
     folders = [run.record.path for run in runs]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import ReportedRun
 
 # Largest side in pixels and quality of WebP, tried in this order; a picture much longer than wide counts as
 # several pages. Text of 8 points at 150 pixels per inch is readable at half its size. Pictures that do not fit at the
@@ -33,7 +33,7 @@ _MATRICES = ("confusion_validation", "confusion_train")  # the table of evaluati
 class PictureFile:
     """A picture file of a run."""
 
-    run: Run
+    run: ReportedRun
     path: Path
     group: str  # the name of the evaluation, "" for the run's own
     against: str = ""  # name of the other run of a comparison
@@ -47,7 +47,7 @@ class PictureFile:
 class OmittedPictures:
     """Pictures of a run that are not on the page."""
 
-    run: Run
+    run: ReportedRun
     paths: tuple[Path, ...]
 
     @property
@@ -69,7 +69,7 @@ class EmbeddedPicture:
     original: tuple[int, int]
 
 
-def find(runs: list[Run]) -> list[PictureFile]:
+def find(runs: list[ReportedRun]) -> list[PictureFile]:
     """The figures of each run and its evaluations that the page does not draw itself, the most informative first."""
     return [
         source

@@ -10,7 +10,7 @@ from keras_cnn.charts import page as chart_page
 from keras_cnn.evaluation.calibration import accuracy_intervals
 from keras_cnn.figures.style import BLUE, ORANGE
 from keras_cnn.report.comparisons import StoredChange
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import SplitScores, number
 
 DASHES: tuple[Dash, ...] = ("solid", "dashed", "dotted", "dashdot")
@@ -41,7 +41,7 @@ def _marker(run: int) -> Marker:
 # --- over epochs and over cost ----------------------------------------------------------------------------------------
 
 
-def curves(runs: Sequence[Run], quantity: str, others: Sequence[Run] = ()) -> Plot:
+def curves(runs: Sequence[ReportedRun], quantity: str, others: Sequence[ReportedRun] = ()) -> Plot:
     """`quantity`, loss or accuracy, by epoch: training thin, validation thick, with a mark at the chosen epoch.
 
     Of `others`, only the validation curves are drawn, as thin grey lines behind the runs.
@@ -76,7 +76,7 @@ def curves(runs: Sequence[Run], quantity: str, others: Sequence[Run] = ()) -> Pl
     return Plot(x, y, tuple(series), unified=few, legend=False)
 
 
-def _background(runs: Sequence[Run], column: str, scale: float) -> list[Series]:
+def _background(runs: Sequence[ReportedRun], column: str, scale: float) -> list[Series]:
     """The lines of all runs as one series, with a gap between two runs."""
     x, y, labels = [], [], []
     for run in runs:
@@ -86,7 +86,7 @@ def _background(runs: Sequence[Run], column: str, scale: float) -> list[Series]:
     return [Series(x, y, colour=FAINT, dash="solid", width=_BACKGROUND, hover=labels)]
 
 
-def cost(runs: Sequence[Run], quantity: str, split: str = "test") -> Plot:
+def cost(runs: Sequence[ReportedRun], quantity: str, split: str = "test") -> Plot:
     """Accuracy with its interval against `quantity`, seconds or trainable; runs on the Pareto front are filled."""
     scale = 1 / 60 if quantity == "seconds" else 1
     points = [(run, x, scores) for run in runs if (x := cost_of(run, quantity)) is not None
@@ -125,7 +125,7 @@ def cost(runs: Sequence[Run], quantity: str, split: str = "test") -> Plot:
     return Plot(x_axis, ChartAxis(f"{split} accuracy, %", number=".2f", unit=" %"), tuple(series))
 
 
-def cost_of(run: Run, quantity: str) -> float | None:
+def cost_of(run: ReportedRun, quantity: str) -> float | None:
     """Seconds of training or trainable parameters of a run, where they are recorded."""
     return run.seconds if quantity == "seconds" else run.total("trainable")
 
@@ -176,7 +176,7 @@ def _matrix(names: tuple[str, ...], *, values: np.ndarray, texts: Sequence[Seque
     return HeatMap(values, names, names, texts=cells, square=True, **titles, **look)
 
 
-def reliability(runs: Sequence[tuple[Run, SplitScores]]) -> Plot:
+def reliability(runs: Sequence[tuple[ReportedRun, SplitScores]]) -> Plot:
     """Accuracy against confidence, with a point and an interval for each bin; calibrated models are on the diagonal."""
     series = [Series([0, 100], [0, 100], colour=FAINT, dash="dashed", width=1.2)]
     for run, scores in runs:
@@ -215,7 +215,7 @@ def reliability(runs: Sequence[tuple[Run, SplitScores]]) -> Plot:
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
-def recalls(runs: Sequence[Run]) -> Plot:
+def recalls(runs: Sequence[ReportedRun]) -> Plot:
     """The recall of each class with its interval: a row for each class, with all runs."""
     names = list(dict.fromkeys(score.name for run in runs for score in run.result.classes))
     series = []

@@ -21,7 +21,7 @@ AGAIN = ", evaluated again"  # suffix for a split that the run has measured itse
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportedRun:
     """A run in a report."""
 
     number: int  # from 0, in the order of the report; determines colour and dash
@@ -94,7 +94,7 @@ class Run:
         return f"unfinished: epoch {self.epochs} of {planned}" if planned else f"unfinished: epoch {self.epochs}"
 
 
-def find_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
+def find_runs(paths: list[Path]) -> tuple[list[ReportedRun], list[str]]:
     """The runs at `paths`, which are run folders or folders of them, and the problems that belong to no run.
 
     A run that is named several times occurs once. Raises InputError for a path that is neither.
@@ -153,7 +153,7 @@ def _labels(folders: list[Path]) -> list[str]:
         depths = deeper
 
 
-def _run(index: int, label: str, record: Record) -> Run:
+def _run(index: int, label: str, record: Record) -> ReportedRun:
     scores: dict[str, SplitScores] = {}
     problems = [*record.problems, *_damage(record)]
     for name, metrics, place in _sources(record):
@@ -166,7 +166,7 @@ def _run(index: int, label: str, record: Record) -> Run:
         scores[name + AGAIN if name in scores else name] = split_scores
     if record.history and "validation" not in scores:
         scores["validation"] = _so_far(record)
-    return Run(index, label, record, scores, tuple(dict.fromkeys(problems)))
+    return ReportedRun(index, label, record, scores, tuple(dict.fromkeys(problems)))
 
 
 def _damage(record: Record) -> Iterator[str]:

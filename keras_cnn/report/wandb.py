@@ -15,7 +15,7 @@ from typing import Any
 from keras_cnn.charts import Chart
 from keras_cnn.charts.text import digits, interval, percent
 from keras_cnn.errors import InputError
-from keras_cnn.report.runs import Run, find_runs
+from keras_cnn.report.runs import ReportedRun, find_runs
 from keras_cnn.report.sections.audits import VERDICTS
 from keras_cnn.report.sections.content import Content, collect
 from keras_cnn.report.sections.runs import Cell
@@ -83,16 +83,16 @@ def _reports() -> ModuleType:
 # --- W&B's runs -------------------------------------------------------------------------------------------------------
 
 
-def mirrors(run: Run) -> list[str]:
+def mirrors(run: ReportedRun) -> list[str]:
     """The ids of the W&B runs of a run folder: several if it was resumed elsewhere or was offline for a time."""
     names = [path.name for path in (run.record.path / "wandb").glob("*run-*") if path.is_dir()]
     matches = [re.fullmatch(r"(?:offline-)?run-\d{8}_\d{6}-(.+)", name) for name in sorted(names)]
     return list(dict.fromkeys(match[1] for match in matches if match))
 
 
-def _homes(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
+def _homes(runs: Sequence[ReportedRun]) -> dict[tuple[str, str], list[ReportedRun]]:
     """The runs that have a W&B run, by entity ("" for the default of the account) and project."""
-    homes: dict[tuple[str, str], list[Run]] = {}
+    homes: dict[tuple[str, str], list[ReportedRun]] = {}
     for run in runs:
         if mirrors(run):
             config = run.record.config
@@ -101,7 +101,7 @@ def _homes(runs: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
     return homes
 
 
-def _runsets(wr: ModuleType, runs: Sequence[Run]) -> list:
+def _runsets(wr: ModuleType, runs: Sequence[ReportedRun]) -> list:
     from wandb_workspaces import expr
 
     return [

@@ -8,7 +8,7 @@ from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count
 from keras_cnn.evaluation import protocol, repeats
 from keras_cnn.evaluation.facts import Protocol, combined
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import ReportedRun
 
 VERDICTS = {
     protocol.INVALIDATES: "invalidates",
@@ -23,7 +23,7 @@ VERDICTS = {
 class Audit:
     """The protocol audit of one run."""
 
-    run: Run
+    run: ReportedRun
     flaws: tuple[protocol.Finding, ...]
     passed: tuple[protocol.Finding, ...]
     unknown: tuple[protocol.Finding, ...]
@@ -36,7 +36,7 @@ class Audit:
         return protocol.UNKNOWN
 
 
-def audits(runs: Sequence[Run], groups: Sequence[repeats.SeedGroup], swept: Swept | None = None) -> list[Audit]:
+def audits(runs: Sequence[ReportedRun], groups: Sequence[repeats.SeedGroup], swept: Swept | None = None) -> list[Audit]:
     """The protocol audit of each run, including the seeds of its repeats and the number of trials of its sweep.
 
     `groups` are groups of runs that differ only in their seed, including groups of one run.

@@ -7,14 +7,14 @@ import numpy as np
 from keras_cnn.charts import Chart, TextTable
 from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
 from keras_cnn.report import run_charts
-from keras_cnn.report.runs import AGAIN, SPLITS, Run
+from keras_cnn.report.runs import AGAIN, SPLITS, ReportedRun
 from keras_cnn.report.scores import SplitScores
 
 MATRIX_IN_FULL = 16  # most classes for which the table below a confusion matrix has every cell
 MISTAKES_LISTED = 60
 
 
-def classes(runs: Sequence[Run]) -> list[Chart]:
+def classes(runs: Sequence[ReportedRun]) -> list[Chart]:
     """Recall of each class for all runs; no chart where no run has it."""
     known = [run for run in runs if any(score.recall is not None for score in run.result.classes)]
     if not known:
@@ -39,7 +39,7 @@ def classes(runs: Sequence[Run]) -> list[Chart]:
     ]
 
 
-def ranking(runs: Sequence[Run]) -> TextTable:
+def ranking(runs: Sequence[ReportedRun]) -> TextTable:
     """ROC area and average precision of each class in every evaluation with a ranking."""
     rows = tuple(
         (
@@ -56,7 +56,7 @@ def ranking(runs: Sequence[Run]) -> TextTable:
     return TextTable(("class", "run", "images of", "ROC area", "average precision"), rows)
 
 
-def _images_of(runs: Sequence[Run]) -> str:
+def _images_of(runs: Sequence[ReportedRun]) -> str:
     """The images of the runs' results, as a sentence."""
     splits = {run.result_split for run in runs}
     if len(splits) == 1:
@@ -65,7 +65,7 @@ def _images_of(runs: Sequence[Run]) -> str:
     return f"Test images; for {', '.join(untested)} validation images."
 
 
-def confusions(runs: Sequence[Run]) -> list[tuple[Chart, bool]]:
+def confusions(runs: Sequence[ReportedRun]) -> list[tuple[Chart, bool]]:
     """Each confusion matrix, and whether it belongs to a further evaluation instead of the run's result."""
     matrices = []
     for run in runs:
@@ -102,7 +102,7 @@ def _confusion_table(scores: SplitScores) -> tuple[TextTable, str]:
     return TextTable(("true", "predicted", "images", "share of the true class"), rows), worst
 
 
-def calibration(runs: Sequence[Run]) -> list[Chart]:
+def calibration(runs: Sequence[ReportedRun]) -> list[Chart]:
     """The reliability diagram of all runs; no chart where no run has a calibration."""
     named = [(run, *run.calibrated) for run in runs]
     known = [(run, name, scores, scores.calibration) for run, name, scores in named if scores.calibration]

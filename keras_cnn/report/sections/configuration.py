@@ -6,13 +6,13 @@ from typing import Any
 
 from keras_cnn.analysis.run_tables import Swept
 from keras_cnn.charts import TextTable
-from keras_cnn.report.runs import FEW, Run
+from keras_cnn.report.runs import FEW, ReportedRun
 
 _ABSENT = "-"  # a missing field, as in changes.txt
 _IGNORED = ("name", "tracking.")
 
 
-def differences(runs: Sequence[Run], swept: Swept | None = None) -> TextTable:
+def differences(runs: Sequence[ReportedRun], swept: Swept | None = None) -> TextTable:
     """The fields in which the configurations differ; for a single run, its differences from the defaults.
 
     For a sweep, the differences from the defaults that all its runs share; its table of runs shows the others.

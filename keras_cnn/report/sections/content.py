@@ -12,7 +12,7 @@ from keras_cnn.evaluation import repeats
 from keras_cnn.report import published
 from keras_cnn.report.comparisons import read_comparisons
 from keras_cnn.report.findings import findings
-from keras_cnn.report.runs import FEW, Run
+from keras_cnn.report.runs import FEW, ReportedRun
 from keras_cnn.report.sections.audits import Audit, audits, checks
 from keras_cnn.report.sections.classes import calibration, classes, confusions, ranking
 from keras_cnn.report.sections.comparisons import ComparisonSection, comparison_section
@@ -31,7 +31,7 @@ MATRICES = 2  # number of the best runs whose confusion matrices are shown where
 class PublishedResults:
     """A run's results compared with published ones."""
 
-    run: Run
+    run: ReportedRun
     caveats: tuple[str, ...]  # common to all rows with caveats
     rows: tuple[published.PublishedComparison, ...]  # each with its other caveats
 
@@ -41,13 +41,13 @@ class Content:
     """The contents of a page, without its pictures."""
 
     title: str
-    runs: list[Run]
-    shown: list[Run]  # runs that are shown individually: all if few, the best of many
+    runs: list[ReportedRun]
+    shown: list[ReportedRun]  # runs that are shown individually: all if few, the best of many
     lead: str
     columns: Columns
     rows: tuple[tuple[Cell, ...], ...]
     findings: list[Conclusion]
-    published: list[tuple[Run, list[published.PublishedComparison]]]
+    published: list[tuple[ReportedRun, list[published.PublishedComparison]]]
     unpublished: str  # the runs of a sweep that are left out of `published`, with the reasons; "" for none
     groups: list[repeats.SeedGroup]
     evaluations: TextTable
@@ -72,7 +72,7 @@ class Content:
         return [_publication(run, rows) for run, rows in self.published]
 
 
-def collect(runs: list[Run], table: RunTable | None = None) -> Content:
+def collect(runs: list[ReportedRun], table: RunTable | None = None) -> Content:
     """The contents of the page about `runs`; `table` is the table of a sweep or a CSV file.
 
     Of more than FEW runs, SHOWN are shown individually: a sweep's `best` and the best by validation accuracy.
@@ -116,7 +116,7 @@ def collect(runs: list[Run], table: RunTable | None = None) -> Content:
     )
 
 
-def _ranked(runs: list[Run], swept: Swept | None) -> tuple[list[Run], list[Run]]:
+def _ranked(runs: list[ReportedRun], swept: Swept | None) -> tuple[list[ReportedRun], list[ReportedRun]]:
     """All runs, and the runs that are shown; if there are many, the shown runs get the first numbers."""
     if len(runs) <= FEW:
         return runs, runs
@@ -126,12 +126,12 @@ def _ranked(runs: list[Run], swept: Swept | None) -> tuple[list[Run], list[Run]]
     return runs, sorted((run for run in runs if run.number < SHOWN), key=lambda run: run.number)
 
 
-def _trials(runs: Sequence[Run], swept: Swept | None) -> list[Run]:
+def _trials(runs: Sequence[ReportedRun], swept: Swept | None) -> list[ReportedRun]:
     """The runs without the retrained best trial of a sweep, which repeats a trial."""
     return [run for run in runs if not swept or run.label != RETRAINED]
 
 
-def _findings(runs: Sequence[Run], shown: Sequence[Run], swept: Swept | None) -> list[Conclusion]:
+def _findings(runs: Sequence[ReportedRun], shown: Sequence[ReportedRun], swept: Swept | None) -> list[Conclusion]:
     """The findings about the runs; findings about a single run are only kept if that run is shown."""
     trials = _trials(runs, swept)
     others = [run.record for run in runs if run not in trials]
@@ -140,7 +140,7 @@ def _findings(runs: Sequence[Run], shown: Sequence[Run], swept: Swept | None) ->
     return [conclusion for conclusion in conclusions if len(conclusion.rows) > 1 or set(conclusion.rows) <= names]
 
 
-def _publication(run: Run, rows: Sequence[published.PublishedComparison]) -> PublishedResults:
+def _publication(run: ReportedRun, rows: Sequence[published.PublishedComparison]) -> PublishedResults:
     """The results of a run; caveats that all rows with caveats share are listed once."""
     weak = [row.caveats for row in rows if row.caveats]
     common = tuple(caveat for caveat in weak[0] if all(caveat in row for row in weak)) if len(weak) > 1 else ()
@@ -149,8 +149,8 @@ def _publication(run: Run, rows: Sequence[published.PublishedComparison]) -> Pub
 
 
 def _published(
-    runs: Sequence[Run], is_sweep: bool
-) -> tuple[list[tuple[Run, list[published.PublishedComparison]]], str, list[str]]:
+    runs: Sequence[ReportedRun], is_sweep: bool
+) -> tuple[list[tuple[ReportedRun, list[published.PublishedComparison]]], str, list[str]]:
     """The comparisons of runs with published results, a sentence on omitted runs, and the invalid references.
 
     For a sweep, these are the SHOWN best runs with comparable results, or the run that comes closest.
@@ -175,8 +175,8 @@ def _published(
 
 
 def _left_out(
-    kept: Sequence[tuple[Run, list[published.PublishedComparison]]],
-    left: Sequence[tuple[Run, list[published.PublishedComparison]]],
+    kept: Sequence[tuple[ReportedRun, list[published.PublishedComparison]]],
+    left: Sequence[tuple[ReportedRun, list[published.PublishedComparison]]],
 ) -> str:
     """A sentence with the number of omitted runs and the obstacles that the kept runs do not have."""
     if not left:
@@ -189,7 +189,7 @@ def _left_out(
     return f"{others} left out: {why}."
 
 
-def _comparisons(runs: Sequence[Run]) -> tuple[list[ComparisonSection], list[str]]:
+def _comparisons(runs: Sequence[ReportedRun]) -> tuple[list[ComparisonSection], list[str]]:
     read = [read_comparisons(run) for run in runs]
     stored = [comparison for comparisons, _ in read for comparison in comparisons]
     sections = [comparison_section(comparison, i) for i, comparison in enumerate(stored)]

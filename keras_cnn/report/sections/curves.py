@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from keras_cnn.charts import Chart, TextTable
 from keras_cnn.charts.text import count, digits, duration, interval, percent
 from keras_cnn.report import run_charts
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import SplitScores, number
 
 
-def curves(runs: Sequence[Run], shown: Sequence[Run]) -> list[Chart]:
+def curves(runs: Sequence[ReportedRun], shown: Sequence[ReportedRun]) -> list[Chart]:
     """Loss and accuracy by epoch of the `shown` runs, with the others in grey behind them."""
     others = [run for run in runs if run not in shown]
     runs, charts_by_epoch = [run for run in runs if run in shown], []
@@ -36,7 +36,7 @@ def _scaled(value: float | None, scale: float, places: int) -> str:
     return digits(None if known is None else known * scale, places)
 
 
-def costs(runs: Sequence[Run]) -> list[Chart]:
+def costs(runs: Sequence[ReportedRun]) -> list[Chart]:
     """Accuracy over training time and over parameters, where at least two runs have both."""
     cost_charts = []
     split = "test" if any(run.test.accuracy is not None for run in runs) else "validation"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_cnn.charts.text import count
-from keras_cnn.report.runs import FEW, Run
+from keras_cnn.report.runs import FEW, ReportedRun
 from keras_cnn.report.scores import mapping, number
 
 _LISTED = 4  # number of different values of a fact that are listed for many runs
@@ -23,7 +23,7 @@ class Fact:
         return len(set(self.texts)) == 1
 
 
-def environment(runs: Sequence[Run]) -> list[Fact]:
+def environment(runs: Sequence[ReportedRun]) -> list[Fact]:
     """Data, versions, hardware and commit: a row for each fact on record for at least one run."""
     columns = [_environment(run) for run in runs]
     names = dict.fromkeys(name for column in columns for name in column)
@@ -42,7 +42,7 @@ def _spread(texts: Sequence[str]) -> str:
     return "; ".join(listed) + more
 
 
-def _environment(run: Run) -> dict[str, str]:
+def _environment(run: ReportedRun) -> dict[str, str]:
     recorded, split, config = run.record.environment, run.record.split, run.record.config
     hardware, packages = mapping(recorded.get("hardware")), mapping(recorded.get("packages"))
     counts = mapping(split.get("counts"))
@@ -68,13 +68,13 @@ def _environment(run: Run) -> dict[str, str]:
 class Reproduction:
     """How to reproduce a run."""
 
-    run: Run
+    run: ReportedRun
     command: str | None
     commit: str | None
     config: str
 
 
-def reproduction(run: Run) -> Reproduction:
+def reproduction(run: ReportedRun) -> Reproduction:
     """The command, the commit and the configuration of a run."""
     recorded = run.record.environment
     text = (run.record.path / "config.yaml").read_text(encoding="utf-8", errors="backslashreplace")

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import SplitScores
 
 
-def evaluations(runs: Sequence[Run]) -> TextTable:
+def evaluations(runs: Sequence[ReportedRun]) -> TextTable:
     """The metrics of each run on every split and every other set of images."""
     ks = sorted({k for run in runs for scores in run.scores.values() for k in scores.top_k or ()})
     head = ("run", "images of", "images", "accuracy", *(f"top {k}" for k in ks))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_cnn.charts.text import count
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import number
 
 
@@ -13,15 +13,15 @@ from keras_cnn.report.scores import number
 class NetworkTable:
     """A network and its runs."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[ReportedRun, ...]
     name: str
     layers: tuple[dict, ...]
     totals: dict
 
 
-def networks(runs: Sequence[Run]) -> list[NetworkTable]:
+def networks(runs: Sequence[ReportedRun]) -> list[NetworkTable]:
     """The different networks with their runs, without runs that have no readable model.json."""
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[ReportedRun]] = {}
     for run in runs:
         layers = run.record.model.get("layers")
         if isinstance(layers, list) and layers and all(isinstance(layer, dict) for layer in layers):

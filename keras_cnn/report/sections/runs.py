@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from keras_cnn.analysis.factors import show
 from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
 from keras_cnn.charts.text import count, digits, duration, interval, large, percent
-from keras_cnn.report.runs import Run
+from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import SplitScores, number
 
 
@@ -23,7 +23,7 @@ class Cell:
 Columns = tuple[tuple[str, str], ...]  # (heading, sorted as: text or number)
 
 
-def lead(runs: Sequence[Run], table: RunTable | None = None) -> str:
+def lead(runs: Sequence[ReportedRun], table: RunTable | None = None) -> str:
     """The most important results of the runs, the sweep or the table, in a few sentences."""
     if table is None:
         return _lead(runs)
@@ -46,7 +46,7 @@ def lead(runs: Sequence[Run], table: RunTable | None = None) -> str:
     return text + "The test images have not been read."
 
 
-def _lead(runs: Sequence[Run]) -> str:
+def _lead(runs: Sequence[ReportedRun]) -> str:
     """The most important result of the runs in a sentence."""
     chosen = [run for run in runs if run.validation.accuracy is not None]
     best = max(chosen, key=lambda run: run.validation.accuracy or 0, default=runs[0])
@@ -77,7 +77,9 @@ def _metric(column: str, value: float) -> str:
     return f"{names.get(column, column)} {percent(value) if column.endswith('accuracy') else f'{value:.4f}'}"
 
 
-def table_of_runs(runs: Sequence[Run], swept: Swept | None = None) -> tuple[Columns, tuple[tuple[Cell, ...], ...]]:
+def table_of_runs(
+    runs: Sequence[ReportedRun], swept: Swept | None = None
+) -> tuple[Columns, tuple[tuple[Cell, ...], ...]]:
     """The columns and rows of the table of runs, with a sweep's parameters, without test columns if untested."""
     accuracies = [scores for run in runs for scores in (run.test, run.validation)]
     ends = [end for scores in accuracies if scores.accuracy is not None for end in scores.interval or ()]
@@ -103,7 +105,9 @@ def table_of_runs(runs: Sequence[Run], swept: Swept | None = None) -> tuple[Colu
     return tuple((name, kind) for name, (kind, _) in columns.items()), rows
 
 
-def _parameters(runs: Sequence[Run], swept: Swept | None) -> Iterator[tuple[str, str, Callable[[Run], Cell]]]:
+def _parameters(
+    runs: Sequence[ReportedRun], swept: Swept | None
+) -> Iterator[tuple[str, str, Callable[[ReportedRun], Cell]]]:
     """A column for each parameter of the sweep with several values."""
     trials = {run.label: swept.trial_of(run.label) or swept.best for run in runs} if swept else {}
     for name in swept.sweep.parameters if swept else ():
@@ -112,18 +116,18 @@ def _parameters(runs: Sequence[Run], swept: Swept | None) -> Iterator[tuple[str,
             continue
         kind = "number" if all(number(value) is not None for value in values.values()) else "text"
 
-        def cell(run: Run, values: dict = values) -> Cell:
+        def cell(run: ReportedRun, values: dict = values) -> Cell:
             value = values.get(run.label)
             return Cell("–" if value is None else show(value), value if number(value) is not None else str(value))
 
         yield name, kind, cell
 
 
-def _best_epoch(run: Run) -> Cell:
+def _best_epoch(run: ReportedRun) -> Cell:
     return Cell(f"{run.best_epoch} of {run.epochs}" if run.best_epoch else "–", run.best_epoch)
 
 
-def _seed(run: Run) -> Cell:
+def _seed(run: ReportedRun) -> Cell:
     seed = run.record.config.get("seed")
     return Cell("–" if seed is None else str(seed), number(seed))
 
