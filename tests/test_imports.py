@@ -37,6 +37,7 @@ ORDER = (
     "analysis",
     "report",
     "views",
+    "prediction",
     "api",
     "cli",
     "__init__",
@@ -182,5 +183,5 @@ def test_gradients_of_visualization_come_from_one_module():
 
 
 def test_programs_hold_no_logic():
-    for program in ("train.py", "finetune.py", "evaluate.py", "report.py", "detect.py", "visualize.py"):
+    for program in ("train.py", "finetune.py", "evaluate.py", "predict.py", "report.py", "detect.py", "visualize.py"):
         assert len((ROOT / program).read_text().splitlines()) <= 12

@@ -22,6 +22,7 @@ from PIL import Image
 from keras_cnn.data.dataset import ImageFile
 from keras_cnn.data.decoding import (
     UnreadableImageError,
+    format_of,
     identify,
     open_regular,
     orientation_of,
@@ -155,7 +156,7 @@ def _facts(image: Image.Image) -> list:
     shape = f"{pixels.height}x{pixels.width}".encode()
     thumbnail = pixels.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
     return [
-        "JPEG" if image.format == "MPO" else image.format,  # MPO: a JPEG followed by others, used by some phones
+        format_of(image),
         image.mode,
         image.width,
         image.height,

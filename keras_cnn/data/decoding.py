@@ -121,6 +121,17 @@ def read_image(path: str | Path) -> np.ndarray:
         return as_array(upright(image, orientation_of(image)), 3)
 
 
+def read_image_file(path: Path) -> ImageFile:
+    """The file with the facts in its header; no pixel is decoded. Raises UnreadableImageError, in one line."""
+    with open_regular(path) as file, identify(path, file) as image:
+        return ImageFile(path, format_of(image), image.mode, image.width, image.height, orientation_of(image))
+
+
+def format_of(image: Image.Image) -> str:
+    """Pillow's name of the format; a JPEG followed by others, which some phones write as MPO, is a JPEG."""
+    return "JPEG" if image.format == "MPO" else str(image.format)
+
+
 class ImageHeader(NamedTuple):
     """Height and width of the upright image in pixels, and whether it is stored turned by 90 degrees."""
 

@@ -1,7 +1,7 @@
 """Batches of uint8 images from a Split, in a predetermined order, from any (epoch, step) on, decoded ahead."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_cnn.data import cache as caching
 from keras_cnn.data.audit import no_longer_readable
 from keras_cnn.data.augment import Augmentation, augment
-from keras_cnn.data.dataset import Split
+from keras_cnn.data.dataset import ImageFile, Split
 from keras_cnn.data.decoding import crop_box, pad_size
 from keras_cnn.data.fast_decoding import decoder, to_bytes
 from keras_cnn.errors import InputError
@@ -121,6 +121,20 @@ def batches(
         return Batch(pixels, tf.gather(labels, index), tf.gather(keys, index), epoch)
 
     return FileBatches(tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options()), split)
+
+
+def decodable_batches(
+    files: Sequence[ImageFile], image_shape: tuple[int, int, int], batch_size: int, fit: str = "crop"
+) -> tf.data.Dataset:
+    """Batches of (images (B, H, W, C) uint8, indices (B,) int64) of `files` in order, decoded ahead.
+
+    A file whose header was read but which TensorFlow cannot decode is left out.
+    """
+    decode = decoder(files, image_shape, fit)
+    images = tf.data.Dataset.range(len(files)).map(
+        lambda index: (decode(index), index), num_parallel_calls=len(os.sched_getaffinity(0))
+    )
+    return images.ignore_errors().batch(batch_size).prefetch(2).with_options(_options())
 
 
 def _ready(split: Split, image_shape: tuple[int, int, int]) -> np.ndarray | None:

@@ -30,10 +30,10 @@ class Predictor:
         output: str | None = None,
     ):
         """`inputs` describes the batches, by default uint8 images of the model's size; `before` turns a batch into the
-        model's input, as the frozen part of a network does for the trained part; `output` is the name of the node that
-        is read in a model with several outputs."""
+        model's input, as the frozen part of a network does for the trained part; `output` is the node or
+        the `NAME:linear` that is read instead of the model's only output."""
         forward, end = inference(model, [output] if output else ()), model.outputs[0]
-        self._classes = (Graph(model).nodes[output].outputs[0] if output else end).shape[-1]
+        self._classes = (Graph(model).nodes[output.removesuffix(LINEAR)].outputs[0] if output else end).shape[-1]
 
         def logits(images: tf.Tensor) -> tf.Tensor:
             outputs = forward(before(images) if before else images)

@@ -58,7 +58,7 @@ def write_predictions(path, ids, paths, labels, probabilities, *, classes: Seque
             raise InputError(
                 f"write_predictions: {len(values)} {name} for {len(labels)} labels; expected the same number"
             )
-    with replacing(Path(path)) as temporary, _open_csv(temporary) as file:
+    with replacing(Path(path)) as temporary, open_csv(temporary) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow([*COLUMNS, *(f"p_{name}" for name in classes)])
         for image, where, true, row in zip(ids, paths, labels, probabilities, strict=True):
@@ -68,7 +68,8 @@ def write_predictions(path, ids, paths, labels, probabilities, *, classes: Seque
             rows.writerow([*texts, int(predicted == true), *values])
 
 
-def _open_csv(path: Path):
+def open_csv(path: Path):
+    """The file opened to write CSV; bytes of a file name that are not UTF-8 appear as `\\udcXX`."""
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 

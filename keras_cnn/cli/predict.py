@@ -1,0 +1,79 @@
+"""The command line of `python predict.py`."""
+
+from pathlib import Path
+
+from keras_cnn.cli.parser import Parser
+from keras_cnn.errors import InputError, UsageError
+from keras_cnn.messages import logger
+from keras_cnn.tensorflow_import import import_tensorflow
+
+EXAMPLES = """examples:
+  python predict.py runs/photos cat.jpg                  the five most probable classes of one image
+  python predict.py runs/photos new_photos/ more/*.jpg   folders, at any depth, and globs
+  python predict.py cat.jpg                              by the newest finished run
+  python predict.py runs/photos new/ --explain grad-cam  and what each prediction depends on
+  python predict.py runs/photos test/ --template sample_submission.csv --output submission.csv
+  python predict.py runs/photos/export/model.onnx new/   an export: .onnx, .tflite or SavedModel
+
+Results are written to predictions/NAME/predictions.csv, with a row for each image; an image that cannot be read has its
+reason there. A .csv with a column of paths lists images. A detector gives boxes, as in detect.py. A SavedModel is a
+program: open only your own.
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """`python predict.py`: see its --help."""
+    parser = Parser(prog="python predict.py", description="Classifies images without labels.", epilog=EXAMPLES)
+    named = "run folder, model file, export or detector, then image files, folders, globs or a list.csv"
+    parser.add_argument("named", nargs="+", metavar="[RUN] IMAGE", help=named)
+    parser.add_argument("--top", type=int, metavar="K", help="number of classes that are shown; default 5")
+    output = "file of the predictions, or of the submission; default predictions/NAME/predictions.csv"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=output)
+    parser.add_argument("--submission", action="store_true", help="also write a file with the columns id,label")
+    parser.add_argument(
+        "--template", type=Path, metavar="CSV", help="also write a file with the columns and rows of this sample"
+    )
+    parser.add_argument("--explain", metavar="METHOD", help="draw what each prediction depends on, such as grad-cam")
+    parser.add_argument("--no-temperature", action="store_true", help="as the network says, although the run has one")
+    parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="names for a model file's classes")
+    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="for a model file for images of any size")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    chosen = parser.parse_args(arguments)
+    if chosen.top is not None and chosen.top < 1:
+        raise UsageError(f"command line: --top {chosen.top}: expected at least 1")
+    from keras_cnn.prediction.images import list_images, stem_of
+    from keras_cnn.prediction.sources import DETECTOR, kind_of, split_source
+
+    source, images, is_newest = split_source(chosen.named)
+    if is_newest:
+        logger.info(f"run         {source}, the newest that has finished")
+    if kind_of(source) == DETECTOR:
+        _detect(source, images, chosen)
+        return
+    listing = list_images(images)
+    import_tensorflow()  # takes seconds, which --help and wrong names avoid
+    from keras_cnn.prediction.session import PredictOptions, predict_named
+
+    options = PredictOptions(
+        chosen.top or PredictOptions.top,
+        chosen.output,
+        chosen.submission,
+        chosen.template,
+        chosen.explain,
+        not chosen.no_temperature,
+        tuple(chosen.classes),
+        chosen.image_size,
+    )
+    predict_named(source, listing, stem_of(images[0]), options)
+
+
+def _detect(source: str, images: list[str], chosen) -> None:
+    """Hands the images over to `detect.py`."""
+    given = {"--top": chosen.top, "--output": chosen.output, "--template": chosen.template, "--explain": chosen.explain}
+    given |= {"--submission": chosen.submission, "--classes": chosen.classes, "--image-size": chosen.image_size}
+    if option := next((name for name, value in given.items() if value), None):
+        raise InputError(f"command line: {option}: {source} is a detector; expected the options of detect.py")
+    from keras_cnn.cli import detect
+
+    for image in images:
+        detect.main([image, "--model", source])

@@ -1,0 +1,264 @@
+"""Opens a classifier for prediction: a run, a Keras model file, or an export."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_cnn.data.user_files import read_text
+from keras_cnn.errors import InputError, UsageError, require
+from keras_cnn.evaluation.calibration import TEMPERATURES
+from keras_cnn.evaluation.metrics import softmax
+from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.export import exports
+from keras_cnn.models.model_files import load_model
+from keras_cnn.prediction.sources import DETECTOR, EXPORT, MODEL_FILE, RUN, kind_of
+from keras_cnn.run_folder import RunFolder, read_json
+from keras_cnn.run_folder.record import Record, read_record
+from keras_cnn.visualization.probe import Probe
+
+_MODEL = "model.keras"
+_FITS = ("crop", "stretch", "pad")
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """The temperature by which logits are divided before the softmax, see `evaluation.calibration`."""
+
+    value: float
+    images: int  # validation images on which it was fitted
+    file: Path  # where it was found
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained classifier of C classes with all that a prediction needs."""
+
+    name: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]  # (H, W, C)
+    fit: str  # how images are brought to that shape, see `data.decoding.decode`
+    scores: Callable[[Iterable], np.ndarray]  # batches that start with images (B, H, W, C) uint8 -> (N, units) float32
+    to_probabilities: Callable[[np.ndarray], np.ndarray]  # scores (N, units) -> (N, C) float64
+    temperature: Temperature | None = None
+    model: keras.Model | None = None  # None for an export
+    notes: tuple[str, ...] = field(default=())  # sentences that the user must read
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """(N, C) float64 in [0, 1] from scores (N, units), calibrated if there is a temperature."""
+        return self.to_probabilities(scores / self.temperature.value if self.temperature else scores)
+
+
+def open_classifier(
+    source: str | Path,
+    *,
+    classes: Sequence[str] = (),
+    image_size: int | None = None,
+    calibrated: bool = True,
+) -> Classifier:
+    """The classifier that `source` names. Raises InputError, in one line, if it cannot be opened.
+
+    classes: the names of the classes of a model file that has none beside it.
+    image_size: the side of the images of a model file that takes any size.
+    calibrated: whether a temperature that the run has is used.
+    """
+    kind, path = kind_of(source), Path(source).expanduser()
+    if kind == DETECTOR:
+        raise UsageError(f"{source}: a detector, which gives boxes; expected a classifier, or detect.py for boxes")
+    if kind is None:
+        raise InputError(f"{source}: no run folder, model file (.keras, .h5) or export (.onnx, .tflite, SavedModel)")
+    if kind != MODEL_FILE and (classes or image_size):
+        option = "classes" if classes else "image size"
+        raise UsageError(f"{source}: has its own {option}; only a Keras model file is given one")
+    if kind == RUN:
+        return _open_run(path, calibrated)
+    if kind == EXPORT:
+        return _open_export(path, calibrated)
+    return _open_file(path, tuple(classes), image_size, calibrated)
+
+
+def _open_run(path: Path, calibrated: bool) -> Classifier:
+    record = read_record(RunFolder.open(path).path)
+    if not (path / _MODEL).is_file():
+        raise InputError(f"{path}: its {_MODEL} is gone; expected the run's model, or one of its exports instead")
+    notes = [] if record.finished else ["the run is not finished; this is its best model so far"]
+    model = load_model(path / _MODEL)
+    temperature = run_temperature(record, calibrated)
+    return _of_keras(model, record.name, run_classes(record), fit=fit_of(record), temperature=temperature, notes=notes)
+
+
+def run_classes(record: Record) -> tuple[str, ...]:
+    """The names of a run's classes, in the order of its logits. InputError if they are not recorded."""
+    classes = tuple(record.split.get("classes") or ())
+    if not classes:
+        raise InputError(f"{record.path / 'split.json'}: missing or damaged; expected the names of the run's classes")
+    return classes
+
+
+def fit_of(record: Record) -> str:
+    """How the images of a run are brought to its size."""
+    fit = record.config.get("data.fit", "crop")
+    require(fit in _FITS, f"{record.path / 'config.yaml'}: data.fit", f"found {fit!r}", f"one of {', '.join(_FITS)}")
+    return fit
+
+
+def run_temperature(record: Record, calibrated: bool = True) -> Temperature | None:
+    """The temperature of the run's model, from its own metrics or from an evaluation of single views."""
+    metrics = {"metrics.json": record.metrics}
+    metrics |= {f"evaluations/{name}/metrics.json": found for name, found in record.evaluations.items()}
+    for file, found in metrics.items():
+        views = found.get("views") or {}
+        if calibrated and views.get("name", "none") == "none" and (known := _temperature(record.path / file, found)):
+            return known
+    return None
+
+
+def _temperature(file: Path, content: Mapping[str, Any]) -> Temperature | None:
+    """The temperature in `content`, if it calibrates: one at the end of the searched range does not."""
+    found = content.get("temperature") or {}
+    value, images = found.get("value"), found.get("validation_images")
+    if not isinstance(value, float) or not isinstance(images, int):
+        return None
+    return Temperature(value, images, file) if TEMPERATURES[0] < value < TEMPERATURES[1] else None
+
+
+def _open_file(path: Path, names: tuple[str, ...], image_size: int | None, calibrated: bool) -> Classifier:
+    model, notes, record = load_model(path), [], None
+    if (path.parent / "config.yaml").is_file():
+        record = read_record(path.parent)
+    beside = path.with_name("classes.json")
+    if record and names:
+        raise UsageError(f"{path}: the run has the names of its classes; expected none")
+    classes = run_classes(record) if record else names or (_read_names(beside) if beside.is_file() else ())
+    height, width, channels = Probe(model).input_shape
+    require(channels in (1, 3), f"{path}: images", f"found {(height, width, channels)}", "1 or 3 channels")
+    if height is None or width is None:
+        require(image_size is not None, f"{path}: takes images of any size", "none given", "--image-size PIXELS")
+        model = _with_image_shape(model, (height or image_size, width or image_size, channels))
+    elif image_size is not None:
+        raise UsageError(f"{path}: takes images of {height}×{width}; expected no image size")
+    if not Probe(model).scales_images:
+        notes.append("no rescaling in the network: it gets pixel values of 0-255, which it must have been trained on")
+    fit = fit_of(record) if record else _export_fit(path)
+    # The temperature was fitted to the best model of the run, not to last.keras.
+    temperature = run_temperature(record, calibrated) if record and path.name == _MODEL else None
+    return _of_keras(model, path.stem, classes, fit=fit, temperature=temperature, notes=notes)
+
+
+def _of_keras(
+    model: keras.Model,
+    name: str,
+    classes: tuple[str, ...],
+    *,
+    fit: str,
+    temperature: Temperature | None,
+    notes: list[str],
+) -> Classifier:
+    head = Probe(model).head()
+    if not classes:
+        classes = tuple(f"class {number}" for number in range(head.classes))
+        notes = [
+            *notes,
+            "the names of the classes are not known; --classes NAME ... gives them",
+        ]
+    require(len(classes) == head.classes, name, f"{len(classes)} class names", f"{head.classes}, one for each class")
+    height, width, channels = Probe(model).image_shape
+    predictor = Predictor(model, output=head.point)
+    return Classifier(
+        name,
+        classes,
+        (height, width, channels),
+        fit,
+        predictor.logits,
+        head.probabilities,
+        temperature,
+        model,
+        tuple(notes),
+    )
+
+
+def _with_image_shape(model: keras.Model, shape: tuple[int | None, ...]) -> keras.Model:
+    image = keras.Input(shape, dtype=model.inputs[0].dtype, name="image")
+    return keras.Model(image, model(image), name=model.name)
+
+
+def _open_export(path: Path, calibrated: bool) -> Classifier:
+    name = next((n for n, module in exports.FORMATS.items() if path.name == module.FILE), None)
+    if name is None:
+        endings = {Path(module.FILE).suffix: n for n, module in exports.FORMATS.items()}
+        name = endings.get(path.suffix, "savedmodel")
+    described = _description(path)
+    classes = _read_names(path.with_name("classes.json"))
+    _check_order(path, classes)
+    if util.find_spec("onnxruntime") is None and name == "onnx":
+        raise InputError(f"{path}: run by ONNX Runtime, which is not installed: pip install onnxruntime")
+    if util.find_spec("ai_edge_litert") is None and name == "litert":
+        raise InputError(f"{path}: run by LiteRT, which is not installed: pip install ai-edge-litert")
+    try:
+        run = exports.FORMATS[name].load(path)
+    except InputError:
+        raise
+    except Exception as error:  # each runtime has its own exceptions for damaged files
+        raise InputError(f"{path}: cannot be opened: {' '.join(str(error).split())[:200]}") from None
+
+    def scores(batches: Iterable) -> np.ndarray:
+        parts = [run(np.asarray(images)) for images, *_ in batches]
+        return np.concatenate(parts) if parts else np.zeros((0, len(classes)), np.float32)
+
+    height, width, channels = described["input"]["shape"][1:]
+    temperature = _temperature(path.with_name("export.json"), described) if calibrated else None
+    fit = described.get("fit", "crop")
+    return Classifier(path.name, classes, (height, width, channels), fit, scores, softmax, temperature)
+
+
+def _description(path: Path) -> dict:
+    """The content of the export.json beside an export. InputError if it is missing or describes another form."""
+    file = path.with_name("export.json")
+    try:
+        content = read_json(file, {"input": dict, "output": dict})
+    except FileNotFoundError:
+        raise InputError(f"{path}: no export.json beside it; expected an export of finetune.py") from None
+    shape = content["input"].get("shape")
+    sizes = shape[1:] if isinstance(shape, list) else ()
+    fits = len(sizes) == 3 and all(isinstance(size, int) and size > 0 for size in sizes)
+    require(fits and content.get("fit", "crop") in _FITS, str(file), f"input of shape {shape}", "[N, H, W, C]")
+    return content
+
+
+def _export_fit(path: Path) -> str:
+    return _description(path).get("fit", "crop") if path.with_name("export.json").is_file() else "crop"
+
+
+def _read_names(file: Path) -> tuple[str, ...]:
+    """The class names of a classes.json. InputError unless it is a list of names."""
+    try:
+        names = json.loads(read_text(file, "class names"))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{file}: not JSON ({error}); expected a list of class names") from None
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        raise InputError(f"{file}: expected a list of class names")
+    return tuple(names)
+
+
+def _check_order(path: Path, classes: tuple[str, ...]) -> None:
+    """Raises InputError if the run above an export has other classes, or has them in another order."""
+    run = path.resolve().parent.parent
+    if path.resolve().parent.name != "export" or not (run / "config.yaml").is_file():
+        return
+    own = run_classes(read_record(run))
+    if own != classes:
+        pairs = list(itertools.zip_longest(classes, own))
+        place = next(number for number, (a, b) in enumerate(pairs) if a != b)
+        theirs, ours = pairs[place]
+        raise InputError(
+            f"{path.with_name('classes.json')}: class {place} is {theirs!r}, but {ours!r} in {run / 'split.json'};"
+            " export the run again"
+        )

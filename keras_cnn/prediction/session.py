@@ -1,0 +1,180 @@
+"""The steps of `python predict.py`, in their order."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from keras_cnn.data.walking import ignored_text
+from keras_cnn.errors import InputError, require
+from keras_cnn.messages import logger
+from keras_cnn.prediction.classifier import Classifier, open_classifier
+from keras_cnn.prediction.images import ImageListing
+from keras_cnn.prediction.predicting import TOP, as_predictions, predict_files
+from keras_cnn.prediction.submission import SubmissionPlan, plan_submission, write_submission
+from keras_cnn.prediction.table import COLUMNS, ImagePredictions, PredictedImage
+
+WIDTH = 80
+_IN_BLOCKS = 4  # images that are shown with a line for each class
+_IN_LINES = 20  # images that are shown in a line each
+_NAMED = 10  # unreadable images that are named on the terminal
+_NAME = 32  # columns of an image's name in its line
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """The options of `predict.py` other than what predicts and the images."""
+
+    top: int = TOP
+    output: Path | None = None  # of the predictions, or of the submission if there is one
+    submission: bool = False
+    template: Path | None = None
+    explain: str | None = None  # an attribution method
+    calibrated: bool = True
+    classes: tuple[str, ...] = ()
+    image_size: int | None = None
+
+
+def predict_named(source: str, listing: ImageListing, stem: str, options: PredictOptions) -> ImagePredictions:
+    """Predicts the listed images, shows the results and writes them below `predictions/STEM` or to the given file.
+
+    Raises InputError if no image can be read, after their reasons are written, and for a file that may not be replaced.
+    """
+    table_file, submission_file = _files(stem, options)
+    _check_replaceable(table_file, COLUMNS)
+    classifier = open_classifier(
+        source, classes=options.classes, image_size=options.image_size, calibrated=options.calibrated
+    )
+    plan = None
+    if submission_file:
+        plan = plan_submission(listing.images, classifier.classes, options.template)
+        _check_replaceable(submission_file, plan.header, (*listing.tables, options.template))
+    _show(_introduction(classifier, listing))
+    predictions = _predicted(classifier, listing, table_file, options.top)
+    if plan and submission_file:
+        _submit(submission_file, plan, predictions)
+    logger.info(f"written     {table_file}   (a row for each image)")
+    return predictions
+
+
+def _predicted(classifier: Classifier, listing: ImageListing, file: Path, top: int) -> ImagePredictions:
+    """The predictions, written and shown. InputError if no image could be read."""
+    scores, errors = predict_files(classifier, listing.images)
+    names = [image.name for image in listing.images]
+    predictions = as_predictions(classifier, names, scores, errors, top=top)
+    _make(file.parent)
+    predictions.to_csv(file)
+    if len(errors) < len(names):
+        _show(_results(predictions))
+    _show(_unreadable(predictions))
+    if len(errors) == len(names):
+        raise InputError(f"none of the {len(names):,} images could be read; their reasons are in {file}")
+    logger.info("")
+    return predictions
+
+
+def _submit(file: Path, plan: SubmissionPlan, predictions: ImagePredictions) -> None:
+    _make(file.parent)
+    if empty := write_submission(file, plan, predictions):
+        logger.info(f"note        {empty:,} rows of the submission have no label: their images could not be read")
+    logger.info(f"submission  {file}   ({len(plan.ids):,} rows of {shortened(','.join(plan.header), 30)})")
+
+
+def _show(lines: Iterator[str]) -> None:
+    for line in lines:
+        logger.info(line)
+
+
+def _files(stem: str, options: PredictOptions) -> tuple[Path, Path | None]:
+    """The file of the predictions and that of the submission."""
+    folder = Path("predictions") / stem
+    if not options.submission and options.template is None:
+        return options.output or folder / "predictions.csv", None
+    return folder / "predictions.csv", options.output or folder / "submission.csv"
+
+
+def _check_replaceable(file: Path, header: tuple[str, ...], kept: tuple[Path | None, ...] = ()) -> None:
+    """Raises InputError for a file that exists and has another header than what is written, or is one of `kept`."""
+    if file.is_dir():
+        raise InputError(f"{file}: a folder; expected a file to write, such as {file / 'predictions.csv'}")
+    if not file.exists():
+        return
+    with file.open("rb") as content:
+        is_ours = content.readline().decode("utf-8", "replace").rstrip("\r\n").startswith(",".join(header))
+    if not is_ours or any(other is not None and file.samefile(other) for other in kept):
+        raise InputError(f"{file}: exists and is not replaced; expected a new file or an earlier result")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot make the folder: {error.strerror}") from None
+    require(os.access(folder, os.W_OK | os.X_OK), str(folder), "not writable", "a folder to write to")
+
+
+def _introduction(classifier: Classifier, listing: ImageListing) -> Iterator[str]:
+    height, width, channels = classifier.image_shape
+    kind = "grey" if channels == 1 else "RGB"
+    yield f"predicts    {classifier.name}: {len(classifier.classes):,} classes, {kind} images of {height}×{width}"
+    if found := classifier.temperature:
+        yield f"calibrated  by temperature {found.value:.3f}, fitted on {found.images:,} validation images"
+    for note in (*classifier.notes, *listing.notes):
+        yield f"note        {note}"
+    left_out = f"; left out: {ignored_text(listing.ignored)}" if listing.ignored else ""
+    yield f"images      {len(listing.images):,}{left_out}"
+
+
+def _results(predictions: ImagePredictions) -> Iterator[str]:
+    rows = [row for row in predictions if row.error is None]
+    yield ""
+    if len(rows) <= _IN_BLOCKS:
+        for row in rows:
+            yield from _block(row)
+        return
+    common = f"{os.path.commonpath([os.path.dirname(row.image) for row in rows])}{os.sep}"
+    shown = [replace(row, image=row.image.removeprefix(common)) for row in rows[:_IN_LINES]]
+    width = min(_NAME, max(len(row.image) for row in shown))
+    for row in shown:
+        yield _line(row, width)
+    if len(rows) > _IN_LINES:
+        yield f"... {len(rows) - _IN_LINES:,} more in the file"
+    yield ""
+    counts = ", ".join(f"{name} {count:,}" for name, count in predictions.counts.items())
+    yield shortened(f"predicted   {counts}", WIDTH)
+
+
+def _block(row: PredictedImage) -> Iterator[str]:
+    yield shortened(row.image, WIDTH, at_start=True)
+    for name, value in zip(row.classes, row.probabilities, strict=True):
+        yield f"  {shortened(name, 50):<50}  {value:7.2%}"
+
+
+def _line(row: PredictedImage, width: int) -> str:
+    """The name of the image, in `width` columns, and as many classes as fit."""
+    text = f"{shortened(row.image, width, at_start=True):<{width}}"
+    for number, (name, value) in enumerate(zip(row.classes, row.probabilities, strict=True)):
+        part = f"  {shortened(name, 30)} {value:.1%}"
+        if number and len(text) + len(part) > WIDTH:
+            break
+        text += part
+    return text
+
+
+def _unreadable(predictions: ImagePredictions) -> Iterator[str]:
+    errors = predictions.errors
+    if not errors:
+        return
+    yield ""
+    yield f"{len(errors):,} of {len(predictions):,} images could not be read; the file has them with their reasons:"
+    for index in sorted(errors)[:_NAMED]:
+        yield f"  {predictions.images[index]}: {errors[index]}"
+    if len(errors) > _NAMED:
+        yield f"  ... {len(errors) - _NAMED:,} more"
+
+
+def shortened(text: str, width: int, at_start: bool = False) -> str:
+    """The text in at most `width` characters; what is left out is shown by dots, at the start or at the end."""
+    if len(text) <= width:
+        return text
+    return f"…{text[1 - width :]}" if at_start else f"{text[: width - 1]}…"

@@ -1,0 +1,73 @@
+"""What a user may name to predict with: a run folder, a model file, an export or a detector. Needs no TensorFlow."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_cnn.errors import InputError
+from keras_cnn.run_folder import is_detection_run
+
+RUN, MODEL_FILE, EXPORT, DETECTOR = "run", "model file", "export", "detector"
+KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
+EXPORT_ENDINGS = (".onnx", ".tflite")
+DETECTOR_NAMES = ("yolov3", "yolov3-tiny")
+_DETECTOR_MEMBER = "darknet.cfg"  # of a .keras file that detect.py wrote
+_SWEEP = "study.journal"
+
+
+def kind_of(source: str | Path) -> str | None:
+    """The kind of predictor that `source` names; None for anything else, such as an image or a folder of images.
+
+    Raises InputError for a folder that holds several of them: a sweep, or the folder of a run's exports.
+    """
+    text, path = str(source), Path(source).expanduser()
+    if text in DETECTOR_NAMES or path.suffix == ".cfg":
+        return DETECTOR
+    if path.suffix in KERAS_ENDINGS:
+        return DETECTOR if _holds_detector(path) else MODEL_FILE
+    if path.suffix in EXPORT_ENDINGS or (path / "saved_model.pb").is_file():
+        return EXPORT
+    if not path.is_dir():
+        return None
+    if (path / _SWEEP).is_file():
+        runs = sorted(config.parent for config in path.glob("*/config.yaml"))
+        raise InputError(f"{text}: a sweep; expected one of its runs" + (f", such as {runs[0]}" if runs else ""))
+    if (path / "export.json").is_file():
+        files = [name for name in ("model.keras", "model.onnx", "model.tflite", "savedmodel") if (path / name).exists()]
+        raise InputError(f"{text}: a folder of exports; expected one of them: {', '.join(files)}")
+    if any((path / name).is_file() for name in ("config.yaml", "model.keras")):
+        return DETECTOR if is_detection_run(path) else RUN
+    return None
+
+
+def _holds_detector(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return _DETECTOR_MEMBER in archive.namelist()
+
+
+def split_source(named: Sequence[str], runs: Path = Path("runs")) -> tuple[str, list[str], bool]:
+    """(what predicts, the images, whether it was chosen here) for the words of a command line.
+
+    If the first word does not name what predicts, the newest finished run in `runs` does. Raises InputError if there
+    is none, and if no image is left.
+    """
+    first, *rest = named
+    chosen = kind_of(first) is None
+    if chosen:
+        first, rest = str(newest_run(runs, named)), list(named)
+    if not rest:
+        raise InputError(f"{first}: no images to predict; expected image files, folders, globs or a list.csv after it")
+    return first, rest, chosen
+
+
+def newest_run(runs: Path, named: Sequence[str]) -> Path:
+    """The run folder in `runs` that finished last. InputError if there is none."""
+    finished = {file: file.parent for file in runs.glob("*/metrics.json") if (file.parent / "model.keras").is_file()}
+    if not finished:
+        raise InputError(
+            f"{named[0]}: no run, model file or export, and {runs} has no finished run to predict with; expected"
+            f" RUN {' '.join(named)}"
+        )
+    return finished[max(finished, key=lambda file: file.stat().st_mtime)]
