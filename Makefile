@@ -1,13 +1,15 @@
-# Everything works from an empty checkout: each target makes .venv and installs requirements.txt where needed.
+# Everything works from an empty checkout: each target makes .venv and installs what it needs, once. `train` needs the
+# core alone (requirements.txt), all else the extra `dev` of pyproject.toml.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
 .PHONY: train test lint bench witnesses clean
 .DELETE_ON_ERROR:
 
-train: $(READY)                ## train on the embedded default; ARGS="--train.epochs 5" passes options on
+train: $(CORE)                 ## train on the embedded default; ARGS="--train.epochs 5" passes options on
 	@$(BIN)/python train.py $(ARGS)
 
 test: $(READY)                 ## the whole test suite
@@ -28,11 +30,16 @@ $(VENV)/.witnesses: $(READY)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'captum==0.9.*'
 	@touch $@
 
-$(READY): requirements.txt
+$(READY): $(CORE)
+	@echo "installing what tests and checks need into $(VENV) (once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(CORE): requirements.txt pyproject.toml setup.py
 	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON); install Python 3.11 or: make PYTHON=python3 $(MAKECMDGOALS)"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make virtual environments; on Debian: apt install python3.11-venv"; exit 2; }
 	@echo "installing into $(VENV) (once; TensorFlow is large)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 clean:                         ## remove the environment; runs/ stays

@@ -2,14 +2,13 @@
 
 import netrc
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from keras_cnn.messages import logger
-from keras_cnn.run_folder import read_json
+from keras_cnn.run_folder import quoted, read_json
 
 INIT_SECONDS = 5  # with a key but no network, W&B would otherwise wait 100 s
 FINISH_SECONDS = 4  # without a network, W&B would otherwise never return; in all, ending takes 5 s
@@ -142,7 +141,7 @@ def _start(mode: str, folder: Path, settings: dict):
     except Error as error:
         if mode != "online":
             raise
-        later = f"wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-*"
+        later = f"wandb sync {quoted([str(folder / 'wandb')])}/offline-*"
         logger.info(f"W&B: not online ({_reason(error)}): offline; later: {later}")
         return start("offline", f"{identity}-offline")  # the failed attempt still holds its own id
 

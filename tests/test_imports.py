@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "errors",
     "messages",
+    "extras",
     "progress_bar",
     "tensorflow_import",
     "checking",
@@ -41,6 +42,7 @@ ORDER = (
     "api",
     "cli",
     "__init__",
+    "__main__",
 )
 NEVER = {  # area -> areas before it that it must not know
     "data": {"models"},

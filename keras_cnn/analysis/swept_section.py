@@ -1,7 +1,6 @@
 """The section about a sweep: what was swept, and what became of its trials."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from keras_cnn.analysis.run_tables import Swept
 from keras_cnn.analysis.sections import PageSection
 from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count
+from keras_cnn.run_folder import shell_command
 from keras_cnn.sweeps.distributions import Distribution
 from keras_cnn.sweeps.study import Trial
 
@@ -30,8 +30,8 @@ def swept_section(swept: Swept) -> PageSection:
     tables = [("", TextTable(("what", "as"), tuple(_facts(swept)))), ("Parameters", TextTable(head, rows))]
     if failed:
         tables.append(("Failed trials", _ends(failed)))
-    program = "finetune.py --compare" if (swept.folder / FOLDER).is_dir() else "train.py --sweep"
-    command = f"python {program} {shlex.quote(str(swept.folder / 'sweep.yaml'))}"
+    program = ("finetune", "--compare") if (swept.folder / FOLDER).is_dir() else ("train", "--sweep")
+    command = shell_command(*program, swept.folder / "sweep.yaml")
     files = [(f"{name} of the sweep", _text_of(swept.folder / name)) for name in ("sweep.yaml", "base.yaml")]
     return PageSection(
         "sweep",

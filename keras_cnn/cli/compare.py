@@ -1,12 +1,12 @@
 """The command line of `python finetune.py --compare`."""
 
 import argparse
-import shlex
 from pathlib import Path
 
 from keras_cnn import run_folder
 from keras_cnn.cli.parser import Parser
 from keras_cnn.cli.sweep import is_sweep
+from keras_cnn.config.shipped import find_config
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
@@ -16,7 +16,12 @@ NOT_FOR_COMPARISONS = ("config", "run_dir", "find_learning_rate", "overfit_batch
 
 
 def add_options(parser: Parser) -> None:
-    parser.option("--compare", type=Path, metavar="FILE", help="train every recipe of a grid, and compare them")
+    parser.option(
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        help="train every recipe of a grid, and compare them; a file or a comparison of the package",
+    )
     parser.option(
         "--workers", type=int, metavar="N", help="processes of a comparison, which share the cores; default 1"
     )
@@ -37,6 +42,8 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
 def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
     """Trains the recipes of a comparison (on resume the remaining ones) and writes its tables."""
     _check(chosen, overrides)
+    if chosen.compare is not None:
+        chosen.compare = find_config(chosen.compare, "comparison")
     workers = 1 if chosen.workers is None else chosen.workers
     with PrewarmedWorkers(0 if chosen.dry_run else workers) as ready:
         import_tensorflow()
@@ -86,4 +93,4 @@ def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _resume(folder: Path) -> str:
-    return shlex.join([run_folder.python(), "finetune.py", "--resume", str(folder)])
+    return run_folder.shell_command("finetune", "--resume", folder)

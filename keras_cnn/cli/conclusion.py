@@ -1,6 +1,5 @@
 """What a program prints after a finished run: its numbers, and the commands to continue with."""
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from keras_cnn.messages import logger
 
 def photos_next(folder: Path) -> str:
     """The command to try after a run from scratch."""
-    return f"{run_folder.python()} train.py configs/photos.yaml --data.source folder:YOUR_PHOTOS   (one folder a class)"
+    photos = run_folder.shell_command("train", "photos", "--data.source", "folder:YOUR_PHOTOS")
+    return f"{photos}   (one folder a class)"
 
 
 def conclude(metrics: dict, folder: Path, then: Callable[[Path], str] = photos_next) -> None:
@@ -22,6 +22,6 @@ def conclude(metrics: dict, folder: Path, then: Callable[[Path], str] = photos_n
         f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,"
         f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
     )
-    page = shlex.join([run_folder.python(), "report.py", str(folder)])
+    page = run_folder.shell_command("report", folder)
     logger.info(f"next           {page}   (all of it on one page)")
     logger.info(f"               {then(folder)}")

@@ -2,18 +2,17 @@
 
 import argparse
 import functools
-import shlex
 from pathlib import Path
 
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
 from keras_cnn.cli import train
 from keras_cnn.cli.parser import Parser
+from keras_cnn.config.shipped import find_config
 from keras_cnn.errors import InputError
+from keras_cnn.extras import require_extra
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
-
-DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "boxes.yaml"
 
 EXAMPLES = """examples:
   python detect.py photos/ --model yolov3-tiny                       every image of a folder, and those below
@@ -23,7 +22,7 @@ EXAMPLES = """examples:
 
 training on boxes of your own:
   python detect.py --train --data.source coco:annotations/train.json --dry-run     what would be trained on what
-  python detect.py --train configs/boxes.yaml --data.source yolo:FOLDER --model.weights yolov3-tiny.weights
+  python detect.py --train boxes --data.source yolo:FOLDER --model.weights yolov3-tiny.weights
   python detect.py --train --data.source voc:VOC2012 --data.classes [car,bus,person] --train.epochs 30
   python detect.py --resume runs/boxes                               goes on with it
   python detect.py photos/ --model runs/boxes                        detects with it
@@ -64,8 +63,8 @@ def main(arguments: list[str]) -> None:
     parser.option("--out", type=Path, metavar="DIR", help="output folder; default detections/NAME")
     parser.option("--save", type=Path, metavar="FILE.keras", help="keep the converted network; needs no source")
     parser.option("--show", action="store_true", help="show the annotated images in a window; q ends")
-    config = {"nargs": "?", "type": Path, "const": DEFAULT_CONFIG, "metavar": "CONFIG"}
-    parser.option("--train", **config, help="train on boxes; the config defaults to configs/boxes.yaml")
+    config = {"nargs": "?", "type": Path, "const": Path("boxes"), "metavar": "CONFIG"}
+    parser.option("--train", **config, help="train on boxes; a YAML file or a config of the package; default: boxes")
     parser.option(
         "--run-dir", type=Path, metavar="DIR", help="run folder of --train; default runs/NAME, runs/NAME-2, ..."
     )
@@ -84,6 +83,7 @@ def main(arguments: list[str]) -> None:
         raise InputError("command line: the following arguments are required: --model")
     if chosen.source is None and chosen.save is None:
         raise InputError("command line: no source given; expected an image, folder, video, camera number or address")
+    require_extra("video", "detection")
     import_tensorflow()  # takes seconds; --help and wrong options do not need it
     from keras_cnn.detection import session
     from keras_cnn.detection.counting import read_gate
@@ -124,7 +124,7 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
         chosen.config = None
         folder, config = train.resumed(chosen, overrides, load, detecting=True)
     else:
-        config = load(chosen.train, overrides)
+        config = load(find_config(chosen.train), overrides)
         if chosen.dry_run:
             experiment.dry_run(config, prepare)
             return
@@ -142,9 +142,9 @@ def _conclude(metrics: dict, folder: Path) -> None:
         line = f"{label:<15}{metrics[name]:.4f}  [{low:.4f}, {high:.4f}] 95 % bootstrap interval"
         logger.info(f"{line}, {metrics['images']:,} images, {metrics['boxes']:,} boxes" if name == "map50" else line)
     logger.info(f"best epoch     {metrics['best_epoch']} by {metrics['chosen_by']}")
-    page = shlex.join([run_folder.python(), "report.py", str(folder)])
+    page = run_folder.shell_command("report", folder)
     logger.info(f"next           {page}   (all of it on one page)")
-    use = shlex.join([run_folder.python(), "detect.py", "PHOTOS", "--model", str(folder)])
+    use = run_folder.shell_command("detect", "PHOTOS", "--model", folder)
     logger.info(f"               {use}")
 
 

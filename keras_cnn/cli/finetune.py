@@ -1,25 +1,22 @@
 """The command line of `python finetune.py`: training as in `train.py`, but from a pretrained network."""
 
 import argparse
-import shlex
 from pathlib import Path
 
 from keras_cnn import run_folder
 from keras_cnn.cli import compare
 from keras_cnn.cli.parser import Parser
-from keras_cnn.cli.train import add_options, start
+from keras_cnn.cli.train import add_config, add_options, find_chosen_config, start
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.tensorflow_import import import_tensorflow
-
-DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "finetune.yaml"
 
 EXAMPLES = """examples:
   python finetune.py --backbone mobilenetv2 --data.source folder:photos   the head alone; one folder a class
   python finetune.py --backbone xception --freeze-upto block10 --data.source folder:photos --dry-run
   python finetune.py --backbone resnet50 --unfreeze-last 3 --weights resnet50.pth --data.source folder:photos
   python finetune.py --backbone resnet18 --finetune.strategy gradual --finetune.stage_decay 0.4 --freeze-upto 0
-  python finetune.py --compare configs/comparisons/quick.yaml  backbones x strategies, with seeds and intervals
+  python finetune.py --compare quick                  backbones x strategies, with seeds and intervals
   python finetune.py --export runs/finetune --formats litert,onnx
   python finetune.py --resume                                  goes on with the last unfinished run
 """
@@ -28,7 +25,7 @@ EXAMPLES = """examples:
 def main(arguments: list[str]) -> None:
     """`python finetune.py`: see its --help."""
     parser = Parser(prog="python finetune.py", description="Fine-tunes a pretrained network.", epilog=EXAMPLES)
-    parser.add_argument("config", nargs="?", type=Path, help="YAML file; configs/finetune.yaml if left out")
+    add_config(parser, "finetune")
     parser.option("--backbone", metavar="NAME", help="a network of keras.applications, or alexnet, resnet18, ...")
     parser.option("--weights", metavar="W", help="imagenet, none, or a file (.keras, .h5, .safetensors, .pth)")
     parser.option(
@@ -46,11 +43,12 @@ def main(arguments: list[str]) -> None:
     if chosen.export or chosen.formats:
         _export(chosen, overrides)
         return
+    find_chosen_config(chosen)
     overrides = [*_as_overrides(chosen), *overrides]
     if compare.is_asked_for(chosen):
         compare.main(chosen, overrides)
         return
-    start(chosen, overrides, DEFAULT_CONFIG, check=_require_backbone, then=_export_next)
+    start(chosen, overrides, "finetune", check=_require_backbone, then=_export_next)
 
 
 def _require_backbone(config: Config) -> None:
@@ -61,9 +59,7 @@ def _require_backbone(config: Config) -> None:
 
 def _export_next(folder: Path) -> str:
     """The command to try after fine-tuning."""
-    return (
-        f"{shlex.join([run_folder.python(), 'finetune.py', '--export', str(folder)])}   (for phones and other programs)"
-    )
+    return f"{run_folder.shell_command('finetune', '--export', folder)}   (for phones and other programs)"
 
 
 def _export(chosen: argparse.Namespace, overrides: list[str]) -> None:

@@ -1,15 +1,19 @@
 """The argument parser of the programs: their own options, and overrides of config fields."""
 
 import argparse
+import re
 
 from keras_cnn.errors import InputError
+from keras_cnn.run_folder import program_words
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that separates a program's own options from overrides; its errors are InputError."""
 
-    def __init__(self, **settings):
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+    def __init__(self, *, prog: str, epilog: str = "", **settings):
+        formatter = argparse.RawDescriptionHelpFormatter
+        prog, epilog = _as_called(prog), _as_called(epilog)
+        super().__init__(allow_abbrev=False, formatter_class=formatter, prog=prog, epilog=epilog, **settings)
         self._own: set[str] = {"--help", "-h"}
 
     def option(self, name: str, **settings) -> None:
@@ -32,3 +36,8 @@ class Parser(argparse.ArgumentParser):
             if "=" not in word and rest and not rest[0].startswith("--"):
                 overrides.append(rest.pop(0))
         return self.parse_args(own), overrides
+
+
+def _as_called(text: str) -> str:
+    """The text with the programs named in the way that this process was called, such as `keras-cnn train`."""
+    return re.sub(r"python (\w+)\.py", lambda found: " ".join(program_words(found[1])), text)

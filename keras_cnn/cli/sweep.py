@@ -1,23 +1,52 @@
-"""The command line of `python train.py --sweep`, `--join`, `--finish`, and `--resume` of a sweep."""
+"""The command line of `keras-cnn sweep`, which is also that of `train.py --sweep`, `--join`, `--finish`, `--resume`."""
 
 import argparse
 from pathlib import Path
 
 from keras_cnn.cli.conclusion import conclude
 from keras_cnn.cli.parser import Parser
+from keras_cnn.config.shipped import find_config
 from keras_cnn.errors import InputError
 from keras_cnn.sweeps.prewarmed_workers import PLACEHOLDER, PrewarmedWorkers, receive_assignment
 from keras_cnn.tensorflow_import import import_tensorflow
 
-DEFAULT_SWEEP = Path(__file__).resolve().parents[2] / "configs" / "sweeps" / "cs6910.yaml"
+DEFAULT_SWEEP = Path("cs6910")
 NOT_FOR_SWEEPS = ("run_dir", "find_learning_rate", "overfit_batch", "options")
 CONTINUING = ("resume", "join", "finish")  # options that continue an existing sweep
 
 
-def add_options(parser: Parser) -> None:
-    parser.option(
-        "--sweep", nargs="?", type=Path, const=Path(), metavar="FILE", help="run a W&B sweep file; default CS6910's"
+EXAMPLES = """examples:
+  keras-cnn sweep cs7015_net1 --dry-run               what a W&B sweep file would try
+  keras-cnn sweep --run-cap 8 --workers 2             CS6910's sweep, 8 trials, two at a time
+  keras-cnn sweep my_sweep.yaml --train.epochs 3      a file of your own, with a setting for all trials
+  keras-cnn sweep --resume runs/cs6910                goes on with it
+  keras-cnn sweep --finish                            its best trial again, and the test split once
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """`keras-cnn sweep`: see its --help."""
+    parser = Parser(prog="keras-cnn sweep", description="Tries many settings of a training.", epilog=EXAMPLES)
+    parser.add_argument(
+        "sweep", nargs="?", type=Path, default=Path(), help="W&B sweep file, or a sweep of the package; default: cs6910"
     )
+    resume = {"nargs": "?", "type": Path, "const": Path(), "metavar": "SWEEP"}
+    parser.option("--resume", **resume, help="go on with a sweep; default the last one")
+    _add_shared_options(parser)
+    parser.option("--dry-run", action="store_true", help="print the plan, and stop")
+    parser.option("--debug", action="store_true", help="show the traceback of an error")
+    chosen, overrides = parser.split(arguments)
+    start(chosen, overrides)
+
+
+def add_options(parser: Parser) -> None:
+    """Adds the options with which `train.py` runs sweeps."""
+    shipped = "run a W&B sweep file, or a sweep of the package; default cs6910"
+    parser.option("--sweep", nargs="?", type=Path, const=Path(), metavar="FILE", help=shipped)
+    _add_shared_options(parser)
+
+
+def _add_shared_options(parser: Parser) -> None:
     parser.option("--workers", type=int, metavar="N", help="processes of a sweep, which share the cores; default 1")
     parser.option("--run-cap", type=int, metavar="N", help="number of trials, in place of the sweep file's run_cap")
     parser.option("--join", type=Path, metavar="SWEEP", help="be one more worker of a sweep's folder")
@@ -45,12 +74,14 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
     return is_sweep_command
 
 
-def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
+def start(chosen: argparse.Namespace, overrides: list[str]) -> None:
     """Starts, resumes, joins or finishes a sweep, or prints the plan of one."""
     _check(chosen, overrides)
     if chosen.join is not None:
         _join(chosen.join)
         return
+    if chosen.finish is None and chosen.resume is None:
+        chosen.sweep = find_config(DEFAULT_SWEEP if chosen.sweep == Path() else chosen.sweep, "sweep")
     workers = 1 if chosen.workers is None else chosen.workers
     trains = chosen.finish is None and not chosen.dry_run
     with PrewarmedWorkers(workers if trains else 0) as ready:
@@ -73,25 +104,24 @@ def _join(sweep: Path) -> None:
 def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: PrewarmedWorkers) -> None:
     from keras_cnn.sweeps import local, plan, study
 
-    file = DEFAULT_SWEEP if chosen.sweep == Path() else chosen.sweep
     if chosen.finish is not None:
         complete = study.Study(_folder(chosen.finish, "--finish"))
         conclude(local.finish(complete), complete.folder / "best")
     elif chosen.resume is not None:
         local.resume(study.Study(_folder(chosen.resume, "--resume")), workers, ready)
     elif chosen.dry_run:
-        plan.dry_run(file, overrides, chosen.run_cap)
+        plan.dry_run(chosen.sweep, overrides, chosen.run_cap)
     else:
-        local.run(plan.create(file, overrides, run_cap=chosen.run_cap), workers, is_new=True, ready=ready)
+        local.run(plan.create(chosen.sweep, overrides, run_cap=chosen.run_cap), workers, is_new=True, ready=ready)
 
 
 def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:
     for name in NOT_FOR_SWEEPS:
-        if getattr(chosen, name):
+        if getattr(chosen, name, None):
             raise InputError(f"command line: {_option(name)} does not fit a sweep")
     if chosen.workers is not None and chosen.workers < 1:
         raise InputError(f"command line: --workers {chosen.workers}: expected a number from 1")
-    if chosen.config:
+    if getattr(chosen, "config", None):
         raise InputError(
             f"command line: {chosen.config}: a sweep names its config as keras_cnn.base in its own file; expected none"
         )

@@ -12,20 +12,19 @@ from keras_cnn.cli import sweep
 from keras_cnn.cli.conclusion import conclude, photos_next
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import Config
+from keras_cnn.config.shipped import find_config
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
 
-DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "default.yaml"
-
 EXAMPLES = """examples:
   python train.py                                              the embedded Fashion-MNIST, a minute or two
-  python train.py configs/photos.yaml --data.source folder:photos   your photos, one folder a class
-  python train.py configs/published/cs7015_net1.yaml --seed 7  an experiment of a published report
+  python train.py photos --data.source folder:MY_PHOTOS        your photos, one folder a class
+  python train.py cs7015_net1 --seed 7                         an experiment of a published report
   python train.py --resume                                     goes on with the last unfinished run
 
 sweeps:
-  python train.py --sweep configs/sweeps/cs7015_net1.yaml --dry-run     what a W&B sweep file would try
+  python train.py --sweep cs7015_net1 --dry-run                what a W&B sweep file would try
   python train.py --sweep --run-cap 8 --workers 2              CS6910's sweep, 8 trials, two at a time
   python train.py --resume runs/cs6910                         goes on with it
   python train.py --sweep --finish                             its best trial again, and the test split once
@@ -35,14 +34,31 @@ sweeps:
 def main(arguments: list[str]) -> None:
     """`python train.py`: see its --help."""
     parser = Parser(prog="python train.py", description="Trains a CNN from scratch.", epilog=EXAMPLES)
-    parser.add_argument("config", nargs="?", type=Path, help="YAML file; configs/default.yaml if left out")
+    add_config(parser, "default")
     add_options(parser, resumes="a run or a sweep", shows="data, network and cost")
     sweep.add_options(parser)
     chosen, overrides = parser.split(arguments)
+    find_chosen_config(chosen)
     if sweep.is_asked_for(chosen):
-        sweep.main(chosen, overrides)
+        sweep.start(chosen, overrides)
         return
-    start(chosen, overrides, DEFAULT_CONFIG)
+    start(chosen, overrides, "default")
+
+
+def add_config(parser: Parser, default: str) -> None:
+    """Adds the config of a training as an argument and as --config; `default` is the shipped one used without it."""
+    parser.add_argument(
+        "config", nargs="?", type=Path, help=f"YAML file, or the name of a config of the package; default: {default}"
+    )
+    parser.option("--config", type=Path, dest="named_config", metavar="CONFIG", help="the same, as an option")
+
+
+def find_chosen_config(chosen: argparse.Namespace) -> None:
+    """Sets `chosen.config` to the path of the file that the argument or --config names, or to None."""
+    if chosen.config and chosen.named_config:
+        raise InputError(f"command line: {chosen.config} and --config {chosen.named_config}: expected one of them")
+    given = chosen.config or chosen.named_config
+    chosen.config = find_config(given) if given else None
 
 
 def add_options(parser: Parser, *, resumes: str, shows: str) -> None:
@@ -60,12 +76,12 @@ def add_options(parser: Parser, *, resumes: str, shows: str) -> None:
 def start(
     chosen: argparse.Namespace,
     overrides: list[str],
-    default: Path,
+    default: str,
     *,
     check: Callable[[Config], None] = lambda config: None,
     then: Callable[[Path], str] = photos_next,
 ) -> None:
-    """Trains as the arguments say, with the config `default` if they name none, or resumes a run.
+    """Trains as the arguments say, with the shipped config `default` if they name none, or resumes a run.
 
     `check` raises InputError for a config that is not for this program; `then` makes the text of what to try next from
     the run's folder.
@@ -87,7 +103,7 @@ def start(
     if chosen.resume:
         folder, config = resumed(chosen, overrides, functools.partial(config_module.load, builders=builders))
     else:
-        config = config_module.load(chosen.config or default, overrides, builders)
+        config = config_module.load(chosen.config or find_config(Path(default)), overrides, builders)
         check(config)
         if chosen.dry_run:
             experiment.dry_run(config, prepare)

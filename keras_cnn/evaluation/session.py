@@ -1,7 +1,6 @@
 """The steps of `python evaluate.py`, in their order."""
 
 import itertools
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from keras_cnn.evaluation.recorded import check_metrics
 from keras_cnn.evaluation.results_folder import check_writable, keep_comparisons, replacing_folder, restore_evaluations
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget, open_target, overlaps_with_training
 from keras_cnn.messages import logger
-from keras_cnn.run_folder import python, read_json, record_test_reading, write_json
+from keras_cnn.run_folder import read_json, record_test_reading, shell_command, write_json
 from keras_cnn.run_folder.record import Record, read_record
 
 _CHECKED_IMAGES = 16  # number of images for the checks of the model
@@ -55,8 +54,8 @@ def _show(lines: Iterable[str]) -> None:
 
 def next_command(path: Path, options: EvaluateOptions) -> str:
     """The command that compares the run at `path` with another run."""
-    words = [python(), "evaluate.py", str(path), *(["--split", options.split] if options.split else [])]
-    return f"{shlex.join(words)} --against OTHER_RUN"
+    split = ["--split", options.split] if options.split else []
+    return shell_command("evaluate", path, *split, "--against", "OTHER_RUN")
 
 
 def compare_runs(path: Path, other: Path, options: EvaluateOptions) -> None:
@@ -129,7 +128,7 @@ def sum_up_runs(paths: list[Path], options: EvaluateOptions) -> None:
     for record, facts in zip(records, repeats.facts_of_runs(records, groups), strict=True):
         for line in tables.findings(protocol.audit(facts)):
             logger.info(f"{record.name}  {line}")
-    logger.info(f"next        {shlex.join([python(), 'report.py', *map(str, paths)])}")
+    logger.info(f"next        {shell_command('report', *paths)}")
     if failed:
         raise InputError(*failed)
 

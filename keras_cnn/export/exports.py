@@ -1,14 +1,13 @@
 """Export of a model: each format is written, compared with Keras on real images, and timed."""
 
 import os
-import shlex
 import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 
 import keras
@@ -21,6 +20,7 @@ from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.results_folder import check_writable, replacing_folder
 from keras_cnn.export import keras_file, litert, onnx, savedmodel
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, in_float32, signature
+from keras_cnn.extras import require_extra
 
 FORMATS = {"keras": keras_file, "savedmodel": savedmodel, "litert": litert, "onnx": onnx}
 
@@ -103,14 +103,8 @@ def require_available(formats: Sequence[str]) -> None:
     for name in formats:
         if name not in FORMATS:
             raise InputError(f"formats: unknown format {name!r}{nearest(name, FORMATS)}")
-    needed = {module: package for name in formats for module, package in FORMATS[name].PACKAGES.items()}
-    missing = {module: package for module, package in needed.items() if util.find_spec(module) is None}
-    if missing:
-        names = [name for name in dict.fromkeys(formats) if missing.keys() & FORMATS[name].PACKAGES.keys()]
-        raise InputError(
-            f"formats: {' and '.join(names)}: {', '.join(missing)} not found, expected after:"
-            f" pip install {' '.join(map(shlex.quote, missing.values()))}"
-        )
+    for name in formats:
+        require_extra("export", f"formats: {name}", FORMATS[name].MODULES)
 
 
 def table(exported: Sequence[ExportedModel]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from keras_cnn.models.model_files import load_model
 
 FILE = "model.keras"
 RUNTIME = "keras"
-PACKAGES: dict[str, str] = {}
+MODULES = ()
 
 
 def write(model: keras.Model, path: Path) -> None:

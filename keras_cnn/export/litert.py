@@ -16,7 +16,7 @@ from keras_cnn.export.endpoint import quiet
 
 FILE = "model.tflite"
 RUNTIME = "ai-edge-litert"  # tf.lite.Interpreter, its predecessor, is deprecated
-PACKAGES = {"ai_edge_litert": "ai-edge-litert>=2.1,<3"}
+MODULES = ("ai_edge_litert",)  # of the extra `export`
 
 
 def write(model: keras.Model, path: Path) -> None:

@@ -14,11 +14,7 @@ from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, quiet, signature
 
 FILE = "model.onnx"
 RUNTIME = "onnxruntime"
-PACKAGES = {
-    "tf2onnx": "tf2onnx>=1.17,<2",
-    "onnx": "onnx>=1.19,<2",
-    "onnxruntime": "onnxruntime>=1.23,<2",
-}
+MODULES = ("tf2onnx", "onnx", "onnxruntime")  # of the extra `export`
 OPSET = 17  # from 2022: has all operations of the networks; runtimes since then support it
 
 

@@ -13,7 +13,7 @@ from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, quiet, signature
 
 FILE = "savedmodel"
 RUNTIME = "tensorflow"
-PACKAGES: dict[str, str] = {}
+MODULES = ()
 
 
 def write(model: keras.Model, path: Path) -> None:

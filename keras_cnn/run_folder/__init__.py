@@ -3,7 +3,7 @@
 from keras_cnn.run_folder.files import naming_a_full_disk, replacing, write_json, write_text
 from keras_cnn.run_folder.folder import HISTORY_COLUMNS, RunFolder, is_detection_run, latest_unfinished
 from keras_cnn.run_folder.json_files import read_json
-from keras_cnn.run_folder.process import environment, python, resume_command
+from keras_cnn.run_folder.process import environment, program_words, python, quoted, shell_command
 from keras_cnn.run_folder.test_readings import READING_COLUMNS, TEST_SPLIT, record_test_reading
 
 __all__ = [
@@ -15,11 +15,13 @@ __all__ = [
     "is_detection_run",
     "latest_unfinished",
     "naming_a_full_disk",
+    "program_words",
     "python",
+    "quoted",
     "read_json",
     "record_test_reading",
     "replacing",
-    "resume_command",
+    "shell_command",
     "write_json",
     "write_text",
 ]

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import shlex
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from keras_cnn.messages import logger
 from keras_cnn.run_folder.files import naming_a_full_disk, write_json, write_text
 from keras_cnn.run_folder.json_files import read_json
 from keras_cnn.run_folder.lock import LOCK, FolderLock
-from keras_cnn.run_folder.process import changes, environment, resume_command
+from keras_cnn.run_folder.process import changes, environment, quoted, shell_command
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -54,8 +53,8 @@ class RunFolder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, InputError | Stopped) and self._resumable:
-            program = "detect.py" if is_detection_run(self.path) else "train.py"
-            error.add_note(f"go on with: {resume_command(self.path, program)}")
+            program = "detect" if is_detection_run(self.path) else "train"
+            error.add_note(f"go on with: {shell_command(program, '--resume', self.path)}")
         self.remove_if_unused()
         self.release()
 
@@ -199,7 +198,7 @@ def _new_folder(name: str, parent: Path) -> Path:
 def _make(path: Path) -> bool:
     """Makes a folder if there is none, and returns whether it did. InputError if `path` is not an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        go_on = f"--resume {shlex.quote(str(path))}"
+        go_on = f"--resume {quoted([str(path)])}"
         raise InputError(f"{path}: --run-dir is not an empty folder; expected a new one, or {go_on}")
     made = not path.exists()
     path.mkdir(parents=True, exist_ok=True)

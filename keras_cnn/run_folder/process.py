@@ -7,10 +7,20 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("keras_cnn", "tensorflow", "keras", "numpy", "matplotlib", "pillow", "wandb")
+PROGRAMS = (
+    "train",
+    "finetune",
+    "evaluate",
+    "predict",
+    "report",
+    "visualize",
+    "detect",
+)  # each NAME.py at the top level
 
 
 def environment() -> dict:
@@ -42,12 +52,35 @@ def now() -> str:
 
 def command() -> str:
     """The command of this process, quoted for a shell."""
-    return shlex.join([python(), *sys.argv])
+    return quoted([*_started_as(sys.argv[0]), *sys.argv[1:]])
 
 
-def resume_command(path: Path, program: str = "train.py") -> str:
-    """The command that resumes a run, to copy into a shell."""
-    return shlex.join([python(), program, "--resume", str(path)])
+def shell_command(program: str, *arguments: str | Path) -> str:
+    """A command line of another program of this package, such as `train`, to copy into a shell.
+
+    The program is called in the way that this process was: `python train.py`, `python -m keras_cnn train` or, also for
+    a caller of the library, `keras-cnn train`.
+    """
+    return quoted([*program_words(program), *map(str, arguments)])
+
+
+def program_words(program: str, anywhere: bool = False) -> list[str]:
+    """The words that call a program of this package, in the way that this process was called.
+
+    `anywhere` calls this interpreter by its absolute path, so that the words work in every folder.
+    """
+    called = Path(sys.argv[0])
+    if called.suffix == ".py" and called.stem in PROGRAMS:
+        script = called.with_name(f"{program}.py")
+        return [os.path.abspath(sys.executable), str(script.absolute())] if anywhere else [python(), str(script)]
+    if anywhere:
+        return [os.path.abspath(sys.executable), "-m", "keras_cnn", program]
+    return [*_started_as(str(called) if called.parent.name == "keras_cnn" else "keras-cnn"), program]
+
+
+def quoted(words: Sequence[str]) -> str:
+    """The words as one line for the shell of this system."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def python() -> str:
@@ -55,6 +88,16 @@ def python() -> str:
     executable = Path(os.path.abspath(sys.executable))
     inside = executable.is_relative_to(Path.cwd())
     return str(executable.relative_to(Path.cwd())) if inside else "python"
+
+
+def _started_as(script: str) -> list[str]:
+    """The words before the arguments of a process whose `sys.argv[0]` is `script`."""
+    path = Path(script)
+    if path.stem == "keras-cnn":
+        return ["keras-cnn"]
+    if path.name == "__main__.py" and path.parent.name == "keras_cnn":
+        return [python(), "-m", "keras_cnn"]
+    return [python(), script]
 
 
 @functools.cache

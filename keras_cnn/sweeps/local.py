@@ -1,17 +1,15 @@
 """A sweep on this machine: its workers, the messages about its trials, and its best trial trained again."""
 
 import os
-import shlex
 import shutil
-import sys
 import time
 
 from keras_cnn import config as config_module
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import logger
-from keras_cnn.run_folder import RunFolder, python
-from keras_cnn.sweeps.prewarmed_workers import PROGRAM, PrewarmedWorkers
+from keras_cnn.run_folder import RunFolder, program_words, quoted, shell_command
+from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.sweeps.study import Study, Trial
 from keras_cnn.sweeps.worker import outcome, settings, trial_config
 from keras_cnn.sweeps.worker_pool import worker_pool
@@ -144,17 +142,17 @@ def _conclude(study: Study) -> None:
 
 
 def _command(option: str, study: Study) -> str:
-    return shlex.join([python(), "train.py", "--sweep", option, str(study.folder)])
+    return shell_command("train", "--sweep", option, study.folder)
 
 
 def _report(study: Study) -> str:
-    return shlex.join([python(), "report.py", str(study.folder)])
+    return shell_command("report", study.folder)
 
 
 def _join(study: Study) -> str:
     """The command that joins from any host with these paths. It starts in this folder, as configs may refer to it."""
-    command = shlex.join([os.path.abspath(sys.executable), str(PROGRAM), "--join", str(study.folder)])
-    return f"cd {shlex.quote(os.getcwd())} && {command}"
+    command = quoted([*program_words("train", anywhere=True), "--join", str(study.folder)])
+    return f"cd {quoted([os.getcwd()])} && {command}"
 
 
 def _planned(study: Study) -> str:

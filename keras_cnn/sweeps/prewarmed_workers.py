@@ -1,7 +1,7 @@
 """Worker processes that import TensorFlow while the sweep is still being planned.
 
-`python train.py --join -` imports what a worker needs, receives the sweep's folder as a line on standard input, then
-works as `--join SWEEP` does. The import takes 4 s of a core, and the planning process needs the same import first.
+`python -m keras_cnn train --join -` imports what a worker needs, receives the sweep's folder as a line on standard
+input, then works as `--join SWEEP` does. The import takes 4 s of a core, and the planning process needs it first.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, cast
 
-PROGRAM = Path(__file__).resolve().parents[2] / "train.py"
+PROGRAM = ("-P", "-m", "keras_cnn", "train")  # -P: no module of the working directory hides one of the packages
 PLACEHOLDER = "-"  # stands for the sweep's folder until a worker receives it
 
 
@@ -87,8 +87,13 @@ def shares(workers: int) -> list[set[int]]:
 
 
 def _start(cores: set[int]) -> subprocess.Popen:
-    command = [sys.executable, str(PROGRAM), "--join", PLACEHOLDER]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # keeps a killed worker's log whole
+    command = [sys.executable, *PROGRAM, "--join", PLACEHOLDER]
+    package = str(Path(__file__).parents[2])  # where it is imported from, as Python finds it nowhere else uninstalled
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {
+        "PYTHONPATH": path,
+        "PYTHONUNBUFFERED": "1",
+    }  # unbuffered: a killed worker's log is whole
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # inherited; NumPy counts the cores that it may use at import
     try:

@@ -7,7 +7,7 @@ returned as a note. Numbers may be written 1e-3, which W&B's own reader takes as
 Settings that W&B does not have are in one section of ours:
 
     keras_cnn:
-      base: ../published/cs7015_net1.yaml     # the config that every trial starts from, relative to the sweep file
+      base: ../published/cs7015_net1.yaml     # of every trial: a file, relative to the sweep file, or a name
       repeats: 3                              # the number of seeds with which every cell is trained
       order: random                           # of a grid's cells; the default, given, is W&B's order
       names:                                  # short names of parameters; all others are dotted paths of a config
@@ -33,6 +33,7 @@ import yaml
 
 from keras_cnn import config
 from keras_cnn.checking import COMMAND_LINE, Limit, Value, bare, check, check_names, describe, options_of
+from keras_cnn.config.shipped import shipped
 from keras_cnn.errors import InputError
 from keras_cnn.sweeps.distributions import DISTRIBUTIONS, EXPONENTS, Distribution, key
 from keras_cnn.sweeps.hyperband import Hyperband, rungs
@@ -248,8 +249,10 @@ def _base(ours: Value, given: str | None, path: Path) -> Path | None:
         return None
     base = path.parent / given
     if not base.is_file():
-        place = ours.value["base"].place
-        raise InputError(f"{place}: {SECTION}.base: no file {base}; expected a config, relative to the sweep file")
+        if given in (names := shipped()):
+            return names[given]
+        expected = "expected a config, relative to the sweep file, or the name of a config of the package"
+        raise InputError(f"{ours.value['base'].place}: {SECTION}.base: no file {base}; {expected}")
     return base
 
 

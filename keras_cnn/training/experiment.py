@@ -8,7 +8,7 @@ from keras_cnn.errors import Stopped
 from keras_cnn.figures import curves
 from keras_cnn.messages import logger
 from keras_cnn.models import arithmetic
-from keras_cnn.run_folder import RunFolder, resume_command, write_json, write_text
+from keras_cnn.run_folder import RunFolder, shell_command, write_json, write_text
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints, finder
 from keras_cnn.training.identity import identity_of, require_same_run
@@ -110,7 +110,7 @@ def _resumable(task: Task, folder: RunFolder) -> Iterator[None]:
         if begun and not task.is_trial:
             if isinstance(error, KeyboardInterrupt) and (folder / "checkpoint").exists():
                 error.add_note("the checkpoint is complete")
-            error.add_note(f"go on with: {resume_command(folder.path, task.program)}")
+            error.add_note(f"go on with: {shell_command(task.program, '--resume', folder.path)}")
         raise
 
 

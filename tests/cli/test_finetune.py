@@ -235,7 +235,7 @@ def test_a_run_says_its_plan_its_proof_and_what_to_do_next(tuned):
     assert "kept: " in text
     assert "float32 on disk" in text
     assert "proof     the weights and statistics of 35 frozen layers are byte for byte what they were" in text
-    assert " finetune.py --export run   (for phones and other programs)" in text
+    assert " finetune --export run   (for phones and other programs)" in text
     told = json.loads((folder / "run" / "freeze.json").read_text())
     assert len(told["frozen"]) == 35
     assert [row["stage"] for row in told["stages"]] == ["conv1", "layer1", "layer2", "layer3", "layer4", "head"]

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn import run_folder
-
 ROOT = Path(__file__).resolve().parents[2]
 TINY = "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }]"
 QUICK = ["--model.name", "layers", "--model.table", TINY, "--train.epochs", "1", "--tracking.wandb", "off"]
@@ -113,7 +111,7 @@ def test_help_does_not_wait_for_tensorflow():
     done = python("-c", code + "finally: print(sorted({'tensorflow', 'keras', 'wandb', 'numpy'} & set(sys.modules)))")
     assert done.returncode == 0
     assert done.stdout.endswith("[]\n")
-    assert done.stdout.count("python train.py ") >= 4  # usage and examples to copy
+    assert done.stdout.count("keras-cnn train ") >= 4  # usage and examples to copy
 
 
 # --- special runs -----------------------------------------------------------------------------------------------------
@@ -218,13 +216,13 @@ def test_the_next_commands_can_be_copied(photos):
     lines = printed.splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("next "))
     report, train = (shlex.split(line.removeprefix("next").partition("   (")[0]) for line in lines[first : first + 2])
-    assert report[:2] == [run_folder.python(), "report.py"]
-    assert train[:2] == [run_folder.python(), "train.py"]
-    page = python(*report[1:], "--out", run.parent / "page.html")
+    assert report[:2] == ["keras-cnn", "report"]
+    assert train[:2] == ["keras-cnn", "train"]
+    page = python("-m", "keras_cnn", *report[1:], "--out", run.parent / "page.html")
     assert page.returncode == 0, page.stderr
     assert (run.parent / "page.html").stat().st_size > 1e6
     words = [word.replace("YOUR_PHOTOS", str(run.parent / "Fotos")) for word in train[1:]]
-    done = python(*words, "--dry-run", "--data.cache_dir", run.parent / "cache")
+    done = python("-m", "keras_cnn", *words, "--dry-run", "--data.cache_dir", run.parent / "cache")
     assert done.returncode == 0, done.stderr
     assert "2 classes" in done.stdout
 

@@ -17,9 +17,10 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.export import exports, litert, onnx
+from keras_cnn.export import exports, litert
 from keras_cnn.export.endpoint import in_float32
 from keras_cnn.export.exports import CALLS, FORMATS, TOLERANCE, export
+from keras_cnn.extras import install_line
 from keras_cnn.models.blocks import BatchNormalization
 
 SHAPE, CLASSES = (9, 6, 3), ("cat", "dog", "owl", "eel", "ant")
@@ -335,8 +336,5 @@ def test_a_missing_package_is_named_with_what_to_install(model, tmp_path, monkey
     monkeypatch.setattr(util, "find_spec", lambda name: None if name in ("tf2onnx", "ai_edge_litert") else found(name))
     with pytest.raises(InputError) as error:
         export(model, images_of(SHAPE), tmp_path / "export", ["savedmodel", "onnx", "litert"], CLASSES)
-    wanted = f"'{onnx.PACKAGES['tf2onnx']}' '{litert.PACKAGES['ai_edge_litert']}'"
-    assert str(error.value) == (
-        f"formats: onnx and litert: tf2onnx, ai_edge_litert not found, expected after: pip install {wanted}"
-    )
+    assert str(error.value) == (f"formats: onnx: tf2onnx not found; install the extra export: {install_line('export')}")
     assert [one.format for one in export(model, images_of(SHAPE), tmp_path / "export", ["savedmodel"], CLASSES)]

@@ -150,7 +150,7 @@ def test_an_error_of_the_machine_is_given_the_command_that_resumes(tmp_path):
         with pytest.raises(type(error)) as caught:
             fails(error)
         found = getattr(caught.value, "__notes__", [])
-        assert found == [f"go on with: {run_folder.resume_command(folder.path)}"] * notes
+        assert found == [f"go on with: {run_folder.shell_command('train', '--resume', folder.path)}"] * notes
 
 
 def test_the_lock_names_its_present_holder_alone(tmp_path, messages):
@@ -228,8 +228,8 @@ def test_an_environment_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_a_command_with_spaces_in_its_path_can_be_copied(tmp_path):
-    command = run_folder.resume_command(tmp_path / "my run's")
-    assert shlex.split(command) == [run_folder.python(), "train.py", "--resume", str(tmp_path / "my run's")]
+    command = run_folder.shell_command("train", "--resume", tmp_path / "my run's")
+    assert shlex.split(command)[-2:] == ["--resume", str(tmp_path / "my run's")]
     (tmp_path / "my run").mkdir()
     (tmp_path / "my run" / "x").write_text("")
     with pytest.raises(InputError, match=r"or --resume '.*my run'$"):

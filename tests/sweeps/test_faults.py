@@ -227,7 +227,7 @@ def test_an_endless_sweep_ends_on_a_signal_and_goes_on(started, tmp_path):
     said = parent.communicate()[0]
     assert parent.returncode == 3
     assert "(random, no end, 1 worker)" in said
-    assert said.rstrip().endswith("go on with: python train.py --sweep --resume runs/s")
+    assert said.rstrip().endswith(f"go on with: python {ROOT}/train.py --sweep --resume runs/s")
     (trial,) = Study(folder).trials()
     assert (trial.state, trial.attempts) == ("stopped", 1)
     with pytest.raises(ProcessLookupError):

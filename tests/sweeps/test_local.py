@@ -321,7 +321,7 @@ def test_the_messages_at_the_end_of_a_sweep(sweep_of, tmp_path, monkeypatch, mes
     run_ended(sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n"), "NaN", None)
     assert messages[-4].endswith("2 trials: 1 finished, 1 failed   (all of them: " + f"{tmp_path}/sweep/trials.csv)")
     assert messages[-3] == "best      trial 0002  val_accuracy 0.5000   seed=2"
-    assert messages[-2].startswith(f"next      {local.python()} train.py --sweep --finish {tmp_path}/sweep ")
+    assert messages[-2].startswith(f"next      keras-cnn train --sweep --finish {tmp_path}/sweep ")
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_why_a_worker_gave_up_is_said(sweep_of, monkeypatch, tmp_path, code, log
     imported = "from keras_cnn.sweeps.prewarmed_workers import receive_assignment"
     taken = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {imported}; receive_assignment()"
     program.write_text(f"{taken}; print({log!r}, end=''); sys.exit({code})")
-    monkeypatch.setattr(prewarmed_workers, "PROGRAM", program)
+    monkeypatch.setattr(prewarmed_workers, "PROGRAM", (str(program),))
     study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n")
     with pytest.raises(raised[0], match=raised[1]):
         local.run(study, 1)
@@ -366,7 +366,8 @@ def test_the_printed_command_joins_from_anywhere(tmp_path, monkeypatch, messages
     monkeypatch.setattr(local, "worker_pool", lambda *_: _NoWorkers())
     local.run(study, 1)
     (command,) = (line.removeprefix("join").partition("   (")[0] for line in messages if line.startswith("join"))
-    done = subprocess.run(["/bin/sh", "-c", command], cwd="/", capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # as if it were installed
+    done = subprocess.run(["/bin/sh", "-c", command], cwd="/", env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("sweep     runs/s: nothing is left to begin\n")
     assert [(t.state, t.runs) for t in study.trials()] == [("finished", ("0001",))]

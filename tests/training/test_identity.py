@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_cnn import config as config_module
 from keras_cnn.data.pipeline import Batch
 from keras_cnn.errors import InputError, explained
-from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, resume_command
+from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, shell_command
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.training import checkpoints, experiment
 from keras_cnn.training.best_model import BestModel
@@ -243,7 +243,7 @@ def test_ctrl_c_twice_while_the_last_model_is_written_stops_after_it(tmp_path, m
     with pytest.raises(KeyboardInterrupt) as caught:
         train(tmp_path, [0.1, 0.2, 0.3])
     keras.models.load_model(tmp_path / "last.keras")
-    resume = f"go on with: {resume_command(tmp_path)}"
+    resume = f"go on with: {shell_command('train', '--resume', tmp_path)}"
     assert explained(caught.value) == ([f"stopped by a signal; the checkpoint is complete; {resume}"], 3)
     monkeypatch.undo()
     assert train(tmp_path, [])["best_epoch"] == 3
@@ -260,7 +260,7 @@ def test_out_of_memory_says_what_was_asked_for_what_to_lower_and_how_to_go_on(tm
     assert status == 3
     assert line.startswith("out of memory: Unable to allocate 7.45 GiB")
     assert "lower train.batch_size" in line
-    assert line.endswith(f"; go on with: {resume_command(tmp_path)}")
+    assert line.endswith(f"; go on with: {shell_command('train', '--resume', tmp_path)}")
 
 
 def test_a_checkpoint_of_an_older_version_is_refused_in_one_line(begun, monkeypatch):

@@ -76,7 +76,7 @@ def test_the_lost_image_is_named_with_the_command_that_goes_on(broken_off, split
     (line,) = answer["err"].splitlines()
     assert line.startswith(f"{images[split]}: ")
     assert how in line
-    assert line.endswith(f"; go on with: {run_folder.python()} train.py --resume {folder / split}")
+    assert line.endswith(f"; go on with: {run_folder.shell_command('train', '--resume', folder / split)}")
     assert not (folder / split / "metrics.json").exists()
     epochs = len((folder / split / "history.csv").read_text().splitlines()) - 1
     assert epochs == EPOCHS if split == "test" else 1 <= epochs < 5  # batches decoded ahead go on for a moment

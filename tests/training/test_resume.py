@@ -168,7 +168,7 @@ def test_a_signal_finishes_the_checkpoint_in_mid_epoch_and_says_how_to_go_on(beg
     folder, answers = begun
     (line,) = answers[name]["err"].splitlines()
     assert f"stopped by {name} after 1 epochs and 2 steps; the checkpoint is complete" in line
-    assert line.endswith(f"; go on with: {run_folder.resume_command(folder / name)}")
+    assert line.endswith(f"; go on with: {run_folder.shell_command('train', '--resume', folder / name)}")
     assert answers[name]["position"]["step"] == 2
 
 
@@ -188,7 +188,8 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(begun, ended
         pytest.skip("mounting a small disk takes root on Linux")
     stop, run = begun[1]["full disk"], small_disk / "run"
     line = f"{run}/checkpoint/state.npz: the disk is full; what was there before is unchanged"
-    assert (stop["status"], stop["err"]) == (3, f"{line}; go on with: {run_folder.python()} train.py --resume {run}\n")
+    go_on = run_folder.shell_command("train", "--resume", run)
+    assert (stop["status"], stop["err"]) == (3, f"{line}; go on with: {go_on}\n")
     assert (stop["position"]["epoch"], stop["position"]["step"]) == (0, 0)
     assert ended[1]["full disk"]["status"] == 0, ended[1]["full disk"]["err"]
     assert_same_end(run, ended[0] / "whole")

@@ -42,7 +42,7 @@ class ClassificationTask:
         self.hardware, self.precision, self.model = setup.hardware, setup.precision, setup.model
         self.split, self.phases = setup.split, setup.phases
         self.train_images, self.steps = len(setup.train), setup.steps
-        self.program = "finetune.py" if setup.loaded else "train.py"
+        self.program = "finetune" if setup.loaded else "train"
         # Otherwise only changing weights are kept: a frozen part may be large, and a trial saves time.
         self.keeps_whole_model = not (setup.freezes or self.is_trial)
         self.keeps_last_model = not setup.freezes

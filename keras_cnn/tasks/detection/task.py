@@ -37,7 +37,7 @@ class DetectionTask:
     """The training of a YOLO network on annotated boxes."""
 
     history_columns = COLUMNS
-    program = "detect.py"
+    program = "detect"
     is_trial = False
     keeps_whole_model = False  # the saved network is a conversion: in float32, with folded batch norms
     keeps_last_model = False

@@ -18,7 +18,7 @@ from keras_cnn.data.augment import augment
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models.model_files import load_model
-from keras_cnn.run_folder import RunFolder, resume_command
+from keras_cnn.run_folder import RunFolder, shell_command
 from keras_cnn.tasks.classification import phase_runner, results
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.tasks.classification.phase_runner import FrozenChanged, PhaseRunner, fingerprints
@@ -484,10 +484,10 @@ def test_where_memory_is_short_nothing_is_kept_the_views_are_the_same_and_the_re
     assert (views[0] != views[1]).any()
 
 
-@pytest.mark.parametrize(("loaded", "program"), [(None, "train.py"), (object(), "finetune.py")])
+@pytest.mark.parametrize(("loaded", "program"), [(None, "train"), (object(), "finetune")])
 def test_the_command_that_goes_on_is_of_the_program_that_began(photos, tmp_path, loaded, program):
     (tmp_path / "config.yaml").write_text("")
     task = ClassificationTask(dataclasses.replace(prepare_setup(config_of(photos), None), loaded=loaded))
     with pytest.raises(Stopped) as caught, experiment._resumable(task, RunFolder(tmp_path)):
         raise Stopped("the disk is full")
-    assert caught.value.__notes__ == [f"go on with: {resume_command(tmp_path, program)}"]
+    assert caught.value.__notes__ == [f"go on with: {shell_command(program, '--resume', tmp_path)}"]

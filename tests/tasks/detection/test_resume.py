@@ -132,4 +132,4 @@ def test_a_signal_says_how_to_go_on(ended):
     folder, said = ended
     (line,) = said.splitlines()
     assert "stopped by SIGTERM after 1 epochs and 2 steps; the checkpoint is complete" in line
-    assert line.endswith(f"; go on with: {run_folder.resume_command(folder / 'terminated', 'detect.py')}")
+    assert line.endswith(f"; go on with: {run_folder.shell_command('detect', '--resume', folder / 'terminated')}")
