@@ -209,29 +209,32 @@ def test_a_jpeg_without_its_last_bytes_is_named_by_its_lost_marker(tmp_path, los
     assert problem(tmp_path, "x.jpg", data[:-lost]) == "truncated: the end-of-image marker is missing"
 
 
-@pytest.mark.parametrize("change", ["time", "size", "version", "name"])
-def test_the_cache_serves_only_the_same_version_name_size_and_time(tmp_path, change):
+@pytest.mark.parametrize("change", ["time", "size", "version", "name", "folder"])
+def test_the_cache_serves_only_the_same_version_folder_name_size_and_time(tmp_path, change):
     """A row of the cache is edited; it must be seen again only where nothing else has changed."""
-    names = ["x.png"]
-    (tmp_path / "x.png").write_bytes(encoded("PNG", 1))
-    audit(tmp_path, names, tmp_path / "cache")
+    folder, names = tmp_path / "a", ["x.png"]
+    folder.mkdir()
+    (folder / "x.png").write_bytes(encoded("PNG", 1))
+    audit(folder, names, tmp_path / "cache")
     (cache,) = (tmp_path / "cache").rglob("*.json")
     content = json.loads(cache.read_text())
     content["files"]["x.png"][7] = "ab" * 16  # the hash of the pixels
     cache.write_text(json.dumps(content))
-    assert audit(tmp_path, names, tmp_path / "cache")[0]["x.png"].pixel_hash == b"\xab" * 16
-    status = (tmp_path / "x.png").stat()
+    assert audit(folder, names, tmp_path / "cache")[0]["x.png"].pixel_hash == b"\xab" * 16
+    status = (folder / "x.png").stat()
     if change == "time":
-        os.utime(tmp_path / "x.png", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+        os.utime(folder / "x.png", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     if change == "size":
-        (tmp_path / "x.png").write_bytes(encoded("PNG", 1) + b"x")
-        os.utime(tmp_path / "x.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+        (folder / "x.png").write_bytes(encoded("PNG", 1) + b"x")
+        os.utime(folder / "x.png", ns=(status.st_atime_ns, status.st_mtime_ns))
     if change == "version":
         cache.write_text(json.dumps(content | {"version": content["version"] + "0"}))
     if change == "name":
         names = ["y.png"]
-        os.rename(tmp_path / "x.png", tmp_path / "y.png")
-    assert audit(tmp_path, names, tmp_path / "cache")[0][names[0]].pixel_hash != b"\xab" * 16
+        os.rename(folder / "x.png", folder / "y.png")
+    if change == "folder":
+        folder = folder.rename(tmp_path / "b")
+    assert audit(folder, names, tmp_path / "cache")[0][names[0]].pixel_hash != b"\xab" * 16
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 0}', b"\xff\xfe", None])

@@ -118,8 +118,9 @@ def test_pad_and_crop_cuts_exact_windows_and_all_of_them(fill, mode):
 
 
 def test_flips_are_exact_and_as_frequent_as_asked(images, keys):
-    np.testing.assert_array_equal(run(images, keys, Augmentation(flip=1))[0], images[:, :, ::-1])
-    np.testing.assert_array_equal(run(images, keys, Augmentation(vertical_flip=1))[0], images[:, ::-1])
+    wide = images[:, :7]
+    np.testing.assert_array_equal(run(wide, keys, Augmentation(flip=1))[0], wide[:, :, ::-1])
+    np.testing.assert_array_equal(run(wide, keys, Augmentation(vertical_flip=1))[0], wide[:, ::-1])
     keys = np.stack([np.arange(4000)] * 2, 1).astype(np.int32)
     flat = np.tile(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1), (4000, 2, 1, 1))
     flipped = run(flat, keys, Augmentation(flip=0.2), labels=np.ones((4000, 1)))[0][:, 0, 0, 0] == 255

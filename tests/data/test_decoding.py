@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_cnn.data import fast_decoding
+from keras_cnn.data import decoding, fast_decoding
 from keras_cnn.data.audit import audit
 from keras_cnn.data.decoding import crop_box, decode, pad_size, read_header, read_image
 from keras_cnn.errors import InputError
@@ -229,3 +229,9 @@ def test_files_of_strangers_are_refused_before_they_are_opened_or_unpacked(tmp_p
         for read in (read_image, read_header):
             with pytest.raises(InputError, match=message):
                 read(tmp_path / name)
+    Image.new("L", (4, 3)).save(tmp_path / "largest.png")
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 12)
+    assert read_image(tmp_path / "largest.png").shape == (3, 4, 3)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 11)
+    with pytest.raises(InputError, match="4 x 3 pixels, more than 11"):
+        read_image(tmp_path / "largest.png")

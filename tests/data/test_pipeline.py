@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from keras_cnn.data import cache as caching
+from keras_cnn.data import pipeline
 from keras_cnn.data.augment import RECIPES
 from keras_cnn.data.dataset import ImageFile, Split
 from keras_cnn.data.decoding import decode
@@ -257,6 +258,14 @@ def test_auto_takes_memory_only_where_it_fits(photos, monkeypatch):
     assert cached(photos, SHAPE).pixels.nbytes == need
 
 
+def test_auto_holds_nothing_that_is_read_once(photos, monkeypatch):
+    seen = []
+    monkeypatch.setattr(pipeline, "cached", lambda split, *_, cache, **__: seen.append(cache) or split)
+    for start, epochs in ((0, 1), (0, 2), (1, 2)):
+        batches(photos, SHAPE, 4, start=(start, 0), epochs=epochs, cache="auto")
+    assert seen == ["none", "auto", "none"]
+
+
 def test_available_memory_is_a_part_of_the_machines():
     assert 2**26 < caching.available_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
@@ -309,7 +318,12 @@ def test_a_full_disk_is_named_beforehand_and_leaves_nothing(photos, tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("error", "raised"), [(OSError(errno.ENOSPC, "full"), InputError), (OSError(errno.EIO, "bad"), OSError)]
+    ("error", "raised"),
+    [
+        (OSError(errno.ENOSPC, "full"), InputError),
+        (OSError(errno.EDQUOT, "quota"), InputError),
+        (OSError(errno.EIO, "bad"), OSError),
+    ],
 )
 def test_a_write_that_fails_half_way_leaves_nothing(photos, tmp_path, error, raised):
     def decoded():

@@ -335,6 +335,8 @@ def test_arrays_are_resized_as_files_are(tmp_path):
         ({"x": np.zeros((4, 3, 3), np.uint8), "y": [0.5, 1, 0, 1]}, "y is float64"),
         ({"x": np.zeros((4, 3, 3), np.uint8), "y": np.array([None] * 4)}, "without Python objects"),
         ({"x": np.zeros((4, 3, 3), np.uint8), "y": [0, 1, 2, 1], "classes": ["a", "b"]}, "y has the label 2"),
+        ({"x": np.zeros((4, 3, 3), np.uint8), "y": [0, 1, 0, 1], "classes": [7, 8]}, "classes is int64 .*strings"),
+        ({"x": np.zeros((4, 3, 3), np.uint8), "y": [*"abab"], "classes": ["a", "b"]}, "for whole numbers in y"),
         ({"x": np.zeros((4, 3, 3), np.uint8), "y": [0, 0, 0, 0]}, "only one class"),
     ],
 )

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,11 +138,25 @@ def test_identical_images_never_cross_our_cut(seed):
     assert counts(cuts["test"], 2) == [6, 6]  # exact all the same, from the images without a twin
 
 
-def test_only_pairs_are_kept_together():
+@pytest.mark.parametrize("total", [2, 4, 6])
+def test_only_pairs_are_kept_together(total):
+    """Of one image a class a pair comes, since no single one exists; of three, the second pair has no room."""
     pool = part([10, 10], {i: f"pair{i // 2}" for i in range(20)})
-    cuts = cut(pool, "ab", {"test": 4})
+    cuts = cut(pool, "ab", {"test": total})
     assert counts(cuts["test"], 2) == [2, 2]
     assert all(n == 2 for n in Counter(cuts["test"].fingerprints.pixel_hashes).values())
+
+
+def test_mapped_pixels_are_taken_into_another_file_by_the_hundred(tmp_path):
+    values = np.arange(600, dtype=np.uint16).view(np.uint8).reshape(600, 1, 2, 1)
+    mapped = np.memmap(tmp_path / "pixels", np.uint8, "w+", shape=values.shape)
+    mapped[:] = values
+    pool = part([300, 300])
+    order = np.random.default_rng(0).permutation(600)[:590]
+    taken = SourcePart(replace(pool.split, pixels=mapped), pool.fingerprints).take(order).split
+    assert isinstance(taken.pixels, np.memmap)
+    np.testing.assert_array_equal(taken.pixels, values[order])
+    assert taken.ids == tuple(pool.split.ids[i] for i in order)
 
 
 def test_single_images_are_taken_before_pairs_whatever_their_rank():
