@@ -6,6 +6,7 @@ Used as a library, the package installs no handler and leaves its messages to th
 import logging
 import re
 import sys
+from collections.abc import Container, Sequence
 
 logger = logging.getLogger("keras_cnn")
 
@@ -30,6 +31,16 @@ def csv_cell(text: str) -> str:
 def from_csv_cell(cell: str) -> str:
     """The text from which `csv_cell` made a cell."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """The rows as lines whose columns are equally wide; columns with a number in `right` are flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = (
+        [cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        for row in rows
+    )
+    return ["  ".join(cells).rstrip() for cells in padded]
 
 
 class TerminalHandler(logging.StreamHandler):

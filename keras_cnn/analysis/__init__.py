@@ -7,6 +7,7 @@ Example:
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from keras_cnn.analysis.table import words
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder import write_text
 
+# The function that makes a section -> its name, title and short title.
 _TITLES: dict[Callable[[AnalysedRuns], PageSection | None], tuple[str, str, str]] = {
     best_section: ("best", "Best run", "Best"),
     progress_section: ("progress", "Progress", "Progress"),
@@ -52,12 +54,12 @@ def sections(table: RunTable) -> tuple[PageSection, ...]:
         warning = f"There is nothing to analyse yet: {reason}."
         return (*made, PageSection("analysis", "Analysis", "Analysis", warnings=(warning,)))
     view = AnalysedRuns(table)
-    for make, titles in _TITLES.items():
+    for make, (name, title, short) in _TITLES.items():
         try:
-            section = make(view)
+            content = make(view)
         except InputError as error:
-            section = PageSection(*titles, warnings=(f"Not shown: {error}.",))
-        made += [section] if section else []
+            content = PageSection(warnings=(f"Not shown: {error}.",))
+        made += [replace(content, name=name, title=title, short=short)] if content else []
     return tuple(made)
 
 

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,24 +34,24 @@ class AdditiveModel:
     variance: float  # residual variance; NaN without degrees of freedom
     method: str
 
-    def estimate(self, contrast: np.ndarray, level: float) -> tuple[float, float, float]:
-        """(value, low, high) of `contrast` (P,) · coefficients; NaN where the runs do not determine it."""
-        if len(self._undetermined(contrast)):
-            return math.nan, math.nan, math.nan
-        value = float(contrast @ self.coefficients)
-        if not self.freedom:
-            return value, math.nan, math.nan
-        half = student_t(level, self.freedom) * math.sqrt(max(contrast @ self.covariance @ contrast, 0) * self.variance)
-        return value, value - half, value + half
+    def row(self, contrast: np.ndarray, level: float, setting: str, name: str) -> dict[str, Any]:
+        """The value of `contrast` (P,) · coefficients as `name`, with its interval `low` to `high`.
 
-    def confounders(self, contrast: np.ndarray, own: str = "") -> list[str]:
-        """The factors that `contrast` cannot be told apart from."""
+        All are NaN where the runs do not determine it; `confounded_with` then has the factors, other than `setting`,
+        that it cannot be told apart from. The interval is NaN without degrees of freedom.
+        """
         blurred = set(self._undetermined(contrast))
-        return [
-            setting.name
-            for setting in self.factors
-            if setting.name != own and blurred.intersection(range(*self.columns[setting.name].indices(len(contrast))))
+        confounders = [
+            each.name
+            for each in self.factors
+            if each.name != setting and blurred.intersection(range(*self.columns[each.name].indices(len(contrast))))
         ]
+        value = math.nan if blurred else float(contrast @ self.coefficients)
+        half = math.nan
+        if self.freedom:
+            error = math.sqrt(max(contrast @ self.covariance @ contrast, 0) * self.variance)
+            half = student_t(level, self.freedom) * error
+        return {name: value, "low": value - half, "high": value + half, "confounded_with": ", ".join(confounders)}
 
     def _undetermined(self, contrast: np.ndarray) -> np.ndarray:
         """Indices of the coefficients in the part of the contrast that the runs do not determine."""
@@ -91,19 +92,9 @@ def marginal_means(
             continue
         for code, value in enumerate(setting.levels):
             contrast, mine = model.at(setting, code), setting.codes == code
-            estimate, low, high = model.estimate(contrast, level)
-            rows.append(
-                {
-                    "factor": setting.name,
-                    "level": value,
-                    "runs": int(mine.sum()),
-                    "mean": float(kept.loc[mine, metric].mean()),
-                    "marginal_mean": estimate,
-                    "low": low,
-                    "high": high,
-                    "confounded_with": ", ".join(model.confounders(contrast, setting.name)),
-                }
-            )
+            plain = {"runs": int(mine.sum()), "mean": float(kept.loc[mine, metric].mean())}
+            estimate = model.row(contrast, level, setting.name, "marginal_mean")
+            rows.append({"factor": setting.name, "level": value} | plain | estimate)
     columns = ["factor", "level", "runs", "mean", "marginal_mean", "low", "high", "confounded_with"]
     return _with_attrs(pd.DataFrame(rows, columns=columns), model, metric, notes)
 
@@ -135,20 +126,10 @@ def marginal_differences(
         means = [values[setting.codes == code].mean() for code in range(len(setting.levels))]
         for a, b in itertools.combinations(range(len(setting.levels)), 2):
             contrast = model.at(setting, b) - model.at(setting, a)
-            estimate, low, high = model.estimate(contrast, level)
-            rows.append(
-                {
-                    "factor": setting.name,
-                    "from": setting.levels[a],
-                    "to": setting.levels[b],
-                    "change": f"{show(setting.levels[a])} → {show(setting.levels[b])}",
-                    "naive": float(means[b] - means[a]),
-                    "difference": estimate,
-                    "low": low,
-                    "high": high,
-                    "confounded_with": ", ".join(model.confounders(contrast, setting.name)),
-                }
-            )
+            pair = {"from": setting.levels[a], "to": setting.levels[b]}
+            change = " → ".join(map(show, pair.values()))
+            plain = {"factor": setting.name, **pair, "change": change, "naive": float(means[b] - means[a])}
+            rows.append(plain | model.row(contrast, level, setting.name, "difference"))
     return _with_attrs(pd.DataFrame(rows), model, metric, notes)
 
 
@@ -222,7 +203,6 @@ def _slope(model: AdditiveModel, setting: Factor, values: np.ndarray, level: flo
     low, high = setting.levels[0], setting.levels[-1]
     scale = 1 / math.log2(high / low) if setting.logarithmic else 1.0
     contrast[model.columns[setting.name]] = scale
-    estimate, lower, upper = model.estimate(contrast, level)
     at = _quantity(setting)
     return {
         "factor": setting.name,
@@ -230,11 +210,7 @@ def _slope(model: AdditiveModel, setting: Factor, values: np.ndarray, level: flo
         "to": None if setting.logarithmic else high,
         "change": "per doubling" if setting.logarithmic else f"{low:.3g} → {high:.3g}, linear",
         "naive": scale * float(at @ values / (at @ at)),
-        "difference": estimate,
-        "low": lower,
-        "high": upper,
-        "confounded_with": ", ".join(model.confounders(contrast, setting.name)),
-    }
+    } | model.row(contrast, level, setting.name, "difference")
 
 
 def _method(runs: int, count: int, by_cell: bool, slopes: frozenset[str], freedom: int) -> str:

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -30,6 +30,7 @@ _FEWEST = 3  # with two differences, Student's 95 % interval reaches 13 standard
 
 Level = Any  # a value of a config's field
 Block = dict[Level, list[int]]  # runs that agree in all but one field, by its value
+IntervalByLevel = Callable[[float], Interval]
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,6 @@ class FieldGroup:
     def is_ordered(self) -> bool:
         """Whether it is a number with three or more values."""
         return len(self.levels) > 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.levels)
-
-    def has(self, level: Level) -> np.ndarray:
-        """(N,) which runs have this value."""
-        return self.factor.codes == self.factor.levels.index(level)
 
 
 @dataclass(frozen=True)
@@ -106,13 +103,12 @@ class ComparedRuns:
     def _codes(self) -> dict[str, np.ndarray]:
         return {field: factor.codes for field, factor in self.values.items()}
 
-    def is_absent(self, field: str, run: int) -> bool:
-        return self.values[field].values[run] == ABSENT
-
     def others(self, group: FieldGroup, sides: Sequence[Sequence[int]]) -> list[str]:
         """The first field of each other group, except those that one side lacks: options of another choice."""
         fields = [other.field for other in self.groups if other is not group]
-        return [f for f in fields if not any(all(self.is_absent(f, run) for run in side) for side in sides)]
+        return [
+            f for f in fields if not any(all(self.values[f].values[run] == ABSENT for run in side) for side in sides)
+        ]
 
     def options(self, group: FieldGroup, sides: Sequence[Sequence[int]]) -> list[str]:
         """Fields that only one side has, with several values: the runs of this side are averaged over them."""
@@ -136,7 +132,7 @@ class ComparedRuns:
 
     def side(self, group: FieldGroup, level: Level) -> list[int]:
         """The runs with this value."""
-        return np.flatnonzero(group.has(level)).tolist()
+        return np.flatnonzero(group.factor.codes == group.factor.levels.index(level)).tolist()
 
     def confounders(self, group: FieldGroup, sides: Sequence[Sequence[int]]) -> list[str]:
         """Fields whose values do not have the same shares on both sides."""
@@ -222,7 +218,7 @@ def _unmatched(compared: ComparedRuns, group: FieldGroup, a: Level, b: Level) ->
     )
 
 
-def _interval_by_level(values: Sequence[float] | np.ndarray) -> Callable[[float], Interval] | None:
+def _interval_by_level(values: Sequence[float] | np.ndarray) -> IntervalByLevel | None:
     """The interval of the mean by its level; None if all values are equal, which is chance and not certainty."""
     return partial(mean_interval, values) if np.ptp(values) > 0 else None
 
@@ -231,20 +227,19 @@ def _difference(
     compared: ComparedRuns,
     group: FieldGroup,
     levels: tuple[Level, Level],
-    sides: Sequence[Sequence[int]],
+    sides: Sequence[list[int]],
     *,
     size: float,
-    interval: Callable[[float], Interval] | None,
+    interval: IntervalByLevel | None,
     few: str,
     method: str,
     confounders: Sequence[str] = (),
 ) -> Claim:
     """The claim that the first of two levels scores higher, by `size` >= 0."""
-    at_95 = interval(LEVEL) if interval else None
     better, worse = f"{group.field} {levels[0]}", str(levels[1])
     n = [len(side) for side in sides]
     counts = f"{n[0]} run{'s' if n[0] > 1 else ''} each" if n[0] == n[1] else f"{n[0]} and {n[1]} runs"
-    measured = f"{points(size, at_95)}, {counts}"
+    measured = f"{points(size, interval(LEVEL) if interval else None)}, {counts}"
     if confounders:
         differ = f"{in_words(confounders)} {'differs' if len(confounders) == 1 else 'differ'} between them"
         sentence = f"runs with {better} beat those with {worse} by {measured}, but {differ} too"
@@ -255,14 +250,35 @@ def _difference(
     if group.companions:
         change = "changes" if len(group.companions) == 1 else "change"
         sentence += f"; {in_words(group.companions)} {change} with it and cannot be told apart from it"
-    if few:
-        sentence = f"inconclusive: {sentence}; {few}"
-    rows = compared.rows([run for side in sides for run in side])
+    claim = _claim(
+        compared, group, [*sides[0], *sides[1]], sentence, size=size, interval=interval, few=few, method=method
+    )
+    return replace(claim, otherwise=f"between {better} and {worse} ({measured})")
+
+
+def _claim(
+    compared: ComparedRuns,
+    group: FieldGroup,
+    runs: Sequence[int],
+    sentence: str,
+    *,
+    size: float,
+    interval: IntervalByLevel | None,
+    few: str,
+    method: str,
+) -> Claim:
+    """The claim that the field has an effect of `size`, which is inconclusive if there are too `few` repeats."""
     return Claim(
         about=("field", group.field, id(compared)),
         rejects=lambda alpha: interval is not None and excludes_zero(interval(1 - alpha)),
-        conclusion=Conclusion(sentence, "inconclusive" if few else "higher", size, at_95, rows, method),
-        otherwise=f"between {better} and {worse} ({measured})",
+        conclusion=Conclusion(
+            f"inconclusive: {sentence}; {few}" if few else sentence,
+            "inconclusive" if few else "higher" if size >= 0 else "lower",
+            size,
+            interval(LEVEL) if interval else None,
+            compared.rows(runs),
+            method,
+        ),
     )
 
 
@@ -273,27 +289,21 @@ def _trend(compared: ComparedRuns, group: FieldGroup, blocks: Sequence[Block]) -
     step = 1.0 if logarithmic else min(high - low for low, high in itertools.pairwise(levels))
     at = [math.log2(level) if logarithmic else level / step for level in levels]
     slopes = [float(np.polyfit(at, [compared.score(block[level]) for level in levels], 1)[0]) for block in blocks]
-    sign = 1 if np.mean(slopes) >= 0 else -1
-    interval = _interval_by_level([sign * slope for slope in slopes])
-    size, at_95 = abs(float(np.mean(slopes))), interval(LEVEL) if interval else None
+    size, interval = float(np.mean(slopes)), _interval_by_level(slopes)
     runs = [run for block in blocks for level in levels for run in block[level]]
+    ends = interval(LEVEL) if interval else None
+    shown = points(size, ends) if size >= 0 else points(-size, ends and (-ends[1], -ends[0]))
     per = "doubling" if logarithmic else f"{step:g} more"
     sentence = (
-        f"{compared.split} accuracy {'rises' if sign > 0 else 'falls'} by {points(size, at_95)} with every {per} of"
+        f"{compared.split} accuracy {'rises' if size >= 0 else 'falls'} by {shown} with every {per} of"
         f" {group.field} from {levels[0]:g} to {levels[-1]:g}, {len(runs)} runs"
     )
     if group.companions:
         sentence += f"; {in_words(group.companions)} cannot be told apart from it"
-    if few := compared.too_few(group, [[r for k in blocks for r in k[level]] for level in levels], len(blocks)):
-        sentence = f"inconclusive: {sentence}; {few}"
-    direction = "inconclusive" if few else "higher" if sign > 0 else "lower"
-    own = at_95 if at_95 is None or sign > 0 else (-at_95[1], -at_95[0])
+    sides = [[run for block in blocks for run in block[level]] for level in levels]
+    few = compared.too_few(group, sides, len(blocks))
     method = f"least squares in each of {len(blocks)} blocks matched in all other fields; Student's t over the slopes"
-    return Claim(
-        about=("field", group.field, id(compared)),
-        rejects=lambda alpha: interval is not None and excludes_zero(interval(1 - alpha)),
-        conclusion=Conclusion(sentence, direction, sign * size, own, compared.rows(runs), method),
-    )
+    return _claim(compared, group, runs, sentence, size=size, interval=interval, few=few, method=method)
 
 
 def _single_runs(compared: ComparedRuns) -> tuple[list[Claim], list[Conclusion]]:

@@ -55,9 +55,6 @@ def published_section(view: AnalysedRuns) -> PageSection | None:
     if means.hindrances:
         findings.append(f"What is not the same: {'; '.join(means.hindrances)}")
     return PageSection(
-        "published-means",
-        "Grouped means beside published",
-        "Means published",
         findings=sentences(findings),
         notes=sentences(_notes(means)),
         charts=tuple(charts),

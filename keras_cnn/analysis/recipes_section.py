@@ -22,6 +22,7 @@ from keras_cnn.analysis.sections import ChartFile, PageSection, sentences, write
 from keras_cnn.analysis.table import groups, words
 from keras_cnn.charts import PALETTE, Chart, ChartAxis, Dash, Plot, Series, TextTable
 from keras_cnn.charts.text import count, digits, percent_with_interval, with_interval
+from keras_cnn.messages import aligned
 from keras_cnn.run_folder import write_text
 from keras_cnn.sweeps.study import Study
 
@@ -93,13 +94,8 @@ def write_comparison(study: Study) -> tuple[str, list]:
 def as_text(section: PageSection) -> str:
     """The section's tables for a terminal, without the one of single seeds, and its notes."""
     tables = [(caption, table) for caption, table in (*section.tables, *section.folded) if caption != _EVERY_SEED]
-    blocks = ["\n".join([*filter(None, [caption]), _aligned([table.head, *table.rows])]) for caption, table in tables]
+    blocks = ["\n".join([*filter(None, [caption]), *aligned([table.head, *table.rows])]) for caption, table in tables]
     return "\n\n".join([*blocks, "\n".join(f"- {note}" for note in section.notes)]) + "\n"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def charts_of(recipes: RecipeRuns) -> tuple[Chart, ...]:

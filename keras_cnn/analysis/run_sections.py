@@ -86,9 +86,6 @@ def best_section(view: AnalysedRuns) -> PageSection:
     elif swept:
         notes.append("the test images have not been read")
     return PageSection(
-        "best",
-        "Best run",
-        "Best",
         notes=sentences(notes),
         tables=(("", TextTable(head, tuple(rows))),),
         frames={"best_run": best},
@@ -110,9 +107,6 @@ def progress_section(view: AnalysedRuns) -> PageSection:
     )
     title = f"{view.capital} of {len(table)} runs against their time of creation"
     return PageSection(
-        "progress",
-        "Progress",
-        "Progress",
         notes=sentences(table.attrs["notes"]),
         charts=(chart,),
         frames={"progress": table},
@@ -145,9 +139,6 @@ def coordinates_section(view: AnalysedRuns) -> PageSection:
     )
     title = f"{len(view.kept)} runs: their settings and their {view.word}"
     return PageSection(
-        "coordinates",
-        "Parallel coordinates",
-        "Coordinates",
         notes=sentences(notes),
         charts=(chart,),
         frames={"parallel_coordinates": pd.DataFrame(view.kept[["run", *names, view.metric]])},
@@ -213,9 +204,6 @@ def importance_section(view: AnalysedRuns) -> PageSection:
     others = [note for note in table.attrs["notes"] if note not in noise]
     caption = ". ".join([table.attrs["method"], *noise])
     return PageSection(
-        "importance",
-        "Importance and correlation",
-        "Importance",
         warnings=sentences(noise),
         notes=sentences([table.attrs["method"], *others]),
         charts=(chart,),
@@ -242,9 +230,6 @@ def cost_section(view: AnalysedRuns) -> PageSection:
         raise InputError("; ".join(notes))
     note = "on the Pareto front no other run is as cheap and better, or cheaper and as good"
     return PageSection(
-        "pareto",
-        "Result and its cost",
-        "Cost",
         charts=tuple(charts),
         notes=sentences([note, *notes]),
         frames=frames,
@@ -305,9 +290,6 @@ def landscape_section(view: AnalysedRuns) -> PageSection:
     except InputError as error:
         notes.append(f"no surface: {error}")
     return PageSection(
-        "landscape",
-        "Slices and surface",
-        "Landscape",
         charts=tuple(charts),
         notes=sentences(notes),
         frames=frames,

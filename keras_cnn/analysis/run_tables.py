@@ -26,7 +26,7 @@ from keras_cnn.analysis.table import (
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder.record import Record, read_record
 from keras_cnn.sweeps.space import Sweep
-from keras_cnn.sweeps.study import Study, Trial
+from keras_cnn.sweeps.study import Study, Trial, best_of
 
 RETRAINED = "best"  # folder of the best trial, trained again and tested
 CSV_SUFFIX = ".csv"  # suffix of a file with one row per run
@@ -54,18 +54,12 @@ class Swept:
     @property
     def metric(self) -> str:
         """The history's column that the sweep optimises."""
-        return self.sweep.metric.name if self.sweep.metric else "val_accuracy"
-
-    @property
-    def minimizes(self) -> bool:
-        return self.sweep.metric is not None and self.sweep.metric.goal == "minimize"
+        return self.sweep.metric_name
 
     @cached_property
     def best(self) -> Trial | None:
         """The trial that the sweep chooses; None if none has a value."""
-        sign = -1 if self.minimizes else 1
-        done = [(sign * trial.value, trial) for trial in self.trials if trial.value is not None]
-        return max(done, key=lambda pair: (pair[0], -pair[1].number))[1] if done else None
+        return best_of(self.sweep, self.trials)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -34,9 +34,9 @@ class ChartFile:
 class PageSection:
     """One section of the page, and the files with the same content."""
 
-    name: str  # its id on the page
-    title: str
-    short: str  # in the page's bar
+    name: str = ""  # its id on the page
+    title: str = ""
+    short: str = ""  # in the page's bar
     warnings: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()  # sentences with the answer, before everything else
     notes: tuple[str, ...] = ()

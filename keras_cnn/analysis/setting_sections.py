@@ -94,9 +94,6 @@ def effects_section(view: AnalysedRuns) -> PageSection:
         by_value = Chart("study-marginal-means", f"Mean {view.word} by value", drawing, levels)
         pictures.append(ChartFile("marginal_means", (by_value,), caption=caption))
     return PageSection(
-        "effects",
-        "Marginal effects",
-        "Effects",
         notes=sentences([differences.attrs["method"], *differences.attrs["notes"]]),
         charts=(chart,),
         folded=(("Marginal means by value", levels),) if levels.rows else (),
@@ -172,9 +169,6 @@ def balance_section(view: AnalysedRuns) -> PageSection:
         listed = ", ".join(f"{view.label(a)} and {view.label(b)}" for a, b in pairs)
         notes.append(f"not spread alike over each other's values: {listed}")
     return PageSection(
-        "balance",
-        "Balance",
-        "Balance",
         warnings=sentences([warning]),
         notes=sentences(notes),
         folded=(_cell_table(view, table),) if len(table) else (),
@@ -260,9 +254,6 @@ def means_section(view: AnalysedRuns) -> PageSection:
     if view.epochs is not None:
         notes += view.epochs.attrs.get("notes", ())
     return PageSection(
-        "means",
-        "Grouped means",
-        "Means",
         notes=sentences([*conventions, *notes]),
         charts=tuple(charts),
         tables=tuple(tables),
@@ -411,9 +402,6 @@ def epochs_section(view: AnalysedRuns) -> PageSection | None:
     note = f"{table.attrs['convention']}; {fewest if fewest == most else f'{fewest} to {most}'} runs an epoch"
     title = f"Means of {view.epochs['run'].nunique()} runs by epoch"
     return PageSection(
-        "epoch-means",
-        "Means by epoch",
-        "By epoch",
         charts=tuple(chart for chart in charts if "overfit" not in chart.name),
         notes=sentences([note]),
         frames={"means_by_epoch": table},

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from keras_cnn.analysis.factors import show
 from keras_cnn.analysis.recipes import FOLDER
@@ -13,6 +12,7 @@ from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count
 from keras_cnn.run_folder import shell_command
 from keras_cnn.sweeps.distributions import Distribution
+from keras_cnn.sweeps.space import fields_of
 from keras_cnn.sweeps.study import Trial
 
 _STATES = {"early": "ended early"}
@@ -22,7 +22,7 @@ def swept_section(swept: Swept) -> PageSection:
     sweep = swept.sweep
     head = ("parameter", "field", "distribution", "values")
     rows = tuple(
-        (name, _fields(sweep.names.get(name, name)), distribution.kind, _settings(distribution))
+        (name, ", ".join(fields_of(sweep, name)), distribution.kind, _settings(distribution))
         for name, distribution in sweep.parameters.items()
     )
     failed = [trial for trial in swept.trials if trial.state == "failed"]
@@ -49,7 +49,7 @@ def _facts(swept: Swept) -> list[tuple[str, str]]:
     trials = ", ".join(f"{n:,} {_STATES.get(state, state)}" for state, n in swept.counts.items())
     facts = [
         ("method", sweep.method),
-        ("metric", f"{swept.metric}, to {'minimize' if swept.minimizes else 'maximize'}"),
+        ("metric", f"{swept.metric}, to {sweep.goal}"),
         ("trials", trials or "none yet"),
     ]
     if sweep.run_cap is not None:
@@ -71,11 +71,6 @@ def _text_of(path: Path) -> str:
 def _ends(trials: Sequence[Trial]) -> TextTable:
     rows = ((t.label, ", ".join(f"{n} {show(v)}" for n, v in t.assignment.items()), t.reason) for t in trials)
     return TextTable(("trial", "settings", "reason"), tuple(rows))
-
-
-def _fields(target: Any) -> str:
-    """The field, or the fields that the parameter's values set."""
-    return target if isinstance(target, str) else ", ".join(dict.fromkeys(f for row in target.values() for f in row))
 
 
 def _settings(distribution: Distribution) -> str:

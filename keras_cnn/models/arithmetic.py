@@ -14,6 +14,7 @@ import keras
 from keras import layers
 
 from keras_cnn.errors import require
+from keras_cnn.messages import aligned
 from keras_cnn.models.graph import Graph, GraphNode
 from keras_cnn.models.layer_kinds import (
     ELEMENT_WISE_LAYERS,
@@ -121,12 +122,11 @@ def text(model: keras.Model) -> str:
     """The table of a model as aligned text with totals and a note on what is counted; ends with a newline."""
     rows = table(model)
     total = totals(rows)
-    head = ("layer", "type", "output", "parameters", "other", "multiply-adds", "field", "stride", "offset")
-    lines = [head, *(_cells(row) for row in rows)]
+    names = ("layer", "type", "output", "parameters", "other", "multiply-adds", "field", "stride", "offset")
+    lines = [names, *(_cells(row) for row in rows)]
     lines.append(("total", "", "", *(f"{n:,}" for n in total), "", "", ""))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = [_align(line, widths) for line in lines]
-    rule = "-" * max(map(len, aligned))
+    head, *body, last = aligned(lines, right=range(3, 9))
+    rule = "-" * max(map(len, (head, *body, last)))
     uncounted = [row.layer for row in rows if row.multiply_adds is None]
     notes = [
         "",
@@ -135,7 +135,7 @@ def text(model: keras.Model) -> str:
         "field: input pixels a unit sees; stride: from unit to unit; offset: first pixel of unit 0 (height×width).",
         *([f"not counted: {', '.join(uncounted)}"] if uncounted else []),
     ]
-    return "\n".join([model.name, aligned[0], rule, *aligned[1:-1], rule, aligned[-1], *notes]) + "\n"
+    return "\n".join([model.name, head, rule, *body, rule, last, *notes]) + "\n"
 
 
 def record(model: keras.Model) -> dict:
@@ -275,12 +275,6 @@ def _cells(row: LayerArithmetic) -> tuple[str, ...]:
 
 def _pair(height: int, width: int) -> str:
     return str(height) if height == width else f"{height}×{width}"
-
-
-def _align(cells: tuple[str, ...], widths: list[int]) -> str:
-    left = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
-    right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
-    return "  ".join(left + right).rstrip()
 
 
 class LayerCount(NamedTuple):

@@ -12,14 +12,14 @@ from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
-from keras_cnn.messages import logger
+from keras_cnn.messages import aligned, logger
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.sweeps import space, sweep_file, wandb
 from keras_cnn.sweeps.hyperband import rungs
-from keras_cnn.sweeps.sampler import RANDOM_FIRST, Sampler, direction
+from keras_cnn.sweeps.sampler import RANDOM_FIRST, Sampler
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import FAILURES_IN_A_ROW, Study
-from keras_cnn.sweeps.worker import check_metric, metric_name, settings, trial_config
+from keras_cnn.sweeps.worker import check_metric, settings, trial_config
 from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.training import experiment
 
@@ -84,13 +84,13 @@ def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:
     """The plan, line by line."""
     sweep, cap = plan.sweep, plan.sampler.cap
     trials = "trials without end" if cap is None else f"{cap:,} trials" if cap != 1 else "1 trial"
-    yield f"sweep     {sweep.path}: {sweep.method}, {trials}, {metric_name(sweep)} {direction(sweep)}d"
+    yield f"sweep     {sweep.path}: {sweep.method}, {trials}, {sweep.metric_name} {sweep.goal}d"
     if sweep.repeats > 1:
         seeds = f"{plan.base.seed} to {plan.base.seed + sweep.repeats - 1}"
         yield f"          each trained with {sweep.repeats} seeds, {seeds}; its value is their mean"
     changed = f", with {' '.join(overrides)}" if overrides else ""
     yield f"base      {sweep.base or 'the default of every field'}{changed}"
-    yield from _titled("parameter", _table([_row(sweep, name) for name in sweep.parameters]))
+    yield from _titled("parameter", aligned([_row(sweep, name) for name in sweep.parameters]))
     counts = [len(values) for distribution in sweep.parameters.values() if (values := distribution.values())]
     if len(counts) == len(sweep.parameters):
         yield f"          {math.prod(counts):,} different trials in all"
@@ -109,11 +109,6 @@ def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:
 def _titled(title: str, lines: list[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
         yield f"{'' if number else title:<10}{line}"
-
-
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _row(sweep: Sweep, name: str) -> tuple[str, str, str, str]:
@@ -142,8 +137,7 @@ def _engine(plan: SweepPlan) -> str:
 
 def _notes(plan: SweepPlan) -> Iterator[str]:
     sweep, epochs = plan.sweep, plan.first.train.epochs
-    if metric_name(sweep) in ("loss", "accuracy"):
-        name = metric_name(sweep)
+    if (name := sweep.metric_name) in ("loss", "accuracy"):
         yield f"metric.name: {name} is of the training images; what generalises is chosen by val_{name}"
     are_swept = any("train.epochs" in space.fields_of(sweep, name) for name in sweep.parameters)
     if sweep.early_terminate and not are_swept and (first := rungs(sweep.early_terminate)[0]) >= epochs:

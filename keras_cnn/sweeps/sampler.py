@@ -62,7 +62,7 @@ class Sampler:
         generator: np.random.Generator,
     ) -> dict[str, Any]:
         """Optuna's parameters of a Bayesian trial; a failed trial counts as the worst, which is W&B's default."""
-        sign = 1 if direction(self._sweep) == "maximize" else -1
+        sign = self._sweep.sign
         worst = min(sign * t.value for t in before if t.value is not None)
         known = {TrialState.COMPLETE: lambda t: sign * t.value, TrialState.FAIL: lambda t: worst}
         values = np.array([known.get(t.state, lambda t: np.nan)(t) for t in before])
@@ -74,11 +74,6 @@ class Sampler:
 
     def _distributions(self) -> dict[str, BaseDistribution]:
         return {n: known for n, d in self._sweep.parameters.items() if (known := _for_optuna(d))}
-
-
-def direction(sweep: Sweep) -> str:
-    """The metric's goal; validation accuracy is maximized if the file names no metric."""
-    return sweep.metric.goal if sweep.metric else "maximize"
 
 
 def _for_optuna(distribution: Distribution) -> BaseDistribution | None:

@@ -49,6 +49,20 @@ class Sweep:
     notes: tuple[str, ...]  # on settings without effect, or easily misread
     definition: Mapping[str, Any]  # the file without our section, for wandb.sweep
 
+    @property
+    def metric_name(self) -> str:
+        """The history's column that is optimised; validation accuracy if the file names none."""
+        return self.metric.name if self.metric else "val_accuracy"
+
+    @property
+    def goal(self) -> Literal["minimize", "maximize"]:
+        return self.metric.goal if self.metric else "maximize"
+
+    @property
+    def sign(self) -> int:
+        """The factor with which a larger value of the metric is better."""
+        return 1 if self.goal == "maximize" else -1
+
 
 def cells(sweep: Sweep) -> list[dict[str, Any]]:
     """Every cell of the grid as {parameter: value}, in W&B's order: parameters by name, the last one fastest.

@@ -20,7 +20,7 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from optuna.trial import FrozenTrial, TrialState
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.run_folder import naming_a_full_disk, read_json, write_json, write_text
 from keras_cnn.sweeps import sweep_file
-from keras_cnn.sweeps.sampler import Draw, Sampler, direction
+from keras_cnn.sweeps.sampler import Draw, Sampler
 from keras_cnn.sweeps.space import Sweep
 
 ATTEMPTS = 2  # a trial whose worker dies is tried once more
@@ -65,6 +65,12 @@ class Trial:
     @property
     def label(self) -> str:
         return f"{self.number:04d}"
+
+
+def best_of(sweep: Sweep, trials: Iterable[Trial]) -> Trial | None:
+    """The ended trial with the best value, the earlier of equal ones; None if no trial has a value."""
+    done = [(sweep.sign * trial.value, -trial.number, trial) for trial in trials if trial.value is not None]
+    return max(done)[-1] if done else None
 
 
 @dataclass
@@ -111,7 +117,7 @@ class Study:
                 (folder / "locks").mkdir()
                 write_text(folder / "sweep.yaml", sweep_file.standalone(sweep))
                 write_text(folder / "base.yaml", base)
-                _storage(folder).create_new_study([StudyDirection[direction(sweep).upper()]], STUDY)
+                _storage(folder).create_new_study([StudyDirection[sweep.goal.upper()]], STUDY)
                 write_json(folder / "sweep.json", {"seed": seed, "created": _now(), "wandb_sweep": wandb_sweep})
         except BaseException:
             for name in ("sweep.yaml", "base.yaml", "study.journal", "sweep.json"):
@@ -133,12 +139,7 @@ class Study:
 
     def best(self) -> Trial | None:
         """The ended trial with the best value, the earlier of equal ones; None if no trial has a value."""
-        done = [(self._sign * t.value, -t.number, t) for t in self.trials() if t.value is not None]
-        return max(done)[-1] if done else None
-
-    @property
-    def _sign(self) -> int:
-        return 1 if direction(self.sweep) == "maximize" else -1
+        return best_of(self.sweep, self.trials())
 
     # --- working ---
 
@@ -233,7 +234,7 @@ class Study:
     def _is_full(self, trials: list[Trial]) -> bool:
         metric = self.sweep.metric
         if metric and metric.target is not None:
-            reached = [t for t in trials if t.value is not None and self._sign * (t.value - metric.target) >= 0]
+            reached = [t for t in trials if t.value is not None and self.sweep.sign * (t.value - metric.target) >= 0]
             if reached:
                 return True
         return self.wandb_sweep is None and self.cap is not None and len(trials) >= self.cap

@@ -169,7 +169,7 @@ def trial_config(
 
 def metric_of(sweep: Sweep, folder: RunFolder) -> float:
     """The sweep's metric in the epoch that the run keeps as its best."""
-    return float(folder.history()[_best_epoch(folder) - 1][metric_name(sweep)])
+    return float(folder.history()[_best_epoch(folder) - 1][sweep.metric_name])
 
 
 def early_end(config: Config, folder: RunFolder) -> str:
@@ -186,11 +186,6 @@ def early_end(config: Config, folder: RunFolder) -> str:
 
 def _best_epoch(folder: RunFolder) -> int:
     return read_json(folder / "metrics.json", {"best_epoch": int})["best_epoch"]
-
-
-def metric_name(sweep: Sweep) -> str:
-    """The metric that is optimised; validation accuracy if the file names none."""
-    return sweep.metric.name if sweep.metric else "val_accuracy"
 
 
 def check_metric(sweep: Sweep) -> None:
@@ -213,4 +208,4 @@ def outcome(sweep: Sweep, trial: Trial) -> str:
     """How a trial ended, in one line."""
     if trial.value is None:
         return f"{trial.state}: {trial.reason}"
-    return f"{metric_name(sweep)} {trial.value:.4f}" + (f"  ({trial.reason})" if trial.reason else "")
+    return f"{sweep.metric_name} {trial.value:.4f}" + (f"  ({trial.reason})" if trial.reason else "")

@@ -10,6 +10,7 @@ from typing import Literal
 import keras
 
 from keras_cnn.errors import InputError, require
+from keras_cnn.messages import aligned
 from keras_cnn.models.freezing import ALL, Upto, frozen_layers, trains, weighted_layers
 from keras_cnn.models.stages import HEAD, INPUT, stages
 
@@ -129,15 +130,7 @@ def plan_text(rows: list[StagePlan], learning_rate: float) -> str:
     frozen, total = (sum(getattr(row, name) for row in rows) for name in ("frozen_parameters", "parameters"))
     state = f"{frozen:,} frozen to the end" if frozen else "all trained"
     lines.append(("in all", str(sum(row.layers for row in rows)), f"{total:,}", state, "", ""))
-    widths = [max(len(line[i]) for line in lines) for i in range(6)]
-    right = (1, 2, 5)
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return "\n".join(aligned(lines, right=(1, 2, 5)))
 
 
 def _state(row: StagePlan) -> str:
