@@ -19,7 +19,8 @@ from benchmarks.prediction import stall_free
 from keras_cnn import models
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.training import precision
-from keras_cnn.visualization.filters import respond
+from keras_cnn.visualization.filters import Responding
+from keras_cnn.visualization.passes import one_pass
 from keras_cnn.visualization.probe import Probe
 
 IMAGES, SAMPLE, BATCH, SHAPE = 10_000, 512, 256, (32, 32, 3)
@@ -43,7 +44,7 @@ def main(count: int = IMAGES, rounds: int = 3) -> None:
     rates = interleave(sizes, rounds=1)
     batch = max(rates, key=lambda size: median(rates[size]))
     contestants = {
-        OURS: lambda: respond(probe, batches())[0].images,
+        OURS: lambda: one_pass(probe, batches(), [Responding(probe)])[0][0].images,
         OWN: lambda: len(predictor.logits(batches())),
         KERAS: _counted(stall_free(model, images, batch)),
     }

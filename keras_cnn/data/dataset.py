@@ -38,6 +38,15 @@ class Split:
         digests = b"".join(hashlib.sha256(i.encode()).digest()[:8] for i in self.ids)
         return np.frombuffer(digests, dtype="<i4").reshape(-1, 2)
 
+    @property
+    def paths(self) -> list[str]:
+        """(N,) the files' paths; "" for an image from an array."""
+        return [str(file.path) for file in self.files] if self.files else [""] * len(self)
+
+    def short_name(self, index: int) -> str:
+        """The last two parts of the id; for a file its class and its name, because every class may have a 0001.jpg."""
+        return "/".join(self.ids[index].split("/")[-2:])
+
     def take(self, indices) -> "Split":
         """The images at `indices`, in that order."""
         indices = np.asarray(indices, dtype=np.int64)

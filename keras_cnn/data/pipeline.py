@@ -157,12 +157,18 @@ def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=Non
         return split
     if cache == "auto" and not caching.fits_in_memory(split, image_shape):
         return split
-    decoded = (batch.images.numpy() for batch in batches(split, image_shape, 64, fit=fit, threads=threads))
+    images = (batch.images.numpy() for batch in batches(split, image_shape, 64, fit=fit, threads=threads))
     if cache == "disk":
         if cache_dir is None:
             raise InputError("data.cache is 'disk' without data.cache_dir; expected a folder for the decoded images")
-        return caching.keep_on_disk(split, image_shape, fit, cache_dir, decoded)
-    return caching.keep_in_memory(split, image_shape, decoded)
+        return caching.keep_on_disk(split, image_shape, fit, cache_dir, images)
+    return caching.keep_in_memory(split, image_shape, images)
+
+
+def decoded(split: Split, image_shape: tuple[int, int, int], fit: str = "crop") -> np.ndarray:
+    """(N, H, W, C) uint8: all images of a split in order, as a network gets them."""
+    parts = [batch.images.numpy() for batch in batches(split, image_shape, 64, fit=fit)] if len(split) else []
+    return np.concatenate(parts) if parts else np.zeros((0, *image_shape), np.uint8)
 
 
 def preview(

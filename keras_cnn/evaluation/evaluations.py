@@ -74,7 +74,7 @@ class Evaluation:
     def predictions(self) -> Predictions:
         """The predictions as predictions.csv stores them."""
         split = self.images
-        return Predictions(split.ids, tuple(_paths(split)), self.classes, split.labels, self.probabilities)
+        return Predictions(split.ids, tuple(split.paths), self.classes, split.labels, self.probabilities)
 
     @cached_property
     def reliabilities(self) -> dict[str, Reliability]:
@@ -88,10 +88,7 @@ class Evaluation:
 
     def pixels(self, indices) -> np.ndarray:
         """(n, H, W, C) uint8: the images at `indices` in the model's size, 0 to 255."""
-        chosen, shape = self.images.take(indices), self.dataset.image_shape
-        if not len(chosen):
-            return np.zeros((0, *shape), np.uint8)
-        return np.concatenate([b.images.numpy() for b in pipeline.batches(chosen, shape, 64, fit=self.fit)])
+        return pipeline.decoded(self.images.take(indices), self.dataset.image_shape, self.fit)
 
 
 def evaluate(
@@ -205,10 +202,6 @@ def _temperature_effect(evaluation: Evaluation) -> dict | None:
     }
 
 
-def _paths(split: Split) -> list[str]:
-    return [str(file.path) for file in split.files] if split.files else [""] * len(split)
-
-
 def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
     """Writes metrics.json, predictions.csv, logits.npy (float32) and softmax.npy (float64) into `folder`.
 
@@ -217,7 +210,7 @@ def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
     write_predictions(
         folder / "predictions.csv",
         split.ids,
-        _paths(split),
+        split.paths,
         split.labels,
         evaluation.probabilities,
         classes=classes,

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_cnn.data.dataset import Split
 from keras_cnn.evaluation import metrics, ranking
 from keras_cnn.evaluation.calibration import accuracy_intervals
 from keras_cnn.evaluation.comparison import Comparison
@@ -130,7 +129,7 @@ def _sample(evaluation: Evaluation, title: str) -> Figure:
     chosen = _at_random(np.arange(len(evaluation.images)), SHEET)
     true = [evaluation.classes[label] for label in evaluation.images.labels[chosen]]
     captions = [
-        f"{_name(evaluation.images, i)}\ntrue: {name}\n{_guess(evaluation, i)}"
+        f"{evaluation.images.short_name(i)}\ntrue: {name}\n{_guess(evaluation, i)}"
         for i, name in zip(chosen, true, strict=True)
     ]
     correct = evaluation.predictions.correct[chosen]
@@ -148,7 +147,7 @@ def _top_losses(evaluation: Evaluation, title: str) -> Figure:
     worst = ranking.highest_losses(labels, evaluation.probabilities, SHEET)
     predicted = evaluation.predictions.predicted[worst]
     captions = [
-        f"{_name(evaluation.images, i)}\nloss {_loss(evaluation, i):.2f}\ntrue: {evaluation.classes[labels[i]]}\n"
+        f"{evaluation.images.short_name(i)}\nloss {_loss(evaluation, i):.2f}\ntrue: {evaluation.classes[labels[i]]}\n"
         f"predicted: {evaluation.classes[label]}\nprobability: {sheets.score(float(probability))}"
         for i, label, probability in zip(worst, predicted, evaluation.probabilities[worst, predicted], strict=True)
     ]
@@ -176,7 +175,7 @@ def _newly_wrong(comparison: Comparison, after: Evaluation, title: str) -> Figur
     chosen = _at_random(indices, SHEET)
     names, predicted = after.classes, after.predictions.predicted
     captions = [
-        f"{_name(after.images, i)}\nbefore: {names[after.images.labels[i]]}\nafter: {names[predicted[i]]}\n"
+        f"{after.images.short_name(i)}\nbefore: {names[after.images.labels[i]]}\nafter: {names[predicted[i]]}\n"
         f"probability: {sheets.score(float(after.probabilities[i, predicted[i]]))}"
         for i in chosen
     ]
@@ -189,7 +188,7 @@ def _mistake_captions(evaluation: Evaluation, indices: np.ndarray) -> list[str]:
     names, predicted, labels = evaluation.classes, evaluation.predictions.predicted, evaluation.images.labels
     return [
         sheets.mistake_caption(
-            _name(evaluation.images, i),
+            evaluation.images.short_name(i),
             names[labels[i]],
             names[predicted[i]],
             float(evaluation.probabilities[i, predicted[i]]),
@@ -201,8 +200,3 @@ def _mistake_captions(evaluation: Evaluation, indices: np.ndarray) -> list[str]:
 def _at_random(indices: np.ndarray, count: int) -> np.ndarray:
     """Up to `count` random indices in their order; arrays of equal length give the same positions."""
     return np.sort(np.random.default_rng(_SEED).permutation(indices)[:count])
-
-
-def _name(split: Split, index: int) -> str:
-    """The last two parts of the id; for a file its class and its name, because every class may have a 0001.jpg."""
-    return "/".join(split.ids[index].split("/")[-2:])

@@ -110,21 +110,18 @@ def between_batches(model: keras.Model, images: np.ndarray, training: bool | Non
     effect cannot be separated from the effect of the batch.
     """
     _checked(images)
-    kept, other = len(images) // 2, _beside_noise(images)
 
-    def halves(call: Callable) -> tuple:
-        with _restoring(model):
-            first = call(images)
-        with _restoring(model):
-            return [a[:kept] for a in first], [b[:kept] for b in call(other)]
+    def twice(call: Callable, again: np.ndarray, count: int) -> tuple:
+        """The outputs of the first `count` images, and of the same number of `again`, with the same random seeds."""
+        outputs = []
+        for given in (images, again):
+            with _restoring(model):
+                outputs.append([output[:count] for output in call(given)])
+        return tuple(outputs)
 
-    def repeated(call: Callable) -> tuple:
-        with _restoring(model):
-            first = call(images)
-        with _restoring(model):
-            return first, call(images)
-
-    return None if _difference(model, training, repeated).significant else _difference(model, training, halves)
+    if _difference(model, training, lambda call: twice(call, images, len(images))).significant:
+        return None
+    return _difference(model, training, lambda call: twice(call, _beside_noise(images), len(images) // 2))
 
 
 def summarise_output(model: keras.Model, images: np.ndarray) -> OutputSummary:

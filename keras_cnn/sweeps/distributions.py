@@ -5,9 +5,10 @@ of W&B's package `sweeps` 0.3.0 (`params.py`), except that whole multiples of q 
 they pass through W&B's server.
 """
 
+import inspect
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Annotated, Any
@@ -49,26 +50,12 @@ def _uniform(u: float, *, min: float, max: float) -> float:
     return min + u * (max - min)
 
 
-def _q_uniform(u: float, *, min: float, max: float, q: Annotated[float, POSITIVE] = 1.0) -> float:
-    return _quantised(_uniform(u, min=min, max=max), q)
-
-
 def _log_uniform(u: float, *, min: float, max: float) -> float:
     return _exp(_uniform(u, min=min, max=max))
 
 
 def _log_uniform_values(u: float, *, min: Annotated[float, POSITIVE], max: float) -> float:
     return _exp(_uniform(u, min=math.log(min), max=math.log(max)))
-
-
-def _q_log_uniform(u: float, *, min: float, max: float, q: Annotated[float, POSITIVE] = 1.0) -> float:
-    return _quantised(_log_uniform(u, min=min, max=max), q)
-
-
-def _q_log_uniform_values(
-    u: float, *, min: Annotated[float, POSITIVE], max: float, q: Annotated[float, POSITIVE] = 1.0
-) -> float:
-    return _quantised(_log_uniform_values(u, min=min, max=max), q)
 
 
 def _inv_log_uniform(u: float, *, min: float, max: float) -> float:
@@ -79,20 +66,8 @@ def _normal(u: float, *, mu: float = 0.0, sigma: Annotated[float, AT_LEAST_0] = 
     return mu + sigma * NormalDist().inv_cdf(max(u, 2**-54))  # a generator returns 0 for anything below 2^-53
 
 
-def _q_normal(
-    u: float, *, mu: float = 0.0, sigma: Annotated[float, AT_LEAST_0] = 1.0, q: Annotated[float, POSITIVE] = 1.0
-) -> float:
-    return _quantised(_normal(u, mu=mu, sigma=sigma), q)
-
-
 def _log_normal(u: float, *, mu: float = 0.0, sigma: Annotated[float, AT_LEAST_0] = 1.0) -> float:
     return _exp(_normal(u, mu=mu, sigma=sigma))
-
-
-def _q_log_normal(
-    u: float, *, mu: float = 0.0, sigma: Annotated[float, AT_LEAST_0] = 1.0, q: Annotated[float, POSITIVE] = 1.0
-) -> float:
-    return _quantised(_log_normal(u, mu=mu, sigma=sigma), q)
 
 
 def _beta(u: float, *, a: Annotated[float, POSITIVE] = 1.0, b: Annotated[float, POSITIVE] = 1.0) -> float:
@@ -101,14 +76,20 @@ def _beta(u: float, *, a: Annotated[float, POSITIVE] = 1.0, b: Annotated[float, 
     return float(betaincinv(a, b, u))
 
 
-def _q_beta(
-    u: float,
-    *,
-    a: Annotated[float, POSITIVE] = 1.0,
-    b: Annotated[float, POSITIVE] = 1.0,
-    q: Annotated[float, POSITIVE] = 1.0,
-) -> float:
-    return _quantised(_beta(u, a=a, b=b), q)
+def _multiples(quantile: Callable[..., float]) -> Callable[..., float]:
+    """The distribution of the nearest multiples of its key `q`; its other keys are those of `quantile`."""
+
+    def quantised(u: float, *, q: float = 1.0, **settings: float) -> float:
+        """An integer if `q` is whole. As in W&B, it may be up to q/2 outside of [min, max]."""
+        return round(quantile(u, **settings) / q) * (int(q) if q.is_integer() else q)
+
+    annotation = Annotated[float, POSITIVE]
+    own = inspect.Parameter("q", inspect.Parameter.KEYWORD_ONLY, default=1.0, annotation=annotation)
+    signature = inspect.signature(quantile)
+    typed: Any = quantised  # config sections are read by the signature and its annotations
+    typed.__signature__ = signature.replace(parameters=[*signature.parameters.values(), own])
+    typed.__annotations__ = quantile.__annotations__ | {"q": annotation}
+    return quantised
 
 
 DISTRIBUTIONS = {
@@ -117,20 +98,20 @@ DISTRIBUTIONS = {
     "categorical_w_probabilities": _categorical_w_probabilities,
     "int_uniform": _int_uniform,
     "uniform": _uniform,
-    "q_uniform": _q_uniform,
+    "q_uniform": _multiples(_uniform),
     "log_uniform": _log_uniform,
     "log_uniform_values": _log_uniform_values,
-    "q_log_uniform": _q_log_uniform,
-    "q_log_uniform_values": _q_log_uniform_values,
+    "q_log_uniform": _multiples(_log_uniform),
+    "q_log_uniform_values": _multiples(_log_uniform_values),
     "inv_log_uniform": _inv_log_uniform,
     # 1/x is log-uniform exactly where x is; W&B's quantiles of the two are the same function.
     "inv_log_uniform_values": _log_uniform_values,
     "normal": _normal,
-    "q_normal": _q_normal,
+    "q_normal": _multiples(_normal),
     "log_normal": _log_normal,
-    "q_log_normal": _q_log_normal,
+    "q_log_normal": _multiples(_log_normal),
     "beta": _beta,
-    "q_beta": _q_beta,
+    "q_beta": _multiples(_beta),
 }
 EXPONENTS = ("log_uniform", "q_log_uniform", "inv_log_uniform")  # deprecated by W&B: limits are natural logarithms
 _COUNTABLE = ("constant", "categorical", "categorical_w_probabilities", "int_uniform")
@@ -140,11 +121,6 @@ _GRIDDED = ("constant", "categorical", "int_uniform", "q_uniform")
 
 def _exp(exponent: float) -> float:
     return math.exp(min(exponent, 709.0))  # e^710 is beyond the largest number
-
-
-def _quantised(value: float, q: float) -> float:
-    """The nearest multiple of `q`, an integer if `q` is whole. As in W&B, it may be up to q/2 outside of [min, max]."""
-    return round(value / q) * (int(q) if q.is_integer() else q)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,11 @@
 """Feature maps: the outputs of a network's layers for images."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from keras_cnn.errors import require
-from keras_cnn.visualization.probe import ModelOrProbe, Probe, taps
+from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
 PARTS = ("convolution", "batch norm", "activation")
-
-
-def activations(model: ModelOrProbe, images: np.ndarray, points: Iterable[str]) -> dict[str, np.ndarray]:
-    """Point of the network -> its maps (N, h, w, channels) or vectors (N, units), float32.
-
-    `images` are (N, H, W, C) with values 0-255. Raises InputError for unknown points, and for images that do not fit.
-    """
-    return taps(model, points)(images)
 
 
 def parts_of(model: ModelOrProbe, layer: str) -> dict[str, str]:

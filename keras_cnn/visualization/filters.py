@@ -5,14 +5,13 @@ activation, and after a batch norm that directly follows the convolution.
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from keras_cnn.errors import require
-from keras_cnn.visualization.passes import one_pass
 from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
 TOP = 20
@@ -53,22 +52,12 @@ class Responses:
         return self.class_counts(classes).argmax(axis=1)
 
 
-def respond(
-    model: ModelOrProbe, batches: Iterable, layers: Sequence[str] | None = None, *, top: int = TOP
-) -> list[Responses]:
-    """The responses of the convolutions `layers`, by default all of them; reads `batches` once.
-
-    The elements of `batches` start with images (B, H, W, C) uint8 and labels (B,). Memory depends on their size, on the
-    number of filters and on `top`, not on the number of images.
-
-    Raises InputError for no images, a layer that is not a convolution, `top` below 1, and non-finite responses.
-    """
-    (responses,) = one_pass(model, batches, [Responding(model, layers, top=top)])
-    return responses
-
-
 class Responding:
-    """`respond` as a measure of a pass, see `passes`."""
+    """Measures the responses of the convolutions `layers`, by default all of them, as a list of `Responses`.
+
+    Memory depends on the size of a batch, on the number of filters and on `top`, not on the number of images. Raises
+    InputError for a layer that is not a convolution, `top` below 1, and responses that are not finite.
+    """
 
     def __init__(self, model: ModelOrProbe, layers: Sequence[str] | None = None, *, top: int = TOP):
         require(top >= 1, "filters: top", f"found {top}", "at least 1")

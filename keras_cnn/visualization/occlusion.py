@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import tensorflow as tf
+from scipy.ndimage import gaussian_filter
 
 from keras_cnn.errors import require
 from keras_cnn.evaluation.predict import inference
@@ -142,26 +143,9 @@ def _places(side: int, size: int, stride: int) -> np.ndarray:
     return np.unique(np.append(np.arange(0, last + 1, stride), last)).astype(np.int32)
 
 
-def _grey(image: np.ndarray, size: int) -> np.ndarray:
-    return np.full_like(image, GREY)
-
-
-def _mean(image: np.ndarray, size: int) -> np.ndarray:
-    return np.broadcast_to(image.mean(axis=(0, 1)), image.shape)
-
-
-def _blurred(image: np.ndarray, size: int) -> np.ndarray:
-    """Gaussian blur with standard deviation size / 2, cut off at three standard deviations; the border is repeated."""
-    reach = -(-3 * size // 2)
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (size / 2)) ** 2)
-    weights /= weights.sum()
-    for axis in (0, 1):
-        width = [(0, 0)] * 3
-        width[axis] = (reach, reach)
-        padded = np.pad(image, width, mode="edge")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, len(weights), axis=axis)
-        image = (windows @ weights.astype(np.float32)).astype(np.float32)
-    return image
-
-
-FILLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"grey": _grey, "mean": _mean, "blur": _blurred}
+FILLS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "grey": lambda image, size: np.full_like(image, GREY),
+    "mean": lambda image, size: np.broadcast_to(image.mean(axis=(0, 1)), image.shape),
+    # Cut off at three standard deviations; the border is repeated.
+    "blur": lambda image, size: gaussian_filter(image, (size / 2, size / 2, 0), mode="nearest", truncate=3),
+}

@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from scipy import ndimage
+from scipy.stats import rankdata
 
 from keras_cnn.errors import require
 from keras_cnn.visualization.attribution.result import Attribution
-from keras_cnn.visualization.probe import ModelOrProbe, Probe, taps
-from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target
+from keras_cnn.visualization.probe import ModelOrProbe, Probe
+from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target, class_scores
 
 THRESHOLD = 0.5  # rank correlation or SSIM at which maps count as the same on a random network, or as edges
 OTHER_CLASS = 0.8  # the same threshold for another class, which shares much of the evidence
@@ -186,7 +188,7 @@ def likeness(a: np.ndarray, b: np.ndarray) -> Likeness:
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's rank correlation, with mean ranks for ties; 0 if one of the two is constant."""
-    a, b = (_ranks(values) - (len(values) - 1) / 2 for values in (a, b))
+    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (a, b))
     size = np.sqrt((a * a).sum() * (b * b).sum())
     return float((a * b).sum() / size) if size else 0.0
 
@@ -201,12 +203,8 @@ def structural_similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def edges(images: np.ndarray) -> np.ndarray:
     """(N, H, W): the magnitude of the Sobel gradient of the channel mean, with repeated borders."""
-    grey = np.pad(images.astype(np.float64).mean(axis=-1), ((0, 0), (1, 1), (1, 1)), mode="edge")
-    across = grey[:, :, 2:] - grey[:, :, :-2]
-    down = grey[:, 2:] - grey[:, :-2]
-    horizontal = across[:, :-2] + 2 * across[:, 1:-1] + across[:, 2:]
-    vertical = down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]
-    return np.hypot(horizontal, vertical)
+    grey = images.astype(np.float64).mean(axis=-1)
+    return np.stack([np.hypot(*(ndimage.sobel(image, axis, mode="nearest") for axis in (0, 1))) for image in grey])
 
 
 def _rectangle(where: np.ndarray) -> tuple[slice, slice]:
@@ -228,9 +226,9 @@ def _only_where(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
 def _fixed(target: Target, probe: Probe, images: np.ndarray) -> Target:
     """The target with its class or position, if not given, chosen by the trained network."""
     if isinstance(target, ClassScore) and target.index is None:
-        return ClassScore(tuple(_scores(probe, images).argmax(axis=1)))
+        return ClassScore(tuple(class_scores(probe, images).argmax(axis=1)))
     if isinstance(target, ClassDifference) and target.index is None:
-        return ClassDifference(tuple(_scores(probe, images).argmax(axis=1)), target.against)
+        return ClassDifference(tuple(class_scores(probe, images).argmax(axis=1)), target.against)
     if isinstance(target, Neuron) and target.position is None and len(probe.shape(probe.point(target.layer))) == 3:
         return replace(target, position=tuple(map(tuple, target.places(probe, images))))
     return target
@@ -243,24 +241,12 @@ def _other_class(target: Target, probe: Probe, images: np.ndarray) -> Target | N
     """
     if not isinstance(target, ClassScore) or probe.head().units == 1:
         return None
-    scores = _scores(probe, images).copy()
+    scores = class_scores(probe, images).copy()
     scores[np.arange(len(images)), np.broadcast_to(np.asarray(target.index), (len(images),))] = -np.inf
     return ClassScore(tuple(scores.argmax(axis=1)))
-
-
-def _scores(probe: Probe, images: np.ndarray) -> np.ndarray:
-    head = probe.head()
-    return head.class_scores(taps(probe, [head.point])(images)[head.point])
 
 
 def _scaled(maps: np.ndarray) -> np.ndarray:
     low = maps.min(axis=(1, 2), keepdims=True)
     span = np.ptp(maps, axis=(1, 2), keepdims=True)
     return np.divide(maps - low, span, out=np.zeros_like(maps), where=span != 0).astype(np.float32)
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 0 for the smallest value; equal values share their mean rank."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts + 1) / 2)[places]

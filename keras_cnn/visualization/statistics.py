@@ -4,7 +4,7 @@ IN4310 asks for both: the shares of non-positive values by layer, and the larges
 covariance of the features of 200 images, for several networks and several sets of images.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,6 @@ import tensorflow as tf
 from keras_cnn.errors import require
 from keras_cnn.evaluation.intervals import paired_bootstrap
 from keras_cnn.evaluation.metrics import CONFIDENCE_LEVEL
-from keras_cnn.visualization.passes import one_pass
 from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
 Reduction = Literal["pooled", "flattened"]
@@ -74,18 +73,11 @@ class Spectrum:
         return np.stack(_spread(self.resampled, self.eigenvalues))
 
 
-def sparsity(model: ModelOrProbe, points: Sequence[str], batches: Iterable) -> list[Sparsity]:
-    """Share of the values that are at most 0 at each of `points`, see `probe`; reads `batches` once.
-
-    The elements of `batches` start with images (B, H, W, C) uint8. One number per image and point is kept.
-    Raises InputError for no images, an unknown point, and values that are not finite.
-    """
-    (sparsities,) = one_pass(model, batches, [NotPositive(model, points)])
-    return sparsities
-
-
 class NotPositive:
-    """`sparsity` as a measure of a pass, see `passes`."""
+    """Measures the share of the values that are at most 0 at each of `points`, see `probe`, as a list of `Sparsity`.
+
+    One number per image and point is kept. Raises InputError for an unknown point, and for values that are not finite.
+    """
 
     def __init__(self, model: ModelOrProbe, points: Sequence[str]):
         probe = Probe.of(model)
@@ -109,24 +101,11 @@ class NotPositive:
         return result
 
 
-def features(
-    model: ModelOrProbe,
-    point: str,
-    batches: Iterable,
-    reduction: Reduction = "pooled",
-    most: int | None = None,
-) -> np.ndarray:
-    """(N, D) float32: the features at `point` for each image: the means of a map over its pixels, or all values.
-
-    The elements of `batches` start with images (B, H, W, C) uint8; reading stops after `most` images. Raises InputError
-    for features of more than 1 GiB, no images, an unknown point, and values that are not finite.
-    """
-    (values,) = one_pass(model, batches if most is None else _first(batches, most), [Features(point, reduction)])
-    return values
-
-
 class Features:
-    """`features` as a measure of a pass, see `passes`."""
+    """Measures the features at `point`, (N, D) float32: the means of a map over its pixels, or all its values.
+
+    Raises InputError for features of more than 1 GiB, and for values that are not finite.
+    """
 
     def __init__(self, point: str, reduction: Reduction = "pooled"):
         self.points = (point,)
@@ -190,15 +169,6 @@ def effective_rank(eigenvalues: np.ndarray) -> float:
         return 0.0
     shares = eigenvalues[eigenvalues > 0] / total
     return float(np.exp(-np.sum(shares * np.log(shares))))
-
-
-def _first(batches: Iterable, most: int) -> Iterator[tuple]:
-    """The first `most` images of the batches; later batches are not read."""
-    for images, *_ in batches:
-        yield (images[:most],)
-        most -= len(images)
-        if most <= 0:
-            return
 
 
 def _not_positive(values: tf.Tensor) -> tf.Tensor:

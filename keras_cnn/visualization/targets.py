@@ -25,7 +25,7 @@ class ClassScore:
     def score(self, probe: Probe, images: np.ndarray) -> Score:
         """Raises InputError if the network is not a classifier or does not have the class."""
         head = probe.head()
-        classes = _predicted(probe, images) if self.index is None else _each(self.index, len(images))
+        classes = class_scores(probe, images).argmax(axis=1) if self.index is None else _each(self.index, len(images))
         _check(probe, classes, head.classes)
         words = tuple(f"class {index}" for index in classes)
         return Score(head.point, head.weights(classes), words)
@@ -68,11 +68,9 @@ class Neuron:
 
     def score(self, probe: Probe, images: np.ndarray) -> Score:
         """Raises InputError for an unknown layer, channel or position."""
-        point = probe.point(self.layer)
-        shape, channels = probe.fixed_shape(point), _channels(probe, point, self.channel, len(images))
-        weights = np.zeros((len(images), *shape), np.float32)
+        point, channels, weights = _nothing(probe, self.layer, self.channel, len(images))
         each = np.arange(len(images))
-        if len(shape) == 1:
+        if weights.ndim == 2:
             weights[each, channels] = 1
             return Score(point, weights, tuple(f"{point} unit {channel}" for channel in channels))
         places = self.places(probe, images)
@@ -108,11 +106,9 @@ class ChannelMean:
 
     def score(self, probe: Probe, images: np.ndarray) -> Score:
         """Raises InputError for an unknown layer or channel."""
-        point = probe.point(self.layer)
-        shape, channels = probe.fixed_shape(point), _channels(probe, point, self.channel, len(images))
-        weights = np.zeros((len(images), *shape), np.float32)
-        weights[np.arange(len(images)), ..., channels] = 1 / np.prod(shape[:-1])
-        words = "mean of channel" if len(shape) == 3 else "unit"
+        point, channels, weights = _nothing(probe, self.layer, self.channel, len(images))
+        weights[np.arange(len(images)), ..., channels] = 1 / np.prod(weights.shape[1:-1])
+        words = "mean of channel" if weights.ndim == 4 else "unit"
         return Score(point, weights, tuple(f"{point} {words} {channel}" for channel in channels))
 
 
@@ -129,9 +125,17 @@ def strongest(model: ModelOrProbe, images: np.ndarray, layer: str, count: int) -
     return [(int(channel), int(highest[:, channel].argmax())) for channel in channels]
 
 
-def _predicted(probe: Probe, images: np.ndarray) -> np.ndarray:
+def class_scores(probe: Probe, images: np.ndarray) -> np.ndarray:
+    """(N, classes) float32: the class scores of images (N, H, W, C) before the softmax or sigmoid."""
     head = probe.head()
-    return head.class_scores(taps(probe, [head.point])(images)[head.point]).argmax(axis=1)
+    return head.class_scores(taps(probe, [head.point])(images)[head.point])
+
+
+def _nothing(probe: Probe, layer: str, channel: int | Sequence[int], count: int) -> tuple[str, np.ndarray, np.ndarray]:
+    """The point of a layer, the channel of each of `count` images, and weights of 0 for the tensors at the point."""
+    point = probe.point(layer)
+    weights = np.zeros((count, *probe.fixed_shape(point)), np.float32)
+    return point, _channels(probe, point, channel, count), weights
 
 
 def _channels(probe: Probe, point: str, channel: int | Sequence[int], count: int) -> np.ndarray:

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_cnn import evaluation
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.evaluations import computed_in, evaluate, write
@@ -48,13 +47,6 @@ def model() -> keras.Model:
     built = keras.Model(image, logits(keras.layers.Flatten()(image)))
     logits.set_weights([KERNEL])
     return built
-
-
-def test_the_package_gives_evaluate_without_importing_tensorflow_first():
-    assert evaluation.evaluate is evaluate
-    assert evaluation.Evaluation.__name__ == "Evaluation"
-    with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
-        _ = evaluation.evaluat
 
 
 @pytest.mark.parametrize("batch_size", [4, 128])

@@ -7,9 +7,14 @@ from keras import layers
 
 from keras_cnn.errors import InputError
 from keras_cnn.visualization import filters
-from keras_cnn.visualization.filters import respond
+from keras_cnn.visualization.filters import TOP, Responding
+from keras_cnn.visualization.passes import one_pass
 
 SHAPE = (12, 10, 3)
+
+
+def respond(model, batches, layers=None, *, top=TOP):
+    return one_pass(model, batches, [Responding(model, layers, top=top)])[0]
 
 
 def network(nested: bool = False) -> keras.Model:

@@ -6,9 +6,9 @@ import pytest
 from keras import layers
 
 from keras_cnn.errors import InputError
-from keras_cnn.visualization.filters import Responding, respond
+from keras_cnn.visualization.filters import Responding
 from keras_cnn.visualization.passes import one_pass
-from keras_cnn.visualization.statistics import Features, NotPositive, features, sparsity
+from keras_cnn.visualization.statistics import Features, NotPositive
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +51,11 @@ def test_each_finds_what_it_finds_alone_and_the_images_are_read_once(model):
     measures = [Responding(model, top=4), NotPositive(model, ["relu", "conv2"]), Features("gap"), Features("logits")]
     responses, shares, pooled, scores = one_pass(model, batches, measures)
     assert batches.times == 1
-    equal_responses(responses, respond(model, Batches(), top=4))
-    for a, b in zip(shares, sparsity(model, ["relu", "conv2"], Batches()), strict=True):
+    equal_responses(responses, one_pass(model, Batches(), [Responding(model, top=4)])[0])
+    (alone,) = one_pass(model, Batches(), [NotPositive(model, ["relu", "conv2"])])
+    for a, b in zip(shares, alone, strict=True):
         np.testing.assert_allclose(a.shares, b.shares, atol=1e-6)
-    np.testing.assert_allclose(pooled, features(model, "gap", Batches()), atol=1e-5)
+    np.testing.assert_allclose(pooled, one_pass(model, Batches(), [Features("gap")])[0], atol=1e-5)
     np.testing.assert_allclose(scores, model.predict(PIXELS.astype("float32"), verbose=0), atol=1e-4)
 
 
@@ -64,9 +65,11 @@ def test_each_gets_its_own_part_of_the_images(model):
     measures = [Features("gap"), Responding(model, top=2), NotPositive(model, ["relu"]), Features("relu", "flattened")]
     whole, responses, shares, flat = one_pass(model, Batches(), measures, [None, some, last, some])
     assert whole.shape == (23, 4)
-    np.testing.assert_allclose(flat, features(model, "relu", Batches(some), "flattened"), atol=1e-5)
-    equal_responses(responses, respond(model, Batches(some), top=2))
-    np.testing.assert_allclose(shares[0].shares, sparsity(model, ["relu"], Batches(last))[0].shares, atol=1e-6)
+    (alone,) = one_pass(model, Batches(some), [Features("relu", "flattened")])
+    np.testing.assert_allclose(flat, alone, atol=1e-5)
+    equal_responses(responses, one_pass(model, Batches(some), [Responding(model, top=2)])[0])
+    (alone,) = one_pass(model, Batches(last), [NotPositive(model, ["relu"])])
+    np.testing.assert_allclose(shares[0].shares, alone[0].shares, atol=1e-6)
 
 
 def test_batches_without_labels_have_none(model):

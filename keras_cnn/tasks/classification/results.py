@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from keras_cnn.data import pipeline
-from keras_cnn.data.dataset import Split
 from keras_cnn.evaluation import metrics
 from keras_cnn.evaluation.predictions import write_predictions
 from keras_cnn.figures import confusion, curves, sheets
@@ -33,8 +32,7 @@ def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run:
     run_metrics = {"split": "test", "best_epoch": best_epoch, "chosen_by": setup.config.train.monitor}
     run_metrics |= {"computed_in": setup.precision} | summaries.pop("test") | summaries
     test, probabilities = dataset.test, metrics.softmax(logits["test"])
-    paths = [str(file.path) for file in test.files] if test.files else [""] * len(test)
-    write_predictions(folder / "predictions.csv", test.ids, paths, test.labels, probabilities, classes=classes)
+    write_predictions(folder / "predictions.csv", test.ids, test.paths, test.labels, probabilities, classes=classes)
     draw_figures(setup, folder, run_metrics, probabilities)
     write_json(folder / "metrics.json", run_metrics)  # its presence says that the run is complete
     predicted = {name: (splits[name].labels, logits[name].argmax(axis=1)) for name in ("validation", "test")}
@@ -76,11 +74,12 @@ def draw_figures(setup: TrainingSetup, folder: RunFolder, run_metrics: dict, pro
     worst = metrics.worst_mistakes(test.labels, probabilities, MISTAKES)
     predicted = probabilities[worst].argmax(axis=1)
     captions = [
-        sheets.mistake_caption(_file_name(test, i), classes[test.labels[i]], classes[p], float(probabilities[i, p]))
+        sheets.mistake_caption(test.short_name(i), classes[test.labels[i]], classes[p], float(probabilities[i, p]))
         for i, p in zip(worst, predicted, strict=True)
     ]
     title = f"{name}: the {len(worst)} worst mistakes of {len(test):,} test images"
-    save_figure(sheets.image_sheet(_images(setup, test.take(worst)), captions, 5, title), folder, "mistakes")
+    images = pipeline.decoded(test.take(worst), setup.dataset.image_shape, setup.config.data.fit)
+    save_figure(sheets.image_sheet(images, captions, 5, title), folder, "mistakes")
 
 
 def draw_augmentation(setup: TrainingSetup, folder: RunFolder) -> None:
@@ -92,14 +91,3 @@ def draw_augmentation(setup: TrainingSetup, folder: RunFolder) -> None:
     captions = [setup.dataset.classes[label] for label in sample.labels]
     title = f"{folder.path.name}: augmentation '{config.data.augment.name}', the original first"
     save_figure(sheets.augmentation_sheet(views, captions, title), folder, "augmentation")
-
-
-def _images(setup: TrainingSetup, split: Split) -> np.ndarray:
-    """(N, H, W, C) uint8, as the network gets them."""
-    if not len(split):
-        return np.zeros((0, *setup.dataset.image_shape), np.uint8)
-    return np.concatenate([images.numpy() for images, *_ in setup.batches(split)])
-
-
-def _file_name(split: Split, index: int) -> str:
-    return "/".join(split.ids[index].split("/")[-2:])

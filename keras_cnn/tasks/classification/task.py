@@ -94,15 +94,14 @@ class ClassificationTask:
         best_epoch: int,
         validated: np.ndarray | None,
     ) -> dict:
-        """Evaluates all three splits, the test split once; writes model, numbers, predictions and figures."""
-        self._take_results(folder, phase_run, validated)
-        return results.finish(self.setup, folder, tracker, phase_run, best_epoch)
-
-    def _take_results(self, folder: RunFolder, phase_run: PhaseRunner, validated: np.ndarray | None) -> None:
+        """Writes the model, evaluates all three splits, the test split once, and writes predictions and figures."""
         if not self.keeps_whole_model:
             results.save_model(self.model, folder)
         if validated is not None:
             phase_run.known_logits["validation"] = validated
+        return self._evaluate(self.setup, folder, tracker, phase_run, best_epoch)
+
+    _evaluate = staticmethod(results.finish)
 
 
 class ClassificationTrial(ClassificationTask):
@@ -110,19 +109,9 @@ class ClassificationTrial(ClassificationTask):
 
     is_trial = True
 
-    def draw_augmentation(self, folder: RunFolder) -> None: ...
+    _evaluate = staticmethod(results.finish_trial)
 
-    def finish(
-        self,
-        folder: RunFolder,
-        tracker: Tracker,
-        phase_run: PhaseRunner,
-        best_epoch: int,
-        validated: np.ndarray | None,
-    ) -> dict:
-        """Evaluates the validation split and writes model and numbers."""
-        self._take_results(folder, phase_run, validated)
-        return results.finish_trial(self.setup, folder, tracker, phase_run, best_epoch)
+    def draw_augmentation(self, folder: RunFolder) -> None: ...
 
 
 def _frozen_in(path: Path) -> dict[str, str]:

@@ -93,11 +93,7 @@ class ImageStream:
     def pixels(self, indices: Iterable[int]) -> np.ndarray:
         """(n, H, W, C) uint8: the images at these places of the stream, as the network gets them."""
         self.before()
-        chosen = self.decoded.take(self.numbers[list(indices)])
-        if not len(chosen):
-            return np.zeros((0, *self.shape), np.uint8)
-        batches = pipeline.batches(chosen, self.shape, 64, fit=self.decoded.fit)
-        return np.concatenate([batch.images.numpy() for batch in batches])
+        return pipeline.decoded(self.decoded.take(self.numbers[list(indices)]), self.shape, self.decoded.fit)
 
 
 Measurements = Sequence[tuple[ImageStream, Measure]]

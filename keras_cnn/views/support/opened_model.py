@@ -13,7 +13,7 @@ from keras_cnn.checking import Limit, nearest
 from keras_cnn.config import Config
 from keras_cnn.data import pipeline
 from keras_cnn.data.audit import audit, default_cache_dir
-from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.data.dataset import Dataset
 from keras_cnn.data.decoding import decode
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.run_folder import RunFolder
@@ -101,7 +101,8 @@ class OpenedModel:
             return _some(self.given, self.options.image_count or len(self.given.names))
         split = self.dataset.validation if len(self.dataset.validation) else self.dataset.train
         chosen = evenly_spaced(len(split), self.options.image_count or _SHOWN)
-        return _read_split(split.take(chosen), self.dataset.image_shape, self.fit)
+        shown = split.take(chosen)
+        return ShownImages(pipeline.decoded(shown, self.dataset.image_shape, self.fit), shown.ids, shown.labels)
 
     @cached_property
     def head(self) -> ClassHead:
@@ -178,9 +179,3 @@ def _some(images: ShownImages, most: int) -> ShownImages:
     chosen = evenly_spaced(len(images.names), most)
     names = tuple(images.names[number] for number in chosen)
     return ShownImages(images.pixels[chosen], names, images.labels[chosen])
-
-
-def _read_split(split: Split, shape: tuple[int, int, int], fit: str) -> ShownImages:
-    batches = pipeline.batches(split, shape, len(split), fit=fit)
-    pixels = np.concatenate([batch.images.numpy() for batch in batches])
-    return ShownImages(pixels, split.ids, split.labels)
