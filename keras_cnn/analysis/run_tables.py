@@ -19,6 +19,7 @@ from keras_cnn.analysis.table import (
     epochs_table,
     has_numbers,
     listed,
+    plain,
     run_numbers,
     runs_of_epochs,
     runs_table,
@@ -197,15 +198,11 @@ def factor_names(sweep: Sweep) -> dict[str, str]:
 def _with_settings(table: pd.DataFrame, settings: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """The table with these factors instead of those in which its records' configs differ."""
     kept = table.drop(columns=table.attrs["factors"])
-    columns = {name: column_of([_plain(v) for v in values], kept.index) for name, values in settings.items()}
+    columns = {name: column_of([plain(v) for v in values], kept.index) for name, values in settings.items()}
     place = 1 + max(list(kept.columns).index(name) for name in ("run", "state", "created", "seed") if name in kept)
     joined = pd.concat([kept.iloc[:, :place], pd.DataFrame(columns, index=kept.index), kept.iloc[:, place:]], axis=1)
     joined.attrs = {"factors": list(settings), "notes": list(table.attrs["notes"])}
     return joined
-
-
-def _plain(value: Any) -> Any:
-    return repr(value) if isinstance(value, list | dict) else value
 
 
 def _in_best_epoch(record: Record, column: str) -> float:

@@ -145,7 +145,7 @@ def varying_fields(records: Sequence[Record]) -> dict[str, list[Any]]:
     Lists and mappings are text; ABSENT stands for a field that a config does not have.
     """
     fields = filter(changes_numbers, dict.fromkeys(field for record in records for field in record.config))
-    values = {field: [_plain(record.config.get(field, ABSENT)) for record in records] for field in fields}
+    values = {field: [plain(record.config.get(field, ABSENT)) for record in records] for field in fields}
     return {field: in_runs for field, in_runs in values.items() if len(set(map(repr, in_runs))) > 1}
 
 
@@ -168,7 +168,8 @@ def _settings(fields: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value, or its text if it is a list or a mapping, which a column cannot hold."""
     return repr(value) if isinstance(value, list | dict | tuple) else value
 
 

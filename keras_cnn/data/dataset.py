@@ -70,3 +70,8 @@ class Dataset:
     test: Split
     # JSON-able: skipped files, duplicates, near-duplicates, notes, and the splits that the source itself has
     findings: dict = field(default_factory=dict)
+
+
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """At most `most` of the numbers 0 to `count` - 1, at even distances, ascending."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))

@@ -5,6 +5,7 @@ together, as in scikit-learn. Points that a drawn curve does not need are left o
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -40,14 +41,14 @@ def roc(labels, probabilities, index: int) -> Roc:
     Raises InputError for labels or an index out of range, or values that are not probabilities.
     Source: T. Fawcett, An Introduction to ROC Analysis, Pattern Recognition Letters 27 (2006).
     """
-    thresholds, true, false = _counts(labels, probabilities, index)
-    true_rate, false_rate = (_rate(np.concatenate([[0], counts])) for counts in (true, false))
-    defined = true[-1] > 0 and false[-1] > 0
-    area = float(np.trapezoid(true_rate, false_rate)) if defined else None
-    corners = np.ones(len(true_rate), bool)  # the other points lie on a straight line between their neighbours
-    corners[2:-1] = (np.diff(true, 2) != 0) | (np.diff(false, 2) != 0)
-    thresholds = np.concatenate([[np.inf], thresholds])
-    return Roc(false_rate[corners], true_rate[corners], thresholds[corners], area)
+    from sklearn.metrics import auc, roc_curve  # takes half a second
+
+    own, scores = _binary(labels, probabilities, index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # an undefined rate is NaN
+        false_rate, true_rate, thresholds = roc_curve(own, scores)
+    area = float(auc(false_rate, true_rate)) if 0 < own.sum() < len(own) else None
+    return Roc(false_rate, true_rate, thresholds, area)
 
 
 def precision_recall(labels, probabilities, index: int) -> PrecisionRecall:
@@ -58,14 +59,15 @@ def precision_recall(labels, probabilities, index: int) -> PrecisionRecall:
 
     Raises InputError for labels or an index out of range, or values that are not probabilities.
     """
-    thresholds, true, false = _counts(labels, probabilities, index)
-    precision, recall = true / (true + false), _rate(true)
-    average = float(np.sum(np.diff(recall, prepend=0) * precision)) if true[-1] else None
-    ends = np.ones(len(true), bool)  # of each stretch of equal recall, within which precision only falls
-    ends[1:-1] = (np.diff(true)[:-1] != 0) | (np.diff(true)[1:] != 0)
-    precision, recall = precision[ends][::-1], recall[ends][::-1]
-    last = 0.0 if true[-1] else np.nan
-    return PrecisionRecall(np.append(precision, 1), np.append(recall, last), thresholds[ends][::-1], average)
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    own, scores = _binary(labels, probabilities, index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # without images of the class
+        precision, recall, thresholds = precision_recall_curve(own, scores, drop_intermediate=True)
+    if not own.any():
+        return PrecisionRecall(precision, np.full(len(recall), np.nan), thresholds, None)
+    return PrecisionRecall(precision, recall, thresholds, float(average_precision_score(own, scores)))
 
 
 def roc_area_interval(labels, probabilities, index: int, level: float = 0.95) -> list[float] | None:
@@ -79,10 +81,8 @@ def roc_area_interval(labels, probabilities, index: int, level: float = 0.95) ->
     Sources: E. R. DeLong et al., Comparing the Areas under Two or More Correlated ROC Curves, Biometrics 44 (1988);
     M. S. Pepe, The Statistical Evaluation of Medical Tests (2003), section 5.2, for the logit scale.
     """
-    probabilities = checked_probabilities(probabilities)
-    labels = checked_labels(labels, probabilities)
-    scores = probabilities[:, _checked_index(index, probabilities)]
-    own, others = np.sort(scores[labels == index]), np.sort(scores[labels != index])
+    chosen, scores = _binary(labels, probabilities, index)
+    own, others = np.sort(scores[chosen]), np.sort(scores[~chosen])
     if min(len(own), len(others)) < 2:
         return None
     above, below = _share_below(others, own), 1 - _share_below(own, others)  # DeLong's V10 and V01
@@ -129,15 +129,11 @@ def highest_losses(labels, probabilities, n: int) -> np.ndarray:
     return np.argsort(probabilities[np.arange(len(labels)), labels], kind="stable")[:n]
 
 
-def _counts(labels, probabilities, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(T,) distinct scores, falling, and the numbers of images of the class and of others with at least each score."""
+def _binary(labels, probabilities, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) bool, whether an image is of class `index`, and (N,) its score of this class."""
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
-    scores = probabilities[:, _checked_index(index, probabilities)]
-    order = np.argsort(-scores, kind="stable")
-    scores, hits = scores[order], np.cumsum(labels[order] == index)
-    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # last index of each run of equal scores
-    return scores[last], hits[last], last + 1 - hits[last]
+    return labels == index, probabilities[:, _checked_index(index, probabilities)]
 
 
 def _share_below(sorted_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -154,10 +150,6 @@ def _logit_interval(value: float, error: float, level: float) -> list[float] | N
     odds = value / (1 - value)
     low, high = odds * math.exp(-half), odds * math.exp(min(half, 700.0))  # e^709 is the largest float
     return [low / (1 + low), high / (1 + high)]
-
-
-def _rate(counts: np.ndarray) -> np.ndarray:
-    return counts / counts[-1] if counts[-1] else np.full(len(counts), np.nan)
 
 
 def _checked_index(index: int, probabilities: np.ndarray) -> int:

@@ -3,7 +3,6 @@
 The run's own images must be those recorded in split.json. Other images replace the test split.
 """
 
-import difflib
 import hashlib
 import itertools
 import re
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_cnn import data
+from keras_cnn.checking import nearest
 from keras_cnn.config import Config
 from keras_cnn.data import fingerprints, pipeline, splits
 from keras_cnn.data.dataset import Dataset, Split
@@ -219,9 +219,7 @@ def _check_same_classes(source: str, classes: tuple[str, ...], expected: tuple[s
 def _check_classes(chosen: tuple[str, ...], classes: tuple[str, ...]) -> None:
     for name in chosen:
         if name not in classes:
-            near = difflib.get_close_matches(name, classes, 1)
-            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(classes)}"
-            raise UsageError(f"command line: --class {name!r}: unknown class; {hint}")
+            raise UsageError(f"command line: --class {name!r}: unknown class{nearest(name, classes)}")
 
 
 def _source_name(source: str) -> str:

@@ -1,6 +1,7 @@
 """Atomic writes: a temporary file replaces the old one, so that a reader finds the old content or the new."""
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -40,6 +41,12 @@ def replacing(path: Path) -> Iterator[Path]:
             moved = "moved or removed since it was opened; if it was moved, go on in its new place"
             raise Stopped(f"{path.parent}: no such folder any more, {moved}") from error
         raise
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

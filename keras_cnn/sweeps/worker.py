@@ -77,7 +77,7 @@ def work(study: Study) -> None:
         with Interrupt() as interrupt:  # a signal waits until a trial is either taken or not
             lease = engine.lease(lambda: interrupt.name is not None)
         if lease is None:
-            _check_interrupt(interrupt)
+            interrupt.check()
             logger.info(f"sweep     {study.folder}: nothing is left to begin")
             return
         trial = _try(study, lease, engine, shared, interrupt)
@@ -96,7 +96,7 @@ def _try(study: Study, lease: TrialLease, engine: Engine, shared: SharedResource
     logger.info(f"trial {lease.trial.label}  {settings(study.sweep, lease.trial.assignment)}")
     names: list[str] = []
     try:
-        _check_interrupt(before)
+        before.check()
         value, early = _train(study, lease.trial, engine, shared, names)
         end = {"state": "early" if early else "finished", "value": value, "reason": early}
     except Exception as error:  # any failure is recorded with its reason, and the sweep goes on
@@ -111,18 +111,13 @@ def _try(study: Study, lease: TrialLease, engine: Engine, shared: SharedResource
         keras.backend.clear_session()  # the next trial's layers are named as in a run of its own
     with Interrupt() as interrupt:
         trial = study.end(lease, runs=tuple(names), **end)
-    _check_interrupt(interrupt)
+    interrupt.check()
     return trial
 
 
 def _release(study: Study, lease: TrialLease) -> None:
     with Interrupt():
         study.stop(lease)
-
-
-def _check_interrupt(interrupt: Interrupt) -> None:
-    if interrupt.name:
-        raise Interrupted(f"stopped by {interrupt.name}")
 
 
 def _reason(error: Exception) -> str:

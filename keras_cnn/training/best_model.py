@@ -1,12 +1,11 @@
 """The best model so far, on disk, consistent with the checkpoint."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from keras_cnn.errors import InputError
-from keras_cnn.run_folder import replacing
+from keras_cnn.run_folder.files import replacing, sha256_of
 from keras_cnn.training.interrupt import signals_held_back
 
 
@@ -26,7 +25,7 @@ class BestModel:
         """Writes the current model, which the next checkpoint makes the best one."""
         with signals_held_back(), replacing(self._waiting) as temporary:
             self._write(temporary)
-        self.sha256 = _digest(self._waiting)
+        self.sha256 = sha256_of(self._waiting)
 
     def publish(self) -> None:
         """Replaces the old model with the waiting one. Call it after the checkpoint that names it is written."""
@@ -36,7 +35,7 @@ class BestModel:
     def restore(self, sha256: str | None) -> None:
         """Restores the file that a checkpoint names. Raises InputError if it is not there."""
         self.sha256 = sha256
-        if sha256 is not None and self._waiting.exists() and _digest(self._waiting) == sha256:
+        if sha256 is not None and self._waiting.exists() and sha256_of(self._waiting) == sha256:
             self.publish()
         self._waiting.unlink(missing_ok=True)  # of an epoch that will be repeated
         if sha256 is not None:
@@ -45,7 +44,7 @@ class BestModel:
     def require_unchanged(self) -> None:
         """Raises InputError unless the file is the one that the checkpoint names."""
         try:
-            found = _digest(self.path)
+            found = sha256_of(self.path)
         except OSError as error:
             raise InputError(f"{self.path}: {error.strerror}; expected the best model of the run so far") from None
         if found != self.sha256:
@@ -53,8 +52,3 @@ class BestModel:
                 f"{self.path}: not the best model that the checkpoint names: found sha256 {found[:12]}, expected"
                 f" {str(self.sha256)[:12]}; put back the run's own file, or start the run anew"
             )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.figures.comparison import class_differences
 from keras_cnn.figures.confusion import confusion, confusion_difference
@@ -21,7 +22,7 @@ from keras_cnn.views.support.image_stream import (
     measured_before,
     stream,
 )
-from keras_cnn.views.support.opened_model import OpenedModel, evenly_spaced
+from keras_cnn.views.support.opened_model import OpenedModel
 from keras_cnn.views.support.published_ablation import beside_published, draw_beside_published
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.ablation import CONTROLS, Ablation, ablate

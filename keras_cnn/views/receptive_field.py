@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.errors import require
 from keras_cnn.figures.style import FAINT, GREY, HEADER, INK, SMALL_SIZE, WIDTH, fit, new_figure, styled
 from keras_cnn.models.arithmetic import ReceptiveField
-from keras_cnn.views.support.opened_model import OpenedModel, evenly_spaced
+from keras_cnn.views.support.opened_model import OpenedModel
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.receptive_field import MeasuredField, measured_field, receptive_fields
 

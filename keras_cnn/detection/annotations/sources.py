@@ -8,6 +8,7 @@ from keras_cnn.data.pipeline import order
 from keras_cnn.detection.annotations import coco, voc, yolo_txt
 from keras_cnn.detection.annotations.dataset import SPLITS, AnnotatedImage, BoxDataset, Reading, chosen_classes
 from keras_cnn.errors import InputError, require
+from keras_cnn.run_folder.files import sha256_of
 
 KINDS = ("coco", "yolo", "voc")
 
@@ -43,7 +44,7 @@ def load(
     splits = {name: [image.of_classes(kept) for image in images] for name, images in splits.items() if images}
     require("train" in splits, source, f"splits {', '.join(splits)}", "images to train on")
     own = tuple(name for name in SPLITS if name in splits and len(splits) > 1)
-    hashes = {image.id: _hash(image.path) for images in splits.values() for image in images}
+    hashes = {image.id: sha256_of(image.path) for images in splits.values() for image in images}
     cuts = _cut(splits, hashes, {"validation": validation, "test": test}, seed, source)
     for name in SPLITS:
         boxes = sum((~image.ignored).sum() for image in cuts[name])
@@ -55,11 +56,6 @@ def load(
     chosen = tuple(names[number] for number in kept)
     files = hashlib.sha256("".join(hashes[identity] for identity in sorted(hashes)).encode()).hexdigest()
     return BoxDataset(source, chosen, cuts, own, tuple(_notes(cuts, identical, reading)), identical, files)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _cut(

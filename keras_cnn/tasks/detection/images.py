@@ -35,12 +35,7 @@ class BoxImages:
         """(h, w, 3) uint8: the whole image, resized so that its longer side is `size`."""
         if self._kept is not None and index in self._kept:
             return self._kept[index]
-        picture = self.pictures[index]
-        try:
-            image = read_image(picture.path)
-        except InputError as error:
-            raise Stopped(f"{error}: readable when the run began, but not now") from None
-        inside = resized(image, self._inner[index])
+        inside = resized(read_again(self.pictures[index]), self._inner[index])
         if self._kept is not None:
             self._kept[index] = inside
         return inside
@@ -63,6 +58,14 @@ class BoxImages:
         canvas = np.full((self.size, self.size, 3), GREY, np.uint8)
         canvas[top : top + rows, left : left + columns] = self.pixels(index)
         return canvas, self.boxes(index) + np.array([left, top] * 2)
+
+
+def read_again(picture: AnnotatedImage) -> np.ndarray:
+    """(H, W, 3) uint8: a picture that was readable when the run began. Raises Stopped if it no longer is."""
+    try:
+        return read_image(picture.path)
+    except InputError as error:
+        raise Stopped(f"{error}: readable when the run began, but not now") from None
 
 
 def key(identity: str) -> np.ndarray:

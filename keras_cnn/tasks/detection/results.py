@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.annotations.dataset import AnnotatedImage
 from keras_cnn.detection.boxes import Detections
@@ -114,7 +115,7 @@ def draw_figures(
     title = f"{name}: precision and recall on {metrics['images']:,} test images, IoU 0.5"
     save_figure(detectors.precision_recall(precisions, averages, title), folder, "precision_recall")
     pictures = setup.dataset.test
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(SHOWN, len(pictures))).astype(int))
+    chosen = evenly_spaced(len(pictures), SHOWN)
     pairs = [_truth_and_detections(pictures[i], detections[i], classes) for i in chosen]
     title = f"{name}: {len(pairs)} of {len(pictures):,} test images, true boxes and those found"
     save_figure(detectors.pairs(pairs, title), folder, "detections")
@@ -153,7 +154,7 @@ def drawn(image: np.ndarray, boxes: list[dict], classes: Sequence[str]) -> np.nd
 def draw_augmentation(setup: DetectionSetup, folder: RunFolder) -> None:
     """Draws a few training images with their boxes, original and augmented."""
     images, config = setup.images("train"), setup.config
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(PREVIEW_ROWS, len(images))).astype(int))
+    chosen = evenly_spaced(len(images), PREVIEW_ROWS)
     rows = []
     for index in chosen:
         pixels, boxes = images.letterboxed(index)

@@ -19,10 +19,17 @@ MOMENTUM = 0.97  # of the statistics: they settle in a hundred steps, all that a
 PRIOR = 0.01  # initial objectness: most cells are empty (Lin et al., Focal Loss, arXiv:1708.02002, section 4.1)
 
 
-class RandomWeights:
-    """Random weights from a seed, as Darknet draws them (He et al. 2015); records the convolutions asked for."""
+class _ConvolutionsOnly:
+    """A source of the weights of convolutions alone."""
 
     transposed = False
+
+    def floats(self, count: int, where: str) -> np.ndarray:
+        raise InputError(f"{where}: cannot be trained here; expected a network of convolutions")
+
+
+class RandomWeights(_ConvolutionsOnly):
+    """Random weights from a seed, as Darknet draws them (He et al. 2015); records the convolutions asked for."""
 
     def __init__(self, seed: int):
         self._seed = seed
@@ -35,14 +42,9 @@ class RandomWeights:
         ones, zeros = np.ones(filters, np.float32), np.zeros(filters, np.float32)
         return Convolution(zeros, [ones, zeros, ones] if normalised else None, kernel)
 
-    def floats(self, count: int, where: str) -> np.ndarray:
-        raise InputError(f"{where}: cannot be trained here; expected a network of convolutions")
 
-
-class ModelWeights:
+class ModelWeights(_ConvolutionsOnly):
     """The weights of a trained model, with batch norms converted to Darknet's formula."""
-
-    transposed = False
 
     def __init__(self, model: keras.Model):
         self._model = model
@@ -61,9 +63,6 @@ class ModelWeights:
         # Darknet divides by sqrt(variance) + 1e-6, the batch norm here by sqrt(variance + EPSILON).
         darknet = (np.sqrt(variances.astype(np.float64) + EPSILON) - 1e-6) ** 2
         return Convolution(biases, [scales, means, darknet], flat)
-
-    def floats(self, count: int, where: str) -> np.ndarray:
-        raise InputError(f"{where}: cannot be trained here; expected a network of convolutions")
 
 
 @dataclass(frozen=True)

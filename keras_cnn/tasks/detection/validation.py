@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_cnn.data.decoding import read_image
 from keras_cnn.detection import scoring
 from keras_cnn.detection.annotations.dataset import AnnotatedImage
 from keras_cnn.detection.boxes import Detections, Letterbox, decode, suppress
@@ -12,7 +11,7 @@ from keras_cnn.detection.heads import YoloHead
 from keras_cnn.detection.network import Network
 from keras_cnn.detection.scoring import DetectionScores, TrueBoxes
 from keras_cnn.detection.yolo import OVERLAP, Detector
-from keras_cnn.errors import InputError, Stopped
+from keras_cnn.tasks.detection.images import read_again
 
 LOWEST = 0.005  # least confidence of a detection that counts for the mAP, as in Darknet's `detector valid`
 CANDIDATES = 300  # per image before suppression, the most probable: an untrained network proposes every cell
@@ -42,14 +41,7 @@ def detections(network: Network, pictures: Sequence[AnnotatedImage]) -> list[Det
     """Detections of a saved network in each picture, computed as `detect.py` does, down to a confidence of LOWEST."""
     detector = Detector(network.model, network.heads)
     size = detector.size[0]
-    every = []
-    for picture in pictures:
-        try:
-            image = read_image(picture.path)
-        except InputError as error:
-            raise Stopped(f"{error}: readable when the run began, but not now") from None
-        every.append(detections_in(detector.maps(image), network.heads, picture, size))
-    return every
+    return [detections_in(detector.maps(read_again(each)), network.heads, each, size) for each in pictures]
 
 
 def score(pictures: Sequence[AnnotatedImage], detections: Sequence[Detections], classes: int) -> DetectionScores:

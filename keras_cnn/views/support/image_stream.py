@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_cnn.data import cache, pipeline
-from keras_cnn.data.dataset import Split
+from keras_cnn.data.dataset import Split, evenly_spaced
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import TEST_SPLIT, RunFolder, record_test_reading
 from keras_cnn.run_folder.record import read_record
-from keras_cnn.views.support.opened_model import OpenedModel, evenly_spaced
+from keras_cnn.views.support.opened_model import OpenedModel
 from keras_cnn.visualization.passes import Measure, one_pass
 
 SplitName = Literal["validation", "train", "test"]

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.boxes import Detections, Letterbox, decode
 from keras_cnn.detection.drawing import annotated
@@ -16,7 +17,7 @@ from keras_cnn.detection.network import CFG_MEMBER, Network, open_network
 from keras_cnn.detection.network import NAMED as DETECTOR_NAMES
 from keras_cnn.detection.yolo import Detector, letterbox
 from keras_cnn.errors import UsageError, require
-from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions, evenly_spaced
+from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions
 from keras_cnn.visualization.probe import Probe
 from keras_cnn.visualization.targets import Neuron
 

@@ -13,7 +13,7 @@ from keras_cnn.checking import Limit, nearest
 from keras_cnn.config import Config
 from keras_cnn.data import pipeline
 from keras_cnn.data.audit import audit, default_cache_dir
-from keras_cnn.data.dataset import Dataset
+from keras_cnn.data.dataset import Dataset, evenly_spaced
 from keras_cnn.data.decoding import decode
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.run_folder import RunFolder
@@ -157,11 +157,6 @@ class OpenedModel:
             best = int(self.probabilities[index].argmax())
             parts.append(f"predicted {self.class_name(best)} {self.probabilities[index, best]:.2f}")
         return (between if after_name is None else after_name).join([name, between.join(parts)] if parts else [name])
-
-
-def evenly_spaced(count: int, most: int) -> np.ndarray:
-    """At most `most` of the numbers 0 to `count` - 1, at even distances, ascending."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 
 def _read_files(paths: tuple[Path, ...], shape: tuple[int, int, int], fit: str) -> ShownImages:
