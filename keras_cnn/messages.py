@@ -3,10 +3,12 @@
 Used as a library, the package installs no handler and leaves its messages to the caller's `logging` setup.
 """
 
+import csv
+import io
 import logging
 import re
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 logger = logging.getLogger("keras_cnn")
 
@@ -31,6 +33,13 @@ def csv_cell(text: str) -> str:
 def from_csv_cell(cell: str) -> str:
     """The text from which `csv_cell` made a cell."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV text: a line of column names, then a line per row."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows((columns, *rows))
+    return text.getvalue()
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:

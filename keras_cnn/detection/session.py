@@ -1,13 +1,11 @@
 """Detection on a source, as `detect.py` runs it: all results are written to one folder."""
 
 import contextlib
-import csv
 import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +27,7 @@ from keras_cnn.detection.yolo import THRESHOLD, Detector
 from keras_cnn.errors import InputError, Interrupted, Stopped, require
 from keras_cnn.figures.detections import crossings as crossings_figure
 from keras_cnn.figures.style import save
-from keras_cnn.messages import csv_cell, logger
+from keras_cnn.messages import csv_cell, csv_text, logger
 from keras_cnn.progress_bar import ProgressBar
 from keras_cnn.run_folder import replacing, write_json, write_text
 
@@ -290,12 +288,9 @@ class _VideoDetection:
         gates = self._counter.gates
         if not gates:
             return
-        table = StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(("frame", "time", "gate", "direction", "track", "class"))
-        for c in self._crossings:
-            writer.writerow((c.frame, f"{c.time:.4f}", c.gate, c.direction, c.track, csv_cell(c.name)))
-        write_text(self._folder / "crossings.csv", table.getvalue())
+        rows = [(c.frame, f"{c.time:.4f}", c.gate, c.direction, c.track, csv_cell(c.name)) for c in self._crossings]
+        columns = ("frame", "time", "gate", "direction", "track", "class")
+        write_text(self._folder / "crossings.csv", csv_text(columns, rows))
         totals = {gate.name: _nested(gate, self._counter.totals[gate.name]) for gate in gates}
         points = {gate.name: gate.points.tolist() for gate in gates}
         write_json(self._folder / "counts.json", {"frames": self._progress.done, "points": points, "crossings": totals})

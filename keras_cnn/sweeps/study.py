@@ -12,10 +12,8 @@ holds them, however it ends. If the study says that a trial is running but its l
 next worker resumes the trial from its checkpoint.
 """
 
-import csv
 import datetime
 import fcntl
-import io
 import logging
 import os
 import platform
@@ -33,6 +31,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from keras_cnn.errors import InputError, Stopped
+from keras_cnn.messages import csv_text
 from keras_cnn.run_folder import naming_a_full_disk, read_json, write_json, write_text
 from keras_cnn.sweeps import sweep_file
 from keras_cnn.sweeps.sampler import Draw, Sampler
@@ -256,13 +255,11 @@ class Study:
     def _table(self) -> str:
         """CSV text with a line per trial: its record, then its settings."""
         columns = [f.name for f in fields(Trial) if f.name not in ("assignment", "wandb_run")]
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow([*columns, *self.sweep.parameters])
+        rows = []
         for trial in self.trials():
             known = asdict(trial) | {"runs": " ".join(trial.runs)}
-            writer.writerow([*(known[c] for c in columns), *(trial.assignment[p] for p in self.sweep.parameters)])
-        return table.getvalue()
+            rows.append([*(known[c] for c in columns), *(trial.assignment[p] for p in self.sweep.parameters)])
+        return csv_text([*columns, *self.sweep.parameters], rows)
 
     def _try_lock(self, number: int) -> int | None:
         descriptor = os.open(self.folder / "locks" / f"{number:04d}", os.O_RDWR | os.O_CREAT, 0o644)

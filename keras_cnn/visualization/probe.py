@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from scipy.special import expit, softmax
 
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
@@ -85,10 +86,7 @@ class ClassHead:
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """(N, classes) float64 in [0, 1]: the sigmoid of each class if the network ends with one, else a softmax."""
         scores = self.class_scores(np.asarray(scores, np.float64))
-        if self.squashing == "sigmoid":
-            return np.exp(-np.logaddexp(0, -scores))
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return expit(scores) if self.squashing == "sigmoid" else softmax(scores, axis=1)
 
     def confidences(self, outputs: tf.Tensor) -> tf.Tensor:
         """(N, classes) in [0, 1], from the network's outputs (N, units)."""
@@ -425,9 +423,7 @@ def _wide_twin(operation: Any) -> Any:
     if operation.compute_dtype not in ("bfloat16", "float16") or operation.quantization_mode is not None:
         return twin(operation)
     wide = keras.DTypePolicy("float32")
-    wide._variable_dtype = (
-        operation.dtype_policy.variable_dtype
-    )  # weights stored in 16 bits are cast when they are read
+    wide._variable_dtype = operation.dtype_policy.variable_dtype  # weights of 16 bits are cast when they are read
     return twin(operation, _dtype_policy=wide)
 
 

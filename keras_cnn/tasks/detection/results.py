@@ -1,7 +1,5 @@
 """The results of a finished training on boxes: network, final numbers, detections and figures."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +15,7 @@ from keras_cnn.detection.scoring import DetectionScores
 from keras_cnn.detection.weights import write_weights
 from keras_cnn.detection.yolo import THRESHOLD
 from keras_cnn.figures import detectors
-from keras_cnn.messages import csv_cell
+from keras_cnn.messages import csv_cell, csv_text
 from keras_cnn.run_folder import RunFolder, record_test_reading, write_json, write_text
 from keras_cnn.tasks.detection import validation
 from keras_cnn.tasks.detection.augmentation import Sample, augmented
@@ -92,14 +90,12 @@ def write_detections(
     folder: RunFolder, pictures: Sequence[AnnotatedImage], detections: Sequence[Detections], names: Sequence[str]
 ) -> None:
     """Writes predictions.csv: one row per detection, image by image, the most confident first; boxes in pixels."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for picture, boxes in zip(pictures, detections, strict=True):
         for box, number, confidence in zip(boxes.boxes, boxes.classes, boxes.confidences, strict=True):
             digits = [f"{value:.9g}" for value in (confidence, *box)]  # all digits of a float32
-            writer.writerow([*map(csv_cell, (picture.id, str(picture.path), names[int(number)])), *digits])
-    write_text(folder / "predictions.csv", table.getvalue())
+            rows.append([*map(csv_cell, (picture.id, str(picture.path), names[int(number)])), *digits])
+    write_text(folder / "predictions.csv", csv_text(COLUMNS, rows))
 
 
 def draw_figures(

@@ -1,7 +1,5 @@
 """A measured ablation beside the published ablation of the same network, with all differences between the two."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from keras_cnn.evaluation.comparison import Change
 from keras_cnn.figures import style
 from keras_cnn.figures.panels import broken
 from keras_cnn.figures.style import BLUE, GREY, HEADER, MARGIN, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.messages import csv_text
 from keras_cnn.publications import PublishedAblation
 from keras_cnn.run_folder import write_text
 from keras_cnn.run_folder.record import Record, read_record
@@ -63,19 +62,16 @@ class AblationBesidePublished:
 
     def csv(self) -> str:
         """A row for each class and one for all images, then a comment line for each difference of the experiments."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_COLUMNS)
+        rows = []
         for row in self.rows:
             before, after = (f"{value:.{row.decimals}f}" for value in row.published)
             difference = f"{row.published[1] - row.published[0]:+.{row.decimals}f}"
             c = row.change
             measured = (c.before, *c.before_interval, c.after, *c.after_interval, c.difference, *row.interval, c.p)
-            writer.writerow([row.name, before, after, difference, c.images, *measured])
-        text.writelines(f"# not the same: {difference}\n" for difference in self.differences)
-        text.writelines(f"# published: {caveat}\n" for caveat in self.table.caveats)
-        text.write(f"# source: {self.table.source}\n")
-        return text.getvalue()
+            rows.append((row.name, before, after, difference, c.images, *measured))
+        comments = [f"# not the same: {difference}\n" for difference in self.differences]
+        comments += [f"# published: {caveat}\n" for caveat in self.table.caveats]
+        return "".join([csv_text(_COLUMNS, rows), *comments, f"# source: {self.table.source}\n"])
 
     def lines(self) -> list[str]:
         """The table for the terminal."""
