@@ -5,6 +5,7 @@ Labels, logits and probabilities are as in `metrics`.
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -137,7 +138,7 @@ def fit_temperature(labels, logits) -> float:
         return coldest
     from scipy.optimize import brentq  # takes a tenth of a second
 
-    return 1 / brentq(_slope, 1 / hottest, 1 / coldest, args=(gaps,), xtol=1e-14, rtol=1e-13)
+    return 1 / cast(float, brentq(_slope, 1 / hottest, 1 / coldest, args=(gaps,), xtol=1e-14))
 
 
 def _slope(inverse: float, gaps: np.ndarray) -> float:

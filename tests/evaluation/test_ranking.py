@@ -44,26 +44,6 @@ def test_precision_recall_worked_out_by_hand():
     assert curve.average_precision == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
 
 
-@pytest.mark.parametrize("decimals", [None, 2, 1, 0])  # the fewer, the more ties
-@pytest.mark.parametrize("index", [0, 3])
-def test_curves_equal_scikit_learn(decimals, index):
-    sk = pytest.importorskip("sklearn.metrics")
-    labels, probabilities = random_case(index, decimals)
-    truth, scores = labels == index, probabilities[:, index]
-    false, true, thresholds = sk.roc_curve(truth, scores)
-    curve = roc(labels, probabilities, index)
-    np.testing.assert_allclose(curve.false_positive_rate, false, rtol=1e-14)
-    np.testing.assert_allclose(curve.true_positive_rate, true, rtol=1e-14)
-    np.testing.assert_array_equal(curve.thresholds, thresholds)
-    assert curve.area == pytest.approx(sk.roc_auc_score(truth, scores), rel=1e-12)
-    precision, recall, thresholds = sk.precision_recall_curve(truth, scores, drop_intermediate=True)
-    curve = precision_recall(labels, probabilities, index)
-    np.testing.assert_allclose(curve.precision, precision, rtol=1e-14)
-    np.testing.assert_allclose(curve.recall, recall, rtol=1e-14)
-    np.testing.assert_array_equal(curve.thresholds, thresholds)
-    assert curve.average_precision == pytest.approx(sk.average_precision_score(truth, scores), rel=1e-12)
-
-
 # --- intervals --------------------------------------------------------------------------------------------------------
 
 
