@@ -61,6 +61,9 @@ def test_numbers_worked_out_by_hand(run):
     assert rows["dog"][4:] == ("0", "40", "< 0.0001")
     assert rows["owl"][2:] == ("+0.00", "[+0.00, +0.00]", "0", "0", "1")
     assert rows["yak"] == ("–", "–", "–", "–", "0", "0", "–")
+    of_classes = shown.charts[0].table
+    assert of_classes.head == ("class", "before", "after", "difference", "95 % interval")
+    assert of_classes.rows == tuple((name, *rows[name][:4]) for name in CLASSES)
     change = dict(zip(CLASSES, shown.charts[1].table.rows, strict=True))
     assert change["cat"] == ("cat", "-10", "+10", "+0", "+0")
     assert change["dog"] == ("dog", "-40", "+40", "+0", "+0")

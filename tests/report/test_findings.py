@@ -321,6 +321,9 @@ def test_single_runs_are_compared_image_by_image(tmp_path):
     worse_on_validation = [records[0], later]
     (turned,) = findings(worse_on_validation)
     assert (turned.rows, turned.size) == (("a", "b"), pytest.approx(0.1))
+    third = with_predictions(tmp_path, "c", first, 0.1, model__name="net3")
+    pairs = {frozenset(finding.rows) for finding in findings([*worse_on_validation, third])}
+    assert pairs == {frozenset("ab"), frozenset("bc")}  # each other run against the best on validation, not on test
 
 
 def test_single_runs_without_a_difference(tmp_path):

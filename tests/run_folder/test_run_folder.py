@@ -59,6 +59,12 @@ def test_an_unused_folder_goes_unless_the_user_made_it(tmp_path, before):
         assert (path / "run.lock").exists()
     assert path.exists() is before
     assert not before or not list(path.iterdir())
+    with run_folder.RunFolder.create("named", tmp_path) as named:
+        assert named.path == tmp_path / "named"
+    assert not named.path.exists()
+    with run_folder.RunFolder.open_or_create(tmp_path / "trial") as trial:  # a sweep made its folders for good
+        assert (trial / "run.lock").exists()
+    assert list(trial.path.iterdir()) == []
 
 
 def test_replacing_keeps_the_old_file_on_any_error(tmp_path):
