@@ -84,7 +84,9 @@ def test_a_grid_has_its_number_of_cells_and_seeds(dry_run):
     assert lines[1] == "          each trained with 3 seeds, 5 to 7; its value is their mean"
     assert "          6 different trials in all" in lines
     assert "          ..." in lines
-    assert dry_run(grid, run_cap=2)[0].endswith("grid, 2 trials, val_accuracy maximized")
+    lines = dry_run(grid, run_cap=3)  # as many as are shown
+    assert lines[0].endswith("grid, 3 trials, val_accuracy maximized")
+    assert "          ..." not in lines
 
 
 def test_bayes_that_cannot_learn_is_noted(dry_run):
