@@ -45,7 +45,6 @@ MEANS = 8  # settings with tables of means on the page
 DRAWN = 4  # the most important settings, whose means are drawn and whose pairs have tables: six tables
 _MOST_ROWS = 60  # in a table of cells
 _MARKED = 12  # a line with more points has no markers
-_MOST_PRINTED = 24  # with more levels of all settings, cells do not print their number of runs
 _SPLITS: dict[str, tuple[str, Dash, Marker]] = {
     "train": (MUTED, "dashed", "square"),
     "validation": (BLUE, "solid", "circle"),
@@ -201,7 +200,7 @@ def _pair_picture(view: AnalysedRuns, table: pd.DataFrame, caption: str) -> tupl
     values = counts.to_numpy().astype(float)
     values[[[a == b for b in owners] for a in owners]] = np.nan
     names = tuple(f"{view.label(name)} {level}" for name, level in counts.index)
-    texts = tuple(tuple(f"{value:.0f}" for value in row) for row in values) if len(names) <= _MOST_PRINTED else ()
+    texts = tuple(tuple(f"{value:.0f}" for value in row) for row in values)
     drawing = HeatMap(
         values,
         names,

@@ -22,6 +22,8 @@ FEW = 6  # up to this many distinct numbers, each has a tick on its axis
 Numbers = Sequence[float] | np.ndarray
 Dash = Literal["", "solid", "dashed", "dotted", "dashdot"]  # "" draws no line
 Marker = Literal["", "circle", "square", "diamond", "triangle", "dash"]  # "" draws no marker
+DASH_CYCLE: tuple[Dash, ...] = ("solid", "dashed", "dotted", "dashdot")
+MARKER_CYCLE: tuple[Marker, ...] = ("circle", "square", "diamond", "triangle")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Bars between the edges of bins, with one count per bin."""
+    """Bars between the edges of bins, with one count per bin, which a file prints above its bar."""
 
     edges: Numbers  # (B + 1,)
     counts: Numbers  # (B,)
@@ -81,6 +83,12 @@ class Plot:
     legend: bool = True  # if false, labels appear only beside the pointer
     rows: tuple[str, ...] = ()  # names of the positions 0, 1, ... on y, the first on top
     row_height: int = 24  # pixels on the page
+    remark: str = ""  # stands above the plot in a file; the page has the chart's note instead
+
+    @property
+    def is_square(self) -> bool:
+        """Whether both axes have the same limits, so that the diagonal means equality."""
+        return self.x.limits is not None and self.x.limits == self.y.limits
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,8 @@ class HeatMap:
     limits: tuple[float, float] | None = None
     quantity: str = ""  # title of the colour bar; if empty, there is no bar
     rising: bool = False  # the first row is at the bottom, as on an axis of numbers
-    square: bool = False
+    square: bool = False  # the cells are squares; R == C
+    heading: str = ""  # stands above the cells of a square map in a file
     breaks: tuple[int, ...] = ()  # indices of rows and columns that follow a gap between groups
     flagged: np.ndarray | None = None  # (R, C) cells whose text stands out
     dots: tuple[Sequence[int], Sequence[int]] = ((), ())  # rows and columns of runs that are drawn in their cells
@@ -202,6 +211,21 @@ class Chart:
     table: TextTable | None = None
     note: str = ""
     run: Any = None  # the run, if the chart is about one run only
+
+
+def colour(number: int) -> str:
+    """The colour of one of many lines, by its number from 0."""
+    return PALETTE[number % len(PALETTE)]
+
+
+def dash(number: int) -> Dash:
+    """The dash of one of many lines; the seventh has the first colour with the second dash."""
+    return DASH_CYCLE[number // len(PALETTE) % len(DASH_CYCLE)]
+
+
+def marker(number: int) -> Marker:
+    """The marker of one of many lines, which changes with its dash."""
+    return MARKER_CYCLE[number // len(PALETTE) % len(MARKER_CYCLE)]
 
 
 def is_logarithmic(values: Numbers) -> bool:

@@ -71,7 +71,7 @@ def shape(chart: Chart) -> str:
             return "tall"
         case Plot(rows=rows) if rows:
             return "tall"
-        case Plot(x=ChartAxis(limits=limits), y=ChartAxis(limits=same)) if limits and limits == same:
+        case Plot(is_square=True):
             return "square"
         case ParallelCoordinates():
             return "scrolling"

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_cnn.charts import evaluation as charts
+from keras_cnn.charts import png
 from keras_cnn.evaluation import metrics, ranking
 from keras_cnn.evaluation.calibration import accuracy_intervals
 from keras_cnn.evaluation.comparison import Comparison
 from keras_cnn.evaluation.evaluations import Evaluation
-from keras_cnn.figures import comparison as comparison_figures
-from keras_cnn.figures import confusion, sheets, style
 from keras_cnn.figures import ranking as ranking_figures
-from keras_cnn.figures import reliability as reliability_figures
+from keras_cnn.figures import sheets, style
 
 SHEET, RANKED = 30, 10  # images on a sheet, and in a row of ranked images
 MOST_CLASSES = 10  # classes on a sheet of ranked images, unless chosen
@@ -29,8 +29,8 @@ def draw(evaluation: Evaluation, folder: Path, title: str, classes: Sequence[str
     folder.mkdir(parents=True, exist_ok=True)
     figures = {
         "reliability": _reliability(evaluation, title),
-        "confusion": confusion.confusion_pair(
-            evaluation.metrics["confusion"], evaluation.classes, f"{title}: confusion"
+        "confusion": png.figure(
+            charts.confusion_pair(evaluation.metrics["confusion"], evaluation.classes), f"{title}: confusion"
         ),
         "roc": ranking_figures.roc_curves(_roc(evaluation), f"{title}: ROC, each class against the others"),
         "precision_recall": ranking_figures.precision_recall_curves(
@@ -48,18 +48,14 @@ def draw(evaluation: Evaluation, folder: Path, title: str, classes: Sequence[str
 def draw_comparison(comparison: Comparison, after: Evaluation, folder: Path, title: str) -> None:
     """Writes the figures of a comparison into `folder`; `after` is the evaluation of the second model."""
     folder.mkdir(parents=True, exist_ok=True)
-    changes = list(comparison.per_class.values())
-
-    def column(name: str) -> list[float]:
-        return [np.nan if getattr(change, name) is None else getattr(change, name) for change in changes]
-
-    intervals = [change.difference_interval or (np.nan, np.nan) for change in changes]
     figures = {
-        "class_differences": comparison_figures.class_differences(
-            comparison.classes, column("before"), column("after"), intervals, f"{title}: accuracy of each class"
+        "class_differences": png.figure(
+            charts.class_differences(comparison.per_class), f"{title}: accuracy of each class"
         ),
-        "confusion_difference": confusion.confusion_difference(
-            comparison.confusion_difference, comparison.classes, f"{title}: confusion, after minus before"
+        "confusion_difference": png.figure(
+            [charts.confusion_change(comparison.confusion_difference, comparison.classes)],
+            f"{title}: confusion, after minus before",
+            charts.CHANGE_NOTE,
         ),
         "newly_wrong": _newly_wrong(comparison, after, title),
     }
@@ -68,11 +64,11 @@ def draw_comparison(comparison: Comparison, after: Evaluation, folder: Path, tit
 
 
 def _reliability(evaluation: Evaluation, title: str) -> Figure:
-    diagrams = {}
-    for name, bins in evaluation.reliabilities.items():
-        intervals = accuracy_intervals(bins.accuracy, bins.counts)
-        diagrams[f"{name}: ECE {bins.error:.4f}"] = {**vars(bins), "interval": intervals}
-    return reliability_figures.reliability(diagrams, f"{title}: reliability")
+    diagrams = [
+        charts.reliability_of_one(bins, accuracy_intervals(bins.accuracy, bins.counts), f"{name}: ECE {bins.error:.4f}")
+        for name, bins in evaluation.reliabilities.items()
+    ]
+    return png.figure([above for above, _ in diagrams], f"{title}: reliability", below=[low for _, low in diagrams])
 
 
 def _roc(evaluation: Evaluation) -> dict[str, ranking_figures.ClassCurve]:

@@ -20,7 +20,7 @@ class StoredChange:
     before: float | None
     after: float | None
     difference: float | None
-    interval: tuple[float, float] | None  # of the difference, paired bootstrap over the images
+    difference_interval: tuple[float, float] | None  # of the difference, paired bootstrap over the images
     only_before: int  # images right before and wrong after
     only_after: int
     p: float | None  # of the exact McNemar test, for a class adjusted by Holm
@@ -83,7 +83,7 @@ def _change(row: dict, p: str) -> StoredChange:
         before=before,
         after=after,
         difference=difference,
-        interval=None if low is None or high is None else (_finite(low), _finite(high)),
+        difference_interval=None if low is None or high is None else (_finite(low), _finite(high)),
         only_before=int(row["mcnemar"]["b"]),
         only_after=int(row["mcnemar"]["c"]),
         p=_known(row["mcnemar"][p]),

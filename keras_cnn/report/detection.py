@@ -5,11 +5,13 @@ from pathlib import Path
 
 from keras_cnn import run_folder as run_folders
 from keras_cnn.analysis.sections import PageSection
-from keras_cnn.charts import PALETTE, Chart, ChartAxis, Plot, Series, TextTable
+from keras_cnn.charts import Chart, Plot, TextTable
+from keras_cnn.charts.evaluation import RECALLS, precision_over_recall
 from keras_cnn.charts.page import short
 from keras_cnn.charts.text import count, digits, duration, with_interval
+from keras_cnn.charts.training import detector_history
 from keras_cnn.errors import InputError
-from keras_cnn.report import pictures, run_charts
+from keras_cnn.report import pictures
 from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import mapping, number
 from keras_cnn.report.sections.configuration import differences
@@ -17,7 +19,6 @@ from keras_cnn.report.sections.environment import environment, reproduction
 from keras_cnn.report.sections.models import networks
 from keras_cnn.run_folder.record import Record, read_record
 
-RECALLS = [index / 100 for index in range(101)]  # recalls of the precisions in metrics.json
 _DRAWN = ("curves", "precision_recall")  # pictures that the page draws as charts
 
 
@@ -91,51 +92,19 @@ def _curves(run: ReportedRun) -> list[PageSection]:
     record = run.record
     if not record.history:
         return []
-    lines = {
-        "loss": (("loss", "training", 1.1), ("val_loss", "validation", 1.9)),
-        "training loss by term": (
-            ("box_loss", "box", 1.6),
-            ("object_loss", "objectness", 1.6),
-            ("class_loss", "class", 1.6),
-        ),
-        "validation mAP": (("val_map", "@[.5:.95]", 1.9), ("val_map50", "@0.5", 1.6)),
-    }
-    drawn = [_history_chart(record, f"curve-{i}", title, columns) for i, (title, columns) in enumerate(lines.items())]
+    plots = detector_history(record.history, number(record.metrics.get("best_epoch")))
+    drawn = [
+        Chart(f"curve-{i}", title, plot, _history_table(record, plot)) for i, (title, plot) in enumerate(plots.items())
+    ]
     note = "Dotted line: the best epoch. Training values are measured with augmentation, while the weights change."
     return [PageSection("curves", "Curves", "Curves", charts=tuple(drawn), notes=(note,))]
 
 
-def _history_chart(record: Record, name: str, title: str, columns: tuple) -> Chart:
-    epochs = [row["epoch"] for row in record.history]
-    series = [
-        Series(
-            x=epochs,
-            y=[_or_nan(row.get(column)) for row in record.history],
-            label=label,
-            colour=PALETTE[place],
-            dash=run_charts.DASHES[place] if len(epochs) > 1 else "",
-            width=width,
-            marker="" if len(epochs) > 1 else "circle",
-        )
-        for place, (column, label, width) in enumerate(columns)
-    ]
-    best = number(record.metrics.get("best_epoch"))
-    largest = max((y for line in series for y in line.y if math.isfinite(y)), default=1)
-    drawing = Plot(
-        ChartAxis("epoch", scale="whole"),
-        ChartAxis(title, limits=(0, 1.05 * largest or 1), number=".4f"),
-        tuple(series),
-        verticals=((best, ""),) if best else (),
-        unified=True,
-    )
-    names = [column for column, *_ in columns]
-    rows = [(str(row["epoch"]), *(digits(number(row.get(n)), 4) for n in names)) for row in record.history]
-    return Chart(name, title, drawing, TextTable(("epoch", *(label for _, label, _ in columns)), tuple(rows)))
-
-
-def _or_nan(value: float | None) -> float:
-    known = number(value)
-    return math.nan if known is None else known
+def _history_table(record: Record, plot: Plot) -> TextTable:
+    values = zip(*(line.y for line in plot.series), strict=True)
+    rows = zip((str(row["epoch"]) for row in record.history), values, strict=True)
+    head = ("epoch", *(line.label for line in plot.series))
+    return TextTable(head, tuple((epoch, *(digits(number(value), 4) for value in row)) for epoch, row in rows))
 
 
 def _classes(run: ReportedRun) -> list[PageSection]:
@@ -161,23 +130,8 @@ def _classes(run: ReportedRun) -> list[PageSection]:
 
 
 def _precision_chart(curves: dict[str, list]) -> Chart:
-    named = zip(curves.values(), short(list(curves)), strict=True)
-    series = [
-        Series(
-            RECALLS,
-            [_or_nan(value) for value in values],
-            label=label,
-            colour=run_charts.colour(place),
-            dash=run_charts.dash(place),
-        )
-        for place, (values, label) in enumerate(named)
-    ]
-    drawing = Plot(
-        ChartAxis("recall", limits=(0, 1.01), number=".2f"),
-        ChartAxis("precision", limits=(0, 1.02), number=".3f"),
-        tuple(series),
-        legend=len(curves) <= 12,
-    )
+    known = {name: [math.nan if number(v) is None else v for v in values] for name, values in curves.items()}
+    drawing = precision_over_recall(known, short(list(curves)), legend=len(curves) <= 12)
     rows = [(f"{recall:.1f}", *(digits(number(values[index]), 3) for values in curves.values()))
             for index, recall in enumerate(RECALLS) if index % 10 == 0]  # fmt: skip
     table = TextTable(("recall", *curves), tuple(rows))

@@ -20,6 +20,7 @@ import jinja2
 import plotly
 from markupsafe import Markup
 
+from keras_cnn import charts
 from keras_cnn import run_folder as run_folders
 from keras_cnn.analysis import sections
 from keras_cnn.analysis.run_tables import RunTable, find_table, is_sweep
@@ -45,7 +46,7 @@ _FORMATS = {
     "duration": text.duration,
     "large": text.large,
     "digits": text.digits,
-    "colour": run_charts.colour,
+    "colour": charts.colour,
     "dash": run_charts.svg_dash,
 }
 

@@ -1,41 +1,24 @@
 """The page's charts of runs, as data for the renderers of `charts`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from keras_cnn.charts import FAINT, PALETTE, ChartAxis, Dash, HeatMap, Marker, Plot, Series
+from keras_cnn.charts import FAINT, ChartAxis, Plot, Series, colour, dash, evaluation, marker, training
 from keras_cnn.charts import page as chart_page
 from keras_cnn.evaluation.calibration import accuracy_intervals
-from keras_cnn.figures.style import BLUE, ORANGE
-from keras_cnn.report.comparisons import StoredChange
 from keras_cnn.report.runs import ReportedRun
-from keras_cnn.report.scores import SplitScores, number
+from keras_cnn.report.scores import SplitScores
 
-DASHES: tuple[Dash, ...] = ("solid", "dashed", "dotted", "dashdot")
-MARKERS: tuple[Marker, ...] = ("circle", "square", "diamond", "triangle")
 UNIFIED = 4  # largest number of runs whose values are shown in one box
-_THICK, _THIN, _BACKGROUND = 1.9, 1.1, 0.6  # points of lines
-
-
-def colour(run: int) -> str:
-    """The colour of the run with this number."""
-    return PALETTE[run % len(PALETTE)]
-
-
-def dash(run: int) -> Dash:
-    """The dash of the run with this number; the seventh run has the first colour with the second dash."""
-    return DASHES[run // len(PALETTE) % len(DASHES)]
+_BACKGROUND = 0.6  # points of the lines behind the shown runs
 
 
 def svg_dash(run: int) -> str:
     """The dash of the run with this number as SVG's stroke-dasharray."""
     return chart_page.DASHES[dash(run)].replace("solid", "none").replace("px", "")
-
-
-def _marker(run: int) -> Marker:
-    return MARKERS[run // len(PALETTE) % len(MARKERS)]
 
 
 # --- over epochs and over cost ----------------------------------------------------------------------------------------
@@ -46,42 +29,28 @@ def curves(runs: Sequence[ReportedRun], quantity: str, others: Sequence[Reported
 
     Of `others`, only the validation curves are drawn, as thin grey lines behind the runs.
     """
-    scale = 100 if quantity == "accuracy" else 1
-    title, form, unit = ("accuracy, %", ".2f", " %") if quantity == "accuracy" else ("loss, nats", ".4f", "")
-    series = _background(others, f"val_{quantity}", scale) if others else []
+    series = _background(others, f"val_{quantity}") if others else []
     for run in runs:
-        epochs = [row["epoch"] for row in run.record.history]
-        line: Dash = dash(run.number) if len(epochs) > 1 else ""
-        for column, split, width in ((quantity, "training", _THIN), (f"val_{quantity}", "validation", _THICK)):
-            values = [_scaled(row.get(column), scale) for row in run.record.history]
-            series.append(
-                Series(
-                    x=epochs,
-                    y=values,
-                    label=f"{run.label}, {split}",
-                    colour=colour(run.number),
-                    dash=line,
-                    width=width,
-                    marker="" if line else "circle",
-                    hollow=split == "training",
-                    run=run.number,
-                )
-            )
-            if split == "validation" and run.best_epoch in epochs:
-                chosen = values[epochs.index(run.best_epoch)]
-                look = {"colour": colour(run.number), "marker": _marker(run.number), "size": 5.6}
-                series.append(Series(x=[run.best_epoch], y=[chosen], run=run.number, **look))
+        look = {"colour": colour(run.number), "dash": dash(run.number), "run": run.number}
+        series += training.metric_series(
+            run.record.history,
+            quantity,
+            run.best_epoch,
+            f"{run.label}, ",
+            training=look,
+            validation=look,
+            mark=marker(run.number),
+        )
     few = len(runs) <= UNIFIED and not others
-    x, y = ChartAxis("epoch", scale="whole"), ChartAxis(title, number=form, unit=unit)
-    return Plot(x, y, tuple(series), unified=few, legend=False)
+    return Plot(training.EPOCHS, training.AXES[quantity], tuple(series), unified=few, legend=False)
 
 
-def _background(runs: Sequence[ReportedRun], column: str, scale: float) -> list[Series]:
+def _background(runs: Sequence[ReportedRun], column: str) -> list[Series]:
     """The lines of all runs as one series, with a gap between two runs."""
     x, y, labels = [], [], []
     for run in runs:
         x += [*(row["epoch"] for row in run.record.history), math.nan]
-        y += [*(_scaled(row.get(column), scale) for row in run.record.history), math.nan]
+        y += [*training.column(run.record.history, column), math.nan]
         labels += [run.label] * (len(run.record.history) + 1)
     return [Series(x, y, colour=FAINT, dash="solid", width=_BACKGROUND, hover=labels)]
 
@@ -105,7 +74,7 @@ def cost(runs: Sequence[ReportedRun], quantity: str, split: str = "test") -> Plo
                 x=[x * scale],
                 y=[100 * accuracies[i]],
                 colour=colour(run.number),
-                marker=_marker(run.number),
+                marker=marker(run.number),
                 size=6.3,
                 hollow=i not in front,
                 low=[low],
@@ -139,77 +108,23 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     ]
 
 
-# --- confusion and calibration ----------------------------------------------------------------------------------------
-
-
-def confusion(scores: SplitScores) -> HeatMap:
-    """The confusion matrix; a row is a true class, a column a predicted class, shaded by the share of the row."""
-    counts = np.zeros((0, 0), np.int64) if scores.confusion is None else scores.confusion
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(100 * counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    names = tuple(score.name for score in scores.classes) or tuple(map(str, range(len(counts))))
-    return _matrix(
-        names,
-        values=shares,
-        texts=[[f"{count:,}" for count in row] for row in counts.tolist()],
-        scale="root",
-        limits=(0, 100),
-        hover="true {row}<br>predicted {column}<br>{text} images, {value} % of the row",
-    )
-
-
-def confusion_change(change: np.ndarray, classes: Sequence[str]) -> HeatMap:
-    """Counts (C, C) after minus before; blue is better, orange worse."""
-    improvement = np.where(np.eye(len(classes), dtype=bool), change, -change)
-    return _matrix(
-        tuple(classes),
-        values=improvement,
-        texts=[[f"{count:+d}".replace("-", "−") if count else "" for count in row] for row in change.tolist()],
-        scale="diverging",
-        hover="true {row}<br>predicted {column}<br>better by {value} images",
-    )
-
-
-def _matrix(names: tuple[str, ...], *, values: np.ndarray, texts: Sequence[Sequence[str]], **look) -> HeatMap:
-    cells = tuple(map(tuple, texts))
-    titles = {"row_title": "true", "column_title": "predicted"}
-    return HeatMap(values, names, names, texts=cells, square=True, **titles, **look)
+# --- calibration ------------------------------------------------------------------------------------------------------
 
 
 def reliability(runs: Sequence[tuple[ReportedRun, SplitScores]]) -> Plot:
-    """Accuracy against confidence, with a point and an interval for each bin; calibrated models are on the diagonal."""
-    series = [Series([0, 100], [0, 100], colour=FAINT, dash="dashed", width=1.2)]
+    """The reliability diagram of all runs that have a calibration."""
+    models = []
     for run, scores in runs:
-        if scores.calibration is None:
-            continue
-        bins = [
-            (confidence, accuracy, count)
-            for confidence, accuracy, count in zip(
-                scores.calibration.confidence, scores.calibration.accuracy, scores.calibration.counts, strict=True
-            )
-            if count and confidence is not None and accuracy is not None
-        ]
-        if not bins:
-            continue
-        confidence, accuracy, counts = (np.array(column) for column in zip(*bins, strict=True))
-        low, high = 100 * accuracy_intervals(accuracy, counts).T
-        series.append(
-            Series(
-                x=(100 * confidence).tolist(),
-                y=(100 * accuracy).tolist(),
-                colour=colour(run.number),
-                dash=dash(run.number),
-                width=1.3,
-                marker=_marker(run.number),
-                size=3.8,
-                low=low.tolist(),
-                high=high.tolist(),
-                hover=[f"{run.label}: {count:,} images" for count in counts.tolist()],
-                run=run.number,
-            )
-        )
-    axis = {"limits": (0, 101), "number": ".1f", "unit": " %"}
-    return Plot(ChartAxis("confidence, %", **axis), ChartAxis("accuracy, %", **axis), tuple(series))
+        if bins := scores.calibration:
+            intervals = accuracy_intervals(np.array(bins.accuracy, float), np.array(bins.counts))
+            look: dict[str, Any] = {
+                "colour": colour(run.number),
+                "dash": dash(run.number),
+                "marker": marker(run.number),
+            }
+            look |= {"width": 1.3, "size": 3.8, "run": run.number}
+            models.append(evaluation.calibration_points(bins, intervals, run.label, **look))
+    return evaluation.reliability([points for points in models if len(points.x)])
 
 
 # --- classes ----------------------------------------------------------------------------------------------------------
@@ -228,7 +143,7 @@ def recalls(runs: Sequence[ReportedRun]) -> Plot:
                 x=[100 * recall for _, recall in rows],
                 y=[names.index(score.name) + shift for score, _ in rows],
                 colour=colour(run.number),
-                marker=_marker(run.number),
+                marker=marker(run.number),
                 size=3.8 if len(runs) > 2 else 4.4,
                 low=[low for low, _ in ends],
                 high=[high for _, high in ends],
@@ -246,54 +161,7 @@ def recalls(runs: Sequence[ReportedRun]) -> Plot:
     )
 
 
-def class_changes(classes: Mapping[str, StoredChange]) -> Plot:
-    """The change of each class's accuracy in points; marks are filled where the interval excludes 0."""
-    known = [(i, name, change) for i, (name, change) in enumerate(classes.items()) if change.interval]
-    series = []
-    for better in (True, False):
-        for sure in (True, False):
-            chosen = [
-                (i, name, change)
-                for i, name, change in known
-                if ((change.difference or 0) > 0) == better and _excludes_zero(change) == sure
-            ]
-            if not chosen:
-                continue
-            series.append(
-                Series(
-                    x=[100 * (change.difference or 0) for _, _, change in chosen],
-                    y=[i for i, _, _ in chosen],
-                    colour=BLUE if better else ORANGE,
-                    marker="circle",
-                    size=5.6,
-                    hollow=not sure,
-                    low=[100 * change.interval[0] for _, _, change in chosen if change.interval],
-                    high=[100 * change.interval[1] for _, _, change in chosen if change.interval],
-                    across=True,
-                    hover=[_change_text(name, change) for _, name, change in chosen],
-                )
-            )
-    axis = ChartAxis("points, after minus before")
-    return Plot(axis, ChartAxis(), tuple(series), verticals=((0, ""),), rows=tuple(classes), row_height=28)
-
-
-def _excludes_zero(change: StoredChange) -> bool:
-    return change.interval is not None and (change.interval[0] > 0 or change.interval[1] < 0)
-
-
-def _change_text(name: str, change: StoredChange) -> str:
-    low, high = change.interval or (math.nan, math.nan)
-    before, after, difference = (100 * (value or 0) for value in (change.before, change.after, change.difference))
-    text = f"{name}: {before:.1f} % before, {after:.1f} % after"
-    return f"{text}, {difference:+.2f} points [{100 * low:+.2f}, {100 * high:+.2f}]"
-
-
 # --- numbers ----------------------------------------------------------------------------------------------------------
-
-
-def _scaled(value: float | None, scale: float) -> float:
-    known = number(value)
-    return math.nan if known is None else known * scale
 
 
 def _ends(value: float, interval: tuple[float, float] | None) -> tuple[float, float]:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from keras_cnn import config as config_module
+from keras_cnn.charts import png
+from keras_cnn.charts.training import learning_rates
 from keras_cnn.errors import Stopped
-from keras_cnn.figures import curves
 from keras_cnn.messages import logger
 from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder, shell_command, write_json, write_text
@@ -93,7 +94,8 @@ def find_learning_rate(config: TaskConfig, folder: RunFolder, prepare: Prepare) 
     test = finder.find_learning_rate(phase_run.trainer, phase_run.batches(0, 0, finder.STEPS))
     rows = "".join(f"{rate},{loss}\n" for rate, loss in zip(test.rates, test.losses, strict=True))
     write_text(folder / "learning_rates.csv", "learning_rate,loss\n" + rows)
-    save_figure(curves.learning_rate_curve(test.rates, test.losses, test.suggestion), folder, "learning_rates")
+    plot = learning_rates(test.rates, test.losses, test.suggestion)
+    save_figure(png.figure([plot], "Learning-rate finder"), folder, "learning_rates")
     return test.suggestion
 
 

@@ -7,10 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from keras_cnn.charts import evaluation, png
 from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.errors import InputError, UsageError, require
-from keras_cnn.figures.comparison import class_differences
-from keras_cnn.figures.confusion import confusion, confusion_difference
 from keras_cnn.figures.sheets import image_sheet
 from keras_cnn.figures.style import BLUE, GREY, HEADER, ORANGE, WIDTH, fit, new_figure, styled
 from keras_cnn.run_folder import write_json
@@ -105,14 +104,17 @@ def _draw_comparison(
     words = f"{words}: {100 * _or_nan(overall.difference):+.2f} points [{low:+.2f}, {high:+.2f}]"
     line = f"{words}, exact McNemar p {overall.p:.2g}"
     arrays = {"classes": classes, "before": before, "after": after, "intervals": intervals}
-    figure = class_differences(classes, before, after, intervals, title)
+    figure = png.figure(evaluation.class_differences(result.per_class), title)
     figures = [save_figure(out, "ablation-classes", figure, arrays, line)]
     for name, matrix in (("before", result.confusion_before), ("after", result.confusion_after)):
-        figure = confusion(matrix, classes, f"{opened.name} {name} the ablation, {images.words}")
+        title = f"{opened.name} {name} the ablation, {images.words}"
+        figure = png.figure(evaluation.confusion_pair(matrix, classes)[:1], title)
         arrays, line = {"classes": classes, "confusion": matrix}, f"{np.trace(matrix):,} images right"
         figures.append(save_figure(out, f"ablation-confusion-{name}", figure, arrays, line))
     difference = result.confusion_difference
-    figure = confusion_difference(difference, classes, f"{opened.name}: after the ablation minus before")
+    drawing = evaluation.confusion_change(difference, classes)
+    title = f"{opened.name}: after the ablation minus before"
+    figure = png.figure([drawing], title, evaluation.CHANGE_NOTE)
     line = f"{len(result.newly_wrong):,} images newly wrong, {len(result.newly_right):,} newly right"
     arrays = {"classes": classes, "confusion": difference}
     return [*figures, save_figure(out, "ablation-confusion-difference", figure, arrays, line)]

@@ -8,7 +8,6 @@ import pytest
 from keras_cnn.charts import (
     BarColumn,
     BarRows,
-    Chart,
     ChartAxis,
     Contours,
     HeatMap,
@@ -26,7 +25,7 @@ CAPTION = "mean over all epochs of all runs; overfit% = 100 (train - test accura
 
 
 def drawn(*drawings, title="T", caption=""):
-    return png.figure([Chart(f"chart-{i}", title, drawing) for i, drawing in enumerate(drawings)], title, caption)
+    return png.figure(drawings, title, caption)
 
 
 def texts(ax):
@@ -213,7 +212,7 @@ def test_a_diverging_map_is_white_at_zero_and_dark_at_both_ends():
 
 def test_only_one_chart_or_plots_alone_make_a_picture():
     bars = BarRows(("a",), (BarColumn("x", [1], [0], [2]),))
-    with pytest.raises(ValueError, match="2 charts of which 1 are plots; expected plots alone"):
+    with pytest.raises(ValueError, match="BarRows, Plot side by side; expected plots alone"):
         drawn(bars, Plot(ChartAxis(), ChartAxis()))
 
 

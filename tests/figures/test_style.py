@@ -117,7 +117,7 @@ def test_figures_need_neither_pyplot_nor_keras_nor_the_rest_of_the_package():
     assert "keras_cnn.figures.style" in ours
     assert all(f"{name}.".startswith("keras_cnn.figures.") for name in ours)
     code = (
-        "import sys; from keras_cnn.figures import confusion, curves, sheets;"
+        "import sys; from keras_cnn.figures import panels, ranking, sheets;"
         "print({'matplotlib.pyplot', 'keras', 'tensorflow', 'PIL.ImageTk'} & set(sys.modules))"
     )
     root = folder.parent.parent

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn.charts import Chart
+from keras_cnn.charts import Chart, evaluation
 from keras_cnn.charts.page import figure
 from keras_cnn.evaluation.comparison import compare
 from keras_cnn.evaluation.predictions import Predictions
 from keras_cnn.figures.style import BLUE, ORANGE
-from keras_cnn.report import pictures, run_charts
+from keras_cnn.report import pictures
 from keras_cnn.report import wandb as report_wandb
 from keras_cnn.report.comparisons import read_comparisons
 from keras_cnn.report.html import write_report
@@ -70,7 +70,7 @@ def test_numbers_worked_out_by_hand(run):
 
 
 def test_blue_is_better_on_and_beside_the_diagonal():
-    drawing = run_charts.confusion_change(np.array([[5, -3], [4, -4]]), ("a", "b"))
+    drawing = evaluation.confusion_change(np.array([[5, -3], [4, -4]]), ("a", "b"))
     (heat,) = figure(Chart("change", "", drawing))["data"]
     np.testing.assert_allclose(np.square(heat["z"]) * np.sign(heat["z"]), [[5, 3], [-4, -4]], atol=0.01)
     assert heat["text"] == [["+5", "−3"], ["+4", "−4"]]
@@ -79,7 +79,7 @@ def test_blue_is_better_on_and_beside_the_diagonal():
 
 def test_a_class_that_may_not_have_changed_is_hollow(run):
     (found,), _ = read_comparisons(find_runs([run])[0][0])
-    drawing = run_charts.class_changes(found.classes)
+    drawing = evaluation.class_changes(found.classes)
     marks = {(x, series.colour, series.hollow) for series in drawing.series for x in series.x}
     assert marks == {(-10.0, ORANGE, False), (40.0, BLUE, False), (0.0, ORANGE, True)}
 

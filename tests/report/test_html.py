@@ -465,7 +465,7 @@ def test_run_colours_can_be_told_apart(blindness):
 
 def test_charts_and_figures_share_their_colours():
     assert {style.BLUE, style.ORANGE, style.GREEN} <= set(charts.PALETTE)
-    looks = [(run_charts.colour(run), run_charts.dash(run)) for run in range(24)]
+    looks = [(charts.colour(run), charts.dash(run)) for run in range(24)]
     assert len(set(looks)) == 24
 
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_cnn.charts import Chart, TextTable
+from keras_cnn.charts import Chart, TextTable, evaluation
 from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
 from keras_cnn.report import run_charts
 from keras_cnn.report.runs import AGAIN, SPLITS, ReportedRun
-from keras_cnn.report.scores import SplitScores
 
 MATRIX_IN_FULL = 16  # most classes for which the table below a confusion matrix has every cell
 MISTAKES_LISTED = 60
@@ -73,17 +72,16 @@ def confusions(runs: Sequence[ReportedRun]) -> list[tuple[Chart, bool]]:
             if scores.confusion is None or (name in SPLITS and name != run.result_split):
                 continue
             title = run.label if name == "test" else f"{run.label}: {name}"
-            table, note = _confusion_table(scores)
+            names = [score.name for score in scores.classes] or list(map(str, range(len(scores.confusion))))
+            table, note = _confusion_table(scores.confusion, names)
             right = f"{percent(scores.accuracy)} right. " if scores.accuracy is not None else ""
-            drawing = run_charts.confusion(scores)
+            drawing = evaluation.confusion(scores.confusion, names)
             chart = Chart(f"confusion-{len(matrices)}", title, drawing, table, right + note, run)
             matrices.append((chart, name != run.result_split))
     return matrices
 
 
-def _confusion_table(scores: SplitScores) -> tuple[TextTable, str]:
-    matrix = np.zeros((0, 0), int) if scores.confusion is None else scores.confusion
-    names = [score.name for score in scores.classes] or list(map(str, range(len(matrix))))
+def _confusion_table(matrix: np.ndarray, names: Sequence[str]) -> tuple[TextTable, str]:
     totals = matrix.sum(axis=1)
     mistakes = sorted(
         (-int(matrix[i, j]), i, j) for i in range(len(names)) for j in range(len(names)) if i != j and matrix[i, j]

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from keras_cnn.charts import Chart, TextTable
+from keras_cnn.charts import Chart, TextTable, evaluation
 from keras_cnn.charts.text import count, percent
-from keras_cnn.report import run_charts
 from keras_cnn.report.comparisons import StoredChange, StoredComparison
 from keras_cnn.report.sections.classes import MATRIX_IN_FULL, MISTAKES_LISTED
 
@@ -40,9 +39,9 @@ def comparison_section(stored: StoredComparison, place: int) -> ComparisonSectio
 
 def _sentence(stored: StoredComparison) -> str:
     change = stored.overall
-    if change.interval is None:
+    if change.difference_interval is None:
         return f"{stored.other} and this run have no {stored.images} images in common."
-    low, high = change.interval
+    low, high = change.difference_interval
     size = f"{points(change.difference)} points [{points(low)}, {points(high)}], McNemar p {p_value(change.p)}"
     sure = "" if low > 0 or high < 0 else "; the interval includes 0, so the difference may be chance"
     return (
@@ -63,14 +62,15 @@ def p_value(p: float | None) -> str:
 
 
 def _row(name: str, change: StoredChange) -> tuple[str, ...]:
-    interval = f"[{points(change.interval[0])}, {points(change.interval[1])}]" if change.interval else "–"
+    ends = change.difference_interval
+    interval = f"[{points(ends[0])}, {points(ends[1])}]" if ends else "–"
     numbers = (percent(change.before), percent(change.after), points(change.difference), interval)
     return (name, *numbers, count(change.only_before), count(change.only_after), p_value(change.p))
 
 
 def _differences(stored: StoredComparison, place: int) -> Chart:
     rows = tuple(_row(name, change)[:5] for name, change in stored.classes.items())
-    drawing = run_charts.class_changes(stored.classes)
+    drawing = evaluation.class_changes(stored.classes)
     head = ("class", "before", "after", "difference", "95 % interval")
     note = "Filled marks: the interval excludes 0."
     return Chart(f"change-{place}", "Change of each class", drawing, TextTable(head, rows), note)
@@ -86,6 +86,6 @@ def _confusion(stored: StoredComparison, place: int) -> Chart:
         listed = sorted(cells, key=lambda cell: -abs(int(matrix[cell])))[:MISTAKES_LISTED]
         rows = tuple((names[i], names[j], f"{matrix[i, j]:+d}") for i, j in listed)
         table = TextTable(("true", "predicted", "images"), rows)
-    drawing = run_charts.confusion_change(matrix, names)
-    note = "Images, after minus before. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse."
-    return Chart(f"confusion-change-{place}", "Change of the confusion matrix", drawing, table, note)
+    drawing = evaluation.confusion_change(matrix, names)
+    title = "Change of the confusion matrix"
+    return Chart(f"confusion-change-{place}", title, drawing, table, evaluation.CHANGE_NOTE)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from keras_cnn.charts import Chart, TextTable
 from keras_cnn.charts.text import count, digits, duration, interval, percent
+from keras_cnn.charts.training import column
 from keras_cnn.report import run_charts
 from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import SplitScores, number
@@ -15,25 +16,23 @@ def curves(runs: Sequence[ReportedRun], shown: Sequence[ReportedRun]) -> list[Ch
     runs, charts_by_epoch = [run for run in runs if run in shown], []
     if not runs:
         return []
-    for quantity, scale, places in (("loss", 1, 4), ("accuracy", 100, 2)):
-        by_epoch = [{row["epoch"]: row for row in run.record.history} for run in runs]
-        columns = [(rows, column) for rows in by_epoch for column in (quantity, f"val_{quantity}")]
+    for quantity, places in (("loss", 4), ("accuracy", 2)):
+        columns = [
+            dict(zip((row["epoch"] for row in run.record.history), column(run.record.history, name), strict=True))
+            for run in runs
+            for name in (quantity, f"val_{quantity}")
+        ]
         table = TextTable(
             ("epoch", *(f"{run.label}, {split}" for run in runs for split in ("training", "validation"))),
             tuple(
-                (str(epoch), *(_scaled(rows.get(epoch, {}).get(column), scale, places) for rows, column in columns))
-                for epoch in sorted({epoch for rows in by_epoch for epoch in rows})
+                (str(epoch), *(digits(number(values.get(epoch)), places) for values in columns))
+                for epoch in sorted({epoch for values in columns for epoch in values})
             ),
         )
         title = {"loss": "Loss by epoch", "accuracy": "Accuracy by epoch"}[quantity]
         drawing = run_charts.curves(runs, quantity, others)
         charts_by_epoch.append(Chart(f"curves-{quantity}", title, drawing, table))
     return charts_by_epoch
-
-
-def _scaled(value: float | None, scale: float, places: int) -> str:
-    known = number(value)
-    return digits(None if known is None else known * scale, places)
 
 
 def costs(runs: Sequence[ReportedRun]) -> list[Chart]:

@@ -3,10 +3,13 @@
 import keras
 import numpy as np
 
+from keras_cnn.charts import png
+from keras_cnn.charts.evaluation import confusion_pair
+from keras_cnn.charts.training import run_history
 from keras_cnn.data import pipeline
 from keras_cnn.evaluation import metrics
 from keras_cnn.evaluation.predictions import write_predictions
-from keras_cnn.figures import confusion, curves, sheets
+from keras_cnn.figures import sheets
 from keras_cnn.run_folder import RunFolder, record_test_reading, replacing, write_json
 from keras_cnn.tasks.classification.phase_runner import PhaseRunner
 from keras_cnn.tasks.classification.setup import TrainingSetup
@@ -61,15 +64,14 @@ def draw_figures(setup: TrainingSetup, folder: RunFolder, run_metrics: dict, pro
     `probabilities` (N, classes) are those of the test split.
     """
     classes, name = setup.dataset.classes, folder.path.name
-    rows = folder.history()
-    history = {key: [row[key] for row in rows] for key in rows[0]}
-    onset = metrics.overfitting_onset(history["loss"], history["val_loss"])
-    title = f"{name}: {setup.config.model.name}"
-    save_figure(curves.curves(history, run_metrics["best_epoch"], title, onset), folder, "curves")
+    history = folder.history()
+    onset = metrics.overfitting_onset(*([row[name] for row in history] for name in ("loss", "val_loss")))
+    above, below = run_history(history, run_metrics["best_epoch"], onset)
+    save_figure(png.figure(above, f"{name}: {setup.config.model.name}", below=below), folder, "curves")
     for split in ("validation", "train"):
         title = f"{name}: confusion on the {split} split"
-        figure = confusion.confusion_pair(run_metrics[split]["confusion"], classes, title)
-        save_figure(figure, folder, f"confusion_{split}")
+        pair = confusion_pair(run_metrics[split]["confusion"], classes)
+        save_figure(png.figure(pair, title), folder, f"confusion_{split}")
     test = setup.dataset.test
     worst = metrics.worst_mistakes(test.labels, probabilities, MISTAKES)
     predicted = probabilities[worst].argmax(axis=1)

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from keras_cnn.charts import png
+from keras_cnn.charts.evaluation import precision_over_recall
+from keras_cnn.charts.training import detector_history
 from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.annotations.dataset import AnnotatedImage
@@ -25,6 +28,7 @@ from keras_cnn.training.run_figures import save_figure
 
 SHOWN, PREVIEW_ROWS, PREVIEW_VIEWS = 12, 4, 4
 COLUMNS = ("image", "path", "class", "confidence", "x0", "y0", "x1", "y1")
+_NAMED_CLASSES = 12  # in the legend of precision and recall
 _SIDE = 280  # pixels of a picture's longer side on a sheet, at which the labels of its boxes can be read
 
 
@@ -103,13 +107,14 @@ def draw_figures(
 ) -> None:
     """Draws learning curves, precision over recall, and test images with true and detected boxes."""
     name, classes = folder.path.name, setup.dataset.classes
-    rows = folder.history()
-    history = {key: [row[key] for row in rows] for key in rows[0]}
-    save_figure(detectors.curves(history, metrics["best_epoch"], f"{name}: {setup.config.model.cfg}"), folder, "curves")
-    precisions = {n: np.array(values) for n, values in metrics["precision50"].items()}
-    averages = {n: row["map50"] for n, row in metrics["per_class"].items() if row["map50"] is not None}
+    title = f"{name}: {setup.config.model.cfg}, best epoch {metrics['best_epoch']}"
+    plots = detector_history(folder.history(), metrics["best_epoch"])
+    save_figure(png.figure(list(plots.values()), title), folder, "curves")
+    precisions = metrics["precision50"]
+    labels = [f"{n}: AP {metrics['per_class'][n]['map50']:.3f}" for n in precisions]
+    labels[_NAMED_CLASSES:] = [""] * len(labels[_NAMED_CLASSES:])
     title = f"{name}: precision and recall on {metrics['images']:,} test images, IoU 0.5"
-    save_figure(detectors.precision_recall(precisions, averages, title), folder, "precision_recall")
+    save_figure(png.figure([precision_over_recall(precisions, labels)], title), folder, "precision_recall")
     pictures = setup.dataset.test
     chosen = evenly_spaced(len(pictures), SHOWN)
     pairs = [_truth_and_detections(pictures[i], detections[i], classes) for i in chosen]

@@ -4,10 +4,24 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from keras_cnn.figures.confusion import confusion, confusion_difference, confusion_pair
+from keras_cnn.charts import png
+from keras_cnn.charts.evaluation import CHANGE_NOTE, confusion_change
+from keras_cnn.charts.evaluation import confusion_pair as pair_of_maps
 
 MATRIX = np.array([[8, 2, 0], [0, 1000, 1], [0, 0, 0]])
 NAMES = ("cat", "dog", "owl")
+
+
+def confusion(matrix, names, title, normalise=False):
+    return png.figure([pair_of_maps(np.array(matrix), names)[normalise]], title)
+
+
+def confusion_pair(matrix, names, title):
+    return png.figure(pair_of_maps(matrix, names), title)
+
+
+def confusion_difference(matrix, names, title):
+    return png.figure([confusion_change(matrix, names)], title, CHANGE_NOTE)
 
 
 def cells(ax) -> dict[tuple[int, int], str]:
@@ -152,10 +166,8 @@ def test_a_difference_is_signed_and_empty_where_nothing_changed(check_nothing_cu
     np.testing.assert_array_equal(orange, [[False, False, False], [False, False, False], [False, True, True]])
     assert image.norm(12) == pytest.approx(1)
     assert image.norm(3) == pytest.approx(0.75)  # a quarter of the largest is half way by its root
-    (note,) = (text for text in figure.texts if text is not figure._suptitle)
-    assert note.get_text().startswith("blue is better")
-    assert not note.get_window_extent().overlaps(figure._suptitle.get_window_extent())
-    assert not note.get_window_extent().overlaps(ax._left_title.get_window_extent())
+    assert "Blue is better" in figure.get_supxlabel().replace("\n", " ")
+    assert not figure._supxlabel.get_window_extent().overlaps(ax.xaxis.label.get_window_extent())
     check_nothing_cut(figure)
 
 

@@ -1,0 +1,209 @@
+"""Charts of an evaluation: confusion matrices, calibration, changes by class, and precision over recall."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_cnn.charts import FAINT, MUTED, ChartAxis, HeatMap, Histogram, Plot, Series, colour, dash
+from keras_cnn.figures.style import BLUE, ORANGE
+
+CHANGE_NOTE = "Images, after minus before. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse."
+RECALLS = [index / 100 for index in range(101)]  # of a detector's precisions
+_PALE_ORANGE = "#ecb78c"
+_PERCENT: dict[str, Any] = {"limits": (0, 101), "number": ".1f", "unit": " %"}
+_ROWS = 40  # classes that fit on a printed page
+
+
+# --- confusion --------------------------------------------------------------------------------------------------------
+
+
+def confusion(counts: np.ndarray, names: Sequence[str]) -> HeatMap:
+    """The counts (C, C) of images, shaded by their share of the row; a row is a true class, a column a predicted class.
+
+    Raises ValueError unless there is a name for each row and column; so do the other functions.
+    """
+    totals = np.sum(counts, axis=1, keepdims=True)
+    return _matrix(
+        np.divide(100 * counts, totals, out=np.full(np.shape(counts), np.nan), where=totals > 0),
+        names,
+        [[f"{count:,}" for count in row] for row in np.asarray(counts).tolist()],
+        scale="root",
+        limits=(0, 100),
+        hover="true {row}<br>predicted {column}<br>{text} images, {value} % of the row",
+    )
+
+
+def confusion_pair(counts: np.ndarray, names: Sequence[str]) -> tuple[HeatMap, HeatMap]:
+    """The counts (C, C) shaded by themselves, and each row in % of its images; cells of zero are blank."""
+    texts = [[str(count) if count else "" for count in row] for row in np.asarray(counts).tolist()]
+    images = _matrix(counts, names, texts, scale="root", limits=(0, max(1, np.max(counts))), heading="images")
+    shares = np.nan_to_num(confusion(counts, names).values)
+    percents = [[_whole_percent(share) for share in row] for row in shares]
+    return images, _matrix(shares, names, percents, scale="root", limits=(0, 100), heading="% of the true class")
+
+
+def confusion_change(change: np.ndarray, names: Sequence[str]) -> HeatMap:
+    """Counts (C, C) after minus before, shaded by the improvement: more on the diagonal, fewer elsewhere."""
+    return _matrix(
+        np.where(np.eye(len(names), dtype=bool), change, -np.asarray(change)),
+        names,
+        [[f"{count:+d}".replace("-", "−") if count else "" for count in row] for row in np.asarray(change).tolist()],
+        scale="diverging",
+        heading="change in images",
+        hover="true {row}<br>predicted {column}<br>better by {value} images",
+    )
+
+
+def _matrix(values: np.ndarray, names: Sequence[str], texts: Sequence[Sequence[str]], **look: Any) -> HeatMap:
+    if np.shape(values) != (len(names), len(names)):
+        raise ValueError(f"a confusion matrix of shape {np.shape(values)} for {len(names)} class names")
+    cells, names = tuple(map(tuple, texts)), tuple(names)
+    return HeatMap(np.asarray(values), names, names, "true class", "predicted class", texts=cells, square=True, **look)
+
+
+def _whole_percent(value: float) -> str:
+    """Whole percent, halves rounded up; "<1" for shares between 0 and 1, ">99" between 99 and 100."""
+    if value == 0:
+        return ""
+    if value < 1:
+        return "<1"
+    return ">99" if 99 < value < 100 else str(math.floor(value + 0.5))
+
+
+# --- calibration ------------------------------------------------------------------------------------------------------
+
+
+class Bins(Protocol):
+    """The images of an evaluation in B bins by their confidence; values of empty bins are not read."""
+
+    @property
+    def edges(self) -> Any: ...  # (B + 1,) in [0, 1]
+    @property
+    def counts(self) -> Any: ...  # (B,)
+    @property
+    def confidence(self) -> Any: ...  # (B,) in [0, 1]
+    @property
+    def accuracy(self) -> Any: ...  # (B,) in [0, 1]
+
+
+def calibration_points(bins: Bins, intervals: np.ndarray, name: str = "", **look: Any) -> Series:
+    """Accuracy against confidence in %, a point for each bin with images, with the `intervals` (B, 2) of accuracy."""
+    counts = np.asarray(bins.counts, int)
+    confidence, accuracy = (100 * np.asarray(values, float) for values in (bins.confidence, bins.accuracy))
+    known = (counts > 0) & np.isfinite(confidence + accuracy)
+    low, high = 100 * np.reshape(intervals, (-1, 2))[known].T
+    hover = [f"{name}: {count:,} images" for count in counts[known].tolist()]
+    return Series(confidence[known], accuracy[known], low=low, high=high, hover=hover, **look)
+
+
+def reliability(models: Sequence[Series], **look: Any) -> Plot:
+    """Accuracy against confidence; calibrated models are on the diagonal.
+
+    Source: A. Niculescu-Mizil and R. Caruana, Predicting Good Probabilities with Supervised Learning, ICML 2005.
+    """
+    label = "perfect calibration" if any(series.label for series in models) else ""
+    diagonal = Series([0, 100], [0, 100], label, FAINT, "dashed", width=1.2)
+    return Plot(
+        ChartAxis("confidence, %", **_PERCENT), ChartAxis("accuracy, %", **_PERCENT), (diagonal, *models), **look
+    )
+
+
+def reliability_of_one(bins: Bins, intervals: np.ndarray, remark: str) -> tuple[Plot, Plot]:
+    """The reliability diagram of one model with its distance to the diagonal, and the images of each bin."""
+    points = calibration_points(bins, intervals, label="a bin, 95 % interval", marker="circle", size=4)
+    gap: dict[str, Any] = {"low": np.minimum(points.x, points.y), "high": np.maximum(points.x, points.y)}
+    gaps = Series(points.x, points.y, "difference", _PALE_ORANGE, width=3, **gap)
+    counts = Histogram(100 * np.asarray(bins.edges), bins.counts)
+    confidence = ChartAxis("confidence, %", limits=_PERCENT["limits"])
+    return reliability([gaps, points], remark=remark), Plot(confidence, ChartAxis("images"), histogram=counts)
+
+
+# --- changes by class -------------------------------------------------------------------------------------------------
+
+
+class ClassChange(Protocol):
+    """Accuracies of a class in [0, 1] before and after, and the interval of their difference; None without images."""
+
+    @property
+    def before(self) -> float | None: ...
+    @property
+    def after(self) -> float | None: ...
+    @property
+    def difference_interval(self) -> tuple[float, float] | None: ...
+
+
+def class_changes(changes: Mapping[str, ClassChange]) -> Plot:
+    """The change of each class's accuracy in points; marks are filled where the interval excludes 0."""
+    names, (before, after) = tuple(changes), _accuracies(changes)
+    low, high = 100 * np.array([change.difference_interval or (np.nan, np.nan) for change in changes.values()]).T
+    difference, known, sure = after - before, np.isfinite(low + high), (low > 0) | (high < 0)
+    series = []
+    for shown, word, shade in ((difference > 0, "better", BLUE), (~(difference > 0), "worse", ORANGE)):
+        for filled in (True, False):
+            chosen = np.flatnonzero(known & shown & (sure == filled))
+            if not len(chosen):
+                continue
+            series.append(
+                Series(
+                    difference[chosen],
+                    chosen,
+                    word if filled else "hollow: the interval includes 0",
+                    shade,
+                    marker="circle",
+                    size=5.6,
+                    hollow=not filled,
+                    low=low[chosen],
+                    high=high[chosen],
+                    across=True,
+                    hover=[
+                        f"{names[i]}: {before[i]:.1f} % before, {after[i]:.1f} % after,"
+                        f" {difference[i]:+.2f} points [{low[i]:+.2f}, {high[i]:+.2f}]"
+                        for i in chosen
+                    ],
+                )
+            )
+    look: dict[str, Any] = {"verticals": ((0, ""),), "rows": names, "row_height": 28, "legend": False}
+    return Plot(ChartAxis("points, after minus before"), ChartAxis(), tuple(series), **look)
+
+
+def class_differences(changes: Mapping[str, ClassChange]) -> tuple[Plot, Plot]:
+    """The accuracy of each class before and after, and `class_changes`; of many classes, those that changed most."""
+    before, after = _accuracies(changes)
+    names, remark = list(changes), ""
+    if len(names) > _ROWS:
+        largest_first = np.argsort(-np.nan_to_num(np.abs(after - before), nan=-1), kind="stable")
+        shown = np.sort(largest_first[:_ROWS])
+        changes = {names[i]: changes[names[i]] for i in shown}
+        before, after, remark = before[shown], after[shown], f"the {_ROWS} of {len(names)} classes that changed most"
+    rows = np.arange(len(changes))
+    ends: dict[str, Any] = {"low": np.minimum(before, after), "high": np.maximum(before, after), "across": True}
+    accuracies = (
+        Series(before, rows, colour=MUTED, width=1, **ends),
+        Series(before, rows, "before", MUTED, marker="circle", hollow=True),
+        Series(after, rows, "after", MUTED, marker="circle"),
+    )
+    left = Plot(ChartAxis("accuracy, %"), ChartAxis(), accuracies, rows=tuple(changes), remark=remark)
+    return left, class_changes(changes)
+
+
+def _accuracies(changes: Mapping[str, ClassChange]) -> np.ndarray:
+    """(2, C) the accuracies before and after in %, NaN for a class without images."""
+    return 100 * np.array([(change.before, change.after) for change in changes.values()], float).T
+
+
+# --- detectors --------------------------------------------------------------------------------------------------------
+
+
+def precision_over_recall(precisions: Mapping[str, Sequence[float]], labels: Sequence[str], **look: Any) -> Plot:
+    """A line for each class: its precisions at RECALLS; `labels` are its entries in the legend."""
+    series = [
+        Series(RECALLS, values, label, colour(place), dash(place))
+        for place, (values, label) in enumerate(zip(precisions.values(), labels, strict=True))
+    ]
+    recall, precision = (
+        ChartAxis("recall", limits=(0, 1.01), number=".2f"),
+        ChartAxis("precision", limits=(0, 1.02), number=".3f"),
+    )
+    return Plot(recall, precision, tuple(series), **look)
