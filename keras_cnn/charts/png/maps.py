@@ -90,7 +90,13 @@ def shades(data: HeatMap) -> tuple[Colormap, Normalize]:
 
 
 def print_cells(
-    ax: Axes, image: AxesImage, data: HeatMap, texts: Sequence[Sequence[str]], size: float = SMALL_SIZE, up: float = 0
+    ax: Axes,
+    image: AxesImage,
+    data: HeatMap,
+    texts: Sequence[Sequence[str]],
+    *,
+    size: float = SMALL_SIZE,
+    up: float = 0,
 ) -> None:
     """Prints the texts (R, C) in the cells whose value is finite, `up` cells below the middle."""
     grounds = np.asarray(image.cmap(image.norm(np.ma.masked_invalid(data.values))))
