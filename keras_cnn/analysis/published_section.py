@@ -53,7 +53,7 @@ def published_section(view: AnalysedRuns) -> PageSection | None:
     orders = _orders(means, short)
     findings = [order_sentence(table, short, means.held_out) for table in means.tables]
     if means.hindrances:
-        findings.append(f"What is not the same: {'; '.join(means.hindrances)}")
+        findings.append(f"What differs: {'; '.join(means.hindrances)}")
     return PageSection(
         findings=sentences(findings),
         notes=sentences(_notes(means)),

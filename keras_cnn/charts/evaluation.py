@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_cnn.charts import FAINT, MUTED, ChartAxis, HeatMap, Histogram, Plot, Series, colour, dash
 from keras_cnn.figures.style import BLUE, ORANGE
@@ -19,37 +20,40 @@ _ROWS = 40  # classes that fit on a printed page
 # --- confusion --------------------------------------------------------------------------------------------------------
 
 
-def confusion(counts: np.ndarray, names: Sequence[str]) -> HeatMap:
+def confusion(counts: ArrayLike, names: Sequence[str]) -> HeatMap:
     """The counts (C, C) of images, shaded by their share of the row; a row is a true class, a column a predicted class.
 
     Raises ValueError unless there is a name for each row and column; so do the other functions.
     """
-    totals = np.sum(counts, axis=1, keepdims=True)
-    return _matrix(
-        np.divide(100 * counts, totals, out=np.full(np.shape(counts), np.nan), where=totals > 0),
+    counts = np.asarray(counts)
+    totals = counts.sum(axis=1, keepdims=True)
+    return _matrix(  # multiplied first, so that 57.5 % is exact
+        np.divide(100 * counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0),
         names,
-        [[f"{count:,}" for count in row] for row in np.asarray(counts).tolist()],
+        [[f"{count:,}" for count in row] for row in counts.tolist()],
         scale="root",
         limits=(0, 100),
         hover="true {row}<br>predicted {column}<br>{text} images, {value} % of the row",
     )
 
 
-def confusion_pair(counts: np.ndarray, names: Sequence[str]) -> tuple[HeatMap, HeatMap]:
+def confusion_pair(counts: ArrayLike, names: Sequence[str]) -> tuple[HeatMap, HeatMap]:
     """The counts (C, C) shaded by themselves, and each row in % of its images; cells of zero are blank."""
-    texts = [[str(count) if count else "" for count in row] for row in np.asarray(counts).tolist()]
+    counts = np.asarray(counts)
+    texts = [[str(count) if count else "" for count in row] for row in counts.tolist()]
     images = _matrix(counts, names, texts, scale="root", limits=(0, max(1, np.max(counts))), heading="images")
     shares = np.nan_to_num(confusion(counts, names).values)
     percents = [[_whole_percent(share) for share in row] for row in shares]
     return images, _matrix(shares, names, percents, scale="root", limits=(0, 100), heading="% of the true class")
 
 
-def confusion_change(change: np.ndarray, names: Sequence[str]) -> HeatMap:
+def confusion_change(change: ArrayLike, names: Sequence[str]) -> HeatMap:
     """Counts (C, C) after minus before, shaded by the improvement: more on the diagonal, fewer elsewhere."""
+    change = np.asarray(change)
     return _matrix(
-        np.where(np.eye(len(names), dtype=bool), change, -np.asarray(change)),
+        np.where(np.eye(len(names), dtype=bool), change, -change),
         names,
-        [[f"{count:+d}".replace("-", "−") if count else "" for count in row] for row in np.asarray(change).tolist()],
+        [[f"{count:+d}".replace("-", "−") if count else "" for count in row] for row in change.tolist()],
         scale="diverging",
         heading="change in images",
         hover="true {row}<br>predicted {column}<br>better by {value} images",
@@ -60,7 +64,7 @@ def _matrix(values: np.ndarray, names: Sequence[str], texts: Sequence[Sequence[s
     if np.shape(values) != (len(names), len(names)):
         raise ValueError(f"a confusion matrix of shape {np.shape(values)} for {len(names)} class names")
     cells, names = tuple(map(tuple, texts)), tuple(names)
-    return HeatMap(np.asarray(values), names, names, "true class", "predicted class", texts=cells, square=True, **look)
+    return HeatMap(values, names, names, "true class", "predicted class", texts=cells, square=True, **look)
 
 
 def _whole_percent(value: float) -> str:

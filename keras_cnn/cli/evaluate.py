@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
     if chosen.against:
         session.compare_runs(chosen.run[0], chosen.against, options)
     elif len(chosen.run) > 1:
-        session.sum_up_runs(chosen.run, options)
+        session.show_runs(chosen.run, options)
     else:
         session.evaluate_run(chosen.run[0], options)
         if options.source is None:

@@ -100,7 +100,7 @@ def _check_same_images(path: Path, options: EvaluateOptions, predictions: Path) 
         )
 
 
-def sum_up_runs(paths: list[Path], options: EvaluateOptions) -> None:
+def show_runs(paths: list[Path], options: EvaluateOptions) -> None:
     """Shows a line for each run, from its record where possible, then for each group of runs that differ only in seed.
 
     A run that cannot be evaluated does not stop the others; the InputError at the end has a line for each of them.

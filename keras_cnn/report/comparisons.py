@@ -1,13 +1,14 @@
 """The comparisons that `evaluate.py RUN --against OTHER` stored in a run's folder, read and checked."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_cnn.errors import InputError
 from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import number
+from keras_cnn.run_folder import read_json
 
 _PREFIX = "against_"
 
@@ -51,6 +52,8 @@ def read_comparisons(run: ReportedRun) -> tuple[list[StoredComparison], list[str
     for path in sorted(run.record.path.glob(f"evaluations/*/{_PREFIX}*/comparison.json")):
         try:
             comparisons.append(_comparison(run, path))
+        except InputError as error:
+            problems.append(f"{error}; left out")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = " ".join(f"{type(error).__name__} {error}".split())[:120]
             problems.append(f"{path}: cannot be read ({reason}); expected what evaluate.py --against writes; left out")
@@ -58,7 +61,7 @@ def read_comparisons(run: ReportedRun) -> tuple[list[StoredComparison], list[str
 
 
 def _comparison(run: ReportedRun, path: Path) -> StoredComparison:
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = read_json(path)
     classes = {str(name): _change(row, "p_holm") for name, row in stored["per_class"].items()}
     confusion = np.array(stored["confusion_difference"], np.int64)
     if confusion.shape != (len(classes), len(classes)):

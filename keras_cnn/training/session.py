@@ -133,7 +133,7 @@ class TrainingSession:
             checkpoints.assign(self._changing, weights, self._best_model.path)
         if frozen := self.phase_run.verify_frozen():
             layers = f"the weights and statistics of {frozen} frozen layers"
-            logger.info(f"proof     {layers} are byte for byte what they were")
+            logger.info(f"verified  {layers} are unchanged, byte for byte")
 
     def clean_up(self) -> None:
         """Removes the file that only an unfinished run needs."""
@@ -200,4 +200,7 @@ class TrainingSession:
 def warn_of_changes(changes: list[str]) -> None:
     """Logs differences from the start of the run: its result is close to an uninterrupted run's, but not equal."""
     if changes:
-        logger.info(f"warning   not as when the run began, and so not equal to the last bit: {'; '.join(changes)}")
+        listed = "; ".join(changes)
+        logger.info(
+            f"warning   the result may differ in its last bits, because this changed since the run began: {listed}"
+        )

@@ -227,14 +227,14 @@ def tuned(tmp_path_factory, train_several) -> tuple[Path, dict[str, dict]]:
     return folder, train_several(folder, {name: [name, *words] for name, words in lines.items()}, THIS + SEVERAL)
 
 
-def test_a_run_says_its_plan_its_proof_and_what_to_do_next(tuned):
+def test_a_run_says_its_plan_its_verification_and_what_to_do_next(tuned):
     folder, answers = tuned
     assert answers["finetune"]["status"] == 0, answers["finetune"]["err"]
     text = answers["finetune"]["out"]
     assert re.search(r"layer4 +10 +[\d,]+ +trained, 5 layers frozen +2 of 5 inference +0\.001\n", text)
     assert "kept: " in text
     assert "float32 on disk" in text
-    assert "proof     the weights and statistics of 35 frozen layers are byte for byte what they were" in text
+    assert "verified  the weights and statistics of 35 frozen layers are unchanged, byte for byte" in text
     assert " finetune --export run   (for phones and other programs)" in text
     told = json.loads((folder / "run" / "freeze.json").read_text())
     assert len(told["frozen"]) == 35

@@ -307,13 +307,13 @@ def net1_page(net1_sweep) -> str:
 def test_the_page_tells_the_order_and_what_hinders(net1_page):
     told = section(net1_page, "published-means")
     assert "By kernel_size and stride the published order of the 4 groups holds in part in validation accuracy" in told
-    assert "What is not the same: train.epochs is 3, not 30" in told
+    assert "What differs: train.epochs is 3, not 30" in told
 
 
 def test_the_files_of_the_analysis_have_every_mean(net1_sweep, tmp_path):
     (means,) = (section for section in sections(find_table([net1_sweep])) if section.name == "published-means")
     assert means.findings[0].startswith("By l1_oc")
-    assert means.findings[-1].startswith("What is not the same: train.epochs is 3, not 30")
+    assert means.findings[-1].startswith("What differs: train.epochs is 3, not 30")
     files = {path.name: path for path in write_section(tmp_path, means)}
     assert files["published_means.png"].is_file()
     with files["published_means.csv"].open() as file:

@@ -180,7 +180,7 @@ def test_a_resume_is_recorded_and_other_versions_are_said(ended):
         assert len(resume["changes"]) == (name == "SIGINT")
         said = [line for line in answers[name]["out"].splitlines() if line.startswith("warning")]
         assert len(said) == (name == "SIGINT")
-    assert f"not equal to the last bit: numpy 1.0 -> {np.__version__}" in said[0]
+    assert f"changed since the run began: numpy 1.0 -> {np.__version__}" in said[0]
 
 
 def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(begun, ended, small_disk):

@@ -1,4 +1,4 @@
-"""The published ablation beside a measured one: its numbers, and that all that is not the same is stated."""
+"""The published ablation beside a measured one: its numbers, and that every difference of the experiments is stated."""
 
 import csv
 import json
@@ -80,9 +80,9 @@ def test_the_table_stands_beside_the_measured_one(folder, tmp_path, capsys):
         assert int(row["images"]) == 4
     assert rows[-1]["published_difference"] == "-0.0292"
     assert float(rows[-1]["after"]) == record["after"]
-    stated = [line for line in lines if line.startswith("# not the same: ")]
+    stated = [line for line in lines if line.startswith("# differs: ")]
     for words in ("model.name is net3, not net4", "train.epochs is 3, not 100", "40 test images here, 10,000 there"):
-        assert f"# not the same: {words}" in stated
+        assert f"# differs: {words}" in stated
     assert not any("split" in line or "filters" in line for line in stated)  # net3 has four convolutions: the first two
     printed = capsys.readouterr().out
     assert "CS7015, Table 1 beside this run" in printed
@@ -94,7 +94,7 @@ def test_the_table_stands_beside_the_measured_one(folder, tmp_path, capsys):
 def test_other_images_filters_and_ways_are_stated(folder, tmp_path):
     words = [str(folder), "ablation", "--filters", "conv1:1", "--silent", "--controls", "0", "--out", str(tmp_path)]
     assert run_program(visualize.main, words) == 0
-    stated = json.loads((tmp_path / "ablation" / "ablation.json").read_text())["published"]["not_the_same"]
+    stated = json.loads((tmp_path / "ablation" / "ablation.json").read_text())["published"]["differences"]
     assert stated[0] == "the validation split here, the test split there"
     assert stated[1] == "other filters than the first 2 of each of the first 5 convolutions"
     assert stated[2] == "the batch norm behind each filter is silent too, and was not there"

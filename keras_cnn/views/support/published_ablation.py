@@ -69,7 +69,7 @@ class AblationBesidePublished:
             c = row.change
             measured = (c.before, *c.before_interval, c.after, *c.after_interval, c.difference, *row.interval, c.p)
             rows.append((row.name, before, after, difference, c.images, *measured))
-        comments = [f"# not the same: {difference}\n" for difference in self.differences]
+        comments = [f"# differs: {difference}\n" for difference in self.differences]
         comments += [f"# published: {caveat}\n" for caveat in self.table.caveats]
         return "".join([csv_text(_COLUMNS, rows), *comments, f"# source: {self.table.source}\n"])
 
@@ -84,11 +84,11 @@ class AblationBesidePublished:
             lines.append(f"  {row.name:{width}}   {printed:<24}  {measured if row.change.images else 'no images'}")
         signs = [_sign(row.published) == _sign(row.measured) for row in self.rows[:-1] if row.change.images]
         lines.append(f"  the sign of the difference is the same for {sum(signs)} of {len(signs)} classes")
-        return [*lines, *(f"  not the same: {difference}" for difference in self.differences)]
+        return [*lines, *(f"  differs: {difference}" for difference in self.differences)]
 
     def as_json(self) -> dict:
         rows = {row.name: dict(zip(("before", "after"), row.published, strict=True)) for row in self.rows}
-        differences = {"not_the_same": list(self.differences), "caveats": list(self.table.caveats)}
+        differences = {"differences": list(self.differences), "caveats": list(self.table.caveats)}
         return {"source": self.table.source, "accuracies": rows, **differences}
 
 

@@ -297,7 +297,7 @@ def test_in_each_phase_the_frozen_part_stays_to_the_byte_and_all_else_trains(
     for frozen, changed in phase_by_phase:
         assert set(changed) == every - set(frozen)  # batch norms have statistics among their weights
     assert (tmp_path / "run" / "freeze.json").exists() == (upto != 0)  # what is frozen to the end
-    assert sum(line.startswith("proof") for line in messages) == (upto != 0)
+    assert sum(line.startswith("verified") for line in messages) == (upto != 0)
     assert sum(line.startswith("features") for line in messages) == (1 if strategy == "staged" else 4)
 
 
@@ -349,7 +349,7 @@ def test_the_best_weights_of_an_earlier_phase_are_the_runs(photos, tmp_path, mon
     assert not (tmp_path / "run" / "best.npz").exists()
 
 
-# --- the proof --------------------------------------------------------------------------------------------------------
+# --- verification -----------------------------------------------------------------------------------------------------
 
 
 def test_averaged_weights_leave_the_frozen_ones_to_the_byte_and_statistics_only_where_frozen(
@@ -357,7 +357,7 @@ def test_averaged_weights_leave_the_frozen_ones_to_the_byte_and_statistics_only_
 ):
     first = {layer.name: layer for layer in prepare_setup(config_of(photos), None).model.layers}
     metrics = train(photos, tmp_path / "run", finetune__freeze_upto="bn1", train__ema=0.9)
-    assert "proof     the weights and statistics of 2 frozen layers are byte for byte what they were" in messages
+    assert "verified  the weights and statistics of 2 frozen layers are unchanged, byte for byte" in messages
     told = json.loads((tmp_path / "run" / "freeze.json").read_text())
     assert list(told["frozen"]) == ["conv1", "bn1"]
     model = load_model(tmp_path / "run" / "model.keras")
@@ -438,7 +438,7 @@ def test_a_trial_of_a_sweep_may_have_a_frozen_part(photos, tmp_path, messages):
         metrics = experiment.train(config, folder, trials_of(SharedResources()), watch=lambda rows: len(rows) == 2)
     assert metrics["validation"]["images"] == 9
     assert len(history(tmp_path / "0001")) == 2
-    assert any(line.startswith("proof") for line in messages)
+    assert any(line.startswith("verified") for line in messages)
     assert not (tmp_path / "0001" / "test_readings.csv").exists()
 
 
