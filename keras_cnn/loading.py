@@ -37,6 +37,7 @@ def load_dataset(config: Config, source: str | None = None) -> Dataset:
         seed=config.seed,
         corrupt=options.corrupt,
         cache_dir=options.cache_dir,
+        table=options.table,
     )
 
 

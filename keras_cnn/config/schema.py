@@ -6,7 +6,7 @@ are the keyword-only parameters of its builder.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -74,8 +74,22 @@ class PublishedNumber:
 
 
 @dataclass(frozen=True)
+class TableColumns:
+    """The columns of a table of labels, csv:FILE or parquet:FILE, and the folder of its images."""
+
+    path: Annotated[str | None, "column of the image files; null: path, image, filename, id, ..."] = None
+    label: Annotated[str | None, "column of the classes; null: label, class, category, target, ..."] = None
+    split: Annotated[str | None, "column of the splits; null: split or is_valid; none: no column"] = None
+    group: Annotated[str | None, "column of groups that stay in one split; null: group, patient, ...; none"] = None
+    root: Annotated[str | None, "folder to which paths are relative; null: that of the table, or one below"] = None
+
+
+@dataclass(frozen=True)
 class DataConfig:
-    source: Annotated[str, "fashion-mini, fashion-mnist, folder:PATH, tfds:NAME[/CONFIG] or npz:FILE"] = "fashion-mini"
+    source: Annotated[str, "fashion-mini, fashion-mnist, folder:, csv:, parquet:, npz:FILE or tfds:NAME[/CONFIG]"] = (
+        "fashion-mini"
+    )
+    table: TableColumns = TableColumns()
     image_size: Annotated[
         int | None, "side in pixels; null: a backbone's own, else that of the images where they agree", AT_LEAST_1
     ] = None
@@ -180,6 +194,8 @@ class Config:
     ] = None
 
 
+_TABLES = ("csv", "parquet")
+_OF_FILES = ("folder", *_TABLES)
 # Field -> (field that it depends on, values of that field for which it has an effect).
 ACTS_WITH = {
     "optim.momentum": ("optim.optimizer", ("sgd", "rmsprop")),
@@ -194,8 +210,9 @@ ACTS_WITH = {
     "finetune.unfreeze_epochs": ("finetune.strategy", ("gradual",)),
     "finetune.features_dtype": ("finetune.features", ("auto", "memory", "disk")),
     "finetune.augment_views": ("train.overfit_batch", (False,)),
-    "data.corrupt": ("data.source", ("folder",)),
-    "data.cache": ("data.source", ("folder",)),
+    "data.corrupt": ("data.source", _OF_FILES),
+    "data.cache": ("data.source", _OF_FILES),
+    **{f"data.table.{column.name}": ("data.source", _TABLES) for column in fields(TableColumns)},
     "data.validation": ("the source's own splits", ("train", "train, test")),
     "data.test": ("the source's own splits", ("train", "train, validation")),
 }

@@ -2,9 +2,10 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +21,13 @@ LISTED = 10  # notes about class folders with files left out; the others are cou
 
 
 @dataclass(frozen=True)
-class _ClassFile:
+class ClassFile:
     """An image file of a class, not yet checked."""
 
-    name: str  # POSIX path below the root, as the file system spells it
+    name: str  # POSIX path below the root, as the file system spells it; absolute for a file elsewhere
     part: str  # "train", "validation" or "test"
     title: str  # of the class
+    group: str = ""  # images of one group stay in one split
 
     @property
     def id(self) -> str:
@@ -43,29 +45,46 @@ def read_folder(root: Path, corrupt: str, cache_dir: Path, *, empty_classes: boo
     files = sorted(_find(root, ignored, notes, empty_classes), key=lambda file: file.id)
     if not files:
         raise InputError(f"folder:{root}: no images in any class folder")
+    if len(notes) > LISTED:
+        notes[LISTED:] = [f"{len(notes) - LISTED:,} more class folders with files left out"]
+    source = labelled_source(f"folder:{root}", root, files, corrupt, cache_dir, empty_classes=empty_classes)
+    findings = source.findings | {"ignored": dict(sorted(ignored.items()))}
+    return replace(source, findings=findings | {"notes": [*notes, *findings["notes"]]})
+
+
+def labelled_source(
+    where: str,
+    root: Path,
+    files: Sequence[ClassFile],
+    corrupt: str,
+    cache_dir: Path,
+    *,
+    empty_classes: bool = False,
+    order: Callable[[str], Any] = str,
+) -> LabelledSource:
+    """The source of these files below `root`, each checked; see `read_folder`. `order` sorts the names of the classes.
+
+    `where` names the source in messages.
+    """
     spelling, listed = _misspelt(files), {file.name: file for file in files}
     passed, problems = audit(root, [name for name in listed if name not in spelling], cache_dir)
     problems |= spelling
     if corrupt == "fail":
         refuse(problems, len(files))
     files = [file for file in files if file.name in passed]
-    titles = sorted({file.title for file in files if file.part == "train" or empty_classes})
+    titles = sorted({file.title for file in files if file.part == "train" or empty_classes}, key=order)
     if not empty_classes:
-        _check_classes(root, files, titles, {(file.part, file.title) for file in listed.values()})
+        _check_classes(where, files, titles, {(file.part, file.title) for file in listed.values()})
     parts = {
         part: _part([file for file in files if file.part == part], titles, passed)
         for part in ("train", "validation", "test")
         if part == "train" or any(file.part == part for file in files)
     }
-    if len(notes) > LISTED:
-        notes[LISTED:] = [f"{len(notes) - LISTED:,} more class folders with files left out"]
-    notes += _unusable(problems, listed)
     skipped = [{"id": _printable(name), "reason": reason} for name, reason in sorted(problems.items())]
-    findings = {"skipped": skipped, "ignored": dict(sorted(ignored.items())), "notes": notes}
-    return LabelledSource(tuple(titles), parts, findings)
+    return LabelledSource(tuple(titles), parts, {"skipped": skipped, "notes": _unusable(problems, listed)})
 
 
-def _unusable(problems: dict[str, str], listed: dict[str, _ClassFile]) -> list[str]:
+def _unusable(problems: dict[str, str], listed: dict[str, ClassFile]) -> list[str]:
     """A note for each class with unusable files: their number, and the first file with the reason."""
     by_class: dict[str, list[str]] = {}
     for name in sorted(problems):
@@ -77,7 +96,7 @@ def _unusable(problems: dict[str, str], listed: dict[str, _ClassFile]) -> list[s
     ]
 
 
-def _find(root: Path, ignored: Counter, notes: list[str], empty_classes: bool) -> Iterator[_ClassFile]:
+def _find(root: Path, ignored: Counter, notes: list[str], empty_classes: bool) -> Iterator[ClassFile]:
     if not root.is_dir():
         state = "is a file" if root.exists() else "does not exist"
         raise InputError(f"folder:{located(root)}: {state}; expected a folder with one folder of images for each class")
@@ -95,7 +114,7 @@ def _find(root: Path, ignored: Counter, notes: list[str], empty_classes: bool) -
 
 def _images_of_class(
     root: Path, folder: Path, part: str, ignored: Counter, notes: list[str], *, may_be_empty: bool
-) -> list[_ClassFile]:
+) -> list[ClassFile]:
     title = unicodedata.normalize("NFC", folder.name)
     prefix, other = folder.relative_to(root).as_posix(), Counter()
     names = [f"{prefix}/{name}" for name in walk(folder, other)]
@@ -106,7 +125,7 @@ def _images_of_class(
     del other[HIDDEN]
     if other:
         notes.append(f"class folder {_printable(prefix)}: {other.total():,} files left out: {ignored_text(other)}")
-    return [_ClassFile(name, part, title) for name in names]
+    return [ClassFile(name, part, title) for name in names]
 
 
 def _split_folders(root: Path, folders: list[Path], ignored: Counter) -> list[tuple[str, Path]]:
@@ -128,7 +147,7 @@ def _split_folders(root: Path, folders: list[Path], ignored: Counter) -> list[tu
     return [(part, root / name) for part, name in parts.items()]
 
 
-def _misspelt(files: list[_ClassFile]) -> dict[str, str]:
+def _misspelt(files: Sequence[ClassFile]) -> dict[str, str]:
     """The files whose names cannot serve as ids, with the reason."""
     problems, first = {}, {}
     for file in files:
@@ -143,15 +162,15 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _check_classes(root: Path, files: list[_ClassFile], titles: list[str], listed: set[tuple[str, str]]) -> None:
+def _check_classes(where: str, files: list[ClassFile], titles: list[str], listed: set[tuple[str, str]]) -> None:
     for part, title in sorted(listed - {(file.part, file.title) for file in files}):
-        raise InputError(f"folder:{root}: class {title!r} has no usable image left for {part}")
+        raise InputError(f"{where}: class {title!r} has no usable image left for {part}")
     for file in files:
         if file.title not in titles:
-            raise InputError(f"folder:{root}: {file.part} has the class {file.title!r}, train has not")
+            raise InputError(f"{where}: {file.part} has the class {file.title!r}, train has not")
 
 
-def _part(files: list[_ClassFile], titles: list[str], passed: dict[str, Checked]) -> SourcePart:
+def _part(files: list[ClassFile], titles: list[str], passed: dict[str, Checked]) -> SourcePart:
     checked = [passed[file.name] for file in files]
     index = {title: i for i, title in enumerate(titles)}
     thumbnails = np.frombuffer(b"".join(c.thumbnail for c in checked), np.uint8).reshape(-1, ROWS * COLUMNS)
@@ -160,4 +179,5 @@ def _part(files: list[_ClassFile], titles: list[str], passed: dict[str, Checked]
         labels=np.array([index[file.title] for file in files], np.int32),
         files=tuple(c.file for c in checked),
     )
-    return SourcePart(split, Fingerprints(tuple(c.pixel_hash for c in checked), thumbnails))
+    groups = tuple(file.group for file in files) if any(file.group for file in files) else ()
+    return SourcePart(split, Fingerprints(tuple(c.pixel_hash for c in checked), thumbnails), groups)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from keras_cnn.config.schema import TableColumns
 from keras_cnn.data import splits
 from keras_cnn.data.arrays import FASHION_MNIST_FOLDER, read_fashion_mini, read_fashion_mnist, read_npz
 from keras_cnn.data.audit import default_cache_dir
@@ -15,7 +16,9 @@ from keras_cnn.data.cache import checked_folder
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.data.decoding import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fitted
 from keras_cnn.data.folders import read_folder
+from keras_cnn.data.labelled_tables import read_labelled_table
 from keras_cnn.data.splits import LabelledSource, SourcePart
+from keras_cnn.data.tables import ImageTable, read_csv, read_parquet
 from keras_cnn.errors import InputError
 
 KEEP_SIZE = 256  # pixels; image files keep their size if all have the same, up to this
@@ -35,6 +38,7 @@ def load(
     seed: int = 1,
     corrupt: str = "fail",
     cache_dir: str | Path | None = None,
+    table: TableColumns | None = None,
     uncut: bool = False,
 ) -> Dataset:
     """The images of `source` (see READERS) in three disjoint splits. Raises InputError if anything is wrong.
@@ -49,6 +53,7 @@ def load(
     subset: the most images to keep of each class in train; validation and test do not change.
     corrupt: "fail" names every image file that cannot be used, "skip" leaves them out and lists them in the findings.
     cache_dir: the folder for the results of the audit and for large arrays; never inside the source.
+    table: the columns of a table of labels, and the folder of its images, where they are not recognised.
     uncut: cuts nothing: images without a split in the source are in train, and classes may have no images.
         Use this for an evaluation on other images.
     """
@@ -58,7 +63,7 @@ def load(
     in_train = None if subset is None else _positive("subset", subset)
     for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
         splits.check_share(name, share)
-    labelled = _read(source, ReadOptions(size, channels, fit, corrupt, cache, uncut))
+    labelled = _read(source, ReadOptions(size, channels, fit, corrupt, cache, table or TableColumns(), uncut))
     if len(labelled.classes) < 2 and not uncut:
         raise InputError(f"{source}: only one class, {', '.join(map(repr, labelled.classes))}; expected at least two")
     parts = labelled.parts
@@ -91,6 +96,7 @@ class ReadOptions:
     fit: str
     corrupt: str
     cache: Path
+    table: TableColumns
     uncut: bool
 
 
@@ -106,6 +112,26 @@ def _read(source: str, options: ReadOptions) -> LabelledSource:
 def _folder(argument: str, options: ReadOptions) -> LabelledSource:
     path = Path(argument).expanduser()
     return read_folder(path, options.corrupt, options.cache, empty_classes=options.uncut)
+
+
+def _csv(argument: str, options: ReadOptions) -> LabelledSource:
+    return _table("csv", argument, read_csv, options)
+
+
+def _parquet(argument: str, options: ReadOptions) -> LabelledSource:
+    return _table("parquet", argument, read_parquet, options)
+
+
+def _table(kind: str, argument: str, read: Callable[[Path], ImageTable], options: ReadOptions) -> LabelledSource:
+    return read_labelled_table(
+        kind,
+        Path(argument).expanduser(),
+        read,
+        options.table,
+        corrupt=options.corrupt,
+        cache_dir=options.cache,
+        uncut=options.uncut,
+    )
 
 
 def _tfds(argument: str, options: ReadOptions) -> LabelledSource:
@@ -136,10 +162,12 @@ class SourceReader:
 
 
 READERS = {
+    "csv": SourceReader("FILE", _csv),
     "fashion-mini": SourceReader("", lambda argument, options: read_fashion_mini()),
     "fashion-mnist": SourceReader("", _fashion_mnist),
     "folder": SourceReader("PATH", _folder),
     "npz": SourceReader("FILE", lambda argument, options: read_npz(Path(argument).expanduser())),
+    "parquet": SourceReader("FILE", _parquet),
     "tfds": SourceReader("NAME[/CONFIG]", _tfds),
 }
 

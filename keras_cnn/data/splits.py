@@ -48,14 +48,15 @@ class SourcePart:
 
     split: Split
     fingerprints: Fingerprints
+    groups: tuple[str, ...] = ()  # (N,) images of one group stay together; "" for an image of none; () without groups
 
     def take(self, indices) -> "SourcePart":
         """The images at `indices`, in that order."""
-        pixels = self.split.pixels
+        pixels, groups = self.split.pixels, tuple(self.groups[i] for i in indices) if self.groups else ()
         if not isinstance(pixels, np.memmap):
-            return SourcePart(self.split.take(indices), self.fingerprints.take(indices))
+            return SourcePart(self.split.take(indices), self.fingerprints.take(indices), groups)
         split = replace(replace(self.split, pixels=None).take(indices), pixels=_mapped(pixels, indices))
-        return SourcePart(split, self.fingerprints.take(indices))
+        return SourcePart(split, self.fingerprints.take(indices), groups)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def cut(
     A float below 1 is a fraction of `part`, with at least one image per class; a whole number is a count. Test is cut
     first, so that it does not depend on the size of validation. A set of pixel-identical images is never divided. It
     stays in "train" if other images suffice for the cuts, and always if its labels contradict each other (if `train`
-    is given, a set with contradictory labels is left out). Raises InputError if a cut is impossible.
+    is given, a set with contradictory labels is left out). A group is never divided either; as groups have many images,
+    the cuts then have about the wanted size. Raises InputError if a cut is impossible.
     """
     labels = part.split.labels
     requested = {name: shares[name] for name in ("test", "validation") if name in shares}
@@ -134,7 +136,9 @@ def cut(
     for name, total in wanted.items():
         needs[name] = apportion(total, left)
         left = [size - share for size, share in zip(left, needs[name], strict=True)]
-    homes = _homes(_identical_sets(part, seed), labels.tolist(), needs)
+    homes = (
+        _group_homes(part, needs, seed) if part.groups else _homes(_identical_sets(part, seed), labels.tolist(), needs)
+    )
     cuts = {name: part.take(np.flatnonzero(homes == name)) for name in ("train", *shares)}
     _check_classes(cuts, [name for name in cuts if wanted.get(name) != 0], classes, labels)
     return cuts
@@ -264,12 +268,59 @@ def _homes(sets: Iterable[list[int]], labels: list[int], needs: dict[str, list[i
     return homes
 
 
+def _group_homes(part: SourcePart, needs: dict[str, list[int]], seed: int) -> np.ndarray:
+    """(N,) split names for images with groups, which may have several labels, in order of rank.
+
+    A group goes to the first split that has room for it: one that misses at least half of it in each of its classes.
+    A set in which identical images have different labels goes to none.
+    """
+    contradictory = {i for group in exact_groups(part.fingerprints.pixel_hashes) if _differ(part, group) for i in group}
+    labels, homes = part.split.labels, np.full(len(part.split), "" if "train" in needs else "train", dtype="U10")
+    left = {name: np.array(need) for name, need in needs.items()}
+    for members in _together(part, seed):
+        if not contradictory.isdisjoint(members):
+            continue
+        sizes = np.bincount(labels[members], minlength=len(next(iter(left.values()))))
+        for name, need in left.items():
+            if np.all(2 * need[sizes > 0] >= sizes[sizes > 0]):
+                homes[members] = name
+                left[name] = need - sizes
+                break
+    return homes
+
+
+def _differ(part: SourcePart, members: list[int]) -> bool:
+    """Whether the images have different labels."""
+    return len(set(part.split.labels[members].tolist())) > 1
+
+
+def _together(part: SourcePart, seed: int) -> list[list[int]]:
+    """Indices of the images that share a group or their pixels, directly or through others, in order of rank."""
+    ranks, parents = ranking(part.split.ids, seed), list(range(len(part.split)))
+
+    def first_of(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    seen: dict[object, int] = {}
+    for index, (pixels, group) in enumerate(zip(part.fingerprints.pixel_hashes, part.groups, strict=True)):
+        for key in (pixels, group) if group else (pixels,):
+            parents[first_of(index)] = first_of(seen.setdefault(key, index))
+    sets: dict[int, list[int]] = {}
+    for index in range(len(parents)):
+        sets.setdefault(first_of(index), []).append(index)
+    return sorted(sets.values(), key=lambda members: min(ranks[i] for i in members))
+
+
 def _check_classes(cuts: dict[str, SourcePart], wanted: list[str], classes: Sequence[str], labels: np.ndarray) -> None:
     for label, title in enumerate(classes):
         for name in wanted:
             if label not in cuts[name].split.labels:
+                kept = "groups and identical images" if cuts[name].groups or cuts["train"].groups else "identical ones"
                 raise InputError(
-                    f"class {title!r} has {np.count_nonzero(labels == label)} images (identical ones stay together),"
+                    f"class {title!r} has {np.count_nonzero(labels == label)} images ({kept} stay together),"
                     f" too few for one in each of {', '.join(wanted)}"
                 )
 

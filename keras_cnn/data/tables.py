@@ -28,7 +28,7 @@ _NAMED = 10  # rows that a message names
 
 @dataclass(frozen=True)
 class ImageTable:
-    """The cells of a table as text, without spaces around them."""
+    """The cells of a table as text."""
 
     file: Path
     columns: tuple[str, ...]
@@ -36,7 +36,11 @@ class ImageTable:
     lines: tuple[int, ...]  # for each row, its line in the file, or its number from 1 in a Parquet file
 
     def column(self, name: str) -> tuple[str, ...]:
-        """The cells of a column."""
+        """The cells of a column, without the spaces around them."""
+        return tuple(cell.strip() for cell in self.raw(name))
+
+    def raw(self, name: str) -> tuple[str, ...]:
+        """The cells of a column as they are written."""
         place = self.columns.index(name)
         return tuple(row[place] for row in self.rows)
 
@@ -94,7 +98,7 @@ def read_csv(path: Path) -> ImageTable:
         columns = tuple(name.strip() for name in next(reader, ()))
         for cells in reader:
             if any(cells):
-                rows.append(tuple(cell.strip() for cell in cells))
+                rows.append(tuple(cells))
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: not a CSV table: {error}") from None
@@ -126,7 +130,7 @@ def _as_text(value: object) -> str:
     """A cell as text: a missing value is empty, and a whole number in a column of fractions has no point."""
     if value is None or value != value:  # NaN and NaT differ from themselves
         return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _checked(table: ImageTable) -> ImageTable:

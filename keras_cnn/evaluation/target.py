@@ -165,6 +165,7 @@ def _source_dataset(
         seed=config.seed,
         corrupt=options.corrupt or settings.corrupt,
         cache_dir=settings.cache_dir,
+        table=replace(settings.table, root=None),
         uncut=True,
     )
     _check_same_classes(source, dataset.classes, classes)

@@ -1,0 +1,177 @@
+"""Labels in a table: recognised columns, the files of its rows, groups, and every way in which a table can be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_cnn.config.schema import TableColumns
+from keras_cnn.data import load
+from keras_cnn.data.tables import read_csv
+from keras_cnn.errors import InputError
+
+NAMES = [f"{number:04d}" for number in range(12)]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """Twelve different photos in `images`, the working folder above it."""
+    (tmp_path / "images").mkdir()
+    for number, name in enumerate(NAMES):
+        pixels = np.random.default_rng(number).integers(0, 256, (10, 12, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(header: str, rows, name: str = "train.csv") -> str:
+    Path(name).write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return f"csv:{name}"
+
+
+def read(source: str, **options):
+    options = {"validation": 4, "test": 4, "cache_dir": "cache"} | options
+    return load(source, **options)
+
+
+def labels_of(dataset) -> dict[str, str]:
+    """id -> class of every image, whatever its split."""
+    parts = (dataset.train, dataset.validation, dataset.test)
+    return {i: dataset.classes[label] for part in parts for i, label in zip(part.ids, part.labels, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "options"),
+    [
+        ("Id,label", "{0},{1}", {}),  # Kaggle's kitchenware: ids without an ending, photos in a folder beside the table
+        ("name,label", "images/{0}.png,{1}", {}),  # fastai
+        ("\ufeffimage_id;target;size", "{0}.png;{1};3", {}),  # Excel: a byte-order mark, semicolons
+        ("size\tFile Name\tclass", "3\timages\\{0}.png\t{1}", {}),  # Windows
+        ("id,breed", "{0},{1}", {}),
+        ("photo_of,what,size", "{0},{1},3", {"table": TableColumns(path="photo_of", label="what")}),
+        ("id,kind", "{0},{1}", {"table": TableColumns(root="images")}),
+    ],
+)
+def test_columns_and_files_are_recognised_or_given(place, header, row, options):
+    dataset = read(written(header, [row.format(name, "cup" if int(name) % 2 else "fork") for name in NAMES]), **options)
+    assert dataset.classes == ("cup", "fork")
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [4, 4, 4]
+    prefix = "images/" if "images" in row else ""
+    assert labels_of(dataset) == {f"{prefix}{name}.png": "cup" if int(name) % 2 else "fork" for name in NAMES}
+
+
+def test_a_table_gives_splits_and_numbers_are_ordered_as_numbers(place):
+    rows = [f"{name},{10 - int(name) % 3},{int(name) > 5}" for name in NAMES]
+    dataset = read(written("fname,labels,is_valid", rows), test=3)
+    assert dataset.classes == ("8", "9", "10")
+    assert dataset.validation.ids == tuple(f"{name}.png" for name in NAMES[6:])
+    assert dataset.findings["own_splits"] == ["train", "validation"]
+    assert "splits are in the column 'is_valid'" in dataset.findings["notes"]
+
+
+def test_parquet_is_read_alike(place):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    rows = {"path": [f"images/{n}.png" for n in NAMES], "label": [int(n) % 2 for n in NAMES]}
+    pandas.DataFrame(rows).to_parquet("train.parquet")
+    dataset = read("parquet:train.parquet")
+    assert labels_of(dataset) == {f"images/{name}.png": str(int(name) % 2) for name in NAMES}
+    Path("wrong.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match=r"wrong\.parquet: not a readable Parquet file"):
+        read("parquet:wrong.parquet")
+
+
+def test_groups_stay_together(place):
+    """Four patients of three photos: whichever goes to a split goes there with all three."""
+    rows = [f"{name},{'sick' if int(name) % 3 else 'well'},p{int(name) // 3}" for name in NAMES]
+    dataset = read(written("image,label,patient_id", rows), validation=3, test=3)
+    parts = [{int(i[:4]) // 3 for i in part.ids} for part in (dataset.train, dataset.validation, dataset.test)]
+    assert [len(patients) for patients in parts] == [2, 1, 1]
+    assert set.union(*parts) == {0, 1, 2, 3}
+    assert "the 4 groups of the column 'patient_id' are kept together" in dataset.findings["notes"]
+    alone = read("csv:train.csv", validation=3, test=3, table=TableColumns(group="none"))
+    assert not any("groups" in note for note in alone.findings["notes"])
+
+
+def test_spaces_around_labels_and_repeated_rows_are_noted(place):
+    rows = [f"{name},{'cup ' if int(name) % 2 else 'fork'}" for name in NAMES]
+    notes = read(written("Id,label", [*rows, rows[0]])).findings["notes"]
+    assert "labels with spaces around them are read without: 'cup '" in notes
+    assert "1 rows repeat an earlier one" in notes
+    assert "paths are relative to images" in notes
+
+
+GOOD = [f"{name},{'cup' if int(name) % 2 else 'fork'}" for name in NAMES]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "words"),
+    [
+        (
+            "a,b,c",
+            ["x.png,cup,1", "y.png,fork,1"],
+            "no column of image paths among 'a', 'b', 'c'; expected one called path",
+        ),
+        ("a,b,c", ["x.png,cup,1", "y.png,fork,1"], "or --data.table.path a"),
+        ("Id,size,b", ["0001,3,cup", "0002,3,fork", "0003,4,cup"], "no column of labels among 'Id', 'size', 'b'"),
+        ("Id,size,b", ["0001,3,cup", "0002,3,fork", "0003,4,cup"], "or --data.table.label b"),
+        (
+            "Id,label",
+            [*GOOD, *(f"x{i}.png,cup" for i in range(12))],
+            "12 of 24 images do not exist in images: 'x0.png', ",
+        ),
+        ("Id,label", [*GOOD, *(f"x{i}.png,cup" for i in range(12))], "'x9.png', ...; --data.table.root FOLDER names"),
+        ("Id,label", ["no,cup", "none,fork"], "2 of 2 images do not exist in .: 'no', 'none'"),
+        ("Id,label", [*GOOD, "0001,", "0002, "], "2 rows (lines 14, 15) without a label"),
+        ("Id,label", [*GOOD, ",cup"], "line 14 without an image"),
+        ("Id,label", [*GOOD[:11], "0011,Fork"], "several spellings of a class: 'fork' (6) and 'Fork' (1)"),
+        ("Id,label", [*GOOD, "0001.png,fork"], "lines 3 and 14: 0001 has two labels, 'cup' and 'fork'; expected one"),
+        (
+            "Id,label,split",
+            [f"{row},train" for row in GOOD[:11]] + ["0011,spoon,valid"],
+            "validation has the class 'spoon'",
+        ),
+        ("Id,label,split", [f"{row},fold1" for row in GOOD], "line 2: column 'split' has 'fold1'; expected train"),
+        ("Id,label", [*GOOD, "0001,cup,3"], "line 14 has 3 cells, expected 2"),
+        ("Id,label", [], "no rows; expected a header and a row for each image"),
+        ("Id,Id", GOOD, "two columns are called 'Id'"),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_one_line(place, header, rows, words):
+    with pytest.raises(InputError) as caught:
+        read(written(header, rows))
+    assert words in str(caught.value)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_missing_images_are_left_out_on_request(place):
+    dataset = read(written("Id,label", [*GOOD, "none,cup"]), corrupt="skip")
+    assert len(labels_of(dataset)) == 12
+    assert "1 of 13 images do not exist in images: 'none'; left out" in dataset.findings["notes"]
+
+
+def test_two_folders_that_fit_equally_are_not_guessed(place):
+    (place / "copies").mkdir()
+    for name in NAMES:
+        (place / "copies" / f"{name}.png").write_bytes((place / "images" / f"{name}.png").read_bytes())
+    with pytest.raises(InputError, match=r"copies, images have the same number of the images; choose one"):
+        read(written("Id,label", GOOD))
+
+
+def test_a_table_is_text(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\x89PNG\x00\xff")
+    with pytest.raises(InputError, match="it is not UTF-8 text"):
+        read_csv(tmp_path / "a.csv")
+    with pytest.raises(InputError, match="No such file"):
+        read_csv(tmp_path / "b.csv")
+
+
+def test_the_real_kitchenware_table_loads(published_weights):
+    """5,559 rows beside 18 of its photos."""
+    source = f"csv:{published_weights / 'kitchenware' / 'train.csv'}"
+    with pytest.raises(InputError, match=r"5,541 of 5,559 images do not exist in .*kitchenware"):
+        read(source, cache_dir=None)
+    dataset = read(source, cache_dir=None, corrupt="skip", validation=6, test=6)
+    assert dataset.classes == ("cup", "fork", "glass", "knife", "plate", "spoon")
+    assert len(labels_of(dataset)) == 18
