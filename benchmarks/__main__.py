@@ -8,6 +8,7 @@ NAMES = (
     "training",
     "optimizers",
     "prediction",
+    "predicting",
     "sweep",
     "finetuning",
     "detection",

@@ -7,6 +7,7 @@ from keras_cnn.errors import InputError
 
 EXTRAS = {  # extra: the modules that it brings
     "video": ("av", "cv2", "supervision", "trackers"),
+    "parquet": ("pyarrow",),
     "export": ("ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"),
 }
 

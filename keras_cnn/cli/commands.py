@@ -7,6 +7,7 @@ COMMANDS = {  # subcommand, which is also the name of its module in this package
     "train": "trains a CNN from scratch",
     "finetune": "fine-tunes a pretrained network, compares recipes, exports a trained model",
     "evaluate": "measures trained runs, and compares them",
+    "predict": "classifies images without labels, and writes submissions",
     "report": "writes one page about runs or a sweep",
     "visualize": "draws what a network looks at",
     "detect": "finds, follows and counts objects, and trains on boxes",

@@ -1,5 +1,6 @@
 """The command line of `python predict.py`."""
 
+import argparse
 from pathlib import Path
 
 from keras_cnn.cli.parser import Parser
@@ -37,6 +38,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--no-temperature", action="store_true", help="as the network says, although the run has one")
     parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="names for a model file's classes")
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="for a model file for images of any size")
+    range_help = "for a model file without rescaling: the range that it takes for 0-255, such as -1 1"
+    parser.add_argument("--input-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help=range_help)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     chosen = parser.parse_args(arguments)
     if chosen.top is not None and chosen.top < 1:
@@ -55,23 +58,24 @@ def main(arguments: list[str]) -> None:
     from keras_cnn.prediction.session import PredictOptions, predict_named
 
     options = PredictOptions(
-        chosen.top or PredictOptions.top,
-        chosen.output,
-        chosen.submission,
-        chosen.template,
-        chosen.explain,
-        not chosen.no_temperature,
-        tuple(chosen.classes),
-        chosen.image_size,
+        top=chosen.top or PredictOptions.top,
+        output=chosen.output,
+        submission=chosen.submission,
+        template=chosen.template,
+        explain=chosen.explain,
+        calibrated=not chosen.no_temperature,
+        classes=tuple(chosen.classes),
+        image_size=chosen.image_size,
+        input_range=tuple(chosen.input_range) if chosen.input_range else None,
     )
     predict_named(source, listing, stem_of(images[0]), options)
 
 
-def _detect(source: str, images: list[str], chosen) -> None:
+def _detect(source: str, images: list[str], chosen: argparse.Namespace) -> None:
     """Hands the images over to `detect.py`."""
-    given = {"--top": chosen.top, "--output": chosen.output, "--template": chosen.template, "--explain": chosen.explain}
-    given |= {"--submission": chosen.submission, "--classes": chosen.classes, "--image-size": chosen.image_size}
-    if option := next((name for name, value in given.items() if value), None):
+    given = [name for name, value in vars(chosen).items() if value and name not in ("named", "debug")]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
         raise InputError(f"command line: {option}: {source} is a detector; expected the options of detect.py")
     from keras_cnn.cli import detect
 

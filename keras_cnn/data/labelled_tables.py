@@ -51,6 +51,8 @@ def read_labelled_table(
     notes = [f"images are in the column {path_column!r}, labels in {label_column!r}", *notes]
     found, more = _found(where, [row.value for row in rows], file.parent, columns.root, skip=corrupt == "skip")
     notes += more
+    if gone := {row.label for row in rows} - {r.label for r, p in zip(rows, found.paths, strict=True) if p}:
+        notes.append(f"no image is left of {', '.join(map(repr, sorted(gone)))}")
     files, more = _files(table.file, rows, found.paths, found.root)
     order = _numeric_order if all(row.label.isdecimal() for row in rows) else str
     source = labelled_source(where, found.root, files, corrupt, cache_dir, empty_classes=uncut, order=order)
@@ -68,9 +70,8 @@ def _found(
     if missing := found.missing(values):
         words = found.missing_in_words(values)
         if not skip or len(missing) == len(values):
-            raise InputError(
-                f"{where}: {words}; {_OPTION}root FOLDER names another folder, --data.corrupt skip goes on"
-            )
+            ways = f"{_OPTION}root FOLDER names another folder, --data.corrupt skip leaves them out"
+            raise InputError(f"{where}: {words}; {ways}")
         notes.append(f"{words}; left out")
     if found.root != root:
         notes.append(f"paths are relative to {found.root}")

@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import util
 from pathlib import Path
 
 from keras_cnn.checking import nearest
 from keras_cnn.data.user_files import located, read_text
 from keras_cnn.data.walking import entries, extension, is_folder, is_hidden, is_image
 from keras_cnn.errors import InputError
+from keras_cnn.extras import require_extra
 
 # The names of columns, in the order in which they are preferred, without capitals, spaces and punctuation.
 PATH_COLUMNS = (
@@ -110,8 +110,7 @@ def read_csv(path: Path) -> ImageTable:
 
 def read_parquet(path: Path) -> ImageTable:
     """The table of a Parquet file, with numbers and booleans as text. InputError if it is none, or without pyarrow."""
-    if util.find_spec("pyarrow") is None:
-        raise InputError(f"{path}: Parquet files are read by pyarrow, which is not installed: pip install pyarrow")
+    require_extra("parquet", str(path))
     import pandas
 
     if not path.is_file():

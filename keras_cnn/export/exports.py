@@ -4,7 +4,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -20,6 +20,7 @@ from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.results_folder import check_writable, replacing_folder
 from keras_cnn.export import keras_file, litert, onnx, savedmodel
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, in_float32, signature
+from keras_cnn.export.programs import write_program
 from keras_cnn.extras import require_extra
 
 FORMATS = {"keras": keras_file, "savedmodel": savedmodel, "litert": litert, "onnx": onnx}
@@ -66,14 +67,23 @@ class ExportedModel:
 
 
 def export(
-    model: keras.Model, images: np.ndarray, folder: Path, formats: Sequence[str], classes: Sequence[str]
+    model: keras.Model,
+    images: np.ndarray,
+    folder: Path,
+    formats: Sequence[str],
+    classes: Sequence[str],
+    *,
+    fit: str = "crop",
+    temperature: Mapping[str, float] | None = None,
 ) -> list[ExportedModel]:
     """Writes a classifier of 0-255 images in each of `formats` into `folder`, with classes.json and export.json.
 
     The exported model maps uint8 images (N, H, W, C) of the model's size, for any N, to float32 logits (N, classes),
-    computed in float32 whatever type the model computes in; classes.json has the class names in order. Each file is
-    loaded again and compared with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after all
-    formats have passed; after an error the older one is unchanged. `model` is not changed.
+    computed in float32 whatever type the model computes in; classes.json has the class names in order. Beside each file
+    lies a program that classifies images with it: it brings them to the model's size as `fit` says, and divides the
+    logits by the `value` of the `temperature`; both are also in export.json. Each file is loaded again and compared
+    with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after all formats have passed; after
+    an error the older one is unchanged. `model` is not changed.
 
     Raises InputError for an unknown format, a missing package, images or class names that do not fit the model, and a
     format whose logits differ from those of Keras by more than TOLERANCE times the largest absolute logit.
@@ -92,8 +102,12 @@ def export(
             _export(model, name, images=images, expected=expected, staged=staged, folder=folder)
             for name in dict.fromkeys(formats)
         ]
+        for one in exported:
+            shape, divisor = tuple(images.shape[1:]), temperature["value"] if temperature else 1.0
+            write_program(staged, one.format, one.path.name, shape, fit=fit, temperature=divisor)
         run_folder.write_json(staged / "classes.json", list(classes))
-        run_folder.write_json(staged / "export.json", _record(model, exported, classes))
+        described = _record(model, exported, classes) | {"fit": fit, "temperature": dict(temperature or {}) or None}
+        run_folder.write_json(staged / "export.json", described)
     return exported
 
 

@@ -27,12 +27,14 @@ for path in sys.argv[1:]:
         print(f"{{path}}  {{powers[index] / powers.sum():.4f}}  {{classes[index]}}")
 '''
 _CROP = """\
-    width, height = min(image.width, int(image.height * {w} / {h} + 0.5)), min(image.height, int(image.width * {h} / {w} + 0.5))
+    width = min(image.width, int(image.height * {w} / {h} + 0.5))
+    height = min(image.height, int(image.width * {h} / {w} + 0.5))
     left, top = (image.width - width) // 2, (image.height - height) // 2
     image = image.crop((left, top, left + width, top + height)).resize(({w}, {h}), Image.Resampling.BILINEAR)"""
 _STRETCH = "    image = image.resize(({w}, {h}), Image.Resampling.BILINEAR)"
 _PAD = """\
-    width, height = min({w}, int(image.width * {h} / image.height + 0.5)), min({h}, int(image.height * {w} / image.width + 0.5))
+    width = min({w}, int(image.width * {h} / image.height + 0.5))
+    height = min({h}, int(image.height * {w} / image.width + 0.5))
     inner, image = image.resize((width, height), Image.Resampling.BILINEAR), Image.new(image.mode, ({w}, {h}))
     image.paste(inner, (({w} - width) // 2, ({h} - height) // 2))"""
 _FITS = {"crop": _CROP, "stretch": _STRETCH, "pad": _PAD}

@@ -8,6 +8,7 @@ import numpy as np
 from keras_cnn.config import Config
 from keras_cnn.data import pipeline
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.recorded_temperature import recorded_temperature
 from keras_cnn.evaluation.results_folder import check_writable
 from keras_cnn.export import exports
 from keras_cnn.loading import BUILDERS, load_dataset
@@ -36,18 +37,22 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
         raise InputError(f"{run}: not finished: it has no metrics.json; expected a finished run")
     with RunFolder.open(run).lock() as folder:
         model = load_model(folder / "model.keras")
-        images = validation_images(folder.config(BUILDERS))
+        config, found = folder.config(BUILDERS), recorded_temperature(record)
+        images = validation_images(config)
         classes = record.split.get("classes")
         if not classes:
             raise InputError(f"{run / 'split.json'}: does not list the run's classes; expected their names")
-        exported = exports.export(model, images, folder / "export", formats, classes)
+        temperature = {"value": found.value, "validation_images": found.images} if found else None
+        exported = exports.export(
+            model, images, folder / "export", formats, classes, fit=config.data.fit, temperature=temperature
+        )
     logger.info(f"run         {run}: {model.name}, computing in float32; uint8 images {images.shape[1:]} to logits")
     logger.info(
         f"compared    with Keras on {len(images)} validation images; tolerance {exports.TOLERANCE:g} of the top logit"
     )
     for line in exports.table(exported):
         logger.info(line)
-    logger.info(f"written     {run / 'export'}   (classes.json: names of the logits; export.json: measurements)")
+    logger.info(f"written     {run / 'export'}   (predict_FORMAT.py: programs that use the files)")
     return exported
 
 

@@ -2,21 +2,21 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib import util
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_cnn.data.user_files import read_text
 from keras_cnn.errors import InputError, UsageError, require
-from keras_cnn.evaluation.calibration import TEMPERATURES
 from keras_cnn.evaluation.metrics import softmax
 from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.evaluation.recorded_temperature import Temperature, recorded_temperature, temperature_in
 from keras_cnn.export import exports
+from keras_cnn.extras import require_extra
+from keras_cnn.models.inputs import with_image_shape, with_input_range
 from keras_cnn.models.model_files import load_model
 from keras_cnn.prediction.sources import DETECTOR, EXPORT, MODEL_FILE, RUN, kind_of
 from keras_cnn.run_folder import RunFolder, read_json
@@ -25,15 +25,6 @@ from keras_cnn.visualization.probe import Probe
 
 _MODEL = "model.keras"
 _FITS = ("crop", "stretch", "pad")
-
-
-@dataclass(frozen=True)
-class Temperature:
-    """The temperature by which logits are divided before the softmax, see `evaluation.calibration`."""
-
-    value: float
-    images: int  # validation images on which it was fitted
-    file: Path  # where it was found
 
 
 @dataclass(frozen=True)
@@ -60,12 +51,14 @@ def open_classifier(
     *,
     classes: Sequence[str] = (),
     image_size: int | None = None,
+    input_range: tuple[float, float] | None = None,
     calibrated: bool = True,
 ) -> Classifier:
     """The classifier that `source` names. Raises InputError, in one line, if it cannot be opened.
 
     classes: the names of the classes of a model file that has none beside it.
     image_size: the side of the images of a model file that takes any size.
+    input_range: the range that a model file without rescaling takes for 0-255.
     calibrated: whether a temperature that the run has is used.
     """
     kind, path = kind_of(source), Path(source).expanduser()
@@ -73,14 +66,14 @@ def open_classifier(
         raise UsageError(f"{source}: a detector, which gives boxes; expected a classifier, or detect.py for boxes")
     if kind is None:
         raise InputError(f"{source}: no run folder, model file (.keras, .h5) or export (.onnx, .tflite, SavedModel)")
-    if kind != MODEL_FILE and (classes or image_size):
-        option = "classes" if classes else "image size"
+    if kind != MODEL_FILE and (classes or image_size or input_range):
+        option = "classes" if classes else "images"
         raise UsageError(f"{source}: has its own {option}; only a Keras model file is given one")
     if kind == RUN:
         return _open_run(path, calibrated)
     if kind == EXPORT:
         return _open_export(path, calibrated)
-    return _open_file(path, tuple(classes), image_size, calibrated)
+    return _open_file(path, tuple(classes), image_size=image_size, input_range=input_range, calibrated=calibrated)
 
 
 def _open_run(path: Path, calibrated: bool) -> Classifier:
@@ -89,7 +82,7 @@ def _open_run(path: Path, calibrated: bool) -> Classifier:
         raise InputError(f"{path}: its {_MODEL} is gone; expected the run's model, or one of its exports instead")
     notes = [] if record.finished else ["the run is not finished; this is its best model so far"]
     model = load_model(path / _MODEL)
-    temperature = run_temperature(record, calibrated)
+    temperature = recorded_temperature(record) if calibrated else None
     return _of_keras(model, record.name, run_classes(record), fit=fit_of(record), temperature=temperature, notes=notes)
 
 
@@ -108,27 +101,14 @@ def fit_of(record: Record) -> str:
     return fit
 
 
-def run_temperature(record: Record, calibrated: bool = True) -> Temperature | None:
-    """The temperature of the run's model, from its own metrics or from an evaluation of single views."""
-    metrics = {"metrics.json": record.metrics}
-    metrics |= {f"evaluations/{name}/metrics.json": found for name, found in record.evaluations.items()}
-    for file, found in metrics.items():
-        views = found.get("views") or {}
-        if calibrated and views.get("name", "none") == "none" and (known := _temperature(record.path / file, found)):
-            return known
-    return None
-
-
-def _temperature(file: Path, content: Mapping[str, Any]) -> Temperature | None:
-    """The temperature in `content`, if it calibrates: one at the end of the searched range does not."""
-    found = content.get("temperature") or {}
-    value, images = found.get("value"), found.get("validation_images")
-    if not isinstance(value, float) or not isinstance(images, int):
-        return None
-    return Temperature(value, images, file) if TEMPERATURES[0] < value < TEMPERATURES[1] else None
-
-
-def _open_file(path: Path, names: tuple[str, ...], image_size: int | None, calibrated: bool) -> Classifier:
+def _open_file(
+    path: Path,
+    names: tuple[str, ...],
+    *,
+    image_size: int | None,
+    input_range: tuple[float, float] | None,
+    calibrated: bool,
+) -> Classifier:
     model, notes, record = load_model(path), [], None
     if (path.parent / "config.yaml").is_file():
         record = read_record(path.parent)
@@ -140,14 +120,16 @@ def _open_file(path: Path, names: tuple[str, ...], image_size: int | None, calib
     require(channels in (1, 3), f"{path}: images", f"found {(height, width, channels)}", "1 or 3 channels")
     if height is None or width is None:
         require(image_size is not None, f"{path}: takes images of any size", "none given", "--image-size PIXELS")
-        model = _with_image_shape(model, (height or image_size, width or image_size, channels))
+        model = with_image_shape(model, (height or image_size, width or image_size, channels))
     elif image_size is not None:
         raise UsageError(f"{path}: takes images of {height}×{width}; expected no image size")
-    if not Probe(model).scales_images:
-        notes.append("no rescaling in the network: it gets pixel values of 0-255, which it must have been trained on")
+    if input_range:
+        model = with_input_range(model, *input_range)
+    elif not Probe(model).scales_images:
+        notes.append("no rescaling in the network: it gets 0-255; if it needs another range: --input-range -1 1")
     fit = fit_of(record) if record else _export_fit(path)
     # The temperature was fitted to the best model of the run, not to last.keras.
-    temperature = run_temperature(record, calibrated) if record and path.name == _MODEL else None
+    temperature = recorded_temperature(record) if record and path.name == _MODEL and calibrated else None
     return _of_keras(model, path.stem, classes, fit=fit, temperature=temperature, notes=notes)
 
 
@@ -183,11 +165,6 @@ def _of_keras(
     )
 
 
-def _with_image_shape(model: keras.Model, shape: tuple[int | None, ...]) -> keras.Model:
-    image = keras.Input(shape, dtype=model.inputs[0].dtype, name="image")
-    return keras.Model(image, model(image), name=model.name)
-
-
 def _open_export(path: Path, calibrated: bool) -> Classifier:
     name = next((n for n, module in exports.FORMATS.items() if path.name == module.FILE), None)
     if name is None:
@@ -196,10 +173,8 @@ def _open_export(path: Path, calibrated: bool) -> Classifier:
     described = _description(path)
     classes = _read_names(path.with_name("classes.json"))
     _check_order(path, classes)
-    if util.find_spec("onnxruntime") is None and name == "onnx":
-        raise InputError(f"{path}: run by ONNX Runtime, which is not installed: pip install onnxruntime")
-    if util.find_spec("ai_edge_litert") is None and name == "litert":
-        raise InputError(f"{path}: run by LiteRT, which is not installed: pip install ai-edge-litert")
+    runtimes = {"onnx": ("onnxruntime",), "litert": ("ai_edge_litert",)}
+    require_extra("export", str(path), runtimes.get(name, ()))
     try:
         run = exports.FORMATS[name].load(path)
     except InputError:
@@ -212,7 +187,7 @@ def _open_export(path: Path, calibrated: bool) -> Classifier:
         return np.concatenate(parts) if parts else np.zeros((0, len(classes)), np.float32)
 
     height, width, channels = described["input"]["shape"][1:]
-    temperature = _temperature(path.with_name("export.json"), described) if calibrated else None
+    temperature = temperature_in(described, path.with_name("export.json")) if calibrated else None
     fit = described.get("fit", "crop")
     return Classifier(path.name, classes, (height, width, channels), fit, scores, softmax, temperature)
 

@@ -33,6 +33,7 @@ class PredictOptions:
     calibrated: bool = True
     classes: tuple[str, ...] = ()
     image_size: int | None = None
+    input_range: tuple[float, float] | None = None
 
 
 def predict_named(source: str, listing: ImageListing, stem: str, options: PredictOptions) -> ImagePredictions:
@@ -43,8 +44,16 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
     table_file, submission_file = _files(stem, options)
     _check_replaceable(table_file, COLUMNS)
     classifier = open_classifier(
-        source, classes=options.classes, image_size=options.image_size, calibrated=options.calibrated
+        source,
+        classes=options.classes,
+        image_size=options.image_size,
+        input_range=options.input_range,
+        calibrated=options.calibrated,
     )
+    if options.explain:
+        from keras_cnn.prediction.explaining import check_method  # with Matplotlib, which takes a second
+
+        check_method(classifier, options.explain)
     plan = None
     if submission_file:
         plan = plan_submission(listing.images, classifier.classes, options.template)
@@ -54,6 +63,8 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
     if plan and submission_file:
         _submit(submission_file, plan, predictions)
     logger.info(f"written     {table_file}   (a row for each image)")
+    if options.explain:
+        _explain(classifier, listing, predictions, options.explain, table_file.parent / options.explain)
     return predictions
 
 
@@ -78,6 +89,21 @@ def _submit(file: Path, plan: SubmissionPlan, predictions: ImagePredictions) -> 
     if empty := write_submission(file, plan, predictions):
         logger.info(f"note        {empty:,} rows of the submission have no label: their images could not be read")
     logger.info(f"submission  {file}   ({len(plan.ids):,} rows of {shortened(','.join(plan.header), 30)})")
+
+
+def _explain(
+    classifier: Classifier, listing: ImageListing, predictions: ImagePredictions, method: str, folder: Path
+) -> None:
+    from keras_cnn.prediction.explaining import explain
+
+    _make(folder)
+    verdicts = []
+    for number, (name, _, verdict) in enumerate(explain(classifier, listing.images, predictions, method, folder)):
+        verdicts.append(verdict)
+        if number < _IN_LINES:
+            logger.info(f"  {shortened(name, _NAME, at_start=True):<{_NAME}}  {verdict.words}")
+    passed = sum(verdict.passes for verdict in verdicts)
+    logger.info(f"explained   {folder}   ({method}: {passed:,} of {len(verdicts):,} pass their sanity checks)")
 
 
 def _show(lines: Iterator[str]) -> None:

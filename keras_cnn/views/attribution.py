@@ -1,7 +1,7 @@
 """`attribution`: what a class, a difference of classes, a neuron or a box depends on, by ten methods with verdicts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,7 +15,7 @@ from keras_cnn.views.support.opened_detector import LocatedDetection, OpenedDete
 from keras_cnn.views.support.opened_model import Count, OpenedModel, OptionalCount
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.attribution import METHODS, Attribution
-from keras_cnn.visualization.sanity import OTHER_CLASS, THRESHOLD, RandomNetworks, Verdict, verdict
+from keras_cnn.visualization.sanity import OTHER_CLASS, THRESHOLD, RandomNetworks, Verdict, verdict, verdicts
 from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target, strongest
 
 Method = Literal[tuple(METHODS)]
@@ -90,6 +90,39 @@ def draw(
                 _draw_sheet(opened, out, f"{name}_{each.stem}", each, attribution=attribution, checked=checked)
             )
     return figures
+
+
+def draw_each(
+    opened: OpenedModel, out: Path, method: str, names: Sequence[str], classes: Sequence[int]
+) -> list[tuple[SavedFigure, Verdict]]:
+    """A figure of each image on display for its class in `classes`, with the verdict on that image alone.
+
+    The figures are called `names`. Raises the InputError of the method.
+    """
+    explained = _ExplainedTarget(ClassScore(tuple(classes)), np.arange(len(names)), "the predicted class", "predicted")
+    networks = RandomNetworks(opened.probe, explained.target.point(opened.probe))
+    options: dict[str, Any] = {"seed": 0} if method == "smoothgrad" else {}
+    pixels, checks = _pixels(opened, explained), _IN_CHECKS.get(method)
+    attribution, checked = verdicts(METHODS[method], pixels, explained.target, networks, checks=checks, **options)
+    drawn = []
+    for index, name in enumerate(names):
+        one = replace(explained, images=np.array([index]))
+        part = _of_image(attribution, index)
+        figure = _draw_sheet(opened, out, name, one, attribution=part, checked=checked[index])
+        drawn.append((figure, checked[index]))
+    return drawn
+
+
+def _of_image(attribution: Attribution, index: int) -> Attribution:
+    """The attribution of one of its images."""
+    part, count = slice(index, index + 1), len(attribution.words)
+    facts = {
+        key: value[part] if isinstance(value, np.ndarray) and len(value) == count else value
+        for key, value in attribution.facts.items()
+    }
+    return Attribution(
+        attribution.method, attribution.values[part], attribution.scores[part], attribution.words[part], facts
+    )
 
 
 def _pixels(opened: OpenedModel, explained: _ExplainedTarget) -> np.ndarray:

@@ -10,7 +10,7 @@ The magnitudes of maps are compared by Spearman's rank correlation and, scaled t
 the images.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,7 +33,7 @@ BLANK = "says nothing: the maps are blank"
 
 @dataclass(frozen=True)
 class Likeness:
-    """The similarity of two sets of maps by two measures, means over the images; 1 means equal, 0 unrelated."""
+    """The similarity of two maps by two measures, or its mean over images; 1 means equal, 0 unrelated."""
 
     rank: float  # Spearman's correlation of the magnitudes, -1 to 1
     ssim: float  # -1 to 1
@@ -150,7 +150,25 @@ def verdict(
     checks: Mapping[str, object] | None = None,
     **options,
 ) -> tuple[Attribution, Verdict]:
-    """The attribution on the trained network, and the results of its checks.
+    """The attribution on the trained network, and the results of its checks, as means over the images.
+
+    The arguments are those of `verdicts`.
+    """
+    attribution, each = verdicts(method, images, target, networks, other=other, checks=checks, **options)
+    return attribution, mean_verdict(each)
+
+
+def verdicts(
+    method: Callable[..., Attribution],
+    images: np.ndarray,
+    target: Target,
+    networks: RandomNetworks,
+    *,
+    other: Target | None = None,
+    checks: Mapping[str, object] | None = None,
+    **options,
+) -> tuple[Attribution, list[Verdict]]:
+    """The attribution on the trained network, and for each image the results of its checks.
 
     `options` go to the method; on random networks and for another class, `checks` replaces some of them. The target is
     the same class or neuron on every network: the trained network chooses the predicted class and the position of a
@@ -159,31 +177,66 @@ def verdict(
     probe = networks.trained
     target = _fixed(target, probe, images)
     attribution, options = method(probe, images, target, **options), options | dict(checks or {})
-    cascade = tuple(
-        (name, likeness(attribution.maps, method(random, images, target, **options).maps))
+    cascade = [
+        (name, likenesses(attribution.maps, method(random, images, target, **options).maps))
         for name, random in networks.stages()
-    )
+    ]
     half = next(like for (_, like), share in zip(cascade, networks.shares, strict=True) if share >= 0.5)
     other = other or _other_class(target, probe, images)
-    other_class = None if other is None else likeness(attribution.maps, method(probe, images, other, **options).maps)
-    edge = likeness(attribution.maps, _only_where(attribution.maps, edges(images)))
-    blank = int((np.ptp(attribution.maps, axis=(1, 2)) == 0).sum())
-    return attribution, Verdict(cascade, half, edge, other_class, len(images), blank)
+    others = None if other is None else likenesses(attribution.maps, method(probe, images, other, **options).maps)
+    edge = likenesses(attribution.maps, _only_where(attribution.maps, edges(images)))
+    blank = np.ptp(attribution.maps, axis=(1, 2)) == 0
+    return attribution, [
+        Verdict(
+            tuple((name, like[i]) for name, like in cascade),
+            half[i],
+            edge[i],
+            None if others is None else others[i],
+            1,
+            int(blank[i]),
+        )
+        for i in range(len(images))
+    ]
+
+
+def mean_verdict(each: Sequence[Verdict]) -> Verdict:
+    """The verdict on all images together: the means of their likenesses."""
+    stages = zip(*(one.cascade for one in each), strict=True)
+    cascade = tuple((stage[0][0], _mean([like for _, like in stage])) for stage in stages)
+    others = [one.other_class for one in each if one.other_class is not None]
+    return Verdict(
+        cascade,
+        _mean([one.half for one in each]),
+        _mean([one.edges for one in each]),
+        _mean(others) if others else None,
+        sum(one.images for one in each),
+        sum(one.blank for one in each),
+    )
+
+
+def _mean(each: Sequence[Likeness]) -> Likeness:
+    rank, ssim = np.mean([(like.rank, like.ssim) for like in each], axis=0)
+    return Likeness(float(rank), float(ssim))
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> Likeness:
-    """The likeness of the magnitudes of two sets of maps (N, H, W), in the smallest rectangle of all nonzero values.
+    """The mean of the `likenesses` of two sets of maps (N, H, W)."""
+    return _mean(likenesses(a, b))
 
-    Outside the rectangle both maps are zero: a neuron's map is zero beyond its receptive field for any weights. A
-    constant map has the likeness 0 to any other.
+
+def likenesses(a: np.ndarray, b: np.ndarray) -> list[Likeness]:
+    """For each image, the likeness of the magnitudes of two maps, in the smallest rectangle of all nonzero values.
+
+    `a` and `b` are (N, H, W). Outside the rectangle both maps are zero: a neuron's map is zero beyond its receptive
+    field for any weights. A constant map has the likeness 0 to any other.
     """
-    values = []
+    each = []
     for x, y in zip(np.abs(a).astype(np.float64), np.abs(b).astype(np.float64), strict=True):
         rectangle = _rectangle((x != 0) | (y != 0))
         x, y = x[rectangle], y[rectangle]
-        values.append((rank_correlation(x.ravel(), y.ravel()), structural_similarity(x[None], y[None])[0]))
-    rank, ssim = np.mean(values, axis=0)
-    return Likeness(float(rank), float(ssim))
+        rank = rank_correlation(x.ravel(), y.ravel())
+        each.append(Likeness(rank, float(structural_similarity(x[None], y[None])[0])))
+    return each
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:

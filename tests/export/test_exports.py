@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import runpy
 import subprocess
 import sys
 from importlib import util
@@ -15,11 +16,14 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
+from PIL import Image
 
+from keras_cnn.data.decoding import decode, read_image_file
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.export import exports, litert
 from keras_cnn.export.endpoint import in_float32
 from keras_cnn.export.exports import CALLS, FORMATS, TOLERANCE, export
+from keras_cnn.export.programs import program_name, write_program
 from keras_cnn.extras import install_line
 from keras_cnn.models.blocks import BatchNormalization
 
@@ -338,3 +342,33 @@ def test_a_missing_package_is_named_with_what_to_install(model, tmp_path, monkey
         export(model, images_of(SHAPE), tmp_path / "export", ["savedmodel", "onnx", "litert"], CLASSES)
     assert str(error.value) == (f"formats: onnx: tf2onnx not found; install the extra export: {install_line('export')}")
     assert [one.format for one in export(model, images_of(SHAPE), tmp_path / "export", ["savedmodel"], CLASSES)]
+
+
+@pytest.mark.parametrize(("name", "fit", "temperature"), [*((n, "crop", 1.0) for n in FORMATS), ("onnx", "pad", 2.0)])
+def test_the_program_beside_a_file_classifies_photos_as_we_do(
+    name, fit, temperature, exported, model, tmp_path, monkeypatch, capsys
+):
+    """A photo that is turned by EXIF, and a drawing with transparency, brought to the model's size."""
+    folder, _ = exported
+    photo = Image.fromarray(images_of((30, 41, 3), 1)[0])
+    exif = photo.getexif()
+    exif[274] = 6
+    photo.save(tmp_path / "photo.png", exif=exif)
+    Image.fromarray(images_of((27, 20, 4), 1)[0]).save(tmp_path / "drawing.png")
+    program = folder / program_name(name)
+    assert len(program.read_text().splitlines()) < 40
+    if temperature != 1.0:
+        write_program(folder, name, FORMATS[name].FILE, SHAPE, fit=fit, temperature=temperature)
+    paths = [str(tmp_path / "photo.png"), str(tmp_path / "drawing.png")]
+    monkeypatch.setattr(sys, "argv", [str(program), *paths])
+    runpy.run_path(str(program))
+    lines = [line.rsplit("  ", 2) for line in capsys.readouterr().out.splitlines()]
+    pixels = np.stack([decode(read_image_file(Path(path)), SHAPE[:2], 3, fit) for path in paths])
+    powers = np.exp(by_hand(model, pixels) / temperature)
+    for number, path in enumerate(paths):
+        shown = lines[5 * number : 5 * number + 5]
+        assert {line[0] for line in shown} == {path}
+        expected = powers[number] / powers[number].sum()
+        order = np.argsort(-expected)
+        assert [line[2] for line in shown] == [CLASSES[index] for index in order]
+        assert [float(line[1]) for line in shown] == pytest.approx(expected[order], abs=6e-5)

@@ -216,3 +216,35 @@ def test_pixels_are_predicted_and_shown_in_short(here):
     assert "<td>image 0</td><td>green 0.9647</td>" in found._repr_html_()
     with pytest.raises(InputError, match="found float64"):
         predict(classifier, pixels / 255)
+
+
+def test_an_explanation_of_each_image_has_a_verdict_of_its_own(here, messages):
+    arguments = ["runs/colours", "photos/red.png", "photos/unknown/blue.png", "--explain", "grad-cam"]
+    assert program("predict", [*arguments, "--output", "why/found.csv"]) == 0
+    drawn = sorted(path.name for path in (here / "why" / "grad-cam").iterdir())
+    assert drawn == ["blue.npz", "blue.png", "red.npz", "red.png"]
+    with np.load(here / "why" / "grad-cam" / "blue.npz") as arrays:
+        assert arrays["images"].shape == (1, 6, 8, 3)
+        assert tuple(arrays["images"][0, 0, 0]) == COLOURS["blue"]
+        assert arrays["scores"] == pytest.approx([4 * 250 / 255], abs=1e-5)
+    # Maps of one colour say nothing.
+    assert [line.split("  ")[-1] for line in messages if line.startswith("  photos/")] == [
+        "says nothing: the maps are blank"
+    ] * 2
+    assert any("grad-cam: 0 of 2 pass their sanity checks" in line for line in messages)
+
+
+def test_an_export_whose_classes_have_another_order_is_refused(here, capsys):
+    folder = here / "runs" / "colours" / "export"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"not read")
+    (folder / "classes.json").write_text(json.dumps(["red", "blue", "green"]))
+    described = {"input": {"shape": ["N", 6, 8, 3]}, "output": {}}
+    (folder / "export.json").write_text(json.dumps(described))
+    assert program("predict", ["runs/colours/export/model.onnx", "photos"]) == 2
+    assert "classes.json: class 1 is 'blue', but 'green' in" in capsys.readouterr().err
+    (folder / "classes.json").write_text(json.dumps(CLASSES))
+    assert program("predict", ["runs/colours/export/model.onnx", "photos"]) == 2
+    assert "model.onnx: cannot be opened:" in capsys.readouterr().err
+    assert program("predict", ["runs/colours/export", "photos"]) == 2
+    assert "a folder of exports; expected one of them: model.onnx" in capsys.readouterr().err

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import keras
-
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.models import backbones
+from keras_cnn.models.inputs import with_image_shape, with_input_range
 from keras_cnn.models.model_files import HDF5, KERAS, load_model
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.run_folder.record import read_record
@@ -74,12 +73,12 @@ def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
         if options.image_size is None:
             raise InputError(f"{path}: images: found {(height, width, channels)}, expected --image-size PIXELS")
         require(options.image_size >= 1, "command line: --image-size", f"found {options.image_size}", "at least 1")
-        model = _with_image_shape(model, (height or options.image_size, width or options.image_size, channels))
+        model = with_image_shape(model, (height or options.image_size, width or options.image_size, channels))
     elif options.image_size is not None:
         found = f"found {options.image_size}, but {path.name} takes images of {height}×{width}"
         raise UsageError(f"command line: --image-size: {found}, expected no size")
     if options.input_range:
-        model = _with_input_range(model, *options.input_range)
+        model = with_input_range(model, *options.input_range)
     probe = Probe(model, options.output)
     if not probe.scales_images:
         notes.append("no rescaling in the network: it gets 0-255; if it needs another range: --input-range -1 1")
@@ -91,16 +90,3 @@ def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
         )
     out = options.out or Path("visualizations") / path.stem
     return OpenedModel(path.stem, model, probe, out, classes, options, notes=tuple(notes))
-
-
-def _with_image_shape(model: keras.Model, shape: tuple[int | None, ...]) -> keras.Model:
-    """The model for images of one shape, with the same layers and weights."""
-    image = keras.Input(shape, dtype=model.inputs[0].dtype, name="image")
-    return keras.Model(image, model(image), name=model.name)
-
-
-def _with_input_range(model: keras.Model, low: float, high: float) -> keras.Model:
-    """The model after a layer that scales 0-255 to the range `low` to `high`."""
-    image = keras.Input(model.inputs[0].shape[1:], name="image_0_255")
-    scaled = keras.layers.Rescaling((high - low) / 255, offset=low, dtype="float32", name="input_range")(image)
-    return keras.Model(image, model(scaled), name=model.name)

@@ -1,0 +1,91 @@
+"""Draws what each prediction depends on, by an attribution method, with the verdict of its sanity checks."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_cnn.checking import nearest
+from keras_cnn.data.decoding import decode, read_image_file
+from keras_cnn.errors import InputError, UsageError
+from keras_cnn.prediction.classifier import Classifier
+from keras_cnn.prediction.images import ListedImage
+from keras_cnn.prediction.table import ImagePredictions
+from keras_cnn.views.attribution import METHODS, draw_each
+from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions
+from keras_cnn.views.support.saving import SavedFigure
+from keras_cnn.visualization.probe import Probe
+from keras_cnn.visualization.sanity import Verdict
+
+_AT_ONCE = 32  # images, whose maps are in memory together
+
+
+class _PredictedImages(OpenedModel):
+    """The network with images that it has predicted, and their probabilities."""
+
+    @cached_property
+    def images(self) -> ShownImages:
+        return self.results["images"]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        return self.results["probabilities"]
+
+
+def check_method(classifier: Classifier, method: str) -> None:
+    """Raises UsageError for an unknown method and for a classifier whose layers cannot be read."""
+    if method not in METHODS:
+        raise UsageError(f"command line: --explain: unknown method {method!r}{nearest(method, METHODS)}")
+    if classifier.model is None:
+        raise UsageError(
+            f"command line: --explain: {classifier.name} is an export; expected the run or its .keras file"
+        )
+
+
+def explain(
+    classifier: Classifier, images: Sequence[ListedImage], predictions: ImagePredictions, method: str, folder: Path
+) -> Iterator[tuple[str, SavedFigure, Verdict]]:
+    """Draws each image that could be read into `folder`, and yields its name, its figure and its verdict."""
+    check_method(classifier, method)
+    read = [index for index in range(len(images)) if index not in predictions.errors]
+    stems = _file_names([images[index].name for index in read])
+    for start in range(0, len(read), _AT_ONCE):
+        indices = read[start : start + _AT_ONCE]
+        opened = _opened(classifier, [images[index] for index in indices], predictions, indices, folder)
+        classes = predictions.probabilities[indices].argmax(axis=1).tolist()
+        drawn = draw_each(opened, folder, method, stems[start : start + _AT_ONCE], classes)
+        yield from ((images[index].name, *one) for index, one in zip(indices, drawn, strict=True))
+
+
+def _opened(
+    classifier: Classifier,
+    images: Sequence[ListedImage],
+    predictions: ImagePredictions,
+    indices: Sequence[int],
+    folder: Path,
+) -> OpenedModel:
+    height, width, channels = classifier.image_shape
+    pixels = [decode(read_image_file(image.path), (height, width), channels, classifier.fit) for image in images]
+    names = tuple(image.path.name for image in images)
+    shown = ShownImages(np.stack(pixels), names, np.full(len(images), -1, np.int32))
+    model = classifier.model
+    if model is None:
+        raise InputError(f"{classifier.name}: has no layers that can be read")
+    results: dict[Hashable, Any] = {"images": shown, "probabilities": predictions.probabilities[list(indices)]}
+    name, classes = classifier.name, classifier.classes
+    return _PredictedImages(name, model, Probe(model), folder, classes, VisualizeOptions(), results=results)
+
+
+def _file_names(names: Sequence[str]) -> list[str]:
+    """Names for the figures: those of the images without folder and ending, with the folder where two are the same."""
+    stems = [Path(name).stem for name in names]
+    if len({stem.lower() for stem in stems}) == len(stems):
+        return stems
+    longer = [Path(name).with_suffix("").as_posix().strip("./").replace("/", "-") for name in names]
+    return (
+        longer
+        if len({stem.lower() for stem in longer}) == len(longer)
+        else [f"{stem}-{number}" for number, stem in enumerate(longer)]
+    )
