@@ -48,12 +48,12 @@ def main(arguments: list[str]) -> None:
     from keras_cnn.prediction.sources import DETECTOR, kind_of, split_source
 
     source, images, is_newest = split_source(chosen.named)
-    if is_newest:
-        logger.info(f"run         {source}, the newest that has finished")
     if kind_of(source) == DETECTOR:
         _detect(source, images, chosen)
         return
     listing = list_images(images)
+    if is_newest:
+        logger.info(f"run         {source}, the newest that has finished")
     import_tensorflow()  # takes seconds, which --help and wrong names avoid
     from keras_cnn.prediction.session import PredictOptions, predict_named
 

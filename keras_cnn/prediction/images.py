@@ -75,7 +75,7 @@ def _listed(text: str, listing: ImageListing) -> list[ListedImage]:
         if not images:
             raise InputError(f"{text}: no image matches; expected a glob of images, in quotes")
         return images
-    raise InputError(f"{text}: no such image, folder or list; looked in {Path.cwd()}")
+    raise InputError(f"{text}: no such run, model, image, folder or list; looked in {Path.cwd()}")
 
 
 def _in_table(file: Path, listing: ImageListing) -> Iterator[ListedImage]:

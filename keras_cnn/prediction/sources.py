@@ -63,8 +63,8 @@ def split_source(named: Sequence[str], runs: Path = Path("runs")) -> tuple[str, 
 
 
 def newest_run(runs: Path, named: Sequence[str]) -> Path:
-    """The run folder in `runs` that finished last. InputError if there is none."""
-    finished = {file: file.parent for file in runs.glob("*/metrics.json") if (file.parent / "model.keras").is_file()}
+    """The run folder of a classifier in `runs` that finished last. InputError if there is none."""
+    finished = {file: file.parent for file in runs.glob("*/metrics.json") if kind_of(file.parent) == RUN}
     if not finished:
         raise InputError(
             f"{named[0]}: no run, model file or export, and {runs} has no finished run to predict with; expected"

@@ -9,6 +9,7 @@ from keras_cnn.checking import nearest
 from keras_cnn.data.tables import PATH_COLUMNS, ImageTable, read_csv
 from keras_cnn.data.walking import extension
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.predictions import open_csv
 from keras_cnn.messages import csv_cell
 from keras_cnn.prediction.images import ListedImage
 from keras_cnn.prediction.table import ImagePredictions
@@ -95,7 +96,7 @@ def write_submission(path: Path, plan: SubmissionPlan, predictions: ImagePredict
     """Writes the file and returns the number of rows left without a label, whose images could not be read."""
     predicted, place_of = predictions.predicted, {name: i for i, name in enumerate(predictions.classes)}
     empty = 0
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, open_csv(temporary) as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(plan.header)
         for name, image in zip(plan.ids, plan.images, strict=True):

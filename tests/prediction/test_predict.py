@@ -143,7 +143,7 @@ def test_submission_and_template(here, messages):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["runs/colours", "photo.jpg"], "photo.jpg: no such image, folder or list; looked in"),
+        (["runs/colours", "photo.jpg"], "photo.jpg: no such run, model, image, folder or list; looked in"),
         (["runs/colours"], "runs/colours: no images to predict"),
         (["runs/colours", "photos", "--output", "runs/colours/predictions.csv"], "exists and is not replaced"),
         (["runs/colours", "photos", "--template", "wrong.csv"], "wrong.csv: no class 'gren'; did you mean green?"),
@@ -228,7 +228,7 @@ def test_an_explanation_of_each_image_has_a_verdict_of_its_own(here, messages):
         assert tuple(arrays["images"][0, 0, 0]) == COLOURS["blue"]
         assert arrays["scores"] == pytest.approx([4 * 250 / 255], abs=1e-5)
     # Maps of one colour say nothing.
-    assert [line.split("  ")[-1] for line in messages if line.startswith("  photos/")] == [
+    assert [line.split("  ")[-1].strip() for line in messages if line.startswith("  photos/")] == [
         "says nothing: the maps are blank"
     ] * 2
     assert any("grad-cam: 0 of 2 pass their sanity checks" in line for line in messages)
