@@ -135,7 +135,7 @@ def check_nothing_cut(rendered) -> Callable:
         assert box.x1 <= width
         assert box.y1 <= height
         pixels = rendered(figure)
-        assert pixels.shape[:2] == (int(height * style.DPI), int(width * style.DPI))
+        assert pixels.shape[:2] == tuple(int(round(side * style.DPI, 6)) for side in (height, width))
         assert min(edge.min() for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])) == 255
 
     return check

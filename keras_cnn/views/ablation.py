@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
-from keras_cnn.charts import evaluation, png
+from keras_cnn.charts import ChartAxis, Plot, Series, evaluation, png
 from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.errors import InputError, UsageError, require
+from keras_cnn.evaluation.intervals import Interval
 from keras_cnn.figures.sheets import image_sheet
-from keras_cnn.figures.style import BLUE, GREY, HEADER, ORANGE, WIDTH, fit, new_figure, styled
+from keras_cnn.figures.style import BLUE, ORANGE
 from keras_cnn.run_folder import write_json
 from keras_cnn.views import VIEWS
 from keras_cnn.views.support.image_stream import (
@@ -139,13 +139,12 @@ def _draw_newly_wrong(
 def _draw_controls(opened: OpenedModel, out: Path, ablation: Ablation) -> SavedFigure:
     overall = ablation.comparison.overall
     controls = [control.comparison.overall for control in ablation.controls]
-    names = [f"random {number}" for number in range(1, len(controls) + 1)]
     differences = [_or_nan(control.difference) for control in controls]
     intervals = [control.difference_interval or _UNKNOWN for control in controls]
     count = sum(len(chosen) for chosen in ablation.filters.values())
     title = f"{opened.name}: the {count} chosen filters at zero, and {count} random ones of the same layers"
     chosen, interval = _or_nan(overall.difference), overall.difference_interval or _UNKNOWN
-    figure = against_random(chosen, interval, differences, intervals, names=names, title=title)
+    figure = png.figure([against_random(chosen, interval, differences, intervals)], title)
     arrays = {"chosen": chosen, "random": differences, "intervals": intervals}
     as_bad = sum(difference <= chosen for difference in differences)
     line = f"as bad or worse: {as_bad} of {len(controls)} random choices, one-sided p {ablation.rank_p:.2g}"
@@ -166,37 +165,19 @@ def _or_nan(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-@styled
 def against_random(
-    difference: float,
-    interval: ArrayLike,
-    random: ArrayLike,
-    random_intervals: ArrayLike,
-    *,
-    names: Sequence[str],
-    title: str,
-) -> Figure:
+    difference: float, interval: Interval, random: Sequence[float], random_intervals: Sequence[Interval]
+) -> Plot:
     """The change of the accuracy in points: in the top row with the chosen filters at zero, below with random ones.
 
-    `difference` and `random` (R,) are shares in [-1, 1], with their intervals (2,) and (R, 2); `names` (R,) name the
-    random choices. Raises ValueError for other lengths.
+    `difference` and `random` (R,) are shares in [-1, 1], with their intervals (2,) and (R, 2).
     """
-    random, random_intervals = np.asarray(random, np.float64), np.asarray(random_intervals, np.float64)
-    if random.shape != (len(names),) or random_intervals.shape != (len(names), 2):
-        raise ValueError(f"{random.shape} and {random_intervals.shape} for {len(names)} random choices")
-    values = 100 * np.concatenate([[difference], random])
-    ends = 100 * np.concatenate([np.reshape(interval, (1, 2)), random_intervals])
-    figure = new_figure(WIDTH, HEADER + 0.22 * len(values) + 0.6, title)
-    axes = figure.subplots()
-    axes.axvline(0, color=GREY, linewidth=0.8)
-    for row, (value, (low, high)) in enumerate(zip(values, ends, strict=True)):
-        colour = ORANGE if row == 0 else BLUE
-        axes.plot([low, high], [row, row], color=colour, linewidth=1.4)
-        axes.plot(value, row, "o", color=colour, markersize=5)
-    labels = ["chosen", *(fit(name, 8, 2.6) for name in names)]
-    axes.set_yticks(range(len(values)), labels)
-    axes.set_ylim(len(values) - 0.4, -0.6)
-    axes.set_xlabel("change of the accuracy in points, 95 % paired bootstrap interval")
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    return figure
+    rows = ("chosen", *(f"random {number}" for number in range(1, len(random) + 1)))
+    values, (low, high) = 100 * np.array([difference, *random]), 100 * np.array([interval, *random_intervals]).T
+    look: dict[str, Any] = {"marker": "circle", "across": True}
+    series = (
+        Series(values[:1], [0], colour=ORANGE, low=low[:1], high=high[:1], **look),
+        Series(values[1:], range(1, len(rows)), colour=BLUE, low=low[1:], high=high[1:], **look),
+    )
+    axis = ChartAxis("change of the accuracy in points, 95 % paired bootstrap interval")
+    return Plot(axis, ChartAxis(), series, verticals=((0, ""),), rows=rows)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_cnn.charts import png
 from keras_cnn.views import activations, attribution, kernel_map_pairs, kernels
 from keras_cnn.views.ablation import against_random
 from keras_cnn.views.activation_maximization import picture_pairs
@@ -163,14 +164,14 @@ def test_scatter(check_nothing_cut, classes):
 
 
 def test_against_random(check_nothing_cut):
-    figure = against_random(
-        -0.03, (-0.04, -0.02), [-0.01, 0.0], [(-0.02, 0.0), (-0.01, 0.01)], names=["random 1", LONG], title=LONG
-    )
+    plot = against_random(-0.03, (-0.04, -0.02), [-0.01, 0.0], [(-0.02, 0.0), (-0.01, 0.01)])
+    figure = png.figure([plot], LONG)
     check_nothing_cut(figure)
-    points = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
-    np.testing.assert_allclose(np.ravel(points), [-3, -1, 0])
-    with pytest.raises(ValueError, match="1 random choices"):
-        against_random(0, (0, 0), [0, 0], [(0, 0)] * 2, names=["a"], title="t")
+    points = [line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(np.concatenate(points), [-3, -1, 0])
+    ends = [path.vertices[:, 0] for bars in figure.axes[0].collections for path in bars.get_paths()]
+    np.testing.assert_allclose(ends, [[-4, -2], [-2, 0], [-1, 1]])
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["chosen", "random 1", "random 2"]
 
 
 @pytest.mark.parametrize(("shape", "count"), [((32, 32, 3), 10), ((299, 299, 3), 3), ((28, 28, 1), 1)])
@@ -194,17 +195,20 @@ def test_picture_pairs(check_nothing_cut, shape, count):
 
 
 def test_an_ablation_beside_the_published_one(check_nothing_cut):
-    names, note = [LONG, "cat", "all images"], f"{LONG}\n{LONG}"
     published, measured = np.array([[0.86, 0.82], [0.7, 0.82], [0.9, 0.87]]), np.array([[0.8, 0.79], [1, 1], [0.5, 0]])
     intervals = np.array([[-0.05, 0.03], [0, 0], [-0.6, -0.4]])
-    figure = class_accuracies(names, published, measured, intervals, title=LONG, note=note)
+    plots = class_accuracies([LONG, "cat", "all images"], published, measured, intervals)
+    figure = png.figure(plots, LONG, f"{LONG}; {LONG}")
     check_nothing_cut(figure)
     left, right = figure.axes
-    assert left.lines[0].get_xdata().round(6).tolist() == [86, 70, 90]
-    assert right.lines[0].get_xdata().round(6).tolist() == [-4, 12, -3]
-    assert right.lines[1].get_xdata().round(6).tolist() == [-1, 0, -50]
-    with pytest.raises(ValueError, match="for 2 rows"):
-        class_accuracies(["a", "b"], published, measured, intervals, title="t", note="")
+    before, _, _, after = (line.get_xdata() for line in left.lines)
+    np.testing.assert_allclose([before, after], [[86, 70, 90], [79, 100, 0]])
+    differences = [line.get_xdata() for line in right.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(differences, [[-4, 12, -3], [-1, 0, -50]], atol=1e-9)
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 4
+    others = (figure._supxlabel, left.xaxis.label)
+    assert not any(legend.get_window_extent().overlaps(text.get_window_extent()) for text in others)
 
 
 def _images(count: int, side: int) -> np.ndarray:

@@ -35,7 +35,7 @@ _DASHES = {"": "", "solid": "-", "dashed": (0, (3, 1.5)), "dotted": (0, (1, 1.2)
 _MARKERS = {"": "", "circle": "o", "square": "s", "diamond": "D", "triangle": "^", "dash": "_"}
 _HEIGHT, _LOWER_HEIGHT = 3.3, 1.5  # inches of a figure of plots, and of lower plots
 _SQUARE_WIDTH = 4.8  # inches of a figure of one square plot
-_ROW = 0.2  # inches per row of a plot of rows
+_PIXEL = 1 / 120  # inches in a file for a pixel of a row's height on the page
 _LABEL = 1.6  # inches for the names of rows
 _LEGEND_KEY = 0.5  # inches of a legend entry besides its text
 _COUNT_SIZE = 7  # points; 15 vertical counts fit above their bars in half the width
@@ -54,9 +54,12 @@ def draw(plots: Sequence[Plot], title: str, caption: str, below: Sequence[Plot])
     room = width - sum(widths) - 2 * MARGIN
     above = sum(widths) < 0.6 * width and text_width(printable(title), TITLE_SIZE) <= room
     columns = len(widths) if sum(widths) < width - 0.2 else max(1, int((width - 0.2) / max(widths)))
-    height = HEADER + _ROW * len(plots[0].rows) + 0.7 if plots[0].rows else _HEIGHT
-    height += 0 if above else 0.18 * math.ceil(len(labels) / columns)
-    drawn = new_figure(width, height + _LOWER_HEIGHT * bool(below) + caption_height(caption, width), title)
+    rows = _PIXEL * plots[0].row_height * len(plots[0].rows)
+    height = HEADER + rows + 0.7 if rows else _HEIGHT
+    legend = 0 if above else 0.18 * math.ceil(len(labels) / columns) + 0.06 * bool(caption)
+    bottom = caption_height(caption, width)
+    height += legend + _LOWER_HEIGHT * bool(below) + bottom
+    drawn = new_figure(width, height, title)
     grid = drawn.add_gridspec(1 + bool(below), len(plots), height_ratios=[3, 1][: 1 + bool(below)])
     for i, (plot, own) in enumerate(zip(plots, entries, strict=True)):
         ax = drawn.add_subplot(grid[0, i])
@@ -68,8 +71,11 @@ def draw(plots: Sequence[Plot], title: str, caption: str, below: Sequence[Plot])
         _draw_plot(drawn.add_subplot(grid[1, i] if len(below) > 1 else grid[1, :]), plot, width / len(below) - 0.7)
     if labels:
         named = {label: key for ax in drawn.axes for key, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-        place = "outside upper right" if above else "outside lower left"
-        drawn.legend([named[label] for label in labels], labels, loc=place, ncols=columns)
+        place: dict[str, Any] = {"loc": "outside upper right" if above else "outside lower left"}
+        if legend and caption:  # the layout engine would put both on the same line
+            place = {"loc": "lower left", "bbox_to_anchor": (0, bottom / height)}
+            drawn.set_layout_engine("constrained", rect=(0, legend / height, 1, 1 - legend / height))
+        drawn.legend([named[label] for label in labels], labels, ncols=columns, **place)
     return drawn
 
 

@@ -3,16 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from keras_cnn import publications
+from keras_cnn.charts import MUTED, ChartAxis, Plot, Series, png
 from keras_cnn.evaluation.comparison import Change
-from keras_cnn.figures import style
-from keras_cnn.figures.panels import broken
-from keras_cnn.figures.style import BLUE, GREY, HEADER, MARGIN, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.figures.style import BLUE
 from keras_cnn.messages import csv_text
 from keras_cnn.publications import PublishedAblation
 from keras_cnn.run_folder import write_text
@@ -28,7 +26,6 @@ _COLUMNS = (
     *("difference", "difference_low", "difference_high", "mcnemar_p"),
 )
 _UNKNOWN = (float("nan"), float("nan"))
-_LEGEND = 0.25  # inches
 
 
 @dataclass(frozen=True)
@@ -142,50 +139,41 @@ def draw_beside_published(published: AblationBesidePublished, out: Path, name: s
     names = [row.name for row in rows]
     columns = {name: np.array([getattr(row, name) for row in rows]) for name in ("published", "measured", "interval")}
     title = f"{name}: the ablation beside that of {table.source}"
-    differs = f"Not the same: {'; '.join(published.differences)}."
-    note = f"{differs}\nPublished: {'; '.join(table.caveats)}."
-    figure = class_accuracies(names, *columns.values(), title=title, note=note)
+    caption = f"Differs: {'; '.join(published.differences)}. Published: {'; '.join(table.caveats)}."
+    figure = png.figure(class_accuracies(names, *columns.values()), title, caption)
     first, *table = published.lines()
     saved = save_figure(out, "ablation-published", figure, {"names": names, **columns}, first)
     return replace(saved, table=tuple(table))
 
 
-@styled
 def class_accuracies(
-    names: Sequence[str], published: ArrayLike, measured: ArrayLike, intervals: ArrayLike, *, title: str, note: str
-) -> Figure:
+    names: Sequence[str], published: np.ndarray, measured: np.ndarray, intervals: np.ndarray
+) -> tuple[Plot, Plot]:
     """Published and measured accuracies of each class, before and after the ablation, and their differences.
 
     `published` and `measured` (R, 2) are shares in [0, 1], before and after, or NaN; `intervals` (R, 2) belong to
-    the measured difference. The lines of the `note` stand below. Raises ValueError for other lengths.
+    the measured difference.
     """
-    published, measured, intervals = (np.asarray(values, np.float64) for values in (published, measured, intervals))
-    if not published.shape == measured.shape == intervals.shape == (len(names), 2):
-        raise ValueError(f"{published.shape}, {measured.shape} and {intervals.shape} for {len(names)} rows")
-    note = broken(note, WIDTH - 2 * MARGIN)
-    below = 1.4 * SMALL_SIZE * style.POINT * (note.count("\n") + 1) + 2 * MARGIN
-    height = HEADER + _LEGEND + 0.3 * len(names) + 0.6 + below
-    figure = new_figure(WIDTH, height, title, layout=None)
-    figure.set_layout_engine("constrained", rect=(0, below / height, 1, 1 - (below + HEADER + _LEGEND) / height))
-    place = {"x": MARGIN / WIDTH, "y": MARGIN / height, "va": "bottom"}
-    figure.text(s=note, **place, fontsize=SMALL_SIZE, color=GREY, linespacing=1.3)
-    left, right = figure.subplots(1, 2, sharey=True)
-    rows = np.arange(len(names))
-    for values, colour, shift, name in ((published, GREY, -0.17, "published"), (measured, BLUE, 0.17, "measured")):
+    rows, accuracies, differences = np.arange(len(names)), [], []
+    for values, colour, shift, name in ((published, MUTED, -0.17, "published"), (measured, BLUE, 0.17, "measured")):
         before, after = 100 * values.T
-        left.hlines(rows + shift, before, after, color=colour, linewidth=1)
-        look = {"color": colour, "markersize": 4.5, "linestyle": ""}
-        left.plot(before, rows + shift, "o", **look | {"markerfacecolor": "white"}, label=f"{name}, before")
-        left.plot(after, rows + shift, "o", **look, label=f"{name}, after")
-        right.plot(after - before, rows + shift, "o", **look)
-    right.hlines(rows + 0.17, *(100 * intervals.T), color=BLUE, linewidth=1.2)
-    right.axvline(0, color=GREY, linewidth=0.8)
-    left.set_yticks(rows, [fit(name, SMALL_SIZE, 1.6) for name in names])
-    left.set_ylim(len(rows) - 0.4, -0.6)
-    left.set_title("accuracy in %")
-    right.set_title("difference in points, 95 % interval")
-    for axes in (left, right):
-        axes.grid(axis="x")
-        axes.tick_params(axis="y", length=0)
-    figure.legend(*left.get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0, 1 - HEADER / height), ncols=4)
-    return figure
+        look: dict[str, Any] = {"y": rows + shift, "colour": colour, "size": 4.5}
+        ends = {"low": np.minimum(before, after), "high": np.maximum(before, after), "across": True}
+        accuracies += [
+            Series(before, **look, width=1, **ends),
+            Series(before, **look, label=f"{name}, before", marker="circle", hollow=True),
+            Series(after, **look, label=f"{name}, after", marker="circle"),
+        ]
+        low, high = 100 * intervals.T if name == "measured" else ((), ())
+        differences.append(Series(after - before, **look, marker="circle", low=low, high=high, across=True))
+    kind: dict[str, Any] = {"rows": tuple(names), "row_height": 36}
+    return (
+        Plot(ChartAxis("accuracy, %"), ChartAxis(), tuple(accuracies), **kind),
+        Plot(
+            ChartAxis("difference in points, 95 % interval"),
+            ChartAxis(),
+            tuple(differences),
+            verticals=((0, ""),),
+            **kind,
+        ),
+    )
