@@ -137,7 +137,7 @@ def recalls(runs: Sequence[ReportedRun]) -> Plot:
     for place, run in enumerate(runs):
         shift = 0.7 * ((place + 0.5) / len(runs) - 0.5)
         rows = [(score, score.recall) for score in run.result.classes if score.recall is not None and score.support]
-        ends = [_ends(recall, score.interval) for score, recall in rows]
+        ends = [_ends(recall, score.recall_interval) for score, recall in rows]
         series.append(
             Series(
                 x=[100 * recall for _, recall in rows],
@@ -149,7 +149,7 @@ def recalls(runs: Sequence[ReportedRun]) -> Plot:
                 high=[high for _, high in ends],
                 across=True,
                 hover=[
-                    f"{run.label}, {score.name}: recall {100 * recall:.1f} % {_interval(score.interval)},"
+                    f"{run.label}, {score.name}: recall {100 * recall:.1f} % {_interval(score.recall_interval)},"
                     f" {score.support:,} images"
                     for score, recall in rows
                 ],

@@ -1,6 +1,7 @@
 """The metrics of an evaluation, read and checked: valid values are returned, each invalid value is reported."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +16,12 @@ class ClassMetrics:
 
     name: str
     precision: float | None
+    precision_interval: tuple[float, float] | None
     recall: float | None
-    interval: tuple[float, float] | None  # of the recall
+    recall_interval: tuple[float, float] | None
     f1: float | None
+    f1_interval: tuple[float, float] | None
     support: int | None
-    precision_interval: tuple[float, float] | None = None
-    f1_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -147,36 +148,31 @@ def _count(value: Any) -> int:
     return int(value)
 
 
+def _ends(value: Any, end: Callable[[Any], float] = _finite) -> tuple[float, float]:
+    low, high = map(end, value)
+    if low > high:
+        raise ValueError(value)
+    return low, high
+
+
 def _interval(value: Any) -> tuple[float, float]:
-    low, high = map(_share, value)
-    if low > high:
-        raise ValueError(value)
-    return low, high
-
-
-def _ends(value: Any) -> tuple[float, float]:
-    low, high = map(_finite, value)
-    if low > high:
-        raise ValueError(value)
-    return low, high
+    return _ends(value, _share)
 
 
 def _optional(parse, value: Any):
     return None if value is None else parse(value)
 
 
+_CLASS_METRICS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("precision", "recall", "f1"), _share),
+    **dict.fromkeys(("precision_interval", "recall_interval", "f1_interval"), _interval),
+    "support": _count,
+}
+
+
 def _classes(value: dict) -> tuple[ClassMetrics, ...]:
     return tuple(
-        ClassMetrics(
-            str(name),
-            _optional(_share, row.get("precision")),
-            _optional(_share, row.get("recall")),
-            _optional(_interval, row.get("recall_interval")),
-            _optional(_share, row.get("f1")),
-            _optional(_count, row.get("support")),
-            _optional(_interval, row.get("precision_interval")),
-            _optional(_interval, row.get("f1_interval")),
-        )
+        ClassMetrics(str(name), **{key: _optional(parse, row.get(key)) for key, parse in _CLASS_METRICS.items()})
         for name, row in value.items()
     )
 

@@ -22,7 +22,7 @@ def classes(runs: Sequence[ReportedRun]) -> list[Chart]:
         (
             score.name,
             run.label,
-            percent_with_interval(score.recall, score.interval, 1),
+            percent_with_interval(score.recall, score.recall_interval, 1),
             percent_with_interval(score.precision, score.precision_interval, 1),
             percent_with_interval(score.f1, score.f1_interval, 1),
             count(score.support),
