@@ -1,3 +1,4 @@
+import gc
 import json
 import logging
 import os
@@ -10,9 +11,14 @@ from pathlib import Path
 import pytest
 
 from keras_cnn.messages import logger, show_messages
+from tests.fork_server import ForkServer
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("WANDB_MODE", "offline")
+
+# TensorFlow leaves millions of objects that live to the end; to look through them at the usual intervals takes 7 % of
+# the suite's time.
+gc.set_threshold(200_000, 50, 100)
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +79,14 @@ def float32_afterwards():
         keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Runs programs in new processes that need not import TensorFlow."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
 SEVERAL = """
 import contextlib, io, json, sys
 from keras_cnn.cli import program, train
@@ -88,18 +102,15 @@ json.dump(answers, sys.stdout)
 
 
 @pytest.fixture(scope="session")
-def train_several() -> Callable[..., dict[str, dict]]:
-    """Runs named command lines of train.py one after the other in one new process, which imports TensorFlow once.
+def train_several(fork_server) -> Callable[..., dict[str, dict]]:
+    """Runs named command lines of train.py one after the other in one new process.
 
     (folder to run in, {name: arguments}, code to run first) -> {name: {"status": int, "out": text, "err": text}}
     """
-    root = Path(__file__).resolve().parents[1]
 
     def run(folder: Path, lines: dict[str, list], first: str = "") -> dict[str, dict]:
         text = json.dumps([list(map(str, line)) for line in lines.values()])
-        environment = os.environ | {"PYTHONPATH": str(root)}
-        command = [sys.executable, "-c", SEVERAL, first]
-        done = subprocess.run(command, cwd=folder, env=environment, input=text, capture_output=True, text=True)
+        done = fork_server.run(SEVERAL, first, folder=folder, given=text)
         assert done.returncode == 0, done.stderr
         return dict(zip(lines, json.loads(done.stdout), strict=True))
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -71,9 +72,12 @@ IN_THE_STUDY = {  # moment -> the trial under way has ended, by its only record
 }
 
 
-def work(folder: Path, what: str = "train", moment: tuple = ("os", "getcwd", 0)) -> subprocess.CompletedProcess:
-    words = [sys.executable, "-c", DYING, *map(str, moment), what, str(folder)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+@pytest.fixture
+def work(fork_server) -> Callable[..., subprocess.CompletedProcess]:
+    def run(folder: Path, what: str = "train", moment: tuple = ("os", "getcwd", 0)) -> subprocess.CompletedProcess:
+        return fork_server.run(DYING, *moment, what, folder)
+
+    return run
 
 
 def weights(run: Path) -> list[np.ndarray]:
@@ -87,7 +91,7 @@ def history(run: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("moment", IN_THE_STUDY)
-def test_a_worker_killed_while_it_writes(sweep_of, moment):
+def test_a_worker_killed_while_it_writes(sweep_of, work, moment):
     study = sweep_of(SWEEP.replace("run_cap: 2", "run_cap: 5"))
     where, has_ended = IN_THE_STUDY[moment]
     assert work(study.folder, "record", where).returncode == -signal.SIGKILL
@@ -100,7 +104,7 @@ def test_a_worker_killed_while_it_writes(sweep_of, moment):
     assert len({t.assignment["optim.learning_rate"] for t in trials}) == 5
 
 
-def test_many_workers_and_every_trial_once(sweep_of):
+def test_many_workers_and_every_trial_once(sweep_of, work):
     study = sweep_of(SWEEP.replace("run_cap: 2", "run_cap: 60"))
     with ThreadPoolExecutor(3) as pool:
         done = list(pool.map(lambda _: work(study.folder, "record"), range(3)))
@@ -126,7 +130,7 @@ def make(folder: Path) -> Path:
     return plan.create(folder / "s.yaml", [], folder).folder
 
 
-def test_a_worker_killed_while_it_trains(undisturbed, tmp_path):
+def test_a_worker_killed_while_it_trains(undisturbed, work, tmp_path):
     folder = make(tmp_path)
     mid_epoch = ("keras_cnn.training.state:TrainingState", "add", STEPS + 2)  # of the second epoch
     with ThreadPoolExecutor(2) as pool:

@@ -1,9 +1,8 @@
 """A whole run on a folder takes no more memory for more images, as long as no cache is asked for."""
 
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 TABLE = "[{conv: 2, kernel: 8, stride: 8}, {relu: }, {flatten: }]"
 
 
-def peak(folder: Path, images: int) -> int:
+def peak(fork_server, folder: Path, images: int) -> int:
     """MiB at most of a run from start to end; a class's files are links to one picture of 128 pixels."""
     for seed, title in enumerate("ab"):
         for part, count in (("train", images), ("val", 8), ("test", images // 4)):
@@ -32,13 +31,12 @@ def peak(folder: Path, images: int) -> int:
     words += ["--data.cache_dir", folder / "cache"]
     words += ["--data.augment.name", "none", "--model.name", "layers", "--model.table", TABLE]
     words += ["--train.epochs", 1, "--precision", "float32", "--tracking.wandb", "off"]
-    command = [sys.executable, "-c", RUN, *map(str, words), "--run-dir", str(folder / "run")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = fork_server.run(RUN, *words, "--run-dir", folder / "run")
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split()[-1])
 
 
-def test_a_runs_memory_does_not_grow_with_the_number_of_images(tmp_path):
+def test_a_runs_memory_does_not_grow_with_the_number_of_images(fork_server, tmp_path):
     with ThreadPoolExecutor(2) as pool:
-        few, many = pool.map(peak, (tmp_path / "few", tmp_path / "many"), (200, 2400))
+        few, many = pool.map(partial(peak, fork_server), (tmp_path / "few", tmp_path / "many"), (200, 2400))
     assert many - few < 50  # MiB; held, the 2,750 images more would take 129

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,10 @@ def arguments(folder: Path, **changes: str) -> list[str]:
     return ["configs/default.yaml", *(word for pair in options.items() for word in pair), "--run-dir", str(folder)]
 
 
-def signalled(number: int, moment: tuple, folder: Path, status: int) -> str:
+def signalled(fork_server, number: int, moment: tuple, folder: Path, status: int) -> str:
     """Standard error of a run that gets a signal at a moment, and ends with this status."""
     words = [str(int(number)), *map(str, moment), *arguments(folder)]
-    done = subprocess.run([sys.executable, "-c", SIGNALLED, *words], cwd=ROOT, capture_output=True, text=True)
+    done = fork_server.run(SIGNALLED, *words)
     assert done.returncode == status, done.stdout + done.stderr
     assert not (folder / "metrics.json").exists()
     return done.stderr
@@ -96,7 +97,7 @@ def small_disk(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory, train_several, small_disk) -> tuple[Path, dict[str, dict]]:
+def begun(tmp_path_factory, fork_server, train_several, small_disk) -> tuple[Path, dict[str, dict]]:
     """A folder with a whole run and with runs that ended early, each in its own way; and what was said."""
     folder = tmp_path_factory.mktemp("runs")
     rate = {"optim__optimizer": "sgd", "optim__learning_rate": "1e30", "optim__warmup_epochs": "0"}
@@ -105,8 +106,9 @@ def begun(tmp_path_factory, train_several, small_disk) -> tuple[Path, dict[str, 
         lines["full disk"] = arguments(small_disk / "run")
     with ThreadPoolExecutor(2) as pool:  # two processes at a time
         answers = pool.submit(train_several, ROOT, lines, NO_FIGURES)
-        stops = {name: pool.submit(signalled, signal.Signals[name], MID_EPOCH, folder / name, 3) for name in STOPPING}
-        kills = [pool.submit(signalled, signal.SIGKILL, at, folder / name, -9) for name, at in DEATHS.items()]
+        begin = partial(pool.submit, signalled, fork_server)
+        stops = {name: begin(signal.Signals[name], MID_EPOCH, folder / name, 3) for name in STOPPING}
+        kills = [begin(signal.SIGKILL, at, folder / name, -9) for name, at in DEATHS.items()]
     answers = answers.result() | {name: {"err": stop.result()} for name, stop in stops.items()}
     assert all("Traceback" not in kill.result() for kill in kills)
     places = {name: folder / name for name in STOPPING} | ({"full disk": small_disk / "run"} if small_disk else {})

@@ -3,8 +3,6 @@
 import csv
 import shutil
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -93,21 +91,22 @@ def arguments(folder: Path, changes: dict[str, str]) -> list[str]:
     return ["configs/default.yaml", *(word for pair in pairs for word in pair), "--run-dir", str(folder)]
 
 
-def signalled(folder: Path, number: int, moment: tuple, status: int, changes: dict[str, str]) -> None:
+def signalled(fork_server, how: tuple, folder: Path) -> None:
+    number, moment, status, changes, _ = how
     words = [str(int(number)), *map(str, moment), *arguments(folder, changes)]
-    done = subprocess.run([sys.executable, "-c", SIGNALLED, *words], cwd=ROOT, capture_output=True, text=True)
+    done = fork_server.run(SIGNALLED, *words)
     assert done.returncode == status, done.stdout + done.stderr
     assert not (folder / "metrics.json").exists()
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, train_several) -> tuple[Path, dict[str, dict]]:
+def runs(tmp_path_factory, fork_server, train_several) -> tuple[Path, dict[str, dict]]:
     """A folder with two whole runs and those that were killed and resumed, and what these said."""
     folder = tmp_path_factory.mktemp("runs")
     lines = {"whole": arguments(folder / "whole", {}), "stopped early": arguments(folder / "stopped early", EARLY)}
     with ThreadPoolExecutor(2) as pool:  # two processes at a time
         answers = pool.submit(train_several, ROOT, lines, PREPARED)
-        kills = [pool.submit(signalled, folder / name, *how[:4]) for name, how in ENDS.items()]
+        kills = [pool.submit(signalled, fork_server, how, folder / name) for name, how in ENDS.items()]
     for kill in kills:
         kill.result()
     assert all(answer["status"] == 0 for answer in answers.result().values()), answers.result()

@@ -8,8 +8,6 @@ import csv
 import io
 import os
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +20,6 @@ from keras_cnn.tasks.detection import results
 from keras_cnn.training import checkpoints
 from keras_cnn.training.state import TrainingState
 
-ROOT = Path(__file__).resolve().parents[3]
 EPOCHS, STEPS = 2, 4
 MID_EPOCH = ("keras_cnn.training.state:TrainingState", "add", STEPS + 2)
 
@@ -51,14 +48,8 @@ sys.exit(program.run(detect.main, arguments))
 """
 
 
-def killed(arguments: list, moment: tuple) -> int:
-    command = [sys.executable, "-c", KILLED, *map(str, (*moment, *arguments))]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode
-
-
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory, small_cfg, rectangles) -> tuple[Path, str]:
+def ended(tmp_path_factory, fork_server, small_cfg, rectangles) -> tuple[Path, str]:
     """A folder with a whole run, and two that were broken off and resumed by this process; and what SIGTERM made the
     program say."""
     folder = tmp_path_factory.mktemp("runs")
@@ -77,14 +68,14 @@ def ended(tmp_path_factory, small_cfg, rectangles) -> tuple[Path, str]:
     }
     arguments = ["--train", *(word for pair in options.items() for word in pair), "--run-dir"]
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        dead = pool.submit(killed, [*arguments, folder / "killed"], MID_EPOCH)
+        dead = pool.submit(fork_server.run, KILLED, *MID_EPOCH, *arguments, folder / "killed")
         for name in ("draw_figures", "draw_augmentation"):
             patch.setattr(results, name, lambda *_: None)
         run(0, [*arguments, folder / "whole"])
         with pytest.MonkeyPatch.context() as ending:
             ending.setattr(TrainingState, "add", terminating(TrainingState.add, STEPS + 2))
             said = run(3, [*arguments, folder / "terminated"])
-        assert dead.result() == -9
+        assert dead.result().returncode == -9
         for name in ("killed", "terminated"):
             assert not (folder / name / "metrics.json").exists()
             run(0, ["--resume", folder / name])
