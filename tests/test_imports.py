@@ -16,6 +16,7 @@ ORDER = (
     "errors",
     "messages",
     "extras",
+    "operating_system",
     "progress_bar",
     "tensorflow_import",
     "checking",
@@ -57,6 +58,10 @@ ONLY_IN = {
     "wandb": {"tracking.py", "sweeps/wandb.py", "report/wandb.py"},
     "wandb_workspaces": {"report/wandb.py"},
     "keras.src": {"models/graph.py"},
+    "psutil": {"operating_system.py"},
+    "portalocker": {"operating_system.py"},
+    "fcntl": set(),  # Linux and macOS alone have it
+    "resource": set(),
 }
 
 
@@ -151,6 +156,12 @@ def test_packages_that_one_file_wraps_are_imported_there_alone():
             if uses and name_of(path) not in files:
                 wrong.append(f"{name_of(path)} imports {package}")
     assert wrong == []
+
+
+def test_cores_are_counted_in_one_place():
+    """Not every system has `sched_getaffinity`, and `cpu_count` counts cores that this process may not use."""
+    counting = re.compile(r"sched_[gs]etaffinity|cpu_count\(")
+    assert [name_of(path) for path in FILES if counting.search(path.read_text("utf-8"))] == ["operating_system.py"]
 
 
 def test_a_class_name_has_one_meaning():

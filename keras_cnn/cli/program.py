@@ -12,6 +12,7 @@ from typing import TextIO
 
 from keras_cnn.errors import BUG, DONE, STOPPED, InputError, Stopped, explained
 from keras_cnn.messages import printable, show_messages
+from keras_cnn.operating_system import STOP_SIGNALS
 
 
 def run(program: str | Callable[[list[str]], None], arguments: list[str]) -> int:
@@ -48,9 +49,10 @@ def _stopping_signals() -> Iterator[list[int]]:
         signals.append(number)
         raise KeyboardInterrupt
 
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    wanted = [number for number in STOP_SIGNALS if number != signal.SIGINT]
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a background job, which ignores it
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, stop)
+        wanted.append(signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in wanted}
     try:
         yield signals
     finally:

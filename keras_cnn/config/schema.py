@@ -18,7 +18,13 @@ AT_LEAST_1 = Limit("a number of at least 1", lambda v: v >= 1)
 SEED = Limit("a number from 0 to 4294967295", lambda v: 0 <= v < 2**32)
 FRACTION = Limit("a number from 0 up to but not including 1", lambda v: 0 <= v < 1)
 SHARE = Limit("a number above 0 and at most 1", lambda v: 0 < v <= 1)
-FILE_NAME = Limit("a name without / and not starting with .", lambda v: bool(re.fullmatch(r"[^./][^/\0]*", v)))
+FILE_NAME = Limit(  # a folder of this name can be copied to every system
+    'a name without / \\ : * ? " < > | that does not start with a dot, nor end with a dot or a space',
+    lambda v: (
+        bool(re.fullmatch(r"(?!\.)[^/\\:*?\"<>|\x00-\x1f]*[^/\\:*?\"<>|\x00-\x1f. ]", v))
+        and not re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", v, re.IGNORECASE)
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import numpy as np
 
 from keras_cnn.checking import nearest
 from keras_cnn.data import fingerprints
-from keras_cnn.data.cache import available_memory
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_names
 from keras_cnn.data.user_files import located
 from keras_cnn.errors import InputError
+from keras_cnn.operating_system import available_memory
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # installed by Debian's package dataset-fashion-mnist
 FASHION_CLASSES = (

@@ -31,6 +31,7 @@ from keras_cnn.data.decoding import (
 )
 from keras_cnn.data.fingerprints import COLUMNS, ROWS, pixel_hash
 from keras_cnn.errors import InputError, Stopped
+from keras_cnn.operating_system import cores
 
 _VERSION = f"2, Pillow {PIL.__version__}"
 _BATCH = 64  # files per task: handing over a single small file takes as long as checking it
@@ -54,7 +55,7 @@ def audit(root: Path, names: Sequence[str], cache_dir: Path) -> tuple[dict[str, 
     """Checks the files `names` below `root`. Returns those that passed and the reason for each failure, by name."""
     cache_file = cache_dir / "audit" / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
     known = _read_cache(cache_file)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(cores())) as pool:
         batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
         checked = pool.map(lambda batch: [_check(os.path.join(root, name), known.get(name)) for name in batch], batches)
         results = [row for batch in checked for row in batch]
@@ -175,7 +176,7 @@ def _checked(path: Path, row: list) -> Checked:
 def _read_cache(path: Path) -> dict[str, list]:
     """The rows by name; empty if the cache is missing, damaged or of another version."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         rows = content["files"] if content["version"] == _VERSION else {}
         return {name: row for name, row in rows.items() if _is_row(row)}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -194,7 +195,7 @@ def _write_cache(path: Path, rows: dict[str, list]) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
             partial = Path(file.name)  # unique to this process: a sweep starts several
         try:
-            partial.write_text(json.dumps({"version": _VERSION, "files": rows}))
+            partial.write_text(json.dumps({"version": _VERSION, "files": rows}), encoding="utf-8")
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import json
 import math
@@ -17,6 +16,7 @@ import numpy as np
 from keras_cnn.data.audit import no_longer_readable
 from keras_cnn.data.dataset import Split
 from keras_cnn.errors import InputError
+from keras_cnn.operating_system import available_memory, lock_file
 
 VERSION = 1  # increased when the decoders' output changes
 _EXPECTED = "expected a folder that may be written to, or none given"
@@ -77,20 +77,6 @@ def bytes_fit(need: int) -> bool:
     return need <= MEMORY_SHARE * available_memory()
 
 
-def available_memory() -> int:
-    """Bytes available to this process: the smaller of the kernel's estimate and the container's limit; 0 if unknown."""
-    try:
-        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        available = int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 0
-    with contextlib.suppress(OSError, ValueError):  # no cgroup, or "max"
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        available = min(available, limit - int((group / "memory.current").read_text()))
-    return max(0, available)
-
-
 def cache_key(split: Split, image_shape, fit: str) -> bytes:
     """SHA-256 of everything the decoded images depend on: ids, paths, file sizes, modification times, shape and fit."""
     digest = hashlib.sha256(json.dumps([VERSION, list(image_shape), fit]).encode())
@@ -126,7 +112,7 @@ def _locked(folder: Path, prefix: str):
     except OSError as error:
         raise InputError(f"data.cache_dir {folder}: {error.strerror}; {_EXPECTED}") from None
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the kernel however the process ends
+        lock_file(lock)
         yield
 
 

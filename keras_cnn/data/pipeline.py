@@ -1,6 +1,5 @@
 """Batches of uint8 images from a Split, in a predetermined order, from any (epoch, step) on, decoded ahead."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from keras_cnn.data.dataset import ImageFile, Split
 from keras_cnn.data.decoding import crop_box, pad_size
 from keras_cnn.data.fast_decoding import decoder, to_bytes
 from keras_cnn.errors import InputError
+from keras_cnn.operating_system import cores
 
 CACHES = ("auto", "none", "memory", "disk")
 
@@ -105,7 +105,7 @@ def batches(
     once_in_order = (seed, start, epochs) == (None, (0, 0), 1)
     if once_in_order and (pixels := _ready(split, image_shape)) is not None:
         return ArrayBatches(split, pixels, batch_size)
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or len(cores())
     indices = _indices(len(split), batch_size, seed, start, epochs)
     with tf.device("CPU:0"):
         labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
@@ -132,7 +132,7 @@ def decodable_batches(
     """
     decode = decoder(files, image_shape, fit)
     images = tf.data.Dataset.range(len(files)).map(
-        lambda index: (decode(index), index), num_parallel_calls=len(os.sched_getaffinity(0))
+        lambda index: (decode(index), index), num_parallel_calls=len(cores())
     )
     return images.ignore_errors().batch(batch_size).prefetch(2).with_options(_options())
 

@@ -22,6 +22,7 @@ from keras_cnn.export import keras_file, litert, onnx, savedmodel
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, in_float32, signature
 from keras_cnn.export.programs import write_program
 from keras_cnn.extras import require_extra
+from keras_cnn.operating_system import cores
 
 FORMATS = {"keras": keras_file, "savedmodel": savedmodel, "litert": litert, "onnx": onnx}
 
@@ -222,7 +223,7 @@ def _record(model: keras.Model, exported: Sequence[ExportedModel], classes: Sequ
         "output": {"name": OUTPUT, "dtype": "float32", "shape": ["N", len(classes)], "values": "logits"},
         "computed_in": "float32",
         "tolerance": TOLERANCE,
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": len(cores()),
         "load_average": os.getloadavg()[0],  # of the last minute; far above the number of threads if other programs ran
         "gpus": [gpu.name for gpu in tf.config.list_physical_devices("GPU")],  # used by TensorFlow and Keras
         "environment": run_folder.environment(),

@@ -1,6 +1,5 @@
 """LiteRT, formerly TensorFlow Lite: a file for phones and small computers, with LiteRT's built-in operations only."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from keras_cnn.errors import InputError
 from keras_cnn.export import savedmodel
 from keras_cnn.export.endpoint import quiet
+from keras_cnn.operating_system import cores
 
 FILE = "model.tflite"
 RUNTIME = "ai-edge-litert"  # tf.lite.Interpreter, its predecessor, is deprecated
@@ -35,7 +35,7 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The exported function at `path`, from uint8 images (N, H, W, C) to float32 logits (N, classes)."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=len(os.sched_getaffinity(0)))
+    interpreter = Interpreter(model_path=str(path), num_threads=len(cores()))
     interpreter.allocate_tensors()
     (image,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
     shape = tuple(image["shape"])

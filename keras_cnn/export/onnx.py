@@ -1,6 +1,5 @@
 """ONNX: a file for ONNX Runtime, OpenVINO, TensorRT and browser runtimes."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from keras_cnn.errors import InputError
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, quiet, signature
+from keras_cnn.operating_system import cores
 
 FILE = "model.onnx"
 RUNTIME = "onnxruntime"
@@ -73,6 +73,6 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = len(cores())
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda images: np.asarray(session.run([OUTPUT], {INPUT: images})[0])

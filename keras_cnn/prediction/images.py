@@ -13,6 +13,7 @@ from keras_cnn.data.decoding import UnreadableImageError, read_image_file
 from keras_cnn.data.tables import find_files, read_csv
 from keras_cnn.data.walking import extension, ignored_text, is_image, walk
 from keras_cnn.errors import InputError
+from keras_cnn.operating_system import cores
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def read_files(images: Sequence[ListedImage]) -> tuple[list[ImageFile], list[int
         except UnreadableImageError as error:
             return error.reason
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(cores())) as pool:
         results = list(pool.map(read, images, chunksize=64))
     files = {i: result for i, result in enumerate(results) if isinstance(result, ImageFile)}
     return list(files.values()), list(files), {i: r for i, r in enumerate(results) if isinstance(r, str)}

@@ -1,12 +1,12 @@
 """The lock of a folder: one process at a time writes into a run."""
 
 import contextlib
-import fcntl
 import os
 import platform
 from pathlib import Path
 
 from keras_cnn.errors import InputError
+from keras_cnn.operating_system import try_lock_file
 from keras_cnn.run_folder.files import naming_a_full_disk
 
 LOCK = "run.lock"
@@ -19,7 +19,10 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path):
-        """Takes the lock. InputError if another process holds it or the folder cannot be written."""
+        """Takes the lock. InputError if another process holds it or the folder cannot be written.
+
+        Windows lets nobody but the holder read a locked file, so that the message cannot name the holder there.
+        """
         path = folder / LOCK
         try:
             with naming_a_full_disk(path):
@@ -28,19 +31,21 @@ class FolderLock:
             raise InputError(
                 f"{folder}: cannot be written: {error.strerror}; expected a folder that this user may write to"
             ) from None
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = self._text() or "another process"
+        if not try_lock_file(self._descriptor):
+            holder = "another process"
+            with contextlib.suppress(PermissionError):
+                holder = self._text() or holder
             os.close(self._descriptor)
-            raise InputError(f"{folder}: in use by {holder}; wait for it or choose another folder") from None
+            raise InputError(f"{folder}: in use by {holder}; wait for it or choose another folder")
         self.killed = self._text()
         with naming_a_full_disk(path):
             os.truncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, f"process {os.getpid()} on {platform.node()}".encode())
 
     def _text(self) -> str:
-        return os.pread(self._descriptor, 200, 0).decode("utf-8", "replace")
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        return os.read(self._descriptor, 200).decode("utf-8", "replace")
 
     def release(self) -> None:
         """Releases the lock. The file stays: if it were removed, two processes could hold locks on its name."""

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from keras_cnn.operating_system import is_windows
+
 PACKAGES = ("keras_cnn", "tensorflow", "keras", "numpy", "matplotlib", "pillow", "wandb")
 PROGRAMS = (
     "train",
@@ -80,7 +82,7 @@ def program_words(program: str, anywhere: bool = False) -> list[str]:
 
 def quoted(words: Sequence[str]) -> str:
     """The words as one line for the shell of this system."""
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return subprocess.list2cmdline(words) if is_windows() else shlex.join(words)
 
 
 def python() -> str:

@@ -1,11 +1,11 @@
 """Records every reading of a run's test split: it should be read once, and the record shows how often it was."""
 
 import csv
-import fcntl
 import io
 import os
 from collections.abc import Iterable
 
+from keras_cnn.operating_system import lock_file
 from keras_cnn.run_folder.files import naming_a_full_disk
 from keras_cnn.run_folder.folder import RunFolder
 from keras_cnn.run_folder.process import command, now
@@ -23,7 +23,7 @@ def record_test_reading(folder: RunFolder, images: str = TEST_SPLIT) -> None:
     path = folder / "test_readings.csv"
     row = {"date": now(), "images": images, "command": command()}
     with naming_a_full_disk(path), path.open("a+b") as file:  # not replaced: the lock would be on the old file
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_file(file)
         file.seek(0)
         content = file.read()
         header, _, _ = content.partition(b"\n")

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from keras_cnn.operating_system import cores, on_cores, own_group, use_cores
+
 PROGRAM = ("-P", "-m", "keras_cnn", "train")  # -P: no module of the working directory hides one of the packages
 PLACEHOLDER = "-"  # stands for the sweep's folder until a worker receives it
 
@@ -24,11 +26,11 @@ class PrewarmedWorkers:
     """
 
     def __init__(self, count: int = 0):
-        self._waiting = [_start(cores) for cores in shares(count)]
+        self._waiting = [_start(share) for share in shares(count)]
 
-    def take(self, cores: set[int]) -> subprocess.Popen:
+    def take(self, share: set[int]) -> subprocess.Popen:
         """A waiting process or, if there are no more, a new one."""
-        return self._waiting.pop(0) if self._waiting else _start(cores)
+        return self._waiting.pop(0) if self._waiting else _start(share)
 
     def __enter__(self) -> "PrewarmedWorkers":
         return self
@@ -68,8 +70,7 @@ def receive_assignment() -> Path | None:
     if not line:
         return None
     assignment = Assignment(**json.loads(line))
-    os.sched_setaffinity(0, assignment.cores)
-    os.environ.update(assignment.environment)
+    os.environ.update(use_cores(assignment.cores) | assignment.environment)
     log = os.open(assignment.log, os.O_WRONLY | os.O_APPEND)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
@@ -80,13 +81,13 @@ def receive_assignment() -> Path | None:
 
 def shares(workers: int) -> list[set[int]]:
     """The cores of each worker: equal shares or, with fewer cores than workers, one core for several workers."""
-    cores = sorted(os.sched_getaffinity(0))
-    if workers >= len(cores):
-        return [{cores[i % len(cores)]} for i in range(workers)]
-    return [set(cores[i * len(cores) // workers : (i + 1) * len(cores) // workers]) for i in range(workers)]
+    own = cores()
+    if workers >= len(own):
+        return [{own[i % len(own)]} for i in range(workers)]
+    return [set(own[i * len(own) // workers : (i + 1) * len(own) // workers]) for i in range(workers)]
 
 
-def _start(cores: set[int]) -> subprocess.Popen:
+def _start(share: set[int]) -> subprocess.Popen:
     command = [sys.executable, *PROGRAM, "--join", PLACEHOLDER]
     package = str(Path(__file__).parents[2])  # where it is imported from, as Python finds it nowhere else uninstalled
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
@@ -94,10 +95,5 @@ def _start(cores: set[int]) -> subprocess.Popen:
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
     }  # unbuffered: a killed worker's log is whole
-    everywhere = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)  # inherited; NumPy counts the cores that it may use at import
-    try:
-        # In its own session, it receives Ctrl-C once, through us.
-        return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
-    finally:
-        os.sched_setaffinity(0, everywhere)
+    with on_cores(share) as variables:  # from its start on: NumPy counts the cores that it may use at import
+        return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment | variables, **own_group())

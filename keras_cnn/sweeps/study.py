@@ -13,7 +13,6 @@ next worker resumes the trial from its checkpoint.
 """
 
 import datetime
-import fcntl
 import logging
 import os
 import platform
@@ -32,6 +31,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.messages import csv_text
+from keras_cnn.operating_system import lock_file, try_lock_file
 from keras_cnn.run_folder import naming_a_full_disk, read_json, write_json, write_text
 from keras_cnn.sweeps import sweep_file
 from keras_cnn.sweeps.sampler import Draw, Sampler
@@ -263,18 +263,16 @@ class Study:
 
     def _try_lock(self, number: int) -> int | None:
         descriptor = os.open(self.folder / "locks" / f"{number:04d}", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        return descriptor
+        if try_lock_file(descriptor):
+            return descriptor
+        os.close(descriptor)
+        return None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         journal = self.folder / "study.journal"
         with (self.folder / "locks" / "study").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_file(file)
             _cut_torn_line(journal)
             with naming_a_full_disk(journal):
                 yield

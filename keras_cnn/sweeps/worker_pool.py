@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_cnn.errors import DONE, STOPPED, WRONG_INPUT, InputError, Stopped
 from keras_cnn.messages import logger
+from keras_cnn.operating_system import ask_to_stop
 from keras_cnn.sweeps.prewarmed_workers import Assignment, PrewarmedWorkers, assign, shares
 from keras_cnn.sweeps.study import Study
 
@@ -58,7 +59,7 @@ class Worker:
 
     def stop(self) -> None:
         if self.is_busy:
-            self._process.send_signal(signal.SIGTERM)
+            ask_to_stop(self._process)
 
     def wait(self) -> None:
         self._process.wait()

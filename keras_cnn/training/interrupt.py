@@ -6,15 +6,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from keras_cnn.errors import Interrupted
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from keras_cnn.operating_system import STOP_SIGNALS
 
 
 @contextmanager
 def signals_held_back() -> Iterator[None]:
     """Delays SIGTERM and Ctrl-C until the block ends: if they interrupt a Keras save, it raises another error."""
     received: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in SIGNALS}
+    handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in STOP_SIGNALS}
     try:
         yield
     finally:
@@ -30,7 +29,7 @@ class Interrupt:
     name: str | None = None
 
     def __enter__(self) -> "Interrupt":
-        self._handlers_outside = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        self._handlers_outside = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
         return self
 
     def check(self) -> None:

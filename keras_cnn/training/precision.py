@@ -1,10 +1,12 @@
 """Chooses number format and determinism by the machine's hardware, and applies them."""
 
-import os
+import platform
 from pathlib import Path
 
 import keras
 import tensorflow as tf
+
+from keras_cnn.operating_system import cores
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
@@ -13,8 +15,8 @@ def hardware() -> dict:
     """Processor, cores, accelerators and whether bfloat16 is computed in hardware."""
     gpus = [tf.config.experimental.get_device_details(d) for d in tf.config.list_physical_devices("GPU")]
     return {
-        "processor": _cpu_field("model name"),
-        "cores": len(os.sched_getaffinity(0)),
+        "processor": _cpu_field("model name") or platform.processor(),
+        "cores": len(cores()),
         "gpus": [str(g.get("device_name")) for g in gpus],
         "bfloat16": _has_bfloat16(gpus),
     }
@@ -28,7 +30,7 @@ def _has_bfloat16(gpus: list[dict]) -> bool:
 
 def _cpu_field(name: str) -> str:
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 

@@ -20,6 +20,7 @@ from keras_cnn.data.dataset import ImageFile, Split
 from keras_cnn.data.decoding import decode
 from keras_cnn.data.pipeline import batches, cached, order, preview
 from keras_cnn.errors import InputError, Stopped
+from keras_cnn.operating_system import available_memory
 
 SHAPE = (24, 20, 3)
 PINNED = [0, 2, 9, 1, 8, 5, 4, 3, 6, 7]  # order(0, 0, 10)
@@ -267,7 +268,7 @@ def test_auto_holds_nothing_that_is_read_once(photos, monkeypatch):
 
 
 def test_available_memory_is_a_part_of_the_machines():
-    assert 2**26 < caching.available_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 2**26 < available_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def stored(folder):

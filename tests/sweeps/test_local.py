@@ -90,7 +90,7 @@ def test_the_name_of_a_sweep_may_be_any_text(tmp_path):
     ],
 )
 def test_cores_are_shared_out(monkeypatch, cores, workers, shares):
-    monkeypatch.setattr(prewarmed_workers.os, "sched_getaffinity", lambda process: cores)
+    monkeypatch.setattr(prewarmed_workers, "cores", lambda: sorted(cores))
     assert prewarmed_workers.shares(workers) == shares
 
 

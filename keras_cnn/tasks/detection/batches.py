@@ -1,7 +1,6 @@
 """Batches of images and boxes in `tf.data`, from any (epoch, step) on."""
 
 import math
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ import tensorflow as tf
 from keras_cnn.data.pipeline import Batch, order
 from keras_cnn.detection.loss import BOX, FILLER
 from keras_cnn.errors import Stopped
+from keras_cnn.operating_system import cores
 from keras_cnn.tasks.detection.augmentation import Sample, augmented
 from keras_cnn.tasks.detection.images import BoxImages
 from keras_cnn.tasks.detection.settings import BoxAugment
@@ -77,7 +77,7 @@ def _batches(samples_at: Callable, start: int, stop: int, size: int) -> BoxBatch
     options = tf.data.Options()
     options.autotune.enabled = False  # it stalls the end of an epoch
     options.deterministic = True
-    threads = len(os.sched_getaffinity(0))
+    threads = len(cores())
     dataset = tf.data.Dataset.range(start, stop).map(shaped, num_parallel_calls=threads).prefetch(2)
     return BoxBatches(dataset.with_options(options), failures)
 
