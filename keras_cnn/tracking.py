@@ -97,7 +97,7 @@ def _final(
 
 def _mode(wanted: str) -> str:
     """The mode to start in: never online without a key, because W&B would prompt for it."""
-    key = _has_key()
+    key = has_key()
     if wanted == "auto":
         wanted = os.environ.get("WANDB_MODE", "online" if key else "offline")
     if wanted == "online" and not key:
@@ -106,7 +106,8 @@ def _mode(wanted: str) -> str:
     return wanted
 
 
-def _has_key() -> bool:
+def has_key() -> bool:
+    """Whether this user has a key of W&B, in the environment or in the file that `wandb login` writes."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:

@@ -63,7 +63,7 @@ def test_the_package_imports_without_the_modules_of_linux():
 import sys
 for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty"):
     sys.modules[name] = None
-import keras_cnn.cli.commands, keras_cnn.cli.program
+import keras_cnn.cli.commands, keras_cnn.cli.program, keras_cnn.cli.doctor
 import keras_cnn.run_folder, keras_cnn.config, keras_cnn.sweeps.prewarmed_workers, keras_cnn.cli.train
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -12,6 +12,7 @@ COMMANDS = {  # subcommand, which is also the name of its module in this package
     "visualize": "draws what a network looks at",
     "detect": "finds, follows and counts objects, and trains on boxes",
     "sweep": "tries many settings: starts, joins, resumes and finishes a sweep",
+    "doctor": "says what this machine has, and what is missing",
 }
 
 

@@ -1,7 +1,12 @@
 """One training run from config to final numbers, in the order in which things happen."""
 
+import itertools
+import statistics
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import numpy as np
 
 from keras_cnn import config as config_module
 from keras_cnn.charts import png
@@ -97,6 +102,19 @@ def find_learning_rate(config: TaskConfig, folder: RunFolder, prepare: Prepare) 
     plot = learning_rates(test.rates, test.losses, test.suggestion)
     save_figure(png.figure([plot], "Learning-rate finder"), folder, "learning_rates")
     return test.suggestion
+
+
+def step_seconds(config: TaskConfig, prepare: Prepare, steps: int) -> float:
+    """The median duration of `steps` training steps, after as many that are not timed, as the first one compiles."""
+    task = prepare(config, None)
+    phase_run = task.start_phase(task.phases[0])
+    rate, times = np.float32(config.optim.learning_rate), []
+    for images, labels, keys, epoch in itertools.islice(phase_run.batches(0, 0), 2 * steps):
+        begun = time.perf_counter()
+        total, *_ = phase_run.trainer.step(images, labels, keys, epoch, rate)
+        float(total)  # waits for the device
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times[-steps:])
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def test_a_full_disk_at_the_beginning_leaves_nothing_in_the_way(tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("function", ["mkdir", "open", "pwrite"])
+@pytest.mark.parametrize("function", ["mkdir", "open", "write"])
 def test_a_disk_too_full_for_the_folder_is_a_stop_and_leaves_nothing(tmp_path, monkeypatch, function):
     def full(*arguments, **settings):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

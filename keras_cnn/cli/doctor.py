@@ -1,0 +1,103 @@
+"""The command line of `keras-cnn doctor`: what this machine has, what is missing, and the line that mends it."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from keras_cnn.cli.parser import Parser
+from keras_cnn.errors import brief
+from keras_cnn.extras import EXTRAS, install_line, missing_modules
+from keras_cnn.messages import logger
+from keras_cnn.operating_system import available_memory, cores, is_windows
+from keras_cnn.tensorflow_import import import_tensorflow
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+STEPS = 20  # training steps that are timed
+EXAMPLES = """examples:
+  keras-cnn doctor                 what this machine has, and how long a training step takes; half a minute
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """`keras-cnn doctor`: see its --help."""
+    parser = Parser(prog="keras-cnn doctor", description="Says what this machine has and lacks.", epilog=EXAMPLES)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.parse_args(arguments)
+    for title, text in (*_software(), *_machine(), *_optional(), *_training()):
+        logger.info(f"{title:<15}{text}")
+
+
+def _software() -> Iterator[tuple[str, str]]:
+    yield "Python", f"{platform.python_version()} in {sys.prefix}, {platform.platform()}"
+    for name in ("keras_cnn", "tensorflow", "keras"):
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            here = "not installed; it runs from the folder of its source"
+            yield name, here if name == "keras_cnn" else "not installed: pip install -r requirements.txt"
+
+
+def _machine() -> Iterator[tuple[str, str]]:
+    from keras_cnn.data.audit import default_cache_dir  # imports NumPy
+
+    yield "cores", f"{len(cores())} for this process"
+    yield "memory", f"{available_memory() / 2**30:.1f} GiB available"
+    folder = default_cache_dir()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    yield "cache", f"{folder}, with {shutil.disk_usage(existing).free / 2**30:.1f} GiB free"
+
+
+def _optional() -> Iterator[tuple[str, str]]:
+    from keras_cnn.tracking import has_key
+
+    yield "W&B key", "found" if has_key() else "none; runs are recorded offline until: wandb login"
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    yield "Chromium", browser or "not found; only the tests of pages need it"
+    for extra, modules in EXTRAS.items():
+        missing = missing_modules(modules)
+        yield f"extra {extra}", f"{', '.join(missing)} missing: {install_line(extra)}" if missing else "installed"
+
+
+def _training() -> Iterator[tuple[str, str]]:
+    """The lines that need TensorFlow: the GPU, the number format and the time of a step."""
+    try:
+        import_tensorflow()
+        from keras_cnn.training.precision import choose_precision, hardware
+    except ImportError as error:
+        yield "TensorFlow", f"cannot be imported: {brief(error)}; mend it by: pip install --force-reinstall tensorflow"
+        return
+    found = hardware()
+    yield "GPU", gpu_line(found["gpus"])
+    fast = "computed in hardware" if found["bfloat16"] else "not computed in hardware"
+    yield "bfloat16", f"{fast}; precision auto is {choose_precision('auto', found)}"
+    yield "training step", _step_line()
+
+
+def gpu_line(gpus: list[str]) -> str:
+    """What is said about the GPUs that TensorFlow uses, or about one that it does not see."""
+    if gpus:
+        return ", ".join(gpus)
+    if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
+        return "none"
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "present, but hidden by the environment variable CUDA_VISIBLE_DEVICES"
+    if is_windows():
+        return "present, but TensorFlow uses no GPU on Windows; install keras_cnn in WSL2"
+    return f"present, but TensorFlow cannot use it: {install_line('gpu')}"
+
+
+def _step_line() -> str:
+    from keras_cnn import config
+    from keras_cnn.config.shipped import find_config
+    from keras_cnn.loading import BUILDERS
+    from keras_cnn.tasks.classification.task import prepare
+    from keras_cnn.training.experiment import step_seconds
+
+    default = config.load(find_config(Path("default")), [], BUILDERS)
+    seconds = step_seconds(default, prepare, STEPS)
+    size = default.train.batch_size
+    return f"{1000 * seconds:.1f} ms for {size} images with the default network (median of {STEPS})"
