@@ -78,7 +78,7 @@ def _training() -> Iterator[tuple[str, str]]:
 
 
 def gpu_line(gpus: list[str]) -> str:
-    """What is said about the GPUs that TensorFlow uses, or about one that it does not see."""
+    """The GPUs that TensorFlow uses or, if the machine has one that TensorFlow does not see, the way to mend that."""
     if gpus:
         return ", ".join(gpus)
     if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
