@@ -3,12 +3,10 @@
 Used as a library, the package installs no handler and leaves its messages to the caller's `logging` setup.
 """
 
-import csv
-import io
 import logging
 import re
 import sys
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 
 logger = logging.getLogger("keras_cnn")
 
@@ -19,27 +17,6 @@ _CONTROL = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-
 def printable(text: str) -> str:
     """The text in one line, with control characters escaped: a file or class name cannot control the terminal."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-# Start of a cell that spreadsheets run as a formula, after any apostrophes, so that reading back is exact.
-_FORMULA = re.compile("'*[=+@\\t\\r-]")
-
-
-def csv_cell(text: str) -> str:
-    """The text as a CSV cell, with an apostrophe in front if a spreadsheet would run it as a formula."""
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def from_csv_cell(cell: str) -> str:
-    """The text from which `csv_cell` made a cell."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
-
-
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV text: a line of column names, then a line per row."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows((columns, *rows))
-    return text.getvalue()
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:

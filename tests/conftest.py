@@ -87,6 +87,28 @@ def fork_server() -> Iterator[ForkServer]:
     server.close()
 
 
+@pytest.fixture
+def read_only() -> Callable:
+    """A context in which nobody can write into a folder. Root ignores modes, so for root it is mounted read-only."""
+
+    @contextmanager
+    def context(folder: Path) -> Iterator[None]:
+        if os.geteuid():
+            folder.chmod(0o555)
+            leave = lambda: folder.chmod(0o755)  # noqa: E731
+        elif subprocess.run(["mount", "--bind", folder, folder], capture_output=True).returncode:
+            pytest.skip("root can write everywhere, and cannot mount here")
+        else:
+            leave = lambda: subprocess.run(["umount", folder], check=True)  # noqa: E731
+            subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        try:
+            yield
+        finally:
+            leave()
+
+    return context
+
+
 SEVERAL = """
 import contextlib, io, json, sys
 from keras_cnn.cli import program, train

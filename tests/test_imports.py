@@ -17,6 +17,7 @@ ORDER = (
     "messages",
     "extras",
     "operating_system",
+    "csv_tables",
     "progress_bar",
     "tensorflow_import",
     "checking",

@@ -1,6 +1,5 @@
 """Reads tables of runs from CSV files, such as W&B's export, into the columns of `table`."""
 
-import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ import pandas as pd
 
 from keras_cnn.analysis.table import ACCURACIES, COLUMNS, LOSSES, column_of, distinct_names, words
 from keras_cnn.checking import nearest
+from keras_cnn.csv_tables import csv_rows
 from keras_cnn.errors import InputError
 
 # Names of our columns in other programs, in lower case with one underscore between words; the first one found wins.
@@ -84,10 +84,10 @@ def _read_csv(path: Path) -> dict[str, list[str]]:
     """Column name -> its cells as text."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [row for row in csv.reader(file, strict=True) if any(cell.strip() for cell in row)]
+            lines = [row for row in csv_rows(file) if any(cell.strip() for cell in row)]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; expected a CSV file") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not a CSV file in UTF-8: {error}") from None
     if len(lines) < 2:
         problem = "empty" if not lines else "a header and no rows"

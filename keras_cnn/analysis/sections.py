@@ -14,6 +14,7 @@ from keras_cnn.analysis.run_tables import RunTable
 from keras_cnn.analysis.table import ACCURACIES, factors_of, words
 from keras_cnn.charts import Chart, TextTable, png
 from keras_cnn.charts.text import count, duration, percent
+from keras_cnn.csv_tables import csv_cell
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder import replacing
 
@@ -63,7 +64,9 @@ def write_frame(path: Path, frame: pd.DataFrame) -> Path:
     """Writes a table as CSV, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False)
+        cells = frame.apply(lambda column: column.map(csv_cell) if column.dtype.kind == "O" else column)
+        cells.columns = [csv_cell(name) for name in cells.columns]
+        cells.to_csv(temporary, index=False)
     return path
 
 

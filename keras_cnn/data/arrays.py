@@ -91,7 +91,9 @@ def read_npz(path: Path) -> LabelledSource:
     `classes` names the classes 0, 1, ... of whole-number labels. Raises InputError for anything else; nothing is
     unpickled.
     """
-    arrays = _load_npz(path)
+    if not path.is_file():
+        raise InputError(f"npz:{located(path)}: {'not a file' if path.exists() else 'no such file'}")
+    arrays = read_arrays(path)
     named = part_names(str(path), [name.removeprefix("x_") for name in arrays if name.startswith("x_")])
     suffixes = {part: f"_{name}" for part, name in named.items()}
     if not suffixes and "x" in arrays:
@@ -109,10 +111,11 @@ def read_npz(path: Path) -> LabelledSource:
     return LabelledSource(tuple(map(str, names.values())), parts)
 
 
-def _load_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays by name. Their declared size is compared with the available memory before any array is read."""
-    if not path.is_file():
-        raise InputError(f"npz:{located(path)}: no such file")
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name. Their declared size is compared with the available memory before any is read.
+
+    Raises InputError, in one line, for a damaged file; nothing is unpickled.
+    """
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
@@ -176,7 +179,12 @@ def _class_names(path: Path, titles: np.ndarray | None, labels: np.ndarray) -> d
         return {value: str(value) for value in np.unique(labels).tolist()}
     if titles.ndim != 1 or titles.dtype.kind != "U" or labels.dtype.kind == "U":
         raise InputError(f"{path}: classes is {titles.dtype} {titles.shape}; expected strings, for whole numbers in y")
-    return dict(enumerate(titles.tolist()))
+    names: list[str] = titles.tolist()
+    for i, name in enumerate(names):
+        if not name or name in names[:i]:
+            found = f"{name!r} for {names.index(name)} and {i}" if name else f"an empty name for {i}"
+            raise InputError(f"{path}: classes has {found}; expected a different name for each class")
+    return dict(enumerate(names))
 
 
 def _indices(path: Path, name: str, labels: np.ndarray, names: dict) -> np.ndarray:

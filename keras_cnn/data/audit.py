@@ -30,6 +30,7 @@ from keras_cnn.data.decoding import (
     upright,
 )
 from keras_cnn.data.fingerprints import COLUMNS, ROWS, pixel_hash
+from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.operating_system import cores
 
@@ -48,7 +49,7 @@ class Checked:
 
 def default_cache_dir() -> Path:
     """`$XDG_CACHE_HOME/keras_cnn`, or `~/.cache/keras_cnn`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keras_cnn"
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "keras_cnn"
 
 
 def audit(root: Path, names: Sequence[str], cache_dir: Path) -> tuple[dict[str, Checked], dict[str, str]]:

@@ -19,6 +19,7 @@ from keras_cnn.data.folders import read_folder
 from keras_cnn.data.labelled_tables import read_labelled_table
 from keras_cnn.data.splits import LabelledSource, SourcePart
 from keras_cnn.data.tables import ImageTable, read_csv, read_parquet
+from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError
 
 KEEP_SIZE = 256  # pixels; image files keep their size if all have the same, up to this
@@ -110,7 +111,7 @@ def _read(source: str, options: ReadOptions) -> LabelledSource:
 
 
 def _folder(argument: str, options: ReadOptions) -> LabelledSource:
-    path = Path(argument).expanduser()
+    path = user_path(argument)
     return read_folder(path, options.corrupt, options.cache, empty_classes=options.uncut)
 
 
@@ -166,7 +167,7 @@ READERS = {
     "fashion-mini": SourceReader("", lambda argument, options: read_fashion_mini()),
     "fashion-mnist": SourceReader("", _fashion_mnist),
     "folder": SourceReader("PATH", _folder),
-    "npz": SourceReader("FILE", lambda argument, options: read_npz(Path(argument).expanduser())),
+    "npz": SourceReader("FILE", lambda argument, options: read_npz(user_path(argument))),
     "parquet": SourceReader("FILE", _parquet),
     "tfds": SourceReader("NAME[/CONFIG]", _tfds),
 }

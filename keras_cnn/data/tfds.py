@@ -1,5 +1,6 @@
 """TensorFlow Datasets that are prepared on this machine. Nothing is downloaded; the package is optional."""
 
+import difflib
 import os
 import re
 from collections.abc import Iterable
@@ -45,24 +46,31 @@ def read_tfds(
 
 
 def _builder(name: str) -> Any:
-    if not _NAME.fullmatch(name):
-        raise InputError(f"tfds:{name}: expected tfds:NAME or tfds:NAME/CONFIG")
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise InputError(
             f"tfds:{name} needs the package {error.name}: pip install tensorflow-datasets importlib_resources"
         ) from None
+    known = tfds.list_builders(with_community_datasets=False)
+    if not _NAME.fullmatch(name):
+        raise InputError(f"tfds:{name}: expected tfds:NAME or tfds:NAME/CONFIG{_hint(name.lower(), known)}")
     try:
         builder = tfds.builder(name)
     except (ValueError, tfds.core.DatasetNotFoundError):
-        raise InputError(f"tfds:{name}: TensorFlow Datasets knows no data set or configuration of this name") from None
+        problem = "TensorFlow Datasets knows no data set or configuration of this name"
+        raise InputError(f"tfds:{name}: {problem}{_hint(name, known)}") from None
     if not builder.is_prepared():
         raise InputError(
             f"tfds:{name} is not on this machine (nothing prepared in {builder.data_dir}); with internet, run:"
             f" python -c \"import tensorflow_datasets as t; t.load('{name}')\""
         )
     return builder
+
+
+def _hint(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean tfds:{near[0]}?" if near else ""
 
 
 def _keys(name: str, builder: Any) -> tuple[str, str]:

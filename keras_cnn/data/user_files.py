@@ -10,6 +10,15 @@ from keras_cnn.errors import InputError
 MAX_TEXT = 2 << 30  # bytes; COCO's annotations of 118,000 images take 0.45 GiB
 
 
+def user_path(text: str | Path) -> Path:
+    """The path that a user gives, with ~ and ~USER replaced. Raises InputError if that home folder is not known."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        user = str(text).partition("/")[0]
+        raise InputError(f"{text}: no home folder is known for {user}; write the whole path") from None
+
+
 def located(path: Path) -> str:
     """The path for messages; a relative path is followed by its base folder."""
     return str(path) if path.is_absolute() else f"{path} (in {Path.cwd()})"
@@ -38,6 +47,8 @@ def read_bytes(path: Path, what: str, limit: int = MAX_TEXT) -> bytes:
 
 def decoded(data: bytes, path: Path, what: str) -> str:
     """`data` as text. Raises InputError as `read_text` does."""
+    if data.startswith((b"\x1f\x8b", b"PK\x03\x04")):
+        raise InputError(f"{path}: cannot read the {what}: it is a compressed file; unpack it first")
     is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = data.decode("utf-16" if is_utf16 else "utf-8-sig")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_cnn.detection.cfg import Cfg, Section
+from keras_cnn.detection.cfg import MAX_INTEGER, Cfg, Section
 from keras_cnn.errors import require
 
 MAX_CLASSES = 100_000
@@ -32,6 +32,7 @@ def read_head(section: Section) -> YoloHead:
     found = f"{len(numbers)} numbers"
     require(len(numbers) == 2 * total, section.at("anchors"), found, f"{2 * total}: two for each of num={total}")
     require(min(numbers) > 0, section.at("anchors"), f"found {min(numbers):g}", "widths and heights above 0")
+    require(max(numbers) <= MAX_INTEGER, section.at("anchors"), f"found {max(numbers):g}", f"at most {MAX_INTEGER:,}")
     mask = section.integers("mask") if "mask" in section.values else list(range(total))
     inside = all(0 <= index < total for index in mask)
     require(inside, section.at("mask"), f"found {mask}", f"numbers from 0 to {total - 1}, as num={total}")

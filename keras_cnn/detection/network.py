@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_cnn.checking import nearest
-from keras_cnn.data.user_files import decoded
+from keras_cnn.data.user_files import decoded, user_path
 from keras_cnn.detection.annotations.yolo_description import read_names
 from keras_cnn.detection.cfg import MAX_CFG, Cfg, parse_cfg, read_cfg
 from keras_cnn.detection.darknet import load_darknet
@@ -37,7 +37,7 @@ class Network:
 def cache_folder() -> Path:
     """The folder of the named models' files: darknet in $KERAS_CNN_CACHE, or keras_cnn/darknet in the user's cache."""
     base = os.environ.get("KERAS_CNN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "keras_cnn")
-    return Path(base).expanduser() / "darknet"
+    return user_path(base) / "darknet"
 
 
 def open_network(

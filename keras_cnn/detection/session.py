@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from keras_cnn.checking import nearest
+from keras_cnn.csv_tables import csv_text
 from keras_cnn.data.decoding import read_image
 from keras_cnn.data.walking import ignored_text
 from keras_cnn.detection.background import BackgroundWorker, prefetched
@@ -27,7 +28,7 @@ from keras_cnn.detection.yolo import THRESHOLD, Detector
 from keras_cnn.errors import InputError, Interrupted, Stopped, require
 from keras_cnn.figures.detections import crossings as crossings_figure
 from keras_cnn.figures.style import save
-from keras_cnn.messages import csv_cell, csv_text, logger
+from keras_cnn.messages import logger
 from keras_cnn.progress_bar import ProgressBar
 from keras_cnn.run_folder import replacing, write_json, write_text
 
@@ -288,7 +289,7 @@ class _VideoDetection:
         gates = self._counter.gates
         if not gates:
             return
-        rows = [(c.frame, f"{c.time:.4f}", c.gate, c.direction, c.track, csv_cell(c.name)) for c in self._crossings]
+        rows = [(c.frame, f"{c.time:.4f}", c.gate, c.direction, c.track, c.name) for c in self._crossings]
         columns = ("frame", "time", "gate", "direction", "track", "class")
         write_text(self._folder / "crossings.csv", csv_text(columns, rows))
         totals = {gate.name: _nested(gate, self._counter.totals[gate.name]) for gate in gates}

@@ -180,7 +180,7 @@ class Camera:
 
     def __init__(self, index: int):
         self.source, self._index = f"camera {index}", index
-        os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # the line below says it
         self._capture = self._open()
         if not self._capture.isOpened():
             raise InputError(f"{self.source}: cannot be opened; is it connected, and not in use?")

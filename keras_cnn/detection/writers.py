@@ -1,6 +1,5 @@
 """Writers of the annotated video and of the detections: they write frame by frame and keep nothing in memory."""
 
-import csv
 import json
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,9 +10,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from keras_cnn.csv_tables import CsvWriter
 from keras_cnn.detection.sources import SoundPacket
 from keras_cnn.errors import Stopped
-from keras_cnn.messages import csv_cell
 
 TICKS = 90_000  # per second in written videos, as in MPEG: fine enough for the frame times of any rate
 COPIED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}  # every MP4 player knows these; other sound becomes AAC
@@ -116,7 +115,7 @@ class DetectionRecords:
     """Writes `detections.csv`, with a row per detection, and `detections.json`, a list with an object per frame."""
 
     def __init__(self, table: TextIO, objects: TextIO):
-        self._table = csv.writer(table, lineterminator="\n")
+        self._table = CsvWriter(table)
         self._table.writerow(COLUMNS)
         self._objects, self._first = objects, True
         objects.write("[")
@@ -129,9 +128,7 @@ class DetectionRecords:
             track = "" if detection["track"] is None else detection["track"]
             moment = "" if time is None else f"{time:.4f}"
             confidence = f"{detection['confidence']:.6f}"
-            self._table.writerow(
-                [csv_cell(source), frame, moment, track, csv_cell(detection["class"]), confidence, *box]
-            )
+            self._table.writerow([source, frame, moment, track, detection["class"], confidence, *box])
         values = [
             detection
             | {"confidence": round(detection["confidence"], 6), "box": [round(edge, 2) for edge in detection["box"]]}

@@ -1,6 +1,5 @@
 """A model's predictions for every image of a split, and their file `predictions.csv`."""
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_cnn.csv_tables import CsvWriter, csv_rows
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.checks import ROUNDING, check_classes, checked_labels, checked_probabilities
-from keras_cnn.messages import csv_cell, from_csv_cell
 from keras_cnn.run_folder import replacing
 
 COLUMNS = ("id", "path", "true", "predicted", "correct")
@@ -59,12 +58,12 @@ def write_predictions(path, ids, paths, labels, probabilities, *, classes: Seque
                 f"write_predictions: {len(values)} {name} for {len(labels)} labels; expected the same number"
             )
     with replacing(Path(path)) as temporary, open_csv(temporary) as file:
-        rows = csv.writer(file, lineterminator="\n")
+        rows = CsvWriter(file)
         rows.writerow([*COLUMNS, *(f"p_{name}" for name in classes)])
         for image, where, true, row in zip(ids, paths, labels, probabilities, strict=True):
             predicted = row.argmax()
             values = (f"{p:.9g}" for p in row)
-            texts = (csv_cell(str(text)) for text in (image, where, classes[true], classes[predicted]))
+            texts = (str(text) for text in (image, where, classes[true], classes[predicted]))
             rows.writerow([*texts, int(predicted == true), *values])
 
 
@@ -77,8 +76,8 @@ def read_predictions(path: Path) -> Predictions:
     """Reads a file that `write_predictions` wrote. Raises InputError, naming file and line, for any other file."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            lines = list(csv_rows(file))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot read the predictions: {error}") from None
     head = lines[0] if lines else []
     named = head[len(COLUMNS) :]
@@ -89,10 +88,7 @@ def read_predictions(path: Path) -> Predictions:
     if len(columns) < len(classes):
         twice = Counter(classes).most_common(1)[0][0]
         raise InputError(f"{path}: line 1 has column p_{twice} more than once; expected one column per class")
-    rows = [
-        _row(f"{path}: row {i}", [*map(from_csv_cell, line[:4]), *line[4:]], columns)
-        for i, line in enumerate(lines[1:], 1)
-    ]
+    rows = [_row(f"{path}: row {i}", line, columns) for i, line in enumerate(lines[1:], 1)]
     if not rows:
         raise InputError(f"{path}: no rows; expected one row per image")
     ids, paths, labels, probabilities = zip(*rows, strict=True)

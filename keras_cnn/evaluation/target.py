@@ -18,6 +18,7 @@ from keras_cnn.config import Config
 from keras_cnn.data import fingerprints, pipeline, splits
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.data.splits import SourcePart
+from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.test_time_augmentation import Views, choose_views
@@ -228,7 +229,7 @@ def _source_name(source: str) -> str:
     kind, colon, argument = source.partition(":")
     if not colon or kind == "tfds":
         return _safe(source)
-    path = Path(argument).expanduser().resolve()
+    path = user_path(argument).resolve()
     digits = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:6]
     return f"{kind}-{_safe(path.name)}-{digits}"
 

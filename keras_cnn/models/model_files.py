@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import h5py
 import keras
+import numpy as np
 
 from keras_cnn.errors import InputError, is_out_of_memory
 from keras_cnn.models.graph import weight_count
@@ -33,7 +34,8 @@ def load_model(path: Path) -> keras.Model:
     """The model of a `.keras` file, or of a whole `.h5` file of Keras 2 or 3; it is not compiled.
 
     Raises a one-line InputError for a file that is missing, damaged or of another kind, for weights without a
-    model, for layers that hold a program, and for declared sizes beyond what the file stores.
+    model, for layers that hold a program, for declared sizes beyond what the file stores, and for weights that are
+    not finite.
     """
     if (path / "saved_model.pb").is_file() or path.suffix == ".pb":
         raise InputError(f"{path}: {_SAVED_MODEL}")
@@ -45,7 +47,9 @@ def load_model(path: Path) -> keras.Model:
         config, weights = _checked_archive(path) if path.suffix in KERAS else _checked_hdf5(path)
         _refuse_programs(path, config)
         _refuse_oversized(path, config, weights)
-        return cast(keras.Model, keras.models.load_model(path, compile=False, safe_mode=True))
+        model = cast(keras.Model, keras.models.load_model(path, compile=False, safe_mode=True))
+        _refuse_not_finite(path, model)
+        return model
     except InputError:
         raise
     except RecursionError:
@@ -57,10 +61,18 @@ def load_model(path: Path) -> keras.Model:
         raise InputError(f"{path}: not a Keras model that can be loaded: {reason}") from None
 
 
+def _refuse_not_finite(path: Path, model: keras.Model) -> None:
+    for weights in model.weights:
+        values = np.asarray(weights)
+        if values.dtype.kind in "fV" and not np.isfinite(values.sum(dtype=np.float64)):
+            raise InputError(f"{path}: {weights.path}: weights that are not finite numbers; the training diverged")
+
+
 def _checked_archive(path: Path) -> tuple[Any, int]:
     """The config of a `.keras` file and the number of its stored weights."""
     if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a Keras model that can be loaded: no archive (is it cut off?)")
+        found = "an HDF5 file, whose name ends in .h5" if h5py.is_hdf5(path) else "no archive (is it cut off?)"
+        raise InputError(f"{path}: not a Keras model that can be loaded: {found}")
     with zipfile.ZipFile(path) as archive:
         check_unpacked_size(path, archive)
         size = archive.getinfo("config.json").file_size
@@ -74,7 +86,8 @@ def _checked_archive(path: Path) -> tuple[Any, int]:
 def _checked_hdf5(path: Path) -> tuple[Any, int]:
     """The config of an `.h5` file and the number of its stored weights."""
     if not h5py.is_hdf5(path):
-        raise InputError(f"{path}: not a Keras model that can be loaded: no HDF5 file (is it cut off?)")
+        found = "an archive, whose name ends in .keras" if zipfile.is_zipfile(path) else "no HDF5 file (is it cut off?)"
+        raise InputError(f"{path}: not a Keras model that can be loaded: {found}")
     with h5py.File(path, "r") as file:
         config = file.attrs.get("model_config")
         if config is None:

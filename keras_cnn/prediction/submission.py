@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from keras_cnn.checking import nearest
+from keras_cnn.csv_tables import csv_cell
 from keras_cnn.data.tables import PATH_COLUMNS, ImageTable, read_csv
 from keras_cnn.data.walking import extension
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.predictions import open_csv
-from keras_cnn.messages import csv_cell
 from keras_cnn.prediction.images import ListedImage
 from keras_cnn.prediction.table import ImagePredictions
 from keras_cnn.run_folder import replacing

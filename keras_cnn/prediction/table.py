@@ -1,6 +1,5 @@
 """The predictions for images without labels, and their file."""
 
-import csv
 import html
 from collections import Counter
 from collections.abc import Iterator
@@ -9,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_cnn.csv_tables import CsvWriter
 from keras_cnn.evaluation.predictions import open_csv
-from keras_cnn.messages import csv_cell
 from keras_cnn.run_folder import replacing
 
 COLUMNS = ("image", "predicted", "probability", "error")
@@ -70,17 +69,17 @@ class ImagePredictions:
         have nine significant digits. The file is replaced atomically.
         """
         with replacing(Path(path)) as temporary, open_csv(temporary) as file:
-            rows = csv.writer(file, lineterminator="\n")
+            rows = CsvWriter(file)
             rows.writerow([*COLUMNS, *(f"p_{name}" for name in self.classes)])
             for index, image in enumerate(self.images):
-                rows.writerow([csv_cell(image), *self._cells(index)])
+                rows.writerow([image, *self._cells(index)])
 
     def _cells(self, index: int) -> list[str]:
         if index in self.errors:
-            return ["", "", csv_cell(self.errors[index]), *("" for _ in self.classes)]
+            return ["", "", self.errors[index], *("" for _ in self.classes)]
         row = self.probabilities[index]
         best = int(row.argmax())
-        return [csv_cell(self.classes[best]), f"{row[best]:.9g}", "", *(f"{value:.9g}" for value in row)]
+        return [self.classes[best], f"{row[best]:.9g}", "", *(f"{value:.9g}" for value in row)]
 
     def __repr__(self) -> str:
         lines = [f"{len(self):,} images predicted by {self.predictor}"]

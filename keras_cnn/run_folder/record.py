@@ -1,14 +1,15 @@
 """Reads a run's record from its folder; missing or damaged files become a list of problems, not an error."""
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keras_cnn.config import read_flat
+from keras_cnn.csv_tables import csv_rows
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder.json_files import read_json
+from keras_cnn.run_folder.test_readings import read_test_readings
 
 # Fields whose types are checked here; readers check all others themselves.
 _ENVIRONMENT = {
@@ -116,7 +117,7 @@ def read_record(path: Path) -> Record:
 
 def _history(text: str) -> tuple[tuple[dict[str, float], ...], list[str]]:
     """The complete rows, and a message for each incomplete one."""
-    head, *lines = csv.reader(text.splitlines() or [""])
+    head, *lines = csv_rows(text.splitlines() or [""])
     if not head:
         raise ValueError("no header")
     rows, wrong = [], []
@@ -130,10 +131,7 @@ def _history(text: str) -> tuple[tuple[dict[str, float], ...], list[str]]:
 
 def _readings(text: str) -> tuple[tuple[dict[str, str], ...], ...]:
     """Readings of the test split, and of other images. Older versions read only the test split and did not name it."""
-    table = csv.DictReader(text.splitlines())
-    if text and not {"date", "command"} <= set(table.fieldnames or ()):
-        raise ValueError(f"columns {', '.join(table.fieldnames or ['none'])}, expected date, images and command")
-    rows = tuple(table)
+    rows = read_test_readings(text)
     of_own = [_of_own_split(row.get("images") or "test split") for row in rows]
     return tuple(tuple(row for row, own in zip(rows, of_own, strict=True) if own == wanted) for wanted in (True, False))
 

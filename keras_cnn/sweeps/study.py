@@ -29,8 +29,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from keras_cnn.csv_tables import csv_text
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.messages import csv_text
 from keras_cnn.operating_system import lock_file, try_lock_file
 from keras_cnn.run_folder import naming_a_full_disk, read_json, write_json, write_text
 from keras_cnn.sweeps import sweep_file

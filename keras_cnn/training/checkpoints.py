@@ -5,7 +5,6 @@ every variable of model, optimizer and weight average, and a JSON object with ev
 """
 
 import json
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_cnn.data.arrays import read_arrays
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder.files import replacing
 from keras_cnn.run_folder.json_files import checked_fields
@@ -61,12 +61,13 @@ def write(path: Path, groups: Mapping[str, Iterable], state: dict) -> None:
 def read(path: Path) -> Checkpoint:
     groups: dict[str, list[np.ndarray]] = {}
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            content = json.loads(archive["json"].tobytes())
-            for name in sorted(n for n in archive.files if n != "json"):
-                groups.setdefault(name.rpartition("/")[0], []).append(archive[name])
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError, RecursionError) as error:
-        raise InputError(f"{path}: damaged checkpoint ({error}); expected one written by this program") from None
+        arrays = read_arrays(path)
+        content = json.loads(arrays.pop("json").tobytes())
+    except (ValueError, KeyError, RecursionError) as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InputError(f"{path}: damaged checkpoint ({reason}); expected one written by this program") from None
+    for name in sorted(arrays):
+        groups.setdefault(name.rpartition("/")[0], []).append(arrays[name])
     content = checked_fields(content, path, {"version": int, "state": dict})
     if (version := content["version"]) != VERSION:
         other = f"checkpoint of format {version}, expected {VERSION}"

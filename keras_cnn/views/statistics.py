@@ -79,7 +79,11 @@ def draw(
                 key += f", at most {eigenvalues.largest_rank} with {len(images)} images"
             series[key] = (eigenvalues.eigenvalues, eigenvalues.band)
             arrays[f"eigenvalues {len(series)}"], arrays[f"band {len(series)}"] = series[key]
-        figures.append(_draw_sparsity(label, out, layers, shares))
+        if layers:
+            figures.append(_draw_sparsity(label, out, layers, shares))
+        else:
+            logger.info("note  no sparsity of %s: it has no convolutions", label)
+    require(bool(figures or series), opened.name, "no convolutions and 1 image", "convolutions, or at least 2 images")
     if not series:
         return figures
     points = list(dict.fromkeys(_feature_point(network, point) for network in networks))

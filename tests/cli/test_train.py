@@ -140,6 +140,8 @@ def test_one_batch_is_memorised_or_not(special):
         assert f"one batch: the network {verdict} its 16 images (training accuracy " in answers[name]["out"]
         metrics = json.loads((folder / name / "metrics.json").read_text())
         assert (metrics["train"]["images"], metrics["validation"]["images"], metrics["images"]) == (16, 100, 2000)
+        split = json.loads((folder / name / "split.json").read_text())
+        assert split["counts"] == {"train": 16, "validation": 100, "test": 2000}
     assert "(training accuracy 1.000)" in answers["memorised"]["out"]
 
 

@@ -338,6 +338,11 @@ def test_arrays_are_resized_as_files_are(tmp_path):
         ({"x": np.zeros((4, 3, 3), np.uint8), "y": [0, 1, 0, 1], "classes": [7, 8]}, "classes is int64 .*strings"),
         ({"x": np.zeros((4, 3, 3), np.uint8), "y": [*"abab"], "classes": ["a", "b"]}, "for whole numbers in y"),
         ({"x": np.zeros((4, 3, 3), np.uint8), "y": [0, 0, 0, 0]}, "only one class"),
+        ({"x": np.zeros((4, 3, 3), np.uint8), "y": [0, 1, 0, 1], "classes": ["a", "a"]}, "classes has 'a' for 0 and 1"),
+        (
+            {"x": np.zeros((4, 3, 3), np.uint8), "y": [0, 1, 0, 1], "classes": ["a", ""]},
+            "classes has an empty name for 1",
+        ),
     ],
 )
 def test_npz_that_cannot_be_read(tmp_path, content, message):
@@ -348,6 +353,7 @@ def test_npz_that_cannot_be_read(tmp_path, content, message):
 
 def test_npz_file_errors(tmp_path):
     assert "no such file" in refused(load, f"npz:{tmp_path}/none.npz")
+    assert "not a file" in refused(load, f"npz:{tmp_path}")
     source = npz(tmp_path, x=images(20, 4, 4), y=np.arange(20) % 2)
     file = tmp_path / "data.npz"
     data = file.read_bytes()

@@ -123,8 +123,12 @@ def test_missing_data_in_one_line(prepared, tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="knows no data set"):
         load("tfds:no_such_data_at_all", cache_dir=tmp_path)
-    with pytest.raises(InputError, match="expected tfds:NAME"):
+    with pytest.raises(InputError, match=r"knows no data set.*; did you mean tfds:mnist\?"):
+        load("tfds:mnsit", cache_dir=tmp_path)
+    with pytest.raises(InputError, match=r"expected tfds:NAME or tfds:NAME/CONFIG$"):
         load("tfds:../../etc", cache_dir=tmp_path)
+    with pytest.raises(InputError, match=r"expected tfds:NAME or tfds:NAME/CONFIG; did you mean tfds:cifar10\?"):
+        load("tfds:CIFAR-10", cache_dir=tmp_path)
     monkeypatch.setattr(sources, "FASHION_MNIST_FOLDER", tmp_path)
     with pytest.raises(InputError, match=r"apt install dataset-fashion-mnist.*t\.load\('fashion_mnist'\)"):
         load("fashion-mnist", cache_dir=tmp_path)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_cnn.data.user_files import located, read_text
+from keras_cnn.data.audit import default_cache_dir
+from keras_cnn.data.user_files import located, read_text, user_path
 from keras_cnn.errors import InputError
 
 
@@ -21,6 +22,7 @@ def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path, encoding):
         (b"\xff\xfea", "it is not UTF-8 text"),
         (b"car\0bus", "it is not text (it holds zero bytes)"),
         (b"x" * 101, "101 bytes, more than 100"),
+        (b"\x1f\x8b\x08\0", "it is a compressed file; unpack it first"),
     ],
 )
 def test_other_bytes_are_named(tmp_path, data, message):
@@ -36,6 +38,18 @@ def test_pipes_and_missing_files_are_named_and_never_opened(tmp_path):
     for name, reason in (("pipe", "not a regular file"), ("gone", "No such file"), (".", "not a regular file")):
         with pytest.raises(InputError, match=f"cannot read the names: {reason}"):
             read_text(tmp_path / name, "names")
+
+
+def test_a_home_folder_that_is_not_known_is_named(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert user_path("~/photos") == Path("/home/me/photos")
+    with pytest.raises(InputError, match=r"^~nobody-of-this-name/a: no home folder is known for ~nobody-of-this-name"):
+        user_path("~nobody-of-this-name/a")
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user of a container without an entry
+    with pytest.raises(InputError, match=r"no home folder is known for ~; write"):
+        default_cache_dir()
 
 
 def test_a_relative_path_is_told_with_its_folder(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,3 +29,12 @@ def network(tmp_path) -> Callable[..., tuple[Path, Path]]:
         return cfg, weights
 
     return write
+
+
+@pytest.fixture(autouse=True, scope="session")
+def audit_cache(tmp_path_factory) -> Iterator[None]:
+    """The results of the audit of images stay out of the user's cache folder."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_cnn.detection.annotations.sources.default_cache_dir", lambda: folder)
+        yield

@@ -324,6 +324,7 @@ def test_weights_that_do_not_belong_to_the_cfg(network):
         ("filters=2", r"small.cfg:5: \[net\]: unknown key filters"),
         ("[yolo]\nmask=0\nanchors=nan,4\nnum=1\nclasses=1", r"\[yolo\] anchors: found \[nan, 4.0\], expected finite"),
         ("[yolo]\nmask=0\nanchors=0,4\nnum=1\nclasses=1", r"\[yolo\] anchors: found 0, expected widths and heights"),
+        ("[yolo]\nmask=0\nanchors=4,1e39\nnum=1\nclasses=1", r"\[yolo\] anchors: found 1e\+39, expected at most 1,048"),
         ("[yolo]\nmask=0\nanchors=3,4\nnum=1\nclasses=1000000000", r"classes: found 1,000,000,000, expected at most"),
         ("[yolo]\nmask=0\nanchors=3,4\nnum=1\nclasses=200000", r"classes: found 200,000, expected at most 100,000"),
         ("[conv]\nfilters=1000000\nsize=500", r"\[convolutional\], layer 0: 250,000,000,000 numbers in one layer, ex"),

@@ -81,6 +81,16 @@ def test_a_file_that_keras_2_wrote_is_loaded(tmp_path):
     np.testing.assert_allclose(load_model(tmp_path / "old.h5")(np.ones((1, 2, 2, 3))), [[7, 5]])
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, number):
+    image = keras.Input((2, 2, 1))
+    diverged = keras.Model(image, layers.Conv2D(2, 1, name="conv")(image))
+    diverged.get_layer("conv").kernel.assign(np.full((1, 1, 1, 2), [1, number]))
+    diverged.save(tmp_path / "diverged.keras")
+    with pytest.raises(InputError, match=r"diverged\.keras: conv/kernel: weights that are not finite numbers"):
+        load_model(tmp_path / "diverged.keras")
+
+
 def test_files_that_hold_no_model_are_refused(model, tmp_path):
     (tmp_path / "exported").mkdir()
     (tmp_path / "exported" / "saved_model.pb").touch()
@@ -89,6 +99,14 @@ def test_files_that_hold_no_model_are_refused(model, tmp_path):
     model.save_weights(tmp_path / "only.weights.h5")
     with pytest.raises(InputError, match="weights without a model"):
         load_model(tmp_path / "only.weights.h5")
+    model.save(tmp_path / "model.h5")
+    (tmp_path / "model.h5").rename(tmp_path / "hdf5.keras")
+    with pytest.raises(InputError, match=r"an HDF5 file, whose name ends in .h5"):
+        load_model(tmp_path / "hdf5.keras")
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "model.keras").rename(tmp_path / "archive.h5")
+    with pytest.raises(InputError, match=r"an archive, whose name ends in .keras"):
+        load_model(tmp_path / "archive.h5")
     (tmp_path / "cut.keras").write_bytes(b"PK\x03\x04 no")
     with pytest.raises(InputError, match=r"cut\.keras: not a Keras model that can be loaded: no archive"):
         load_model(tmp_path / "cut.keras")

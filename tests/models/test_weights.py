@@ -459,6 +459,7 @@ def test_deeper_network_of_the_same_family_is_refused(tmp_path):
         ("a.weights.h5", b"\x89HDF\r\n\x1a\n", "a.weights.h5: no readable Keras file"),
         ("a.pth", b"\x80\x02", "a.pth: no readable PyTorch file"),
         ("missing.pth", None, "missing.pth: no such weights file"),
+        ("a.safetensors", b"version https://git-lfs.github.com/spec/v1\noid", "a.safetensors: a pointer of Git LFS"),
     ],
 )
 def test_refused_files(name, content, message, tmp_path):

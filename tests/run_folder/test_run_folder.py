@@ -331,6 +331,14 @@ def test_a_reading_that_a_full_disk_cut_off_does_not_swallow_the_next_one(tmp_pa
     assert [row["images"] for row in rows] == ["first", "cut o", "third, with a comma"]
 
 
+def test_a_damaged_table_of_readings_is_refused_and_left_as_it_is(tmp_path):
+    folder = run_folder.RunFolder.create("a", tmp_path)
+    (folder / "test_readings.csv").write_text("when,who\n1,2\n")
+    with pytest.raises(InputError, match=r"test_readings\.csv: columns when, who, expected date, images and command"):
+        run_folder.record_test_reading(folder)
+    assert (folder / "test_readings.csv").read_text() == "when,who\n1,2\n"
+
+
 def test_json_has_no_nan_and_the_old_file_stays(tmp_path):
     run_folder.write_json(tmp_path / "a.json", {"é": [1]})
     assert "é" in (tmp_path / "a.json").read_text(encoding="utf-8")

@@ -1,4 +1,6 @@
+import io
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -40,6 +42,15 @@ def test_a_flipped_byte_is_found(tmp_path):
     content[1000] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match="damaged checkpoint"):
+        checkpoints.load(tmp_path)
+
+
+def test_a_declared_size_beyond_the_memory_is_refused(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 45,)})
+    with zipfile.ZipFile(tmp_path / checkpoints.FILE, "w") as archive:
+        archive.writestr("model/00000.npy", header.getvalue())
+    with pytest.raises(InputError, match=r"damaged checkpoint \(declares arrays of 131,072.0 GiB"):
         checkpoints.load(tmp_path)
 
 

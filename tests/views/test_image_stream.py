@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -108,6 +109,17 @@ def test_a_reading_of_the_test_split_is_counted_and_record(run, tmp_path, capsys
     with np.load(tmp_path / "filters" / "filters-summary.npz") as arrays:
         count = len(open_source(str(run), VisualizeOptions()).dataset.test)
         assert arrays["conv1_top"].shape == (6, min(20, count))
+
+
+def test_the_test_split_of_a_read_only_run_is_not_read(run, tmp_path, capsys, monkeypatch, read_only):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    monkeypatch.setattr(image_stream, "one_pass", None)  # no image is to be looked at
+    with read_only(copy):
+        assert run_program(visualize.main, [str(copy), "filters", "--split", "test", "--out", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "test_readings.csv" in line
+    assert "Read-only file system" in line or "Permission denied" in line
+    assert not (tmp_path / "filters").exists()
 
 
 def test_with_all_the_ablation_takes_some_of_many_images(run, tmp_path, monkeypatch):

@@ -42,6 +42,9 @@ def models(tmp_path_factory) -> Path:
     sequential = keras.Sequential([keras.Input(shape), layers.Rescaling(1 / 255), *body(), *ends])
     sequential.save(folder / "sequential.keras")
     sequential.save(folder / "sequential.h5")
+    keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(4), layers.Dense(3)]).save(
+        folder / "dense.keras"
+    )
     image = keras.Input(shape)
     inner = keras.Sequential([keras.Input(shape), *body()], name="body")
     keras.Model(image, layers.Dense(3)(layers.Flatten()(inner(image)))).save(folder / "nested.keras")
@@ -163,6 +166,14 @@ def test_few_images_give_what_they_can(draw, capsys):
     draw("sequential.keras embedding", count=5)  # t-SNE's perplexity follows
     draw("sequential.keras embedding", count=4, status=2)
     assert "expected at least 5 images" in capsys.readouterr().err
+
+
+def test_a_network_without_convolutions_has_its_spectrum(draw, capsys):
+    folder = draw("dense.keras statistics", count=3)
+    assert "no sparsity of dense: it has no convolutions" in capsys.readouterr().out
+    assert [file.name for file in folder.glob("*.npz")] == ["statistics-spectra.npz"]
+    draw("dense.keras statistics", count=1, status=2)
+    assert "no convolutions and 1 image, expected convolutions, or at least 2 images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("view", ["filters", "kernel-map-pairs", "attribution --method gradient grad-cam"])

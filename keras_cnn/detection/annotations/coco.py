@@ -92,6 +92,7 @@ class _Annotations:
     def _categories(self) -> dict[int, str]:
         """The names by their ids, both unique. Raises InputError if not, because then no box has a clear class."""
         names, places = {}, {}
+        require(bool(self._content["categories"]), f"{self._file}: categories", "found none", "the class names")
         for i, category in enumerate(self._content["categories"]):
             where = f"{self._file}: categories[{i}]"
             identity, name = _whole(category, "id", where), _text(category, "name", where)
@@ -142,8 +143,9 @@ def _box(annotation: dict, number: int, where: str) -> AnnotatedBox:
     except (ValueError, OverflowError):
         found = f"found {str(box)[:60]}"
         raise InputError(f"{where}: bbox: {found}, expected four numbers: x, y, width, height") from None
-    crowd = bool(annotation.get("iscrowd", 0))
-    return AnnotatedBox((x, y, x + width, y + height), number, where, str(box), crowd=crowd)
+    crowd = annotation.get("iscrowd") or 0
+    require(crowd in (0, 1), f"{where}: iscrowd", f"found {crowd!r}", "0 or 1")
+    return AnnotatedBox((x, y, x + width, y + height), number, where, str(box), crowd=bool(crowd))
 
 
 def _find(file: Path, name: str) -> Path:
@@ -151,7 +153,9 @@ def _find(file: Path, name: str) -> Path:
     split = re.sub(r"^(instances|annotations|person_keypoints)_", "", file.stem)
     folders = [file.parent, file.parent / "images", file.parent.parent / "images", file.parent.parent / split]
     folders += [file.parent.parent / "images" / split, file.parent / split, file.parent.parent]
-    return next((path for folder in folders if os.path.isfile(path := folder / name)), file.parent / name)
+    names = (name, name.replace("\\", "/"))  # the second: of tools on Windows
+    paths = [folder / name for folder in folders for name in names]
+    return next((path for path in paths if os.path.isfile(path)), file.parent / name)
 
 
 def _content(file: Path) -> dict:

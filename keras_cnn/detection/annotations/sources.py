@@ -2,9 +2,13 @@
 
 import hashlib
 import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from keras_cnn.data.audit import audit, default_cache_dir
 from keras_cnn.data.pipeline import order
+from keras_cnn.data.user_files import user_path
 from keras_cnn.detection.annotations import coco, voc, yolo_txt
 from keras_cnn.detection.annotations.dataset import SPLITS, AnnotatedImage, BoxDataset, Reading, chosen_classes
 from keras_cnn.errors import InputError, require
@@ -26,18 +30,19 @@ def load(
 
     Image files that are identical byte for byte stay together in these cuts. Raises InputError, with a line
     for each problem, for annotations that cannot be read, boxes outside their image or without area (unless
-    `bad_boxes` is "skip"), classes without a name, missing images, and a split without an image.
+    `bad_boxes` is "skip"), classes without a name, missing or damaged images, and a split without an image.
     """
     kind, _, place = source.partition(":")
     if kind not in KINDS or not place:
         raise InputError(f"data.source: found {source!r}, expected coco:FILE.json, yolo:FOLDER or voc:FOLDER")
-    reading, path = Reading(bad_boxes == "skip"), Path(place).expanduser()
+    reading, path = Reading(bad_boxes == "skip"), user_path(place)
     if kind == "coco":
         names, splits = coco.read(path, reading)
     elif kind == "yolo":
         names, splits = yolo_txt.read(path, classes, reading)
     else:
         names, splits = voc.read(path, reading)
+    reading.problems += _damaged([image.path for images in splits.values() for image in images])
     reading.conclude()
     require(sum(map(len, splits.values())) > 0, source, "no image", "images with boxes")
     kept = chosen_classes(names, classes, source)
@@ -56,6 +61,21 @@ def load(
     chosen = tuple(names[number] for number in kept)
     files = hashlib.sha256("".join(hashes[identity] for identity in sorted(hashes)).encode()).hexdigest()
     return BoxDataset(source, chosen, cuts, own, tuple(_notes(cuts, identical, reading)), identical, files)
+
+
+def _damaged(paths: Sequence[Path]) -> list[str]:
+    """A line for each image file that cannot be decoded to its end."""
+    if not paths:
+        return []
+    root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    names = {os.path.relpath(path.absolute(), root): path for path in paths}
+    _, problems = audit(root, list(names), default_cache_dir())
+    return [f"{names[name]}: {reason}" for name, reason in problems.items()]
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _cut(

@@ -68,6 +68,8 @@ class _Lists:
         others = [
             f for name, f in files.items() if name not in {*_LISTS, "trainval"} and not _CLASS_LIST.fullmatch(name)
         ]
+        if empty := [file.name for split, file in chosen.items() if split not in self._splits.values()]:
+            reading.notes.append(f"in {self.folder}, empty and not used: {', '.join(empty)}")
         if others:
             reading.notes.append(f"in {self.folder}, not read: {', '.join(file.name for file in others)}")
         if self._rest:
@@ -126,7 +128,11 @@ def _root(file: Path) -> ET.Element:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise InputError(f"{file}: declares a document type or entities; expected Pascal VOC's XML")
     try:
-        return ET.fromstring(text)
+        root = ET.fromstring(text)
+        require(root.tag.lower() == "annotation", str(file), f"found <{root.tag[:40]}>", "Pascal VOC's <annotation>")
+        return root
+    except InputError:
+        raise
     except ET.ParseError as error:
         raise InputError(f"{file}:{error.position[0]}: not valid XML: {error.msg.partition(':')[0]}") from None
     except (ValueError, RecursionError) as error:

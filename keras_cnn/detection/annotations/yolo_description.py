@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from keras_cnn.data.user_files import read_text
+from keras_cnn.data.user_files import read_text, user_path
 from keras_cnn.detection.annotations.split_names import split_named
 from keras_cnn.errors import InputError, require
 
@@ -134,7 +134,7 @@ def _from_yaml(folder: Path, file: Path) -> YoloDescription:
 
 def _root(folder: Path, fields: dict[str, yaml.Node], file: Path) -> Path:
     """The folder of the images: `folder`, unless `path` in the file names another one elsewhere."""
-    path = Path(_scalar(fields["path"], f"{file}: path")).expanduser() if "path" in fields else Path()
+    path = user_path(_scalar(fields["path"], f"{file}: path")) if "path" in fields else Path()
     root = folder / path
     elsewhere = root.is_dir() and not root.resolve().is_relative_to(folder.resolve())
     return root if elsewhere else folder

@@ -23,7 +23,8 @@ def read(
     The splits come from data.yaml or from the lists train.txt, val.txt and test.txt, or else from folders called train,
     val, valid or test, with or without a year.
     """
-    require(folder.is_dir(), located(folder), "no such folder", "a folder of images and YOLO's text files")
+    found = f"a file, did you mean yolo:{folder.parent}?" if folder.is_file() else "no such folder"
+    require(folder.is_dir(), located(folder), found, "a folder of images and YOLO's text files")
     description = read_description(folder)
     root = description.root
     names = list(walk(root, Counter()))
@@ -47,6 +48,8 @@ def read(
             size = (header.height, header.width)
             boxes = labels.read(text, size) if text else []
             splits.setdefault(split, []).append(reading.image(name, path, boxes, size))
+    if lost := _labels_without_image(root, names):
+        reading.notes.append(f"{len(lost):,} label files have no image of their name, as {lost[0]}")
     found = f"{len(homes):,} images and no text file for any"
     require(without < len(homes), str(root), found, "labels/NAME.txt for images/NAME")
     if without:
@@ -97,6 +100,14 @@ def _label_file(path: Path) -> Path | None:
         if (labels := Path(*parts).with_suffix(".txt")).is_file():
             return labels
     return beside if beside.is_file() else None
+
+
+def _labels_without_image(root: Path, names: list[str]) -> list[str]:
+    """The text files in folders called labels to which no image belongs."""
+    texts = [PurePosixPath(name) for name in walk(root, Counter(), {".txt"})]
+    labels = [text for text in texts if "labels" in text.parts[:-1] and text.name != "classes.txt"]
+    used = {_label_file(root / name) for name in names} if labels else set()
+    return [str(text) for text in labels if root / text not in used]
 
 
 class _LabelReader:

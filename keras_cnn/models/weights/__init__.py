@@ -20,6 +20,7 @@ __all__ = ["LoadedWeights", "is_torch_file", "load_weights"]
 
 KERAS = (".keras", ".h5")
 TORCH = (".pth", ".pt", ".safetensors")
+_LFS_POINTER = b"version https://git-lfs"
 
 
 def is_torch_file(source: str | Path) -> bool:
@@ -48,6 +49,9 @@ def load_weights(model: keras.Model, source: str | Path) -> LoadedWeights:
         raise InputError(f"weights: found {str(source)!r}, expected imagenet, none or a file ({kinds})")
     if not path.is_file():
         raise InputError(f"{path}: no such weights file")
+    with path.open("rb") as file:
+        if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            raise InputError(f"{path}: a pointer of Git LFS instead of the weights; git lfs pull downloads them")
     return assign(model, _read(model, path), str(path))
 
 
@@ -138,4 +142,4 @@ def _stored(model: keras.Model) -> Iterator[Stored]:
 
 def _cached(file: str) -> Path:
     """Where Keras keeps a downloaded weights file."""
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / file
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))) / "models" / file

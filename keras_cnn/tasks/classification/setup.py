@@ -212,8 +212,11 @@ def _findings(findings: dict) -> Iterator[str]:
     yield from findings.get("notes", [])
     if skipped := findings.get("skipped"):
         yield f"{len(skipped)} unreadable images skipped (see split.json)"
-    if crossing := findings.get("duplicates", {}).get("sets_across_splits"):
+    duplicates = findings.get("duplicates", {})
+    if crossing := duplicates.get("sets_across_splits"):
         yield f"{crossing} sets of identical images lie across splits (see split.json)"
+    if contradicting := duplicates.get("sets_with_different_labels"):
+        yield f"{contradicting} sets of identical images have different labels (see split.json)"
     near = findings.get("near_duplicates", {})
     if near.get("pairs"):
         yield f"{near['pairs']} near-duplicate pairs, {near['pairs_across_splits']} across splits (see split.json)"

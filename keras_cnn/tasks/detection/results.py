@@ -8,6 +8,7 @@ from PIL import Image
 from keras_cnn.charts import png
 from keras_cnn.charts.evaluation import precision_over_recall
 from keras_cnn.charts.training import detector_history
+from keras_cnn.csv_tables import csv_text
 from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.annotations.dataset import AnnotatedImage
@@ -18,7 +19,6 @@ from keras_cnn.detection.scoring import DetectionScores
 from keras_cnn.detection.weights import write_weights
 from keras_cnn.detection.yolo import THRESHOLD
 from keras_cnn.figures import detectors
-from keras_cnn.messages import csv_cell, csv_text
 from keras_cnn.run_folder import RunFolder, record_test_reading, write_json, write_text
 from keras_cnn.tasks.detection import validation
 from keras_cnn.tasks.detection.augmentation import Sample, augmented
@@ -98,7 +98,7 @@ def write_detections(
     for picture, boxes in zip(pictures, detections, strict=True):
         for box, number, confidence in zip(boxes.boxes, boxes.classes, boxes.confidences, strict=True):
             digits = [f"{value:.9g}" for value in (confidence, *box)]  # all digits of a float32
-            rows.append([*map(csv_cell, (picture.id, str(picture.path), names[int(number)])), *digits])
+            rows.append([picture.id, str(picture.path), names[int(number)], *digits])
     write_text(folder / "predictions.csv", csv_text(COLUMNS, rows))
 
 

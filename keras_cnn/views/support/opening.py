@@ -26,7 +26,8 @@ def open_source(source: str, options: VisualizeOptions) -> OpenedModel:
         return _open_run(path, options)
     if source in backbones.names():
         return _open_backbone(source, options)
-    hint = nearest(source, (*backbones.names(), *DETECTOR_NAMES)) if path.name == source else ""
+    is_name = path.name == source and not path.suffix
+    hint = nearest(source, (*backbones.names(), *DETECTOR_NAMES)) if is_name else ""
     raise InputError(f"{source}: neither a run folder, nor a .keras, .h5 or .cfg file, nor a backbone{hint}")
 
 

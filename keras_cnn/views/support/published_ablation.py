@@ -9,9 +9,9 @@ import numpy as np
 
 from keras_cnn import publications
 from keras_cnn.charts import MUTED, ChartAxis, Plot, Series, png
+from keras_cnn.csv_tables import csv_text
 from keras_cnn.evaluation.comparison import Change
 from keras_cnn.figures.style import BLUE
-from keras_cnn.messages import csv_text
 from keras_cnn.publications import PublishedAblation
 from keras_cnn.run_folder import write_text
 from keras_cnn.run_folder.record import Record, read_record

@@ -169,6 +169,15 @@ def broken(kind: str, folder: Path) -> str:
         file = coco(folder)
         (folder / "images" / "2.png").unlink()
         return f"coco:{file}"
+    if kind == "crowd":
+        return f"coco:{coco(folder, annotations=[good | {'iscrowd': '0'}])}"
+    if kind == "no categories":
+        return f"coco:{coco(folder, categories=[], annotations=[])}"
+    if kind == "description":
+        return f"yolo:{yolo(folder, 'data.yaml') / 'data.yaml'}"
+    if kind == "page":
+        (voc(folder) / "Annotations" / "a.xml").write_text("<html><body>404</body></html>")
+        return f"voc:{folder}"
     if kind == "other size":
         return f"coco:{coco(folder, annotations=[good], images=[big])}"
     if kind == "json":
@@ -201,6 +210,10 @@ def broken(kind: str, folder: Path) -> str:
         ("no boxes", ["no box in the", "at least one"]),
         ("missing image", ["images[2]", "2.png: no such image"]),
         ("other size", ["images[0]: 0.png: found 80x40, the image is 40x20"]),
+        ("crowd", ["annotations[0]: iscrowd: found '0'", "0 or 1"]),
+        ("no categories", ["boxes.json: categories: found none"]),
+        ("description", ["data.yaml", "a file, did you mean yolo:"]),
+        ("page", ["a.xml: found <html>", "<annotation>"]),
         ("json", ["boxes.json:3: not valid JSON"]),
         ("yolo line", ["1.txt:2: found '1 0.5 half 0.2 0.2'", "class x y width height"]),
         ("yolo class", ["1.txt:1: class 5 has no name", "0 to 1"]),
@@ -216,6 +229,24 @@ def test_a_mistake_is_named_in_one_line(tmp_path, kind, words):
     (line,) = str(caught.value).splitlines()
     for word in words:
         assert word in line
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo", "voc"])
+def test_damaged_images_are_named_before_training(tmp_path, kind):
+    source, files = {
+        "coco": lambda: (coco(tmp_path), ["images/1.png", "images/3.png"]),
+        "yolo": lambda: (yolo(tmp_path), ["images/train/1.png", "images/val/0.png"]),
+        "voc": lambda: (voc(tmp_path), ["JPEGImages/a.jpg", "JPEGImages/b.jpg"]),
+    }[kind]()
+    for name in files:  # the header is intact
+        noise = np.random.default_rng(0).integers(0, 256, (20, 40, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(tmp_path / name, "JPEG", quality=95)
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-400])
+    with pytest.raises(InputError) as caught:
+        load(f"{kind}:{source}", **SHARES)
+    lines = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [str(tmp_path / name) for name in files]
+    assert all("truncated" in line for line in lines)
 
 
 def test_all_wrong_boxes_are_named_at_once_or_left_out(tmp_path):
@@ -353,6 +384,29 @@ def test_what_is_left_out_or_taken_for_training_is_said(tmp_path):
         "trained on, as their folders are called neither train, val nor test: images/extra",
         "1 of 7 images have no label file: taken as images without objects",
     )
+
+
+def test_label_files_without_an_image_are_counted(tmp_path):
+    folder = yolo(tmp_path)
+    (folder / "labels" / "train" / "lost.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (folder / "labels" / "classes.txt").write_text("cat\ndog\n")
+    notes = load(f"yolo:{folder}").notes
+    assert "1 label files have no image of their name, as labels/train/lost.txt" in notes
+
+
+def test_empty_lists_of_voc_are_said(tmp_path):
+    (voc(tmp_path) / "ImageSets" / "Main" / "test.txt").write_text("\n")
+    (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("")
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("")
+    notes = load(f"voc:{tmp_path}", **SHARES).notes
+    assert f"in {tmp_path / 'ImageSets' / 'Main'}, empty and not used: train.txt, val.txt, test.txt" in notes
+
+
+def test_paths_of_windows_are_found(tmp_path):
+    entries = [{"id": n, "file_name": f"images\\{n}.png", "width": 40, "height": 20} for n in range(4)]
+    assert sorted(everything(load(f"coco:{coco(tmp_path, images=entries)}", **SHARES))) == [
+        f"images\\{n}.png" for n in range(4)
+    ]
 
 
 def test_keypoints_follow_a_box_and_are_no_polygon(tmp_path):

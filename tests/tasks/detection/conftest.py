@@ -1,7 +1,7 @@
 """A small network and small sets of coloured rectangles, made here."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +120,12 @@ def _rectangles(folder: Path, counts: dict[str, int], size: int = 64, seed: int 
         content = {"images": images, "annotations": annotations, "categories": categories}
         (folder / f"instances_{split}.json").write_text(json.dumps(content))
     return folder / "instances_train.json"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def audit_cache(tmp_path_factory) -> Iterator[None]:
+    """The results of the audit of images stay out of the user's cache folder."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_cnn.detection.annotations.sources.default_cache_dir", lambda: folder)
+        yield
