@@ -191,7 +191,7 @@ def log_summary(setup: TrainingSetup) -> None:
     counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
     size = "x".join(map(str, dataset.image_shape))
     logger.info(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {size}")
-    for line in _findings(dataset.findings):
+    for line in data_notes(dataset.findings):
         logger.info(f"          {line}")
     trainable = sum(int(np.prod(v.shape)) for v in setup.model.trainable_variables)
     logger.info(
@@ -207,7 +207,7 @@ def log_summary(setup: TrainingSetup) -> None:
         logger.info(f"note      {line}")
 
 
-def _findings(findings: dict) -> Iterator[str]:
+def data_notes(findings: dict) -> Iterator[str]:
     """The findings about the data that matter for the results; pairs and names are in split.json."""
     yield from findings.get("notes", [])
     if skipped := findings.get("skipped"):
