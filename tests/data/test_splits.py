@@ -222,18 +222,6 @@ def dataset(**ids):
     return Dataset("x", ("a", "b"), (1, 1, 1), **parts)
 
 
-def test_images_of_a_mapped_file_are_taken_in_order_however_many(tmp_path):
-    whole = np.lib.format.open_memmap(tmp_path / "pixels.npy", "w+", np.uint8, (600, 2, 1, 1))
-    whole[:, 0, 0, 0], whole[:, 1, 0, 0] = np.arange(600) % 256, np.arange(600) // 256
-    split = Split(tuple(map(str, range(600))), np.arange(600, dtype=np.int32), whole)
-    indices = np.random.default_rng(0).permutation(600)[:560]  # more than two pieces of 256
-    taken = SourcePart(split, fp.of_arrays(np.asarray(whole))).take(indices).split
-    assert isinstance(taken.pixels, np.memmap)
-    assert (taken.pixels[:, 0, 0, 0] + 256 * taken.pixels[:, 1, 0, 0].astype(int)).tolist() == indices.tolist()
-    assert taken.labels.tolist() == indices.tolist()
-    assert list(tmp_path.iterdir()) == [tmp_path / "pixels.npy"]
-
-
 def test_record_hashes_ids_labels_and_pixels():
     ids = {"train": ["a/é", "a/2"], "validation": ["a/3"], "test": []}
     record = split_record(dataset(**ids))
