@@ -10,6 +10,7 @@ from keras_cnn.config.schema import TableColumns
 from keras_cnn.data.folders import ClassFile, labelled_source
 from keras_cnn.data.splits import PART_OF, LabelledSource
 from keras_cnn.data.tables import GROUP_COLUMNS, SPLIT_COLUMNS, FoundFiles, ImageTable, find_files
+from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError
 
 NO_COLUMN = "none"  # as the name of a column: the table has none, whatever its columns are called
@@ -63,7 +64,7 @@ def _found(
     where: str, values: Sequence[str], folder: Path, given: str | None, *, skip: bool
 ) -> tuple[FoundFiles, list[str]]:
     """The files of the rows, and notes about missing ones and the folder. InputError if some are missing."""
-    root = Path(given).expanduser() if given else folder
+    root = user_path(given) if given else folder
     if not root.is_dir():
         raise InputError(f"{_OPTION}root {given}: no such folder; expected the folder of the images")
     found, notes = find_files(values, root, f"{_OPTION}root"), []

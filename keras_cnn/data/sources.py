@@ -126,7 +126,7 @@ def _parquet(argument: str, options: ReadOptions) -> LabelledSource:
 def _table(kind: str, argument: str, read: Callable[[Path], ImageTable], options: ReadOptions) -> LabelledSource:
     return read_labelled_table(
         kind,
-        Path(argument).expanduser(),
+        user_path(argument),
         read,
         options.table,
         corrupt=options.corrupt,

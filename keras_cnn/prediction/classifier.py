@@ -61,7 +61,7 @@ def open_classifier(
     input_range: the range that a model file without rescaling takes for 0-255.
     calibrated: whether a temperature that the run has is used.
     """
-    kind, path = kind_of(source), Path(source).expanduser()
+    kind, path = kind_of(source), user_path(source)
     if kind == DETECTOR:
         raise UsageError(f"{source}: a detector, which gives boxes; expected a classifier, or detect.py for boxes")
     if kind is None:

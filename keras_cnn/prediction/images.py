@@ -11,6 +11,7 @@ from pathlib import Path
 from keras_cnn.data.dataset import ImageFile
 from keras_cnn.data.decoding import UnreadableImageError, read_image_file
 from keras_cnn.data.tables import find_files, read_csv
+from keras_cnn.data.user_files import user_path
 from keras_cnn.data.walking import extension, ignored_text, is_image, walk
 from keras_cnn.errors import InputError
 from keras_cnn.operating_system import cores
@@ -56,7 +57,7 @@ def list_images(named: Sequence[str]) -> ImageListing:
 
 
 def _listed(text: str, listing: ImageListing) -> list[ListedImage]:
-    path = Path(text).expanduser()
+    path = user_path(text)
     if path.is_dir():
         ignored = Counter()
         images = [ListedImage(str(path / name), path / name) for name in walk(path, ignored)]
@@ -113,5 +114,5 @@ def stem_of(named: str) -> str:
     if glob.has_magic(named) and not os.path.lexists(named):
         named = os.path.dirname(named)
         named = "images" if glob.has_magic(named) else named
-    stem = Path(named).expanduser().resolve().stem
+    stem = user_path(named).resolve().stem
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem).lstrip(".") or "images"

@@ -20,7 +20,7 @@ def kind_of(source: str | Path) -> str | None:
 
     Raises InputError for a folder that holds several of them: a sweep, or the folder of a run's exports.
     """
-    text, path = str(source), Path(source).expanduser()
+    text, path = str(source), user_path(source)
     if text in DETECTOR_NAMES or path.suffix == ".cfg":
         return DETECTOR
     if path.suffix in KERAS_ENDINGS:
