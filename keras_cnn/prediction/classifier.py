@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_cnn.data.user_files import read_text
+from keras_cnn.data.user_files import read_text, user_path
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.evaluation.metrics import softmax
 from keras_cnn.evaluation.predict import Predictor

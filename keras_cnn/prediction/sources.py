@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder import is_detection_run
 
