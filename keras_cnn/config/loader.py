@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from keras_cnn.checking import COMMAND_LINE, Value, bare, check, check_names, nearest, options_of, strip
+from keras_cnn.checking import COMMAND_LINE, Value, bare, check, check_names, nearest, options_of, placed, strip
 from keras_cnn.config.fields import nearest_field, options
 from keras_cnn.config.overrides import override, pairs
 from keras_cnn.config.schema import PER_CLASS, PUBLISHED, Builders, Choice, Config, PublishedNumber
@@ -17,18 +17,20 @@ from keras_cnn.errors import InputError
 
 
 def load(
-    path: str | Path | None,
+    path: str | Path | Mapping[str, Any] | None,
     overrides: Sequence[str] = (),
     builders: Builders = types.MappingProxyType({}),
     kind: type = Config,
 ) -> Any:
     """Reads a YAML file (None: all defaults), applies `--a.b VALUE` overrides and returns the complete config.
 
+    `path` may also be the content of such a file as nested mappings.
+
     `kind` is the dataclass of the whole config; its field `optim` is an OptimConfig.
 
     Raises a one-line InputError with place, field, found value, expected value and the nearest valid name.
     """
-    root = Value({}, COMMAND_LINE) if path is None else read_values(Path(path))
+    root = placed(path or {}, "config") if path is None or isinstance(path, Mapping) else read_values(Path(path))
     named_first = sorted(pairs(overrides), key=lambda pair: pair[0].removesuffix(".name") not in builders)
     for name, text in named_first:  # a new name drops the old options, so it is applied before new ones
         root = override(root, name.split("."), text, builders)

@@ -1,10 +1,12 @@
 """Sources whose images are arrays: the embedded fashion-mini, Debian's Fashion-MNIST, and NPZ files."""
 
 import gzip
+import hashlib
 import math
+import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import IO
@@ -18,6 +20,7 @@ from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_name
 from keras_cnn.data.user_files import located
 from keras_cnn.errors import InputError
 from keras_cnn.operating_system import available_memory
+from keras_cnn.run_folder.files import replacing
 
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # installed by Debian's package dataset-fashion-mnist
 FASHION_CLASSES = (
@@ -109,6 +112,39 @@ def read_npz(path: Path) -> LabelledSource:
         labels = _indices(path, f"y{suffix}", raw[part], names)
         parts[part] = part_of(pixels, labels, numbered(suffix[1:] or "images", range(len(labels))))
     return LabelledSource(tuple(map(str, names.values())), parts)
+
+
+def keep_arrays(arrays: Mapping[str, np.ndarray], cache: Path) -> str:
+    """Writes arrays, named as in `read_npz`, to a file below `cache`; returns their source, `arrays:KEY`.
+
+    The key is a SHA-256 of names, types, shapes and content, so that the same arrays share a file.
+    """
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    path = _kept_file(digest.hexdigest()[:16], cache)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            np.savez(temporary, allow_pickle=False, **arrays)
+    return f"arrays:{path.stem}"
+
+
+def read_kept(key: str, cache: Path) -> LabelledSource:
+    """The arrays that `keep_arrays` wrote. Raises InputError if they are not in `cache`."""
+    path = _kept_file(key, cache)
+    if not path.is_file():
+        raise InputError(
+            f"arrays:{key}: no {path}: the arrays of the library's load_data were kept there; load them again"
+        )
+    return read_npz(path)
+
+
+def _kept_file(key: str, cache: Path) -> Path:
+    if not re.fullmatch("[0-9a-f]{16}", key):
+        raise InputError(f"arrays:{key}: expected the 16 digits that load_data gave the arrays")
+    return cache / "arrays" / f"{key}.npz"
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -1,9 +1,12 @@
 """The form that every data source takes: a Dataset of three Splits with their ids, labels and images."""
 
 import hashlib
+import html
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +23,7 @@ class ImageFile:
     orientation: int  # EXIF orientation, 1 to 8; 1 is upright
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """The images of one split in a fixed order. Exactly one of `pixels` and `files` is set."""
 
@@ -31,6 +34,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        kept = "files" if self.pixels is None else f"an array {self.pixels.shape}"
+        return f"<Split: {len(self):,} images of {len(np.unique(self.labels))} classes, {kept}>"
 
     @cached_property
     def keys(self) -> np.ndarray:
@@ -58,7 +65,7 @@ class Split:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Three disjoint splits of one source, and the findings of the audit and the split."""
 
@@ -70,6 +77,32 @@ class Dataset:
     test: Split
     # JSON-able: skipped files, duplicates, near-duplicates, notes, and the splits that the source itself has
     findings: dict = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the arguments of `sources.load` that made it
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of results must know about the images."""
+        return tuple(self.findings.get("notes", ()))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
+        size = "×".join(map(str, self.image_shape))
+        return f"<Dataset {self.source}: {counts}; {len(self.classes)} classes; {size}>"
+
+    def _repr_html_(self) -> str:
+        """The number of images of each class in each split, for notebooks."""
+        counts = [np.bincount(split.labels, minlength=len(self.classes)) for split in self.splits.values()]
+        rows = [(name, *(f"{count[label]:,}" for count in counts)) for label, name in enumerate(self.classes)]
+        rows = [("class", *self.splits), *rows, ("in all", *(f"{len(split):,}" for split in self.splits.values()))]
+        cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+        table = "".join(f"<tr>{row}</tr>" for row in cells)
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<p>{html.escape(repr(self))}</p><table>{table}</table>{notes}"
 
 
 def evenly_spaced(count: int, most: int) -> np.ndarray:

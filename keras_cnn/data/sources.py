@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_cnn.config.schema import TableColumns
 from keras_cnn.data import splits
-from keras_cnn.data.arrays import FASHION_MNIST_FOLDER, read_fashion_mini, read_fashion_mnist, read_npz
+from keras_cnn.data.arrays import FASHION_MNIST_FOLDER, read_fashion_mini, read_fashion_mnist, read_kept, read_npz
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.cache import checked_folder
 from keras_cnn.data.dataset import Dataset, Split
@@ -58,6 +58,7 @@ def load(
     uncut: cuts nothing: images without a split in the source are in train, and classes may have no images.
         Use this for an evaluation on other images.
     """
+    settings = dict(locals())
     size = _checked_size(image_size)
     _check_choices(channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")))
     cache = checked_folder(cache_dir) if cache_dir else default_cache_dir()
@@ -85,7 +86,7 @@ def load(
     notes += [*labelled.findings.get("notes", ()), *_absent_classes(parts, labelled.classes)]
     findings = labelled.findings | splits.overlaps(parts) | {"notes": notes, "own_splits": own}
     final = {name: _at_shape(part.split, shape, fit) for name, part in parts.items()}
-    return Dataset(source, labelled.classes, shape, **final, findings=findings)
+    return Dataset(source, labelled.classes, shape, **final, findings=findings, settings=settings)
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ class SourceReader:
 
 
 READERS = {
+    "arrays": SourceReader("KEY", lambda argument, options: read_kept(argument, options.cache)),
     "csv": SourceReader("FILE", _csv),
     "fashion-mini": SourceReader("", lambda argument, options: read_fashion_mini()),
     "fashion-mnist": SourceReader("", _fashion_mnist),

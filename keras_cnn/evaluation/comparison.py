@@ -35,7 +35,7 @@ class Change:
         return plain
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Two models on the same N images of C classes, in the order of the model before."""
 
@@ -47,6 +47,15 @@ class Comparison:
     confusion_after: np.ndarray
     newly_wrong: np.ndarray  # indices of images right before and wrong after
     newly_right: np.ndarray  # indices of images wrong before and right after
+
+    def __repr__(self) -> str:
+        change = self.overall
+        if change.difference is None or change.difference_interval is None:
+            return "<Comparison of no images>"
+        low, high = change.difference_interval
+        accuracies = f"accuracy {change.before:.4f} before, {change.after:.4f} after"
+        difference = f"difference {change.difference:+.4f} [{low:+.4f}, {high:+.4f}], McNemar p {change.p:.2g}"
+        return f"<Comparison of {change.images:,} images: {accuracies}; {difference}>"
 
     @property
     def confusion_difference(self) -> np.ndarray:

@@ -1,9 +1,11 @@
 """The evaluation of a model on one split of a dataset, and the files of its results."""
 
+import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,15 +15,19 @@ from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import metrics, ranking
 from keras_cnn.evaluation.calibration import Reliability, brier, fit_temperature, reliability
+from keras_cnn.evaluation.comparison import Comparison, compare
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions, write_predictions
 from keras_cnn.evaluation.test_time_augmentation import ONE, Views, mean_of_views
 from keras_cnn.run_folder import replacing, write_json
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SPLITS = ("test", "validation", "train")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The logits of a model for the N images of a split, with C classes, and every number that follows from them."""
 
@@ -69,6 +75,49 @@ class Evaluation:
             "ranking": _ranking_metrics(labels, self.probabilities, classes),
             "temperature": _temperature_effect(self),
         }
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images whose most probable class is the true one, 0 to 1."""
+        return self.metrics["accuracy"]
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the accuracy over the images."""
+        low, high = self.metrics["accuracy_interval"]
+        return low, high
+
+    @property
+    def confusion(self) -> "pd.DataFrame":
+        """(C, C) counts of images: a row for each true class, a column for each predicted class."""
+        import pandas as pd
+
+        true, predicted = (pd.Index(self.classes, name=name) for name in ("true", "predicted"))
+        return pd.DataFrame(self.metrics["confusion"], index=true, columns=predicted)
+
+    @property
+    def per_class(self) -> "pd.DataFrame":
+        """A row for each class: precision, recall and f1, 0 to 1, each with a 95 % interval, and support in images."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(self.metrics["per_class"], orient="index")
+
+    def against(self, other: Any) -> Comparison:
+        """What has changed from another model to this one, on the same images, and how certain it is.
+
+        `other` is an Evaluation of the same images, or a run, which is evaluated on the same split. Raises InputError
+        for other images, true classes or classes.
+        """
+        evaluation = other if isinstance(other, Evaluation) else other.evaluate(self.split)
+        return compare(evaluation.predictions, self.predictions)
+
+    def __repr__(self) -> str:
+        low, high = self.accuracy_interval
+        of = f"{len(self.images):,} {self.split} images of {self.dataset.source}"
+        return f"<Evaluation: accuracy {self.accuracy:.4f} [{low:.4f}, {high:.4f}] on {of}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.per_class.to_html(float_format='%.4f')}"
 
     @cached_property
     def predictions(self) -> Predictions:

@@ -8,7 +8,7 @@ import keras
 
 from keras_cnn.checking import check_options, keyword_options, nearest
 from keras_cnn.errors import InputError, require
-from keras_cnn.models import backbones, published, scratch
+from keras_cnn.models import backbones, custom, published, scratch
 from keras_cnn.models.classics import require_shape
 
 # Name -> builder(input_shape, classes, *, options). The keyword-only parameters are the options of the network. Their
@@ -25,7 +25,11 @@ FROM_SCRATCH: dict[str, Callable[..., keras.Model]] = {
     "net4": published.net4,
     "imagenet10": published.imagenet10,
 }
-BUILDERS = FROM_SCRATCH | {name: functools.partial(backbones.classifier, name) for name in backbones.names()}
+BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    **FROM_SCRATCH,
+    custom.NAME: custom.custom,
+    **{name: functools.partial(backbones.classifier, name) for name in backbones.names()},
+}
 
 
 def build(name: str, input_shape: tuple[int, int, int], classes: int = 10, **options: Any) -> keras.Model:

@@ -66,30 +66,64 @@ def draw(
         seed: seed of the random networks and of the noise of SmoothGrad
     """
     explained = _explained_targets(opened, target, against, neuron, box)
+    options = {"layer": layer, "channels": score_cam_channels, "seed": seed}
+    return [_draw_sheet(opened, out, each) for each in _attributions(opened, explained, method, options)]
+
+
+def explain(
+    opened: OpenedModel,
+    method: str,
+    *,
+    target: str | None = None,
+    against: str | None = None,
+    layer: str | None = None,
+    seed: int = 0,
+) -> tuple[Attribution, Verdict, Figure]:
+    """One method for a class of the images on display: its maps, the verdict of its checks, and a figure of both.
+
+    The options are those of `draw`. Raises InputError for a network without classes and for a method that does not fit
+    its activations.
+    """
+    explained = _explained_targets(opened, target, against, (), None)
+    options = {"layer": layer, "channels": 64, "seed": seed}
+    (checked,) = _attributions(opened, explained, (method,), options)
+    return checked.attribution, checked.verdict, _sheet(opened, checked)
+
+
+@dataclass(frozen=True)
+class _CheckedAttribution:
+    """The maps of one method for one target, and the verdict on them."""
+
+    method: str  # its name as an option
+    explained: _ExplainedTarget
+    attribution: Attribution
+    verdict: Verdict
+
+
+def _attributions(
+    opened: OpenedModel, explained: Sequence[_ExplainedTarget], methods: Sequence[str], given: Mapping[str, Any]
+) -> Iterator[_CheckedAttribution]:
+    """Every method, by default all that fit the network, for every target; `given` are options of the methods."""
     points = {each.stem: each.target.point(opened.probe) for each in explained}
-    networks = {stem: RandomNetworks(opened.probe, point, seed=seed) for stem, point in points.items()}
-    figures = []
-    for name in method or METHODS:
-        options: dict[str, Any] = {"seed": seed} if name == "smoothgrad" else {}
-        options |= {"channels": score_cam_channels} if name == "score-cam" else {}
+    networks = {stem: RandomNetworks(opened.probe, point, seed=given["seed"]) for stem, point in points.items()}
+    for name in methods or METHODS:
+        options: dict[str, Any] = {"seed": given["seed"]} if name == "smoothgrad" else {}
+        options |= {"channels": given["channels"]} if name == "score-cam" else {}
         for each in explained:
             if name in _CAMS:
                 behind = map_behind(opened.probe, points[each.stem]) if each.boxes else None
-                options["layer"] = layer or behind
+                options["layer"] = given["layer"] or behind
             options |= {"other": each.other, "checks": _IN_CHECKS.get(name)}
             try:
-                attribution, checked = verdict(
+                maps, checked = verdict(
                     METHODS[name], _pixels(opened, each), each.target, networks[each.stem], **options
                 )
             except InputError as error:
-                if method or name not in _RELU_METHODS:
+                if methods or name not in _RELU_METHODS:
                     raise
                 logger.info("%s: left out: %s", name, error)
                 continue
-            figures.append(
-                _draw_sheet(opened, out, f"{name}_{each.stem}", each, attribution=attribution, checked=checked)
-            )
-    return figures
+            yield _CheckedAttribution(name, each, maps, checked)
 
 
 def draw_each(
@@ -196,15 +230,8 @@ def _is_place(text: str) -> bool:
     return all(part.isdecimal() for part in parts) and len(parts) in (1, 3)
 
 
-def _draw_sheet(
-    opened: OpenedModel,
-    out: Path,
-    name: str,
-    explained: _ExplainedTarget,
-    *,
-    attribution: Attribution,
-    checked: Verdict,
-) -> SavedFigure:
+def _sheet(opened: OpenedModel, checked: _CheckedAttribution) -> Figure:
+    explained, attribution = checked.explained, checked.attribution
     pixels = opened.images.pixels[explained.images]
     if isinstance(opened, OpenedDetector) and explained.boxes:
         pixels = np.stack([opened.with_box(i, box) for i, box in zip(explained.images, explained.boxes, strict=True)])
@@ -218,18 +245,22 @@ def _draw_sheet(
             for image, words, score in zip(explained.images, attribution.words, attribution.scores, strict=True)
         ]
     title = f"{opened.name}: {attribution.method} of {explained.title}"
-    note = "\n".join([*_facts(opened, explained, attribution), _checks_in_words(checked)])
-    figure = attribution_sheet(pixels, attribution.values, captions, title, note)
+    note = "\n".join([*_facts(opened, explained, attribution), _checks_in_words(checked.verdict)])
+    return attribution_sheet(pixels, attribution.values, captions, title, note)
+
+
+def _draw_sheet(opened: OpenedModel, out: Path, checked: _CheckedAttribution) -> SavedFigure:
+    explained, attribution = checked.explained, checked.attribution
     arrays = {"images": _pixels(opened, explained), "values": attribution.values, "scores": attribution.scores}
     if explained.boxes:
         arrays |= {"boxes": np.stack([box.box for box in explained.boxes])}
         arrays |= {"confidences": np.array([box.confidence for box in explained.boxes])}
         arrays |= {"classes": [opened.class_name(box.class_index) for box in explained.boxes]}
     arrays |= {key: value for key, value in attribution.facts.items() if isinstance(value, np.ndarray)}
-    arrays |= {"cascade": np.array([[likeness.rank, likeness.ssim] for _, likeness in checked.cascade])}
+    arrays |= {"cascade": np.array([[likeness.rank, likeness.ssim] for _, likeness in checked.verdict.cascade])}
     error = _completeness(attribution)
-    line = f"{attribution.method} of {explained.title}: {checked.words}" + (f"; {error}" if error else "")
-    return save_figure(out, name, figure, arrays, line)
+    line = f"{attribution.method} of {explained.title}: {checked.verdict.words}" + (f"; {error}" if error else "")
+    return save_figure(out, f"{checked.method}_{explained.stem}", _sheet(opened, checked), arrays, line)
 
 
 def _box_in_words(opened: OpenedModel, box: LocatedDetection) -> str:

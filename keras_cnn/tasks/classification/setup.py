@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,12 +15,14 @@ from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.evaluations import computed_in
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import logger
-from keras_cnn.models import backbones, freezing
+from keras_cnn.models import backbones, custom, freezing
 from keras_cnn.models.weights import LoadedWeights, load_weights
 from keras_cnn.training import precision
 from keras_cnn.training.phases import Phase, StagePlan, freeze_plan, phases, plan_text
+from keras_cnn.visualization.probe import Probe
 
 UNSETTLED = 0.05  # a run is too short if a batch norm keeps more than this share of its initial statistics
 
@@ -58,7 +61,8 @@ class TrainingSetup:
     @property
     def notes(self) -> list[str]:
         """Notes on the results: options without effect, and batch norms for which the run is too short."""
-        return [*without_effect(self.config, self.dataset.findings["own_splits"]), *_slow_statistics(self)]
+        own = self.dataset.findings["own_splits"]
+        return [*without_effect(self.config, own), *_slow_statistics(self), *_unscaled(self)]
 
     def batches(self, split: Split, batch_size: int | None = None, **options):
         """The pipeline over a split with the settings of this run; once and in order unless `options` say otherwise."""
@@ -85,13 +89,18 @@ class SharedResources:
 
     def dataset(self, config: Config) -> tuple[Dataset, dict]:
         """The dataset of a config, and its split.json."""
-        settings = {k: v for k, v in as_dict(config.data).items() if k != "augment"} | {"seed": config.seed}
+        settings = _image_settings(config)
         if self._loaded is None or settings != self._settings:
             self._settings = self._loaded = None  # released before the next one is read
             self._decoded = {}
-            dataset = load_dataset(config)
-            self._settings, self._loaded = settings, (dataset, data.split_record(dataset))
+            self.keep(load_dataset(config), config)
+        assert self._loaded is not None
         return self._loaded
+
+    def keep(self, dataset: Dataset, config: Config) -> None:
+        """Keeps a dataset that was loaded with the settings of a config."""
+        self._settings = _image_settings(config)
+        self._loaded = (dataset, data.split_record(dataset))
 
     def decoded(self, split: Split, dataset: Dataset, config: Config) -> Split:
         """The split with its images decoded, which is done at the first call for it."""
@@ -100,8 +109,18 @@ class SharedResources:
         return self._decoded[id(split)][1]
 
 
-def prepare_setup(config: Config, chosen_precision: str | None, shared: SharedResources | None = None) -> TrainingSetup:
-    """Loads the data and builds the model; sets the seeds, the number format and the determinism of this process."""
+def _image_settings(config: Config) -> dict:
+    """The fields of a config that decide the images and their splits."""
+    return {k: v for k, v in as_dict(config.data).items() if k != "augment"} | {"seed": config.seed}
+
+
+def prepare_setup(
+    config: Config, chosen_precision: str | None, shared: SharedResources | None = None, run: Path | None = None
+) -> TrainingSetup:
+    """Loads the data and builds the model; sets the seeds, the number format and the determinism of this process.
+
+    `run` is the folder of the run, where a network of the user's own is read if it is there.
+    """
     hardware = precision.hardware()
     number_format = chosen_precision or precision.choose_precision(config.precision, hardware)
     precision.apply(config.seed, number_format, config.deterministic)
@@ -110,7 +129,9 @@ def prepare_setup(config: Config, chosen_precision: str | None, shared: SharedRe
     else:
         dataset = load_dataset(config)
         split = data.split_record(dataset)
-    model, loaded = _network(config, dataset)
+    model, loaded = _network(config, dataset, run)
+    if config.model.name == custom.NAME:
+        number_format = _own_precision(config, model)
     augmentation = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
     train = dataset.train
     if config.train.overfit_batch:
@@ -154,10 +175,23 @@ def _require_fixed_images(config: Config, augmentation: augment.Augmentation) ->
         )
 
 
-def _network(config: Config, dataset: Dataset) -> tuple[keras.Model, LoadedWeights | None]:
+def _own_precision(config: Config, model: keras.Model) -> str:
+    """The number format in which a network of the user's own computes. InputError if the config wants another."""
+    own = computed_in(model)
+    if config.precision not in ("auto", own):
+        raise InputError(
+            f"precision: found {config.precision}, but {model.name} computes in {own}; expected auto, or a model built"
+            f" after keras.config.set_dtype_policy({config.precision!r})"
+        )
+    return own
+
+
+def _network(config: Config, dataset: Dataset, run: Path | None) -> tuple[keras.Model, LoadedWeights | None]:
     """The network with its starting weights, and which of them a backbone has loaded."""
     name, options = config.model.name, dict(config.model.options)
     shape, classes = dataset.image_shape, len(dataset.classes)
+    if name == custom.NAME and run is not None and (run / custom.INITIAL).is_file():
+        options["file"] = str(run / custom.INITIAL)
     if name not in backbones.names():
         return models.build(name, shape, classes, **options), None
     weights = options.pop("weights")
@@ -182,6 +216,11 @@ def _slow_statistics(setup: TrainingSetup) -> Iterator[str]:
             f"after {steps} steps the statistics of batch norms with momentum {slowest:g} still hold {left:.0%} of what"
             " they start with: validation may stay at chance; train longer or start from weights"
         )
+
+
+def _unscaled(setup: TrainingSetup) -> Iterator[str]:
+    if setup.config.model.name == custom.NAME and not Probe(setup.model).scales_images:
+        yield f"{setup.model.name} has no layer that rescales: it gets pixel values from 0 to 255"
 
 
 def log_summary(setup: TrainingSetup) -> None:

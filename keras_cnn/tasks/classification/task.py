@@ -1,5 +1,6 @@
 """Classification as a `training.task.Task`."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
+from keras_cnn.models import custom
 from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, write_json, write_text
 from keras_cnn.run_folder.json_files import read_json
 from keras_cnn.tasks.classification import results
@@ -20,9 +22,18 @@ from keras_cnn.training.phases import Phase
 from keras_cnn.training.task import CheckInterrupt, no_interrupt
 
 
-def prepare(config: Config, chosen_precision: str | None = None) -> "ClassificationTask":
-    """The task of a config: loads the data, builds the model, sets seeds and number format of this process."""
-    return ClassificationTask(prepare_setup(config, chosen_precision))
+def prepare(
+    config: Config,
+    chosen_precision: str | None = None,
+    *,
+    shared: SharedResources | None = None,
+    run: Path | None = None,
+) -> "ClassificationTask":
+    """The task of a config: loads the data, builds the model, sets seeds and number format of this process.
+
+    `shared` may hold the dataset; `run` is the folder of the run, see `prepare_setup`.
+    """
+    return ClassificationTask(prepare_setup(config, chosen_precision, shared, run))
 
 
 def trials_of(shared: SharedResources):
@@ -51,8 +62,10 @@ class ClassificationTask:
         log_summary(self.setup)
 
     def describe(self, folder: RunFolder) -> None:
-        """Writes notes.txt and, if weights stay frozen, freeze.json."""
+        """Writes notes.txt; freeze.json if weights stay frozen; initial.keras for a network of the user's own."""
         setup = self.setup
+        if setup.config.model.name == custom.NAME and not (folder / custom.INITIAL).exists():
+            shutil.copyfile(setup.config.model.options["file"], folder / custom.INITIAL)
         if notes := setup.notes:
             write_text(folder / "notes.txt", "\n".join(notes) + "\n")
         if setup.freezes:

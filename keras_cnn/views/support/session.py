@@ -33,7 +33,7 @@ def visualize(source: str, view: str, shared: VisualizeOptions, options: Mapping
     for note in opened.notes:
         logger.info("note  %s", note)
     if view != "all":
-        return _draw(opened, views.find(view), options)
+        return draw_view(opened, views.find(view), options)
     figures: list[SavedFigure] = []
     errors: list[InputError] = []
     for name, result in every_view(opened):
@@ -52,7 +52,7 @@ def every_view(opened: OpenedModel) -> Iterator[tuple[str, list[SavedFigure] | I
     read_ahead(opened, _planned_reads(opened))
     for name, view in views.VIEWS.items():
         try:
-            result = _draw(opened, view, view.options_in_all)
+            result = draw_view(opened, view, view.options_in_all)
         except InputError as error:
             result = error
         yield name, result
@@ -67,7 +67,8 @@ def _planned_reads(opened: OpenedModel) -> list[PlannedReads]:
     return planned
 
 
-def _draw(opened: OpenedModel, view: views.View, options: Mapping[str, object]) -> list[SavedFigure]:
+def draw_view(opened: OpenedModel, view: views.View, options: Mapping[str, object]) -> list[SavedFigure]:
+    """Draws one view into its folder below `OpenedModel.out`, and logs a line for each figure."""
     if view.needs_classifier and isinstance(opened, OpenedDetector):
         words = f"{view.name} needs a classifier, and this is a detector; see attribution --box"
         raise InputError(f"{opened.name}: {words}")

@@ -1,0 +1,70 @@
+"""What every call of the library has in common: its errors, its messages, and what it leaves as it was."""
+
+import functools
+import inspect
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from keras_cnn.checking import COMMAND_LINE, nearest
+from keras_cnn.errors import InputError
+from keras_cnn.messages import TerminalHandler, logger, show_messages
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def public(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """A function of the library: its InputError is the program's line, without the words "command line".
+
+    An unknown keyword raises InputError with the nearest one, unless the function takes any keywords.
+    """
+    parameters = inspect.signature(function).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+    @functools.wraps(function)
+    def call(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+        unknown = [name for name in keywords if name not in parameters and not takes_any]
+        if unknown:
+            names = [name for name in parameters if name != "self"]
+            raise InputError(f"{function.__name__}: unknown keyword {unknown[0]!r}{nearest(unknown[0], names)}")
+        try:
+            return function(*arguments, **keywords)
+        except InputError as error:
+            error.args = tuple(str(line).removeprefix(f"{COMMAND_LINE}: ") for line in error.args)
+            raise
+
+    return call
+
+
+@contextmanager
+def messages(shown: bool) -> Iterator[None]:
+    """Shows the package's messages on standard output inside the block, unless the program shows them already."""
+    if not shown or any(isinstance(handler, TerminalHandler) for handler in logger.handlers):
+        yield
+        return
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    show_messages()
+    try:
+        yield
+    finally:
+        level, logger.propagate, logger.handlers = before
+        logger.setLevel(level or logging.NOTSET)
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Restores the caller's number format and random generators after a block that sets them for a training."""
+    import keras
+
+    policy, python, numpy = keras.config.dtype_policy(), random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+        random.setstate(python)
+        np.random.set_state(numpy)
