@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from keras_cnn.api.looking import Explanation, Figures, explain
     from keras_cnn.api.models import build_model
     from keras_cnn.api.run import Run, open_run
+    from keras_cnn.api.sweeps import SweepResult, sweep
     from keras_cnn.api.training import finetune, resume, train
     from keras_cnn.data.dataset import Dataset
     from keras_cnn.errors import InputError, Stopped
     from keras_cnn.evaluation.evaluations import Evaluation
+    from keras_cnn.report.pages import report
 
 __all__ = [
     "Dataset",
@@ -30,12 +32,15 @@ __all__ = [
     "InputError",
     "Run",
     "Stopped",
+    "SweepResult",
     "build_model",
     "explain",
     "finetune",
     "load_data",
     "open_run",
+    "report",
     "resume",
+    "sweep",
     "train",
 ]
 
@@ -44,17 +49,20 @@ _WITHOUT_TENSORFLOW = {
     "InputError": "errors",
     "Stopped": "errors",
     "load_data": "api.data",
+    "report": "report.pages",
 }
 _WITH_TENSORFLOW = {
     "Evaluation": "evaluation.evaluations",
     "Explanation": "api.looking",
     "Figures": "api.looking",
     "Run": "api.run",
+    "SweepResult": "api.sweeps",
     "build_model": "api.models",
     "explain": "api.looking",
     "finetune": "api.training",
     "open_run": "api.run",
     "resume": "api.training",
+    "sweep": "api.sweeps",
     "train": "api.training",
 }
 

@@ -9,8 +9,10 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 
 from keras_cnn import config as config_module
+from keras_cnn.checking import nearest
 from keras_cnn.config import Config
 from keras_cnn.config.fields import options as options_of_config
+from keras_cnn.config.shipped import find_config
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
@@ -116,6 +118,7 @@ def training_config(
 
     Raises InputError for a field of the images or splits that differs from those of the data.
     """
+    config = find_config(Path(config)) if isinstance(config, str | Path) else config
     chosen: Config = config_module.load(config, overrides(given), BUILDERS)
     if dataset is None:
         return chosen
@@ -133,8 +136,6 @@ def chosen_names(value: Any, names: Sequence[str], what: str) -> str:
         return names[int(value)]
     if isinstance(value, str) and value in names:
         return value
-    from keras_cnn.checking import nearest
-
     raise InputError(
         f"{what}: found {value!r}, expected a name or a number up to {len(names) - 1}{nearest(value, names)}"
     )

@@ -10,6 +10,7 @@ from typing import Any, Unpack, cast
 
 import keras
 
+from keras_cnn import config as config_module
 from keras_cnn import data as data_module
 from keras_cnn.api.calls import messages, own_settings, public
 from keras_cnn.api.data import load_data
@@ -17,6 +18,7 @@ from keras_cnn.api.models import named_network, save_copy
 from keras_cnn.api.run import Run, open_run
 from keras_cnn.api.settings import Settings, dotted_settings, training_config
 from keras_cnn.config import Config
+from keras_cnn.config.shipped import find_config
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS, load_dataset, require_backbone
@@ -27,8 +29,6 @@ from keras_cnn.tasks.classification.setup import SharedResources
 from keras_cnn.tasks.classification.task import ClassificationTask, prepare
 from keras_cnn.training import experiment
 from keras_cnn.training.task import Prepare
-
-FINETUNE = {"finetune.freeze_upto": "all", "train.batch_size": 32}
 
 
 @public
@@ -53,7 +53,8 @@ def train(
             255 and has one output a class. A copy is trained, from the weights that the model has. A final softmax is
             left out. By default the network of the config.
         data: what `load_data` returns, or anything that it takes; by default the source of the config.
-        config: a YAML file, or its content as nested dicts; by default the default of every option.
+        config: a YAML file, the name of one that comes with the package, or its content as nested dicts; by default the
+            default of every option.
         options: options by their dotted names: `{"optim.weight_decay": 1e-4, "model.dropout": 0.3}`.
         path: the run folder, new or empty; by default `runs/NAME`, `runs/NAME-2`, ...
         verbose: whether a summary, a line for each epoch and notes are printed.
@@ -98,8 +99,7 @@ def finetune(
         Stopped: on Ctrl-C or a full disk; `resume` goes on.
     """
     given = dotted_settings("finetune", settings, options)
-    defaults = {"name": "finetune", **FINETUNE} if config is None else {}
-    given = {**defaults, "model.weights": weights, **given}
+    given = {**({} if config else _shipped_settings()), "model.weights": weights, **given}
     with messages(verbose), own_settings(), tempfile.TemporaryDirectory() as temporary:
         return _train(backbone, data, config, given, (Path(temporary), path), check=require_backbone)
 
@@ -119,6 +119,12 @@ def resume(path: str | Path | Run, *, verbose: bool = True) -> Run:
         config: Config = folder.config(BUILDERS)
         experiment.train(config, folder, cast(Prepare, functools.partial(prepare, run=folder.path)))
     return open_run(folder.path)
+
+
+def _shipped_settings() -> dict[str, Any]:
+    """The settings of the package's config for fine-tuning, without its images and its network."""
+    fields = config_module.read_flat(find_config(Path("finetune")))
+    return {name: value for name, value in fields.items() if not name.startswith(("data.", "model."))}
 
 
 def _path_of(run: str | Path | Run) -> Path:
@@ -165,7 +171,7 @@ def _network_settings(model: str | keras.Model | None, temporary: Path) -> dict[
     if isinstance(model, str):
         return {"model.name": model}
     if not isinstance(model, keras.Model):
-        raise InputError(f"model: found a {type(model).__name__}, expected a name or a Keras model")
+        raise InputError(f"model: found {type(model).__name__}, expected a name or a Keras model")
     if network := named_network(model):
         return {"model.name": network.name} | {f"model.{name}": value for name, value in network.options.items()}
     save_copy(model, temporary / custom.INITIAL)

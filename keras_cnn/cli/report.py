@@ -25,22 +25,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     chosen = parser.parse_args(arguments)
 
-    from keras_cnn.analysis import write_analysis  # takes a second; --help does not need it
-    from keras_cnn.analysis.run_tables import find_table
-    from keras_cnn.report.html import write_report
+    from keras_cnn.analysis.run_tables import find_table  # takes a second; --help does not need it
+    from keras_cnn.report.pages import write_pages
     from keras_cnn.run_folder import is_detection_run
 
     if chosen.wandb and any(is_detection_run(path) for path in chosen.runs):
         raise InputError(f"--wandb: a W&B Report is about runs of train.py; {chosen.runs[0]} is one of detect.py")
-    table = find_table(chosen.runs)
-    if chosen.wandb and table is not None and table.swept is None:
+    if chosen.wandb and (table := find_table(chosen.runs)) is not None and table.swept is None:
         raise InputError(f"--wandb: a W&B Report is about runs; {chosen.runs[0]} is a table; expected run folders")
-    place = write_report(chosen.runs, chosen.out, table)
-    logger.info(f"report  {place}   ({place.stat().st_size / 1e6:.1f} MB; opens in any browser, without a network)")
-    if table is not None and len(table.runs):
-        folder = table.swept.folder / "analysis" if table.swept else place.with_name(f"{place.stem}_analysis")
-        files = write_analysis(folder, table)
-        logger.info(f"analysis  {folder}   ({len(files)} files: figures as PNG, tables as CSV, notes.txt)")
+    write_pages(chosen.runs, chosen.out)
     if chosen.wandb:
         from keras_cnn.report import wandb
 

@@ -115,7 +115,8 @@ def start(
             figure = folder.figures / "learning_rates.png"
             logger.info(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {figure})")
         else:
-            conclude(experiment.train(config, folder, prepare), folder.path, then)
+            own = functools.partial(prepare, run=folder.path)  # a resumed run has its first model in its folder
+            conclude(experiment.train(config, folder, own), folder.path, then)
 
 
 def resumed(

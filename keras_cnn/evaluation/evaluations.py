@@ -209,7 +209,7 @@ def _logits(
 
 def computed_in(model: keras.Model) -> str:
     """Name of the layers' dtype policy; if they differ, the first by name that is not float32."""
-    policies = {layer.dtype_policy.name for layer in model.layers}
+    policies = {layer.dtype_policy.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)}
     return next((name for name in sorted(policies) if name != "float32"), "float32")
 
 

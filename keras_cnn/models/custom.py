@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_cnn.errors import InputError, require
 from keras_cnn.messages import logger
-from keras_cnn.models.graph import Graph
+from keras_cnn.models.graph import Graph, is_graph
 from keras_cnn.models.model_files import load_model
 
 NAME = "custom"
@@ -25,7 +25,7 @@ def custom(input_shape: Shape, classes: int, *, file: str) -> keras.Model:
     if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, *input_shape))
     require_fits(model, input_shape, classes)
-    return _with_logits(model)
+    return _flat(_with_logits(model))
 
 
 def require_fits(model: keras.Model, input_shape: Shape, classes: int) -> None:
@@ -52,13 +52,34 @@ def require_fits(model: keras.Model, input_shape: Shape, classes: int) -> None:
             raise InputError(f"{model.name}: layer {node.name} ({kind}) is not trainable; {expected}")
 
 
+def _flat(model: keras.Model) -> keras.Model:
+    """The model as a Functional model of the same layers, without models inside it."""
+    inner = [layer for layer in model.layers if is_graph(layer)]
+    if not inner and not isinstance(model, keras.Sequential):
+        return model
+    for layer in inner:
+        if any(node.arguments.kwargs.get("training") is not None for node in layer._inbound_nodes):
+            expected = "expected no mode; freeze_upto freezes layers and their batch norms"
+            raise InputError(
+                f"{model.name}: calls the model {layer.name} in a fixed mode, as training=False; {expected}"
+            )
+    graph = Graph(model)
+    (start,), (end,) = graph.inputs, graph.output_names
+    image = keras.Input(graph.nodes[start].shape, dtype=model.inputs[0].dtype, name=start)
+    outputs = graph.run({start: image}, [end], lambda node, arguments, options: node.operation(*arguments, **options))
+    try:
+        return keras.Model(image, outputs[end], name=model.name)
+    except ValueError as error:  # layers of two models inside it have the same name
+        raise InputError(f"{model.name}: {' '.join(str(error).split())}") from None
+
+
 def _with_logits(model: keras.Model) -> keras.Model:
     """The model without its final softmax. InputError for another final activation that is no logit."""
     graph = Graph(model)
     last = graph.nodes[graph.output_names[0]].operation
     activation = getattr(last, "activation", keras.activations.linear)
     if isinstance(last, layers.Softmax) and last in model.layers:
-        model = keras.Model(model.inputs, last.input, name=model.name)
+        model = keras.Model(model.inputs[0], last.input, name=model.name)
     elif activation is keras.activations.softmax:
         last.activation = keras.activations.linear
     elif activation is keras.activations.linear and type(last).__name__ not in ("Softmax", "Sigmoid"):
