@@ -1,6 +1,9 @@
 """Images from any source in three splits: names of sources, arrays, data frames and `tf.data` datasets."""
 
+import hashlib
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +11,20 @@ import numpy as np
 
 from keras_cnn import data
 from keras_cnn.api.calls import public
+from keras_cnn.checking import nearest
+from keras_cnn.config.schema import TableColumns
 from keras_cnn.data.arrays import keep_arrays
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.cache import MEMORY_SHARE, available_memory, checked_folder
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.data.splits import part_names
 from keras_cnn.errors import InputError
+from keras_cnn.run_folder import write_text
 
 Range = tuple[float, float]
 _KINDS = (
     "the name of a source such as folder:photos, arrays (x, y), ((x, y), (x_test, y_test)), a dict of splits, or a"
-    " tf.data.Dataset of (image, label)"
+    " tf.data.Dataset of (image, label), or a data frame with path and label"
 )
 
 
@@ -37,6 +43,7 @@ def load_data(
     seed: int = 1,
     corrupt: str = "fail",
     cache_dir: str | Path | None = None,
+    table: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
     value_range: Range | None = None,
 ) -> Dataset:
@@ -47,11 +54,12 @@ def load_data(
     <Dataset fashion-mini: 200 train, 1,000 validation, 2,000 test; 10 classes; 28×28×1>
 
     Args:
-        source: `folder:PATH`, `npz:FILE`, `tfds:NAME`, `fashion-mini`, `fashion-mnist`; or arrays `(x, y)`; or
+        source: `folder:PATH`, `csv:FILE`, `npz:FILE`, `tfds:NAME`, `fashion-mini`, ...; or arrays `(x, y)`; or
             `((x, y), (x_test, y_test))`, as `keras.datasets` returns them; or a finite `tf.data.Dataset` of images and
-            labels; or a dict of these by split: `{"train": ..., "validation": ..., "test": ...}`. Images are
-            `(N, H, W)` or `(N, H, W, C)` with 1 or 3 channels, whole numbers from 0 to 255. Labels are `(N,)`: text, or
-            whole numbers 0 to C-1. Arrays are kept in `cache_dir`, so that a run can read them again.
+            labels; or a dict of these by split: `{"train": ..., "validation": ..., "test": ...}`; or a data frame of
+            pandas with the columns path and label, optionally split and group. Images are `(N, H, W)` or `(N, H, W, C)`
+            with 1 or 3 channels, whole numbers from 0 to 255. Labels are `(N,)`: text, or numbers 0 to C-1. Arrays
+            and data frames are kept in `cache_dir`, so that a run can read them again.
         image_size: side in pixels; by default the size of the images if they agree, else 128.
         channels: 1 or 3; by default 1 if all images are grey.
         fit: how an image of another shape is brought to that size: "crop", "stretch" or "pad".
@@ -60,6 +68,7 @@ def load_data(
         seed: decides the splits, and everything random in a training on this data.
         corrupt: "fail" names every image that cannot be read; "skip" leaves them out and lists them.
         cache_dir: where arrays and what is known of files are kept; by default `~/.cache/keras_cnn`.
+        table: the columns of a table of labels where they are not recognised: path, label, split, group; and root.
         classes: names of the classes of arrays, in the order of their numbers.
         value_range: the values of black and white in arrays of floats, such as (0, 1); they are rounded to 256 levels.
 
@@ -73,10 +82,37 @@ def load_data(
             name = "classes" if classes is not None else "value_range"
             raise InputError(f"load_data: {name} is for arrays; {source} has its own")
         name = f"folder:{source}" if isinstance(source, Path) else source
-        return data.load(name, cache_dir=cache_dir, **options)
+        return data.load(name, cache_dir=cache_dir, table=_columns(table), **options)
     folder = checked_folder(cache_dir) if cache_dir else default_cache_dir()
+    if hasattr(source, "columns") and hasattr(source, "to_csv"):
+        return data.load(f"csv:{_kept_frame(source, folder)}", cache_dir=cache_dir, **options)
     arrays = _arrays(source, classes, value_range)
     return data.load(keep_arrays(arrays, folder), cache_dir=cache_dir, **options)
+
+
+def _columns(table: Mapping[str, str] | None) -> TableColumns | None:
+    if table is None:
+        return None
+    names = [field.name for field in fields(TableColumns)]
+    for name in table:
+        if name not in names:
+            raise InputError(f"load_data: table: unknown column {name!r}{nearest(name, names)}")
+    return TableColumns(**table)
+
+
+def _kept_frame(frame: Any, cache: Path) -> Path:
+    """The CSV file below `cache` with the rows of a data frame; its paths are absolute."""
+    columns = [str(name) for name in frame.columns]
+    if missing := [name for name in ("path", "label") if name not in columns]:
+        expected = "expected path and label, optionally split and group"
+        raise InputError(f"data frame: no column {missing[0]} among {', '.join(columns) or 'none'}; {expected}")
+    kept = frame[[name for name in ("path", "label", "split", "group") if name in columns]]
+    kept = kept.assign(path=[os.path.abspath(os.path.expanduser(str(path))) for path in kept["path"]])
+    text = kept.to_csv(index=False)
+    file = cache / "frames" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, text)
+    return file
 
 
 def _arrays(source: Any, classes: Sequence[str] | None, value_range: Range | None) -> dict[str, np.ndarray]:

@@ -20,6 +20,9 @@ from keras_cnn.evaluation.evaluations import Evaluation
 from keras_cnn.evaluation.session import evaluate_run
 from keras_cnn.evaluation.target import EvaluateOptions
 from keras_cnn.models.model_files import load_model
+from keras_cnn.prediction.classifier import Classifier, open_classifier
+from keras_cnn.prediction.predicting import predict
+from keras_cnn.prediction.table import ImagePredictions
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.run_folder.record import Record, read_record
 from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
@@ -118,6 +121,26 @@ class Run:
             evaluation = evaluate_run(self.path, options).evaluation
         self.__dict__.pop("_record", None)
         return evaluation
+
+    @cached_property
+    def _classifier(self) -> Classifier:
+        return open_classifier(self.path)
+
+    @public
+    def predict(self, images: Any, *, top: int = 5) -> ImagePredictions:
+        """The most probable classes of images, as `predict.py` gives them: calibrated if the run has a temperature.
+
+        >>> run.predict("dog.jpg")[0].classes[0]
+        'dog'
+
+        Args:
+            images: an image file, a folder, a glob, a `.csv` with a column of paths, or a list of these; or pixels of 0
+                to 255, (H, W), (H, W, C) or (N, H, W, C) uint8.
+            top: number of classes in each row; `probabilities` (N, C) has all.
+
+        A file that cannot be read keeps its reason in the result. Raises InputError for what does not exist.
+        """
+        return predict(self._classifier, images, top=top)
 
     @public
     def view(self, name: str, images: Images = None, *, verbose: bool = False, **options: Any) -> Figures:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -67,7 +68,8 @@ class Settings(TypedDict, total=False):
 
 def short_names() -> dict[str, str]:
     """Last name -> dotted name of each option that a training takes as a keyword."""
-    dotted = [name for name, *_ in options_of_config(Config) if name not in _GIVEN_OTHERWISE]
+    every = [name for name, *_ in options_of_config(Config) if not name.startswith("data.table.")]
+    dotted = [name for name in every if name not in _GIVEN_OTHERWISE]
     return {name.rpartition(".")[2]: name for name in dotted}
 
 
@@ -106,6 +108,8 @@ def image_settings(dataset: Dataset) -> dict[str, Any]:
     if not isinstance(made["image_size"], int | None):
         raise InputError(f"image_size: found {made['image_size']}, expected one side for a training")
     fields = {f"data.{name}": made[name] for name in IMAGES}
+    if made["table"] is not None:
+        fields |= {f"data.table.{name}": value for name, value in asdict(made["table"]).items()}
     if made["cache_dir"] is not None:
         fields["data.cache_dir"] = str(made["cache_dir"])
     return fields | {"seed": made["seed"]}

@@ -59,10 +59,8 @@ def _flat(model: keras.Model) -> keras.Model:
         return model
     for layer in inner:
         if any(node.arguments.kwargs.get("training") is not None for node in layer._inbound_nodes):
-            expected = "expected no mode; freeze_upto freezes layers and their batch norms"
-            raise InputError(
-                f"{model.name}: calls the model {layer.name} in a fixed mode, as training=False; {expected}"
-            )
+            expected = "expected no training=...; freeze_upto freezes layers and their batch norms"
+            raise InputError(f"{model.name}: calls the model {layer.name} in a fixed mode; {expected}")
     graph = Graph(model)
     (start,), (end,) = graph.inputs, graph.output_names
     image = keras.Input(graph.nodes[start].shape, dtype=model.inputs[0].dtype, name=start)

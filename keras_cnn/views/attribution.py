@@ -94,7 +94,7 @@ def explain(
 class _CheckedAttribution:
     """The maps of one method for one target, and the verdict on them."""
 
-    method: str  # its name as an option
+    name: str  # of the files
     explained: _ExplainedTarget
     attribution: Attribution
     verdict: Verdict
@@ -123,7 +123,7 @@ def _attributions(
                     raise
                 logger.info("%s: left out: %s", name, error)
                 continue
-            yield _CheckedAttribution(name, each, maps, checked)
+            yield _CheckedAttribution(f"{name}_{each.stem}", each, maps, checked)
 
 
 def draw_each(
@@ -142,7 +142,7 @@ def draw_each(
     for index, name in enumerate(names):
         one = replace(explained, images=np.array([index]))
         part = _of_image(attribution, index)
-        figure = _draw_sheet(opened, out, name, one, attribution=part, checked=checked[index])
+        figure = _draw_sheet(opened, out, _CheckedAttribution(name, one, part, checked[index]))
         drawn.append((figure, checked[index]))
     return drawn
 
@@ -260,7 +260,7 @@ def _draw_sheet(opened: OpenedModel, out: Path, checked: _CheckedAttribution) ->
     arrays |= {"cascade": np.array([[likeness.rank, likeness.ssim] for _, likeness in checked.verdict.cascade])}
     error = _completeness(attribution)
     line = f"{attribution.method} of {explained.title}: {checked.verdict.words}" + (f"; {error}" if error else "")
-    return save_figure(out, f"{checked.method}_{explained.stem}", _sheet(opened, checked), arrays, line)
+    return save_figure(out, checked.name, _sheet(opened, checked), arrays, line)
 
 
 def _box_in_words(opened: OpenedModel, box: LocatedDetection) -> str:
