@@ -17,11 +17,12 @@ from keras_cnn.api.data import load_data
 from keras_cnn.api.models import named_network, save_copy
 from keras_cnn.api.run import Run, open_run
 from keras_cnn.api.settings import Settings, dotted_settings, training_config
+from keras_cnn.checking import nearest
 from keras_cnn.config import Config
 from keras_cnn.config.shipped import find_config
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
-from keras_cnn.loading import BUILDERS, load_dataset, require_backbone
+from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import logger
 from keras_cnn.models import backbones, custom
 from keras_cnn.run_folder import RunFolder
@@ -98,10 +99,12 @@ def finetune(
         InputError: for wrong input; no run folder is left then.
         Stopped: on Ctrl-C or a full disk; `resume` goes on.
     """
+    if backbone not in backbones.names():
+        raise InputError(f"finetune: {backbone!r} is no backbone{nearest(backbone, backbones.names())}")
     given = dotted_settings("finetune", settings, options)
     given = {**({} if config else _shipped_settings()), "model.weights": weights, **given}
     with messages(verbose), own_settings(), tempfile.TemporaryDirectory() as temporary:
-        return _train(backbone, data, config, given, (Path(temporary), path), check=require_backbone)
+        return _train(backbone, data, config, given, (Path(temporary), path))
 
 
 @public
@@ -137,15 +140,12 @@ def _train(
     config: str | Path | Mapping[str, Any] | None,
     given: dict[str, Any],
     places: tuple[Path, str | Path | None],
-    check: Any = None,
 ) -> Run:
     """Prepares everything, then makes the run folder and trains in it; `places`: a temporary folder, and the run's."""
     temporary, path = places
     dataset = None if data is None else data if isinstance(data, Dataset) else load_data(data)
     given = _network_settings(model, temporary) | given
     chosen = training_config(config, given, dataset)
-    if check:
-        check(chosen)
     if dataset is not None and _wants_own_size(chosen, dataset):
         side = backbones.default_side(chosen.model.name)
         logger.info(
