@@ -15,10 +15,11 @@ from keras_cnn.checking import nearest
 from keras_cnn.config.schema import TableColumns
 from keras_cnn.data.arrays import keep_arrays
 from keras_cnn.data.audit import default_cache_dir
-from keras_cnn.data.cache import MEMORY_SHARE, available_memory, checked_folder
+from keras_cnn.data.cache import MEMORY_SHARE, checked_folder
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.data.splits import part_names
 from keras_cnn.errors import InputError
+from keras_cnn.operating_system import available_memory
 from keras_cnn.run_folder import write_text
 
 Range = tuple[float, float]
