@@ -307,7 +307,7 @@ def test_wrong_input_of_a_training_leaves_no_run_folder(data, tmp_path, monkeypa
 def test_fine_tuning_needs_a_backbone_and_takes_the_settings_of_its_config(data, monkeypatch):
     from keras_cnn.api import training
 
-    with pytest.raises(kc.InputError, match="^finetune: 'resnet51' is no backbone; did you mean resnet"):
+    with pytest.raises(kc.InputError, match=r"^finetune: 'resnet51' is no backbone; did you mean resnet"):
         kc.finetune("resnet51", data)
     seen = {}
     monkeypatch.setattr(training, "_train", lambda model, data, config, given, places: seen.update(given))
