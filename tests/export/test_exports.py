@@ -283,7 +283,12 @@ def test_a_killed_export_leaves_the_older_one_and_the_next_cleans_up(model, tmp_
     assert [file.read_bytes() for file in tmp_path.glob(".export.partial/*/model.keras")] == [b"half"]
     export(model, images_of(SHAPE), folder, ["onnx"], CLASSES)
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
-    assert sorted(path.name for path in folder.iterdir()) == ["classes.json", "export.json", "model.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "classes.json",
+        "export.json",
+        "model.onnx",
+        "predict_onnx.py",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_a_run_is_exported_and_its_lines_are_shown(path, messages):
     before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
     results = export_run(path, ["savedmodel", "litert", "onnx"])
     files = {"classes.json", "export.json", "model.onnx", "model.tflite", "savedmodel"}
+    files |= {"predict_onnx.py", "predict_litert.py", "predict_savedmodel.py"}
     assert {file.name for file in (path / "export").iterdir()} == files
     assert json.loads((path / "export" / "classes.json").read_text()) == list(CLASSES)
     assert {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()} == before  # no test reading
@@ -127,4 +128,6 @@ def test_refusals_are_one_line_and_leave_nothing(damage, formats, said, path):
 def test_another_export_takes_the_place_of_the_last(path):
     export_run(path, ["onnx"])
     export_run(path, ["litert", "litert"])
-    assert {file.name for file in (path / "export").iterdir()} == {"classes.json", "export.json", "model.tflite"}
+    assert {file.name for file in (path / "export").iterdir()} == {
+        *("classes.json", "export.json", "model.tflite", "predict_litert.py")
+    }
