@@ -10,6 +10,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.training.step import Trainer
 
 LOWEST, HIGHEST, STEPS, SMOOTHING = 1e-6, 1.0, 100, 0.9
+MEMORY = 10  # steps over which the mean averages, 1 / (1 - SMOOTHING); before that it is as noisy as single batches
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
     """The range test over at most STEPS batches. It changes the trainer's weights: discard the trainer afterwards.
 
     Stops when the smoothed loss exceeds four times its minimum. The suggestion is the rate of the steepest fall of
-    the smoothed loss per decade, between the start and the minimum.
+    the smoothed loss per decade, between step MEMORY and the minimum.
     """
     rates, losses, mean = [], [], 0.0
     for step, (images, labels, keys, epoch) in enumerate(batches):
@@ -46,8 +47,9 @@ def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
 
 
 def _steepest(rates: list[float], losses: list[float]) -> float:
-    """The middle of the five-step window with the largest fall of the loss, up to the minimum."""
+    """The middle of the five-step window with the largest fall of the loss, from step MEMORY up to the minimum."""
     window = 4
     end = max(losses.index(min(losses)), window)
-    falls = [losses[i] - losses[i + window] for i in range(end - window + 1)]
-    return rates[falls.index(max(falls)) + window // 2]
+    start = min(MEMORY, end - window)
+    falls = [losses[i] - losses[i + window] for i in range(start, end - window + 1)]
+    return rates[start + falls.index(max(falls)) + window // 2]

@@ -57,6 +57,14 @@ def test_the_suggestion_lies_where_the_loss_falls_most_steeply(centre):
     assert found.suggestion < found.rates[found.losses.index(min(found.losses))]
 
 
+def test_a_fall_among_the_first_noisy_batches_is_not_suggested():
+    def loss(rate):  # the second batch happens to be far easier than the first; the loss really falls around 1e-3
+        return 9.0 if rate < 1.01e-6 else 0.3 + 2 / (1 + (rate / 1e-3) ** 3) + 50 * (rate / 0.1) ** 2
+
+    found, _ = find(loss)
+    assert 5e-4 < found.suggestion < 1e-2
+
+
 def test_it_breaks_off_where_the_smoothed_loss_is_four_times_its_minimum():
     found, trainer = find(lambda rate: 1.0 if rate < 0.9e-2 else 100.0)
     assert trainer.rates[-1] == pytest.approx(1e-2)
