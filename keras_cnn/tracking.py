@@ -1,11 +1,17 @@
-"""Mirrors the run folder to Weights & Biases, without prompts or long waits; no run depends on it."""
+"""Mirrors the run folder to Weights & Biases and to TensorBoard, without prompts or long waits.
+
+No run depends on a mirror.
+"""
 
 import netrc
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import quoted, read_json
@@ -19,14 +25,18 @@ class Tracker:
 
     Args:
         mode: "auto" (online if there is a key, else offline), "online", "offline" or "off".
-        folder: the run folder; W&B's files go to `folder/wandb`.
+        folder: the run folder; W&B's files go to `folder/wandb`, TensorBoard's to `folder/tensorboard`.
+        tensorboard: whether to write TensorBoard's event files.
     """
 
-    def __init__(self, mode: str, folder: Path, **settings):
+    def __init__(self, mode: str, folder: Path, *, tensorboard: bool = False, **settings):
         self._run = None
+        self._events = EventFiles(folder / "tensorboard") if tensorboard else None
         if os.environ.get("WANDB_MODE") == "disabled" or mode == "off":
             return
         with self._harmless():
+            if not has_key():
+                logger.info(f"W&B       offline, as there is no key; to sync later: {_sync_command(folder)}")
             self._run = _start(_mode(mode), folder, settings)
 
     def epochs(self, rows: list[dict]) -> None:
@@ -35,6 +45,8 @@ class Tracker:
         A resumed run sends its history again from the start: rows in transit are lost when a run is killed, and
         `wandb sync` of a later offline file of the run replaces an earlier one instead of appending to it.
         """
+        if self._events:
+            self._events.write(rows)
         if self._run:
             with self._harmless():
                 for row in rows:
@@ -100,10 +112,11 @@ def _mode(wanted: str) -> str:
     key = has_key()
     if wanted == "auto":
         wanted = os.environ.get("WANDB_MODE", "online" if key else "offline")
-    if wanted == "online" and not key:
-        logger.info("W&B: no key (WANDB_API_KEY or wandb login): offline")
-        return "offline"
-    return wanted
+    return "offline" if wanted == "online" and not key else wanted
+
+
+def _sync_command(folder: Path) -> str:
+    return f"wandb sync {quoted([str(folder / 'wandb')])}/offline-*"
 
 
 def has_key() -> bool:
@@ -142,10 +155,35 @@ def _start(mode: str, folder: Path, settings: dict):
     except Error as error:
         if mode != "online":
             raise
-        later = f"wandb sync {quoted([str(folder / 'wandb')])}/offline-*"
-        logger.info(f"W&B: not online ({_reason(error)}): offline; later: {later}")
+        logger.info(f"W&B: not online ({_reason(error)}): offline; later: {_sync_command(folder)}")
         return start("offline", f"{identity}-offline")  # the failed attempt still holds its own id
 
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:160]
+
+
+class EventFiles:
+    """TensorBoard's event files of a run: a scalar for each column of the history, with the epoch as its step.
+
+    The files of an earlier process of the run are replaced: a resumed run writes its history again from the start.
+    """
+
+    def __init__(self, folder: Path):
+        import tensorflow as tf
+
+        shutil.rmtree(folder, ignore_errors=True)
+        # As tf.summary.scalar does, which needs the package tensorboard to be installed.
+        plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+        self._metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin, data_class=1)  # 1: DATA_CLASS_SCALAR
+        self._write: Any = tf.summary.write
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def write(self, rows: list[dict]) -> None:
+        """Writes rows of the history."""
+        with self._writer.as_default():
+            for row in rows:
+                for name, value in row.items():
+                    if name != "epoch":
+                        self._write(name, np.float32(value), step=row["epoch"], metadata=self._metadata)
+        self._writer.flush()

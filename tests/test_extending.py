@@ -109,7 +109,7 @@ def test_options_of_a_new_network_are_listed_and_checked(extended):
 def test_a_new_view_is_found_and_draws(run, tmp_path):
     view = views.find("mean-image")
     assert view.options["gain"][1] == 1.0
-    (saved,) = visualize(str(run), "mean-image", VisualizeOptions(out=tmp_path, image_count=4), {"gain": 2.0})
+    (saved,) = visualize(str(run), {"mean-image": {"gain": 2.0}}, VisualizeOptions(out=tmp_path, image_count=4))
     assert saved.figure.is_file()
     mean = np.load(saved.arrays)["mean"]
     assert mean.max() <= 510  # twice the mean of images of 0 to 255

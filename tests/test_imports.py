@@ -20,6 +20,7 @@ ORDER = (
     "csv_tables",
     "progress_bar",
     "tensorflow_import",
+    "networks",
     "checking",
     "config",
     "run_folder",

@@ -276,7 +276,7 @@ def start(mode: str, folder: Path, **environment: str) -> tuple[dict, float]:
     return json.loads(last), time.monotonic() - began
 
 
-@pytest.mark.parametrize(("mode", "lines"), [("auto", 0), ("online", 1)])
+@pytest.mark.parametrize(("mode", "lines"), [("auto", 1), ("online", 1)])
 def test_without_a_key_it_is_offline_without_a_prompt_or_a_wait(folder, mode, lines):
     found, seconds = start(mode, folder)
     assert len(found["messages"]) == lines
@@ -352,3 +352,22 @@ for process in Path("/proc").glob("[0-9]*"):
         pass
 time.sleep(0.5)
 """
+
+
+# --- TensorBoard ------------------------------------------------------------------------------------------------------
+
+
+def test_event_files_have_a_scalar_for_each_column_and_epoch_and_are_written_again_on_resume(tmp_path):
+    import tensorflow as tf
+
+    for epochs in (1, 2):  # the second process of the run begins with the first row
+        tracker = Tracker("off", tmp_path, tensorboard=True)
+        tracker.epochs([{"epoch": epoch, "loss": 1 / epoch, "val_accuracy": 0.5} for epoch in range(1, epochs + 1)])
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    found = {}
+    for record in tf.data.TFRecordDataset(str(file)):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        for value in event.summary.value:
+            assert value.metadata.plugin_data.plugin_name in ("scalars", "")
+            found[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    assert found == {("loss", 1): 1.0, ("loss", 2): 0.5, ("val_accuracy", 1): 0.5, ("val_accuracy", 2): 0.5}

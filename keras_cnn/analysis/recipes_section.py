@@ -78,8 +78,8 @@ def recipes_section(recipes: RecipeRuns, printed: TextTable | None = None, needs
     )
 
 
-def write_comparison(study: Study) -> tuple[str, list]:
-    """Writes tables, text and picture into the sweep's folder; returns the text and the files.
+def write_comparison(study: Study) -> tuple[PageSection, list]:
+    """Writes tables, text and picture into the sweep's folder; returns the section and the files.
 
     Raises InputError as `read_recipes` does.
     """
@@ -88,7 +88,25 @@ def write_comparison(study: Study) -> tuple[str, list]:
     text = as_text(section)
     paths = write_section(folder, section)
     write_text(folder / "comparison.txt", text)
-    return text, [*paths, folder / "comparison.txt"]
+    return section, [*paths, folder / "comparison.txt"]
+
+
+def brief(section: PageSection) -> list[str]:
+    """The section in lines of 80 characters: each recipe's validation accuracy, and the differences between recipes."""
+    cells = section.frames["comparison"].to_dict("records")
+    rows = [("recipe", "seeds", "validation accuracy, 95 % interval", "minutes")]
+    rows += [
+        (row["recipe"], str(row["seeds"]), measure_text(row, "validation_accuracy"), f"{row['minutes']:.2f}")
+        for row in cells
+    ]
+    table = section.frames["differences"].to_dict("records")
+    found = [row for row in table if row["measure"] == "validation_accuracy"]
+    rows_of_differences = [
+        (" ".join(filter(None, [f"{row['b']} - {row['a']}", row["held"]])), _difference(row), row["verdict"])
+        for row in found
+    ]
+    lines = aligned(rows)
+    return [*lines, *(["", *aligned(rows_of_differences)] if rows_of_differences else [])]
 
 
 def as_text(section: PageSection) -> str:
@@ -187,13 +205,18 @@ def _reaching_table(reaching: pd.DataFrame, column: str) -> TextTable:
 def _difference_table(table: pd.DataFrame) -> TextTable:
     rows = []
     for row in table.to_dict("records"):
-        scale, unit = (100, "points") if row["measure"].endswith("accuracy") else (1, "minutes")
-        ends = [scale * row[name] for name in ("difference", "low", "high")]
-        size = "–" if math.isnan(ends[0]) else f"{ends[0]:+.2f} {unit}"
-        size += "" if math.isnan(ends[1]) else f" [{ends[1]:+.2f}, {ends[2]:+.2f}]"
+        size = _difference(row)
         p = "–" if math.isnan(row["p"]) else f"{row['p']:.2g}"
         rows.append((words(row["measure"]), f"{row['b']} - {row['a']}", row["held"], size, p, row["verdict"]))
     return TextTable(("measure", "recipes", "with", "difference", "sign-flip p", "verdict"), tuple(rows))
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    """The difference between two recipes with its interval, in points or minutes; a dash if there is no pair."""
+    scale, unit = (100, "points") if row["measure"].endswith("accuracy") else (1, "minutes")
+    ends = [scale * row[name] for name in ("difference", "low", "high")]
+    size = "–" if math.isnan(ends[0]) else f"{ends[0]:+.2f} {unit}"
+    return size if math.isnan(ends[1]) else f"{size} [{ends[1]:+.2f}, {ends[2]:+.2f}]"
 
 
 def _seed_table(runs: pd.DataFrame) -> TextTable:

@@ -99,6 +99,6 @@ def sweep(
         given = {**image_settings(data if isinstance(data, Dataset) else load_data(data)), **given}
     path = find_config(Path(file), "sweep")
     with messages(verbose), PrewarmedWorkers(workers) as ready:
-        study = plan.create(path, overrides(given), run_cap=run_cap)
+        study = plan.create(path, overrides(given), run_cap=run_cap, accepted=True)
         local.run(study, workers, is_new=True, ready=ready)
     return SweepResult(study.folder)

@@ -11,6 +11,7 @@ COMMANDS = {  # subcommand, which is also the name of its module in this package
     "report": "writes one page about runs or a sweep",
     "visualize": "draws what a network looks at",
     "detect": "finds, follows and counts objects, and trains on boxes",
+    "models": "lists the networks with size, published accuracy, licence and weights",
     "sweep": "tries many settings: starts, joins, resumes and finishes a sweep",
     "doctor": "says what this machine has, and what is missing",
 }

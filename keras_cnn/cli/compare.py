@@ -1,7 +1,12 @@
 """The command line of `python finetune.py --compare`."""
 
 import argparse
+import functools
+import json
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_cnn import run_folder
 from keras_cnn.cli.parser import Parser
@@ -12,7 +17,12 @@ from keras_cnn.messages import logger
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.tensorflow_import import import_tensorflow
 
-NOT_FOR_COMPARISONS = ("config", "run_dir", "find_learning_rate", "overfit_batch", "options")
+if TYPE_CHECKING:
+    from keras_cnn.sweeps.space import Sweep
+
+DEMONSTRATION = Path("quick")  # a comparison of the package
+PARTLY = "partly"  # the recipe of the demonstration whose frozen part --freeze-upto sets
+NOT_FOR_COMPARISONS = ("config", "find_learning_rate", "overfit_batch", "options")
 
 
 def add_options(parser: Parser) -> None:
@@ -22,6 +32,7 @@ def add_options(parser: Parser) -> None:
         metavar="FILE",
         help="train every recipe of a grid, and compare them; a file or a comparison of the package",
     )
+    parser.option("--yes", action="store_true", help="start a comparison whose largest recipe is above the limits")
     parser.option(
         "--workers", type=int, metavar="N", help="processes of a comparison, which share the cores; default 1"
     )
@@ -39,20 +50,58 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
     return wanted
 
 
-def main(chosen: argparse.Namespace, overrides: list[str]) -> None:
-    """Trains the recipes of a comparison (on resume the remaining ones) and writes its tables."""
+def main(chosen: argparse.Namespace, overrides: list[str], part: str | None = None) -> None:
+    """Trains the recipes of a comparison (on resume the remaining ones) and writes its tables.
+
+    `part` is the frozen part of the demonstration's recipe `partly`, as in --freeze-upto.
+    """
     _check(chosen, overrides)
     if chosen.compare is not None:
         chosen.compare = find_config(chosen.compare, "comparison")
     workers = 1 if chosen.workers is None else chosen.workers
     with PrewarmedWorkers(0 if chosen.dry_run else workers) as ready:
+        logger.info(f"reading   {chosen.compare or chosen.resume}")
         import_tensorflow()
-        _run(chosen, overrides, workers, ready)
+        _run(chosen, overrides, workers, ready, part)
 
 
-def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: PrewarmedWorkers) -> None:
+def demonstrate(chosen: argparse.Namespace, overrides: list[str]) -> None:
+    """Shows what pretraining buys on images that come with the package: frozen, partly frozen, all layers, scratch."""
+    chosen.compare, part = DEMONSTRATION, chosen.freeze_upto
+    logger.info("no network and no photos named: a demonstration of what pretraining buys, with")
+    logger.info("ResNet8 pretrained on six classes of Fashion-MNIST, and 40 images of the other four")
+    chosen.workers = chosen.workers or min(2, len(os.sched_getaffinity(0)))
+    main(chosen, overrides, part)
+    following = run_folder.shell_command("finetune", "PHOTOS", "--backbone", "mobilenetv2")
+    logger.info(f"next      {following}   (one folder a class)")
+
+
+def _with_part(sweep: "Sweep", part: str | None) -> "Sweep":
+    """The demonstration with another frozen part in its recipe `partly`."""
+    if part is None:
+        return sweep
+    table = sweep.names["recipe"]
+    assert not isinstance(table, str)
+    row = {**table[json.dumps(PARTLY)], "finetune.freeze_upto": part}
+    return replace(sweep, names={**sweep.names, "recipe": {**table, json.dumps(PARTLY): row}})
+
+
+def _check_part(part: str | None) -> None:
+    """Raises InputError, with the nearest name, if the demonstration's network has no such part to freeze."""
+    from keras_cnn import models
+    from keras_cnn.config.yaml_file import parsed
+    from keras_cnn.models import freezing
+
+    if part is not None:
+        freezing.frozen_layers(models.build("resnet8", (28, 28, 1), 10, weights="none"), parsed(part).value)
+
+
+def _run(
+    chosen: argparse.Namespace, overrides: list[str], workers: int, ready: PrewarmedWorkers, part: str | None
+) -> None:
     from keras_cnn.analysis.recipes import check
-    from keras_cnn.analysis.recipes_section import write_comparison
+    from keras_cnn.analysis.recipes_section import brief, write_comparison
+    from keras_cnn.evaluation.repeats import ENOUGH_PAIRS
     from keras_cnn.sweeps import local, plan, study, sweep_file
 
     if chosen.resume is not None:
@@ -61,16 +110,28 @@ def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: 
         if not comparison.ended():
             local.run(comparison, workers, resume=_resume(comparison.folder), ready=ready)
     else:
-        check(sweep_file.read_sweep(chosen.compare))
+        sweep = sweep_file.read_sweep(chosen.compare)
+        check(sweep)
+        _check_part(part)
+        if sweep.repeats < ENOUGH_PAIRS:
+            logger.info(f"note      {sweep.repeats} seeds a recipe: no difference can be conclusive below")
+            logger.info(f"          {ENOUGH_PAIRS} (keras_cnn: {{repeats: {ENOUGH_PAIRS}}} in the file)")
         if chosen.dry_run:
             plan.dry_run(chosen.compare, overrides, None)
             return
-        comparison = plan.create(chosen.compare, overrides)
+        comparison = plan.create(
+            chosen.compare,
+            overrides,
+            run_dir=chosen.run_dir,
+            accepted=chosen.yes,
+            change=functools.partial(_with_part, part=part),
+        )
         local.run(comparison, workers, is_new=True, resume=_resume(comparison.folder), ready=ready)
-    text, files = write_comparison(comparison)
-    for line in ("", *text.splitlines()):
+    section, files = write_comparison(comparison)
+    for line in ("", *brief(section)):
         logger.info(line)
-    logger.info(f"comparison  {files[0].parent}   ({len(files)} files: {', '.join(file.name for file in files)})")
+    written = files[0].parent
+    logger.info(f"all       {written / 'comparison.txt'}   ({len(files)} files there: tables, picture)")
 
 
 def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:

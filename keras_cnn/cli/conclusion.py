@@ -1,27 +1,72 @@
-"""What a program prints after a finished run: its numbers, and the commands to continue with."""
+"""What a program prints after a finished run: its numbers beside the baseline, and the commands that fit it next."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from keras_cnn import run_folder
 from keras_cnn.messages import logger
+from keras_cnn.run_folder.record import Record, read_record
+
+FEW_IMAGES = 1000  # training photos below which a pretrained network is suggested
 
 
-def photos_next(folder: Path) -> str:
-    """The command to try after a run from scratch."""
-    photos = run_folder.shell_command("train", "photos", "--data.source", "folder:YOUR_PHOTOS")
-    return f"{photos}   (one folder a class)"
-
-
-def conclude(metrics: dict, folder: Path, then: Callable[[Path], str] = photos_next) -> None:
-    """Prints the folder of a finished run, its test accuracy, and what to try next."""
+def conclude(metrics: dict, folder: Path) -> None:
+    """Prints the folder of a finished run, its test accuracy beside the baseline, and what to try next."""
     low, high = metrics["accuracy_interval"]
     logger.info("")
-    logger.info(f"run folder     {folder}   (curves, confusion matrices and mistakes in {folder / 'figures'})")
-    logger.info(
-        f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,"
-        f" {metrics['images']:,} images; best epoch {metrics['best_epoch']} by {metrics['chosen_by']}"
-    )
-    page = run_folder.shell_command("report", folder)
-    logger.info(f"next           {page}   (all of it on one page)")
-    logger.info(f"               {then(folder)}")
+    logger.info(f"run folder     {folder}   (numbers, predictions, figures)")
+    logger.info(f"test accuracy  {metrics['accuracy']:.4f}  [{low:.4f}, {high:.4f}] 95 % Wilson interval,")
+    logger.info(f"               {metrics['images']:,} images; epoch {metrics['best_epoch']} by {metrics['chosen_by']}")
+    name, share = baseline(metrics)
+    logger.info(f"baseline       {share:.4f}  always {name!r}")
+    if worst := metrics.get("worst_pair"):
+        logger.info(
+            f"most confused  {worst['true']} taken for {worst['predicted']}: {worst['count']:,} images,"
+            f" {worst['share']:.0%} of {worst['true']}"
+        )
+    _log_commands(next_commands(metrics, read_record(folder), share))
+
+
+def conclude_batch(metrics: dict, folder: Path) -> None:
+    """Prints whether a run with --overfit-batch has memorised its batch."""
+    images, hits = metrics["images"], round(metrics["accuracy"] * metrics["images"])
+    steps = len(read_record(folder).history)
+    logger.info("")
+    logger.info(f"run folder     {folder}")
+    if hits == images:
+        logger.info(f"one batch      memorised: all {images} images after {steps} steps; the test split was not read")
+        return
+    logger.info(f"one batch      not memorised: {hits} of {images} images after {steps} steps; the test split was not")
+    logger.info("               read. A network that can learn does: try another --lr, and look at the")
+    logger.info("               labels, or give it more steps: --epochs")
+
+
+def baseline(metrics: dict) -> tuple[str, float]:
+    """The class with the most training images, and its share of the evaluated images: the accuracy of guessing it."""
+    trained, tested = metrics["train"]["per_class"], metrics["per_class"]
+    name = max(trained, key=lambda label: trained[label]["support"])
+    return name, tested[name]["support"] / metrics["images"]
+
+
+def next_commands(metrics: dict, record: Record, share: float) -> Iterator[tuple[str, str]]:
+    """Commands that fit the finished run, each with what it is for; never the one that has just made the run."""
+    run, config = str(record.path), record.config
+    source = str(config.get("data.source") or "")
+    if metrics["accuracy_interval"][0] <= share:
+        own = str(record.path / "config.yaml")
+        yield run_folder.shell_command("train", own, "--overfit-batch"), "no better than guessing: can it learn?"
+    example = "PHOTO.jpg"
+    yield run_folder.shell_command("predict", run, example), "classes of a photo or a folder"
+    yield run_folder.shell_command("visualize", run), "what it looks at"
+    yield run_folder.shell_command("report", run), "all of it on one page"
+    from_scratch = "model.weights" not in config
+    if from_scratch and source.startswith("folder:") and metrics["train"]["images"] < FEW_IMAGES:
+        photos = source.removeprefix("folder:")
+        yield run_folder.shell_command("finetune", photos, "--backbone", "mobilenetv2"), "few photos: start pretrained"
+    else:
+        yield run_folder.shell_command("finetune", "--export", run), "for phones and other programs"
+
+
+def _log_commands(commands: Iterator[tuple[str, str]]) -> None:
+    for number, (command, purpose) in enumerate(commands):
+        logger.info(f"{'' if number else 'next':<15}{command}   ({purpose})")

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
-from keras_cnn.cli import train
-from keras_cnn.cli.parser import Parser
+from keras_cnn.cli import early, train
+from keras_cnn.cli.parser import SHORT_NAMES, Parser
 from keras_cnn.config.shipped import find_config
+from keras_cnn.detection.named_models import NAMED, named_files
 from keras_cnn.errors import InputError
 from keras_cnn.extras import require_extra
 from keras_cnn.messages import logger
+from keras_cnn.tasks.detection.settings import BoxConfig
 from keras_cnn.tensorflow_import import import_tensorflow
 
 EXAMPLES = """examples:
@@ -73,6 +75,8 @@ def main(arguments: list[str]) -> None:
     parser.option("--dry-run", action="store_true", help="with --train: print data, network and cost, and stop")
     parser.option("--options", action="store_true", help="list the fields of a training's config")
     parser.option("--debug", action="store_true", help="show the traceback of an error")
+    short = {option: field for option, field in SHORT_NAMES.items() if option != "--model"}
+    parser.fields(config_module.names(BoxConfig), short)
     chosen, overrides = parser.split(arguments)
     if chosen.train or chosen.resume or chosen.options:
         _train(chosen, overrides)
@@ -83,6 +87,8 @@ def main(arguments: list[str]) -> None:
         raise InputError("command line: the following arguments are required: --model")
     if chosen.source is None and chosen.save is None:
         raise InputError("command line: no source given; expected an image, folder, video, camera number or address")
+    if chosen.model in NAMED:
+        named_files(chosen.model, chosen.weights)
     require_extra("video", "detection")
     import_tensorflow()  # takes seconds; --help and wrong options do not need it
     from keras_cnn.detection import session
@@ -103,7 +109,9 @@ def main(arguments: list[str]) -> None:
 
 def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
     """Trains on boxes, or resumes a training on boxes."""
-    for name in ("source", "model", "save"):
+    if chosen.model is not None:  # of a training it is the field model.cfg
+        overrides, chosen.model = ["--model.cfg", chosen.model, *overrides], None
+    for name in ("source", "save"):
         if getattr(chosen, name) is not None:
             option = chosen.source if name == "source" else f"--{name}"
             raise InputError(
@@ -111,8 +119,11 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
             )
     if chosen.resume and (chosen.train or chosen.run_dir or chosen.dry_run):
         raise InputError("command line: --resume continues a run; --train, --run-dir and --dry-run do not fit it")
+    if not chosen.resume and not chosen.options:
+        chosen.train = find_config(chosen.train)
+        early.check_config(chosen.train, overrides, BoxConfig)
+        logger.info(f"config    {chosen.train}")
     import_tensorflow()
-    from keras_cnn.tasks.detection.settings import BoxConfig
     from keras_cnn.tasks.detection.task import prepare
     from keras_cnn.training import experiment
 
@@ -124,7 +135,7 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
         chosen.config = None
         folder, config = train.resumed(chosen, overrides, load, detecting=True)
     else:
-        config = load(find_config(chosen.train), overrides)
+        config = load(chosen.train, overrides)
         if chosen.dry_run:
             experiment.dry_run(config, prepare)
             return

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
@@ -51,18 +52,28 @@ def main(arguments: list[str]) -> None:
         choices=("fail", "skip"),
         help="handling of unreadable images of a source; default: that of the run",
     )
+    parser.add_argument("--full", action="store_true", help="print all numbers and findings, not ten lines")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     chosen = parser.parse_args(arguments)
     if chosen.against and len(chosen.run) > 1:
         raise InputError(
             f"command line: --against compares one run with another; found {len(chosen.run)} runs before it"
         )
+    if len(chosen.run) == 1:
+        early.check_run(chosen.run[0])
+        logger.info(f"evaluating  {chosen.run[0]}")
     import_tensorflow()  # takes seconds, which --help and wrong options avoid
     from keras_cnn.evaluation import session
     from keras_cnn.evaluation.target import EvaluateOptions
 
     options = EvaluateOptions(
-        chosen.split, chosen.source, chosen.views, chosen.temperature, tuple(chosen.classes), chosen.corrupt
+        chosen.split,
+        chosen.source,
+        chosen.views,
+        chosen.temperature,
+        tuple(chosen.classes),
+        chosen.corrupt,
+        chosen.full,
     )
     if chosen.against:
         session.compare_runs(chosen.run[0], chosen.against, options)
@@ -70,5 +81,5 @@ def main(arguments: list[str]) -> None:
         session.show_runs(chosen.run, options)
     else:
         session.evaluate_run(chosen.run[0], options)
-        if options.source is None:
+        if options.source is None and chosen.full:
             logger.info(f"next        {session.next_command(chosen.run[0], options)}")

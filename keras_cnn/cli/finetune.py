@@ -3,20 +3,21 @@
 import argparse
 from pathlib import Path
 
-from keras_cnn import run_folder
-from keras_cnn.cli import compare
+from keras_cnn import config as config_module
+from keras_cnn.cli import compare, early
 from keras_cnn.cli.parser import Parser
-from keras_cnn.cli.train import add_config, add_options, find_chosen_config, start
+from keras_cnn.cli.train import add_config, add_options, find_chosen_config, photos_named, start
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.tensorflow_import import import_tensorflow
 
 EXAMPLES = """examples:
-  python finetune.py --backbone mobilenetv2 --data.source folder:photos   the head alone; one folder a class
+  python finetune.py --freeze-upto layer1                      what pretraining buys, on images of the package
+  python finetune.py photos/ --backbone mobilenetv2            the head alone; one folder a class
   python finetune.py --backbone xception --freeze-upto block10 --data.source folder:photos --dry-run
   python finetune.py --backbone resnet50 --unfreeze-last 3 --weights resnet50.pth --data.source folder:photos
   python finetune.py --backbone resnet18 --finetune.strategy gradual --finetune.stage_decay 0.4 --freeze-upto 0
-  python finetune.py --compare quick                  backbones x strategies, with seeds and intervals
+  python finetune.py --compare quick                           recipes, with seeds and intervals
   python finetune.py --export runs/finetune --formats litert,onnx
   python finetune.py --resume                                  goes on with the last unfinished run
 """
@@ -39,16 +40,29 @@ def main(arguments: list[str]) -> None:
     compare.add_options(parser)
     parser.option("--export", type=Path, metavar="RUN", help="write a finished run's model for other programs")
     parser.option("--formats", metavar="F,...", help="of --export: keras, savedmodel, litert, onnx; default all")
+    parser.fields(config_module.names())
     chosen, overrides = parser.split(arguments)
     if chosen.export or chosen.formats:
         _export(chosen, overrides)
         return
+    if _names_nothing(chosen, overrides):
+        compare.demonstrate(chosen, overrides)
+        return
+    overrides = early.with_sources([*photos_named(chosen, overrides), *_as_overrides(chosen), *overrides])
     find_chosen_config(chosen)
-    overrides = [*_as_overrides(chosen), *overrides]
     if compare.is_asked_for(chosen):
         compare.main(chosen, overrides)
         return
-    start(chosen, overrides, "finetune", check=_require_backbone, then=_export_next)
+    start(chosen, overrides, "finetune", check=_require_backbone)
+
+
+def _names_nothing(chosen: argparse.Namespace, overrides: list[str]) -> bool:
+    """Whether the command names neither a config, images nor a network, and asks for nothing else than fine-tuning."""
+    named = [chosen.config, chosen.named_config, chosen.backbone, chosen.weights, chosen.unfreeze_last]
+    named += [chosen.resume, chosen.compare]
+    other = [chosen.find_learning_rate, chosen.overfit_batch, chosen.options]
+    fields = {word.partition("=")[0] for word in overrides}
+    return named == [None] * len(named) and not any(other) and not fields & {"--data.source", "--model.name"}
 
 
 def _require_backbone(config: Config) -> None:
@@ -57,16 +71,12 @@ def _require_backbone(config: Config) -> None:
     require_backbone(config)
 
 
-def _export_next(folder: Path) -> str:
-    """The command to try after fine-tuning."""
-    return f"{run_folder.shell_command('finetune', '--export', folder)}   (for phones and other programs)"
-
-
 def _export(chosen: argparse.Namespace, overrides: list[str]) -> None:
     if chosen.export is None:
         raise InputError("command line: --formats is for --export; expected --export RUN with it")
     if overrides:
         raise InputError(f"command line: {overrides[0]}: --export takes the run as it is; expected no settings")
+    early.check_run(chosen.export)
     import_tensorflow()
     from keras_cnn.export import exports
     from keras_cnn.export.run import export_run

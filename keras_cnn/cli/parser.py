@@ -1,10 +1,23 @@
 """The argument parser of the programs: their own options, and overrides of config fields."""
 
 import argparse
+import difflib
 import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder import program_words
+
+SHORT_NAMES = {  # option -> the config field that it sets, and the placeholder of its value in --help
+    "--epochs": ("train.epochs", "N"),
+    "--lr": ("optim.learning_rate", "RATE"),
+    "--batch-size": ("train.batch_size", "N"),
+    "--model": ("model.name", "NAME"),
+    "--data": ("data.source", "SOURCE"),
+    "--image-size": ("data.image_size", "PIXELS"),
+}
+CLOSE = 0.6  # similarity from which a name is suggested
 
 
 class Parser(argparse.ArgumentParser):
@@ -15,27 +28,66 @@ class Parser(argparse.ArgumentParser):
         prog, epilog = _as_called(prog), _as_called(epilog)
         super().__init__(allow_abbrev=False, formatter_class=formatter, prog=prog, epilog=epilog, **settings)
         self._own: set[str] = {"--help", "-h"}
+        self._fields: Collection[str] = ()
+        self._short: dict[str, str] = {}
 
     def option(self, name: str, **settings) -> None:
         """Adds one of the program's own options; the settings are those of `add_argument`."""
         self._own.add(name)
         self.add_argument(name, **settings)
 
+    def fields(self, names: Collection[str], short: Mapping[str, tuple[str, str]] = SHORT_NAMES) -> None:
+        """Declares the config fields that `split` accepts, by dotted name, and the short options for some of them."""
+        self._fields = names
+        group = self.add_argument_group("fields of the config for short; any other as --a.b VALUE (--options)")
+        for option, (field, placeholder) in short.items():
+            self._short[option] = field
+            group.add_argument(option, metavar=placeholder, help=f"--{field}")
+
     def error(self, message: str):
         raise InputError(f"command line: {message}")
 
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The arguments. InputError with the nearest name for an unknown option."""
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._nearest(unknown[0])}")
+        return known
+
     def split(self, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-        """The program's own arguments, parsed, and the overrides `--a.b VALUE` or `--a.b=VALUE`, unchanged."""
+        """The program's own arguments, parsed, and the overrides `--a.b VALUE` or `--a.b=VALUE`.
+
+        Short names are replaced by those of their fields. InputError with the nearest name for an option that is
+        neither the program's nor a field.
+        """
         own, overrides, rest = [], [], list(arguments)
         while rest:
             word = rest.pop(0)
-            if not word.startswith("--") or word.partition("=")[0] in self._own:
+            name, equals, value = word.partition("=")
+            if not word.startswith("--") or name in self._own:
                 own.append(word)
                 continue
+            if name in self._short:
+                word = f"--{self._short[name]}{equals}{value}"
+            elif self._fields and "." not in name and name.removeprefix("--") not in self._sections:
+                self.error(f"unknown option {name}{self._nearest(name)}")
             overrides.append(word)
             if "=" not in word and rest and not rest[0].startswith("--"):
                 overrides.append(rest.pop(0))
         return self.parse_args(own), overrides
+
+    @property
+    def _sections(self) -> set[str]:
+        return {field.partition(".")[0] for field in self._fields}
+
+    def _nearest(self, name: str) -> str:
+        """The end of a message about an unknown option: the most similar one, also in the config's sections."""
+        candidates = {option.lstrip("-"): option for option in self._option_string_actions}
+        for field in self._fields:
+            candidates.setdefault(field.rpartition(".")[2].replace("_", "-"), f"--{field}")
+        wanted = name.partition("=")[0].lstrip("-").replace("_", "-")
+        near = difflib.get_close_matches(wanted, candidates, 1, CLOSE) if name.startswith("-") else []
+        return f"; did you mean {candidates[near[0]]}?" if near else "; --help lists the options"
 
 
 def _as_called(text: str) -> str:

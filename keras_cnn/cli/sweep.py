@@ -3,22 +3,26 @@
 import argparse
 from pathlib import Path
 
+from keras_cnn.cli import early
 from keras_cnn.cli.conclusion import conclude
 from keras_cnn.cli.parser import Parser
+from keras_cnn.config import names
 from keras_cnn.config.shipped import find_config
 from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
 from keras_cnn.sweeps.prewarmed_workers import PLACEHOLDER, PrewarmedWorkers, receive_assignment
 from keras_cnn.tensorflow_import import import_tensorflow
 
-DEFAULT_SWEEP = Path("cs6910")
-NOT_FOR_SWEEPS = ("run_dir", "find_learning_rate", "overfit_batch", "options")
+DEFAULT_SWEEP = Path("quick")
+NOT_FOR_SWEEPS = ("find_learning_rate", "overfit_batch", "options")
 CONTINUING = ("resume", "join", "finish")  # options that continue an existing sweep
 
 
 EXAMPLES = """examples:
-  keras-cnn sweep cs7015_net1 --dry-run               what a W&B sweep file would try
-  keras-cnn sweep --run-cap 8 --workers 2             CS6910's sweep, 8 trials, two at a time
-  keras-cnn sweep my_sweep.yaml --train.epochs 3      a file of your own, with a setting for all trials
+  keras-cnn sweep                                     a small one on the embedded images, some minutes
+  keras-cnn sweep cs7015_net1 --dry-run               what a W&B sweep file would try, and what it costs
+  keras-cnn sweep cs6910 --run-cap 8 --workers 2      CS6910's sweep, 8 trials, two at a time
+  keras-cnn sweep my_sweep.yaml --epochs 3            a file of your own, with a setting for all trials
   keras-cnn sweep --resume runs/cs6910                goes on with it
   keras-cnn sweep --finish                            its best trial again, and the test split once
 """
@@ -28,25 +32,28 @@ def main(arguments: list[str]) -> None:
     """`keras-cnn sweep`: see its --help."""
     parser = Parser(prog="keras-cnn sweep", description="Tries many settings of a training.", epilog=EXAMPLES)
     parser.add_argument(
-        "sweep", nargs="?", type=Path, default=Path(), help="W&B sweep file, or a sweep of the package; default: cs6910"
+        "sweep", nargs="?", type=Path, default=Path(), help="W&B sweep file, or a sweep of the package; default: quick"
     )
     resume = {"nargs": "?", "type": Path, "const": Path(), "metavar": "SWEEP"}
     parser.option("--resume", **resume, help="go on with a sweep; default the last one")
     _add_shared_options(parser)
+    parser.option("--run-dir", type=Path, metavar="DIR", help="the sweep's folder; default runs/NAME")
     parser.option("--dry-run", action="store_true", help="print the plan, and stop")
     parser.option("--debug", action="store_true", help="show the traceback of an error")
+    parser.fields(names())
     chosen, overrides = parser.split(arguments)
-    start(chosen, overrides)
+    start(chosen, early.with_sources(overrides))
 
 
 def add_options(parser: Parser) -> None:
     """Adds the options with which `train.py` runs sweeps."""
-    shipped = "run a W&B sweep file, or a sweep of the package; default cs6910"
+    shipped = "run a W&B sweep file, or a sweep of the package; default quick"
     parser.option("--sweep", nargs="?", type=Path, const=Path(), metavar="FILE", help=shipped)
     _add_shared_options(parser)
 
 
 def _add_shared_options(parser: Parser) -> None:
+    parser.option("--yes", action="store_true", help="start a sweep whose largest cell is above the limits")
     parser.option("--workers", type=int, metavar="N", help="processes of a sweep, which share the cores; default 1")
     parser.option("--run-cap", type=int, metavar="N", help="number of trials, in place of the sweep file's run_cap")
     parser.option("--join", type=Path, metavar="SWEEP", help="be one more worker of a sweep's folder")
@@ -68,8 +75,8 @@ def is_asked_for(chosen: argparse.Namespace) -> bool:
             sweep = chosen.resume.parent
             raise InputError(f"{chosen.resume}: a trial of {sweep}; expected the sweep itself: --resume {sweep}")
         is_sweep_command = is_sweep_command or is_sweep(chosen.resume)
-    for name in ("workers", "run_cap"):
-        if not is_sweep_command and getattr(chosen, name) is not None:
+    for name in ("workers", "run_cap", "yes"):
+        if not is_sweep_command and getattr(chosen, name) not in (None, False):
             raise InputError(f"command line: {_option(name)} is for sweeps; expected --sweep with it")
     return is_sweep_command
 
@@ -85,6 +92,8 @@ def start(chosen: argparse.Namespace, overrides: list[str]) -> None:
     workers = 1 if chosen.workers is None else chosen.workers
     trains = chosen.finish is None and not chosen.dry_run
     with PrewarmedWorkers(workers if trains else 0) as ready:
+        if chosen.finish is None and chosen.resume is None:
+            logger.info(f"reading   {chosen.sweep}")
         import_tensorflow()
         _run(chosen, overrides, workers, ready)
 
@@ -108,11 +117,24 @@ def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: 
         complete = study.Study(_folder(chosen.finish, "--finish"))
         conclude(local.finish(complete), complete.folder / "best")
     elif chosen.resume is not None:
-        local.resume(study.Study(_folder(chosen.resume, "--resume")), workers, ready)
+        begun = study.Study(_folder(chosen.resume, "--resume"))
+        local.resume(begun, workers, ready)
+        _write_page(begun.folder)
     elif chosen.dry_run:
         plan.dry_run(chosen.sweep, overrides, chosen.run_cap)
     else:
-        local.run(plan.create(chosen.sweep, overrides, run_cap=chosen.run_cap), workers, is_new=True, ready=ready)
+        begun = plan.create(
+            chosen.sweep, overrides, run_cap=chosen.run_cap, run_dir=chosen.run_dir, accepted=chosen.yes
+        )
+        local.run(begun, workers, is_new=True, ready=ready)
+        _write_page(begun.folder)
+
+
+def _write_page(folder: Path) -> None:
+    """Writes report.html and analysis/ of a sweep that has ended."""
+    from keras_cnn.report.pages import write_pages
+
+    write_pages([folder], None)
 
 
 def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:
@@ -139,6 +161,9 @@ def _check_going_on(chosen: argparse.Namespace, overrides: list[str]) -> None:
     if overrides or chosen.sweep not in (None, Path()):
         given = overrides[0] if overrides else f"--sweep {chosen.sweep}"
         raise InputError(f"command line: {given}: {options[0]} takes the sweep's own file and settings; expected none")
+    if chosen.run_dir is not None or chosen.yes:
+        given = "--run-dir" if chosen.run_dir is not None else "--yes"
+        raise InputError(f"command line: {given} is for a new sweep; {options[0]} goes on with one")
     if chosen.run_cap is not None:
         raise InputError(f"command line: --run-cap: {options[0]} goes by the folder's sweep.yaml; change run_cap there")
     if chosen.dry_run or (chosen.workers is not None and chosen.resume is None):

@@ -8,8 +8,8 @@ from typing import Any
 
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
-from keras_cnn.cli import sweep
-from keras_cnn.cli.conclusion import conclude, photos_next
+from keras_cnn.cli import early, sweep
+from keras_cnn.cli.conclusion import conclude, conclude_batch
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import Config
 from keras_cnn.config.shipped import find_config
@@ -17,15 +17,31 @@ from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
 
+STEPS_TO_MEMORISE = 300
+MEMORISING = [  # the overrides of --overfit-batch; those of the command line come after them
+    "--train.overfit_batch=true",
+    "--train.memorise=true",
+    f"--train.epochs={STEPS_TO_MEMORISE}",  # an epoch is one step
+    "--train.label_smoothing=0",
+    "--train.ema=null",
+    "--train.early_stopping=null",
+    "--data.augment.name=none",
+    "--optim.schedule=constant",
+    "--optim.warmup_epochs=0",
+    "--optim.weight_decay=0",
+]
+
 EXAMPLES = """examples:
   python train.py                                              the embedded Fashion-MNIST, a minute or two
-  python train.py photos --data.source folder:MY_PHOTOS        your photos, one folder a class
+  python train.py photos/                                      your photos, one folder a class
+  python train.py photos/ --epochs 10 --lr 1e-3 --batch-size 32     with changes
   python train.py cs7015_net1 --seed 7                         an experiment of a published report
   python train.py --resume                                     goes on with the last unfinished run
 
 sweeps:
-  python train.py --sweep cs7015_net1 --dry-run                what a W&B sweep file would try
-  python train.py --sweep --run-cap 8 --workers 2              CS6910's sweep, 8 trials, two at a time
+  python train.py --sweep                                      a small one on the embedded images, some minutes
+  python train.py --sweep cs7015_net1 --dry-run                what a W&B sweep file would try, and what it costs
+  python train.py --sweep cs6910 --run-cap 8 --workers 2       CS6910's sweep, 8 trials, two at a time
   python train.py --resume runs/cs6910                         goes on with it
   python train.py --sweep --finish                             its best trial again, and the test split once
 """
@@ -37,19 +53,39 @@ def main(arguments: list[str]) -> None:
     add_config(parser, "default")
     add_options(parser, resumes="a run or a sweep", shows="data, network and cost")
     sweep.add_options(parser)
+    parser.fields(config_module.names())
     chosen, overrides = parser.split(arguments)
+    default = "default"
+    if photos := photos_named(chosen, overrides):
+        default, overrides = "photos", [*photos, *overrides]
     find_chosen_config(chosen)
     if sweep.is_asked_for(chosen):
-        sweep.start(chosen, overrides)
+        sweep.start(chosen, early.with_sources(overrides))
         return
-    start(chosen, overrides, "default")
+    start(chosen, overrides, default)
+
+
+def photos_named(chosen: argparse.Namespace, overrides: list[str]) -> list[str]:
+    """The override for a folder of photos or a table of labels in place of a config, which is then None; else [].
+
+    InputError for the folder of a run or of a sweep, and for a second data source.
+    """
+    folder = chosen.config
+    if folder is None or (source := early.as_source(str(folder))) == str(folder):
+        return []
+    for name, means in (("sweep.json", "a sweep"), ("config.yaml", "a run")):
+        if (folder / name).is_file():
+            raise InputError(f"{folder}: the folder of {means}; expected a config or photos, or: --resume {folder}")
+    if any(word.partition("=")[0] == "--data.source" for word in overrides):
+        raise InputError(f"command line: {folder} and --data.source (--data): expected one source of images")
+    chosen.config = None
+    return ["--data.source", source]
 
 
 def add_config(parser: Parser, default: str) -> None:
     """Adds the config of a training as an argument and as --config; `default` is the shipped one used without it."""
-    parser.add_argument(
-        "config", nargs="?", type=Path, help=f"YAML file, or the name of a config of the package; default: {default}"
-    )
+    named = f"YAML file, the name of a config of the package, or a folder of photos; default: {default}"
+    parser.add_argument("config", nargs="?", type=Path, help=named)
     parser.option("--config", type=Path, dest="named_config", metavar="CONFIG", help="the same, as an option")
 
 
@@ -66,7 +102,11 @@ def add_options(parser: Parser, *, resumes: str, shows: str) -> None:
     parser.option("--run-dir", type=Path, metavar="DIR", help="run folder; default runs/NAME, or runs/NAME-2, ...")
     where = {"nargs": "?", "type": Path, "const": Path(), "metavar": "RUN"}
     parser.option("--resume", **where, help=f"go on with {resumes}; default the last run")
-    parser.option("--overfit-batch", action="store_true", help="can the network memorise one batch?")
+    parser.option(
+        "--overfit-batch",
+        action="store_true",
+        help="can the network memorise one batch? no dropout or augmentation, no test",
+    )
     parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
     parser.option("--dry-run", action="store_true", help=f"print {shows}, and stop")
     parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
@@ -79,17 +119,23 @@ def start(
     default: str,
     *,
     check: Callable[[Config], None] = lambda config: None,
-    then: Callable[[Path], str] = photos_next,
 ) -> None:
     """Trains as the arguments say, with the shipped config `default` if they name none, or resumes a run.
 
-    `check` raises InputError for a config that is not for this program; `then` makes the text of what to try next from
-    the run's folder.
+    `check` raises InputError for a config that is not for this program.
     """
     for name in ("run_dir", "dry_run", "find_learning_rate"):
         if chosen.resume and getattr(chosen, name):
             option = name.replace("_", "-")
             raise InputError(f"command line: --resume goes on with training; --{option} does not fit it")
+    overrides = [
+        *(MEMORISING if chosen.overfit_batch else []),
+        *early.with_sources(overrides),
+    ]
+    file = chosen.config or find_config(Path(default))
+    if not chosen.resume and not chosen.options:
+        early.check_config(file, overrides)
+        logger.info(f"config    {file}")
     import_tensorflow()  # takes seconds; --help and wrong options do not need it
     from keras_cnn.loading import BUILDERS
     from keras_cnn.tasks.classification.task import prepare
@@ -99,11 +145,10 @@ def start(
     if chosen.options:
         print(config_module.help_text(builders))
         return
-    overrides = [*overrides, *(["--train.overfit_batch", "true"] if chosen.overfit_batch else [])]
     if chosen.resume:
         folder, config = resumed(chosen, overrides, functools.partial(config_module.load, builders=builders))
     else:
-        config = config_module.load(chosen.config or find_config(Path(default)), overrides, builders)
+        config = config_module.load(file, overrides, builders)
         check(config)
         if chosen.dry_run:
             experiment.dry_run(config, prepare)
@@ -116,7 +161,14 @@ def start(
             logger.info(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {figure})")
         else:
             own = functools.partial(prepare, run=folder.path)  # a resumed run has its first model in its folder
-            conclude(experiment.train(config, folder, own), folder.path, then)
+            watch = _is_memorised if config.train.memorise else None
+            metrics = experiment.train(config, folder, own, watch=watch)
+            (conclude_batch if config.train.memorise else conclude)(metrics, folder.path)
+
+
+def _is_memorised(history: list[dict]) -> bool:
+    """Whether every image of the batch is classified right; with train.memorise the batch is the validation split."""
+    return history[-1]["val_accuracy"] == 1
 
 
 def resumed(

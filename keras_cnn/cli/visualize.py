@@ -1,19 +1,30 @@
 """The command line of `python visualize.py`."""
 
 import argparse
+import itertools
+import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from keras_cnn import views
-from keras_cnn.checking import check, placed, strip
+from keras_cnn import networks, views
+from keras_cnn.checking import check, nearest, placed, strip
+from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
-from keras_cnn.errors import UsageError
+from keras_cnn.detection.named_models import NAMED
+from keras_cnn.errors import InputError, UsageError
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
 
+if TYPE_CHECKING:
+    from keras_cnn.views.support.opened_model import VisualizeOptions
+
+DEFAULT_VIEW = "page"
+
 EXAMPLES = """examples:
+  python visualize.py                                                         the newest run, as a page
+  python visualize.py runs/fashion kernels activations                        two views of a run
   python visualize.py runs/fashion all                                        every view of a run
   python visualize.py runs/net3 attribution --method grad-cam --target cat    one method, one class
   python visualize.py vgg16 filters --image dog.jpg --layer block1_conv1      a backbone with ImageNet weights
@@ -26,31 +37,69 @@ views:
 
 def main(arguments: list[str]) -> None:
     """`python visualize.py`: see its --help."""
-    name = arguments[1] if len(arguments) > 1 and not arguments[1].startswith("-") else None
-    options = {}
-    if name is not None and name != "all":
-        view = views.find(name)
-        import_tensorflow()  # takes seconds; --help and an unknown view do not need it
-        options = view.options
-    given = vars(_parser(options).parse_args(arguments))
-    source, name, out = given.pop("source"), given.pop("view"), given.pop("out")
-    given.pop("debug")
-    chosen = {option: given.pop(option) for option in options}
-    for option, (hint, default, _) in options.items():
-        if chosen[option] != default:
-            chosen[option] = check(placed(chosen[option], "command line"), hint, _flag(option))
-    if given["input_range"]:
-        given["input_range"] = tuple(given["input_range"])
-    import_tensorflow()
+    words = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+    rest = arguments[len(words) :]
+    if {"-h", "--help"} & set(rest) and not words:
+        _parser({}).parse_args(["--help"])
+    source, names = _source_and_views(words)
+    if "all" in names and len(names) > 1:
+        raise UsageError("command line: all draws every view; expected no other view with it")
+    drawn = [] if names == ["all"] else [views.find(name) for name in names]
+    if not {"-h", "--help"} & set(rest):
+        _check_source(source)
+    import_tensorflow()  # takes seconds; --help and an unknown view do not need it
+    options = {view.name: view.options for view in drawn}
+    together = {name: declared for view in options.values() for name, declared in view.items()}
+    given = vars(_parser(together).parse_args([source, *names, *rest]))
+    chosen = {view: _checked(given, declared) for view, declared in options.items()} or {"all": {}}
     from keras_cnn.views.support import session
+
+    figures = session.visualize(source, chosen, _shared(given))
+    logger.info("%s figure%s, with the arrays behind as .npz", len(figures), "s" * (len(figures) > 1))
+
+
+def _source_and_views(words: list[str]) -> tuple[str, list[str]]:
+    """The network and the views that the leading words name: the newest run and the page where they name none."""
+    if words and not (views.is_view(words[0]) and not Path(words[0]).exists()):
+        return words[0], words[1:] or [DEFAULT_VIEW]
+    runs = early.newest_runs()
+    if not runs:
+        raise UsageError("command line: no run in runs/; expected SOURCE VIEW, such as: runs/fashion kernels")
+    names = words or [DEFAULT_VIEW]
+    logger.info("newest run  %s   view %s   (--help lists the others)", runs[0], " ".join(names))
+    return str(runs[0]), names
+
+
+def _check_source(source: str) -> None:
+    """Raises InputError for a source that is neither a path nor a name, before TensorFlow is imported."""
+    if Path(source).exists() or "keras_cnn.views.support" in sys.modules:
+        return
+    names = (*(network.name for network in networks.published()), *NAMED)
+    if source not in names:
+        hint = nearest(source, names) if Path(source).name == source else ""
+        raise InputError(f"{source}: neither a run folder, nor a .keras, .h5 or .cfg file, nor a backbone{hint}")
+
+
+def _checked(given: dict[str, Any], declared: dict[str, tuple[Any, Any, str]]) -> dict[str, Any]:
+    """The values of a view's options: those given, checked, and the defaults of the others."""
+    return {
+        option: check(placed(given[option], "command line"), hint, _flag(option)) if option in given else default
+        for option, (hint, default, _) in declared.items()
+    }
+
+
+def _shared(given: dict[str, Any]) -> "VisualizeOptions":
+    """The options that all views share."""
     from keras_cnn.views.support.opened_model import VisualizeOptions
 
-    images, classes = tuple(given.pop("image")), tuple(given.pop("classes"))
-    shared = VisualizeOptions(images=images, classes=classes, out=out, **given)
-    if shared.image_count is not None and shared.image_count < 1:
-        raise UsageError(f"command line: --image-count: found {shared.image_count}, expected at least 1")
-    figures = session.visualize(source, name, shared, chosen)
-    logger.info("%s figure%s, with the arrays behind as .npz", len(figures), "s" * (len(figures) > 1))
+    shared = {name: given[name] for name in ("out", "image_count", "weights", "image_size", "output")}
+    range_ = tuple(given["input_range"]) if given["input_range"] else None
+    options = VisualizeOptions(
+        images=tuple(given["image"]), classes=tuple(given["classes"]), input_range=range_, **shared
+    )
+    if options.image_count is not None and options.image_count < 1:
+        raise UsageError(f"command line: --image-count: found {options.image_count}, expected at least 1")
+    return options
 
 
 def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
@@ -59,8 +108,9 @@ def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
         description="Draws what a network looks at. SOURCE VIEW --help shows the options of a view.",
         epilog=EXAMPLES + "\n".join(_listed()),
     )
-    parser.add_argument("source", metavar="SOURCE", help="run folder, backbone, detector, .keras, .h5 or .cfg file")
-    parser.add_argument("view", metavar="VIEW", help="see below")
+    source = "run folder, backbone, detector, .keras, .h5 or .cfg file; default the newest run"
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help=source)
+    parser.add_argument("view", nargs="*", metavar="VIEW", help=f"see below; default {DEFAULT_VIEW}")
     parser.add_argument("--image", nargs="+", type=Path, default=[], metavar="FILE", help="images to look at")
     parser.add_argument(
         "--image-count",
@@ -90,7 +140,7 @@ def _parser(options: dict[str, tuple[Any, Any, str]]) -> Parser:
         "--output", metavar="NAME", help="for a model file with several outputs: the one whose classes are explained"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    group = parser.add_argument_group("options of this view") if options else parser
+    group = parser.add_argument_group("options of these views") if options else parser
     for name, (hint, default, note) in options.items():
         _add(group, name, hint, default, note)
     return parser
@@ -111,10 +161,10 @@ def _add(group: argparse._ActionsContainer, name: str, hint: Any, default: Any, 
     note = note if default in (None, (), False) else f"{note} (default {_shown(default)})"
     note = note.replace("%", "%%")
     if kind is bool:
-        group.add_argument(_flag(name), action="store_true", default=default, help=note)
+        group.add_argument(_flag(name), action="store_true", default=argparse.SUPPRESS, help=note)
         return
     more: dict[str, Any] = {"nargs": "+"} if several else {}
-    group.add_argument(_flag(name), type=kind, default=default, metavar=name.upper(), help=note, **more)
+    group.add_argument(_flag(name), type=kind, default=argparse.SUPPRESS, metavar=name.upper(), help=note, **more)
 
 
 def _kind(hint: Any) -> tuple[type, bool]:

@@ -99,6 +99,11 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def names(kind: type = Config) -> list[str]:
+    """The dotted names of all fields of a config class."""
+    return [name for name, *_ in options(kind)]
+
+
 def options(kind: type, path: str = "") -> Iterator[tuple[str, Any, Any, str]]:
     """Every option of a config class: dotted name, type hint, default, help."""
     hints = get_type_hints(kind, include_extras=True)

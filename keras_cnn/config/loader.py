@@ -11,7 +11,7 @@ from typing import Any, cast, get_type_hints
 from keras_cnn.checking import COMMAND_LINE, Value, bare, check, check_names, nearest, options_of, placed, strip
 from keras_cnn.config.fields import nearest_field, options
 from keras_cnn.config.overrides import override, pairs
-from keras_cnn.config.schema import PER_CLASS, PUBLISHED, Builders, Choice, Config, PublishedNumber
+from keras_cnn.config.schema import PER_CLASS, PUBLISHED, Builders, Choice, Config, PublishedNumber, unread_builder
 from keras_cnn.config.yaml_file import read_values
 from keras_cnn.errors import InputError
 
@@ -112,6 +112,8 @@ def _choice(section: Value, path: str, default: str, builders: Mapping[str, Call
     if name not in builders:
         place = section.value["name"].place
         raise InputError(f"{place}: {path}.name: {name!r} is unknown{nearest(name, builders)}")
+    if builders[name] is unread_builder:  # only the names are known: the options are checked where the builders are
+        return Choice(name, {k: bare(v) for k, v in given.items()})
     parameters = options_of(builders[name])
     check_names(Value(given, section.place), parameters, path, f"{path} {name}")
     options = {key: default for key, (_, default, _) in parameters.items()}

@@ -139,8 +139,14 @@ class TrainConfig:
     early_stopping: Annotated[
         int | None, "epochs without improvement after which training stops; null: never", AT_LEAST_1
     ] = None
-    monitor: Annotated[Literal["val_accuracy", "val_loss"], "what chooses the best epoch"] = "val_accuracy"
-    overfit_batch: Annotated[bool, "train on one batch alone, without augmentation; --overfit-batch"] = False
+    monitor: Annotated[
+        Literal["auto", "val_accuracy", "val_loss"],
+        "what chooses the best epoch; auto: val_accuracy, or val_loss with fewer than 300 validation images",
+    ] = "auto"
+    overfit_batch: Annotated[bool, "train on one batch alone, without augmentation"] = False
+    memorise: Annotated[
+        bool, "with overfit_batch: without dropout, until the batch is memorised; validates on the batch, reads no test"
+    ] = False
     checkpoint_minutes: Annotated[float, "longest time between checkpoints inside an epoch", POSITIVE] = 10.0
 
 
@@ -175,6 +181,7 @@ class FinetuneConfig:
 @dataclass(frozen=True)
 class TrackingConfig:
     wandb: Annotated[Literal["auto", "online", "offline", "off"], "auto: online with a key, else offline"] = "auto"
+    tensorboard: Annotated[bool, "write TensorBoard's event files into the run folder"] = False
     project: Annotated[str, "W&B project"] = "keras_cnn"
     entity: Annotated[str | None, "W&B user or team"] = None
     group: Annotated[str | None, "W&B group"] = None
@@ -225,5 +232,10 @@ ACTS_WITH = {
 
 # Section of a config -> name -> builder: {"model": {"net1": builder, ...}, "data.augment": {...}}
 Builders = Mapping[str, Mapping[str, Callable]]
+
+
+def unread_builder() -> None:
+    """Stands for a builder of which only the name is known, because importing it would take seconds."""
+
 
 PUBLISHED = Path(__file__).parents[1] / "report" / "published"  # one YAML file per publication

@@ -7,6 +7,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import IO
@@ -35,6 +36,7 @@ FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
+NEW_CLASSES = ("Pullover", "Dress", "Coat", "Shirt")  # of the source fashion-new
 
 
 def part_of(pixels: np.ndarray, labels: np.ndarray, ids: Iterable[str]) -> SourcePart:
@@ -55,6 +57,18 @@ def read_fashion_mini() -> LabelledSource:
             for name in ("train", "test")
         }
     return LabelledSource(FASHION_CLASSES, parts)
+
+
+def read_fashion_classes(new: bool) -> LabelledSource:
+    """The images of fashion-mini of NEW_CLASSES, or of the other six classes, on which ResNet8 was pretrained."""
+    names = tuple(name for name in FASHION_CLASSES if (name in NEW_CLASSES) is new)
+    labels = [FASHION_CLASSES.index(name) for name in names]
+    parts = {}
+    for name, part in read_fashion_mini().parts.items():
+        taken = part.take(np.flatnonzero(np.isin(part.split.labels, labels)))
+        own = np.searchsorted(labels, taken.split.labels).astype(np.int32)
+        parts[name] = SourcePart(replace(taken.split, labels=own), taken.fingerprints)
+    return LabelledSource(names, parts)
 
 
 def read_fashion_mnist(folder: Path = FASHION_MNIST_FOLDER) -> LabelledSource:

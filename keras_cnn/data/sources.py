@@ -10,7 +10,14 @@ from PIL import Image
 
 from keras_cnn.config.schema import TableColumns
 from keras_cnn.data import splits
-from keras_cnn.data.arrays import FASHION_MNIST_FOLDER, read_fashion_mini, read_fashion_mnist, read_kept, read_npz
+from keras_cnn.data.arrays import (
+    FASHION_MNIST_FOLDER,
+    read_fashion_classes,
+    read_fashion_mini,
+    read_fashion_mnist,
+    read_kept,
+    read_npz,
+)
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.cache import checked_folder
 from keras_cnn.data.dataset import Dataset, Split
@@ -167,6 +174,8 @@ READERS = {
     "arrays": SourceReader("KEY", lambda argument, options: read_kept(argument, options.cache)),
     "csv": SourceReader("FILE", _csv),
     "fashion-mini": SourceReader("", lambda argument, options: read_fashion_mini()),
+    "fashion-base": SourceReader("", lambda argument, options: read_fashion_classes(new=False)),
+    "fashion-new": SourceReader("", lambda argument, options: read_fashion_classes(new=True)),
     "fashion-mnist": SourceReader("", _fashion_mnist),
     "folder": SourceReader("PATH", _folder),
     "npz": SourceReader("FILE", lambda argument, options: read_npz(user_path(argument))),

@@ -1,7 +1,6 @@
 """Opens a detector from its files: Darknet's cfg and weights, a name for both, or a saved `.keras` file."""
 
 import contextlib
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -10,17 +9,17 @@ from pathlib import Path
 import keras
 
 from keras_cnn.checking import nearest
-from keras_cnn.data.user_files import decoded, user_path
+from keras_cnn.data.user_files import decoded
 from keras_cnn.detection.annotations.yolo_description import read_names
 from keras_cnn.detection.cfg import MAX_CFG, Cfg, parse_cfg, read_cfg
 from keras_cnn.detection.darknet import load_darknet
 from keras_cnn.detection.heads import YoloHead, read_heads
+from keras_cnn.detection.named_models import NAMED, named_files
 from keras_cnn.errors import InputError, require
 from keras_cnn.messages import logger
 from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import replacing
 
-NAMED = ("yolov3", "yolov3-tiny")
 CFG_MEMBER, NAMES_MEMBER = "darknet.cfg", "classes.txt"  # added to Keras's own members of a .keras file
 
 
@@ -32,12 +31,6 @@ class Network:
     cfg: Cfg
     heads: list[YoloHead]
     names: list[str]
-
-
-def cache_folder() -> Path:
-    """The folder of the named models' files: darknet in $KERAS_CNN_CACHE, or keras_cnn/darknet in the user's cache."""
-    base = os.environ.get("KERAS_CNN_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "keras_cnn")
-    return user_path(base) / "darknet"
 
 
 def open_network(
@@ -65,7 +58,7 @@ def open_network(
             require(given is None, option, f"given with {model}", "no such option: the file has its own")
         return _saved(Path(model), names)
     if model in NAMED:
-        cfg_file, weights = _named(model, weights)
+        cfg_file, weights = named_files(model, weights)
     else:
         cfg_file = Path(model)
         if not cfg_file.suffix and not cfg_file.exists():
@@ -123,18 +116,6 @@ def _fitting(names: list[str], heads: list[YoloHead], where: str) -> list[str]:
     classes = heads[0].classes
     require(len(names) == classes, where, f"{len(names)} names", f"{classes}, one for each class of the network")
     return names
-
-
-def _named(name: str, weights: Path | None) -> tuple[Path, Path]:
-    folder = cache_folder()
-    files = [folder / f"{name}.cfg", weights or folder / f"{name}.weights"]
-    if missing := [str(file) for file in files if not file.is_file()]:
-        raise InputError(
-            f"--model {name}: not found: {', '.join(missing)}; put {name}.cfg, {name}.weights and coco.names into"
-            f" {folder} (cfg: github.com/pjreddie/darknet, or Debian's package darknet; weights:"
-            f" pjreddie.com/media/files/{name}.weights), or give --model FILE.cfg --weights FILE"
-        )
-    return files[0], files[1]
 
 
 def _names_beside(files: tuple[Path, Path], classes: int) -> list[str]:

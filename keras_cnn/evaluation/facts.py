@@ -192,7 +192,7 @@ def _of_training(record: Record, seeds: Sequence[int] | None) -> Protocol:
     every = sorted(set(seeds)) if seeds else [seed] if isinstance(seed, int) else []
     return Protocol(
         epochs=len(record.history) or None,
-        epoch_chosen_on="validation" if str(monitor).startswith("val_") else None,
+        epoch_chosen_on="validation" if str(monitor).startswith(("val_", "auto")) else None,
         seeds=len(every) or None,
         test_readings=len(record.test_readings) or (None if _is_tested(record) else 0),
         sources={

@@ -345,8 +345,8 @@ def _test_read_again(facts: Protocol) -> Iterator[Verdict]:
     elif times > 1:
         yield (
             NOTE,
-            f"The test split was read {times:,} times: every reading is an opportunity to choose by it, so the accuracy"
-            " is valid only if nothing was changed after a reading.",
+            f"The test split was read {times:,} times; the accuracy is valid if nothing was chosen by an earlier"
+            " reading.",
         )
     else:
         yield PASSED, "The test split was read once." if times else "The test split has not been read yet."

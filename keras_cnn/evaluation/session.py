@@ -181,19 +181,21 @@ def _model_facts(target: EvaluationTarget, evaluation: Evaluation) -> dict:
 
 
 def _show_results(outcome: EvaluatedRun, options: EvaluateOptions) -> None:
-    _show(tables.evaluation(outcome.evaluation.metrics))
+    metrics = outcome.evaluation.metrics
+    _show(tables.evaluation(metrics) if options.full else tables.brief(metrics))
     record = read_record(outcome.target.folder.path)
     recorded = _recorded(outcome.target.record, options).get("accuracy")
     if recorded not in (None, outcome.evaluation.metrics["accuracy"]):
         logger.info(
             f"note        the recorded accuracy is {recorded:.4f}: program versions and machines differ in rounding"
         )
-    _show(tables.findings(protocol.audit(facts_of(_record_of(outcome, record, options)))))
+    flaws = protocol.audit(facts_of(_record_of(outcome, record, options)))
+    _show(tables.findings(flaws) if options.full else tables.findings_in_brief(flaws))
     if options.reads_test:
         images = "the test split" if options.source is None else "these images"
         count = len(_readings(record, options))
-        logger.info(f"readings    number of times that this run has read {images}, including this one: {count}")
-    logger.info(f"written     {outcome.folder}   (metrics.json, predictions.csv, logits.npy, softmax.npy, figures)")
+        logger.info(f"readings    {images}: read {count} time{'s' * (count != 1)} by this run, counted in its folder")
+    logger.info(f"written     {outcome.folder}   (predictions, figures; --full prints all)")
 
 
 def _readings(record: Record, options: EvaluateOptions) -> tuple[dict[str, str], ...]:
@@ -227,7 +229,7 @@ def _on_record(path: Path, options: EvaluateOptions) -> Iterator[str]:
         return  # not a run folder
     if metrics:
         yield f"{path}: recorded results, not evaluated again:"
-        yield from tables.evaluation(metrics)
+        yield from (tables.evaluation if options.full else tables.brief)(metrics)
 
 
 def _recorded(record: Record, options: EvaluateOptions) -> dict:

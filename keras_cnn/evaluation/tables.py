@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from keras_cnn.evaluation.calibration import TEMPERATURES
 from keras_cnn.evaluation.comparison import Change, Comparison
-from keras_cnn.evaluation.protocol import Finding
+from keras_cnn.evaluation.protocol import NOTE, Finding
 from keras_cnn.evaluation.repeats import SeedGroup
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget
 from keras_cnn.run_folder.record import Record
@@ -17,7 +17,7 @@ _NAME = 24  # characters of a class name; longer names are shortened
 _SCORES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _AREAS = {"roc_area": "ROC area", "average_precision": "average precision"}
 _SCORE = len("0.5219  [0.4917, 0.5521]")
-_WIDTH = 100  # characters of a line where there is no terminal
+_WIDTH = 80  # characters of a line where there is no terminal
 _LEAST_WIDTH = 48  # characters: a date in an indented line fits
 _DATE = r"\d{4}-\d{2}-\d{2}T[\d:.+Z-]+"
 _DATES = re.compile(rf"({_DATE})(?:, {_DATE})*, ({_DATE})")
@@ -33,7 +33,8 @@ def introduction(target: EvaluationTarget, options: EvaluateOptions) -> Iterator
     for note in target.notes:
         yield f"note        {note}"
     split = getattr(dataset, target.split)
-    name = f"{target.split} split of {dataset.source}" if options.source is None else dataset.source
+    name = f"{target.split} split" + (f" of {dataset.source}" if options.full else "")
+    name = name if options.source is None else dataset.source
     name += f" ({options.split} part)" if options.source and options.split else ""
     yield f"images      {len(split):,}: {name}; {len(dataset.classes)} classes; {target.views.in_words()}"
 
@@ -59,6 +60,26 @@ def evaluation(metrics: dict) -> Iterator[str]:
     yield ""
     yield from _classes(metrics)
     yield ""
+    yield from _worst_pair(metrics)
+
+
+def brief(metrics: dict) -> Iterator[str]:
+    """The metrics in a few lines of 80 characters; `evaluation` has all of them."""
+    yield f"accuracy    {_with_interval(metrics, 'accuracy')}   95 % Wilson interval"
+    more = [f"macro F1 {metrics['macro']['f1']:.4f}"]
+    if ece := metrics.get("ece"):
+        more.append(f"ECE {ece['value']:.4f}")
+    if temperature := metrics.get("temperature"):
+        more.append(f"temperature {temperature['value']:.3g}{'' if temperature['applied'] else ' unused'}")
+    yield f"loss        {metrics['loss']:.4f}   {'   '.join(more)}"
+    seen = {name: row for name, row in metrics["per_class"].items() if row["support"]}
+    lowest = min(seen, key=lambda name: seen[name]["recall"])
+    row = seen[lowest]
+    yield f"weakest     {_short(lowest)}: recall {row['recall']:.4f} of {row['support']:,} images, F1 {row['f1']:.4f}"
+    yield from _worst_pair(metrics)
+
+
+def _worst_pair(metrics: dict) -> Iterator[str]:
     if worst := metrics.get("worst_pair"):
         yield (
             f"worst pair  {worst['true']} taken for {worst['predicted']}: {worst['count']:,} images,"
@@ -141,6 +162,17 @@ def findings(flaws: Sequence[Finding]) -> Iterator[str]:
         yield from _wrapped(f"{finding.severity}: {finding.sentence}", "protocol    ", 12)
         for line in finding.evidence:
             yield from _wrapped(_DATES.sub(r"\1 to \2", line), 14 * " ", 16)
+
+
+def findings_in_brief(flaws: Sequence[Finding]) -> Iterator[str]:
+    """How many flaws the protocol audit has found, and the sentence of the worst one."""
+    serious = [flaw for flaw in flaws if flaw.severity != NOTE]
+    if not serious:
+        yield f"protocol    no flaw found{f', {len(flaws)} notes' if flaws else ''}"
+        return
+    more = f" (and {len(serious) - 1} more: --full)" if len(serious) > 1 else ""
+    worst = textwrap.shorten(f"{serious[0].severity}: {serious[0].sentence}", _WIDTH - 12 - len(more), placeholder="…")
+    yield f"protocol    {worst}{more}"
 
 
 def _wrapped(text: str, first: str, indent: int) -> list[str]:

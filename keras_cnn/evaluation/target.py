@@ -38,6 +38,7 @@ class EvaluateOptions:
     scale: bool = False  # divide the logits by the temperature
     classes: tuple[str, ...] = ()  # classes whose highest and lowest scores are shown
     corrupt: str | None = None  # handling of unreadable images of a source; None: as in the run
+    full: bool = False  # all numbers and findings on the terminal; files have them anyway
 
     @property
     def name(self) -> str:

@@ -32,7 +32,7 @@ def names() -> tuple[str, ...]:
 def default_side(name: str) -> int:
     """Side in pixels of the square images that the published weights were trained with."""
     _require_known(name)
-    return APPLICATIONS[name].side if name in APPLICATIONS else 224
+    return APPLICATIONS[name].side if name in APPLICATIONS else classics.find(name).side
 
 
 def layout(name: str, weights: str | Path) -> str:
@@ -85,7 +85,7 @@ def classifier(
     head in a weights file is loaded too if its shapes are the same.
 
     Options:
-        weights: imagenet, none or a file (.keras, .weights.h5, .h5, .safetensors, .pth, .pt)
+        weights: imagenet, none, fashion (of resnet8) or a file (.keras, .weights.h5, .h5, .safetensors, .pth, .pt)
         pooling: how the last map becomes a vector
         dense: units of a layer with ReLU between pooling and logits; 0 for none
         dropout: share of the numbers before the logits dropped

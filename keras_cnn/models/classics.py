@@ -1,4 +1,6 @@
-"""The torchvision networks that the reports fine-tuned, in its layout: each layer computes the same numbers.
+"""The torchvision networks that the reports fine-tuned, in its layout, and ResNet8 for small images.
+
+Each layer computes the same numbers as torchvision's; ResNet8 is built of the same blocks.
 
 Layers have torchvision's module names with `_` for `.` (`layer1.0.conv1` is `layer1_0_conv1`); the last layer is
 `logits`. Where Keras's "same" padding places zeros differently from PyTorch, the padding is a separate layer. Max pools
@@ -36,13 +38,15 @@ Normal = partial(RandomNormal, stddev=0.01)
 class Classic:
     """One network: `features` maps normalised images to the last map, `head` maps that to logits.
 
-    `smallest` is the smallest height and width in pixels; `weights_file` is torchvision's file of ImageNet weights.
+    `smallest` is the smallest height and width in pixels; `weights_file` is torchvision's file of ImageNet weights, ""
+    if there is none; `side` is that of the images of the published weights.
     """
 
     features: Callable[[Tensor], Tensor]
     head: Callable[[Tensor, int], Tensor]
     smallest: int
     weights_file: str
+    side: int = 224
 
 
 def find(name: str) -> Classic:
@@ -234,6 +238,15 @@ def _resnet(x: Tensor, *, block, counts: tuple[int, ...]) -> Tensor:
     return x
 
 
+def _small_resnet(x: Tensor, *, blocks: int) -> Tensor:
+    """ResNet of 6 `blocks` + 2 layers for small images (He 2016, 1512.03385, section 4.2), with projections."""
+    x = _relu(_batch_norm(_conv(x, "conv1", 16, 3, pad=1, init=FanOut), "bn1"), "relu")
+    for i in range(3):
+        for j in range(blocks):
+            x = _basic_block(x, f"layer{i + 1}_{j}", 16 * 2**i, 2 if i > 0 and j == 0 else 1)
+    return x
+
+
 def _densenet(x: Tensor, *, first: int, growth: int, counts: tuple[int, ...]) -> Tensor:
     """DenseNet with `first` filters in the first convolution and `counts` layers in each of its four dense blocks."""
     conv = partial(_conv, init=FanInNormal)
@@ -277,6 +290,7 @@ CLASSICS: dict[str, Classic] = {
     "densenet161": _densenet_classic(96, 48, (6, 12, 36, 24), "densenet161-8d451a50.pth"),
     "resnet18": _resnet_classic(_basic_block, (2, 2, 2, 2), "resnet18-f37072fd.pth"),
     "resnet34": _resnet_classic(_basic_block, (3, 4, 6, 3), "resnet34-b627a593.pth"),
+    "resnet8": Classic(partial(_small_resnet, blocks=1), _pooled_head, 1, "", side=28),
     "squeezenet1_1": Classic(_squeezenet, _squeezenet_head, 17, "squeezenet1_1-b8a52dc0.pth"),
     "vgg11": _vgg_classic((1, 1, 2, 2, 2), "vgg11-8a719046.pth"),
     "vgg11_bn": _vgg_classic((1, 1, 2, 2, 2), "vgg11_bn-6002323d.pth", batch_norm=True),

@@ -12,6 +12,7 @@ This is the only module that imports `keras.src`: the contents of a `Functional`
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -217,16 +218,23 @@ def twin(operation: Any, **attributes: Any) -> Any:
     return copied
 
 
-def weight_count(build: Callable[[], keras.Model]) -> int:
-    """Number of weights of the model that `build` makes; no memory is allocated for them."""
+@contextmanager
+def unallocated() -> Iterator[None]:
+    """Models that are built in the block have shapes, but no memory is allocated for their weights."""
     waiting = "uninitialized_variables"  # variables that Keras would allocate on leaving the scope
     before = global_state.get_global_attribute(waiting)
     global_state.set_global_attribute(waiting, [])
     try:
         with keras.StatelessScope(initialize_variables=False):
-            return sum(math.prod(weight.shape) for weight in build().weights)
+            yield
     finally:
         global_state.set_global_attribute(waiting, before or [])
+
+
+def weight_count(build: Callable[[], keras.Model]) -> int:
+    """Number of weights of the model that `build` makes; no memory is allocated for them."""
+    with unallocated():
+        return sum(math.prod(weight.shape) for weight in build().weights)
 
 
 def _maker(tensor: Any) -> Any:

@@ -1,9 +1,11 @@
 """A new sweep: its file and its base config are read together, described, and kept in a new folder."""
 
+import contextlib
 import math
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import aligned, logger
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.sweeps import space, sweep_file, wandb
+from keras_cnn.sweeps.cost import MEMORY_SHARE_LIMIT, MULTIPLY_ADDS_LIMIT, CellCost, TrialConfig, largest_cell
 from keras_cnn.sweeps.hyperband import rungs
 from keras_cnn.sweeps.sampler import RANDOM_FIRST, Sampler
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import FAILURES_IN_A_ROW, Study
 from keras_cnn.sweeps.worker import check_metric, settings, trial_config
+from keras_cnn.tasks.classification.setup import SharedResources
 from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.training import experiment
 
@@ -27,42 +31,68 @@ SHOWN = 3  # trials of a dry run
 LAST_RUNG = 100  # epochs; rungs have no end
 WIDEST = 60  # characters of a parameter's values
 
+Change = Callable[[Sweep], Sweep]  # of a sweep that was read, before it is planned
+
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """A sweep, the config that all trials start from, and the config of the first trial that the base allows."""
+    """A sweep, the config that all trials start from, the first trial that the base allows, and the largest cell."""
 
     sweep: Sweep
     base: Config
     first: Config
+    largest: CellCost
 
     @property
     def sampler(self) -> Sampler:
         return Sampler(self.sweep, self.base.seed)
 
 
-def read(path: Path, overrides: list[str], run_cap: int | None) -> SweepPlan:
+def read(path: Path, overrides: list[str], run_cap: int | None, change: Change = lambda sweep: sweep) -> SweepPlan:
     """Reads a sweep file; `overrides` change the config that all trials start from, `run_cap` the number of trials.
 
     Raises InputError, in one line, for anything that W&B would refuse, for an override of a field that the sweep sets,
-    and if the base allows none of the first ten trials.
+    if the base allows none of the first ten trials, and if its images cannot be read.
     """
-    sweep = sweep_file.read_sweep(path, run_cap)
+    sweep = change(sweep_file.read_sweep(path, run_cap))
     check_metric(sweep)
     _check_overrides(sweep, overrides)
     base = config_module.load(sweep.base, overrides, BUILDERS)
-    plan = SweepPlan(sweep, base, _first_possible(sweep, base))
+    shared = SharedResources()
+    with _trial_configs(sweep, base) as config_of:
+        assignment, first = _first_possible(sweep, base, config_of)
+        largest = largest_cell(sweep, assignment, config_of, lambda config: shared.dataset(config)[0])
+    plan = SweepPlan(sweep, base, first, largest)
     for note in [*sweep.notes, *_notes(plan)]:
         logger.info(f"note      {note}")
     return plan
 
 
-def create(path: Path, overrides: list[str], parent: Path = Path("runs"), run_cap: int | None = None) -> Study:
-    """Creates a folder for the sweep below `parent`. Raises InputError as `read` does, and then writes nothing."""
-    plan = read(path, overrides, run_cap)
+def create(
+    path: Path,
+    overrides: list[str],
+    parent: Path = Path("runs"),
+    *,
+    run_cap: int | None = None,
+    run_dir: Path | None = None,
+    accepted: bool = False,
+    change: Change = lambda sweep: sweep,
+) -> Study:
+    """Creates a folder for the sweep below `parent`, or `run_dir`, and logs the cost of its largest cell.
+
+    Raises InputError as `read` does, and if the cost is above the limits and not `accepted`; then nothing is written.
+    """
+    plan = read(path, overrides, run_cap, change)
+    for line in cost_lines(plan):
+        logger.info(line)
+    if plan.largest.above_limit and not accepted:
+        raise InputError(
+            f"{path}: the largest cell is above {MULTIPLY_ADDS_LIMIT:.0e} multiply-adds or"
+            f" {MEMORY_SHARE_LIMIT:.0%} of the free memory; expected --yes to start it all the same"
+        )
     sweep, base = plan.sweep, plan.base
     name = dict(config_module.pairs(overrides)).get("name") or sweep.name or path.stem
-    with RunFolder.create(_folder_name(name), parent) as folder:
+    with RunFolder.create(_folder_name(name), parent, run_dir) as folder:
         on_server = wandb.create(sweep, base.tracking)
         return Study.create(folder.path, sweep, config_module.dump(base), base.seed, on_server)
 
@@ -78,6 +108,17 @@ def dry_run(path: Path, overrides: list[str], run_cap: int | None) -> None:
     logger.info("")
     logger.info("what the first trial would do")
     experiment.dry_run(plan.first, prepare)
+
+
+def cost_lines(plan: SweepPlan) -> Iterator[str]:
+    """The cost of the largest cell, line by line."""
+    largest = plan.largest
+    yield (
+        f"largest   cell: {largest.multiply_adds:.1e} multiply-adds, {largest.memory / 2**30:.2g} GiB,"
+        f" {largest.parameters:,} weights"
+    )
+    if varied := settings(plan.sweep, largest.assignment):
+        yield from textwrap.wrap(varied, 80, initial_indent=" " * 10, subsequent_indent=" " * 10)
 
 
 def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:
@@ -104,6 +145,7 @@ def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:
     if cap is None or cap > SHOWN:
         learns = sweep.method == "bayes" and (cap is None or cap > RANDOM_FIRST)
         yield f"          ...{f' from {RANDOM_FIRST + 1:04d} on by what was found before' if learns else ''}"
+    yield from cost_lines(plan)
 
 
 def _titled(title: str, lines: list[str]) -> Iterator[str]:
@@ -156,16 +198,24 @@ def _check_overrides(sweep: Sweep, overrides: list[str]) -> None:
             )
 
 
-def _first_possible(sweep: Sweep, base: Config) -> Config:
-    sampler, refusals = Sampler(sweep, base.seed), []
+@contextlib.contextmanager
+def _trial_configs(sweep: Sweep, base: Config) -> Iterator[TrialConfig]:
+    """Yields a function that makes the config of a trial from its assignment."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "base.yaml"
         file.write_text(config_module.dump(base), encoding="utf-8")
-        for number in range(1, min(FAILURES_IN_A_ROW, sampler.cap or FAILURES_IN_A_ROW) + 1):
-            try:
-                return trial_config(sweep, file, sampler.draw(number, []).assignment)
-            except InputError as error:
-                refusals.append(error)
+        yield lambda assignment: trial_config(sweep, file, assignment)
+
+
+def _first_possible(sweep: Sweep, base: Config, config_of: TrialConfig) -> tuple[dict[str, Any], Config]:
+    """The assignment and the config of the first of ten trials that the base allows."""
+    sampler, refusals = Sampler(sweep, base.seed), []
+    for number in range(1, min(FAILURES_IN_A_ROW, sampler.cap or FAILURES_IN_A_ROW) + 1):
+        assignment = dict(sampler.draw(number, []).assignment)
+        try:
+            return assignment, config_of(assignment)
+        except InputError as error:
+            refusals.append(error)
     raise refusals[0]
 
 

@@ -141,6 +141,7 @@ def _tracked(task: Task, folder: RunFolder) -> Iterator[Tracker]:
     tracker = Tracker(
         tracking.wandb,
         folder.path,
+        tensorboard=tracking.tensorboard,
         name=folder.path.name,
         config=config_module.flat(task.config) | {"hardware": task.hardware, "computed_in": task.precision},
         project=tracking.project,

@@ -8,6 +8,9 @@ import tensorflow as tf
 from keras_cnn.config import OptimConfig
 from keras_cnn.errors import InputError
 
+# Numbers of an optimizer's state for each weight; at most, as momentum is optional.
+SLOTS = {"sgd": 1, "adam": 2, "adamw": 2, "adagrad": 1, "rmsprop": 2}
+
 
 def build_optimizer(optim: OptimConfig, *, loss_scaling: bool = False) -> keras.optimizers.Optimizer:
     """The optimizer of a config's section `optim`; the training step sets its learning rate.

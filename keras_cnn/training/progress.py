@@ -1,11 +1,14 @@
 """The progress of a training: a bar on a terminal, and a line per epoch everywhere."""
 
+from typing import Any
+
 from tqdm import tqdm
 
 from keras_cnn.messages import logger
 from keras_cnn.progress_bar import ProgressBar
 from keras_cnn.training.state import TrainingState
 
+SHORT: dict[str, str] = {"accuracy": "acc", "val_accuracy": "val_acc"}  # so that a line has 80 characters
 SECONDS = ("epoch_seconds", "run_seconds")
 
 
@@ -26,14 +29,15 @@ class Progress:
     def _rate(self, state: TrainingState) -> float:
         return (state.images - self._images) / self._bar.seconds
 
-    def end_epoch(self, row: dict, images: int, best: bool) -> None:
-        """Logs the epoch's row of the history; `images` is its number of training images."""
+    def end_epoch(self, row: dict[str, Any], best: bool) -> None:
+        """Logs the epoch's row of the history, and the time left at the speed so far; at the end, the time it took."""
         self._bar.close()
-        rate, time = images / max(row["epoch_seconds"], 1e-9), tqdm.format_interval(round(row["run_seconds"]))
-        numbers = {k: v for k, v in row.items() if k not in ("epoch", "learning_rate", *SECONDS)}
-        mark = "*" if best else " "
-        logger.info(f"epoch {row['epoch']:>3}/{self._epochs}  {_listed(numbers)} {mark}  {rate:.0f} images/s  {time}")
+        numbers = {SHORT.get(k, k): v for k, v in row.items() if k not in ("epoch", "learning_rate", *SECONDS)}
+        left = row["run_seconds"] / row["epoch"] * (self._epochs - row["epoch"])
+        time = f"{tqdm.format_interval(round(left or row['run_seconds']))} {'left' if left else 'in all'}"
+        number = f"{row['epoch']:>{len(str(self._epochs))}}/{self._epochs}"
+        logger.info(f"epoch {number}  {_listed(numbers, ' ')} {'*' if best else ' '} {time}")
 
 
-def _listed(numbers: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+def _listed(numbers: dict[str, float], between: str = "  ") -> str:
+    return between.join(f"{name} {value:.4f}" for name, value in numbers.items())

@@ -44,7 +44,7 @@ class TrainingSession:
         self.best_validated: Any = None  # `PhaseRun.validated` of the best epoch, if it was in this process
         config = task.config
         self.state = TrainingState()
-        self.best = callbacks.Best(config.train.monitor)
+        self.best = callbacks.Best(task.monitor)
         self._early_stopping = callbacks.EarlyStopping(config.train.early_stopping)
         self._plateau = callbacks.Plateau(config.optim.gamma, config.optim.plateau_patience)
         self._schedule = build_schedule(config.optim, epochs=config.train.epochs, steps=task.steps)
@@ -132,8 +132,7 @@ class TrainingSession:
             weights = checkpoints.read(self._best_model.path).groups["model"]
             checkpoints.assign(self._changing, weights, self._best_model.path)
         if frozen := self.phase_run.verify_frozen():
-            layers = f"the weights and statistics of {frozen} frozen layers"
-            logger.info(f"verified  {layers} are unchanged, byte for byte")
+            logger.info(f"verified  weights and statistics of {frozen} frozen layers unchanged, byte for byte")
 
     def clean_up(self) -> None:
         """Removes the file that only an unfinished run needs."""
@@ -169,7 +168,7 @@ class TrainingSession:
         self._folder.write_history(self.state.history, self._task.history_columns)
         self._task.write_log(self._folder, self.state.history)
         self._tracker.epochs([row])
-        self._progress.end_epoch(row, self._task.train_images, is_best)
+        self._progress.end_epoch(row, is_best)
         if self._watch and self._watch(self.state.history):
             return False
         return not self._early_stopping.stops(row["epoch"], self.best)

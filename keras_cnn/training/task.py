@@ -31,8 +31,6 @@ class TrainSettings(Protocol):
     @property
     def early_stopping(self) -> int | None: ...
     @property
-    def monitor(self) -> str: ...
-    @property
     def checkpoint_minutes(self) -> float: ...
 
 
@@ -91,6 +89,7 @@ class Task(Protocol):
     split: dict  # content of split.json; its "sha256" changes if any image, label or split does
     train_images: int
     steps: int  # of an epoch
+    monitor: str  # the column of the history that chooses the best epoch
     program: str  # the program whose --resume continues the run
     is_trial: bool  # a trial of a sweep; the sweep handles what stops it
     keeps_whole_model: bool  # keeps the best model as model.keras; else only the weights that change

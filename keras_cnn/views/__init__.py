@@ -17,6 +17,7 @@ It says what `draw` will read with the options of the view in `all`, so that `al
 `image_stream.measured` and `OpenedModel.maps` then return what was read ahead.
 """
 
+import difflib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -110,9 +111,32 @@ VIEWS = {
 _ALIASES = {alias: view for view in VIEWS.values() for alias in view.aliases}
 
 
+METHODS = (  # of the view attribution, whose module would import TensorFlow
+    "gradient",
+    "gradient-times-input",
+    "guided-backpropagation",
+    "deconvnet",
+    "smoothgrad",
+    "integrated-gradients",
+    "grad-cam",
+    "grad-cam++",
+    "score-cam",
+    "layer-cam",
+)
+
+
+def is_view(name: str) -> bool:
+    """Whether a view has this name or alias; also true for `all`."""
+    return name in VIEWS or name in _ALIASES or name == "all"
+
+
 def find(name: str) -> View:
     """The view of that name or alias. UsageError, with the nearest name, for an unknown one."""
     view = VIEWS.get(name) or _ALIASES.get(name)
     if view is None:
-        raise UsageError(f"command line: unknown view {name!r}{nearest(name, (*VIEWS, *_ALIASES, 'all'))}")
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), METHODS, 1, 0.75)
+        hint = nearest(name, (*VIEWS, *_ALIASES, "all"))
+        if near and "did you mean" not in hint:
+            hint = f"; did you mean attribution --method {near[0]}?"
+        raise UsageError(f"command line: unknown view {name!r}{hint}")
     return view

@@ -82,7 +82,10 @@ def test_a_stopped_comparison_goes_on_and_is_complete(folder, stopped):
     done = subprocess.run(command(*go_on[1].split()), cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     written = folder / "runs" / "tiny" / "comparison"
-    assert (written / "comparison.txt").read_text() in done.stdout
+    assert "validation accuracy, 95 % interval" in done.stdout
+    found = re.search(r"^last - head +[+-]\d+\.\d\d points \[.*\] +(.*)$", done.stdout, re.MULTILINE)
+    assert found[1] == "inconclusive: 2 of 6 pairs"
+    assert max(map(len, (written / "comparison.txt").read_text().splitlines())) > 80  # all of it
     seeds = pd.read_csv(written / "seeds.csv")
     assert list(zip(seeds["strategy"], seeds["seed"], strict=True)) == [
         (s, n) for s in ("head", "last") for n in (1, 2)
@@ -109,7 +112,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_begun(folder, stopped, 
         (["--compare", "tiny.yaml", "--workers", "0"], "--workers 0: expected a number from 1"),
         (["--compare", "tiny.yaml", "--freeze-upto", "3"], "the parameter strategy of tiny.yaml sets it"),
         (["--compare", "runs/tiny"], "a comparison that was begun"),
-        (["--workers", "2"], "--workers is for comparisons"),
+        (["base.yaml", "--workers", "2"], "--workers is for comparisons"),
         (["--resume", "runs/tiny/0001-seed1"], "expected the comparison itself: --resume runs/tiny"),
         (["--resume", "runs/tiny", "--dry-run"], "--dry-run does not fit --resume"),
         (["--resume", "runs/tiny", "--seed", "3"], "--seed 3 does not fit --resume"),

@@ -63,10 +63,10 @@ def runs(trained, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def call_and_draw(capsys):
-    """Runs the face: (exit status, standard output, lines of standard error)."""
+    """Runs the program with --full: (exit status, standard output, lines of standard error)."""
 
-    def run(*arguments) -> tuple[int, str, list[str]]:
-        status = program.run(evaluate.main, list(map(str, arguments)))
+    def run(*arguments, full: bool = True) -> tuple[int, str, list[str]]:
+        status = program.run(evaluate.main, [*map(str, arguments), *(["--full"] if full else [])])
         printed = capsys.readouterr()
         return status, printed.out, printed.err.splitlines()
 
@@ -217,12 +217,27 @@ def test_the_train_and_validation_splits_are_not_readings_of_the_test(runs, call
     assert readings(runs / "one") == 1
 
 
+def test_ten_lines_of_80_characters_say_what_matters(runs, call):
+    assert call(runs / "one", full=False)[0] == 0
+    status, out, _ = call(runs / "one", full=False)
+    assert status == 0
+    lines = out.splitlines()
+    assert len(lines) <= 10
+    assert max(map(len, lines)) <= 80
+    found = read_json(runs / "one" / "evaluations" / "test" / "metrics.json")
+    recalls = {name: row["recall"] for name, row in found["per_class"].items()}
+    assert f"accuracy    {found['accuracy']:.4f}  [" in out
+    assert f"weakest     {min(recalls, key=recalls.get)}: recall {min(recalls.values()):.4f} of 9 images" in out
+    assert "readings    the test split: read 3 times by this run" in out
+    assert "note" not in out  # a second reading is counted, not scolded
+
+
 def test_every_reading_of_the_test_split_is_counted(runs, call):
     for times in (2, 3):
         status, out, _ = call(runs / "one")
         assert status == 0
         assert readings(runs / "one") == times
-        assert f"including this one: {times}" in out
+        assert f"readings    the test split: read {times} time" in out
         assert read_json(runs / "one" / "evaluations" / "test" / "metrics.json")["test_readings"] == times
     assert "protocol    note: The test split was read 3 times" in out
 
@@ -327,7 +342,7 @@ def test_other_images_are_compared_with_those_trained_on(runs, call, trained, tm
     assert split["duplicates"]["sets_across_splits"] == 12
     assert split["counts"]["test"] == 24
     assert "12 of 24 test images may have been memorised" in re.sub(r"\s+", " ", out)
-    assert "number of times that this run has read these images, including this one: 1" in out
+    assert "readings    these images: read 1 time by this run" in out
     assert len(read_record(runs / "one").test_readings) == 1
 
 
@@ -342,7 +357,7 @@ def test_other_images_of_another_run_are_refused_before_any_is_looked_at(runs, c
 
 def test_a_wrong_class_name_is_the_only_line(runs, call):
     status, out, err = call(runs / "one", "--class", "caat")
-    assert (status, out, len(err)) == (2, "", 1)
+    assert (status, out, len(err)) == (2, f"evaluating  {runs / 'one'}\n", 1)
     assert "did you mean cat?" in err[0]
 
 
@@ -622,7 +637,7 @@ def test_help_does_not_wait_for_tensorflow_and_has_examples_to_copy():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.endswith("[]\n")
-    assert done.stdout.count("python evaluate.py ") >= 4
+    assert done.stdout.count("keras-cnn evaluate ") >= 4
 
 
 def test_the_script_itself_exits_with_2_and_writes_one_line(tmp_path):

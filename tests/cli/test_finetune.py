@@ -182,7 +182,7 @@ def test_a_dry_run_says_plan_features_and_cost(refused):
     assert "weights   none: every layer as initialised" in answer["out"]
     # 42 images less the test split, at 4 × 4 × 128 float32 numbers each
     found = re.search(
-        r"ends at layer2_1_relu 4×4×128, .* computed once for (\d+) images and kept: ([\d.]+) MiB", answer["out"]
+        r"ends at layer2_1_relu 4×4×128, .*\n +computed once for (\d+) images and kept: ([\d.]+) MiB", answer["out"]
     )
     assert float(found[2]) == round(int(found[1]) * 4 * 4 * 128 * 4 / 2**20, 1)
     assert "dry run: no run folder was made" in answer["out"]
@@ -234,7 +234,7 @@ def test_a_run_says_its_plan_its_verification_and_what_to_do_next(tuned):
     assert re.search(r"layer4 +10 +[\d,]+ +trained, 5 layers frozen +2 of 5 inference +0\.001\n", text)
     assert "kept: " in text
     assert "float32 on disk" in text
-    assert "verified  the weights and statistics of 35 frozen layers are unchanged, byte for byte" in text
+    assert "verified  weights and statistics of 35 frozen layers unchanged, byte for byte" in text
     assert " finetune --export run   (for phones and other programs)" in text
     told = json.loads((folder / "run" / "freeze.json").read_text())
     assert len(told["frozen"]) == 35

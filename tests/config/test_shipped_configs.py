@@ -8,11 +8,11 @@ import pytest
 
 from keras_cnn import config, models
 from keras_cnn.analysis import recipes
+from keras_cnn.detection.named_models import PACKAGED_CFGS
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import backbones, freezing
 from keras_cnn.sweeps import space, sweep_file
 from keras_cnn.sweeps.worker import trial_config
-from keras_cnn.tasks.detection import network_cfg
 from keras_cnn.tasks.detection.settings import BoxConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
@@ -34,7 +34,7 @@ PUBLISHED = {
 
 def test_the_config_for_boxes_loads_and_its_network_comes_with_the_package():
     found = config.load(BOXES, [], kind=BoxConfig)
-    assert (network_cfg.PACKAGED_CFGS / f"{found.model.cfg}.cfg").is_file()
+    assert (PACKAGED_CFGS / f"{found.model.cfg}.cfg").is_file()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_cnn.detection import load_darknet
+from keras_cnn.detection.darknet import load_darknet
 from keras_cnn.detection.network import open_network, save_network
 from keras_cnn.detection.weights import WeightsFile
 from keras_cnn.detection.yolo import Detector

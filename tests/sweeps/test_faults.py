@@ -141,7 +141,7 @@ def test_a_worker_killed_while_it_trains(undisturbed, work, tmp_path):
 
     done = work(folder)
     assert done.returncode == 0, done.stderr
-    assert "epoch   1/3" not in done.stdout.partition("trial 0002")[0]  # from its checkpoint
+    assert "epoch 1/3" not in done.stdout.partition("trial 0002")[0]  # from its checkpoint
     expected = Study(undisturbed).trials()
     found = Study(folder).trials()
     assert [(t.state, t.attempts) for t in found] == [("finished", 2), ("finished", 1)]

@@ -65,16 +65,16 @@ def test_a_wrong_file_leaves_no_folder(tmp_path, old, new, said):
 
 def test_a_sweep_in_which_only_the_first_cell_is_impossible_is_run(tmp_path):
     path = given(tmp_path, SWEEP.replace("[0.00001,", "[-1,"))
-    study = plan.create(path, ["--train.batch_size", "20"], tmp_path / "runs")
+    study = plan.create(path, ["--train.batch_size", "20"], tmp_path / "runs", accepted=True)
     assert study.lease().trial.assignment["optim.learning_rate"] == -1
     assert "batch_size: 20" in (study.folder / "base.yaml").read_text()
 
 
 def test_the_name_of_a_sweep_may_be_any_text(tmp_path):
     path = given(tmp_path, "name: 'Rate / batch: no. 1'\n" + SWEEP)
-    folders = [plan.create(path, [], tmp_path / "runs").folder.name for _ in range(2)]
+    folders = [plan.create(path, [], tmp_path / "runs", accepted=True).folder.name for _ in range(2)]
     assert folders == ["Rate-batch-no.-1", "Rate-batch-no.-1-2"]
-    assert plan.create(path, ["--name", "mine"], tmp_path / "runs").folder.name == "mine"
+    assert plan.create(path, ["--name", "mine"], tmp_path / "runs", accepted=True).folder.name == "mine"
 
 
 # --- workers ---
@@ -123,7 +123,7 @@ def twice(tmp_path_factory) -> list[tuple[Path, subprocess.CompletedProcess]]:
 
     def run(folder: Path) -> subprocess.CompletedProcess:
         given(folder, SWEEP)
-        command = [sys.executable, str(ROOT / "train.py"), "--sweep", "s.yaml"]
+        command = [sys.executable, str(ROOT / "train.py"), "--sweep", "s.yaml", "--yes"]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
     with ThreadPoolExecutor(2) as pool:
@@ -214,13 +214,16 @@ def test_a_trial_is_the_run_that_train_would_make_and_the_best_one_is_tested_onc
             ["--sweep", "--resume", "x", "--run-cap", "3"],
             r"--resume goes by the folder's sweep\.yaml; change run_cap",
         ),
-        (["--sweep", "--train.epochs", "3"], "--train.epochs: the parameter epochs of .* sets it in every trial"),
+        (["--sweep", "--epochs", "3"], "--train.epochs: the parameter train.epochs of .* sets it in every trial"),
+        (["--sweep", "cs6910", "--lr", "3"], "--optim.learning_rate: the parameter lr of .* sets it in every trial"),
+        (["--yes"], "--yes is for sweeps; expected --sweep with it"),
+        (["--sweep", "cs6910"], r"the largest cell is above 1e\+14 multiply-adds or 50% .* expected --yes"),
         (["--join", "x", "--workers", "2"], "--workers does not fit --join"),
         (["--sweep", "--resume", "x", "--dry-run"], "--dry-run does not fit --resume"),
         (["--sweep", "begun"], "begun: a sweep that was begun; expected a file, or: --resume begun"),
         (["--resume", "begun/0001"], "begun/0001: a trial of begun; expected the sweep itself: --resume begun"),
         (["--resume", "begun"], r"begun/sweep\.json: cannot be read"),
-        (["--sweep", "--run-dir", "x"], "--run-dir does not fit a sweep"),
+        (["--sweep", "--resume", "x", "--run-dir", "y"], "--run-dir is for a new sweep; --resume goes on with one"),
         (["--sweep", "--resume", "--finish"], "--resume and --finish: expected one of them"),
         (["--sweep", "--resume", "--seed", "3"], "--resume takes the sweep's own file and settings"),
         (["--sweep", "--resume"], "runs: no sweep there; name one: --resume FOLDER"),
@@ -239,21 +242,21 @@ def test_arguments_that_do_not_fit_a_sweep(monkeypatch, tmp_path, words, said):
 
 
 def test_the_default_sweep_starts(monkeypatch, tmp_path):
-    from keras_cnn.cli import train
+    from keras_cnn.cli import sweep, train
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prewarmed_workers, "_start", _Process.started)  # nobody is to work here
     monkeypatch.setattr(local, "run", lambda study, workers, **_: started.append((study, workers)))
     started = []
+    monkeypatch.setattr(sweep, "_write_page", lambda folder: None)
     train.main(["--sweep", "--workers", "2"])
-    train.main(["--sweep", "--run-cap", "12"])
-    (study, workers), (shorter, _) = started
-    assert (study.folder, workers, study.cap) == (Path("runs/cs6910"), 2, 20)
-    assert (shorter.folder, shorter.cap) == (Path("runs/cs6910-2"), 12)
-    assert len(study.lease().trial.assignment) == 11
-    assert sorted(os.listdir("runs")) == ["cs6910", "cs6910-2"]
+    train.main(["--sweep", "cs6910", "--run-cap", "12", "--yes", "--run-dir", "mine"])
+    (study, workers), (named, _) = started
+    assert (study.folder, workers, study.cap) == (Path("runs/quick"), 2, 16)
+    assert (named.folder, named.cap, len(named.lease().trial.assignment)) == (Path("mine"), 12, 11)
+    assert os.listdir("runs") == ["quick"]
     monkeypatch.setattr(local, "resume", lambda study, workers, ready: started.append((study, workers)))
-    train.main(["--resume", "runs/cs6910"])
+    train.main(["--resume", "runs/quick"])
     assert (started[-1][0].folder, started[-1][1]) == (study.folder, 1)
     assert _Process.log == [
         "start",

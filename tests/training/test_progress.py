@@ -18,7 +18,7 @@ ROW = {
     "epoch_seconds": 4.0,
     "run_seconds": 71.2,
 }
-LINE = "epoch   2/12  loss 0.5123  accuracy 0.8100  val_loss 0.6000  val_accuracy 0.7912 *  250 images/s  01:11"
+LINE = "epoch  2/12  loss 0.5123 acc 0.8100 val_loss 0.6000 val_acc 0.7912 * 05:56 left"  # 71.2 s / 2 * 10
 
 
 class Terminal(io.StringIO):
@@ -60,11 +60,12 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_nothing_else(capsys):
     for step in range(1, 11):
         progress.step(after(step))
     assert capsys.readouterr().out == ""
-    progress.end_epoch(ROW, 1000, best=True)
+    progress.end_epoch(ROW, best=True)
     assert capsys.readouterr().out == LINE + "\n"
     progress.start_epoch(after(0))
-    progress.end_epoch(ROW | {"run_seconds": 3670.6}, 1000, best=False)
-    assert capsys.readouterr() == (LINE.replace(" *", "  ").replace("01:11", "1:01:11") + "\n", "")
+    progress.end_epoch(ROW | {"epoch": 12, "run_seconds": 3670.6}, best=False)
+    last = LINE.replace(" *", "  ").replace(" 2/12", "12/12").replace("05:56 left", "1:01:11 in all")
+    assert capsys.readouterr() == (last + "\n", "")
 
 
 def test_a_terminal_shows_means_rate_and_time_left(terminal, clock):
@@ -98,7 +99,7 @@ def test_the_line_of_the_epoch_takes_the_place_of_the_bar(terminal, clock):
     progress.start_epoch(after(0))
     clock[0] += 1
     progress.step(after(9))
-    progress.end_epoch(ROW, 1000, best=True)
+    progress.end_epoch(ROW, best=True)
     *_, bar, blank, line = terminal.getvalue().split("\r")
     assert "9/10" in bar
     assert blank == " " * len(bar)

@@ -11,7 +11,7 @@ from PIL import Image
 from keras_cnn.cli import visualize
 from keras_cnn.cli.program import run as run_program
 from keras_cnn.data.decoding import read_image
-from keras_cnn.detection import load_darknet
+from keras_cnn.detection.darknet import load_darknet
 from keras_cnn.detection.network import open_network, save_network
 from keras_cnn.detection.yolo import Detector
 from keras_cnn.views.support.opened_detector import map_behind

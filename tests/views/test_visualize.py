@@ -14,6 +14,7 @@ from keras_cnn.cli.program import run as run_program
 from keras_cnn.errors import InputError
 from keras_cnn.views.support.opened_model import VisualizeOptions
 from keras_cnn.views.support.opening import open_source
+from keras_cnn.visualization.attribution import METHODS
 
 
 @pytest.fixture
@@ -135,7 +136,8 @@ def test_all_draws_what_there_is_and_says_what_it_leaves_out(run, photo, tmp_pat
 
 WRONG = {
     ("{run}", "kernal"): "unknown view 'kernal'; did you mean kernels?",
-    ("{run}",): "the following arguments are required: VIEW",
+    ("{run}", "gradcam"): "unknown view 'gradcam'; did you mean attribution --method grad-cam?",
+    ("{run}", "all", "kernels"): "all draws every view; expected no other view with it",
     ("{run}/nothing", "kernels"): "neither a run folder, nor a .keras, .h5 or .cfg file, nor a backbone",
     ("resnet5", "kernels"): "nor a backbone; did you mean resnet50?",
     ("{run}/nothing.keras", "kernels"): "nothing.keras: no model file; expected a .keras file",
@@ -194,6 +196,16 @@ def test_a_model_that_would_run_code_or_is_unknown_is_refused(tmp_path, capsys):
         error = capsys.readouterr().err
         assert f"{name}: not a Keras model that can be loaded" in error
         assert error.count("\n") == 1
+
+
+def test_two_views_are_drawn_by_one_command_each_with_its_options(run, tmp_path, capsys):
+    arguments = [str(run), "kernels", "receptive-field", "--count", "2", "--out", str(tmp_path / "out")]
+    assert run_program(visualize.main, arguments) == 0
+    assert _files(tmp_path / "out") == ["kernels", "receptive-field"]
+
+
+def test_the_methods_that_need_no_import_are_those_of_attribution():
+    assert tuple(METHODS) == views.METHODS
 
 
 def test_every_view_has_a_function_with_options_of_its_own():

@@ -18,6 +18,8 @@ from keras_cnn.models.weights.stored import Stored, canonically_named, snake_cas
 
 __all__ = ["LoadedWeights", "is_torch_file", "load_weights"]
 
+SHIPPED = Path(__file__).parents[1] / "shipped"  # weights that come with the package (scripts/pretrain_resnet8.py)
+FASHION = "fashion"
 KERAS = (".keras", ".h5")
 TORCH = (".pth", ".pt", ".safetensors")
 _LFS_POINTER = b"version https://git-lfs"
@@ -31,7 +33,8 @@ def is_torch_file(source: str | Path) -> bool:
 def load_weights(model: keras.Model, source: str | Path) -> LoadedWeights:
     """Puts weights into a network of `backbones` or `classics`, which is recognised by its name.
 
-    `source` is "none" (nothing happens), "imagenet" or a file: .keras, .weights.h5, Keras's older .h5, .safetensors,
+    `source` is "none" (nothing happens), "imagenet", "fashion" (weights that come with the package) or a
+    file: .keras, .weights.h5, Keras's older .h5, .safetensors,
     .pth or .pt. "imagenet" is Keras's download, kept in its cache; for the networks of `classics` it is torchvision's
     file in that cache, which the user provides. File and model may each have a classification head or none: a head
     is loaded if its shapes match, and the result names the layers that were not loaded. No code in a file is ever run.
@@ -43,7 +46,7 @@ def load_weights(model: keras.Model, source: str | Path) -> LoadedWeights:
         return LoadedWeights((), tuple(layer.name for layer in model.layers if layer.weights), ())
     if source == "imagenet":
         return _load_imagenet(model)
-    path = Path(source)
+    path = _shipped(model.name) if source == FASHION else Path(source)
     if path.suffix not in (*KERAS, *TORCH):
         kinds = ", ".join((*KERAS, ".weights.h5", *TORCH))
         raise InputError(f"weights: found {str(source)!r}, expected imagenet, none or a file ({kinds})")
@@ -53,6 +56,15 @@ def load_weights(model: keras.Model, source: str | Path) -> LoadedWeights:
         if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
             raise InputError(f"{path}: a pointer of Git LFS instead of the weights; git lfs pull downloads them")
     return assign(model, _read(model, path), str(path))
+
+
+def _shipped(network: str) -> Path:
+    """The file of Fashion-MNIST weights of a network in the package. InputError if it has none."""
+    path = SHIPPED / f"{network}_{FASHION}.keras"
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem.removesuffix(f"_{FASHION}") for file in SHIPPED.glob(f"*_{FASHION}.keras")))
+        raise InputError(f"weights: found {FASHION} with {network}; the package has these weights of {names}")
+    return path
 
 
 def _read(model: keras.Model, path: Path) -> list[Stored]:
@@ -104,7 +116,9 @@ def _renamed(stored: list[Stored]) -> list[Stored]:
 
 def _load_imagenet(model: keras.Model) -> LoadedWeights:
     if model.name in classics.CLASSICS:
-        path = _cached(classics.find(model.name).weights_file)
+        if not (file := classics.find(model.name).weights_file):
+            raise InputError(f"{model.name}: it has no ImageNet weights; expected weights {FASHION}, none or a file")
+        path = _cached(file)
         if not path.is_file():
             raise InputError(
                 f"{model.name}: Keras has no ImageNet weights of it to download; put torchvision's {path.name} into "

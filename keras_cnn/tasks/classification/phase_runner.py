@@ -137,7 +137,7 @@ class PhaseRunner:
     def report_last_weights(self) -> None:
         """Logs whether one batch was memorised: the best weights on validation may be from an earlier epoch."""
         setup = self._setup
-        if not setup.config.train.overfit_batch:
+        if not setup.config.train.overfit_batch or setup.config.train.memorise:
             return
         accuracy = float(np.mean(self.logits("train").argmax(axis=1) == setup.train.labels))
         verdict = "memorised" if accuracy == 1 else "did not memorise"
@@ -245,16 +245,16 @@ class PhaseRunner:
             if self._setup.config.finetune.features == "auto":
                 size = _size_text(self._feature_bytes)
                 why = f"{size} do not fit in memory; finetune.features disk keeps them in data.cache_dir"
-            logger.info(f"{part}; computed in every step ({why})")
+            logger.info(part)
+            logger.info(f"          computed in every step ({why})")
             return
         where = "on disk" if self.features_place == "disk" else "in memory"
         size = f"{_size_text(self._feature_bytes)} of {self._frozen_part.dtype} {where}"
-        logger.info(f"{part}; computed once for {sum(self._outputs_to_keep.values()):,} images and kept: {size}")
+        logger.info(part)
+        logger.info(f"          computed once for {sum(self._outputs_to_keep.values()):,} images and kept: {size}")
         if "train" not in self._outputs_to_keep:
-            logger.info(
-                "          training images change every epoch, so for them it is computed in every step;"
-                " finetune.augment_views keeps some views of each"
-            )
+            logger.info("          training images change every epoch, so for them it is computed in every step;")
+            logger.info("          finetune.augment_views keeps some views of each")
 
     # --- check that frozen weights do not change ---
 

@@ -32,7 +32,7 @@ def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run:
     record_test_reading(folder)
     logits = {name: phase_run.logits(name) for name in splits}
     summaries = {name: metrics.summary(split.labels, logits[name], classes) for name, split in splits.items()}
-    run_metrics = {"split": "test", "best_epoch": best_epoch, "chosen_by": setup.config.train.monitor}
+    run_metrics = {"split": "test", "best_epoch": best_epoch, "chosen_by": setup.monitor}
     run_metrics |= {"computed_in": setup.precision} | summaries.pop("test") | summaries
     test, probabilities = dataset.test, metrics.softmax(logits["test"])
     write_predictions(folder / "predictions.csv", test.ids, test.paths, test.labels, probabilities, classes=classes)
@@ -50,11 +50,25 @@ def finish_trial(
     split, classes = setup.dataset.validation, setup.dataset.classes
     logits = phase_run.logits("validation")
     summary = metrics.summary(split.labels, logits, classes)
-    run_metrics = {"best_epoch": best_epoch, "chosen_by": setup.config.train.monitor, "computed_in": setup.precision}
+    run_metrics = {"best_epoch": best_epoch, "chosen_by": setup.monitor, "computed_in": setup.precision}
     run_metrics |= {"validation": summary}
     write_json(folder / "metrics.json", run_metrics)  # its presence says that the run is complete
     predicted = {"validation": (split.labels, logits.argmax(axis=1))}
     tracker.finish(summary | {"split": "validation"}, [], predicted, classes)
+    return run_metrics
+
+
+def finish_batch(
+    setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run: PhaseRunner, best_epoch: int
+) -> dict:
+    """Evaluates a run that was to memorise one batch, on that batch. No other image is read."""
+    logits = phase_run.logits("train")
+    summary = metrics.summary(setup.train.labels, logits, setup.dataset.classes)
+    run_metrics = {"split": "train", "best_epoch": best_epoch, "chosen_by": setup.monitor}
+    run_metrics |= {"computed_in": setup.precision} | summary
+    write_json(folder / "metrics.json", run_metrics)  # its presence says that the run is complete
+    predicted = {"train": (setup.train.labels, logits.argmax(axis=1))}
+    tracker.finish(run_metrics, [], predicted, setup.dataset.classes)
     return run_metrics
 
 

@@ -2,28 +2,27 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_cnn import data, models
-from keras_cnn.config import Config, FinetuneConfig, as_dict, without_effect
+from keras_cnn.config import Config, as_dict, without_effect
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.evaluations import computed_in
 from keras_cnn.loading import BUILDERS, load_dataset
-from keras_cnn.messages import logger
 from keras_cnn.models import backbones, custom, freezing
 from keras_cnn.models.weights import LoadedWeights, load_weights
 from keras_cnn.training import precision
-from keras_cnn.training.phases import Phase, StagePlan, freeze_plan, phases, plan_text
+from keras_cnn.training.phases import Phase, StagePlan, freeze_plan, phases
 from keras_cnn.visualization.probe import Probe
 
+CHOOSES_BADLY = 300  # validation images below which one image is a third of a point, and val_loss chooses the epoch
 UNSETTLED = 0.05  # a run is too short if a batch norm keeps more than this share of its initial statistics
 
 
@@ -52,6 +51,15 @@ class TrainingSetup:
     def freezes(self) -> bool:
         """Whether weights of the model stay frozen to the end."""
         return any(row.frozen_layers for row in self.plan)
+
+    @property
+    def monitor(self) -> str:
+        """The column of the history that chooses the best epoch."""
+        settings = self.config.train
+        if settings.monitor != "auto":
+            return settings.monitor
+        few = len(self.dataset.validation) < CHOOSES_BADLY and not settings.memorise
+        return "val_loss" if few else "val_accuracy"
 
     @property
     def steps(self) -> int:
@@ -138,6 +146,10 @@ def prepare_setup(
         train, augmentation = data.first_batch(train, config.train.batch_size, config.seed), augment.RECIPES["none"]
         own = {"counts": split["counts"] | {"train": len(train)}, "ids": split["ids"] | {"train": list(train.ids)}}
         split = split | own
+    if config.train.memorise:
+        require(config.train.overfit_batch, "train.memorise", "found true", "train.overfit_batch true with it")
+        dataset = replace(dataset, validation=train)
+        _remove_dropout(model)
     _require_fixed_images(config, augmentation)
     finetune = config.finetune
     planned = phases(
@@ -199,6 +211,13 @@ def _network(config: Config, dataset: Dataset, run: Path | None) -> tuple[keras.
     return model, load_weights(model, weights)
 
 
+def _remove_dropout(model: keras.Model) -> None:
+    """Sets the rate of every dropout layer to 0."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dropout | keras.layers.SpatialDropout2D):
+            layer.rate = 0.0
+
+
 def _decoded(split: Split, dataset: Dataset, config: Config) -> Split:
     settings = config.data
     cache_dir = settings.cache_dir or default_cache_dir()
@@ -221,29 +240,6 @@ def _slow_statistics(setup: TrainingSetup) -> Iterator[str]:
 def _unscaled(setup: TrainingSetup) -> Iterator[str]:
     if setup.config.model.name == custom.NAME and not Probe(setup.model).scales_images:
         yield f"{setup.model.name} has no layer that rescales: it gets pixel values from 0 to 255"
-
-
-def log_summary(setup: TrainingSetup) -> None:
-    """Logs a summary of the data, the findings of its audit, and the network."""
-    dataset = setup.dataset
-    splits = {"train": setup.train, "validation": dataset.validation, "test": dataset.test}
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
-    size = "x".join(map(str, dataset.image_shape))
-    logger.info(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {size}")
-    for line in data_notes(dataset.findings):
-        logger.info(f"          {line}")
-    trainable = sum(int(np.prod(v.shape)) for v in setup.model.trainable_variables)
-    logger.info(
-        f"model     {setup.config.model.name}: {trainable:,} trainable parameters; computed in {setup.precision}"
-    )
-    if setup.loaded:
-        weights = setup.config.model.options["weights"]
-        logger.info(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else setup.loaded}")
-    if setup.loaded or setup.config.finetune != FinetuneConfig():
-        for line in plan_text(setup.plan, setup.config.optim.learning_rate).splitlines():
-            logger.info(f"          {line}")
-    for line in setup.notes:
-        logger.info(f"note      {line}")
 
 
 def data_notes(findings: dict) -> Iterator[str]:

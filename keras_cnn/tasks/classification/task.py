@@ -16,7 +16,8 @@ from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, write_json, write_t
 from keras_cnn.run_folder.json_files import read_json
 from keras_cnn.tasks.classification import results
 from keras_cnn.tasks.classification.phase_runner import PhaseRunner, fingerprints
-from keras_cnn.tasks.classification.setup import SharedResources, TrainingSetup, log_summary, prepare_setup
+from keras_cnn.tasks.classification.setup import SharedResources, TrainingSetup, prepare_setup
+from keras_cnn.tasks.classification.summary import log_summary
 from keras_cnn.tracking import Tracker
 from keras_cnn.training.phases import Phase
 from keras_cnn.training.task import CheckInterrupt, no_interrupt
@@ -52,6 +53,7 @@ class ClassificationTask:
         self.config, self.default_config = setup.config, config_module.load(None, [], BUILDERS)
         self.hardware, self.precision, self.model = setup.hardware, setup.precision, setup.model
         self.split, self.phases = setup.split, setup.phases
+        self.monitor = setup.monitor
         self.train_images, self.steps = len(setup.train), setup.steps
         self.program = "finetune" if setup.loaded else "train"
         # Otherwise only changing weights are kept: a frozen part may be large, and a trial saves time.
@@ -107,11 +109,16 @@ class ClassificationTask:
         best_epoch: int,
         validated: np.ndarray | None,
     ) -> dict:
-        """Writes the model, evaluates all three splits, the test split once, and writes predictions and figures."""
+        """Writes the model, evaluates all three splits, the test split once, and writes predictions and figures.
+
+        With train.memorise it evaluates the one batch, and reads no other image.
+        """
         if not self.keeps_whole_model:
             results.save_model(self.model, folder)
         if validated is not None:
             phase_run.known_logits["validation"] = validated
+        if self.config.train.memorise:
+            return results.finish_batch(self.setup, folder, tracker, phase_run, best_epoch)
         return self._evaluate(self.setup, folder, tracker, phase_run, best_epoch)
 
     _evaluate = staticmethod(results.finish)

@@ -1,28 +1,22 @@
 """A Darknet cfg rewritten for the user's classes, anchors and image size; the result is again a valid cfg."""
 
-from pathlib import Path
-
 import numpy as np
 
 from keras_cnn.detection.cfg import Cfg, Section, parse_cfg, read_cfg
 from keras_cnn.detection.heads import YoloHead, read_heads
-from keras_cnn.detection.network import NAMED, cache_folder
+from keras_cnn.detection.named_models import NAMED, cache_folder, named_cfg
 from keras_cnn.errors import InputError, require
-
-PACKAGED_CFGS = Path(__file__).parent / "cfgs"  # cfg files that come with the package
 
 
 def find_cfg(name: str) -> Cfg:
     """The cfg of a file, or of one of NAMED from the cache folder or the package. InputError if there is none."""
     if name not in NAMED:
         return read_cfg(name)
-    places = [cache_folder() / f"{name}.cfg", PACKAGED_CFGS / f"{name}.cfg"]
-    for place in places:
-        if place.is_file():
-            return read_cfg(place)
+    if (cfg := named_cfg(name)) is not None:
+        return read_cfg(cfg)
     raise InputError(
-        f"model.cfg: {name}: not found: {places[0]}; put {name}.cfg there (github.com/pjreddie/darknet, or Debian's"
-        " package darknet), or give --model.cfg FILE.cfg"
+        f"model.cfg: {name}: not found: {cache_folder() / name}.cfg; put {name}.cfg there (github.com/pjreddie/darknet,"
+        " or Debian's package darknet), or give --model.cfg FILE.cfg"
     )
 
 

@@ -13,8 +13,8 @@ from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.boxes import Detections, Letterbox, decode
 from keras_cnn.detection.drawing import annotated
+from keras_cnn.detection.named_models import NAMED as DETECTOR_NAMES
 from keras_cnn.detection.network import CFG_MEMBER, Network, open_network
-from keras_cnn.detection.network import NAMED as DETECTOR_NAMES
 from keras_cnn.detection.yolo import Detector, letterbox
 from keras_cnn.errors import UsageError, require
 from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions

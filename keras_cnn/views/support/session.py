@@ -18,22 +18,23 @@ from keras_cnn.views.support.saving import SavedFigure
 _SHOWN = 12  # images in the figures of `all`: each takes a figure per layer and several hundred predictions
 
 
-def visualize(source: str, view: str, shared: VisualizeOptions, options: Mapping[str, object]) -> list[SavedFigure]:
-    """Draws one view of `source`, or every view for `all`, each into a folder of its name below `OpenedModel.out`.
+def visualize(source: str, chosen: Mapping[str, Mapping[str, object]], shared: VisualizeOptions) -> list[SavedFigure]:
+    """Draws views of `source`, or every view for `all`, each into a folder of its name below `OpenedModel.out`.
 
-    `options` are the options of the view; `all` takes none, and gives some views cheaper ones. Raises the InputError of
-    the view. With `all`, a view that cannot be drawn for this network is left out with its reason, and its error is
-    raised only if no view can be drawn.
+    `chosen` has the options of each view by its name; `all` takes none, and gives some views cheaper ones. Raises the
+    InputError of the view. With `all`, a view that cannot be drawn for this network is left out with its reason, and
+    its error is raised only if no view can be drawn.
     """
-    if view == "all" and shared.image_count is None and len(shared.images) > _SHOWN:
+    if "all" in chosen and shared.image_count is None and len(shared.images) > _SHOWN:
         shown = f"{_SHOWN} of {len(shared.images)} images in figures, or as many as --image-count says"
         logger.info("note  %s; all images are measured", shown)
         shared = replace(shared, image_count=_SHOWN)
     opened = open_source(source, shared)
     for note in opened.notes:
         logger.info("note  %s", note)
-    if view != "all":
-        return draw_view(opened, views.find(view), options)
+    if "all" not in chosen:
+        drawn = [draw_view(opened, views.find(name), options) for name, options in chosen.items()]
+        return [figure for figures in drawn for figure in figures]
     figures: list[SavedFigure] = []
     errors: list[InputError] = []
     for name, result in every_view(opened):

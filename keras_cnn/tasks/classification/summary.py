@@ -1,0 +1,82 @@
+"""What a run logs before its first step: images, baseline, network, what is frozen, and advice from the numbers."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from keras_cnn.config import FinetuneConfig
+from keras_cnn.messages import logger
+from keras_cnn.tasks.classification.setup import CHOOSES_BADLY, TrainingSetup, data_notes
+from keras_cnn.training.phases import plan_text
+
+FEW_IMAGES = 1000  # for a network trained from scratch
+
+
+def log_summary(setup: TrainingSetup) -> None:
+    """Logs a summary of the data, the findings of its audit, and the network."""
+    dataset = setup.dataset
+    splits = {"train": setup.train, "validation": dataset.validation, "test": dataset.test}
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+    size = "x".join(map(str, dataset.image_shape))
+    logger.info(f"data      {counts}; {len(dataset.classes)} classes; {size}")
+    for line in data_notes(dataset.findings):
+        logger.info(f"          {line}")
+    logger.info(_classes(setup))
+    logger.info(_baseline(setup))
+    trainable = sum(int(np.prod(v.shape)) for v in setup.model.trainable_variables)
+    logger.info(
+        f"model     {setup.config.model.name}: {trainable:,} trainable parameters; computed in {setup.precision}"
+    )
+    if setup.loaded:
+        weights = setup.config.model.options["weights"]
+        logger.info(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else setup.loaded}")
+    if setup.loaded or setup.config.finetune != FinetuneConfig():
+        for line in plan_text(setup.plan, setup.config.optim.learning_rate).splitlines():
+            logger.info(f"          {line}")
+    for line in setup.notes:
+        logger.info(f"note      {line}")
+    for line in _advice(setup):
+        logger.info(f"advice    {line}")
+
+
+def majority_class(setup: TrainingSetup) -> int:
+    """The class with the most training images, the first of equal ones."""
+    return int(_counts(setup).argmax())
+
+
+def _counts(setup: TrainingSetup) -> np.ndarray:
+    return np.bincount(setup.train.labels, minlength=len(setup.dataset.classes))
+
+
+def _classes(setup: TrainingSetup) -> str:
+    counts, names = _counts(setup), setup.dataset.classes
+    low, high = int(counts.min()), int(counts.max())
+    if low == high:
+        return f"          {setup.dataset.source}, {low:,} training images in each class"
+    ends = f"{low:,} ({names[int(counts.argmin())]}) to {high:,} ({names[int(counts.argmax())]})"
+    return f"          {setup.dataset.source}, {ends} training images a class"
+
+
+def _baseline(setup: TrainingSetup) -> str:
+    label = majority_class(setup)
+    share = float(np.mean(setup.dataset.validation.labels == label))
+    return f"baseline  {share:.4f} of the validation images, by always saying {setup.dataset.classes[label]!r}"
+
+
+def _advice(setup: TrainingSetup) -> Iterator[str]:
+    images, counts, settings = len(setup.train), _counts(setup), setup.config.train
+    if settings.overfit_batch:
+        return
+    pretrained = setup.loaded is not None and bool(setup.loaded.loaded)
+    if images < FEW_IMAGES and not pretrained and setup.train.files is not None:
+        yield f"{images:,} photos are few for a network from scratch; a pretrained one learns"
+        yield "  from fewer: python finetune.py PHOTOS --backbone mobilenetv2"
+    if setup.steps == 1:
+        yield f"one step an epoch: a smaller --batch-size than {settings.batch_size}, or more --epochs"
+    if counts.min() and counts.max() / counts.min() > 3 and settings.class_weights == "none":
+        yield "the classes are unequal: --train.class_weights balanced counts them alike"
+    validation = len(setup.dataset.validation)
+    if validation < CHOOSES_BADLY:
+        chosen = f"{setup.monitor} chooses the best epoch"
+        why = f"val_accuracy of {validation:,} images chooses badly"
+        yield f"{why}: {chosen}" if setup.monitor == "val_loss" else f"{why}; --train.monitor val_loss"

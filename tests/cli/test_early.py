@@ -1,0 +1,113 @@
+"""What is answered without TensorFlow, and the short names of a command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_cnn import config, networks
+from keras_cnn.cli import early
+from keras_cnn.cli.parser import Parser
+from keras_cnn.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def parser() -> Parser:
+    made = Parser(prog="p")
+    made.option("--resume")
+    made.fields(config.names())
+    return made
+
+
+def test_short_names_are_those_of_their_fields(parser):
+    words = ["--epochs", "3", "--lr=1e-2", "--batch-size", "8", "--model", "net1", "--data", "x", "--image-size", "32"]
+    _, overrides = parser.split([*words, "--seed", "2", "--model.l1_oc", "4"])
+    assert overrides == [
+        *("--train.epochs", "3", "--optim.learning_rate=1e-2", "--train.batch_size", "8", "--model.name", "net1"),
+        *("--data.source", "x", "--data.image_size", "32", "--seed", "2", "--model.l1_oc", "4"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"),
+    [
+        ("--learning-rate", "--optim.learning_rate"),
+        ("--weight_decay", "--optim.weight_decay"),
+        ("--resum", "--resume"),
+        ("--batchsize", "--batch-size"),
+    ],
+)
+def test_an_unknown_option_gets_the_nearest_of_all_sections(parser, typed, nearest):
+    with pytest.raises(InputError, match=f"unknown option {typed}; did you mean {nearest}\\?"):
+        parser.split([typed, "1"])
+
+
+def test_an_existing_folder_is_a_source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "C:\\photos"):
+        Path(name).mkdir()
+        assert early.with_sources(["--data.source", name, "--seed", "1"]) == [
+            *("--data.source", f"folder:{name}"),
+            *("--seed", "1"),
+        ]
+    assert early.with_sources(["--data.source=photos"]) == ["--data.source=folder:photos"]
+    Path("labels.CSV").touch()
+    assert early.as_source("labels.CSV") == "csv:labels.CSV"
+    for text in ("fashion-mini", "folder:photos", "nowhere"):
+        assert early.as_source(text) == text
+
+
+ANSWERS = {  # program and arguments -> words of its error; none of them may import TensorFlow
+    ("train", "--lr", "fast"): "optim.learning_rate: found 'fast', expected a number",
+    ("train", "--model", "resnet18"): "expected that file, or a path, or --model.weights none",
+    ("train", "--model", "resnett"): "model.name: 'resnett' is unknown; did you mean resnet",
+    ("train", "photos/", "--data", "fashion-mini"): "expected one source of images",
+    ("train", "--sweep", "cs691"): "cs691: no such file, and no sweep of the package; did you mean cs6910?",
+    ("finetune", "--backbone", "resnet5", "--freeze-upto", "all"): "model.name: 'resnet5' is unknown",
+    ("finetune", "--backbone", "resnet8"): "expected --model.weights fashion",
+    ("finetune", "--export", "nowhere"): "nowhere: no such folder",
+    ("evaluate", "nowhere"): "nowhere: no such folder; expected a run folder",
+    ("visualize", "photos", "gradcam"): "unknown view 'gradcam'; did you mean attribution --method grad-cam?",
+    ("visualize", "resnet5", "kernels"): "nor a backbone; did you mean resnet50?",
+    ("visualize",): "no run in runs/; expected SOURCE VIEW",
+    ("detect", "photos", "--model", "yolov3-tiny"): "its weights are not found",
+    ("detect", "--train", "--lr", "fast"): "optim.learning_rate: found 'fast'",
+    ("models", "resnet5"): "no network with published weights; did you mean resnet50?",
+}
+
+
+def test_wrong_commands_are_answered_without_tensorflow(tmp_path):
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    code = "import sys, importlib\nfrom keras_cnn.cli import program\n"
+    code += f"for name, *words in {list(ANSWERS)!r}:\n"
+    code += "    status = program.run(importlib.import_module('keras_cnn.cli.' + name).main, words)\n"
+    code += "    print(status, 'tensorflow' in sys.modules, file=sys.stderr)\n"
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    lines = done.stderr.splitlines()
+    assert lines[1::2] == ["2 False"] * len(ANSWERS), done.stderr
+    for (command, said), line in zip(ANSWERS.items(), lines[::2], strict=True):
+        assert said in line, command
+
+
+def test_the_catalogue_has_the_networks_that_can_be_built():
+    from keras_cnn import models
+    from keras_cnn.models import arithmetic, backbones
+
+    assert sorted(networks.names()) == sorted(models.BUILDERS)
+    for network in networks.published():
+        assert network.image_size == str(backbones.default_side(network.name))
+        assert network.licence
+    listed = networks.find("mobilenetv2")
+    # Sandler et al. 2018, table 4: 3.4 M parameters, 300 M multiply-adds; keras.io: 3.5 M and 71.3 %.
+    assert (listed.parameters, listed.top1, round(listed.multiply_adds / 1e6)) == (3_538_984, 71.3, 301)
+    small = networks.find("resnet8")
+    model = backbones.classifier("resnet8", (28, 28, 1), 10, weights="fashion")
+    totals = arithmetic.totals(arithmetic.table(model))
+    assert (small.parameters, small.multiply_adds) == (totals.trainable + totals.other, totals.multiply_adds)
+    assert small.weights_path.stat().st_size < 3e6
