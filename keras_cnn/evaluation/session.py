@@ -195,7 +195,7 @@ def _show_results(outcome: EvaluatedRun, options: EvaluateOptions) -> None:
         images = "the test split" if options.source is None else "these images"
         count = len(_readings(record, options))
         logger.info(f"readings    {images}: read {count} time{'s' * (count != 1)} by this run, counted in its folder")
-    logger.info(f"written     {outcome.folder}   (predictions, figures; --full prints all)")
+    logger.info(f"written     {outcome.folder}   (figures; --full prints all)")
 
 
 def _readings(record: Record, options: EvaluateOptions) -> tuple[dict[str, str], ...]:
