@@ -3,7 +3,6 @@
 import argparse
 import functools
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from keras_cnn.cli.sweep import is_sweep
 from keras_cnn.config.shipped import find_config
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
+from keras_cnn.operating_system import cores
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.tensorflow_import import import_tensorflow
 
@@ -70,7 +70,7 @@ def demonstrate(chosen: argparse.Namespace, overrides: list[str]) -> None:
     chosen.compare, part = DEMONSTRATION, chosen.freeze_upto
     logger.info("no network and no photos named: a demonstration of what pretraining buys, with")
     logger.info("ResNet8 pretrained on six classes of Fashion-MNIST, and 40 images of the other four")
-    chosen.workers = chosen.workers or min(2, len(os.sched_getaffinity(0)))
+    chosen.workers = chosen.workers or min(2, len(cores()))
     main(chosen, overrides, part)
     following = run_folder.shell_command("finetune", "PHOTOS", "--backbone", "mobilenetv2")
     logger.info(f"next      {following}   (one folder a class)")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any, cast
 
 from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import brief
@@ -98,6 +99,6 @@ def _step_line() -> str:
     from keras_cnn.training.experiment import step_seconds
 
     default = config.load(find_config(Path("default")), [], BUILDERS)
-    seconds = step_seconds(default, prepare, STEPS)
+    seconds = step_seconds(default, cast(Any, prepare), STEPS)
     size = default.train.batch_size
     return f"{1000 * seconds:.1f} ms for {size} images with the default network (median of {STEPS})"

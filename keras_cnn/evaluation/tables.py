@@ -168,7 +168,7 @@ def findings_in_brief(flaws: Sequence[Finding]) -> Iterator[str]:
     """How many flaws the protocol audit has found, and the sentence of the worst one."""
     serious = [flaw for flaw in flaws if flaw.severity != NOTE]
     if not serious:
-        yield f"protocol    no flaw found{f', {len(flaws)} notes' if flaws else ''}"
+        yield "protocol    no flaw found"
         return
     more = f" (and {len(serious) - 1} more: --full)" if len(serious) > 1 else ""
     worst = textwrap.shorten(f"{serious[0].severity}: {serious[0].sentence}", _WIDTH - 12 - len(more), placeholder="…")
