@@ -12,6 +12,7 @@ from pathlib import Path
 
 KERAS, TORCHVISION = "keras.io/api/applications", "pytorch.org/vision/stable/models (IMAGENET1K_V1)"
 TORCHVISION_FAMILY = "torchvision"
+CUSTOM = "custom"  # a Keras model of the user's own, in a file
 SHIPPED_FAMILY = "shipped"  # networks whose weights come with the package
 LICENCES = {  # family -> licence of its ImageNet weights, as their publishers give it
     "convnext": "MIT",
@@ -165,7 +166,7 @@ def find(name: str) -> ListedNetwork | None:
 
 def names() -> list[str]:
     """The names of all networks that a config can have."""
-    return [*_registered_from_scratch(), *(network.name for network in published())]
+    return [*_registered_from_scratch(), CUSTOM, *(network.name for network in published())]
 
 
 def _number(text: str) -> float | None:
@@ -182,8 +183,4 @@ def _registered_from_scratch() -> tuple[str, ...]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "FROM_SCRATCH"
     ]
     (table,) = [table for table in tables if isinstance(table, ast.Dict)]
-    return tuple(
-        key.value.id if isinstance(key, ast.Attribute) and isinstance(key.value, ast.Name) else ast.literal_eval(key)
-        for key in table.keys  # "net1", or custom.NAME, which is "custom"
-        if key is not None
-    )
+    return tuple(ast.literal_eval(key) for key in table.keys if key is not None)
