@@ -49,8 +49,9 @@ class Settings(TypedDict, total=False):
     class_weights: Literal["none", "balanced"]
     ema: float | None
     early_stopping: int | None
-    monitor: Literal["val_accuracy", "val_loss"]
+    monitor: Literal["auto", "val_accuracy", "val_loss"]
     overfit_batch: bool
+    memorise: bool
     checkpoint_minutes: float
     freeze_upto: int | str
     strategy: Literal["fixed", "staged", "gradual"]
@@ -61,6 +62,7 @@ class Settings(TypedDict, total=False):
     features_dtype: Literal["auto", "bfloat16"]
     augment_views: int
     wandb: Literal["auto", "online", "offline", "off"]
+    tensorboard: bool
     project: str
     entity: str | None
     group: str | None
