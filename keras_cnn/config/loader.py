@@ -30,7 +30,10 @@ def load(
 
     Raises a one-line InputError with place, field, found value, expected value and the nearest valid name.
     """
-    root = placed(path or {}, "config") if path is None or isinstance(path, Mapping) else read_values(Path(path))
+    if path is None or isinstance(path, Mapping):
+        root = placed(path or {}, COMMAND_LINE if path is None else "config")
+    else:
+        root = read_values(Path(path))
     named_first = sorted(pairs(overrides), key=lambda pair: pair[0].removesuffix(".name") not in builders)
     for name, text in named_first:  # a new name drops the old options, so it is applied before new ones
         root = override(root, name.split("."), text, builders)
