@@ -87,9 +87,9 @@ def main(arguments: list[str]) -> None:
         raise InputError("command line: the following arguments are required: --model")
     if chosen.source is None and chosen.save is None:
         raise InputError("command line: no source given; expected an image, folder, video, camera number or address")
+    require_extra("video", "detection")
     if chosen.model in NAMED:
         named_files(chosen.model, chosen.weights)
-    require_extra("video", "detection")
     import_tensorflow()  # takes seconds; --help and wrong options do not need it
     from keras_cnn.detection import session
     from keras_cnn.detection.counting import read_gate

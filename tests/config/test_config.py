@@ -71,12 +71,12 @@ TYPED = ["1e3", "12:30", "2024_01", "no", "on", "0x1F", "007", "1.50", "2020-01-
 
 @pytest.mark.parametrize("typed", [typed for typed in TYPED if not typed.startswith(".")])
 def test_text_is_what_was_typed(tmp_path, typed):
-    found = load(f"name: {typed}\ntracking: {{entity: {typed}}}\n", "--tracking.group", typed, tmp_path=tmp_path)
-    assert (found.name, found.tracking.entity, found.tracking.group) == (typed, typed, typed)
+    found = load(f"tracking: {{entity: {typed}}}\n", "--tracking.group", typed, tmp_path=tmp_path)
+    assert (found.tracking.entity, found.tracking.group) == (typed, typed)
     again = tmp_path / "again.yaml"
     again.write_text(config.dump(found))
-    assert config.load(again, [], BUILDERS).name == typed
-    assert config.read_flat(again)["name"] == typed
+    assert config.load(again, [], BUILDERS).tracking.entity == typed
+    assert config.read_flat(again)["tracking.entity"] == typed
 
 
 def test_text_is_no_list_no_section_and_not_nothing(tmp_path):
@@ -249,7 +249,7 @@ def test_numbers_that_yaml_reads_as_others_are_refused(tmp_path, field, text, ex
     found = f"{field}: found '{text}', expected {expected}"
     assert found in error(f"{section}: {{{name}: {text}}}\n", tmp_path=tmp_path)
     assert error(None, f"--{field}", text) == f"command line: {found}"
-    assert load(None, "--name", text).name == text
+    assert load(None, "--tracking.group", text).tracking.group == text
 
 
 def test_numbers_in_other_notations_are_read():
