@@ -14,19 +14,21 @@ KERAS, TORCHVISION = "keras.io/api/applications", "pytorch.org/vision/stable/mod
 TORCHVISION_FAMILY = "torchvision"
 CUSTOM = "custom"  # a Keras model of the user's own, in a file
 SHIPPED_FAMILY = "shipped"  # networks whose weights come with the package
-LICENCES = {  # family -> licence of its ImageNet weights, as their publishers give it
+# Family -> licence of its ImageNet weights: as the documentation of keras.applications gives it; ConvNeXt, EfficientNet
+# (both) and MobileNetV3 as the repositories of their authors do.
+LICENCES = {
     "convnext": "MIT",
     "densenet": "BSD 3-clause",
     "efficientnet": "Apache 2.0",
     "efficientnet_v2": "Apache 2.0",
     "inception_resnet_v2": "Apache 2.0",
-    "inception_v3": "MIT",
+    "inception_v3": "Apache 2.0",
     "mobilenet": "Apache 2.0",
     "mobilenet_v2": "Apache 2.0",
     "mobilenet_v3": "Apache 2.0",
     "nasnet": "Apache 2.0",
     "resnet": "MIT",
-    "resnet_v2": "Apache 2.0",
+    "resnet_v2": "BSD",
     "shipped": "MIT (Fashion-MNIST's)",
     "torchvision": "BSD 3-clause (the code's)",
     "vgg16": "CC BY 4.0",
