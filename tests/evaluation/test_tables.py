@@ -1,7 +1,7 @@
 """Lines for a terminal, and figures, where there are more classes than fit."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +100,10 @@ def test_a_comparison_of_many_classes_lists_those_that_changed_most(found):
     shown = [abs(float(line.split("[")[0].split()[-1])) / 100 for line in lines if line.startswith("a species")]
     assert shown == pytest.approx(differences[:20], abs=5e-5)
     assert "10 more classes in comparison.json; shown are those that changed most" in lines
+    twenty = [(name, c) for name, c in change.per_class.items() if c.images][:20]
+    lines = list(tables.comparison(replace(change, per_class=dict(twenty)), "before", "after"))
+    shown = [float(line.split("[")[0].split()[-1]) / 100 for line in lines if line.startswith("a species")]
+    assert shown == pytest.approx([c.difference for _, c in twenty], abs=5e-5)  # all of them, in their own order
 
 
 @dataclass

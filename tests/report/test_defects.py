@@ -105,6 +105,8 @@ def test_what_the_page_draws_is_no_picture_and_the_telling_ones_come_first(make_
     assert more.sentence == f"2 more pictures in {run / 'figures'}"
     assert [path.stem for path in more.paths] == ["confusion_train", "confusion_validation"]
     assert problems == []
+    spread = pictures.OmittedPictures(more.run, tuple(map(Path, ("a/1.png", "b/2.png", "c/3.png", "a/4.png"))))
+    assert spread.sentence == "4 more pictures in a, b and c"
 
 
 def test_augmented_images_are_shown_where_images_were_augmented(make_run, tmp_path):
