@@ -111,8 +111,9 @@ def test_the_extras_are_those_of_pyproject():
 
 
 def test_a_command_without_its_extra_names_it_with_the_line_to_install(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "av", None)  # as if it were not installed
+    for module in extras.EXTRAS["video"]:
+        monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
     assert importlib.util.find_spec("av") is None
     assert commands.main(["detect", "photos", "--model", "yolov3-tiny"]) == 2
-    line = f"error: detection: av not found; install the extra video: {extras.install_line('video')}\n"
-    assert capsys.readouterr().err == line
+    missing = "av, cv2, supervision, trackers not found; install the extra video"
+    assert capsys.readouterr().err == f"error: detection: {missing}: {extras.install_line('video')}\n"

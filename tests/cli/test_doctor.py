@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from keras_cnn.cli import commands, doctor
-from keras_cnn.extras import install_line
+from keras_cnn.extras import EXTRAS, install_line
 
 
 @pytest.fixture
 def report(monkeypatch, tmp_path, capsys) -> dict[str, str]:
     """The lines of a report by their titles, on a machine without the extra `video` and without a key of W&B."""
-    monkeypatch.setitem(sys.modules, "av", None)
+    for module in EXTRAS["video"]:
+        monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -24,7 +25,7 @@ def report(monkeypatch, tmp_path, capsys) -> dict[str, str]:
 def test_the_report_names_what_is_there_and_what_is_missing(report):
     assert report["Python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
     assert report["tensorflow"].startswith("2.")
-    assert report["extra video"] == f"av missing: {install_line('video')}"
+    assert report["extra video"] == f"av, cv2, supervision, trackers missing: {install_line('video')}"
     assert report["W&B key"] == "none; runs are recorded offline until: wandb login"
     assert "keras_cnn, with " in report["cache"]
     assert float(report["memory"].split()[0]) > 0.1
