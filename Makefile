@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: train test lint bench witnesses clean
+.PHONY: train test lint bench docs witnesses clean
 .DELETE_ON_ERROR:
 
 train: $(CORE)                 ## train on the embedded default; ARGS="--train.epochs 5" passes options on
@@ -23,11 +23,20 @@ lint: $(READY)                 ## ruff: rules and format; basedpyright: types
 bench: $(READY)                ## measured ratios; over an hour. PyTorch joins where `make witnesses` has installed it
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(VENV)/.docs            ## the book, in docs/_build/html; a warning is an error
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 witnesses: $(VENV)/.witnesses  ## PyTorch and Captum, whose answers the tests compare with ours; without them those tests are skipped
 
 $(VENV)/.witnesses: $(READY)
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0' 'tqdm>=4.67,<5'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'captum==0.9.*'
+	@touch $@
+
+$(VENV)/.docs: $(CORE)
+	@echo "installing Sphinx and Jupyter's kernel into $(VENV) (once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 $(READY): $(CORE)
