@@ -8,6 +8,7 @@ COMMANDS = {  # subcommand, which is also the name of its module in this package
     "finetune": "fine-tunes a pretrained network, compares recipes, exports a trained model",
     "evaluate": "measures trained runs, and compares them",
     "predict": "classifies images without labels, and writes submissions",
+    "demo": "shows the classes of a picture that is dropped on a page, and why",
     "report": "writes one page about runs or a sweep",
     "visualize": "draws what a network looks at",
     "detect": "finds, follows and counts objects, and trains on boxes",

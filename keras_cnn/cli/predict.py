@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError, UsageError
@@ -35,11 +36,7 @@ def main(arguments: list[str]) -> None:
         "--template", type=Path, metavar="CSV", help="also write a file with the columns and rows of this sample"
     )
     parser.add_argument("--explain", metavar="METHOD", help="draw what each prediction depends on, such as grad-cam")
-    parser.add_argument("--no-temperature", action="store_true", help="as the network says, although the run has one")
-    parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="names for a model file's classes")
-    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="for a model file for images of any size")
-    range_help = "for a model file without rescaling: the range that it takes for 0-255, such as -1 1"
-    parser.add_argument("--input-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help=range_help)
+    add_model_options(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     chosen = parser.parse_args(arguments)
     if chosen.top is not None and chosen.top < 1:
@@ -63,12 +60,28 @@ def main(arguments: list[str]) -> None:
         submission=chosen.submission,
         template=chosen.template,
         explain=chosen.explain,
-        calibrated=not chosen.no_temperature,
-        classes=tuple(chosen.classes),
-        image_size=chosen.image_size,
-        input_range=tuple(chosen.input_range) if chosen.input_range else None,
+        **model_options(chosen),
     )
     predict_named(source, listing, stem_of(images[0]), options)
+
+
+def add_model_options(parser: Parser) -> None:
+    """Adds the options that say how a run or a model file is opened."""
+    parser.add_argument("--no-temperature", action="store_true", help="as the network says, although the run has one")
+    parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="names for a model file's classes")
+    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="for a model file for images of any size")
+    range_help = "for a model file without rescaling: the range that it takes for 0-255, such as -1 1"
+    parser.add_argument("--input-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help=range_help)
+
+
+def model_options(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The keywords of `open_classifier` that the options of `add_model_options` give."""
+    return {
+        "calibrated": not chosen.no_temperature,
+        "classes": tuple(chosen.classes),
+        "image_size": chosen.image_size,
+        "input_range": tuple(chosen.input_range) if chosen.input_range else None,
+    }
 
 
 def _detect(source: str, images: list[str], chosen: argparse.Namespace) -> None:

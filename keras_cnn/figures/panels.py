@@ -68,6 +68,20 @@ def coloured(values: np.ndarray, bounds: tuple[float, float] | None = None) -> n
     return matplotlib.colormaps[colour_map](shares, bytes=True)[..., :3]
 
 
+def overlaid(values: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: a map (H, W) over an image (H, W, C) uint8 in grey, as a panel shows them."""
+    bounds = limits(values)
+    opacity = _opacity(values, bounds)[..., None]
+    grey = image.mean(axis=-1, keepdims=True).astype(np.uint8)
+    return np.round(opacity * coloured(values, bounds) + (1 - opacity) * grey).astype(np.uint8)
+
+
+def _opacity(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    """0 where the map is 0, so that the image shows, up to 0.8 at the end of the colour scale."""
+    (low, high), _ = _scale(bounds)
+    return 0.8 * np.clip(np.abs(values) / (max(-low, high) or 1), 0, 1)
+
+
 def value_range(values: np.ndarray, digits: int = 3) -> str:
     """The smallest and the largest value as text, rounded to the digits of the one with the larger magnitude."""
     low, high = float(values.min()), float(values.max())
@@ -175,7 +189,7 @@ def _draw_picture(axes: Axes, panel: Panel, width: float) -> None:
     opacity = None
     if panel.over is not None:
         axes.imshow(as_rgb(panel.over.mean(axis=-1, keepdims=True).astype(np.uint8)), **look)
-        opacity = 0.8 * np.clip(np.abs(picture) / (max(-low, high) or 1), 0, 1)  # the image shows where the map is 0
+        opacity = _opacity(picture, panel.limits)
     axes.imshow(picture, cmap=colour_map, vmin=low, vmax=high, alpha=opacity, **look)
 
 

@@ -13,7 +13,7 @@ from keras_cnn.errors import InputError, UsageError
 from keras_cnn.prediction.classifier import Classifier
 from keras_cnn.prediction.images import ListedImage
 from keras_cnn.prediction.table import ImagePredictions
-from keras_cnn.views.attribution import METHODS, draw_each
+from keras_cnn.views.attribution import METHODS, draw_each, explain_each
 from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions
 from keras_cnn.views.support.saving import SavedFigure
 from keras_cnn.visualization.probe import Probe
@@ -57,6 +57,20 @@ def explain(
         classes = predictions.probabilities[indices].argmax(axis=1).tolist()
         drawn = draw_each(opened, folder, method, stems[start : start + _AT_ONCE], classes)
         yield from ((images[index].name, *one) for index, one in zip(indices, drawn, strict=True))
+
+
+def explain_one(
+    classifier: Classifier, image: ListedImage, predictions: ImagePredictions, method: str
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """The one image that `predictions` are of as the network gets it, its map, and the verdict with its numbers.
+
+    The pixels are (H, W, C) uint8 and the map is (H, W) or, for a gradient, (H, W, C); nothing is written. Raises
+    UnreadableImageError and the InputError of the method.
+    """
+    check_method(classifier, method)
+    opened = _opened(classifier, [image], predictions, [0], Path())
+    ((values, words),) = explain_each(opened, method, [int(predictions.probabilities[0].argmax())])
+    return opened.images.pixels[0], values, words
 
 
 def _opened(

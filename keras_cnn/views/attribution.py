@@ -133,11 +133,7 @@ def draw_each(
 
     The figures are called `names`. Raises the InputError of the method.
     """
-    explained = _ExplainedTarget(ClassScore(tuple(classes)), np.arange(len(names)), "the predicted class", "predicted")
-    networks = RandomNetworks(opened.probe, explained.target.point(opened.probe))
-    options: dict[str, Any] = {"seed": 0} if method == "smoothgrad" else {}
-    pixels, checks = _pixels(opened, explained), _IN_CHECKS.get(method)
-    attribution, checked = verdicts(METHODS[method], pixels, explained.target, networks, checks=checks, **options)
+    explained, attribution, checked = _of_classes(opened, method, classes)
     drawn = []
     for index, name in enumerate(names):
         one = replace(explained, images=np.array([index]))
@@ -145,6 +141,27 @@ def draw_each(
         figure = _draw_sheet(opened, out, _CheckedAttribution(name, one, part, checked[index]))
         drawn.append((figure, checked[index]))
     return drawn
+
+
+def explain_each(opened: OpenedModel, method: str, classes: Sequence[int]) -> list[tuple[np.ndarray, str]]:
+    """For each image on display its map for its class in `classes`, and the verdict on that image with its numbers.
+
+    A map is (H, W) or, for a gradient, (H, W, C). Raises the InputError of the method.
+    """
+    _, attribution, checked = _of_classes(opened, method, classes)
+    return [(values, _checks_in_words(one)) for values, one in zip(attribution.values, checked, strict=True)]
+
+
+def _of_classes(
+    opened: OpenedModel, method: str, classes: Sequence[int]
+) -> tuple[_ExplainedTarget, Attribution, list[Verdict]]:
+    images = np.arange(len(classes))
+    explained = _ExplainedTarget(ClassScore(tuple(classes)), images, "the predicted class", "predicted")
+    networks = RandomNetworks(opened.probe, explained.target.point(opened.probe))
+    options: dict[str, Any] = {"seed": 0} if method == "smoothgrad" else {}
+    pixels, checks = _pixels(opened, explained), _IN_CHECKS.get(method)
+    attribution, checked = verdicts(METHODS[method], pixels, explained.target, networks, checks=checks, **options)
+    return explained, attribution, checked
 
 
 def _of_image(attribution: Attribution, index: int) -> Attribution:
