@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -40,6 +41,14 @@ class Classifier:
     temperature: Temperature | None = None
     model: keras.Model | None = None  # None for an export
     notes: tuple[str, ...] = field(default=())  # sentences that the user must read
+    random_networks: dict = field(default_factory=dict, repr=False, compare=False)  # kept for the next explanation
+
+    @cached_property
+    def probe(self) -> Probe:
+        """The network with its layers. InputError for an export, which has none."""
+        if self.model is None:
+            raise InputError(f"{self.name}: has no layers that can be read")
+        return Probe(self.model)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """(N, C) float64 in [0, 1] from scores (N, units), calibrated if there is a temperature."""

@@ -9,14 +9,13 @@ import numpy as np
 
 from keras_cnn.checking import nearest
 from keras_cnn.data.decoding import decode, read_image_file
-from keras_cnn.errors import InputError, UsageError
+from keras_cnn.errors import UsageError
 from keras_cnn.prediction.classifier import Classifier
 from keras_cnn.prediction.images import ListedImage
 from keras_cnn.prediction.table import ImagePredictions
-from keras_cnn.views.attribution import METHODS, draw_each, explain_each
+from keras_cnn.views.attribution import METHODS, RANDOM_NETWORKS, draw_each, explain_each
 from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions
 from keras_cnn.views.support.saving import SavedFigure
-from keras_cnn.visualization.probe import Probe
 from keras_cnn.visualization.sanity import Verdict
 
 _AT_ONCE = 32  # images, whose maps are in memory together
@@ -84,12 +83,10 @@ def _opened(
     pixels = [decode(read_image_file(image.path), (height, width), channels, classifier.fit) for image in images]
     names = tuple(image.path.name for image in images)
     shown = ShownImages(np.stack(pixels), names, np.full(len(images), -1, np.int32))
-    model = classifier.model
-    if model is None:
-        raise InputError(f"{classifier.name}: has no layers that can be read")
     results: dict[Hashable, Any] = {"images": shown, "probabilities": predictions.probabilities[list(indices)]}
-    name, classes = classifier.name, classifier.classes
-    return _PredictedImages(name, model, Probe(model), folder, classes, VisualizeOptions(), results=results)
+    results[RANDOM_NETWORKS] = classifier.random_networks
+    name, probe, classes = classifier.name, classifier.probe, classifier.classes
+    return _PredictedImages(name, probe.model, probe, folder, classes, VisualizeOptions(), results=results)
 
 
 def _file_names(names: Sequence[str]) -> list[str]:

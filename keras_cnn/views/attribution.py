@@ -25,6 +25,7 @@ _NEURONS = 10
 # Options of a method in its sanity checks only. On net4, the likenesses with 16 steps are within 0.01 of those with 64
 # steps, which took a third of the view's time.
 _IN_CHECKS = {"integrated-gradients": {"steps": 16}}
+RANDOM_NETWORKS = "random networks"  # of the results that an opened model keeps: those of the checks, by their point
 _SMALL = 96  # pixels of a side up to which two images with their maps stand side by side
 
 
@@ -157,10 +158,12 @@ def _of_classes(
 ) -> tuple[_ExplainedTarget, Attribution, list[Verdict]]:
     images = np.arange(len(classes))
     explained = _ExplainedTarget(ClassScore(tuple(classes)), images, "the predicted class", "predicted")
-    networks = RandomNetworks(opened.probe, explained.target.point(opened.probe))
+    kept, point = opened.once(RANDOM_NETWORKS, dict), explained.target.point(opened.probe)
+    if point not in kept:
+        kept[point] = RandomNetworks(opened.probe, point)
     options: dict[str, Any] = {"seed": 0} if method == "smoothgrad" else {}
     pixels, checks = _pixels(opened, explained), _IN_CHECKS.get(method)
-    attribution, checked = verdicts(METHODS[method], pixels, explained.target, networks, checks=checks, **options)
+    attribution, checked = verdicts(METHODS[method], pixels, explained.target, kept[point], checks=checks, **options)
     return explained, attribution, checked
 
 
