@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,9 +20,21 @@ from keras_cnn import extras
 from keras_cnn.cli import commands
 from keras_cnn.prediction.classifier import Classifier, open_classifier
 from keras_cnn.prediction.demo_answer import answer
-from keras_cnn.prediction.demo_page import running
 
 CLASSES = ("red", "green", "blue")
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import socket, sys
+
+def heard(event, arguments):
+    if event == "socket.connect" and arguments[0].family in (socket.AF_INET, socket.AF_INET6):
+        print(arguments[1][0], file=contacted, flush=True)
+
+contacted = open(sys.argv[1], "w")
+sys.addaudithook(heard)
+from keras_cnn.cli.commands import main
+sys.exit(main(sys.argv[2:]))
+"""
 FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "disable-sync")
 
 
@@ -147,44 +159,52 @@ def browser():
     browser.quit()
 
 
-@pytest.mark.filterwarnings("ignore")  # Gradio's own
-def test_the_page_answers_in_a_browser_without_a_request_to_elsewhere(classifier, place, browser, monkeypatch):
+@pytest.fixture
+def server(place, tmp_path):
+    """The demo as a program: its process, its address, and the file of the hosts that it has contacted."""
     pytest.importorskip("gradio", reason="Gradio is not installed: the extra demo")
-    contacted, connect = set(), socket.socket.connect
+    contacted = tmp_path / "contacted"
+    command = [sys.executable, "-c", PROGRAM, str(contacted), "demo", "colours.keras", "--classes", *CLASSES]
+    (tmp_path / "temporary").mkdir()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
+    process = subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        line = next((line for line in process.stdout if line.startswith("demo ")), "")
+        yield process, line.split()[1], contacted
+        process.kill()
+        process.wait()
 
-    def recorded(self, address):
-        contacted.add(address[0] if self.family in (socket.AF_INET, socket.AF_INET6) else "local")
-        return connect(self, address)
+
+def test_the_page_answers_in_a_browser_without_a_request_to_elsewhere(classifier, place, server, browser, tmp_path):
+    process, address, contacted = server
 
     def value(field: str) -> str:
-        return browser.execute_script(f"return document.querySelector('#{field} textarea, #{field} input').value")
+        return browser.execute_script(
+            f"return document.querySelector('#{field} textarea, #{field} input')?.value ?? ''"
+        )
 
     def drop(name: str) -> str:
         field = awaited(lambda: browser.find_elements("css selector", "#dropped input[type=file]"))[0]
         field.send_keys(str(place / name))
         return awaited(lambda: value("words").startswith(name) and value("words"))
 
-    monkeypatch.setattr(socket.socket, "connect", recorded)
-    with running(classifier) as address:
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-        )
-        browser.get(address)
-        assert drop("halves.png") == answer(classifier, place / "halves.png").words
-        assert awaited(lambda: browser.find_element("id", "classes").text.split()[-6:]) == [
-            *("red", "66%"),  # exp(2) / (exp(2) + exp(4 × 64 / 255) + 1)
-            *("green", "25%"),
-            *("blue", "9%"),
-        ]
-        assert value("verdict").startswith("Verdict: ")
-        assert awaited(lambda: len(browser.find_elements("css selector", "img[src*='image.png']")) == 2)
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
-        assert drop("text.jpg").startswith("text.jpg: not a JPEG")
-        assert value("verdict") == ""
-        kept = Path(os.environ["GRADIO_TEMP_DIR"])
-        assert any(path.name == "halves.png" for path in kept.rglob("*"))
-    assert not kept.exists()
-    assert contacted <= {"127.0.0.1", "localhost", "local"}
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    browser.get(address)
+    assert drop("halves.png") == answer(classifier, place / "halves.png").words
+    shown = ["red", "66%", "green", "25%", "blue", "9%"]  # exp(2) / (exp(2) + exp(4 × 64 / 255) + 1) = 0.6646
+    assert awaited(lambda: browser.find_element("id", "classes").text.split()[-6:] == shown)
+    assert awaited(lambda: value("verdict").startswith("Verdict: "))
+    assert awaited(lambda: len(browser.find_elements("css selector", "img[src*='image.png']")) == 2)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert drop("text.jpg").startswith("text.jpg: not a JPEG")
+    assert awaited(lambda: value("verdict") == "")
+    assert list((tmp_path / "temporary").rglob("halves.png"))
+    process.terminate()
+    assert process.wait(60) == 0
+    assert not list((tmp_path / "temporary").rglob("*.png"))
+    assert set(contacted.read_text().split()) <= {"127.0.0.1"}
     messages = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
     requested = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
     assert len(requested) > 5
