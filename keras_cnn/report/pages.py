@@ -9,6 +9,7 @@ from keras_cnn.analysis.run_tables import find_table
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.report.html import write_report
+from keras_cnn.run_folder import model_card
 
 
 def write_pages(paths: list[Path], out: Path | None = None) -> Path:
@@ -17,6 +18,9 @@ def write_pages(paths: list[Path], out: Path | None = None) -> Path:
     Returns the place of the page.
     """
     table = find_table(paths)
+    for run in paths:
+        if (run / "config.yaml").is_file() and not (run / model_card.FILE).is_file():  # of an older version
+            model_card.write_model_card(run)
     place = write_report(paths, out, table)
     logger.info(f"report  {place}   ({place.stat().st_size / 1e6:.1f} MB; opens in any browser, without a network)")
     if table is not None and len(table.runs):

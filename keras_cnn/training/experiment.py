@@ -15,6 +15,7 @@ from keras_cnn.errors import Stopped
 from keras_cnn.messages import logger
 from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder, shell_command, write_json, write_text
+from keras_cnn.run_folder.model_card import write_model_card
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import checkpoints, finder
 from keras_cnn.training.identity import identity_of, require_same_run
@@ -65,6 +66,7 @@ def train(config: TaskConfig, folder: RunFolder, prepare: Prepare, *, watch: Wat
                 session.end()
             metrics = task.finish(folder, tracker, session.phase_run, session.best.epoch, session.best_validated)
             session.clean_up()
+            write_model_card(folder.path)
             return metrics
 
 

@@ -1,0 +1,139 @@
+"""The model card of a finished run: README.md, made from the other files of the run folder alone.
+
+The sections follow Mitchell et al., Model Cards for Model Reporting, 2019: what the model is, its data, its numbers,
+its limits, and how it is used and cited.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_cnn.run_folder.files import write_text
+from keras_cnn.run_folder.record import Record, read_record
+
+FILE = "README.md"
+MOST_CLASSES = 40  # that are listed one by one
+_FEW = 100  # test images of a class below which its numbers are called uncertain
+
+
+def write_model_card(run: Path) -> Path | None:
+    """Writes README.md into a run folder and returns its path; None for a run without test accuracy: a trial."""
+    record = read_record(run)
+    if not {"accuracy", "accuracy_interval", "per_class", "images"} <= set(record.metrics):
+        return None
+    write_text(run / FILE, model_card(record))
+    return run / FILE
+
+
+def model_card(record: Record) -> str:
+    """The card of a finished classifier as Markdown."""
+    sections = {
+        record.name: _what(record),
+        "Data": _data(record),
+        "Numbers": _numbers(record),
+        "Limits": _limits(record),
+        "Use": _use(record),
+        "Cite": _citation(record),
+    }
+    lines = []
+    for title, content in sections.items():
+        lines += [f"{'##' if lines else '#'} {title}", *content, ""]
+    return "\n".join(lines)
+
+
+def _what(record: Record) -> Iterator[str]:
+    config, trainable = record.config, record.model.get("totals", {}).get("trainable")
+    size = f", {trainable:,} trainable parameters" if isinstance(trainable, int) else ""
+    weights = config.get("model.weights")
+    begun = f"pretrained weights ({weights})" if weights not in (None, "none") else "random weights"
+    yield f"An image classifier: `{config.get('model.name')}`{size}, trained from {begun}"
+    epochs = f"{len(record.history)} epochs" if len(record.history) != 1 else "1 epoch"
+    yield f"for {epochs} with seed {config.get('seed')}. The weights are those of epoch {record.metrics['best_epoch']},"
+    yield f"chosen by {record.metrics.get('chosen_by')}. The complete config is in `config.yaml`."
+
+
+def _data(record: Record) -> Iterator[str]:
+    counts = record.split.get("counts") or {}
+    yield (
+        f"Source: `{record.config.get('data.source')}`. Images: "
+        + ", ".join(f"{number:,} {split}" for split, number in counts.items())
+        + ". `split.json` lists them, with duplicates."
+    )
+    classes = record.split.get("classes") or list(record.metrics["per_class"])
+    yield ""
+    listed = ", ".join(classes[:MOST_CLASSES])
+    more = f", and {len(classes) - MOST_CLASSES:,} more (`split.json`)" if len(classes) > MOST_CLASSES else ""
+    yield f"Classes, in the order of the outputs: {listed}{more}."
+
+
+def _numbers(record: Record) -> Iterator[str]:
+    metrics = record.metrics
+    yield f"On {metrics['images']:,} test images, with 95 % intervals:"
+    yield ""
+    yield "| number | value | interval |"
+    yield "|---|---|---|"
+    yield _row("accuracy", metrics, "accuracy")
+    for name, key in (("cross-entropy loss", "loss"), ("Brier score", "brier")):
+        if key in metrics:
+            yield _row(name, metrics, key)
+    yield ""
+    yield "| class | precision | recall | recall's interval | test images |"
+    yield "|---|---|---|---|---|"
+    for name, row in list(metrics["per_class"].items())[:MOST_CLASSES]:
+        yield (
+            f"| {name.replace('|', chr(92) + '|')} | {row['precision']:.3f} | {row['recall']:.3f} |"
+            f" {_interval(row, 'recall', 3)} | {row['support']:,} |"
+        )
+
+
+def _row(name: str, numbers: dict, key: str) -> str:
+    return f"| {name} | {numbers[key]:.4f} | {_interval(numbers, key, 4)} |"
+
+
+def _interval(numbers: dict, key: str, decimals: int) -> str:
+    low, high = numbers[f"{key}_interval"]
+    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def _limits(record: Record) -> Iterator[str]:
+    metrics, rows = record.metrics, record.metrics["per_class"]
+    readings = len(record.test_readings)
+    yield "- The numbers hold for images like those of the source. Any other image is also given one of the classes."
+    yield "- They are of one seed. The intervals are about the images, not about another training."
+    yield f"- The test split was read {'once' if readings == 1 else f'{readings} times'} (`test_readings.csv`)."
+    weakest = min(rows, key=lambda name: rows[name]["recall"])
+    yield f"- The weakest class is {weakest}, with a recall of {rows[weakest]['recall']:.3f}."
+    if few := [name for name, row in rows.items() if row["support"] < _FEW]:
+        yield f"- {len(few)} of {len(rows)} classes have fewer than {_FEW} test images: their numbers are uncertain."
+    if worst := metrics.get("worst_pair"):
+        pair = f"{worst['true']} taken for {worst['predicted']}"
+        yield f"- The most frequent confusion is {pair}: {worst['count']} images."
+
+
+def _use(record: Record) -> Iterator[str]:
+    names = json.dumps(record.split.get("classes") or list(record.metrics["per_class"]), ensure_ascii=False)
+    yield "```python"
+    yield "import keras"
+    yield "import numpy as np"
+    yield ""
+    yield f"CLASSES = {names}"
+    yield 'model = keras.saving.load_model("model.keras", compile=False)'
+    yield "height, width, channels = model.input_shape[1:]"
+    yield 'mode = "grayscale" if channels == 1 else "rgb"'
+    yield 'image = keras.utils.load_img("PHOTO.jpg", color_mode=mode, target_size=(height, width))'
+    yield "logits = model(keras.utils.img_to_array(image)[None])  # images of 0 to 255 in, one logit a class out"
+    yield "print(CLASSES[int(np.argmax(logits))])"
+    yield "```"
+    yield ""
+    yield f"`keras-cnn predict {record.name} PHOTO.jpg` fits images as in training (`data.fit:"
+    yield f"{record.config.get('data.fit')}`) and gives calibrated probabilities where they were measured."
+
+
+def _citation(record: Record) -> Iterator[str]:
+    packages = record.environment.get("packages") or {}
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("tensorflow", "keras") if packages.get(name))
+    began = str(record.environment.get("started") or "")[:10]
+    digest = str(record.split.get("sha256") or "")[:12]
+    network, source = record.config.get("model.name"), record.config.get("data.source")
+    yield f"{record.name}, `{network}` on `{source}`, trained with keras_cnn"
+    yield f"({versions}) on {began}; split {digest}, commit {str(record.environment.get('git') or 'unknown')[:12]}."
