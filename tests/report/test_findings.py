@@ -12,11 +12,11 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from keras_cnn.analysis.claims import Claim, Conclusion, points, uphold
-from keras_cnn.analysis.matched import ComparedRuns
+from keras_cnn.analysis.claims import Claim, Conclusion, excludes_zero, points, uphold
+from keras_cnn.analysis.matched import ComparedRuns, accuracy_of, between_runs
 from keras_cnn.evaluation import intervals
 from keras_cnn.evaluation.predictions import write_predictions
-from keras_cnn.report.findings import findings
+from keras_cnn.report.findings import _worst_confusion, findings
 from keras_cnn.run_folder.record import Record
 
 SOURCE = {"data.source": "folder:photos", "name": "run"}
@@ -390,6 +390,41 @@ def test_the_worst_confusion_against_its_reverse():
     assert "40 against 10 images, 80.0 % [" in only.sentence
     assert "where 25.0 % would be no preference" in only.sentence
     assert not about(of_one_run([[80, 12, 8], [9, 85, 6], [5, 5, 90]]), "more often than")
+
+
+def assert_rejects_from(claim: Claim, p: float) -> None:
+    """The claim's test rejects at levels from its p-value on, and at no lower one."""
+    assert claim.rejects(p * 1.0001)
+    assert not claim.rejects(p * 0.9999)
+
+
+def test_p_values_are_those_of_the_named_tests(tmp_path):
+    """The worst of three pairs of classes by Bonferroni; single runs by McNemar's exact test, 10 against 30 images."""
+    confusion = np.array([[60, 40, 0], [28, 272, 0], [0, 0, 100]])
+    (claim,) = _worst_confusion(confusion, ["cat", "dog", "ship"], "a")
+    assert_rejects_from(claim, 3 * stats.binomtest(40, 68, 100 / 400).pvalue)
+    first, second = np.ones(200, bool), np.ones(200, bool)
+    first[:10], second[10:40] = False, False
+    runs = (
+        with_predictions(tmp_path, "a", first, 0.9, model__name="net1"),
+        with_predictions(tmp_path, "b", second, 0.8, model__name="net2"),
+    )
+    ((claim,), _) = between_runs(ComparedRuns(runs, {id(run): run.name for run in runs}))
+    assert_rejects_from(claim, stats.binomtest(10, 40).pvalue)
+
+
+def test_an_interval_that_ends_at_zero_does_not_exclude_it():
+    assert [excludes_zero(interval) for interval in ((0.0, 1.0), (-1.0, 0.0), (1e-9, 1.0), (-1.0, -1e-9))] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, True, "0.9", None])
+def test_an_accuracy_is_a_finite_number(value):
+    assert accuracy_of(Record(Path("runs/a"), metrics={"accuracy": value}), "test") is None
 
 
 def test_overconfidence_by_hand():
