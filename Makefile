@@ -3,6 +3,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# One test process more than cores: the tests that wait for killed and signalled programs leave a core idle.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
@@ -13,7 +15,7 @@ train: $(CORE)                 ## train on the embedded default; ARGS="--train.e
 	@$(BIN)/python train.py $(ARGS)
 
 test: $(READY)                 ## the whole test suite
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(READY)                 ## ruff: rules and format; basedpyright: types
 	@$(BIN)/ruff check .

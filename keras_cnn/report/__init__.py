@@ -1,6 +1,8 @@
 """The page about runs: their results, comparisons with published results, and findings.
 
-The package can be called, as `keras_cnn.report(runs, path)`: an import of any of its modules makes the package the
+    >>> keras_cnn.report([run, other], "report.html")
+
+The package can be called like this, because an import of any of its modules makes the package the
 attribute `report` of `keras_cnn`, in place of the library's function of that name.
 """
 

@@ -292,12 +292,9 @@ def _class_score(name: str) -> Callable[[Record, PublishedFigure], Measured]:
     def measure(record: Record, figure: PublishedFigure) -> Measured:
         scores = _scores(record, "test")
         row = next((row for row in scores.classes if row.name.lower() == str(figure.class_name).lower()), None)
-        return _NOTHING if row is None else (getattr(row, name), getattr(row, _INTERVALS.get(name, ""), None))
+        return _NOTHING if row is None else (getattr(row, name), getattr(row, f"{name}_interval", None))
 
     return measure
-
-
-_INTERVALS = {"precision": "precision_interval", "recall": "interval", "f1": "f1_interval"}  # of a class
 
 
 def _history_value(column: str, pick: Callable[[list[float]], int], epoch: bool = False) -> Callable:

@@ -255,8 +255,9 @@ def test_a_folder_is_read_compared_and_written(sweep_of):
         for seed, name in enumerate(names, 1):
             record_run(study.folder / name, seed, np.add(accuracies, 0.1 * seed - 0.1), 30.0 * seed)
         study.end(lease, state="finished", value=0.5, runs=names)
-    said, paths = write_comparison(study)
+    _, paths = write_comparison(study)
     folder = study.folder / "comparison"
+    said = (folder / "comparison.txt").read_text()
     assert {path.name for path in paths} == {path.name for path in folder.iterdir()}
     seeds = pd.read_csv(folder / "seeds.csv")
     first = seeds.iloc[0]
@@ -272,7 +273,6 @@ def test_a_folder_is_read_compared_and_written(sweep_of):
     reach = pd.read_csv(folder / "epochs_to_accuracy.csv").query("reach == '90 %'")  # 0.495
     assert reach["epochs"].tolist()[0] == 2
     assert reach["note"].tolist()[1] == "not reached"
-    assert (folder / "comparison.txt").read_text() == said
     for words in ("55.00 % [", "-20.00 points [-20.00, -20.00]", "inconclusive: 2 of 6 pairs", "not reached", "1,234"):
         assert words in said
     assert "machines" not in said
@@ -290,7 +290,8 @@ def test_what_is_missing_or_not_alike_is_said(sweep_of):
     notes = read(study).notes
     assert notes[0] == "left out: trial 0002 (0.2) failed: out of memory"
     assert "side by side" in notes[1]
-    said, _ = write_comparison(study)  # one recipe alone has no differences, and is drawn
+    write_comparison(study)  # one recipe alone has no differences, and is drawn
+    said = (study.folder / "comparison" / "comparison.txt").read_text()
     assert said.endswith("".join(f"- {note[:1].upper()}{note[1:]}.\n" for note in notes))
     assert "pairs" not in said
     (study.folder / "0001" / "metrics.json").write_text("{")

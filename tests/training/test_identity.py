@@ -44,6 +44,7 @@ class OneLayer:
     split = {"sha256": "of the images"}  # noqa: RUF012
     phases, history_columns, train_images, steps = (Phase(EPOCHS),), HISTORY_COLUMNS, 4, 1
     is_trial, keeps_last_model, features_place, validated = False, False, None, None
+    monitor = "val_accuracy"
 
     def __init__(self, config, accuracies: list[float], keeps_whole_model: bool):
         keras.backend.clear_session()

@@ -474,7 +474,7 @@ def test_where_memory_is_short_nothing_is_kept_the_views_are_the_same_and_the_re
     short = PhaseRunner(made, made.phases[-1])
     short.log_summary()
     assert short.features_place is None
-    assert "do not fit in memory; finetune.features disk keeps them" in messages[0]
+    assert "do not fit in memory; finetune.features disk keeps them" in "\n".join(messages)
     images, labels, keys, _ = next(iter(short.batches(0, 0, 1)))
     views = [short._augmented(images, tf.one_hot(labels, 3), keys, tf.constant(epoch))[0].numpy() for epoch in range(4)]
     np.testing.assert_array_equal(views[0], views[2])
