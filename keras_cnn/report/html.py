@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -49,6 +49,17 @@ _FORMATS = {
     "colour": charts.colour,
     "dash": run_charts.svg_dash,
 }
+
+
+@dataclass(frozen=True)
+class PagePictures:
+    """The pictures of a page: the runs' own and those of their views, each with the ones that had no room."""
+
+    shown: Sequence[pictures.EmbeddedPicture] = ()
+    more: Sequence[pictures.OmittedPictures] = ()
+    views: Sequence[pictures.RunView] = ()
+    of_views: Sequence[pictures.EmbeddedPicture] = ()
+    more_of_views: Sequence[pictures.OmittedPictures] = ()
 
 
 def write_report(paths: list[Path], out: Path | None = None, table: RunTable | None = None) -> Path:
@@ -96,9 +107,17 @@ def render(
 ) -> str:
     """The page as text, in at most LIMIT bytes if its contents without pictures fit."""
     problems = [*problems, *(problem for run in content.runs for problem in run.problems), *content.problems]
-    bare = _page(content, [], [], problems, analysed)
-    shown, more, damaged = pictures.embed(sources, max(0, LIMIT - _RESERVE - len(bare.encode())))
-    return _page(content, shown, more, [*problems, *damaged], analysed)
+    views, wrong = pictures.find_views(content.shown)
+    bare = _page(content, PagePictures(views=views), [*problems, *wrong], analysed)
+    room = max(0, LIMIT - _RESERVE - len(bare.encode()))
+    shown, more, damaged = pictures.embed(sources, room // 2 if views else room)
+    room -= sum(len(picture.url) for picture in shown)
+    files = pictures.in_turn(views)
+    of_views, more_of_views, unreadable = pictures.embed(
+        files, room, per_run=len(files), smallest=pictures.SMALLEST_OF_VIEW
+    )
+    every = PagePictures(shown, more, views, of_views, more_of_views)
+    return _page(content, every, [*problems, *wrong, *damaged, *unreadable], analysed)
 
 
 def render_detection(path: Path) -> str:
@@ -152,19 +171,16 @@ def _place(paths: list[Path], runs: list[ReportedRun], table: RunTable | None) -
     return Path(os.path.commonpath([os.path.abspath(folder.parent) for folder in folders])) / "report.html"
 
 
-def _page(
-    content: Content,
-    shown: list[pictures.EmbeddedPicture],
-    more: list[pictures.OmittedPictures],
-    problems: list[str],
-    analysed: Sequence[PageSection],
-) -> str:
+def _page(content: Content, found: PagePictures, problems: list[str], analysed: Sequence[PageSection]) -> str:
     return _filled(
         "page.html",
         content=content,
         analysed=analysed,
-        pictures=shown,
-        more_pictures=more,
+        pictures=found.shown,
+        more_pictures=found.more,
+        views=found.views,
+        of_views=found.of_views,
+        more_of_views=found.more_of_views,
         problems=list(dict.fromkeys(problems)),
         flaws=protocol.CHECK_NAMES,
         verdicts=VERDICTS,

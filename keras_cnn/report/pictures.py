@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from pathlib import Path
 from PIL import Image
 
 from keras_cnn.report.runs import ReportedRun
+from keras_cnn.run_folder.drawn_views import DrawnView, read_views
 
 # Largest side in pixels and quality of WebP, tried in this order; a picture much longer than wide counts as
 # several pages. Text of 8 points at 150 pixels per inch is readable at half its size. Pictures that do not fit at the
 # last level are left out and counted.
 LEVELS = ((2200, 82), (1600, 78), (1200, 72), (900, 66), (700, 60), (520, 52))
+SMALLEST_OF_VIEW = 20_000  # bytes that a figure of visualize.py should have: a sheet of maps at 520 pixels
 PER_RUN = 8  # largest number of pictures of a run
 LARGEST = 240_000  # bytes of the page per picture; a sheet of photos with captions is readable when enlarged
 _PAGE = 2  # ratio of length to width up to which the captions of a sheet are readable when scaled to one page
@@ -37,6 +40,7 @@ class PictureFile:
     path: Path
     group: str  # the name of the evaluation, "" for the run's own
     against: str = ""  # name of the other run of a comparison
+    view: str = ""  # name of the view of visualize.py that drew it
 
     @property
     def title(self) -> str:
@@ -67,6 +71,36 @@ class EmbeddedPicture:
     url: str  # a data: URL
     size: tuple[int, int]  # width and height in pixels, as embedded
     original: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What a view of visualize.py drew for a run."""
+
+    run: ReportedRun
+    view: DrawnView
+
+    @property
+    def files(self) -> list[PictureFile]:
+        return [PictureFile(self.run, path, "", view=self.view.name) for path in self.view.figures]
+
+
+def find_views(runs: Sequence[ReportedRun]) -> tuple[list[RunView], list[str]]:
+    """The views that were drawn for the runs, and a line for each damaged record of them."""
+    views: list[RunView] = []
+    problems: list[str] = []
+    for run in runs:
+        drawn, wrong = read_views(run.record.path / "visualizations")
+        views += [RunView(run, view) for view in drawn if view.figures or view.pages]
+        problems += wrong
+    return views, problems
+
+
+def in_turn(views: Sequence[RunView]) -> list[PictureFile]:
+    """The first figure of every view, then the second ones, and so on, so that what has room shows every view."""
+    files = [view.files for view in views]
+    longest = max(map(len, files), default=0)
+    return [of[place] for place in range(longest) for of in files if place < len(of)]
 
 
 def find(runs: list[ReportedRun]) -> list[PictureFile]:
@@ -107,12 +141,12 @@ def _is_drawn(source: PictureFile) -> bool:
 
 
 def embed(
-    sources: Sequence[PictureFile], budget: int
+    sources: Sequence[PictureFile], budget: int, *, per_run: int = PER_RUN, smallest: int = SMALLEST
 ) -> tuple[list[EmbeddedPicture], list[OmittedPictures], list[str]]:
     """The pictures, in at most `budget` bytes together; the omitted ones of each run; and a line for each damaged one.
 
-    A run has up to PER_RUN pictures, fewer where they would have less than SMALLEST bytes each. Every picture has an
-    equal share of the budget, at most LARGEST; what small files do not use goes to larger ones. A picture is scaled
+    A run has up to `per_run` pictures, fewer where they would have less than `smallest` bytes each. Every picture has
+    an equal share of the budget, at most LARGEST; what small files do not use goes to larger ones. A picture is scaled
     and compressed only as far as its share requires. A long picture, such as a sheet of ranked images, may use LARGEST
     for each page of its length.
     """
@@ -120,7 +154,7 @@ def embed(
     problems: list[str] = []
     damaged: set[Path] = set()
     runs = {source.run.number: source.run for source in sources}
-    each = min(PER_RUN, budget // (SMALLEST * max(1, len(runs))))
+    each = min(per_run, budget // (smallest * max(1, len(runs))))
     chosen = [
         source
         for run in runs
@@ -161,7 +195,23 @@ def _bytes(path: Path) -> int:
     return os.stat(path).st_size if path.is_file() else 0
 
 
+def diagram_url(path: Path) -> tuple[str, tuple[int, int]]:
+    """An SVG file as a data: URL, with its width and height in pixels. An image runs no code and loads nothing.
+
+    Raises ValueError for a file that is no SVG with a size.
+    """
+    text = path.read_text(encoding="utf-8")
+    size = re.match(r'<svg [^>]*?width="(\d{1,5})" height="(\d{1,5})"', text)
+    if size is None:
+        raise ValueError("no SVG with a width and a height in pixels")
+    url = "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode("ascii")
+    return url, (int(size[1]), int(size[2]))
+
+
 def _fitted(source: PictureFile, share: int) -> EmbeddedPicture | None:
+    if source.path.suffix == ".svg":
+        url, size = diagram_url(source.path)
+        return EmbeddedPicture(source, url, size, size) if len(url) <= share else None
     with Image.open(source.path) as image:
         image.load()
         flat = image.convert("RGB")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_cnn.charts import FAINT, ChartAxis, Plot, Series, colour, dash, evaluation, marker, training
+from keras_cnn.charts import FAINT, MUTED, ChartAxis, Plot, Series, colour, dash, evaluation, marker, training
 from keras_cnn.charts import page as chart_page
 from keras_cnn.evaluation.calibration import accuracy_intervals
 from keras_cnn.report.runs import ReportedRun
@@ -27,22 +27,24 @@ def svg_dash(run: int) -> str:
 def curves(runs: Sequence[ReportedRun], quantity: str, others: Sequence[ReportedRun] = ()) -> Plot:
     """`quantity`, loss or accuracy, by epoch: training thin, validation thick, with a mark at the chosen epoch.
 
-    Of `others`, only the validation curves are drawn, as thin grey lines behind the runs.
+    Of `others`, only the validation curves are drawn, as thin grey lines behind the runs. A single run has a legend,
+    and its training is grey and dashed; those of several runs are told apart by the legend of the page.
     """
     series = _background(others, f"val_{quantity}") if others else []
+    alone = len(runs) == 1 and not others
     for run in runs:
-        look = {"colour": colour(run.number), "dash": dash(run.number), "run": run.number}
+        look: dict[str, Any] = {"colour": colour(run.number), "dash": dash(run.number), "run": run.number}
         series += training.metric_series(
             run.record.history,
             quantity,
             run.best_epoch,
-            f"{run.label}, ",
-            training=look,
+            "" if alone else f"{run.label}, ",
+            training=look | {"colour": MUTED, "dash": "dashed"} if alone else look,
             validation=look,
             mark=marker(run.number),
         )
     few = len(runs) <= UNIFIED and not others
-    return Plot(training.EPOCHS, training.AXES[quantity], tuple(series), unified=few, legend=False)
+    return Plot(training.EPOCHS, training.AXES[quantity], tuple(series), unified=few, legend=alone)
 
 
 def _background(runs: Sequence[ReportedRun], column: str) -> list[Series]:

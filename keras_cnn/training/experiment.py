@@ -9,11 +9,13 @@ from contextlib import contextmanager
 import numpy as np
 
 from keras_cnn import config as config_module
+from keras_cnn.charts import architecture as diagrams
 from keras_cnn.charts import png
 from keras_cnn.charts.training import learning_rates
 from keras_cnn.errors import Stopped
 from keras_cnn.messages import logger
 from keras_cnn.models import arithmetic
+from keras_cnn.models.architecture import architecture
 from keras_cnn.run_folder import RunFolder, shell_command, write_json, write_text
 from keras_cnn.run_folder.model_card import write_model_card
 from keras_cnn.tracking import Tracker
@@ -162,6 +164,7 @@ def _describe(task: Task, folder: RunFolder) -> None:
     folder.describe(task.config, task.default_config, _hardware(task))
     write_text(folder / "model.txt", arithmetic.text(task.model))
     write_json(folder / "model.json", arithmetic.record(task.model))
+    write_text(folder / "model.svg", diagrams.svg(architecture(task.model)))
     write_json(folder / "split.json", task.split)
     task.describe(folder)
 

@@ -59,6 +59,7 @@ class View:
 VIEWS = {
     view.name: view
     for view in (
+        View("architecture", "architecture", "diagram of the layers, with shapes and numbers of weights"),
         View("kernels", "kernels", "kernels of convolutions as RGB and channel by channel, with bias and norm"),
         View("activations", "activations", "feature maps before and after batch norm and activation"),
         View(

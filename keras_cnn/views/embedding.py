@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -148,7 +148,7 @@ def class_colours(count: int) -> np.ndarray:
 def hover_page(
     embeddings: Sequence[Embedding], pixels: np.ndarray, images: ClassifiedPoints, captions: Sequence[str], title: str
 ) -> str:
-    """An HTML page that shows the image of the point under the mouse; one file that opens from disk.
+    """An HTML page that shows the image of the point under the mouse or the finger; one file that opens from disk.
 
     `pixels` (N, H, W, 1 or 3) uint8; `captions` (N,). Texts are set as JSON or escaped, so that file and class names
     are never read as HTML.
@@ -158,9 +158,12 @@ def hover_page(
         figure = go.Figure(_traces(embedding.points, images))
         heading = html.escape(f"{embedding.method}: {embedding.note}")
         axis = {"showticklabels": False, "zeroline": False}
-        figure.update_layout(title=heading, template="plotly_white", width=860, height=640, xaxis=axis, yaxis=axis)
-        figure.update_layout(title_font_size=13, margin={"l": 10, "r": 10, "t": 40, "b": 10})
-        options = {"full_html": False, "include_plotlyjs": number == 0, "config": {"displayModeBar": False}}
+        figure.update_layout(title=heading, template="plotly_white", autosize=True, xaxis=axis, yaxis=axis)
+        legend = {"orientation": "h", "yanchor": "top", "y": -0.02}
+        figure.update_layout(title_font_size=13, margin={"l": 10, "r": 10, "t": 40, "b": 10}, legend=legend)
+        config = {"displayModeBar": False, "responsive": True}
+        options: dict[str, Any] = {"full_html": False, "include_plotlyjs": number == 0, "config": config}
+        options |= {"default_width": "100%", "default_height": "100%"}
         figures.append(Markup(figure.to_html(div_id=f"embedding-{number}", **options)))
     small = _small(pixels)
     return render(

@@ -173,9 +173,10 @@ def test_the_range_test_leaves_figure_and_numbers_and_nothing_to_resume(special)
 
 CLASSES, SIDE = ("night", "Äpfel"), 20  # in the order of their code points
 FILES = """
-config.yaml changes.txt notes.txt environment.json split.json run.lock model.txt model.json history.csv train.log
-checkpoint/state.npz model.keras last.keras metrics.json predictions.csv test_readings.csv figures/curves.png
-figures/augmentation.png figures/confusion_validation.png figures/confusion_train.png figures/mistakes.png README.md
+config.yaml changes.txt notes.txt environment.json split.json run.lock model.txt model.json model.svg history.csv
+train.log checkpoint/state.npz model.keras last.keras metrics.json predictions.csv test_readings.csv
+figures/curves.png figures/augmentation.png figures/confusion_validation.png figures/confusion_train.png
+figures/mistakes.png README.md
 """
 
 

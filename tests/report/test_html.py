@@ -24,9 +24,10 @@ from keras_cnn.report import pictures, run_charts
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.scores import read_scores
-from keras_cnn.report.sections.configuration import differences
+from keras_cnn.report.sections.configuration import differences, layer_tables
 from keras_cnn.report.sections.evaluations import evaluations
 from keras_cnn.report.sections.runs import lead
+from keras_cnn.run_folder.drawn_views import record_view
 
 VOID = {"meta", "link", "img", "br", "input", "path", "circle"}
 
@@ -398,6 +399,45 @@ def test_ten_runs_with_pictures_stay_below_five_megabytes(make_run, tmp_path):
     assert len(thumbs) + more == 80
     assert {thumb["data-original"] for thumb in thumbs} == {"900 × 700"}
     assert not page.all("section", id="problems")  # what the page has no room for is no problem
+
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><script>alert(1)</script></svg>'
+
+
+def test_what_was_drawn_is_folded_by_view_within_the_limit(make_run, tmp_path):
+    first = make_run(tmp_path / "run-0", pictures=1)
+    rng = np.random.default_rng(0)
+    for view, count in (("activations", 12), ("attribution", 20), ("unknown", 1)):
+        (folder := first / "visualizations" / view).mkdir(parents=True)
+        for i in range(count):
+            maps = rng.integers(0, 256, (60, 40, 3), dtype=np.uint8).repeat(10, axis=0).repeat(10, axis=1)
+            Image.fromarray(maps).save(folder / f"figure_{i}.png")
+    (first / "visualizations" / "attribution" / "drawn.svg").write_text(SVG)
+    (first / "visualizations" / "attribution" / "page.html").write_text("")
+    record_view(first / "visualizations", "attribution", "what it sees", {"figure_3.png": ["verdict: <b>passed</b>"]})
+    page = Page(write_report([first]).read_text(encoding="utf-8"))
+    assert len(page.all("details", **{"class": "view"})) == 3
+    assert "verdict: <b>passed</b>" in page.text()  # as text
+    shown = [image["alt"] for image in page.all("img")]
+    assert sum(": attribution, " in alt for alt in shown) == 21
+    assert sum(": activations, " in alt for alt in shown) == 12
+    assert "21 figures: what it sees" in page.text()
+    for i in range(1, 10):
+        shutil.copytree(first, tmp_path / f"run-{i}")
+    place = write_report([tmp_path])
+    page = Page(place.read_text(encoding="utf-8"))
+    shown = [image["alt"] for image in page.all("img")]
+    assert place.stat().st_size < LIMIT
+    for view in ("activations", "attribution", "unknown"):  # every view of every run shows a figure
+        assert len({alt.split(":")[0] for alt in shown if f": {view}, " in alt}) == 10
+
+
+def test_a_table_of_layers_is_shown_as_a_table(make_run, tmp_path):
+    layers = [{"conv": 8, "kernel": 5}, {"relu": None}, {"<dense>": 3}]
+    run = make_run(tmp_path / "run", pictures=0, model={"name": "layers", "table": layers})
+    found = layer_tables(find_runs([run])[0])
+    assert found[0][1].rows == (("1", "conv", "8", "kernel 5"), ("2", "relu", "", ""), ("3", "<dense>", "3", ""))
+    assert "Layers of model.table" in Page(write_report([run]).read_text(encoding="utf-8")).text()
 
 
 def test_pictures_keep_their_size_where_there_is_room(make_run, tmp_path):

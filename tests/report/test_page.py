@@ -65,8 +65,9 @@ class Browser:
             ActionChains(self.driver).send_keys(key).perform()
 
     def draw_all(self) -> None:
-        """Scrolls through the page, as a reader does, until every chart is there."""
+        """Opens every section and scrolls through the page, as a reader does, until every chart is there."""
         self.wait("!!window.Plotly")
+        self.js("for (const fold of document.querySelectorAll('.fold')) fold.open = true")
         for plot in self.all(".plot"):
             self.js("arguments[0].scrollIntoView({block: 'center'})", plot)
             WebDriverWait(self.driver, PATIENCE, 0.05).until(

@@ -79,3 +79,26 @@ def test_a_point_shows_its_image_and_caption(driver, tmp_path, shape, count):
     requested = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert page.as_uri() in requested
     assert [url for url in requested if url.startswith(("http", "ws"))] == []
+
+
+def test_a_tap_on_a_phone_shows_the_image(driver, tmp_path):
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (12, 8, 8, 1)).astype(np.uint8)
+    images = ClassifiedPoints(np.zeros(12, int), np.zeros(12, bool), ("a class with quite a long name",))
+    page = tmp_path / "phone.html"
+    captions = [f"image {i}" for i in range(12)]
+    page.write_text(hover_page([Embedding("PCA", rng.normal(size=(12, 2)), "note")], pixels, images, captions, "run"))
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        driver.get(page.as_uri())
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+        x, y = driver.execute_script(PLACE, "embedding-0", 0, 5)
+        for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+            driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        WebDriverWait(driver, 10).until(lambda _: driver.execute_script(CAPTION).startswith("image"))
+        assert driver.execute_script(CAPTION) == "image 5"
+    finally:
+        driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -131,7 +131,10 @@ def test_all_draws_what_there_is_and_says_what_it_leaves_out(run, photo, tmp_pat
         "attribution: left out: command line: maps has no classes; explain neurons, such as --neuron conv2" in printed
     )
     assert "3 figures" in printed
-    assert _files(tmp_path / "out") == ["kernels"]
+    assert _files(tmp_path / "out") == ["index.html", "kernels", "views.json"]
+    index = (tmp_path / "out" / "index.html").read_text()
+    for words in ("kernels/conv1_rgb.png", "maps has no classes; explain neurons"):
+        assert words in index
 
 
 WRONG = {

@@ -10,6 +10,7 @@ from keras_cnn.report.runs import FEW, ReportedRun
 
 _ABSENT = "-"  # a missing field, as in changes.txt
 _IGNORED = ("name", "tracking.")
+_LAYERS = "model.table"  # the field that is a list of layers, shown as a table of its own
 
 
 def differences(runs: Sequence[ReportedRun], swept: Swept | None = None) -> TextTable:
@@ -40,6 +41,33 @@ def differences(runs: Sequence[ReportedRun], swept: Swept | None = None) -> Text
     return TextTable(("field", *(run.label for run in runs)), tuple(rows))
 
 
+def layer_tables(runs: Sequence[ReportedRun]) -> list[tuple[str, TextTable]]:
+    """The different values of `model.table`, a row for each layer, each with the labels of its runs."""
+    groups: dict[str, list[ReportedRun]] = {}
+    for run in runs:
+        if _is_layers(run.record.config.get(_LAYERS)):
+            groups.setdefault(json.dumps(run.record.config[_LAYERS]), []).append(run)
+    head = ("row", "layer", "its number", "other options")
+    return [
+        (
+            ", ".join(run.label for run in group),
+            TextTable(head, tuple(_layer(n, row) for n, row in enumerate(group[0].record.config[_LAYERS], 1))),
+        )
+        for group in groups.values()
+    ]
+
+
+def _is_layers(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) and row for row in value)
+
+
+def _layer(number: int, row: dict) -> tuple[str, ...]:
+    """A row of `model.table`: its first key is the layer, as in the files that users write."""
+    (kind, main), *options = row.items()
+    words = ", ".join(f"{name} {value}" for name, value in options)
+    return str(number), str(kind), "" if main is None else str(main), words
+
+
 def _is_ignored(name: str) -> bool:
     return name.startswith(_IGNORED)
 
@@ -47,8 +75,12 @@ def _is_ignored(name: str) -> bool:
 def _change(line: str) -> tuple[str, str, str] | None:
     name, colon, values = line.partition(": ")
     before, arrow, after = values.partition(" -> ")
+    if name == _LAYERS:
+        after = "see its layers below"
     return (name, before, after) if colon and arrow else None
 
 
 def _shown(value: Any) -> str:
+    if _is_layers(value):
+        return f"{len(value)} layers, see below"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)

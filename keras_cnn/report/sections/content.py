@@ -16,7 +16,7 @@ from keras_cnn.report.runs import FEW, ReportedRun
 from keras_cnn.report.sections.audits import Audit, audits, checks
 from keras_cnn.report.sections.classes import calibration, classes, confusions, ranking
 from keras_cnn.report.sections.comparisons import ComparisonSection, comparison_section
-from keras_cnn.report.sections.configuration import differences
+from keras_cnn.report.sections.configuration import differences, layer_tables
 from keras_cnn.report.sections.curves import costs, curves
 from keras_cnn.report.sections.environment import Fact, Reproduction, environment, reproduction
 from keras_cnn.report.sections.evaluations import evaluations
@@ -52,6 +52,7 @@ class Content:
     groups: list[repeats.SeedGroup]
     evaluations: TextTable
     differences: TextTable
+    layer_tables: list[tuple[str, TextTable]]  # the different model.table, with their runs
     curves: list[Chart]
     costs: list[Chart]
     classes: list[Chart]
@@ -99,6 +100,7 @@ def collect(runs: list[ReportedRun], table: RunTable | None = None) -> Content:
         groups=[group for group in groups if group.n > 1],
         evaluations=evaluations(shown),
         differences=differences(runs, swept),
+        layer_tables=layer_tables(shown),
         curves=curves([run for run in runs if run.record.history], shown),
         costs=[] if table else costs(runs),
         classes=classes(shown),

@@ -3,10 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from keras_cnn.charts.text import count
+from keras_cnn.report.pictures import diagram_url
 from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import number
+
+_LARGEST_DIAGRAM = 60_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,8 @@ class NetworkTable:
     name: str
     layers: tuple[dict, ...]
     totals: dict
+    diagram: tuple[str, tuple[int, int]] | None = None  # data: URL of model.svg, with its width and height in pixels
+    without: str = ""  # why there is none
 
 
 def networks(runs: Sequence[ReportedRun]) -> list[NetworkTable]:
@@ -32,9 +38,22 @@ def networks(runs: Sequence[ReportedRun]) -> list[NetworkTable]:
             str(group[0].record.model.get("name", "")),
             tuple(_layer(layer) for layer in group[0].record.model["layers"]),
             {name: group[0].total(name) for name in ("trainable", "other", "multiply_adds")},
+            *_diagram(group[0].record.path / "model.svg"),
         )
         for group in groups.values()
     ]
+
+
+def _diagram(path: Path) -> tuple[tuple[str, tuple[int, int]] | None, str]:
+    """The diagram of a run, and otherwise why it is not on the page; runs of older versions have none."""
+    if not path.is_file():
+        return None, ""
+    if path.stat().st_size > _LARGEST_DIAGRAM:
+        return None, f"The diagram is in {path}."
+    try:
+        return diagram_url(path), ""
+    except (OSError, ValueError) as error:
+        return None, f"{path} cannot be shown: {error}."
 
 
 def _layer(row: dict) -> dict:

@@ -50,6 +50,15 @@
     });
   }
 
+  // --- folded sections: a link to one opens it ---
+  const unfold = () => {
+    const fold = location.hash.length > 1 && document.getElementById(location.hash.slice(1))?.querySelector(".fold");
+    if (fold) fold.open = true;
+  };
+  addEventListener("hashchange", unfold);
+  for (const link of all(".bar a")) link.addEventListener("click", () => setTimeout(unfold));
+  unfold();
+
   // --- pictures, larger ---
   const dialog = document.querySelector("dialog");
   const thumbs = all(".thumb");

@@ -9,7 +9,9 @@ from pathlib import Path
 from keras_cnn import views
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
+from keras_cnn.run_folder.drawn_views import record_view
 from keras_cnn.views.support.image_stream import PlannedReads, read_ahead
+from keras_cnn.views.support.index_page import write_index
 from keras_cnn.views.support.opened_detector import OpenedDetector
 from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
 from keras_cnn.views.support.opening import open_source
@@ -34,17 +36,23 @@ def visualize(source: str, chosen: Mapping[str, Mapping[str, object]], shared: V
         logger.info("note  %s", note)
     if "all" not in chosen:
         drawn = [draw_view(opened, views.find(name), options) for name, options in chosen.items()]
+        write_index(opened.out, opened.name)
         return [figure for figures in drawn for figure in figures]
     figures: list[SavedFigure] = []
     errors: list[InputError] = []
+    left_out: dict[str, str] = {}
     for name, result in every_view(opened):
         if isinstance(result, InputError):
             logger.info("%s: left out: %s", name, result)
             errors.append(result)
+            left_out[name] = str(result)
         else:
             figures += result
     if not figures and errors:
         raise errors[0]
+    for name, reason in left_out.items():
+        record_view(opened.out, name, views.VIEWS[name].summary, {}, left_out=reason)
+    logger.info("%s   every figure on one page", write_index(opened.out, opened.name))
     return figures
 
 
@@ -76,6 +84,8 @@ def draw_view(opened: OpenedModel, view: views.View, options: Mapping[str, objec
     out = opened.out / view.name
     with _folder(out):
         figures = view.draw(opened, out, **options)
+    lines = {saved.figure.name: (saved.line, *saved.table) for saved in figures}
+    record_view(opened.out, view.name, view.summary, lines)
     for saved in figures:
         logger.info("%s   %s", saved.figure, saved.line)
         for line in saved.table:
