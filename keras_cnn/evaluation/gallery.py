@@ -106,7 +106,7 @@ def _ranked(evaluation: Evaluation, title: str, chosen: Sequence[str] | None) ->
     heading = f"{title}: highest and lowest softmax scores{share}"
     note = (
         f"for each class, of all {len(evaluation.images):,} images those of the highest and those of the lowest score\n"
-        "below an image: the score, a probability (1−2e-9 is 0.000000002 below one), and the true class"
+        "below an image: the score, a probability of at most three digits, and the true class"
     )
     return sheets.row_sheet(pixels.reshape(len(rows), -1, *pixels.shape[1:]), headings, captions, heading, note)
 
@@ -161,21 +161,22 @@ def _loss(evaluation: Evaluation, index: int) -> float:
 def _mistakes(evaluation: Evaluation, title: str) -> Figure:
     wrong = np.flatnonzero(~evaluation.predictions.correct)
     chosen = _at_random(wrong, SHEET)
-    heading = f"{title}: {len(chosen)} of {len(wrong):,} mistakes, at random"
+    chosen = _surest_first(evaluation, chosen)
+    heading = f"{title}: {len(chosen)} of {len(wrong):,} mistakes, drawn at random, the surest first"
     return sheets.image_sheet(evaluation.pixels(chosen), _mistake_captions(evaluation, chosen), 5, heading)
 
 
 def _newly_wrong(comparison: Comparison, after: Evaluation, title: str) -> Figure:
     place = {image: i for i, image in enumerate(after.predictions.ids)}
     indices = np.array([place[comparison.ids[i]] for i in comparison.newly_wrong], int)
-    chosen = _at_random(indices, SHEET)
+    chosen = _surest_first(after, _at_random(indices, SHEET))
     names, predicted = after.classes, after.predictions.predicted
     captions = [
         f"{after.images.short_name(i)}\nbefore: {names[after.images.labels[i]]}\nafter: {names[predicted[i]]}\n"
         f"probability: {sheets.score(float(after.probabilities[i, predicted[i]]))}"
         for i in chosen
     ]
-    heading = f"{title}: {len(chosen)} of {len(indices):,} newly wrong images, at random"
+    heading = f"{title}: {len(chosen)} of {len(indices):,} newly wrong images, drawn at random, the surest first"
     note = "right before, so that the prediction before is the true class, and wrong after, with the probability below"
     return sheets.image_sheet(after.pixels(chosen), captions, 5, heading, note)
 
@@ -191,6 +192,12 @@ def _mistake_captions(evaluation: Evaluation, indices: np.ndarray) -> list[str]:
         )
         for i in indices
     ]
+
+
+def _surest_first(evaluation: Evaluation, indices: np.ndarray) -> np.ndarray:
+    """The images by the probability of their predicted class, which stands below them, the largest first."""
+    probability = evaluation.probabilities[indices, evaluation.predictions.predicted[indices]]
+    return indices[np.argsort(-probability, kind="stable")]
 
 
 def _at_random(indices: np.ndarray, count: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from keras_cnn.figures.style import DPI, GREY, HEADER, INK, MARGIN, POINT, SMALL
 
 SIGNED, POSITIVE = "RdBu_r", "viridis"
 _LINE = 1.35 * SMALL_SIZE * POINT  # inches from one line of text to the next
+_BADGE = 1.9 * _LINE  # inches for the badge
 _GAP = 0.08  # inches between pictures
 _LABEL = 0.55  # inches for a number beside the key
 
@@ -99,8 +100,17 @@ def number(value: float, digits: int = 3) -> str:
 
 
 @styled
-def sheet(rows: Sequence[PanelRow], title: str, note: str = "", columns: int | None = None) -> Figure:
+def sheet(
+    rows: Sequence[PanelRow],
+    title: str,
+    note: str = "",
+    columns: int | None = None,
+    *,
+    badge: tuple[str, str] | None = None,
+) -> Figure:
     """The rows below each other, each with `columns` places; by default as many as the longest row has.
+
+    A `badge`, a text and its colour, stands below the title as white on that colour.
 
     The lines of the `note` stand below the title. Long lines are broken between words, and a word that is too long is
     shortened. All pictures of a row must have the same shape.
@@ -109,15 +119,26 @@ def sheet(rows: Sequence[PanelRow], title: str, note: str = "", columns: int | N
     place = whole_pixels((WIDTH - 2 * MARGIN + _GAP) / columns) - _GAP
     rows = [_broken_row(row, place) for row in rows]
     notes = broken(note, WIDTH - 2 * MARGIN).split("\n") if note else []
-    top = HEADER + len(notes) * _LINE
+    below = HEADER + (_BADGE if badge else 0)
+    top = below + len(notes) * _LINE
     heights = [_height(row, place) for row in rows]
     figure = new_figure(WIDTH, top + sum(heights) + MARGIN, title, layout=None)
+    if badge:
+        _draw_badge(figure, *badge)
     for index, line in enumerate(notes):
-        place_text(figure, MARGIN, HEADER + (index - 0.5) * _LINE, fit(line, SMALL_SIZE, WIDTH - 2 * MARGIN), GREY)
+        place_text(figure, MARGIN, below + (index - 0.5) * _LINE, fit(line, SMALL_SIZE, WIDTH - 2 * MARGIN), GREY)
     for row, height in zip(rows, heights, strict=True):
         _draw_row(figure, row, top, place)
         top += height
     return figure
+
+
+def _draw_badge(figure: Figure, text: str, colour: str) -> None:
+    width, height = figure.get_size_inches()
+    room = WIDTH - 2 * MARGIN - 0.2
+    box = {"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": "none"}
+    place = ((MARGIN + 0.06) / width, 1 - (HEADER - 0.02) / height)
+    figure.text(*place, fit(text, SMALL_SIZE, room), fontsize=SMALL_SIZE, color="white", va="top", bbox=box)
 
 
 def _broken_row(row: PanelRow, place: float) -> PanelRow:

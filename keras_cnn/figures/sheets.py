@@ -16,15 +16,10 @@ _SIDE_TILE = 0.9  # inches, the larger side of an image with its caption beside 
 
 
 def score(probability: float) -> str:
-    """A probability as text that is rounded neither to 0 nor to 1: 0.9300, 0.00042, 0.99958, 2.0e-13, 1−2.0e-13."""
-    nearer = min(probability, 1 - probability)
-    if nearer == 0:
-        return f"{probability:.0f}"
-    if nearer >= 1e-4:
-        return f"{probability:.{4 if nearer >= 1e-3 else 5}f}"
-    mantissa, exponent = f"{nearer:.1e}".split("e")
-    power = f"{mantissa}e{int(exponent)}"  # without a leading zero: ten characters fit below a small image
-    return power if nearer == probability else f"1−{power}"
+    """A probability as text with three digits, rounded neither to 0 nor to 1: 0.930, < 0.001, > 0.999."""
+    if probability < 0.001:
+        return "< 0.001"
+    return "> 0.999" if probability > 0.999 else f"{probability:.3f}"
 
 
 def mistake_caption(name: str, true: str, predicted: str, probability: float) -> str:

@@ -15,6 +15,8 @@ from matplotlib import font_manager, rc_context
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 
+from keras_cnn.messages import logger
+
 WIDTH = 7.2  # inches
 DPI = 150
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 11, 9, 8  # points
@@ -24,6 +26,7 @@ HEADER = MARGIN + 2 * TITLE_SIZE * POINT  # inches that a title takes
 INK, GREY, FAINT = "#1a1a1a", "#5c6066", "#dddfe2"
 # Okabe and Ito's palette, distinguishable with every kind of colour blindness.
 BLUE, ORANGE, GREEN, SHADE = "#0072b2", "#d55e00", "#007a5a", "#fbeedd"
+BROWN = "#80660a"
 
 MISSING = "\N{WHITE SQUARE}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
@@ -33,6 +36,10 @@ _FALLBACK_FONTS = (
     *("Droid Sans Fallback", "Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Malgun Gothic", "Arial Unicode MS"),
     *("Noto Sans", "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Thai", "Noto Sans Tamil"),
 )
+# Fonts that claim to have every character, and one with other signs in its places.
+_UNSUITABLE = ("Last Resort", "LastResort", "Adobe Blank", "STIXNonUnicode")
+_FOUND: list[str] = []  # fonts that were needed for a character
+_NOWHERE: set[str] = set()  # characters that no installed font has
 
 
 def styled(draw):
@@ -40,10 +47,13 @@ def styled(draw):
 
     @functools.wraps(draw)
     def wrapper(*args, **kwargs) -> Figure:
-        with rc_context(_settings()):
-            figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()
-        return figure
+        while True:
+            fonts = len(_FOUND)
+            with rc_context(_settings()):
+                figure = draw(*args, **kwargs)
+                figure.draw_without_rendering()
+            if len(_FOUND) == fonts:
+                return figure  # else drawn again, because a text needed another font
 
     return wrapper
 
@@ -94,12 +104,38 @@ def fit(text: str, size: float, width: float) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` on one line, with a white square for every character that no installed font can show."""
+    """`text` on one line, with a white square for every character that no installed font can show.
+
+    A character that the fonts in use lack is looked for in all installed fonts, and the first one that has it is used
+    from then on. The first character that none has is said in the log.
+    """
+    text = unicodedata.normalize("NFC", str(text))
+    shown = [character if unicodedata.category(character)[0] != "C" else MISSING for character in text]
+    unknown = {character for character in shown if ord(character) not in _drawable() and character not in _NOWHERE}
+    for character in sorted(unknown):
+        if ord(character) not in _drawable():  # a font that was found for another may have it
+            _find_font(character)
     drawable = _drawable()
-    return "".join(
-        character if ord(character) in drawable and unicodedata.category(character)[0] != "C" else MISSING
-        for character in unicodedata.normalize("NFC", str(text))
-    )
+    return "".join(character if ord(character) in drawable else MISSING for character in shown)
+
+
+def _find_font(character: str) -> None:
+    """Adds the first installed font that has the character to those in use, or notes that there is none."""
+    upright = [font for font in font_manager.fontManager.ttflist if font.style == "normal" and font.weight == 400]
+    for font in sorted(upright, key=lambda font: ("Sans" not in font.name, font.name)):
+        try:
+            known = ord(character) in font_manager.get_font(font.fname).get_charmap()
+        except (OSError, RuntimeError):  # a damaged font file
+            continue
+        if known and not font.name.startswith(_UNSUITABLE):
+            _FOUND.append(font.name)
+            for cached in (_families, _drawable, _settings):
+                cached.cache_clear()
+            return
+    if not _NOWHERE:
+        name = unicodedata.name(character, f"U+{ord(character):04X}")
+        logger.info("note  no installed font shows %s; figures have %s in its place", name, MISSING)
+    _NOWHERE.add(character)
 
 
 def _shortened(text: str, kept: int) -> str:
@@ -110,7 +146,7 @@ def _shortened(text: str, kept: int) -> str:
 @functools.cache
 def _families() -> list[str]:
     installed = set(font_manager.get_font_names())
-    return [_BASE_FONT, *(name for name in _FALLBACK_FONTS if name in installed)]
+    return [_BASE_FONT, *(name for name in _FALLBACK_FONTS if name in installed), *_FOUND]
 
 
 @functools.cache

@@ -1,7 +1,9 @@
 """`activations`: feature maps of layers of any kind; for a convolution before and after batch norm and activation."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,10 +16,37 @@ from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.activations import first_and_last, most_active, parts_of
 
 _COLUMNS = 8
+_PERCENTILE = 99.0  # one extreme value would leave all others pale
+
+Scale = Literal["layer", "channel"]
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """How the values of maps become colours."""
+
+    by_channel: bool = False  # each map has its own limits
+    percentile: float = _PERCENTILE
+
+    def limits(self, values: np.ndarray) -> tuple[float, float]:
+        """The ends of the colours for these values: by magnitude, `percentile` % of those that are not 0 lie inside."""
+        sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+        bound = np.percentile(sizes, self.percentile) if sizes.size else 0.0
+        return limits(np.clip(values, -bound, bound))
+
+
+SHARED = ColourScale()
 
 
 def draw(
-    opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = (), channels: tuple[int, ...] = (), count: Count = 16
+    opened: OpenedModel,
+    out: Path,
+    *,
+    layer: tuple[str, ...] = (),
+    channels: tuple[int, ...] = (),
+    count: Count = 16,
+    scale: Scale = "layer",
+    percentile: float = _PERCENTILE,
 ) -> list[SavedFigure]:
     """A figure for each layer and image; one figure with all images for a dense layer.
 
@@ -25,10 +54,14 @@ def draw(
         layer: layers of any kind; default the first and the last convolution
         channels: which channels; default those whose maps after the activation differ most over these images
         count: number of channels, if none are named
+        scale: layer: all maps below a heading share their colours; channel: each map has its own
+        percentile: share in % of a map's values, by magnitude, that the colours tell apart; larger ones look alike
     """
+    require(0 < percentile <= 100, "command line: --percentile", f"found {percentile:g}", "above 0, at most 100")
+    colours = ColourScale(scale == "channel", percentile)
     figures = []
     for name in layer or first_and_last(opened.probe):
-        figures += _draw_layer(opened, out, name, channels, count)
+        figures += _draw_layer(opened, out, name, channels, count=count, colours=colours)
     return figures
 
 
@@ -37,7 +70,9 @@ def reads(opened: OpenedModel) -> PlannedReads:
     return PlannedReads(shown=[point for name in layers for point in _points(opened, name).values()])
 
 
-def _draw_layer(opened: OpenedModel, out: Path, name: str, channels: tuple[int, ...], count: int) -> list[SavedFigure]:
+def _draw_layer(
+    opened: OpenedModel, out: Path, name: str, channels: tuple[int, ...], *, count: int, colours: ColourScale
+) -> list[SavedFigure]:
     points = _points(opened, name)
     read = opened.maps(points.values())
     maps = {heading: read[point] for heading, point in points.items()}
@@ -53,7 +88,7 @@ def _draw_layer(opened: OpenedModel, out: Path, name: str, channels: tuple[int, 
     for index, pixels in enumerate(opened.images.pixels):
         title = f"{opened.name}: {name}, {len(chosen)} of {last.shape[-1]} maps of {size}"
         shown = {heading: values[index][..., chosen] for heading, values in maps.items()}
-        figure = feature_maps(pixels, shown, chosen, title, opened.caption(index))
+        figure = feature_maps(pixels, shown, chosen, title, opened.caption(index), colours=colours)
         arrays = {"image": pixels, "channels": chosen} | {_array_name(h): values for h, values in shown.items()}
         stem = Path(opened.images.names[index]).stem
         line = f"{name}: {', '.join(points)} of {stem}"
@@ -82,22 +117,35 @@ def _draw_vectors(opened: OpenedModel, out: Path, name: str, values: np.ndarray)
 
 
 def feature_maps(
-    image: np.ndarray, maps: Mapping[str, np.ndarray], channels: Sequence[int] | np.ndarray, title: str, caption: str
+    image: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    channels: Sequence[int] | np.ndarray,
+    title: str,
+    caption: str,
+    *,
+    colours: ColourScale = SHARED,
 ) -> Figure:
     """An `image` (H, W, C) uint8 and its `maps`: heading -> (h, w, U) for the U `channels`.
 
-    All maps below one heading share a scale, which is shown as a colour key.
+    All maps below one heading share a scale, which is shown as a colour key, or each map has its own, and its range
+    stands below it.
     """
     rows = [PanelRow([Panel(image)], caption)]
     for start in range(0, len(channels), _COLUMNS):
         chosen = range(start, min(start + _COLUMNS, len(channels)))
         titles = [f"channel {channels[u]}" for u in chosen]
         for heading, values in maps.items():
-            bounds = limits(values)
-            panels = [Panel(values[..., u], "", bounds) for u in chosen]
-            rows.append(PanelRow(panels, f"{heading}: {value_range(values)}", bounds, titles))
+            if colours.by_channel:
+                each = [values[..., u] for u in chosen]
+                panels = [Panel(one, value_range(one, 2), colours.limits(one)) for one in each]
+                rows.append(PanelRow(panels, f"{heading}: each map on its own scale", titles=titles))
+            else:
+                bounds = colours.limits(values)
+                panels = [Panel(values[..., u], "", bounds) for u in chosen]
+                rows.append(PanelRow(panels, f"{heading}: {value_range(values)}", bounds, titles))
             titles = ()
-    return sheet(rows, title, columns=_COLUMNS)
+    share = "" if colours.percentile == 100 else f"colours end at the {colours.percentile:g}th percentile of the values"
+    return sheet(rows, title, share, columns=_COLUMNS)
 
 
 def feature_vectors(values: np.ndarray, names: Sequence[str], title: str) -> Figure:

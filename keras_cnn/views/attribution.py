@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.figures.panels import Panel, PanelRow, limits, number, sheet, value_range
+from keras_cnn.figures.style import BROWN, GREEN, ORANGE
 from keras_cnn.messages import logger
 from keras_cnn.views.support.opened_detector import LocatedDetection, OpenedDetector, map_behind
 from keras_cnn.views.support.opened_model import Count, OpenedModel, OptionalCount
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.attribution import METHODS, Attribution
-from keras_cnn.visualization.sanity import OTHER_CLASS, THRESHOLD, RandomNetworks, Verdict, verdict, verdicts
+from keras_cnn.visualization.sanity import OTHER_CLASS, PASSES, THRESHOLD, RandomNetworks, Verdict, verdict, verdicts
 from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target, strongest
 
 Method = Literal[tuple(METHODS)]
@@ -256,17 +257,17 @@ def _sheet(opened: OpenedModel, checked: _CheckedAttribution) -> Figure:
     if isinstance(opened, OpenedDetector) and explained.boxes:
         pixels = np.stack([opened.with_box(i, box) for i, box in zip(explained.images, explained.boxes, strict=True)])
         captions = [
-            f"{opened.images.names[image]}\n{_box_in_words(opened, box)}: {number(score)}"
+            f"{opened.images.names[image]}\n{_box_in_words(opened, box)}: logit {number(score)}"
             for image, box, score in zip(explained.images, explained.boxes, attribution.scores, strict=True)
         ]
     else:
         captions = [
-            "\n".join([opened.caption(image, after_name="\n"), f"{_with_class_names(opened, words)}: {number(score)}"])
+            "\n".join([opened.caption(image, after_name="\n"), _score_in_words(opened, words, score)])
             for image, words, score in zip(explained.images, attribution.words, attribution.scores, strict=True)
         ]
     title = f"{opened.name}: {attribution.method} of {explained.title}"
-    note = "\n".join([*_facts(opened, explained, attribution), _checks_in_words(checked.verdict)])
-    return attribution_sheet(pixels, attribution.values, captions, title, note)
+    note = "\n".join(_facts(opened, explained, attribution))
+    return attribution_sheet(pixels, attribution.values, captions, title, note, badge=_badge(checked.verdict))
 
 
 def _draw_sheet(opened: OpenedModel, out: Path, checked: _CheckedAttribution) -> SavedFigure:
@@ -277,10 +278,31 @@ def _draw_sheet(opened: OpenedModel, out: Path, checked: _CheckedAttribution) ->
         arrays |= {"confidences": np.array([box.confidence for box in explained.boxes])}
         arrays |= {"classes": [opened.class_name(box.class_index) for box in explained.boxes]}
     arrays |= {key: value for key, value in attribution.facts.items() if isinstance(value, np.ndarray)}
-    arrays |= {"cascade": np.array([[likeness.rank, likeness.ssim] for _, likeness in checked.verdict.cascade])}
+    found = checked.verdict
+    arrays |= {"cascade": np.array([[likeness.rank, likeness.ssim] for _, likeness in found.cascade])}
+    arrays |= {"cascade_layers": [name for name, _ in found.cascade], "verdict": found.words}
+    arrays |= {"edges": np.array([found.edges.rank, found.edges.ssim])}
+    if found.other_class:
+        arrays |= {"other_class": np.array([found.other_class.rank, found.other_class.ssim])}
     error = _completeness(attribution)
-    line = f"{attribution.method} of {explained.title}: {checked.verdict.words}" + (f"; {error}" if error else "")
-    return save_figure(out, checked.name, _sheet(opened, checked), arrays, line)
+    line = f"{attribution.method} of {explained.title}: {found.words}" + (f"; {error}" if error else "")
+    saved = save_figure(out, checked.name, _sheet(opened, checked), arrays, line)
+    return replace(saved, table=(f"  {_checks_in_words(found)}",))
+
+
+def _badge(checked: Verdict) -> tuple[str, str]:
+    """The verdict and its colour: green if it passes without remarks, brown with some, orange if it fails."""
+    most = max(value for likeness in (checked.half, checked.random) for value in (likeness.rank, likeness.ssim))
+    text = f"{checked.words} (likeness {most:.2f}, same from {THRESHOLD})".replace("-", "−")
+    if not checked.passes:
+        return f"✗ {text}", ORANGE
+    return f"✓ {text}", GREEN if checked.words == PASSES else BROWN
+
+
+def _score_in_words(opened: OpenedModel, words: str, score: float) -> str:
+    """logit of cat 3.2; a neuron has a value."""
+    kind = "logit of " if words.startswith("class ") and opened.head.words == "logits" else ""
+    return f"{kind}{_with_class_names(opened, words)}: {number(score)}"
 
 
 def _box_in_words(opened: OpenedModel, box: LocatedDetection) -> str:
@@ -335,16 +357,25 @@ def _checks_in_words(checked: Verdict) -> str:
     )
     images = f"mean of {checked.images} images" if checked.images > 1 else "one image only"
     return (
-        f"Verdict: {checked.words}. Likeness to the maps with random weights from the last layer down ({images}, same"
+        f"Likeness to the maps with random weights from the last layer down ({images}, same"
         f" from {THRESHOLD}): {cascade}. Likeness to an edge detector: {checked.edges}.{other}"
     )
 
 
-def attribution_sheet(images: np.ndarray, values: np.ndarray, captions: Sequence[str], title: str, note: str) -> Figure:
+def attribution_sheet(
+    images: np.ndarray,
+    values: np.ndarray,
+    captions: Sequence[str],
+    title: str,
+    note: str,
+    *,
+    badge: tuple[str, str] | None = None,
+) -> Figure:
     """A group for each image: the image, its map, and the map over the image or, for a gradient, its magnitude.
 
     `images` (N, H, W, C) uint8; `values` (N, H, W) or, for each channel of the image, (N, H, W, C); `captions` of one
-    or more lines stand above the groups. Each map has its own scale, and its range stands below it.
+    or more lines stand above the groups; the `badge` is a text and its colour. Each map has its own
+    scale, and its range stands below it.
     """
     groups = [_group(image, value) for image, value in zip(images, values, strict=True)]
     across = 2 if images.shape[2] <= _SMALL and len(images) > 1 else 1
@@ -353,7 +384,7 @@ def attribution_sheet(images: np.ndarray, values: np.ndarray, captions: Sequence
         part = range(start, min(start + across, len(groups)))
         panels = [panel for index in part for panel in groups[index]]
         rows.append(PanelRow(panels, titles=[captions[index] for index in part], span=3))
-    return sheet(rows, title, note, 3 * across)
+    return sheet(rows, title, note, 3 * across, badge=badge)
 
 
 def _group(image: np.ndarray, values: np.ndarray) -> list[Panel]:

@@ -2,18 +2,33 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from keras_cnn.errors import require
 from keras_cnn.figures import style
 from keras_cnn.figures.panels import number
-from keras_cnn.figures.placement import place_image, place_text
-from keras_cnn.figures.style import BLUE, GREY, HEADER, INK, MARGIN, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.figures.placement import bare_axes, place_image, place_text
+from keras_cnn.figures.style import (
+    BLUE,
+    FAINT,
+    GREY,
+    HEADER,
+    INK,
+    MARGIN,
+    ORANGE,
+    SMALL_SIZE,
+    WIDTH,
+    fit,
+    new_figure,
+    styled,
+)
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.views.support.image_stream import ImageStream, PlannedReads, SplitName, measured
 from keras_cnn.views.support.opened_model import OpenedModel
@@ -21,11 +36,13 @@ from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.views.support.top_patches import responses_to, top_patches
 from keras_cnn.visualization import receptive_field
 from keras_cnn.visualization.filters import DEAD, TOP, Responses
+from keras_cnn.visualization.receptive_field import Box
 
 _LAYERS, _COLUMNS, _ROWS = 5, 10, 6
 
 _TILE = 0.62  # inches
 _GAP, _LINE = 0.06, 1.3 * SMALL_SIZE * style.POINT  # inches
+_ALIVE, _DEAD = ("a filter", BLUE), ("a dead filter: never above 0", ORANGE)
 _LIGHT = 0.55  # share of the colour scale above which a number in a cell is white
 
 
@@ -146,8 +163,9 @@ def top_images(
     """Two rows for each filter: its top images with the patch of the largest value framed, and those patches enlarged.
 
     `images` (F, K, H, W, 1 or 3) uint8, K at most 10; `boxes` (F, K, 4): top, bottom, left, right in pixels, ends
-    excluded; `patches` F×K arrays (h, w, 1 or 3) uint8. A frame crosses the image's border if the filter sees padding.
-    `captions` (F×K), such as the true classes, stand below.
+    excluded; `patches` F×K arrays (h, w, 1 or 3) uint8, the part of each box that lies on the image. A frame crosses
+    the image's border if the filter sees padding, which is hatched beside the patch. `captions` (F×K), such as the
+    true classes, stand below.
 
     Raises ValueError if the numbers of rows or columns differ.
     """
@@ -167,13 +185,28 @@ def top_images(
         for k in range(count):
             left = MARGIN + k * (_TILE + _GAP)
             _draw_frame(place_image(figure, left, top, tile, images[f, k]), boxes[f, k])
-            patch = np.asarray(patches[f][k])
-            scale = _TILE / max(patch.shape[:2])
-            place_image(figure, left, below, (patch.shape[0] * scale, patch.shape[1] * scale), patch)
+            _draw_patch(figure, (left, below), np.asarray(patches[f][k]), Box(*map(int, boxes[f, k])), (height, width))
             if captions:
                 words = fit(captions[f][k], SMALL_SIZE, _TILE + _GAP / 2)
                 place_text(figure, left, below + _TILE + 0.4 * _GAP, words, GREY)
     return figure
+
+
+def _draw_patch(
+    figure: Figure, place: tuple[float, float], patch: np.ndarray, box: Box, image: tuple[int, int]
+) -> None:
+    """A patch at its place in its box, whose longer side is a tile; what lies beyond the image is hatched."""
+    scale = _TILE / max(box.bottom - box.top, box.right - box.left)
+    seen = box.inside(*image)
+    if seen != box:
+        whole = ((box.bottom - box.top) * scale, (box.right - box.left) * scale)
+        axes = bare_axes(figure, *place, whole)
+        axes.add_patch(
+            Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor="white", edgecolor=FAINT, hatch="/////", lw=0)
+        )
+    left, top = place[0] + (seen.left - box.left) * scale, place[1] + (seen.top - box.top) * scale
+    if patch.size:
+        place_image(figure, left, top, (patch.shape[0] * scale, patch.shape[1] * scale), patch)
 
 
 def _draw_frame(axes: Axes, box: np.ndarray) -> None:
@@ -227,15 +260,15 @@ def filter_summary(
     """
     if not len(names) == len(largest) == len(means) or not len(names):
         raise ValueError(f"{len(names)} names, {len(largest)} and {len(means)} arrays; expected as many")
-    figure = new_figure(WIDTH, HEADER + 0.26 * len(names) + 1.2, title)
+    figure = new_figure(WIDTH, HEADER + 0.26 * len(names) + 1.4, title)
     left, right = figure.subplots(1, 2, sharey=True)
     generator = np.random.default_rng(0)
     for row, (tops, averages) in enumerate(zip(largest, means, strict=True)):
         dead = np.asarray(tops) <= 0
         places = row + generator.uniform(-0.28, 0.28, len(dead))
         for axes, values in ((left, averages), (right, tops)):
-            for chosen, colour in ((~dead, BLUE), (dead, ORANGE)):
-                look = {"color": colour, "markersize": 2.2, "alpha": 0.7}
+            for chosen, (words, colour) in ((~dead, _ALIVE), (dead, _DEAD)):
+                look = {"color": colour, "markersize": 2.2, "alpha": 0.7, "label": "_" if row else words}
                 axes.plot(np.asarray(values)[chosen], places[chosen], "o", **look)
     counts = [f"{int(np.sum(np.asarray(tops) <= 0))} of {len(tops)} dead" for tops in largest]
     labels = [f"{fit(name, SMALL_SIZE, 1.3)}\n{count}" for name, count in zip(names, counts, strict=True)]
@@ -248,20 +281,29 @@ def filter_summary(
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         _thin_ticks(axes)
-    left.set_xlabel("logarithmic beyond −1 and 1")
-    right.set_xlabel("orange: dead, never above 0")
+    for axes in (left, right):
+        axes.set_xlabel("linear from −1 to 1, logarithmic beyond")
+    legend = figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    for handle in legend.legend_handles:
+        cast(Line2D, handle).set(markersize=5, alpha=1)
     return figure
 
 
 def _thin_ticks(axes: Axes) -> None:
-    """Ticks of a symmetric logarithmic axis at 0 and at every second power of ten: all powers would overlap."""
+    """Few ticks of a symmetric logarithmic axis: 0 and, by its range, 1, 2, 5, 10, or powers of ten."""
     low, high = axes.get_xlim()
-    powers = [10.0**p for p in range(0, 12, 2)]
+    far = max(-low, high)
+    powers = [10.0**p for p in range(0, 12, 2 if far > 2000 else 1)]
+    if far < 30:
+        powers = [step * power for power in (1, 10) for step in (1, 2, 5)]
     ticks = [-p for p in reversed(powers) if -p >= low] + [0] + [p for p in powers if p <= high]
-    axes.set_xticks(ticks, [f"{tick:g}".replace("-", "−") if abs(tick) < 1e4 else _power(tick) for tick in ticks])
+    axes.set_xticks(ticks, [_in_words(tick) for tick in ticks])
     axes.minorticks_off()
 
 
-def _power(value: float) -> str:
-    sign = "−" if value < 0 else ""
-    return f"{sign}1e{round(np.log10(abs(value)))}"
+def _in_words(value: float) -> str:
+    """10,000, 1 million, −100."""
+    for scale, word in ((1e9, " billion"), (1e6, " million")):
+        if abs(value) >= scale:
+            return f"{value / scale:,.0f}{word}".replace("-", "−")
+    return f"{value:,.0f}".replace("-", "−")

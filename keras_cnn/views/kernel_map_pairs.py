@@ -92,6 +92,8 @@ def kernel_and_maps(
 ) -> Figure:
     """One row for each channel: its kernel, then its `maps` for each image, such as the conv map and the ReLU map.
 
+    With one image, two channels stand in a row.
+
     `images` (N, H, W, C) uint8, at most three, with `names` of one or more lines; `kernels` (kh, kw, U), or
     (kh, kw, 3, U) of weights on RGB; `maps` are pairs of a heading and an array (N, h, w, U). Each map has its own
     scale, and its range stands below it. If a map below a heading has both signs, all maps below that heading have
@@ -115,5 +117,9 @@ def kernel_and_maps(
                 bounds = (-max(-low, high), high) if signed else (low, high)
                 panels.append(Panel(channel_map, value_range(channel_map, 2), bounds))
         titles = [f"kernel {channel}", *([heading for heading, _ in maps] * len(images))]
-        rows.append(PanelRow(panels, "", None, titles))
-    return sheet(rows, title, note, 1 + count * _IMAGES)
+        if len(images) == 1 and u % 2:  # two channels side by side fill the page
+            before = rows[-1]
+            rows[-1] = PanelRow([*before.panels, *panels], "", None, [*before.titles, *titles])
+        else:
+            rows.append(PanelRow(panels, "", None, titles))
+    return sheet(rows, title, note, 2 * (1 + count) if len(images) == 1 else 1 + count * len(images))

@@ -162,7 +162,8 @@ def _unit_in_image(
     unit = f"of the strongest unit, ({place[0]}, {place[1]})"
     if field is not None:
         seen = patch(image, field, place)
-        shown.append(_picture(seen, "what it sees", f"{seen.shape[0]}×{seen.shape[1]} pixels {unit}"))
+        if seen.size:  # a unit at the border may see padding alone
+            shown.append(_picture(seen, "what it sees", f"{seen.shape[0]}×{seen.shape[1]} pixels {unit}"))
     return [*shown, _map(gradient, "gradient", f" {unit}")]
 
 
@@ -185,7 +186,7 @@ def _top_patches(
 def _patch(opened: OpenedModel, images: ImageStream, place: int, pixels: np.ndarray, response: float) -> dict:
     name = PurePosixPath(images.ids[place]).name
     title = opened.class_name(images.labels[place]) if images.labels[place] >= 0 else name
-    small = as_image(pixels)
+    small = as_image(pixels if pixels.size else np.full((1, 1, 1), 255, np.uint8))  # it sees padding alone
     small.thumbnail((_PATCH_PIXELS, _PATCH_PIXELS))
     shown = np.asarray(small).reshape(small.height, small.width, -1)
     return _picture(shown, title, f"{number(response, 4)}" + (f", {name}" if title != name else ""))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from keras_cnn import data
 from keras_cnn.errors import require
-from keras_cnn.figures.style import BLUE, GREEN, HEADER, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.figures.style import BLUE, GREEN, HEADER, INK, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
 from keras_cnn.messages import logger
 from keras_cnn.views.support.image_stream import (
     ImageStream,
@@ -164,17 +164,23 @@ def sparsity(layers: Sequence[str], series: Mapping[str, np.ndarray], title: str
     for name, values in series.items():
         if np.shape(values) != (len(layers), 3):
             raise ValueError(f"{name}: shape {np.shape(values)} for {len(layers)} layers; expected (layers, 3)")
-    figure = new_figure(WIDTH, HEADER + 0.24 * len(layers) + 0.75 + 0.18 * len(series), title)
+    row = max(0.26, 0.19 * len(series))
+    figure = new_figure(WIDTH, HEADER + row * len(layers) + 0.75 + 0.18 * len(series), title)
     axes = figure.subplots()
     for number, (name, values) in enumerate(series.items()):
         share, low, high = 100 * np.asarray(values, np.float64).T
-        rows = np.arange(len(layers)) + (number - (len(series) - 1) / 2) * 0.6 / len(series)
-        axes.hlines(rows, low, high, color=_SERIES[number], linewidth=2.4, alpha=0.5)
-        axes.plot(share, rows, _MARKS[number], color=_SERIES[number], markersize=4.5, label=fit(name, SMALL_SIZE, 6))
+        height = 0.8 / len(series)
+        rows = np.arange(len(layers)) + (number - (len(series) - 1) / 2) * height
+        axes.barh(rows, share, 0.9 * height, color=_SERIES[number], alpha=0.75, label=fit(name, SMALL_SIZE, 6))
+        axes.hlines(rows, low, high, color=INK, linewidth=1)
+        for place, value, end in zip(rows, share, high, strict=True):
+            look = {"va": "center", "ha": "left", "fontsize": SMALL_SIZE, "color": INK}
+            axes.text(max(value, end) + 1, place, f"{value:.1f} %", **look)
     axes.set_yticks(range(len(layers)), [fit(name, SMALL_SIZE, 1.8) for name in layers])
     axes.set_ylim(len(layers) - 0.4, -0.6)
-    axes.set_xlim(-2, 102)
-    axes.set_xlabel("values that are not above 0, in %; bar: 95 % bootstrap interval over the images")
+    axes.set_xlim(0, 112)
+    axes.set_xticks([0, 25, 50, 75, 100])
+    axes.set_xlabel("values that are not above 0, in %; line: 95 % bootstrap interval over the images")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=1)

@@ -13,7 +13,6 @@ from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.visualization.gradients import Score, gradients
 from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
-BORDER = 127  # grey level of a patch beyond the border of the image
 NOISE_IMAGES = 16
 
 
@@ -116,15 +115,10 @@ def box(field: ReceptiveField, unit: tuple[int, int]) -> Box:
     return Box(top, bottom, left, right)
 
 
-def patch(image: np.ndarray, field: ReceptiveField, unit: tuple[int, int], fill: int = BORDER) -> np.ndarray:
-    """The pixels (height, width, C) of an image (H, W, C) that a unit sees, with `fill` beyond the image's border."""
-    seen = box(field, unit)
-    there = seen.inside(*image.shape[:2])
-    pixels = np.full((seen.bottom - seen.top, seen.right - seen.left, image.shape[2]), fill, image.dtype)
-    rows = slice(there.top - seen.top, there.bottom - seen.top)
-    columns = slice(there.left - seen.left, there.right - seen.left)
-    pixels[rows, columns] = image[there.top : there.bottom, there.left : there.right]
-    return pixels
+def patch(image: np.ndarray, field: ReceptiveField, unit: tuple[int, int]) -> np.ndarray:
+    """The pixels (height, width, C) of an image (H, W, C) that a unit sees; padding beyond the border is no pixel."""
+    seen = box(field, unit).inside(*image.shape[:2])
+    return image[seen.top : seen.bottom, seen.left : seen.right]
 
 
 def _around(pixels: np.ndarray) -> Box | None:

@@ -183,12 +183,15 @@ def test_newly_wrong_images_say_what_was_predicted_before_and_after_and_how_they
         (before.logits.argmax(axis=1) == found.images.labels) & (found.logits.argmax(axis=1) != found.images.labels)
     )
     assert 0 < len(captions) == min(30, len(wrong))
-    assert title == f"two: {len(captions)} of {len(wrong)} newly wrong images, at random"
+    assert title == f"two: {len(captions)} of {len(wrong)} newly wrong images, drawn at random, the surest first"
+    sure = []
     for caption in captions:
         name, was, now, _ = caption.split("\n")
         image = int(name.removeprefix("test/"))
+        sure.append(found.probabilities[image].max())
         assert was == f"before: {MANY[before.logits[image].argmax()]}"
         assert now == f"after: {MANY[found.logits[image].argmax()]}"
+    assert sure == sorted(sure, reverse=True)
 
 
 @pytest.mark.parametrize(("terminal", "width"), [("60", 60), ("0", 100), ("10", 48)])

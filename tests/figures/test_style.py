@@ -62,6 +62,17 @@ def test_printable(text, expected):
     assert style.printable(text) == expected
 
 
+def test_a_character_is_drawn_in_any_installed_font_that_has_it_else_said(caplog):
+    letter = "\N{LATIN SMALL LETTER D WITH PALATAL HOOK}"  # in STIXGeneral, which comes with matplotlib
+    caplog.set_level("INFO", logger="keras_cnn")
+    drawn = style.styled(lambda: style.new_figure(4, 1, f"class {letter}"))()
+    (title,) = drawn.texts
+    assert title.get_text() == f"class {letter}"
+    assert "STIXGeneral" in title.get_fontfamily()
+    style._NOWHERE.clear()
+    assert style.printable("\N{EGYPTIAN HIEROGLYPH A001}!") == "□!"
+
+
 def test_what_no_font_shows_is_replaced_before_matplotlib_warns(rendered):
     for text in ("猫の写真", "고양이", "🐈", "บ", "\ufffe"):
         figure = style.styled(style.new_figure)(3, 1, text, layout=None)

@@ -46,19 +46,20 @@ def test_an_occlusion_map_lies_on_the_pixels_of_its_image():
     assert mesh.get_coordinates()[-1, -1].tolist() == [28.0, 28.0]
     assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 31.5), (31.5, -0.5))
     assert frame.get_bbox().bounds == (1.5, 0.5, 8, 8)  # the least confidence: row 1, column 2
-    assert mesh.get_clim() == (0.25, 0.75)
-    texts = [text.get_text() for text in figure.texts]
-    assert "0.25" in texts
-    assert "0.75" in texts
+    assert mesh.get_clim() == pytest.approx((0, 0.65))  # 0.9 with nothing hidden, 0.25 behind the worst patch
+    loss = np.asarray(mesh.get_array())
+    assert (loss[1, 2], loss[0, 0]) == pytest.approx((0.65, 0.15))
+    assert mesh.get_alpha()[1, 2] == 0.85 > mesh.get_alpha()[0, 0]  # the image shows where little is lost
 
 
 def test_occlusion_sizes(check_nothing_cut):
     totals = np.array([[800.0, 500, 200], [700, 650, 600]])
-    figure = occlusion_sizes((4, 8, 12), totals, totals / 1000, ["a", LONG], LONG)
+    figure = occlusion_sizes((4, 8, 12), totals, totals / 1000, ["a", LONG], title=LONG, places=(841, 625, 441))
     check_nothing_cut(figure)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["4\n841", "8\n625", "12\n441"]
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == totals.tolist()
     with pytest.raises(ValueError, match="for 1 images and 3 sizes"):
-        occlusion_sizes((4, 8, 12), totals, totals, ["a"], "t")
+        occlusion_sizes((4, 8, 12), totals, totals, ["a"], title="t", places=(841, 625, 441))
     with pytest.raises(ValueError, match="expected equal numbers"):
         occlusion_maps(np.zeros((1, 8, 8, 3), np.uint8), [], [], "t")
 
@@ -71,7 +72,9 @@ def test_top_images(check_nothing_cut, rendered, shape, count):
     figure = top_images(images, boxes, patches, ["filter 0", LONG], title=LONG)
     check_nothing_cut(figure)
     check_nothing_cut(top_images(images, boxes, patches, ["filter 0", "b"], title="t", captions=[[LONG] * count] * 2))
-    assert len(figure.axes) == 4 * count
+    assert len(figure.axes) == 6 * count  # the image, what is hatched beyond its border, and the patch
+    box = figure.axes[2].get_position().bounds  # 7×12 pixels; 2 rows lie above an image of 32 columns, 8 beyond it
+    assert figure.axes[1].get_position().height > box[3]
     assert figure.axes[0].get_xlim() == (-0.5, shape[1] - 0.5)  # the frame does not move the picture
     with pytest.raises(ValueError, match="headings"):
         top_images(images, boxes, patches, ["filter 0"], title="t")
@@ -122,7 +125,8 @@ def test_sparsity_and_spectra(check_nothing_cut):
     values = np.array([[0.2, 0.1, 0.3], [0.5, 0.45, 0.55]])
     figure = sparsity(["relu1", LONG], {"net3 on a": values, LONG: values / 2}, LONG)
     check_nothing_cut(figure)
-    np.testing.assert_allclose(figure.axes[0].lines[0].get_xdata(), [20, 50])
+    np.testing.assert_allclose([bar.get_width() for bar in figure.axes[0].patches], [20, 50, 10, 25])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["20.0 %", "50.0 %", "10.0 %", "25.0 %"]
     eigenvalues = np.array([8.0, 1.5, 0.5, 0.0])
     figure = spectra(
         {"a": (eigenvalues, np.stack([eigenvalues / 2, eigenvalues * 2])), LONG: (eigenvalues[:2], np.ones((2, 2)))},
@@ -263,3 +267,23 @@ def test_kernels_are_grey_where_they_are_zero_and_share_a_scale(monkeypatch):
     kernels.kernel_colours(weights, ["4: ", "7: "], True, "t")
     np.testing.assert_array_equal(shown[1].picture, [[[128, 128, 128], [128, 128, 0]]])
     assert [panel.caption for panel in shown] == ["4: ", "7: "]
+
+
+def test_one_extreme_value_leaves_the_other_maps_their_colours():
+    maps = np.linspace(0.01, 1, 200).reshape(10, 10, 2)
+    maps[0, 0] = 0  # what is 0 does not count: most values behind a ReLU are
+    maps[9, 9, 1] = 50
+    assert activations.ColourScale(percentile=100).limits(maps) == (0, 50)
+    assert activations.ColourScale().limits(maps) == pytest.approx((0, 1), abs=0.02)
+    own = activations.feature_maps(
+        np.zeros((10, 10, 1), np.uint8), {"a": maps}, [0, 1], "t", "c", colours=activations.ColourScale(True, 100)
+    )
+    assert [axes.images[0].get_clim() for axes in own.axes[1:]] == [(0, pytest.approx(maps[..., 0].max())), (0, 50)]
+
+
+def test_a_verdict_is_a_badge(check_nothing_cut):
+    image, values = np.zeros((1, 8, 8, 1), np.uint8), np.ones((1, 8, 8))
+    figure = attribution.attribution_sheet(image, values, ["a"], LONG, LONG, badge=(f"✓ {LONG}", "#007a5a"))
+    check_nothing_cut(figure)
+    (badge,) = [text for text in figure.texts if text.get_text().startswith("✓")]
+    assert badge.get_bbox_patch().get_facecolor()[:3] == pytest.approx((0, 0x7A / 255, 0x5A / 255))

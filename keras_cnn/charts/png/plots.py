@@ -56,7 +56,10 @@ def draw(plots: Sequence[Plot], title: str, caption: str, below: Sequence[Plot])
     columns = len(widths) if sum(widths) < width - 0.2 else max(1, int((width - 0.2) / max(widths)))
     rows = _PIXEL * plots[0].row_height * len(plots[0].rows)
     height = HEADER + rows + 0.7 if rows else _HEIGHT
-    legend = 0 if above else 0.18 * math.ceil(len(labels) / columns) + 0.06 * bool(caption)
+    own_rows = 0 if shared else max(math.ceil(len(own) / 2) for own in entries)
+    legend = (
+        0.2 * own_rows if not shared else 0 if above else 0.18 * math.ceil(len(labels) / columns) + 0.06 * bool(caption)
+    )
     bottom = caption_height(caption, width)
     height += legend + _LOWER_HEIGHT * bool(below) + bottom
     drawn = new_figure(width, height, title)
@@ -65,8 +68,8 @@ def draw(plots: Sequence[Plot], title: str, caption: str, below: Sequence[Plot])
         ax = drawn.add_subplot(grid[0, i])
         _draw_plot(ax, plot, width / len(plots) - 0.7)
         ax.tick_params(labelleft=not (plot.rows and i))
-        if own and not shared:
-            ax.legend(loc="best")
+        if own and not shared:  # below the axes, where no data is
+            ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2), ncols=2, borderaxespad=0, columnspacing=1)
     for i, plot in enumerate(below):
         _draw_plot(drawn.add_subplot(grid[1, i] if len(below) > 1 else grid[1, :]), plot, width / len(below) - 0.7)
     if labels:

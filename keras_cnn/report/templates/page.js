@@ -52,7 +52,7 @@
 
   // --- folded sections: a link to one opens it ---
   const unfold = () => {
-    const fold = location.hash.length > 1 && document.getElementById(location.hash.slice(1))?.querySelector(".fold");
+    const fold = location.hash.length > 1 && document.getElementById(location.hash.slice(1))?.querySelector(":scope > .fold");
     if (fold) fold.open = true;
   };
   addEventListener("hashchange", unfold);

@@ -88,12 +88,13 @@ def draw_figures(setup: TrainingSetup, folder: RunFolder, run_metrics: dict, pro
         save_figure(png.figure(pair, title), folder, f"confusion_{split}")
     test = setup.dataset.test
     worst = metrics.worst_mistakes(test.labels, probabilities, MISTAKES)
+    worst = worst[np.argsort(-probabilities[worst].max(axis=1), kind="stable")]  # by what stands below the images
     predicted = probabilities[worst].argmax(axis=1)
     captions = [
         sheets.mistake_caption(test.short_name(i), classes[test.labels[i]], classes[p], float(probabilities[i, p]))
         for i, p in zip(worst, predicted, strict=True)
     ]
-    title = f"{name}: the {len(worst)} worst mistakes of {len(test):,} test images"
+    title = f"{name}: the {len(worst)} worst mistakes of {len(test):,} test images, the surest first"
     images = pipeline.decoded(test.take(worst), setup.dataset.image_shape, setup.config.data.fit)
     save_figure(sheets.image_sheet(images, captions, 5, title), folder, "mistakes")
 
