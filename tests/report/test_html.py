@@ -410,7 +410,7 @@ def test_what_was_drawn_is_folded_by_view_within_the_limit(make_run, tmp_path):
     for view, count in (("activations", 12), ("attribution", 20), ("unknown", 1)):
         (folder := first / "visualizations" / view).mkdir(parents=True)
         for i in range(count):
-            maps = rng.integers(0, 256, (60, 40, 3), dtype=np.uint8).repeat(10, axis=0).repeat(10, axis=1)
+            maps = rng.integers(0, 256, (12, 8, 3), dtype=np.uint8).repeat(50, axis=0).repeat(50, axis=1)
             Image.fromarray(maps).save(folder / f"figure_{i}.png")
     (first / "visualizations" / "attribution" / "drawn.svg").write_text(SVG)
     (first / "visualizations" / "attribution" / "page.html").write_text("")

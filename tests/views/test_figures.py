@@ -68,13 +68,15 @@ def test_occlusion_sizes(check_nothing_cut):
 def test_top_images(check_nothing_cut, rendered, shape, count):
     images = np.zeros((2, count, *shape), np.uint8)
     boxes = np.tile([-2, 5, 28, 40], (2, count, 1))  # partly beyond the image
-    patches = [[np.full((7, 12, shape[-1]), 200, np.uint8)] * count] * 2
+    inside = (5, min(40, shape[1]) - 28, shape[-1])
+    patches = [[np.full(inside, 200, np.uint8)] * count] * 2
     figure = top_images(images, boxes, patches, ["filter 0", LONG], title=LONG)
     check_nothing_cut(figure)
     check_nothing_cut(top_images(images, boxes, patches, ["filter 0", "b"], title="t", captions=[[LONG] * count] * 2))
     assert len(figure.axes) == 6 * count  # the image, what is hatched beyond its border, and the patch
-    box = figure.axes[2].get_position().bounds  # 7×12 pixels; 2 rows lie above an image of 32 columns, 8 beyond it
-    assert figure.axes[1].get_position().height > box[3]
+    whole, patch = (axes.get_position() for axes in figure.axes[1:3])
+    assert patch.height / whole.height == pytest.approx(5 / 7)  # two rows lie above the image
+    assert patch.width / whole.width == pytest.approx(inside[1] / 12)
     assert figure.axes[0].get_xlim() == (-0.5, shape[1] - 0.5)  # the frame does not move the picture
     with pytest.raises(ValueError, match="headings"):
         top_images(images, boxes, patches, ["filter 0"], title="t")
