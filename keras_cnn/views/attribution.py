@@ -357,7 +357,7 @@ def _checks_in_words(checked: Verdict) -> str:
     )
     images = f"mean of {checked.images} images" if checked.images > 1 else "one image only"
     return (
-        f"Likeness to the maps with random weights from the last layer down ({images}, same"
+        f"Verdict: {checked.words}. Likeness to the maps with random weights from the last layer down ({images}, same"
         f" from {THRESHOLD}): {cascade}. Likeness to an edge detector: {checked.edges}.{other}"
     )
 
