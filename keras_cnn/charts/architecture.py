@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
 from keras_cnn.charts.text import count
-from keras_cnn.models.architecture import Architecture, Box, Segment
+from keras_cnn.models.architecture import Architecture, LayerBox, Segment
 
 # Head of a box; white text on each has a contrast of at least 4.5:1.
 _COLOURS = {
@@ -30,7 +30,7 @@ _CHARACTERS = 33  # that fit into a box
 class PlacedBox:
     """The rectangle of a box in pixels."""
 
-    box: Box
+    box: LayerBox
     left: float
     top: float
     height: float
@@ -150,7 +150,7 @@ def svg(network: Architecture) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _height(box: Box) -> float:
+def _height(box: LayerBox) -> float:
     return _LINE * (2 + len(box.lines)) + 2 * _PAD + 4
 
 

@@ -28,7 +28,7 @@ _POOLS = ("Pooling", "Pool")
 
 
 @dataclass(frozen=True)
-class Box:
+class LayerBox:
     """A layer with what follows it element by element, or a block of layers. `nodes` are named as in `Graph`."""
 
     nodes: tuple[str, ...]
@@ -56,7 +56,7 @@ class Architecture:
     """The boxes in an order in which each follows those that it reads, and the arrows between them."""
 
     name: str
-    boxes: tuple[Box, ...]
+    boxes: tuple[LayerBox, ...]
     arrows: tuple[tuple[int, int], ...]  # positions of boxes: from, to
     segments: tuple[Segment, ...]
 
@@ -115,14 +115,14 @@ def _groups(graph: Graph) -> list[list[str]]:
     return groups
 
 
-def _box(nodes: Sequence[GraphNode], counted: set[int]) -> Box:
+def _box(nodes: Sequence[GraphNode], counted: set[int]) -> LayerBox:
     operations = [node.operation for node in nodes]
     at = next((i for i, operation in enumerate(operations) if not _is_padding(operation)), 0)
     main, after = operations[at], operations[at + 1 :]
     followers = [*_activation(main), *(_short(operation) for operation in after)]
     words, then = _words(main), "then " + ", ".join(followers)
     lines = (words,) if not followers else (f"{words}, {then}",) if len(words + then) <= _LINE - 2 else (words, then)
-    return Box(
+    return LayerBox(
         tuple(node.name for node in nodes),
         _kind(main),
         nodes[at].name,
@@ -258,7 +258,7 @@ def _merged(whole: Architecture, alike: Any) -> Architecture:
     )
 
 
-def _with_sums(whole: Architecture, kept: Sequence[Segment]) -> tuple[list[Box], list[Segment]]:
+def _with_sums(whole: Architecture, kept: Sequence[Segment]) -> tuple[list[LayerBox], list[Segment]]:
     """The boxes with the weights of all repetitions, and the segments that then count once."""
     boxes, segments, begun = list(whole.boxes), [], 0
     for part in kept:
@@ -285,7 +285,7 @@ def _summarised(whole: Architecture) -> Architecture:
             inside = [whole.boxes[i] for i in part.boxes]
             kinds = Counter(box.lines[0].split(",")[0] for box in inside)
             last = part.boxes[-1]
-            boxes[last] = Box(
+            boxes[last] = LayerBox(
                 tuple(name for box in inside for name in box.nodes),
                 "block",
                 inside[-1].title,
