@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: train test lint bench docs witnesses clean
+.PHONY: train test lint bench docs notebooks witnesses clean
 .DELETE_ON_ERROR:
 
 train: $(CORE)                 ## train on the embedded default; ARGS="--train.epochs 5" passes options on
@@ -28,6 +28,9 @@ bench: $(READY)                ## measured ratios; over an hour. PyTorch joins w
 docs: $(VENV)/.docs            ## the book, in docs/_build/html; a warning is an error
 	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+notebooks: $(VENV)/.docs       ## executes the notebooks on tiny data and keeps their output
+	@$(BIN)/python notebooks/execute.py
 
 witnesses: $(VENV)/.witnesses  ## PyTorch and Captum, whose answers the tests compare with ours; without them those tests are skipped
 

@@ -21,6 +21,8 @@ from keras_cnn.loading import BUILDERS
 from keras_cnn.tasks.detection.settings import BoxConfig
 from keras_cnn.views import VIEWS
 
+Option = tuple[str, str, str, str]  # name on the command line, meaning, values, default
+
 COLUMNS = "90"  # of the help texts
 
 
@@ -30,52 +32,57 @@ def write_pages(folder: Path, root: Path) -> None:
     folder.mkdir()
     for name, lines in {"options": _options(), "help": _help(), "views": _views(), "published": _published()}.items():
         (folder / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if not (root / "notebooks").is_dir():
-        return
     ignored = shutil.ignore_patterns(".*", "*.py", "runs", "photos")
     shutil.copytree(root / "notebooks", folder / "notebooks", ignore=ignored)
 
 
 def _options() -> Iterator[str]:
-    yield "## Classifiers: `keras-cnn train`, `keras-cnn finetune`, `keras-cnn sweep`"
+    yield "## Classifiers"
     yield from _sections(Config)
     for path, builders in BUILDERS.items():
         yield from ["", f"## Options of `{path}`", ""]
         yield from _builders(path, builders)
-    yield from ["", "## Detectors: `keras-cnn detect --train`"]
+    yield from ["", "## Detectors"]
     yield from _sections(BoxConfig)
 
 
 def _sections(kind: type) -> Iterator[str]:
-    """A table for each section of a config; the fields outside sections come first."""
-    rows: dict[str, list[tuple]] = {}
+    """The options of a config, section by section; the fields outside sections come first."""
+    rows: dict[str, list[Option]] = {}
     for name, hint, default, note in options(kind):
-        section = name.rpartition(".")[0]
         value = default.name if name in BUILDERS and kind is Config else shown(default)
-        rows.setdefault(section, []).append((f"--{name}", note, describe(hint), value))
-    for section, lines in rows.items():
-        yield from ["", f"### {kind.__name__}: `{section}`" if section else f"### {kind.__name__}: the run", ""]
-        yield from _table(("option", "meaning", "value", "default"), lines, code=(0, 3))
+        rows.setdefault(name.rpartition(".")[0], []).append((f"--{name}", note, describe(hint), f"default `{value}`"))
+    for section, entries in rows.items():
+        yield from ["", f"### `{section}`" if section else "### The run", ""]
+        yield from _entries(entries)
 
 
 def _builders(path: str, builders: Mapping[str, Callable]) -> Iterator[str]:
-    """A table for each group of builders with the same options and defaults."""
-    alike: dict[tuple, list[str]] = {}
+    """The options of each group of builders that have the same options and defaults."""
+    alike: dict[tuple[Option, ...], list[str]] = {}
     for name, builder in builders.items():
-        rows = tuple(
-            (
-                f"--{path}.{option}",
-                note,
-                describe(hint),
-                "required" if default is inspect.Parameter.empty else shown(default),
-            )
+        entries = tuple(
+            (f"--{path}.{option}", note, describe(hint), _default(default))
             for option, (hint, default, note) in options_of(builder).items()
         )
-        alike.setdefault(rows, []).append(name)
-    for rows, names in alike.items():
-        yield from ["", "**" + ", ".join(f"`{name}`" for name in names) + "**" + ("" if rows else ": no options"), ""]
-        if rows:
-            yield from _table(("option", "meaning", "value", "default"), rows, code=(0, 3))
+        alike.setdefault(entries, []).append(name)
+    for entries, names in alike.items():
+        yield from [
+            "",
+            "**" + ", ".join(f"`{name}`" for name in names) + "**" + ("" if entries else ": no options"),
+            "",
+        ]
+        yield from _entries(entries)
+
+
+def _default(value: Any) -> str:
+    return "required" if value is inspect.Parameter.empty else f"default `{shown(value)}`"
+
+
+def _entries(entries: Iterable[Option]) -> Iterator[str]:
+    """A definition list, which unlike a table can be read on a phone."""
+    for option, note, values, default in entries:
+        yield from [f"`{option}`", f": {note} ({values}; {default})", ""]
 
 
 def _help() -> Iterator[str]:
