@@ -41,7 +41,7 @@ def commands(text: str) -> list[list[str]]:
     for line in COMMAND.findall(text):
         words = shlex.split(line.replace("[RUN ...]", "RUN"), comments=True)
         words[:2] = words[1:2] if words[0] == "keras-cnn" else [words[1].removesuffix(".py")]
-        if words[0] in COMMANDS and (words[1:] or not line.startswith(("keras-cnn evaluate", "keras-cnn report"))):
+        if words[0] in COMMANDS and words[1:]:  # a name alone is a mention
             found.append(words)
     return found
 
