@@ -15,7 +15,7 @@ train: $(CORE)                 ## train on the embedded default; ARGS="--train.e
 	@$(BIN)/python train.py $(ARGS)
 
 test: $(READY)                 ## the whole test suite
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)                 ## ruff: rules and format; basedpyright: types
 	@$(BIN)/ruff check .

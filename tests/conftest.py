@@ -21,6 +21,14 @@ os.environ.setdefault("WANDB_MODE", "offline")
 gc.set_threshold(200_000, 50, 100)
 
 
+# Files that wait for programs: they begin first, because one of them that began last would run alone.
+BEGIN_FIRST = ["test_faults.py", "test_local.py", "test_resume.py", "test_compare.py", "test_resume_finetuning.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in BEGIN_FIRST)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with real images and published weights that may not be shipped; tests that need it skip without it."""

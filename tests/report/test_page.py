@@ -64,10 +64,14 @@ class Browser:
         for key in keys:
             ActionChains(self.driver).send_keys(key).perform()
 
+    def unfold(self) -> None:
+        """Opens every section."""
+        self.js("for (const fold of document.querySelectorAll('.fold')) fold.open = true")
+
     def draw_all(self) -> None:
         """Opens every section and scrolls through the page, as a reader does, until every chart is there."""
         self.wait("!!window.Plotly")
-        self.js("for (const fold of document.querySelectorAll('.fold')) fold.open = true")
+        self.unfold()
         for plot in self.all(".plot"):
             self.js("arguments[0].scrollIntoView({block: 'center'})", plot)
             WebDriverWait(self.driver, PATIENCE, 0.05).until(
@@ -224,6 +228,7 @@ def test_theme_works_where_nothing_can_be_kept(browser, page):
 @pytest.mark.parametrize("how", ["click", "Enter"])
 def test_picture_opens_larger_and_closes_with_escape(browser, page, how):
     browser.open(page)
+    browser.unfold()
     thumb = browser.all(".thumb")[0]
     browser.js("arguments[0].scrollIntoView({block: 'center'}); arguments[0].focus()", thumb)
     thumb.click() if how == "click" else browser.press(Keys.ENTER)
@@ -269,6 +274,7 @@ def test_a_run_can_be_hidden_in_all_charts(browser, page):
 
 def test_keyboard_reaches_everything(browser, page):
     browser.open(page)
+    browser.unfold()
     browser.press(Keys.TAB)
     assert browser.js("return document.activeElement.textContent") == "Skip to the results"
     assert browser.js("return document.activeElement.getBoundingClientRect().left") >= 0
@@ -317,6 +323,7 @@ def test_parallel_coordinates_are_in_the_bundle(browser, page):
 def test_copying_takes_the_whole_command(browser, page):
     browser.open(page)
     browser.command("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    browser.unfold()
     block = browser.all(".copied")[0]
     browser.js("arguments[0].scrollIntoView({block: 'center'})", block)
     button = block.find_element(By.CSS_SELECTOR, ".copy")
@@ -383,6 +390,7 @@ def test_without_webgl_the_numbers_of_the_coordinates_are_shown(browser, sweep_p
         " return kind.startsWith('webgl') ? null : original.call(this, kind, ...others); }"
     )
     browser.open(sweep_page, before=no_webgl)
+    browser.unfold()
     browser.wait("document.querySelectorAll('.plot.failed').length === 1")
     (plot,) = browser.all(".plot.failed")
     assert plot.get_dom_attribute("data-chart") == "study-coordinates"

@@ -75,7 +75,7 @@ def test_attributions_carry_their_verdict(run, photo, tmp_path, capsys):
     common = [str(run), "attribution", "--out", str(out), "--image", str(photo)]
     assert run_program(visualize.main, [*common, "--method", *methods, "--target", "bee", "--against", "ant"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("bee against ant: passes") + printed.count("looks the same on a random network") == 4
+    assert printed.count("Verdict: ") == 4
     assert "completeness error at most" in printed
     with np.load(out / "attribution" / "integrated-gradients_bee-against-ant.npz") as arrays:
         assert arrays["values"].shape == (1, 16, 16, 3)
@@ -204,7 +204,7 @@ def test_a_model_that_would_run_code_or_is_unknown_is_refused(tmp_path, capsys):
 def test_two_views_are_drawn_by_one_command_each_with_its_options(run, tmp_path, capsys):
     arguments = [str(run), "kernels", "receptive-field", "--count", "2", "--out", str(tmp_path / "out")]
     assert run_program(visualize.main, arguments) == 0
-    assert _files(tmp_path / "out") == ["kernels", "receptive-field"]
+    assert _files(tmp_path / "out") == ["index.html", "kernels", "receptive-field", "views.json"]
 
 
 def test_the_methods_that_need_no_import_are_those_of_attribution():
