@@ -51,7 +51,8 @@ def styled(draw):
             fonts = len(_FOUND)
             with rc_context(_settings()):
                 figure = draw(*args, **kwargs)
-                figure.draw_without_rendering()
+                if len(_FOUND) == fonts:
+                    figure.draw_without_rendering()
             if len(_FOUND) == fonts:
                 return figure  # else drawn again, because a text needed another font
 

@@ -81,15 +81,19 @@ class ImagePredictions:
         best = int(row.argmax())
         return [self.classes[best], f"{row[best]:.9g}", "", *(f"{value:.9g}" for value in row)]
 
+    @property
+    def _title(self) -> str:
+        return f"{len(self):,} image{'s' if len(self) != 1 else ''} predicted by {self.predictor}"
+
     def __repr__(self) -> str:
-        lines = [f"{len(self):,} images predicted by {self.predictor}"]
+        lines = [self._title]
         lines += [f"{row.image}: {_in_words(row)}" for row in list(self)[:_SHOWN]]
         return "\n".join([*lines, *self._rest()])
 
     def _repr_html_(self) -> str:
         cells = [(row.image, _in_words(row)) for row in (self[i] for i in range(min(_SHOWN, len(self))))]
         rows = "".join(f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for a, b in cells)
-        title = f"{len(self):,} images predicted by {html.escape(self.predictor)}"
+        title = html.escape(self._title)
         rest = "".join(f"<p>{html.escape(line)}</p>" for line in self._rest())
         return f"<table><caption>{title}</caption><tr><th>image</th><th>classes</th></tr>{rows}</table>{rest}"
 

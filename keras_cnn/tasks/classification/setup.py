@@ -254,4 +254,5 @@ def data_notes(findings: dict) -> Iterator[str]:
         yield f"{contradicting} sets of identical images have different labels (see split.json)"
     near = findings.get("near_duplicates", {})
     if near.get("pairs"):
-        yield f"{near['pairs']} near-duplicate pairs, {near['pairs_across_splits']} across splits (see split.json)"
+        pairs = f"{near['pairs']} near-duplicate pair{'s' if near['pairs'] != 1 else ''}"
+        yield f"{pairs}, {near['pairs_across_splits']} across splits (see split.json)"
