@@ -227,9 +227,10 @@ def _exact(whole: Architecture, segment: Segment) -> object:
 
 def _similar(whole: Architecture, segment: Segment) -> object:
     """What segments at one map size have in common, whatever their numbers of channels."""
-    if len(segment.boxes) > 1:
+    first, *others = segment.boxes
+    if others:
         return segment.boxes
-    box = whole.boxes[segment.boxes[0]]
+    box = whole.boxes[first]
     return box.kind, box.lines, box.shape[:-1]
 
 
