@@ -10,7 +10,7 @@ import pytest
 
 import keras_cnn as kc
 from keras_cnn.checking import options_of
-from keras_cnn.cli import early, visualize
+from keras_cnn.cli import visualize
 from keras_cnn.cli.commands import COMMANDS
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config.fields import options
@@ -58,7 +58,7 @@ def test_every_command_of_the_book_is_understood(monkeypatch):
         raise Parsed([])
 
     monkeypatch.setattr(visualize, "_check_source", lambda source: None)  # there are no runs
-    monkeypatch.setattr(early, "newest_runs", lambda *parent: [Path("runs/fashion")])
+    monkeypatch.setattr(visualize, "newest_runs", lambda *parent: [Path("runs/fashion")])
     wrong, count = [], 0
     for page, text in TEXT.items():
         for name, *arguments in commands(text):

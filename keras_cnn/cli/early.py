@@ -8,6 +8,7 @@ from keras_cnn import config as config_module
 from keras_cnn import networks
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
+from keras_cnn.run_folder import newest_runs
 
 FOLDER = "folder:"
 TABLES = {".csv": "csv:", ".parquet": "parquet:"}  # suffix of a table of labels -> its kind of source
@@ -75,9 +76,3 @@ def check_run(path: Path) -> None:
 def _existing(path: Path) -> str:
     runs = newest_runs(path.parent if path.parent != Path() else Path("runs"))
     return f"; the newest here is {runs[0]}" if runs else ""
-
-
-def newest_runs(parent: Path = Path("runs")) -> list[Path]:
-    """The finished runs in a folder of runs, the newest first; not those of a sweep."""
-    finished = [path.parent for path in parent.glob("*/metrics.json") if (path.parent / "config.yaml").is_file()]
-    return sorted(finished, key=lambda run: (run / "metrics.json").stat().st_mtime, reverse=True)

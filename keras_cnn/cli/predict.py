@@ -1,6 +1,7 @@
 """The command line of `python predict.py`."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,11 @@ def _detect(source: str, images: list[str], chosen: argparse.Namespace) -> None:
         option = f"--{given[0].replace('_', '-')}"
         raise InputError(f"command line: {option}: {source} is a detector; expected the options of detect.py")
     from keras_cnn.cli import detect
+    from keras_cnn.prediction.images import stem_of
 
+    times: Counter[str] = Counter()
     for image in images:
-        detect.main([image, "--model", source])
+        stem = stem_of(image)
+        times[stem] += 1
+        name = stem if times[stem] == 1 else f"{stem}-{times[stem]}"  # images of one name keep their own results
+        detect.main([image, "--model", source, "--out", str(Path("detections", name))])

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from keras_cnn import networks, views
 from keras_cnn.checking import check, nearest, placed, strip
-from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
 from keras_cnn.detection.named_models import NAMED
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.messages import logger
+from keras_cnn.run_folder import newest_runs
 from keras_cnn.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _source_and_views(words: list[str]) -> tuple[str, list[str]]:
     """The network and the views that the leading words name: the newest run and the page where they name none."""
     if words and not (views.is_view(words[0]) and not Path(words[0]).exists()):
         return words[0], words[1:] or [DEFAULT_VIEW]
-    runs = early.newest_runs()
+    runs = newest_runs()
     if not runs:
         raise UsageError("command line: no run in runs/; expected SOURCE VIEW, such as: runs/fashion kernels")
     names = words or [DEFAULT_VIEW]

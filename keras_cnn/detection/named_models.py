@@ -1,12 +1,31 @@
-"""The detectors that have a name: where their cfg and weights are. Nothing here imports TensorFlow."""
+"""What names a detector, and where the cfg and weights of the named ones are. Nothing here imports TensorFlow."""
 
 import os
+import zipfile
 from pathlib import Path
 
 from keras_cnn.errors import InputError
 
 NAMED = ("yolov3", "yolov3-tiny")
+CFG_MEMBER = "darknet.cfg"  # added to Keras's own members of a .keras file
 PACKAGED_CFGS = Path(__file__).parents[1] / "tasks" / "detection" / "cfgs"  # cfg files that come with the package
+
+
+def is_detector(source: str | Path) -> bool:
+    """Whether `source` is a known name, a .cfg file, a .keras file that `detect.py` wrote, or a run folder with one.
+
+    A file that is cut off or no archive is not one.
+    """
+    if str(source) in NAMED or str(source).endswith(".cfg"):
+        return True
+    path = Path(source, "model.keras") if Path(source).is_dir() else Path(source)
+    if path.suffix != ".keras":
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return CFG_MEMBER in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def cache_folder() -> Path:

@@ -14,13 +14,13 @@ from keras_cnn.detection.annotations.yolo_description import read_names
 from keras_cnn.detection.cfg import MAX_CFG, Cfg, parse_cfg, read_cfg
 from keras_cnn.detection.darknet import load_darknet
 from keras_cnn.detection.heads import YoloHead, read_heads
-from keras_cnn.detection.named_models import NAMED, named_files
+from keras_cnn.detection.named_models import CFG_MEMBER, NAMED, named_files
 from keras_cnn.errors import InputError, require
 from keras_cnn.messages import logger
 from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import replacing
 
-CFG_MEMBER, NAMES_MEMBER = "darknet.cfg", "classes.txt"  # added to Keras's own members of a .keras file
+NAMES_MEMBER = "classes.txt"  # added to Keras's own members of a .keras file, as the cfg is
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,16 @@
 """What a user may name to predict with: a run folder, a model file, an export or a detector. Needs no TensorFlow."""
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from keras_cnn.data.user_files import user_path
+from keras_cnn.detection.named_models import NAMED, is_detector
 from keras_cnn.errors import InputError
-from keras_cnn.run_folder import is_detection_run
+from keras_cnn.run_folder import is_detection_run, newest_runs
 
 RUN, MODEL_FILE, EXPORT, DETECTOR = "run", "model file", "export", "detector"
 KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
 EXPORT_ENDINGS = (".onnx", ".tflite")
-DETECTOR_NAMES = ("yolov3", "yolov3-tiny")
-_DETECTOR_MEMBER = "darknet.cfg"  # of a .keras file that detect.py wrote
 _SWEEP = "study.journal"
 
 
@@ -22,10 +20,10 @@ def kind_of(source: str | Path) -> str | None:
     Raises InputError for a folder that holds several of them: a sweep, or the folder of a run's exports.
     """
     text, path = str(source), user_path(source)
-    if text in DETECTOR_NAMES or path.suffix == ".cfg":
+    if text in NAMED or (not path.is_dir() and is_detector(path)):
         return DETECTOR
     if path.suffix in KERAS_ENDINGS:
-        return DETECTOR if _holds_detector(path) else MODEL_FILE
+        return MODEL_FILE
     if path.suffix in EXPORT_ENDINGS or (path / "saved_model.pb").is_file():
         return EXPORT
     if not path.is_dir():
@@ -39,13 +37,6 @@ def kind_of(source: str | Path) -> str | None:
     if any((path / name).is_file() for name in ("config.yaml", "model.keras")):
         return DETECTOR if is_detection_run(path) else RUN
     return None
-
-
-def _holds_detector(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return _DETECTOR_MEMBER in archive.namelist()
 
 
 def split_source(named: Sequence[str], runs: Path = Path("runs")) -> tuple[str, list[str], bool]:
@@ -65,10 +56,10 @@ def split_source(named: Sequence[str], runs: Path = Path("runs")) -> tuple[str, 
 
 def newest_run(runs: Path, named: Sequence[str]) -> Path:
     """The run folder of a classifier in `runs` that finished last. InputError if there is none."""
-    finished = {file: file.parent for file in runs.glob("*/metrics.json") if kind_of(file.parent) == RUN}
-    if not finished:
+    newest = next((run for run in newest_runs(runs) if kind_of(run) == RUN), None)
+    if newest is None:
         raise InputError(
             f"{named[0]}: no run, model file or export, and {runs} has no finished run to predict with; expected"
             f" RUN {' '.join(named)}"
         )
-    return finished[max(finished, key=lambda file: file.stat().st_mtime)]
+    return newest

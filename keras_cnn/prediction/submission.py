@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from keras_cnn.checking import nearest
-from keras_cnn.csv_tables import csv_cell
 from keras_cnn.data.tables import PATH_COLUMNS, ImageTable, read_csv
 from keras_cnn.data.walking import extension
 from keras_cnn.errors import InputError
@@ -93,7 +92,10 @@ def _matched(ids: Sequence[str], images: Sequence[ListedImage], template: Path) 
 
 
 def write_submission(path: Path, plan: SubmissionPlan, predictions: ImagePredictions) -> int:
-    """Writes the file and returns the number of rows left without a label, whose images could not be read."""
+    """Writes the file and returns the number of rows left without a label, whose images could not be read.
+
+    Ids and labels are written as they are, because a competition compares them letter by letter.
+    """
     predicted, place_of = predictions.predicted, {name: i for i, name in enumerate(predictions.classes)}
     empty = 0
     with replacing(path) as temporary, open_csv(temporary) as file:
@@ -102,7 +104,7 @@ def write_submission(path: Path, plan: SubmissionPlan, predictions: ImagePredict
         for name, image in zip(plan.ids, plan.images, strict=True):
             label = predicted[image]
             empty += label is None
-            row = ["" if label is None else csv_cell(label)] * len(plan.header)
+            row = [label or ""] * len(plan.header)
             for place, title in plan.columns.items():
                 row[place] = "" if label is None else f"{predictions.probabilities[image, place_of[title]]:.9g}"
             row[plan.id_place] = name

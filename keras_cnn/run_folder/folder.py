@@ -214,6 +214,12 @@ def is_detection_run(path: Path) -> bool:
         return False
 
 
+def newest_runs(parent: Path = Path("runs")) -> list[Path]:
+    """The finished runs in a folder of runs, the newest first; not those of a sweep."""
+    finished = [path.parent for path in parent.glob("*/metrics.json") if (path.parent / "config.yaml").is_file()]
+    return sorted(finished, key=lambda run: (run / "metrics.json").stat().st_mtime, reverse=True)
+
+
 def latest_unfinished(parent: Path = Path("runs"), detecting: bool = False) -> Path:
     """The most recently written unfinished run in `parent`; InputError if there is none.
 

@@ -10,11 +10,15 @@ import pytest
 from keras import layers
 from PIL import Image
 
+from keras_cnn.cli import detect
 from keras_cnn.cli.program import run as program
 from keras_cnn.config import Config, dump
 from keras_cnn.errors import InputError
 from keras_cnn.prediction.classifier import open_classifier
+from keras_cnn.prediction.images import ListedImage
 from keras_cnn.prediction.predicting import predict
+from keras_cnn.prediction.submission import plan_submission, write_submission
+from keras_cnn.prediction.table import ImagePredictions
 
 CLASSES = ["red", "green", "blue"]
 COLOURS = {"red": (200, 0, 0), "green": (0, 255, 0), "blue": (10, 20, 250)}
@@ -138,6 +142,28 @@ def test_submission_and_template(here, messages):
     red, green, blue = softmax(COLOURS["red"])
     assert row.startswith("red,")
     assert [float(cell) for cell in row.split(",")[1:]] == pytest.approx([blue, red, green], abs=1e-6)
+
+
+def test_ids_and_labels_of_a_submission_are_written_as_they_are(tmp_path):
+    """A competition compares them letter by letter, so that no apostrophe may stand before a formula's sign."""
+    plan = plan_submission([ListedImage("+1.png", Path("+1.png"))], ("=a", "b"), None)
+    write_submission(tmp_path / "s.csv", plan, ImagePredictions("run", ("=a", "b"), ("+1.png",), np.eye(2)[:1], {}))
+    assert (tmp_path / "s.csv").read_text() == "id,label\n+1,=a\n"
+
+
+def test_a_detector_keeps_the_results_of_images_of_one_name(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(detect, "main", given.append)
+    assert program("predict", ["yolov3-tiny", "a/dog.jpg", "b/dog.jpg", "eagle.jpg"]) == 0
+    assert [arguments[-1] for arguments in given] == ["detections/dog", "detections/dog-2", "detections/eagle"]
+    assert [arguments[:3] for arguments in given[:1]] == [["a/dog.jpg", "--model", "yolov3-tiny"]]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data.replace(b"PK\x01\x02", b"PKxx"), lambda data: data[:200]])
+def test_a_damaged_archive_is_wrong_input(here, tmp_path, capsys, damage):
+    (tmp_path / "model.keras").write_bytes(damage((here / "runs/colours/model.keras").read_bytes()))
+    assert program("predict", [str(tmp_path / "model.keras"), "photos"]) == 2
+    assert "model.keras: not a Keras model that can be loaded" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

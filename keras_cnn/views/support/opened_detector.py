@@ -1,6 +1,5 @@
 """A YOLO network opened for visualization: its letterboxed images, its detections, and the outputs they come from."""
 
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +12,7 @@ from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.boxes import Detections, Letterbox, decode
 from keras_cnn.detection.drawing import annotated
-from keras_cnn.detection.named_models import NAMED as DETECTOR_NAMES
-from keras_cnn.detection.network import CFG_MEMBER, Network, open_network
+from keras_cnn.detection.network import Network, open_network
 from keras_cnn.detection.yolo import Detector, letterbox
 from keras_cnn.errors import UsageError, require
 from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions
@@ -133,22 +131,6 @@ class OpenedDetector(OpenedModel):
             confidence = float(detections.confidences[index])
             located.append(LocatedDetection(*places[place], class_index, next_class, confidence, edges[place]))
         return located
-
-
-def is_detector(source: str) -> bool:
-    """Whether `source` names a detector.
-
-    A detector is named by a known name, a .cfg file, a .keras file that `detect.py --save` wrote, or the run folder of
-    a detector, whose model.keras is a file of the same kind.
-    """
-    if source in DETECTOR_NAMES or source.endswith(".cfg"):
-        return True
-    if Path(source).is_dir():
-        source = str(Path(source, "model.keras"))
-    if not (source.endswith(".keras") and zipfile.is_zipfile(source)):
-        return False
-    with zipfile.ZipFile(source) as archive:
-        return CFG_MEMBER in archive.namelist()
 
 
 def open_detector(source: str, options: VisualizeOptions) -> OpenedDetector:

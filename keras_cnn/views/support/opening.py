@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keras_cnn.checking import nearest
+from keras_cnn.detection.named_models import NAMED, is_detector
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.models import backbones
@@ -10,7 +11,7 @@ from keras_cnn.models.inputs import with_image_shape, with_input_range
 from keras_cnn.models.model_files import HDF5, KERAS, load_model
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.run_folder.record import read_record
-from keras_cnn.views.support.opened_detector import DETECTOR_NAMES, is_detector, open_detector
+from keras_cnn.views.support.opened_detector import open_detector
 from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
 from keras_cnn.visualization.probe import Probe
 
@@ -27,7 +28,7 @@ def open_source(source: str, options: VisualizeOptions) -> OpenedModel:
     if source in backbones.names():
         return _open_backbone(source, options)
     is_name = path.name == source and not path.suffix
-    hint = nearest(source, (*backbones.names(), *DETECTOR_NAMES)) if is_name else ""
+    hint = nearest(source, (*backbones.names(), *NAMED)) if is_name else ""
     raise InputError(f"{source}: neither a run folder, nor a .keras, .h5 or .cfg file, nor a backbone{hint}")
 
 
