@@ -80,11 +80,11 @@ def export(
     """Writes a classifier of 0-255 images in each of `formats` into `folder`, with classes.json and export.json.
 
     The exported model maps uint8 images (N, H, W, C) of the model's size, for any N, to float32 logits (N, classes),
-    computed in float32 whatever type the model computes in; classes.json has the class names in order. Beside each file
-    lies a program that classifies images with it: it brings them to the model's size as `fit` says, and divides the
-    logits by the `value` of the `temperature`; both are also in export.json. Each file is loaded again and compared
-    with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after all formats have passed; after
-    an error the older one is unchanged. `model` is not changed.
+    computed in float32 whatever type the model computes in. Each file has the class names in order, and so has
+    classes.json. Beside each file lies a program that classifies images with it: it brings them to the model's size
+    as `fit` says, and divides the logits by the `value` of the `temperature`; both are also in export.json. Each file
+    is loaded again and compared with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after
+    all formats have passed; after an error the older one is unchanged. `model` is not changed.
 
     Raises InputError for an unknown format, a missing package, images or class names that do not fit the model, and a
     format whose logits differ from those of Keras by more than TOLERANCE times the largest absolute logit.
@@ -100,7 +100,7 @@ def export(
     require(count == 0, f"{model.name}: export", actual, "numbers")
     with _replacing(folder) as staged:
         exported = [
-            _export(model, name, images=images, expected=expected, staged=staged, folder=folder)
+            _export(model, name, classes, images=images, expected=expected, staged=staged, folder=folder)
             for name in dict.fromkeys(formats)
         ]
         for one in exported:
@@ -162,11 +162,18 @@ def _check(model: keras.Model, images: np.ndarray, classes: Sequence[str]) -> No
 
 
 def _export(
-    model: keras.Model, name: str, *, images: np.ndarray, expected: np.ndarray, staged: Path, folder: Path
+    model: keras.Model,
+    name: str,
+    classes: Sequence[str],
+    *,
+    images: np.ndarray,
+    expected: np.ndarray,
+    staged: Path,
+    folder: Path,
 ) -> ExportedModel:
     module = FORMATS[name]
     path = staged / module.FILE
-    module.write(model, path)
+    module.write(model, path, classes)
     run = module.load(path)
     logits = _in_batches(run, images)
     difference = float(np.abs(logits - expected).max())

@@ -1,7 +1,7 @@
 """LiteRT, formerly TensorFlow Lite: a file for phones and small computers, with LiteRT's built-in operations only."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -12,23 +12,30 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from keras_cnn.errors import InputError
 from keras_cnn.export import savedmodel
 from keras_cnn.export.endpoint import quiet
+from keras_cnn.models import class_names
 from keras_cnn.operating_system import cores
 
 FILE = "model.tflite"
 RUNTIME = "ai-edge-litert"  # tf.lite.Interpreter, its predecessor, is deprecated
 MODULES = ("ai_edge_litert",)  # of the extra `export`
+classes_in = class_names.classes_in
 
 
-def write(model: keras.Model, path: Path) -> None:
-    """Writes `path`, a model from `image` (N, H, W, C) uint8 to `logits`; its input can be resized to any N."""
+def write(model: keras.Model, path: Path, classes: Sequence[str]) -> None:
+    """Writes `path`, a model from `image` (N, H, W, C) uint8 to `logits`; its input can be resized to any N.
+
+    The names of the classes are an associated file, as TensorFlow Lite's metadata calls it: classes.json in a zip
+    archive at the end, which `unzip model.tflite` takes out.
+    """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, quiet("tensorflow"):
-        savedmodel.write(model, Path(folder))
+        savedmodel.write(model, Path(folder), classes)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
         try:
             path.write_bytes(converter.convert())
         except ConverterError as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"litert: {model.name} cannot be converted: {reason}") from None
+    class_names.add_classes(path, classes)
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,6 +1,6 @@
 """ONNX: a file for ONNX Runtime, OpenVINO, TensorRT and browser runtimes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -10,16 +10,21 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from keras_cnn.errors import InputError
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, quiet, signature
+from keras_cnn.models.class_names import classes_text, parsed_classes
 from keras_cnn.operating_system import cores
 
 FILE = "model.onnx"
 RUNTIME = "onnxruntime"
 MODULES = ("tf2onnx", "onnx", "onnxruntime")  # of the extra `export`
+CLASSES = "classes"  # the key of the model's metadata
 OPSET = 17  # from 2022: has all operations of the networks; runtimes since then support it
 
 
-def write(model: keras.Model, path: Path) -> None:
-    """Writes `path`, a model from `image` (N, H, W, C) uint8, any N, to `logits`."""
+def write(model: keras.Model, path: Path, classes: Sequence[str]) -> None:
+    """Writes `path`, a model from `image` (N, H, W, C) uint8, any N, to `logits`.
+
+    The metadata (`metadata_props`) have the names of the classes as a JSON list, under the key "classes".
+    """
     import onnx
     import tf2onnx
 
@@ -35,6 +40,7 @@ def write(model: keras.Model, path: Path) -> None:
         raise InputError(f"onnx: {model.name} cannot be converted: {reason}") from None
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
+    onnx.helper.set_model_props(proto, {CLASSES: classes_text(classes)})
     onnx.save(proto, path)
 
 
@@ -76,3 +82,14 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     options.intra_op_num_threads = len(cores())
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda images: np.asarray(session.run([OUTPUT], {INPUT: images})[0])
+
+
+def classes_in(path: Path) -> tuple[str, ...]:
+    """The names of the classes in the file; () if it has none. InputError for anything but a list of names."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # only the metadata are read
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    text = session.get_modelmeta().custom_metadata_map.get(CLASSES)
+    return parsed_classes(text, f"{path}: {CLASSES}") if text else ()

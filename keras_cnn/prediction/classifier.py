@@ -1,7 +1,6 @@
 """Opens a classifier for prediction: a run, a Keras model file, or an export."""
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +16,8 @@ from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.recorded_temperature import Temperature, recorded_temperature, temperature_in
 from keras_cnn.export import exports
 from keras_cnn.extras import require_extra
+from keras_cnn.models.class_names import FILE as CLASSES
+from keras_cnn.models.class_names import classes_in, parsed_classes
 from keras_cnn.models.inputs import with_image_shape, with_input_range
 from keras_cnn.models.model_files import load_model
 from keras_cnn.prediction.sources import DETECTOR, EXPORT, MODEL_FILE, RUN, kind_of
@@ -65,7 +66,7 @@ def open_classifier(
 ) -> Classifier:
     """The classifier that `source` names. Raises InputError, in one line, if it cannot be opened.
 
-    classes: the names of the classes of a model file that has none beside it.
+    classes: the names of the classes of a model file that has none inside or beside it.
     image_size: the side of the images of a model file that takes any size.
     input_range: the range that a model file without rescaling takes for 0-255.
     calibrated: whether a temperature that the run has is used.
@@ -90,9 +91,10 @@ def _open_run(path: Path, calibrated: bool) -> Classifier:
     if not (path / _MODEL).is_file():
         raise InputError(f"{path}: its {_MODEL} is gone; expected the run's model, or one of its exports instead")
     notes = [] if record.finished else ["the run is not finished; this is its best model so far"]
-    model = load_model(path / _MODEL)
+    model, classes = load_model(path / _MODEL), run_classes(record)
+    _require_same(path / _MODEL, classes_in(path / _MODEL), classes, path / "split.json")
     temperature = recorded_temperature(record) if calibrated else None
-    return _of_keras(model, record.name, run_classes(record), fit=fit_of(record), temperature=temperature, notes=notes)
+    return _of_keras(model, record.name, classes, fit=fit_of(record), temperature=temperature, notes=notes)
 
 
 def run_classes(record: Record) -> tuple[str, ...]:
@@ -121,10 +123,14 @@ def _open_file(
     model, notes, record = load_model(path), [], None
     if (path.parent / "config.yaml").is_file():
         record = read_record(path.parent)
-    beside = path.with_name("classes.json")
-    if record and names:
-        raise UsageError(f"{path}: the run has the names of its classes; expected none")
-    classes = run_classes(record) if record else names or (_read_names(beside) if beside.is_file() else ())
+    own = classes_in(path) if path.suffix == ".keras" else ()
+    if names and (record or own):
+        raise UsageError(f"{path}: {'the run' if record else 'it'} has the names of its classes; expected none")
+    if record:
+        classes = run_classes(record)
+        _require_same(path, own, classes, path.with_name("split.json"))
+    else:
+        classes = names or own or _beside(path)
     height, width, channels = Probe(model).input_shape
     require(channels in (1, 3), f"{path}: images", f"found {(height, width, channels)}", "1 or 3 channels")
     if height is None or width is None:
@@ -180,16 +186,20 @@ def _open_export(path: Path, calibrated: bool) -> Classifier:
         endings = {Path(module.FILE).suffix: n for n, module in exports.FORMATS.items()}
         name = endings.get(path.suffix, "savedmodel")
     described = _description(path)
-    classes = _read_names(path.with_name("classes.json"))
-    _check_order(path, classes)
+    beside = _beside(path)
+    _require_order_of_run(path, path.with_name(CLASSES), beside)
     runtimes = {"onnx": ("onnxruntime",), "litert": ("ai_edge_litert",)}
     require_extra("export", str(path), runtimes.get(name, ()))
     try:
-        run = exports.FORMATS[name].load(path)
+        run, own = exports.FORMATS[name].load(path), exports.FORMATS[name].classes_in(path)
     except InputError:
         raise
     except Exception as error:  # each runtime has its own exceptions for damaged files
         raise InputError(f"{path}: cannot be opened: {' '.join(str(error).split())[:200]}") from None
+    classes = beside or own
+    _require_same(path, own, classes, path.with_name(CLASSES))
+    _require_order_of_run(path, path, own)
+    require(bool(classes), str(path), "no class names inside, and no classes.json beside it", "one of the two")
 
     def scores(batches: Iterable) -> np.ndarray:
         parts = [run(np.asarray(images)) for images, *_ in batches]
@@ -219,30 +229,25 @@ def _export_fit(path: Path) -> str:
     return _description(path).get("fit", "crop") if path.with_name("export.json").is_file() else "crop"
 
 
-def _read_names(file: Path) -> tuple[str, ...]:
-    """The class names of a classes.json. InputError unless it is a list of names."""
-    try:
-        names = json.loads(read_text(file, "class names"))
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{file}: not JSON ({error}); expected a list of class names") from None
-    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise InputError(f"{file}: expected a list of class names")
-    return tuple(names)
+def _beside(path: Path) -> tuple[str, ...]:
+    """The names of the classes.json beside a model; () without one."""
+    file = path.with_name(CLASSES)
+    return parsed_classes(read_text(file, "class names"), str(file)) if file.is_file() else ()
 
 
-def _check_order(path: Path, classes: tuple[str, ...]) -> None:
-    """Raises InputError if the run above an export has other classes, or has them in another order."""
+def _require_order_of_run(path: Path, where: Path, classes: tuple[str, ...]) -> None:
+    """Raises InputError if the run above an export has other classes than the file `where`, or in another order."""
     run = path.resolve().parent.parent
-    if path.resolve().parent.name != "export" or not (run / "config.yaml").is_file():
-        return
-    own = run_classes(read_record(run))
-    if own != classes:
-        pairs = list(itertools.zip_longest(classes, own))
+    if classes and path.resolve().parent.name == "export" and (run / "config.yaml").is_file():
+        _require_same(where, classes, run_classes(read_record(run)), run / "split.json", "; export the run again")
+
+
+def _require_same(
+    path: Path, found: tuple[str, ...], expected: tuple[str, ...], source: Path, remedy: str = ""
+) -> None:
+    """Raises InputError, naming the first that differs, unless a file has these names in this order, or none."""
+    if found and found != expected:
+        pairs = list(itertools.zip_longest(found, expected))
         place = next(number for number, (a, b) in enumerate(pairs) if a != b)
         theirs, ours = pairs[place]
-        raise InputError(
-            f"{path.with_name('classes.json')}: class {place} is {theirs!r}, but {ours!r} in {run / 'split.json'};"
-            " export the run again"
-        )
+        raise InputError(f"{path}: class {place} is {theirs!r}, but {ours!r} in {source}{remedy}")

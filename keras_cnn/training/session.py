@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.models import freezing
+from keras_cnn.models.class_names import save_with_classes
 from keras_cnn.run_folder import RunFolder, replacing
 from keras_cnn.run_folder.json_files import checked_fields
 from keras_cnn.tracking import Tracker
@@ -50,7 +51,7 @@ class TrainingSession:
         self._schedule = build_schedule(config.optim, epochs=config.train.epochs, steps=task.steps)
         self._progress = Progress(config.train.epochs, task.steps)
         if task.keeps_whole_model:
-            self._best_model = BestModel(folder / "model.keras", task.model.save)
+            self._best_model = BestModel(folder / "model.keras", self._save_model)
         else:
             self._best_model = BestModel(folder / "best.npz", self._write_weights)
 
@@ -123,7 +124,7 @@ class TrainingSession:
                 signals_held_back(),
                 replacing(self._folder / "last.keras") as temporary,
             ):
-                self._task.model.save(temporary)
+                self._save_model(temporary)
         self.phase_run.report_last_weights()
         self._best_model.require_unchanged()
         if self._task.keeps_whole_model:
@@ -191,6 +192,9 @@ class TrainingSession:
     def interrupted(self) -> str | None:
         """The name of the signal that asked to stop."""
         return self._interrupt.name
+
+    def _save_model(self, path: Path) -> None:
+        save_with_classes(self._task.model, path, self._task.classes)
 
     def _write_weights(self, path: Path) -> None:
         checkpoints.write(path, {"model": self._changing}, {})

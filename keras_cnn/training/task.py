@@ -86,6 +86,7 @@ class Task(Protocol):
     hardware: dict
     precision: str
     model: keras.Model
+    classes: Sequence[str]  # in the order of the model's outputs
     split: dict  # content of split.json; its "sha256" changes if any image, label or split does
     train_images: int
     steps: int  # of an epoch

@@ -6,6 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
+import zipfile
 from importlib import util
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def test_files_answer_as_worked_out_by_hand_whatever_the_batch(name, exported, m
         assert found.dtype == np.float32
         assert found.shape == (count, 5)
         assert distance(found, by_hand(model, images)) < 1e-6
+
+
+def test_every_file_has_the_names_of_the_classes_where_its_own_format_keeps_them(exported):
+    folder, _ = exported
+    assert {module.classes_in(folder / module.FILE) for module in FORMATS.values()} == {CLASSES}
+    for file in ("model.keras", "model.tflite"):  # LiteRT reads a file with an archive at its end, see the test above
+        assert json.loads(zipfile.ZipFile(folder / file).read("classes.json")) == list(CLASSES)
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list(CLASSES)
+    assert json.loads((folder / "savedmodel" / "assets.extra" / "classes.json").read_text()) == list(CLASSES)
 
 
 def test_what_was_found_is_told_and_written(exported, model):
@@ -215,11 +226,11 @@ def test_in_float32_keeps_names_weights_and_statistics():
 def spoiled(value: float):
     """`litert.write` with another first logit's bias."""
 
-    def write(model: keras.Model, path: Path) -> None:
+    def write(model: keras.Model, path: Path, classes: tuple[str, ...]) -> None:
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
         copy.get_layer("logits").bias.assign_add([value, 0, 0, 0, 0])
-        litert.write(copy, path)
+        litert.write(copy, path, classes)
 
     return write
 
@@ -262,7 +273,7 @@ import os, signal, sys
 from pathlib import Path
 import keras, numpy as np
 from keras_cnn.export import exports
-def write(model, path):
+def write(model, path, classes):
     path.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 exports.FORMATS["keras"].write = write

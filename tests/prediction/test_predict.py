@@ -14,6 +14,7 @@ from keras_cnn.cli import detect
 from keras_cnn.cli.program import run as program
 from keras_cnn.config import Config, dump
 from keras_cnn.errors import InputError
+from keras_cnn.models.class_names import save_with_classes
 from keras_cnn.prediction.classifier import open_classifier
 from keras_cnn.prediction.images import ListedImage
 from keras_cnn.prediction.predicting import predict
@@ -228,6 +229,23 @@ def test_a_model_file_with_a_softmax_gives_its_own_probabilities(here, tmp_path)
     assert found[0].classes == ("class 0", "class 1")
     (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
     assert predict(tmp_path / "soft.keras", "photos/red.png").predicted == ("red",)
+
+
+def test_a_model_file_alone_has_the_names_of_its_classes_inside(here, tmp_path, capsys):
+    save_with_classes(network(), alone := tmp_path / "alone.keras", CLASSES)
+    assert program("predict", [str(alone), "photos/green.png", "--output", str(tmp_path / "found.csv")]) == 0
+    assert table(tmp_path / "found.csv")["photos/green.png"]["predicted"] == "green"
+    assert "not known" not in capsys.readouterr().out
+    assert program("predict", [str(alone), "photos/green.png", "--classes", *"abc"]) == 2
+    assert f"{alone}: it has the names of its classes; expected none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["model.keras", "last.keras"])
+def test_a_model_of_another_run_is_refused_by_its_classes(tmp_path, name):
+    run = make_run(tmp_path / "run")
+    save_with_classes(network(), run / name, ["red", "blue", "green"])
+    with pytest.raises(InputError, match=r"keras: class 1 is 'blue', but 'green' in .*split\.json$"):
+        open_classifier(run / name if name == "last.keras" else run)
 
 
 def test_pixels_are_predicted_and_shown_in_short(here):

@@ -41,7 +41,7 @@ class OneLayer:
     """A `Task`, and its only `PhaseRun`. `accuracies` are those of the epochs that this process validates."""
 
     default_config, hardware, precision, program = CONFIG, {}, "float32", "train"
-    split = {"sha256": "of the images"}  # noqa: RUF012
+    classes, split = ("0", "1"), {"sha256": "of the images"}
     phases, history_columns, train_images, steps = (Phase(EPOCHS),), HISTORY_COLUMNS, 4, 1
     is_trial, keeps_last_model, features_place, validated = False, False, None, None
     monitor = "val_accuracy"

@@ -12,6 +12,7 @@ from keras_cnn import views
 from keras_cnn.cli import visualize
 from keras_cnn.cli.program import run as run_program
 from keras_cnn.errors import InputError
+from keras_cnn.models.class_names import save_with_classes
 from keras_cnn.views.support.opened_model import VisualizeOptions
 from keras_cnn.views.support.opening import open_source
 from keras_cnn.visualization.attribution import METHODS
@@ -109,6 +110,18 @@ def test_a_model_file_with_a_network_inside_and_another_range(run, photo, tmp_pa
     np.testing.assert_allclose(opened.probabilities, model(scaled.astype("float32")), rtol=1e-4)
     assert opened.head.words == "logits before the softmax of head"
     assert opened.caption(0).startswith("photo.png, predicted ")
+
+
+def test_a_model_file_has_the_names_of_its_classes_inside(run, photo, tmp_path):
+    model = keras.saving.load_model(run / "model.keras")
+    names = [f"kind {number}" for number in range(model.output_shape[-1])]
+    save_with_classes(model, alone := tmp_path / "alone.keras", names)
+    assert open_source(str(alone), VisualizeOptions(images=(photo,))).classes == tuple(names)
+    with pytest.raises(InputError, match=r"--classes: .*alone\.keras has the names of its classes; expected none"):
+        open_source(str(alone), VisualizeOptions(images=(photo,), classes=tuple(names)))
+    save_with_classes(model, alone, names[1:])
+    with pytest.raises(InputError, match=r"alone\.keras: classes\.json: .* names, expected .*, one for each class"):
+        open_source(str(alone), VisualizeOptions(images=(photo,)))
 
 
 def test_a_backbone_has_no_classes_but_neurons(photo, tmp_path):

@@ -1,5 +1,7 @@
 """The results of a classifier's finished run: model, final numbers, predictions and figures."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -10,6 +12,7 @@ from keras_cnn.data import pipeline
 from keras_cnn.evaluation import metrics
 from keras_cnn.evaluation.predictions import write_predictions
 from keras_cnn.figures import sheets
+from keras_cnn.models.class_names import save_with_classes
 from keras_cnn.run_folder import RunFolder, record_test_reading, replacing, write_json
 from keras_cnn.tasks.classification.phase_runner import PhaseRunner
 from keras_cnn.tasks.classification.setup import TrainingSetup
@@ -20,9 +23,9 @@ from keras_cnn.training.run_figures import save_figure
 PREVIEW_ROWS, PREVIEW_VIEWS, MISTAKES = 6, 6, 30
 
 
-def save_model(model: keras.Model, folder: RunFolder) -> None:
+def save_model(model: keras.Model, folder: RunFolder, classes: Sequence[str]) -> None:
     with signals_held_back(), replacing(folder / "model.keras") as temporary:
-        model.save(temporary)
+        save_with_classes(model, temporary, classes)
 
 
 def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run: PhaseRunner, best_epoch: int) -> dict:

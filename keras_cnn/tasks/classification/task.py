@@ -52,7 +52,7 @@ class ClassificationTask:
         self.setup = setup
         self.config, self.default_config = setup.config, config_module.load(None, [], BUILDERS)
         self.hardware, self.precision, self.model = setup.hardware, setup.precision, setup.model
-        self.split, self.phases = setup.split, setup.phases
+        self.classes, self.split, self.phases = setup.dataset.classes, setup.split, setup.phases
         self.monitor = setup.monitor
         self.train_images, self.steps = len(setup.train), setup.steps
         self.program = "finetune" if setup.loaded else "train"
@@ -114,7 +114,7 @@ class ClassificationTask:
         With train.memorise it evaluates the one batch, and reads no other image.
         """
         if not self.keeps_whole_model:
-            results.save_model(self.model, folder)
+            results.save_model(self.model, folder, self.classes)
         if validated is not None:
             phase_run.known_logits["validation"] = validated
         if self.config.train.memorise:

@@ -46,7 +46,8 @@ class DetectionTask:
         self.setup = setup
         self.config, self.default_config = setup.config, BoxConfig()
         self.hardware, self.precision, self.model = setup.hardware, setup.precision, setup.model
-        self.split, self.phases = setup.split, [Phase(setup.config.train.epochs)]
+        self.classes, self.split = setup.dataset.classes, setup.split
+        self.phases = [Phase(setup.config.train.epochs)]
         self.monitor = setup.config.train.monitor
         self.train_images = len(setup.dataset.train)
         self.steps = math.ceil(self.train_images / setup.config.train.batch_size)

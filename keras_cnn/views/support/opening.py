@@ -7,6 +7,8 @@ from keras_cnn.detection.named_models import NAMED, is_detector
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.models import backbones
+from keras_cnn.models.class_names import FILE as CLASSES
+from keras_cnn.models.class_names import classes_in
 from keras_cnn.models.inputs import with_image_shape, with_input_range
 from keras_cnn.models.model_files import HDF5, KERAS, load_model
 from keras_cnn.run_folder import RunFolder
@@ -84,11 +86,13 @@ def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
     probe = Probe(model, options.output)
     if not probe.scales_images:
         notes.append("no rescaling in the network: it gets 0-255; if it needs another range: --input-range -1 1")
-    classes = options.classes or None
+    own = classes_in(path) if path.suffix in KERAS else ()
+    if own and options.classes:
+        raise UsageError(f"command line: --classes: {path} has the names of its classes; expected none")
+    classes = options.classes or own or None
     if classes:
         count = probe.head().classes
-        require(
-            len(classes) == count, "command line: --classes", f"{len(classes)} names", f"{count}, one for each class"
-        )
+        where = f"{path}: {CLASSES}" if own else "command line: --classes"
+        require(len(classes) == count, where, f"{len(classes)} names", f"{count}, one for each class")
     out = options.out or Path("visualizations") / path.stem
     return OpenedModel(path.stem, model, probe, out, classes, options, notes=tuple(notes))
