@@ -14,6 +14,7 @@ author = "the authors of keras_cnn"
 version = release = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]["version"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "_generated/*.md"]  # pages that other pages include
+default_role = "code"  # what the docstrings have in backticks
 html_theme = "furo"
 html_title = "keras_cnn"
 html_static_path = ["_static"]

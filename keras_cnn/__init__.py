@@ -1,47 +1,65 @@
 """A laboratory for image CNNs: train, sweep, fine-tune, measure, look inside and use them.
 
 >>> import keras_cnn as kc
->>> data = kc.load_data("fashion-mini")
->>> run = kc.train("net4", data, epochs=2)
+>>> data = kc.load_data("folder:photos", image_size=32)
+>>> run = kc.train("lenet", data, epochs=2, path="runs/photos", verbose=False)
 >>> run.evaluate("test")
+<Evaluation: accuracy ... on 8 test images of folder:photos>
 
 The names in `__all__` are the library; everything else may change. Importing the package imports neither TensorFlow nor
 anything else: each name is imported when it is first used.
 """
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_cnn.api.data import load_data
-    from keras_cnn.api.looking import Explanation, Figures, explain
-    from keras_cnn.api.models import build_model
+    from keras_cnn.api.demo import demo
+    from keras_cnn.api.detections import ImageDetections
+    from keras_cnn.api.detectors import DetectorRun, ObjectDetector, open_detector, train_detector
+    from keras_cnn.api.looking import Explanation, Figures, explain, view
+    from keras_cnn.api.models import build_model, list_models
     from keras_cnn.api.run import Run, open_run
-    from keras_cnn.api.sweeps import SweepResult, sweep
-    from keras_cnn.api.training import finetune, resume, train
+    from keras_cnn.api.sweeps import ComparisonResult, SweepResult, compare, sweep
+    from keras_cnn.api.training import find_learning_rate, finetune, resume, train
     from keras_cnn.data.dataset import Dataset
     from keras_cnn.errors import InputError, Stopped
     from keras_cnn.evaluation.evaluations import Evaluation
+    from keras_cnn.prediction.table import ImagePredictions
     from keras_cnn.report.pages import report
 
 __all__ = [
+    "ComparisonResult",
     "Dataset",
+    "DetectorRun",
     "Evaluation",
     "Explanation",
     "Figures",
+    "ImageDetections",
+    "ImagePredictions",
     "InputError",
+    "ObjectDetector",
     "Run",
     "Stopped",
     "SweepResult",
     "build_model",
+    "compare",
+    "demo",
     "explain",
+    "find_learning_rate",
     "finetune",
+    "list_models",
     "load_data",
+    "open_detector",
     "open_run",
     "report",
     "resume",
     "sweep",
     "train",
+    "train_detector",
+    "view",
 ]
 
 _WITHOUT_TENSORFLOW = {
@@ -52,18 +70,30 @@ _WITHOUT_TENSORFLOW = {
     "report": "report.pages",
 }
 _WITH_TENSORFLOW = {
+    "ComparisonResult": "api.sweeps",
+    "DetectorRun": "api.detectors",
     "Evaluation": "evaluation.evaluations",
     "Explanation": "api.looking",
     "Figures": "api.looking",
+    "ImageDetections": "api.detections",
+    "ImagePredictions": "prediction.table",
+    "ObjectDetector": "api.detectors",
     "Run": "api.run",
     "SweepResult": "api.sweeps",
     "build_model": "api.models",
+    "compare": "api.sweeps",
+    "demo": "api.demo",
     "explain": "api.looking",
+    "find_learning_rate": "api.training",
     "finetune": "api.training",
+    "list_models": "api.models",
+    "open_detector": "api.detectors",
     "open_run": "api.run",
     "resume": "api.training",
     "sweep": "api.sweeps",
     "train": "api.training",
+    "train_detector": "api.detectors",
+    "view": "api.looking",
 }
 
 
@@ -75,7 +105,9 @@ def __getattr__(name: str) -> Any:
         from keras_cnn.tensorflow_import import import_tensorflow
 
         import_tensorflow()
-    globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")  # Optuna's tqdm in a notebook without ipywidgets
+        globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     return value
 
 

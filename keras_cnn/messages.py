@@ -47,9 +47,14 @@ class TerminalHandler(logging.StreamHandler):
         raise  # a closed pipe or a full disk behind standard output ends the program as it does for print
 
 
+def are_shown() -> bool:
+    """Whether the package's messages go to standard output."""
+    return any(isinstance(handler, TerminalHandler) for handler in logger.handlers)
+
+
 def show_messages() -> None:
     """Shows the package's messages on standard output. Calling it again changes nothing."""
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    if not any(isinstance(handler, TerminalHandler) for handler in logger.handlers):
+    if not are_shown():
         logger.addHandler(TerminalHandler())

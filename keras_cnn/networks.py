@@ -135,6 +135,13 @@ class ListedNetwork:
         return self.family not in ("", TORCHVISION_FAMILY, SHIPPED_FAMILY)
 
     @property
+    def weights_come_from(self) -> str:
+        """Where the weights are: "here" on this machine, by a "download" of Keras, or for the user to "bring"."""
+        if self.weights_path.is_file():
+            return "here"
+        return "download" if self.downloads else "bring"
+
+    @property
     def weights_path(self) -> Path:
         """The file of the weights: in the package, or of the ImageNet weights in Keras's cache."""
         if self.family == SHIPPED_FAMILY:

@@ -1,12 +1,18 @@
-"""The progress bar of every program: tqdm's, only on a terminal."""
+"""The progress bars: tqdm's on a terminal, and one in the output of a notebook's cell."""
 
+import html
+import importlib
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from tqdm import tqdm
 
+from keras_cnn.messages import are_shown
+
 SHOWN_EVERY = 0.1  # seconds
+_SENT_EVERY = 0.5  # seconds between two pictures of a bar that are sent to a browser
 
 
 class ProgressBar(tqdm):
@@ -53,3 +59,40 @@ class ProgressBar(tqdm):
         self._shown, self.last_print_t = time.monotonic(), time.time()
         self.n, self._text = done, text()
         self.refresh()
+
+
+class NotebookBar:
+    """A bar in the output of a notebook's cell. It is redrawn in its place, and stays there when it ends.
+
+    Args:
+        display: the module IPython.display.
+        total: number of steps, None if unknown.
+    """
+
+    def __init__(self, display: Any, total: int | None):
+        self._total, self._sent = total, 0.0
+        self._handle = display.display(self._form(0, ""), raw=True, display_id=True)
+
+    def show(self, done: int, text: Callable[[], str]) -> None:
+        """Draws the bar followed by `text()`, at most twice a second."""
+        if time.monotonic() - self._sent >= _SENT_EVERY:
+            self.draw(done, text())
+
+    def draw(self, done: int, text: str) -> None:
+        """Draws the bar followed by a text."""
+        self._sent = time.monotonic()
+        self._handle.update(self._form(done, text), raw=True)
+
+    def _form(self, done: int, text: str) -> dict[str, str]:
+        place = "" if self._total is None else f' max="{self._total}" value="{done}"'
+        shown = f'<progress{place} style="width:12em"></progress> <code>{html.escape(text)}</code>'
+        return {"text/html": shown, "text/plain": text}
+
+
+def notebook_bar(total: int | None) -> NotebookBar | None:
+    """A bar in the notebook that this process is the kernel of; None outside one, and if no messages are shown."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if getattr(shell, "kernel", None) is None or not are_shown():
+        return None
+    return NotebookBar(importlib.import_module("IPython.display"), total)

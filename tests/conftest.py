@@ -206,6 +206,12 @@ def tiny(published_weights) -> tuple[Path, Path, Path]:
 
 
 @pytest.fixture(scope="session")
+def small_cfg() -> Path:
+    """A network of seven convolutions with two heads, of strides 16 and 8."""
+    return Path(__file__).with_name("small.cfg")
+
+
+@pytest.fixture(scope="session")
 def darknet() -> Callable[[list[dict]], list]:
     """Jobs for `darknet_witness.py` to its answers."""
     if not Path("/usr/lib/darknet/libdarknet.so").exists():

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 
 import keras_cnn as kc
-from keras_cnn.api.settings import Settings, short_names
+from keras_cnn.api.settings import BoxSettings, Settings, short_names
+from keras_cnn.models.class_names import classes_in
+from keras_cnn.tasks.detection.settings import BoxConfig
 
 PUBLIC = (
-    *("Dataset", "Evaluation", "Explanation", "Figures", "InputError", "Run", "Stopped", "SweepResult"),
-    *("build_model", "explain", "finetune", "load_data", "open_run", "report", "resume", "sweep", "train"),
+    *("ComparisonResult", "Dataset", "DetectorRun", "Evaluation", "Explanation", "Figures", "ImageDetections"),
+    *("ImagePredictions", "InputError", "ObjectDetector", "Run", "Stopped", "SweepResult"),
+    *("build_model", "compare", "demo", "explain", "find_learning_rate", "finetune", "list_models", "load_data"),
+    *("open_detector", "open_run", "report", "resume", "sweep", "train", "train_detector", "view"),
 )
 PIXELS = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3))
 LABELS = np.arange(90) % 3
@@ -41,6 +45,7 @@ def test_the_public_names_are_these_and_each_says_how_it_is_used():
 
 def test_the_typed_keywords_of_a_training_are_the_options_of_a_config():
     assert set(Settings.__annotations__) == set(short_names())
+    assert set(BoxSettings.__annotations__) == set(short_names(BoxConfig))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -175,6 +180,7 @@ def test_an_own_network_trains_as_a_copy_on_logits(run, module_messages):
     assert run.model.layers[-1].activation is keras.activations.linear
     assert not np.array_equal(run.model.get_weights()[0], own.get_weights()[0])
     assert (run.classes, run.config["model.name"]) == (("cat", "dog", "owl"), "custom")
+    assert classes_in(run.path / "model.keras") == classes_in(run.path / "last.keras") == run.classes
     assert list(run.history.index) == [1, 2]
     assert repr(run).startswith(f"<Run {run.path}: test accuracy {run.metrics['accuracy']:.4f} [")
     assert keras.config.dtype_policy().name == "float32"
@@ -270,6 +276,18 @@ def test_wrong_input_of_a_training_leaves_no_run_folder(data, tmp_path, monkeypa
     recurrent = keras.layers.Reshape((16, 48))(image)
     recurrent = keras.Model(image, keras.layers.LSTM(3, stateful=False, name="lstm")(recurrent), name="recurrent")
     recurrent.layers[-1].stateful = True
+
+    class Subclassed(keras.Model):
+        def call(self, images):
+            return images
+
+    class Own(keras.layers.Layer):
+        def call(self, images):
+            return images
+
+    flat = keras.layers.Flatten()
+    with_own = keras.Model(image, keras.layers.Dense(3)(flat(Own()(image))), name="with_own")
+    with_lambda = keras.Model(image, keras.layers.Dense(3)(flat(keras.layers.Lambda(lambda x: x)(image))), name="with")
     sigmoid = keras.Sequential([image, keras.layers.Flatten(), keras.layers.Dense(3, "sigmoid")], name="many")
     small, many = (kc.build_model("lenet", shape, n) for shape, n in (((20, 20, 3), 3), ((16, 16, 3), 7)))
     cases = {
@@ -293,6 +311,12 @@ def test_wrong_input_of_a_training_leaves_no_run_folder(data, tmp_path, monkeypa
         "mine: layer conv1 .Conv2D. is not trainable; expected trainable layers": (frozen, {}),
         "recurrent: layer lstm .LSTM. is stateful": (recurrent, {}),
         "many: ends with sigmoid in dense.*; expected logits, or a softmax over the classes": (sigmoid, {}),
+        r"sub: a subclassed model \(Subclassed\); expected keras.Sequential, or keras.Model\(inputs, outputs\)": (
+            Subclassed(name="sub"),
+            {},
+        ),
+        "with_own: found Own, which no file can hold; expected Keras's own layers, or yours under": (with_own, {}),
+        "with: found Lambda, which no file can hold; expected Keras's own layers": (with_lambda, {}),
         "precision: found mixed_bfloat16, but mine computes in float32": (
             own_network(),
             {"precision": "mixed_bfloat16"},
@@ -331,3 +355,16 @@ def test_a_sweep_gives_its_best_run(data, tmp_path, monkeypatch):
     assert sweep.trials.loc[1, "value"] == sweep.best.metrics["validation"]["loss"]
     with pytest.raises(kc.InputError, match="workers: found 0, expected a whole number from 1"):
         kc.sweep("sweep.yaml", data, workers=0)
+
+
+def test_a_sweep_of_the_library_names_no_absolute_path(monkeypatch):
+    from keras_cnn.sweeps import local
+
+    told = []
+    monkeypatch.setattr(local, "worker_pool", lambda *_: contextlib.nullcontext([]))
+    monkeypatch.setattr(local, "_conclude", lambda study: None)
+    study = type("Study", (), {"folder": Path("runs/x"), "cap": 3, "trials": lambda self: [], "wandb_sweep": None})()
+    study.sweep = type("Sweep", (), {"method": "bayes"})()
+    monkeypatch.setattr(local.logger, "info", told.append)
+    local.run(study, 1, may_join=False)
+    assert told == ["sweep     runs/x   (bayes, 3 trials, 1 worker)", "epochs    in runs/x/worker-1.log"]

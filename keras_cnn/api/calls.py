@@ -12,18 +12,20 @@ import numpy as np
 
 from keras_cnn.checking import COMMAND_LINE, nearest
 from keras_cnn.errors import InputError
-from keras_cnn.messages import TerminalHandler, logger, show_messages
+from keras_cnn.messages import are_shown, logger, show_messages
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
 def public(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """A function of the library: its InputError is the program's line, without the words "command line".
+    """A function of the library: its InputError is the program's line, without the words and dashes of a command line.
 
-    An unknown keyword raises InputError with the nearest one, unless the function takes any keywords.
+    An unknown keyword raises InputError with the nearest one, unless the function takes any keywords; so does a missing
+    argument.
     """
-    parameters = inspect.signature(function).parameters
+    signature = inspect.signature(function)
+    parameters = signature.parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
     @functools.wraps(function)
@@ -33,9 +35,13 @@ def public(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
             names = [name for name in parameters if name != "self"]
             raise InputError(f"{function.__name__}: unknown keyword {unknown[0]!r}{nearest(unknown[0], names)}")
         try:
+            signature.bind(*arguments, **keywords)
+        except TypeError as error:
+            raise InputError(f"{function.__name__}: {error}; expected {function.__name__}{signature}") from None
+        try:
             return function(*arguments, **keywords)
         except InputError as error:
-            error.args = tuple(str(line).removeprefix(f"{COMMAND_LINE}: ") for line in error.args)
+            error.args = tuple(str(line).removeprefix(f"{COMMAND_LINE}: ").removeprefix("--") for line in error.args)
             raise
 
     return call
@@ -44,7 +50,7 @@ def public(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
 @contextmanager
 def messages(shown: bool) -> Iterator[None]:
     """Shows the package's messages on standard output inside the block, unless the program shows them already."""
-    if not shown or any(isinstance(handler, TerminalHandler) for handler in logger.handlers):
+    if not shown or are_shown():
         yield
         return
     before = (logger.level, logger.propagate, list(logger.handlers))

@@ -18,11 +18,13 @@ from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.cache import MEMORY_SHARE, checked_folder
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.data.splits import part_names
+from keras_cnn.data.tables import GROUP_COLUMNS, LABEL_COLUMNS, PATH_COLUMNS, SPLIT_COLUMNS, ImageTable
 from keras_cnn.errors import InputError
 from keras_cnn.operating_system import available_memory
 from keras_cnn.run_folder import write_text
 
 Range = tuple[float, float]
+_COLUMNS = {"path": PATH_COLUMNS, "label": LABEL_COLUMNS, "split": SPLIT_COLUMNS, "group": GROUP_COLUMNS}
 _KINDS = (
     "the name of a source such as folder:photos, arrays (x, y), ((x, y), (x_test, y_test)), a dict of splits, or a"
     " tf.data.Dataset of (image, label), or a data frame with path and label"
@@ -50,15 +52,17 @@ def load_data(
 ) -> Dataset:
     """Images with labels in three disjoint splits.
 
-    >>> data = keras_cnn.load_data("fashion-mini", subset=20)
-    >>> data
+    >>> keras_cnn.load_data("fashion-mini", subset=20)
     <Dataset fashion-mini: 200 train, 1,000 validation, 2,000 test; 10 classes; 28×28×1>
+    >>> keras_cnn.load_data({"train": (images, labels), "test": (images[:6], labels[:6])}, classes=["cat", "dog"])
+    <Dataset ...: 27 train, 3 validation, 6 test; 2 classes; 32×32×3>
 
     Args:
         source: `folder:PATH`, `csv:FILE`, `npz:FILE`, `tfds:NAME`, `fashion-mini`, ...; or arrays `(x, y)`; or
             `((x, y), (x_test, y_test))`, as `keras.datasets` returns them; or a finite `tf.data.Dataset` of images and
             labels; or a dict of these by split: `{"train": ..., "validation": ..., "test": ...}`; or a data frame of
-            pandas with the columns path and label, optionally split and group. Images are `(N, H, W)` or `(N, H, W, C)`
+            pandas with the columns path and label, optionally split and group, or with the other names that a table
+            may have, such as image and class. Images are `(N, H, W)` or `(N, H, W, C)`
             with 1 or 3 channels, whole numbers from 0 to 255. Labels are `(N,)`: text, or numbers 0 to C-1. Arrays
             and data frames are kept in `cache_dir`, so that a run can read them again.
         image_size: side in pixels; by default the size of the images if they agree, else 128.
@@ -103,11 +107,12 @@ def _columns(table: Mapping[str, str] | None) -> TableColumns | None:
 
 def _kept_frame(frame: Any, cache: Path) -> Path:
     """The CSV file below `cache` with the rows of a data frame; its paths are absolute."""
-    columns = [str(name) for name in frame.columns]
-    if missing := [name for name in ("path", "label") if name not in columns]:
-        expected = "expected path and label, optionally split and group"
+    columns = tuple(str(name) for name in frame.columns)
+    found = {name: ImageTable(Path("data frame"), columns, (), ()).find(names) for name, names in _COLUMNS.items()}
+    if missing := [name for name in ("path", "label") if found[name] is None]:
+        expected = "expected path (or image, filename) and label (or class), optionally split and group"
         raise InputError(f"data frame: no column {missing[0]} among {', '.join(columns) or 'none'}; {expected}")
-    kept = frame[[name for name in ("path", "label", "split", "group") if name in columns]]
+    kept = type(frame)({name: frame[frame.columns[columns.index(own)]] for name, own in found.items() if own})
     kept = kept.assign(path=[os.path.abspath(os.path.expanduser(str(path))) for path in kept["path"]])
     text = kept.to_csv(index=False)
     file = cache / "frames" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.csv"

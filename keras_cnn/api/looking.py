@@ -1,6 +1,5 @@
 """Looking inside a network from the library: every view of `visualize.py`, and attributions with their verdicts."""
 
-import base64
 import html
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +16,14 @@ from PIL import Image
 
 from keras_cnn import views
 from keras_cnn.api.calls import messages, public
+from keras_cnn.api.embedded import embedded
 from keras_cnn.api.settings import chosen_names
 from keras_cnn.checking import check, nearest, placed, strip
 from keras_cnn.errors import InputError
 from keras_cnn.figures import style
 from keras_cnn.views import attribution
 from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
+from keras_cnn.views.support.opening import open_source
 from keras_cnn.views.support.saving import SavedFigure
 from keras_cnn.views.support.session import draw_view
 from keras_cnn.visualization.attribution import METHODS
@@ -30,6 +31,8 @@ from keras_cnn.visualization.probe import Probe
 from keras_cnn.visualization.sanity import Verdict
 
 Images = Any  # a file, an array (H, W, C) or (N, H, W, C) uint8, or a list of them
+
+_OF_THE_NETWORK = ("weights", "image_size", "input_range", "classes", "output", "out")  # of VisualizeOptions
 
 CLASSES: WeakKeyDictionary[keras.Model, tuple[str, ...]] = WeakKeyDictionary()
 """The names of the classes of models that runs have loaded: a Keras model does not know them."""
@@ -40,12 +43,12 @@ class Explanation:
     """What the scores of a class depend on in N images, by one method, and whether it depends on what was learnt."""
 
     method: str
-    target: str  # the explained class, in words
-    images: np.ndarray  # (N, H, W, C) uint8, as the network gets them
-    maps: np.ndarray  # (N, H, W) float32: the contribution of each place
-    scores: np.ndarray  # (N,) float32: the explained scores
-    verdict: Verdict  # of the sanity checks; `passes` and `words`
-    figure: Figure  # the images, the maps and the verdict
+    target: str  #: the explained class, in words
+    images: np.ndarray  #: (N, H, W, C) uint8, as the network gets them
+    maps: np.ndarray  #: (N, H, W) float32: the contribution of each place
+    scores: np.ndarray  #: (N,) float32: the explained scores
+    verdict: Verdict  #: of the sanity checks; `passes` and `words`
+    figure: Figure  #: the images, the maps and the verdict
 
     @property
     def map(self) -> np.ndarray:
@@ -63,7 +66,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         with tempfile.TemporaryDirectory() as folder:
             self.save(path := Path(folder) / "explanation.png")
-            return _shown(repr(self), path)
+            return embedded(repr(self), path)
 
 
 class Figures(Sequence[SavedFigure]):
@@ -89,12 +92,7 @@ class Figures(Sequence[SavedFigure]):
     def _repr_html_(self) -> str:
         pages = (file.figure for file in self.files if file.figure.suffix == ".png")
         lines = {file.figure: file.line for file in self.files}
-        return "".join(_shown(lines[path], path) for path in pages) or f"<pre>{html.escape(repr(self))}</pre>"
-
-
-def _shown(line: str, path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<p>{html.escape(line)}</p><img style="max-width:100%" src="data:image/png;base64,{data}">'
+        return "".join(embedded(lines[path], path) for path in pages) or f"<pre>{html.escape(repr(self))}</pre>"
 
 
 @public
@@ -110,8 +108,9 @@ def explain(
 ) -> Explanation:
     """What the score of a class depends on, with the verdict of sanity checks on these images.
 
-    >>> kc.explain(run.model, "dog.jpg", "grad-cam", target="cat").verdict.words
-    'passes'
+    >>> explained = keras_cnn.explain(run.model, "dog.jpg", "grad-cam", target="cat")
+    >>> explained.map.shape, explained.verdict.passes in (True, False)
+    ((32, 32), True)
 
     The checks are those of Adebayo et al., Sanity Checks for Saliency Maps, 2018: a map that looks the same on
     a network with random weights does not show what was learnt. Each method names its paper in its own module.
@@ -129,9 +128,7 @@ def explain(
     Raises InputError for an unknown class, layer or method, and for a network that a method does not fit.
     """
     model = getattr(model, "model", model)
-    opened = OpenedModel(
-        model.name, model, Probe(model), Path("visualizations"), CLASSES.get(model) or None, VisualizeOptions()
-    )
+    opened = _opened(model, VisualizeOptions())
     name = chosen_names(method, tuple(METHODS), "method")
     with with_images(opened, images) as shown:
         maps, verdict, figure = attribution.explain(
@@ -146,7 +143,39 @@ def explain(
         return Explanation(name, words, shown.images.pixels, maps.maps, maps.scores, verdict, figure)
 
 
-def view(opened: OpenedModel, name: str, images: Images, given: Mapping[str, Any], verbose: bool) -> Figures:
+@public
+def view(model: Any, name: str, images: Images = None, *, verbose: bool = False, **options: Any) -> Figures:
+    """Any view of `keras-cnn visualize` of a network that need not come from a run.
+
+    >>> keras_cnn.view("runs/photos/model.keras", "kernels")[0].figure.parent.name
+    'kernels'
+
+    Args:
+        model: a run, a Keras model for images of 0 to 255, a model file, a backbone such as resnet50, or a detector.
+        name: kernels, activations, attribution, ...; the command lists all.
+        images: files or uint8 arrays; by default four of the validation split of a run.
+        verbose: whether the findings are printed.
+        options: of the view; and of the network, as the command has them: weights, image_size, input_range, classes,
+            output, and out, the folder of the figures.
+
+    Raises InputError for an unknown view or option, with the nearest one, and for a network that a view does not fit.
+    """
+    shared = {option: value for option, value in options.items() if option in _OF_THE_NETWORK}
+    own = {option: value for option, value in options.items() if option not in shared}
+    if "out" in shared:
+        shared["out"] = Path(shared["out"])
+    return view_of(_opened(model, VisualizeOptions(**shared)), name, images, own, verbose)
+
+
+def _opened(model: Any, options: VisualizeOptions) -> OpenedModel:
+    """A network opened for its views: a Keras model as it is, anything else by its path or name."""
+    if not isinstance(model, keras.Model):
+        return open_source(str(getattr(model, "path", model)), options)
+    out, classes = options.out or Path("visualizations") / model.name, options.classes or CLASSES.get(model)
+    return OpenedModel(model.name, model, Probe(model, options.output), out, classes or None, options)
+
+
+def view_of(opened: OpenedModel, name: str, images: Images, given: Mapping[str, Any], verbose: bool) -> Figures:
     """A view of `visualize.py` with its options, drawn into its folder below `opened.out`."""
     chosen = views.find(name)
     options = chosen.options

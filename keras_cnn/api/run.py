@@ -1,17 +1,15 @@
 """A run of the library: what a training has left, measured, looked at and used."""
 
-import html
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import keras
-import pandas as pd
-
 from keras_cnn.api.calls import messages, public
 from keras_cnn.api.data import load_data
-from keras_cnn.api.looking import CLASSES, Figures, Images, view
+from keras_cnn.api.detectors import DetectorRun
+from keras_cnn.api.looking import Figures, Images
+from keras_cnn.api.recorded_run import RecordedRun
 from keras_cnn.api.settings import chosen_names
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.data.splits import NAMES
@@ -19,74 +17,31 @@ from keras_cnn.errors import InputError
 from keras_cnn.evaluation.evaluations import Evaluation
 from keras_cnn.evaluation.session import evaluate_run
 from keras_cnn.evaluation.target import EvaluateOptions
-from keras_cnn.models.model_files import load_model
 from keras_cnn.prediction.classifier import Classifier, open_classifier
-from keras_cnn.prediction.predicting import predict
+from keras_cnn.prediction.images import list_images
+from keras_cnn.prediction.predicting import as_predictions, predict, predict_files
+from keras_cnn.prediction.submission import plan_submission, write_submission
 from keras_cnn.prediction.table import ImagePredictions
-from keras_cnn.run_folder import RunFolder
-from keras_cnn.run_folder.record import Record, read_record
-from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
-from keras_cnn.views.support.opening import open_source
+from keras_cnn.run_folder import is_detection_run
 
 
-class Run:
-    """The run in a folder, finished or not.
+class Run(RecordedRun):
+    """The run of a classifier in a folder, finished or not.
 
-    >>> run = keras_cnn.open_run("runs/fashion")
-    >>> run.metrics["accuracy"], run.metrics["accuracy_interval"]
-    >>> run.evaluate("validation").per_class
+    >>> run = keras_cnn.open_run("runs/photos")
+    >>> run.classes, run.finished
+    (('cat', 'dog'), True)
+    >>> low, high = run.metrics["accuracy_interval"]
+    >>> low <= run.metrics["accuracy"] <= high
+    True
 
     Raises InputError for a folder that is not that of a run.
     """
 
     def __init__(self, path: str | Path):
-        self.path = RunFolder.open(Path(path)).path
-
-    @cached_property
-    def _record(self) -> Record:
-        return read_record(self.path)
-
-    @property
-    def name(self) -> str:
-        """The name of the folder."""
-        return self._record.name
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run is complete."""
-        return self._record.finished
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The options of the run by dotted name."""
-        return dict(self._record.config)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of the model's outputs."""
-        return tuple(self._record.split.get("classes") or ())
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """A row for each epoch: loss, accuracy, val_loss, val_accuracy, learning_rate and seconds."""
-        rows = pd.DataFrame(list(self._record.history))
-        return rows.set_index("epoch") if len(rows) else rows
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The content of metrics.json: the test split's numbers with 95 % intervals; {} for an unfinished run."""
-        return dict(self._record.metrics)
-
-    @cached_property
-    def model(self) -> keras.Model:
-        """The best model: images `(N, H, W, C)` of 0 to 255 in, logits `(N, classes)` out."""
-        model = load_model(self.path / "model.keras")
-        CLASSES[model] = self.classes
-        return model
-
-    @cached_property
-    def _opened(self) -> OpenedModel:
-        return open_source(str(self.path), VisualizeOptions())
+        super().__init__(path)
+        if is_detection_run(self.path):
+            raise InputError(f"{self.path}: a run of a detector; expected a classifier's: open_run opens both")
 
     @public
     def evaluate(
@@ -100,7 +55,9 @@ class Run:
     ) -> Evaluation:
         """Measures the run on a split, as `evaluate.py` does; every reading of test images is counted.
 
-        >>> run.evaluate("test").accuracy
+        >>> evaluation = run.evaluate("test")
+        >>> evaluation.confusion.shape, list(evaluation.per_class.index)
+        ((2, 2), ['cat', 'dog'])
 
         Args:
             split: test, validation or train, or its number: 0 for train, 1 for validation, 2 for test.
@@ -130,8 +87,11 @@ class Run:
     def predict(self, images: Any, *, top: int = 5) -> ImagePredictions:
         """The most probable classes of images, as `predict.py` gives them: calibrated if the run has a temperature.
 
-        >>> run.predict("dog.jpg")[0].classes[0]
-        'dog'
+        >>> predictions = run.predict(["dog.jpg", "new"])
+        >>> len(predictions), predictions[0].classes[0] in run.classes
+        (3, True)
+        >>> predictions.probabilities.shape
+        (3, 2)
 
         Args:
             images: an image file, a folder, a glob, a `.csv` with a column of paths, or a list of these; or pixels of 0
@@ -142,21 +102,11 @@ class Run:
         """
         return predict(self._classifier, images, top=top)
 
-    @public
-    def view(self, name: str, images: Images = None, *, verbose: bool = False, **options: Any) -> Figures:
-        """Any view of `visualize.py`, such as ablation, statistics or embedding, with its options as keywords.
-
-        >>> run.view("receptive-field", layer="conv1")
-
-        `images` are files or uint8 arrays; by default four of the validation split. Raises InputError for an unknown
-        view or option, with the nearest one.
-        """
-        return view(self._opened, name, images, options, verbose)
-
     def activations(self, images: Images = None, layers: Any = (), **options: Any) -> Figures:
         """Feature maps of layers, by name or number: by default the first and the last convolution.
 
-        >>> run.activations("dog.jpg", layers=["conv1"]).arrays()["activation"].shape
+        >>> run.activations("dog.jpg", layers=["conv1"]).arrays()["activation"].ndim
+        3
         """
         return self.view("activations", images, layer=layers, **options)
 
@@ -164,6 +114,7 @@ class Run:
         """The kernels of convolutions: by default of the first and the last.
 
         >>> run.kernels("conv1").arrays()["kernels"].shape
+        (5, 5, 3, 32)
         """
         return self.view("kernels", layer=layers, **options)
 
@@ -171,15 +122,41 @@ class Run:
         """The images and patches that filters respond to most, over a split; and the filters that are dead.
 
         >>> run.filters("conv1", filters=(0, 1), split="validation")
+        <Figures: ...>
+        ...
         """
         return self.view("filters", layer=layers, **options)
 
     def occlusion(self, images: Images = None, **options: Any) -> Figures:
         """The confidence in a class while a patch hides one part of the image after the other (Zeiler & Fergus 2014).
 
-        >>> run.occlusion("dog.jpg", patch=(8,), target="dog")
+        >>> len(run.occlusion("dog.jpg", patch=(8,), target="dog"))
+        1
         """
         return self.view("occlusion", images, **options)
+
+    @public
+    def submission(self, images: Any, path: str | Path, *, template: str | Path | None = None) -> Path:
+        """Writes the file that a competition asks for, and returns its path.
+
+        >>> run.submission("new", "submission.csv").read_text().splitlines()[0]
+        'id,label'
+
+        Args:
+            images: files, folders, globs, a `.csv` with a column of paths or ids, or a list of these.
+            path: the file, which is replaced.
+            template: a sample of the competition, whose columns, rows and order the file gets.
+
+        Raises InputError for a template with other columns, and for its ids without an image.
+        """
+        named = [images] if isinstance(images, str | Path) else images
+        listed = list_images([str(name) for name in named]).images
+        classifier = self._classifier
+        plan = plan_submission(listed, classifier.classes, None if template is None else Path(template))
+        scores, errors = predict_files(classifier, listed)
+        names = [image.name for image in listed]
+        write_submission(Path(path), plan, as_predictions(classifier, names, scores, errors))
+        return Path(path)
 
     @public
     def export(
@@ -187,7 +164,8 @@ class Run:
     ) -> dict[str, Path]:
         """Writes the model for other programs, each file compared with Keras on validation images.
 
-        >>> run.export("savedmodel")
+        >>> run.export("keras", verbose=False)["keras"].name
+        'model.keras'
 
         `formats` are keras, savedmodel, litert and onnx. Returns the path of each format. Raises InputError for an
         unknown format, a missing package and an unfinished run.
@@ -198,31 +176,25 @@ class Run:
             exported = export_run(self.path, [formats] if isinstance(formats, str) else list(formats))
         return {model.format: model.path for model in exported}
 
-    def __repr__(self) -> str:
-        return f"<Run {self.path}: {self._result()}; {len(self.classes)} classes>"
-
     def _result(self) -> str:
         metrics = self._record.metrics
         if "accuracy" not in metrics:
-            epochs = len(self._record.history)
-            state = "a trial" if metrics else "not finished"
-            return f"{state}, {epochs} of {self.config.get('train.epochs')} epochs"
+            return f"{'a trial' if metrics else 'not finished'}, {self._progress()}"
         low, high = metrics["accuracy_interval"]
         best = f"best epoch {metrics['best_epoch']} of {len(self._record.history)}"
         return f"test accuracy {metrics['accuracy']:.4f} [{low:.4f}, {high:.4f}], {best}"
 
-    def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>{self.history._repr_html_()}"  # pyright: ignore[reportCallIssue]
-
 
 @public
-def open_run(path: str | Path) -> Run:
-    """The run in a folder, of `train` or of the command line.
+def open_run(path: str | Path | RecordedRun) -> Run | DetectorRun:
+    """The run in a folder, of the library or of the command line: a `Run`, or a `DetectorRun` of a detector.
 
-    >>> keras_cnn.open_run("runs/fashion").history
+    >>> keras_cnn.open_run("runs/photos").history.columns[:2].tolist()
+    ['loss', 'accuracy']
 
     Raises InputError for a folder that is not that of a run.
     """
     if not str(path):
         raise InputError("open_run: found no path, expected a run folder, such as runs/fashion")
-    return Run(path)
+    folder = path.path if isinstance(path, RecordedRun) else Path(path)
+    return DetectorRun(folder) if is_detection_run(folder) else Run(folder)

@@ -68,16 +68,67 @@ class Settings(TypedDict, total=False):
     group: str | None
 
 
-def short_names() -> dict[str, str]:
-    """Last name -> dotted name of each option that a training takes as a keyword."""
-    every = [name for name, *_ in options_of_config(Config) if not name.startswith("data.table.")]
-    dotted = [name for name in every if name not in _GIVEN_OTHERWISE]
+class BoxSettings(TypedDict, total=False):
+    """The options of a training on boxes by their last names; `keras-cnn detect --options` explains each of them."""
+
+    name: str
+    seed: int
+    precision: Literal["auto", "float32", "mixed_bfloat16"]
+    deterministic: Literal["auto", "yes", "no"]
+    image_size: int
+    classes: Sequence[str] | None
+    validation: float
+    test: float
+    bad_boxes: Literal["fail", "skip"]
+    cache: Literal["auto", "none", "memory"]
+    cfg: str
+    weights: str
+    anchors: Literal["kmeans", "cfg"]
+    mosaic: float
+    flip: float
+    scale: float
+    aspect: float
+    hue: float
+    saturation: float
+    exposure: float
+    optimizer: Literal["sgd", "adam", "adamw", "adagrad", "rmsprop"]
+    learning_rate: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    schedule: Literal["constant", "step", "exponential", "cosine", "one_cycle", "plateau"]
+    warmup_epochs: float
+    step_epochs: int
+    gamma: float
+    plateau_patience: int
+    clip_norm: float | None
+    epochs: int
+    batch_size: int
+    ignore_threshold: float
+    ema: float | None
+    early_stopping: int | None
+    monitor: Literal["val_map", "val_map50", "val_loss"]
+    checkpoint_minutes: float
+    wandb: Literal["auto", "online", "offline", "off"]
+    tensorboard: bool
+    project: str
+    entity: str | None
+    group: str | None
+
+
+def short_names(kind: type = Config) -> dict[str, str]:
+    """Last name -> dotted name of each option that a training takes as a keyword; `kind` is that of its config."""
+    every = [name for name, *_ in options_of_config(kind) if not name.startswith("data.table.")]
+    otherwise = _GIVEN_OTHERWISE if kind is Config else {"data.source"}
+    dotted = [name for name in every if name not in otherwise]
     return {name.rpartition(".")[2]: name for name in dotted}
 
 
-def dotted_settings(call: str, settings: Mapping[str, Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
+def dotted_settings(
+    call: str, settings: Mapping[str, Any], options: Mapping[str, Any] | None, kind: type = Config
+) -> dict[str, Any]:
     """The keywords of `call` and its `options` by dotted name. InputError, with the nearest name, if one is unknown."""
-    names, given = short_names(), dict(options or {})
+    names, given = short_names(kind), dict(options or {})
     for name, value in settings.items():
         if name not in names:
             raise InputError(f"{call}: unknown keyword {name!r}{config_module.nearest_field(name, names, names)}")

@@ -1,19 +1,28 @@
-"""Sweeps from the library: the trials of a W&B sweep file, as `train.py --sweep` runs them."""
+"""Sweeps and comparisons from the library: grids and searches over settings, each trial a run of its own."""
 
-from collections.abc import Mapping
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
 import pandas as pd
 
+from keras_cnn.analysis.recipes import check as check_comparison
+from keras_cnn.analysis.recipes_section import brief, write_comparison
+from keras_cnn.analysis.sections import PageSection
 from keras_cnn.api.calls import messages, own_settings, public
 from keras_cnn.api.data import load_data
-from keras_cnn.api.run import Run, open_run
+from keras_cnn.api.run import Run
 from keras_cnn.api.settings import Settings, dotted_settings, image_settings, overrides
-from keras_cnn.config.shipped import find_config
+from keras_cnn.config.shipped import Kind, find_config
+from keras_cnn.config.yaml_file import dumped
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
-from keras_cnn.sweeps import local, plan
+from keras_cnn.messages import logger
+from keras_cnn.run_folder import shell_command
+from keras_cnn.sweeps import local, plan, sweep_file
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.sweeps.study import Study, Trial
 
@@ -21,7 +30,8 @@ from keras_cnn.sweeps.study import Study, Trial
 class SweepResult:
     """The sweep in a folder, complete or not.
 
-    >>> keras_cnn.SweepResult("runs/cs6910").trials
+    >>> keras_cnn.SweepResult("runs/sweep").trials["state"].tolist()
+    ['finished']
 
     Raises InputError for a folder that is not that of a sweep.
     """
@@ -40,7 +50,7 @@ class SweepResult:
     def best(self) -> Run:
         """The run of the best trial, chosen on the validation split. InputError if no trial has a value."""
         trial = self._best_trial()
-        return open_run(self.path / trial.runs[0])
+        return Run(self.path / trial.runs[0])
 
     @property
     def best_settings(self) -> dict[str, Any]:
@@ -48,11 +58,22 @@ class SweepResult:
         return dict(self._best_trial().assignment)
 
     @public
+    def resume(self, workers: int = 1, *, verbose: bool = True) -> None:
+        """Goes on with a sweep that was stopped. InputError if it is complete.
+
+        >>> keras_cnn.SweepResult("runs/sweep").resume()
+        Traceback (most recent call last):
+        keras_cnn.errors.InputError: runs/sweep: this sweep is complete; next: ...
+        """
+        with messages(verbose), PrewarmedWorkers(_checked(workers)) as ready:
+            local.resume(self._study, workers, ready, may_join=False)
+
+    @public
     def finish(self, *, verbose: bool = True) -> Run:
         """Trains the best trial again with its seed, and reads the test split, once."""
         with messages(verbose), own_settings():
             local.finish(self._study)
-        return open_run(self.path / "best")
+        return Run(self.path / "best")
 
     def _best_trial(self) -> Trial:
         trial = self._study.best()
@@ -66,39 +87,147 @@ class SweepResult:
         return f"<SweepResult {self.path}: {len(trials)} trials, {found}>"
 
 
+class ComparisonResult(SweepResult):
+    """The comparison of recipes in a folder: a grid in which each cell is trained to its end, with several seeds.
+
+    >>> keras_cnn.ComparisonResult("runs/comparison").table["recipe"].tolist()
+    ['lenet', 'model2']
+
+    Raises InputError for a folder that is not that of a comparison.
+    """
+
+    @cached_property
+    def _section(self) -> PageSection:
+        return write_comparison(self._study)[0]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each recipe: time, losses and accuracies with Student's intervals over the seeds."""
+        return self._section.frames["comparison"]
+
+    @property
+    def differences(self) -> pd.DataFrame:
+        """A row for each measure of two recipes that differ in one setting: the mean difference of paired seeds, its
+        95 % interval and a verdict, which is inconclusive below six pairs.
+        """
+        return self._section.frames["differences"]
+
+    @property
+    def seeds(self) -> pd.DataFrame:
+        """A row for each run."""
+        return self._section.frames["seeds"]
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<ComparisonResult {self.path}>", *brief(self._section)])
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(float_format="%.4f", index=False)
+
+
 @public
 def sweep(
-    file: str | Path,
+    file: str | Path | Mapping[str, Any],
     data: Any = None,
     *,
     workers: int = 1,
     run_cap: int | None = None,
     options: Mapping[str, Any] | None = None,
+    path: str | Path | None = None,
     verbose: bool = True,
     **settings: Unpack[Settings],
 ) -> SweepResult:
     """Runs a W&B sweep file to its end, on this machine, in processes of its own; the test split is not read.
 
-    >>> keras_cnn.sweep("sweep.yaml", data=data, workers=2).best
+    >>> parameters = {"optim.learning_rate": {"values": [0.01]}}
+    >>> asked = {"method": "grid", "metric": {"name": "val_loss", "goal": "minimize"}, "parameters": parameters}
+    >>> result = keras_cnn.sweep(asked, data, epochs=1, options={"model.name": "lenet"}, verbose=False)
+    >>> result.best_settings
+    {'optim.learning_rate': 0.01}
 
     Args:
-        file: a sweep file of W&B, or the name of one that comes with the package, such as cs6910.
+        file: a sweep file of W&B, its content as nested dicts, or the name of one that comes with the package, such as
+            cs6910.
         data: what `load_data` returns, or anything that it takes; by default the source of the sweep's base config.
         workers: number of processes, which share the cores.
         run_cap: number of trials, in place of the file's.
         options: options of every trial by dotted name; `settings` by their last names, as for `train`.
+        path: the folder of the sweep, new or empty; by default `runs/NAME`, `runs/NAME-2`, ...
+        verbose: whether each trial is printed; a notebook has one bar.
 
     Raises:
         InputError: for a file that W&B would refuse, and for wrong settings; no folder is left then.
         Stopped: on Ctrl-C or a fault of the machine; every trial has its checkpoint.
     """
+    given = _given("sweep", data, settings, options)
+    with messages(verbose), PrewarmedWorkers(_checked(workers)) as ready, _file(file, "sweep") as read:
+        study = plan.create(read, overrides(given), run_cap=run_cap, run_dir=_folder(path), accepted=True)
+        local.run(study, workers, is_new=True, ready=ready, may_join=False)
+    return SweepResult(study.folder)
+
+
+@public
+def compare(
+    file: str | Path | Mapping[str, Any],
+    data: Any = None,
+    *,
+    workers: int = 1,
+    options: Mapping[str, Any] | None = None,
+    path: str | Path | None = None,
+    verbose: bool = True,
+    **settings: Unpack[Settings],
+) -> ComparisonResult:
+    """Trains every recipe of a grid to its end, each with the same seeds, and compares them, as `--compare` does.
+
+    >>> recipes = {"method": "grid", "parameters": {"model.name": {"values": ["lenet", "model2"]}}}
+    >>> result = keras_cnn.compare(recipes, data, epochs=1, verbose=False)
+    >>> len(result.table)
+    2
+
+    Args:
+        file: a file such as those in configs/comparisons, its content as nested dicts, or the name of one of these.
+        data, workers, options, path, verbose, settings: as for `sweep`.
+
+    Raises:
+        InputError: for a file that is no grid, and for wrong settings; no folder is left then.
+        Stopped: on Ctrl-C or a fault of the machine; every run has its checkpoint.
+    """
+    given = _given("compare", data, settings, options)
+    with messages(verbose), PrewarmedWorkers(_checked(workers)) as ready, _file(file, "comparison") as read:
+        check_comparison(sweep_file.read_sweep(read))
+        study = plan.create(read, overrides(given), run_dir=_folder(path), accepted=True)
+        going_on = shell_command("finetune", "--resume", study.folder)
+        local.run(study, workers, is_new=True, resume=going_on, ready=ready, may_join=False)
+        result = ComparisonResult(study.folder)
+        for line in brief(result._section):
+            logger.info(line)
+    return result
+
+
+def _checked(workers: int) -> int:
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise InputError(f"workers: found {workers!r}, expected a whole number from 1")
-    given = dotted_settings("sweep", settings, options)
-    if data is not None:
-        given = {**image_settings(data if isinstance(data, Dataset) else load_data(data)), **given}
-    path = find_config(Path(file), "sweep")
-    with messages(verbose), PrewarmedWorkers(workers) as ready:
-        study = plan.create(path, overrides(given), run_cap=run_cap, accepted=True)
-        local.run(study, workers, is_new=True, ready=ready)
-    return SweepResult(study.folder)
+    return workers
+
+
+def _given(call: str, data: Any, settings: Mapping[str, Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of all trials by dotted name, with those of the data."""
+    given = dotted_settings(call, settings, options)
+    if data is None:
+        return given
+    return {**image_settings(data if isinstance(data, Dataset) else load_data(data)), **given}
+
+
+@contextlib.contextmanager
+def _file(given: str | Path | Mapping[str, Any], kind: Kind) -> Iterator[Path]:
+    """The file of a sweep; its content becomes one."""
+    if not isinstance(given, Mapping):
+        yield find_config(Path(given), kind)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{kind}.yaml"
+        file.write_text(dumped(dict(given)), encoding="utf-8")
+        yield file
+
+
+def _folder(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)

@@ -3,7 +3,8 @@
 import functools
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, cast
@@ -14,8 +15,10 @@ from keras_cnn import config as config_module
 from keras_cnn import data as data_module
 from keras_cnn.api.calls import messages, own_settings, public
 from keras_cnn.api.data import load_data
-from keras_cnn.api.models import named_network, save_copy
-from keras_cnn.api.run import Run, open_run
+from keras_cnn.api.detectors import DetectorRun, resume_detector
+from keras_cnn.api.models import named_network, require_graph, save_copy
+from keras_cnn.api.recorded_run import RecordedRun
+from keras_cnn.api.run import Run
 from keras_cnn.api.settings import Settings, dotted_settings, training_config
 from keras_cnn.checking import nearest
 from keras_cnn.config import Config
@@ -25,7 +28,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import logger
 from keras_cnn.models import backbones, custom
-from keras_cnn.run_folder import RunFolder
+from keras_cnn.run_folder import RunFolder, is_detection_run
 from keras_cnn.tasks.classification.setup import SharedResources
 from keras_cnn.tasks.classification.task import ClassificationTask, prepare
 from keras_cnn.training import experiment
@@ -45,9 +48,10 @@ def train(
 ) -> Run:
     """Trains a network and measures it on all splits, as `train.py` does. Nothing that is passed in is changed.
 
-    >>> data = keras_cnn.load_data("fashion-mini", subset=20)
-    >>> run = keras_cnn.train("lenet", data, epochs=1, optimizer="adamw", learning_rate=3e-3)
-    >>> run.metrics["accuracy"], run.path
+    >>> model = keras_cnn.build_model("lenet", input_shape=(32, 32, 3), classes=2)
+    >>> trained = keras_cnn.train(model, data, epochs=1, optimizer="adamw", learning_rate=3e-3, verbose=False)
+    >>> trained.metrics["accuracy"] <= 1.0, trained.path.as_posix()
+    (True, 'runs/run')
 
     Args:
         model: a name, a model of `build_model`, or any Keras model that is a graph of layers; it gets images of 0 to
@@ -66,8 +70,33 @@ def train(
         Stopped: on Ctrl-C or a full disk; `resume` goes on.
     """
     given = dotted_settings("train", settings, options)
-    with messages(verbose), own_settings(), tempfile.TemporaryDirectory() as temporary:
-        return _train(model, data, config, given, (Path(temporary), path))
+    with messages(verbose), own_settings():
+        return _train(model, data, config, given, path)
+
+
+@public
+def find_learning_rate(
+    model: str | keras.Model | None = None,
+    data: Any = None,
+    *,
+    config: str | Path | Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    path: str | Path | None = None,
+    verbose: bool = True,
+    **settings: Unpack[Settings],
+) -> float:
+    """A learning rate at which the loss still falls, by the range test of Smith (2017), as `--find-learning-rate`.
+
+    >>> rate = keras_cnn.find_learning_rate("lenet", data, verbose=False)
+    >>> 1e-7 < rate < 10
+    True
+
+    The arguments are those of `train`. The run folder has the figure `figures/learning_rates.png`, and nothing is
+    trained to keep. Raises InputError for wrong input; no run folder is left then.
+    """
+    given = dotted_settings("find_learning_rate", settings, options)
+    with messages(verbose), own_settings(), _begun(model, data, config, given, path) as (chosen, folder, task):
+        return experiment.find_learning_rate(chosen, folder, cast(Prepare, lambda config, precision: task))
 
 
 @public
@@ -84,8 +113,9 @@ def finetune(
 ) -> Run:
     """Trains a pretrained network further, as `finetune.py` does; by default only its head.
 
-    >>> data = keras_cnn.load_data("folder:photos", image_size=128)
-    >>> run = keras_cnn.finetune("mobilenetv2", data, freeze_upto="all")
+    >>> tuned = keras_cnn.finetune("resnet8", data, weights="fashion", freeze_upto="all", epochs=1, verbose=False)
+    >>> tuned.config["finetune.freeze_upto"]
+    'all'
 
     Images get the size of the published weights, unless `load_data` was given another `image_size`.
 
@@ -103,15 +133,16 @@ def finetune(
         raise InputError(f"finetune: {backbone!r} is no backbone{nearest(backbone, backbones.names())}")
     given = dotted_settings("finetune", settings, options)
     given = {**({} if config else _shipped_settings()), "model.weights": weights, **given}
-    with messages(verbose), own_settings(), tempfile.TemporaryDirectory() as temporary:
-        return _train(backbone, data, config, given, (Path(temporary), path))
+    with messages(verbose), own_settings():
+        return _train(backbone, data, config, given, path)
 
 
 @public
-def resume(path: str | Path | Run, *, verbose: bool = True) -> Run:
+def resume(path: str | Path | Run | DetectorRun, *, verbose: bool = True) -> Run | DetectorRun:
     """Goes on with an unfinished run; it ends as the run that was not interrupted.
 
-    >>> run = keras_cnn.resume("runs/fashion")
+    >>> keras_cnn.resume("runs/stopped", verbose=False).finished
+    True
 
     Raises InputError for a run that is complete or in use, and if its images are no longer the same.
     """
@@ -119,9 +150,11 @@ def resume(path: str | Path | Run, *, verbose: bool = True) -> Run:
     if folder.finished:
         raise InputError(f"{folder.path}: this run is complete; to train longer, start a new one with more epochs")
     with messages(verbose), own_settings(), folder.lock():
+        if is_detection_run(folder.path):
+            return resume_detector(folder)
         config: Config = folder.config(BUILDERS)
         experiment.train(config, folder, cast(Prepare, functools.partial(prepare, run=folder.path)))
-    return open_run(folder.path)
+    return Run(folder.path)
 
 
 def _shipped_settings() -> dict[str, Any]:
@@ -130,8 +163,8 @@ def _shipped_settings() -> dict[str, Any]:
     return {name: value for name, value in fields.items() if not name.startswith(("data.", "model."))}
 
 
-def _path_of(run: str | Path | Run) -> Path:
-    return run.path if isinstance(run, Run) else Path(run)
+def _path_of(run: str | Path | RecordedRun) -> Path:
+    return run.path if isinstance(run, RecordedRun) else Path(run)
 
 
 def _train(
@@ -139,11 +172,45 @@ def _train(
     data: Any,
     config: str | Path | Mapping[str, Any] | None,
     given: dict[str, Any],
-    places: tuple[Path, str | Path | None],
+    path: str | Path | None,
 ) -> Run:
-    """Prepares everything, then makes the run folder and trains in it; `places`: a temporary folder, and the run's."""
-    temporary, path = places
+    with _begun(model, data, config, given, path) as (chosen, folder, task):
+        experiment.train(chosen, folder, cast(Prepare, lambda config, precision: task))
+    return Run(folder.path)
+
+
+@contextmanager
+def _begun(
+    model: str | keras.Model | None,
+    data: Any,
+    config: str | Path | Mapping[str, Any] | None,
+    given: dict[str, Any],
+    path: str | Path | None,
+) -> Iterator[tuple[Config, RunFolder, ClassificationTask]]:
+    """Prepares everything, then makes the run folder: the config, the locked folder and the task."""
+    with tempfile.TemporaryDirectory() as temporary:
+        chosen, task = _prepared(model, data, config, given, Path(temporary))
+        with RunFolder.create(chosen.name, path=None if path is None else Path(path)) as folder:
+            initial = Path(temporary, custom.INITIAL)
+            if chosen.model.name == custom.NAME and initial.is_file():
+                shutil.copyfile(initial, folder / custom.INITIAL)
+            yield chosen, folder, task
+
+
+def _prepared(
+    model: str | keras.Model | None,
+    data: Any,
+    config: str | Path | Mapping[str, Any] | None,
+    given: dict[str, Any],
+    temporary: Path,
+) -> tuple[Config, ClassificationTask]:
+    """The config and the task; a model of the user's own is saved in the folder `temporary`."""
+    own = model if isinstance(model, keras.Model) and named_network(model) is None else None
+    if own is not None:
+        require_graph(own)
     dataset = None if data is None else data if isinstance(data, Dataset) else load_data(data)
+    if own is not None and own.built and dataset is not None:
+        custom.require_fits(own, dataset.image_shape, len(dataset.classes))
     given = _network_settings(model, temporary) | given
     chosen = training_config(config, given, dataset)
     if dataset is not None and _wants_own_size(chosen, dataset):
@@ -156,12 +223,7 @@ def _train(
     dataset = dataset or load_dataset(chosen)
     if isinstance(model, keras.Model) and model.built:
         custom.require_fits(model, dataset.image_shape, len(dataset.classes))
-    task = _task(chosen, dataset, temporary)
-    with RunFolder.create(chosen.name, path=None if path is None else Path(path)) as folder:
-        if chosen.model.name == custom.NAME and (temporary / custom.INITIAL).is_file():
-            shutil.copyfile(temporary / custom.INITIAL, folder / custom.INITIAL)
-        experiment.train(chosen, folder, cast(Prepare, lambda config, precision: task))
-    return open_run(folder.path)
+    return chosen, _task(chosen, dataset, temporary)
 
 
 def _network_settings(model: str | keras.Model | None, temporary: Path) -> dict[str, Any]:

@@ -50,13 +50,7 @@ _HEAD = ("name", "side", "parameters", "mult-adds", "top-1", "licence", "weights
 def _row(network: ListedNetwork) -> tuple[str, ...]:
     accuracy = "-" if network.top1 is None else f"{network.top1:.1f}"
     numbers = (f"{network.parameters / 1e6:.1f} M", _short(network.multiply_adds), accuracy)
-    return network.name, network.image_size, *numbers, network.licence.partition(" (")[0], _where(network)
-
-
-def _where(network: ListedNetwork) -> str:
-    if network.weights_path.is_file():
-        return "here"
-    return "download" if network.downloads else "bring"
+    return network.name, network.image_size, *numbers, network.licence.partition(" (")[0], network.weights_come_from
 
 
 def _detector(name: str) -> tuple[str, ...]:
@@ -78,7 +72,7 @@ def _described(names: Sequence[str]) -> Iterator[str]:
             fifth = "" if network.top5 is None else f", top-5 {network.top5} %"
             yield f"  ImageNet       top-1 {network.top1} %{fifth}   ({network.source})"
         yield f"  licence        {network.licence}"
-        yield f"  weights        {_where(network)}: {network.weights_path}"
+        yield f"  weights        {network.weights_come_from}: {network.weights_path}"
 
 
 def _short(count: int) -> str:

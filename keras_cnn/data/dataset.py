@@ -71,13 +71,13 @@ class Dataset:
 
     source: str
     classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]  # (H, W, C) that the network gets
+    image_shape: tuple[int, int, int]  #: (H, W, C) that the network gets
     train: Split
     validation: Split
     test: Split
     # JSON-able: skipped files, duplicates, near-duplicates, notes, and the splits that the source itself has
     findings: dict = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)  # the arguments of `sources.load` that made it
+    settings: Mapping[str, Any] = field(default_factory=dict)  #: the arguments of `sources.load` that made it
 
     @property
     def splits(self) -> dict[str, Split]:

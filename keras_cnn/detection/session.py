@@ -46,8 +46,8 @@ class DetectOptions:
     show: bool = False
 
 
-def detect(source: str, network: Network, options: DetectOptions, out: Path | None) -> None:
-    """Writes the detections in `source` to the folder `out` (default detections/NAME) and logs the speed."""
+def detect(source: str, network: Network, options: DetectOptions, out: Path | None) -> Path:
+    """Writes the detections in `source` to the folder `out` (default detections/NAME), which it returns."""
     chosen = _chosen_classes(network.names, options)
     images = find_images(source, ignored := Counter())
     if images is not None and options.gates:
@@ -73,6 +73,7 @@ def detect(source: str, network: Network, options: DetectOptions, out: Path | No
     finally:
         if window:
             window.close()
+    return folder
 
 
 def _chosen_classes(names: Sequence[str], options: DetectOptions) -> np.ndarray | None:

@@ -32,13 +32,13 @@ class Evaluation:
     """The logits of a model for the N images of a split, with C classes, and every number that follows from them."""
 
     dataset: Dataset
-    split: str  # "test", "validation" or "train" of the dataset
-    fit: str  # how images are resized to the model's size, see data.decoding
+    split: str  #: "test", "validation" or "train" of the dataset
+    fit: str  #: how images are resized to the model's size, see data.decoding
     views: Views
-    computed_in: str  # dtype policy
-    logits: np.ndarray  # (N, C) float32; with several views the logarithm of their mean probability
-    temperature: float | None  # fitted on the validation images; None without them
-    scaled: bool  # whether probabilities and metrics are computed at the temperature
+    computed_in: str  #: dtype policy
+    logits: np.ndarray  #: (N, C) float32; with several views the logarithm of their mean probability
+    temperature: float | None  #: fitted on the validation images; None without them
+    scaled: bool  #: whether probabilities and metrics are computed at the temperature
 
     @property
     def images(self) -> Split:
@@ -89,7 +89,7 @@ class Evaluation:
 
     @property
     def confusion(self) -> "pd.DataFrame":
-        """(C, C) counts of images: a row for each true class, a column for each predicted class."""
+        """(C, C) numbers of images, with a row for each true class and a column for each predicted class."""
         import pandas as pd
 
         true, predicted = (pd.Index(self.classes, name=name) for name in ("true", "predicted"))
@@ -117,7 +117,8 @@ class Evaluation:
         return f"<Evaluation: accuracy {self.accuracy:.4f} [{low:.4f}, {high:.4f}] on {of}>"
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>{self.per_class.to_html(float_format='%.4f')}"
+        rounded = self.per_class.map(lambda value: [round(v, 4) for v in value] if isinstance(value, list) else value)
+        return f"<p>{html.escape(repr(self))}</p>{rounded.to_html(float_format='%.4f')}"
 
     @cached_property
     def predictions(self) -> Predictions:

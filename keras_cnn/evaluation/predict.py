@@ -47,7 +47,8 @@ class Predictor:
 
     def logits(self, batches: Iterable) -> np.ndarray:
         """(N, classes) float32, in order, for batches that start with images (B, H, W, C) uint8."""
-        parts = [self._forward(images).numpy() for images, *_ in batches]
+        forward = self._forward.get_concrete_function()  # else TensorFlow warns of retracing at the fifth model
+        parts = [forward(tf.convert_to_tensor(images)).numpy() for images, *_ in batches]
         return np.concatenate(parts) if parts else np.zeros((0, self._classes), np.float32)
 
 

@@ -5,12 +5,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_cnn.csv_tables import CsvWriter
 from keras_cnn.evaluation.predictions import open_csv
 from keras_cnn.run_folder import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("image", "predicted", "probability", "error")
 _SHOWN = 10  # rows of the short forms
@@ -30,12 +34,12 @@ class PredictedImage:
 class ImagePredictions:
     """The predictions of one classifier with C classes for N images, in the order in which the images were named."""
 
-    predictor: str  # name of the run or file
+    predictor: str  #: name of the run or file
     classes: tuple[str, ...]
     images: tuple[str, ...]
-    probabilities: np.ndarray  # (N, C) float64; NaN for an image that could not be read
-    errors: dict[int, str]  # the reason for each image that could not be read, by its index
-    top: int = 5  # classes in each row
+    probabilities: np.ndarray  #: (N, C) float64; NaN for an image that could not be read
+    errors: dict[int, str]  #: the reason for each image that could not be read, by its index
+    top: int = 5  #: classes in each row
 
     def __len__(self) -> int:
         return len(self.images)
@@ -56,6 +60,17 @@ class ImagePredictions:
         """The most probable class of each image; None for one that could not be read."""
         best = np.nan_to_num(self.probabilities).argmax(axis=1) if len(self) else ()
         return tuple(None if i in self.errors else self.classes[number] for i, number in enumerate(best))
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row for each image: image, predicted, probability, error, then `p_<class>` for every class."""
+        import pandas as pd
+
+        best = [None if i in self.errors else float(row.max()) for i, row in enumerate(self.probabilities)]
+        errors = [self.errors.get(index) for index in range(len(self))]
+        columns = zip(COLUMNS, (self.images, self.predicted, best, errors), strict=True)
+        probabilities = {f"p_{name}": self.probabilities[:, number] for number, name in enumerate(self.classes)}
+        return pd.DataFrame(dict(columns) | probabilities)
 
     @property
     def counts(self) -> dict[str, int]:

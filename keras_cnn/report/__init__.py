@@ -1,6 +1,7 @@
 """The page about runs: their results, comparisons with published results, and findings.
 
-    >>> keras_cnn.report([run, other], "report.html")
+    >>> keras_cnn.report([run, "runs/run"], "report.html").name
+    'report.html'
 
 The package can be called like this, because an import of any of its modules makes the package the
 attribute `report` of `keras_cnn`, in place of the library's function of that name.

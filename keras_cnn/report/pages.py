@@ -33,7 +33,8 @@ def write_pages(paths: list[Path], out: Path | None = None) -> Path:
 def report(runs: Any, path: str | Path | None = None) -> Path:
     """Writes one HTML page about runs, which opens without a network, and returns its place.
 
-    >>> keras_cnn.report([run, other], "report.html")
+    >>> keras_cnn.report([run, "runs/run"], "report.html").name
+    'report.html'
 
     Args:
         runs: a run, a sweep, the folder of one, a CSV file with a row for each run, or a list of these.

@@ -8,6 +8,7 @@ from keras_cnn import config as config_module
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import logger
+from keras_cnn.progress_bar import notebook_bar
 from keras_cnn.run_folder import RunFolder, program_words, quoted, shell_command
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.sweeps.study import Study, Trial
@@ -19,13 +20,13 @@ from keras_cnn.training import experiment
 SECONDS = 0.5  # between two checks of the workers
 
 
-def resume(study: Study, workers: int, ready: PrewarmedWorkers) -> None:
+def resume(study: Study, workers: int, ready: PrewarmedWorkers, *, may_join: bool = True) -> None:
     """Resumes a sweep. Raises InputError if it is complete."""
     if study.ended():
         is_finished = (study.folder / "best" / "metrics.json").is_file()
         following = _report(study) if is_finished else _command("--finish", study)
         raise InputError(f"{study.folder}: this sweep is complete; next: {following}")
-    run(study, workers, ready=ready)
+    run(study, workers, ready=ready, may_join=may_join)
 
 
 def run(
@@ -35,11 +36,13 @@ def run(
     is_new: bool = False,
     resume: str | None = None,
     ready: PrewarmedWorkers | None = None,
+    may_join: bool = True,
 ) -> None:
     """Runs the sweep to its end with a number of worker processes, which share the cores; logs each trial.
 
     A new sweep whose images cannot be read leaves no folder, so that the next attempt can use its name. `resume` is
-    the command that resumes it, if not `train.py --sweep --resume`; `ready` has processes to use as workers.
+    the command that resumes it, if not `train.py --sweep --resume`; `ready` has processes to use as workers;
+    `may_join` says whether the command is shown with which another worker joins.
 
     Raises Interrupted on a signal, after all workers have stopped at a checkpoint, Stopped if the workers stopped for
     another reason or no trial has a value, and InputError if a sweep cannot use the images.
@@ -50,7 +53,8 @@ def run(
         workers = max(1, min(workers, study.cap - reporter.ended))
     logger.info(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {_count(workers, 'worker')})")
     logger.info(f"epochs    in {study.folder}/worker-{'1' if workers == 1 else 'N'}.log")
-    logger.info(f"join      {_join(study)}   (one worker more, here or on a host that sees this folder)")
+    if may_join:
+        logger.info(f"join      {_join(study)}   (one worker more, here or on a host that sees this folder)")
     try:
         with worker_pool(study.folder, workers, ready or PrewarmedWorkers()) as pool:
             while any(worker.is_busy for worker in pool):
@@ -91,10 +95,11 @@ def finish(study: Study) -> dict:
 
 
 class _TrialReporter:
-    """Logs a line when a trial begins, and one when it ends."""
+    """Logs a line when a trial begins, and one when it ends. A notebook has one bar instead."""
 
     def __init__(self, study: Study):
         self._study = study
+        self._bar = notebook_bar(study.cap)
         self._begun = {trial.number for trial in study.trials() if trial.ended}
         self._ended = set(self._begun)
 
@@ -108,12 +113,16 @@ class _TrialReporter:
         for trial in self._study.trials():
             if trial.number not in self._begun:
                 self._begun.add(trial.number)
-                logger.info(f"trial {trial.label}  {settings(self._study.sweep, trial.assignment)}")
+                self._say(f"trial {trial.label}  {settings(self._study.sweep, trial.assignment)}")
             if trial.ended and trial.number not in self._ended:
                 self._ended.add(trial.number)
-                logger.info(
-                    f"trial {trial.label}  {outcome(self._study.sweep, trial)}{_best_so_far(self._study, trial)}"
-                )
+                self._say(f"trial {trial.label}  {outcome(self._study.sweep, trial)}{_best_so_far(self._study, trial)}")
+
+    def _say(self, line: str) -> None:
+        if self._bar:
+            self._bar.draw(self.ended, line)
+        else:
+            logger.info(line)
 
 
 def _best_so_far(study: Study, trial: Trial) -> str:

@@ -45,7 +45,7 @@ class Likeness:
         return f"rank {self.rank:.2f}, SSIM {self.ssim:.2f}".replace("-", "−")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """The results of the checks for one method, network, target and set of images."""
 
@@ -81,6 +81,9 @@ class Verdict:
             ["much the same for another class"] if self.other_class and self.other_class.reaches(OTHER_CLASS) else []
         )
         return ", ".join([PASSES if self.passes else FAILS, *more])
+
+    def __repr__(self) -> str:
+        return f"<Verdict: {self.words}>"
 
 
 class RandomNetworks:

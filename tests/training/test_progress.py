@@ -1,5 +1,7 @@
+import functools
 import io
 import os
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -35,7 +37,7 @@ class Terminal(io.StringIO):
 def terminal(monkeypatch) -> Terminal:
     stream = Terminal()
     for module in (progress_bar, messages):
-        monkeypatch.setattr(module, "sys", SimpleNamespace(stdout=stream))
+        monkeypatch.setattr(module, "sys", SimpleNamespace(stdout=stream, modules={}))
     return stream
 
 
@@ -113,3 +115,60 @@ def test_a_narrow_terminal_gets_a_bar_that_fits_into_one_line(terminal, clock, m
     clock[0] += 1
     progress.step(after(4))
     assert [len(shown) for shown in terminal.getvalue().split("\r")] == [0, 59]
+
+
+class Display:
+    """A stand-in for IPython.display: what a cell shows, each output with its latest content."""
+
+    def __init__(self):
+        self.outputs: list[dict] = []
+        self.updates = 0
+
+    def display(self, content: dict, *, raw: bool, display_id: bool) -> SimpleNamespace:
+        assert raw
+        assert display_id
+        self.outputs.append(content)
+        return SimpleNamespace(update=functools.partial(self._update, len(self.outputs) - 1))
+
+    def _update(self, place: int, content: dict, *, raw: bool) -> None:
+        assert raw
+        self.outputs[place] = content
+        self.updates += 1
+
+
+@pytest.fixture
+def cell(monkeypatch) -> Display:
+    """A notebook's cell in which this process runs."""
+    display = Display()
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    return display
+
+
+def test_a_notebook_has_one_bar_for_the_whole_training(cell, clock, capsys):
+    progress, begun = Progress(12, 1000), clock[0]
+    for epoch in range(12):
+        progress.start_epoch(after(0, epoch))
+        for step in range(1, 1001):
+            clock[0] = begun + epoch + step / 1000  # an epoch takes a second
+            progress.step(after(step, epoch))
+        progress.end_epoch(ROW | {"epoch": epoch + 1}, best=epoch == 11)
+    assert capsys.readouterr() == ("", "")
+    (bar,) = cell.outputs
+    assert bar["text/plain"].startswith("epoch 12/12  loss 0.5123 acc 0.8100 val_loss 0.6000 val_acc 0.7912 * ")
+    assert '<progress max="12000" value="12000"' in bar["text/html"]
+    assert 24 <= cell.updates <= 40  # two a second, and one at the end of each epoch
+
+
+def test_the_bar_of_a_notebook_shows_text_as_text(cell, clock):
+    bar = progress_bar.notebook_bar(None)
+    bar.draw(3, "trial 0001  <b>")
+    assert cell.outputs[0]["text/html"].endswith("<code>trial 0001  &lt;b&gt;</code>")
+    assert "max=" not in cell.outputs[0]["text/html"]  # the end is not known
+
+
+def test_a_silent_call_in_a_notebook_shows_nothing(cell, monkeypatch):
+    monkeypatch.setattr(progress_bar, "are_shown", lambda: False)
+    assert progress_bar.notebook_bar(3) is None
+    assert cell.outputs == []
