@@ -125,8 +125,8 @@ def _use(record: Record) -> Iterator[str]:
     yield "print(CLASSES[int(np.argmax(logits))])"
     yield "```"
     yield ""
-    yield f"`keras-cnn predict {record.name} PHOTO.jpg` fits images as in training (`data.fit:"
-    yield f"{record.config.get('data.fit')}`) and gives calibrated probabilities where they were measured."
+    yield "`keras-cnn predict . PHOTO.jpg`, called in this folder, fits images as in training"
+    yield f"(`data.fit: {record.config.get('data.fit')}`) and gives calibrated probabilities where they were measured."
 
 
 def _citation(record: Record) -> Iterator[str]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_cnn.config import FinetuneConfig
 from keras_cnn.messages import logger
+from keras_cnn.run_folder import shell_command
 from keras_cnn.tasks.classification.setup import CHOOSES_BADLY, TrainingSetup, data_notes
 from keras_cnn.training.phases import plan_text
 
@@ -70,7 +71,7 @@ def _advice(setup: TrainingSetup) -> Iterator[str]:
     pretrained = setup.loaded is not None and bool(setup.loaded.loaded)
     if images < FEW_IMAGES and not pretrained and setup.train.files is not None:
         yield f"{images:,} photos are few for a network from scratch; a pretrained one learns"
-        yield "  from fewer: python finetune.py PHOTOS --backbone mobilenetv2"
+        yield f"  from fewer: {shell_command('finetune', 'PHOTOS', '--backbone', 'mobilenetv2')}"
     if setup.steps == 1:
         yield f"one step an epoch: a smaller --batch-size than {settings.batch_size}, or more --epochs"
     if counts.min() and counts.max() / counts.min() > 3 and settings.class_weights == "none":
