@@ -25,6 +25,7 @@ ORDER = (
     "config",
     "run_folder",
     "tracking",
+    "distribution",
     "data",
     "models",
     "loading",

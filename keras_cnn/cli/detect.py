@@ -6,10 +6,11 @@ from pathlib import Path
 
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
-from keras_cnn.cli import early, train
+from keras_cnn.cli import early, hosts, train
 from keras_cnn.cli.parser import SHORT_NAMES, Parser
 from keras_cnn.config.shipped import find_config
 from keras_cnn.detection.named_models import NAMED, named_files
+from keras_cnn.distribution.ranks import ALONE
 from keras_cnn.errors import InputError
 from keras_cnn.extras import require_extra
 from keras_cnn.messages import logger
@@ -72,6 +73,7 @@ def main(arguments: list[str]) -> None:
     )
     resume = {"nargs": "?", "type": Path, "const": Path(), "metavar": "RUN"}
     parser.option("--resume", **resume, help="continue a training; default the last one")
+    hosts.add_options(parser)
     parser.option("--dry-run", action="store_true", help="with --train: print data, network and cost, and stop")
     parser.option("--options", action="store_true", help="list the fields of a training's config")
     parser.option("--debug", action="store_true", help="show the traceback of an error")
@@ -123,7 +125,8 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
         chosen.train = find_config(chosen.train)
         early.check_config(chosen.train, overrides, BoxConfig)
         logger.info(f"config    {chosen.train}")
-    import_tensorflow()
+    ranks = ALONE if chosen.options or chosen.dry_run else hosts.join(chosen, "detect")
+    import_tensorflow(counts_devices=ranks.count == 1)
     from keras_cnn.tasks.detection.task import prepare
     from keras_cnn.training import experiment
 
@@ -133,15 +136,21 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
         return
     if chosen.resume:
         chosen.config = None
-        folder, config = train.resumed(chosen, overrides, load, detecting=True)
+        make = functools.partial(train.resumed, chosen, detecting=True)
     else:
         config = load(chosen.train, overrides)
         if chosen.dry_run:
             experiment.dry_run(config, prepare)
             return
-        folder = run_folder.RunFolder.create(config.name, path=chosen.run_dir)
-    with folder:  # removed if wrong input leaves it unused, so that the next attempt can use its name
-        _conclude(experiment.train(config, folder, prepare), folder.path)
+        ranks.require_same(config_module.flat(config))
+        make = functools.partial(run_folder.RunFolder.create, config.name, path=chosen.run_dir)
+    with hosts.shared_folder(ranks, make, "detect") as folder:  # removed if wrong input leaves it unused
+        if chosen.resume:
+            config = train.own_config(folder, chosen, overrides, load)
+        own = functools.partial(prepare, ranks=ranks)
+        metrics = experiment.train(config, folder, own, other_devices=train.names_devices(overrides))
+        if ranks.rank == 0:
+            _conclude(metrics, folder.path)
 
 
 def _conclude(metrics: dict, folder: Path) -> None:

@@ -16,6 +16,7 @@ SHORT_NAMES = {  # option -> the config field that it sets, and the placeholder 
     "--model": ("model.name", "NAME"),
     "--data": ("data.source", "SOURCE"),
     "--image-size": ("data.image_size", "PIXELS"),
+    "--devices": ("devices", "D"),
 }
 CLOSE = 0.6  # similarity from which a name is suggested
 

@@ -1,6 +1,7 @@
 """The command line of `python train.py`."""
 
 import argparse
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
-from keras_cnn.cli import early, sweep
+from keras_cnn.cli import early, hosts, sweep
 from keras_cnn.cli.conclusion import conclude, conclude_batch
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import Config
 from keras_cnn.config.shipped import find_config
+from keras_cnn.distribution.ranks import ALONE
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
@@ -108,6 +110,7 @@ def add_options(parser: Parser, *, resumes: str, shows: str) -> None:
         help="can the network memorise one batch? no dropout or augmentation, no test",
     )
     parser.option("--find-learning-rate", action="store_true", help="learning-rate range test instead of training")
+    hosts.add_options(parser)
     parser.option("--dry-run", action="store_true", help=f"print {shows}, and stop")
     parser.option("--options", action="store_true", help="list the fields of a config with type, default and meaning")
     parser.option("--debug", action="store_true", help="show the traceback of an error")
@@ -136,7 +139,9 @@ def start(
     if not chosen.resume and not chosen.options:
         early.check_config(file, overrides)
         logger.info(f"config    {file}")
-    import_tensorflow()  # takes seconds; --help and wrong options do not need it
+    program = "finetune" if default == "finetune" else "train"
+    ranks = ALONE if chosen.options or chosen.dry_run else hosts.join(chosen, program)
+    import_tensorflow(counts_devices=ranks.count == 1)  # takes seconds; --help and wrong options do not need it
     from keras_cnn.loading import BUILDERS
     from keras_cnn.tasks.classification.task import prepare
     from keras_cnn.training import experiment
@@ -145,25 +150,30 @@ def start(
     if chosen.options:
         print(config_module.help_text(builders))
         return
+    load = functools.partial(config_module.load, builders=builders)
     if chosen.resume:
-        folder, config = resumed(chosen, overrides, functools.partial(config_module.load, builders=builders))
+        make = functools.partial(resumed, chosen)
     else:
-        config = config_module.load(file, overrides, builders)
+        config = load(file, overrides)
         check(config)
         if chosen.dry_run:
             experiment.dry_run(config, prepare)
             return
-        folder = run_folder.RunFolder.create(config.name, path=chosen.run_dir)
-    with folder:  # removed if wrong input leaves it unused, so that the next attempt can use its name
+        ranks.require_same(config_module.flat(config))
+        make = functools.partial(run_folder.RunFolder.create, config.name, path=chosen.run_dir)
+    with hosts.shared_folder(ranks, make, program) as folder:  # removed if wrong input leaves it unused
+        if chosen.resume:
+            config = own_config(folder, chosen, overrides, load)
         if chosen.find_learning_rate:
             rate = experiment.find_learning_rate(config, folder, prepare)
             figure = folder.figures / "learning_rates.png"
             logger.info(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {figure})")
         else:
-            own = functools.partial(prepare, run=folder.path)  # a resumed run has its first model in its folder
+            own = functools.partial(prepare, run=folder.path, ranks=ranks)  # it may have its first model in its folder
             watch = _is_memorised if config.train.memorise else None
-            metrics = experiment.train(config, folder, own, watch=watch)
-            (conclude_batch if config.train.memorise else conclude)(metrics, folder.path)
+            metrics = experiment.train(config, folder, own, watch=watch, other_devices=names_devices(overrides))
+            if ranks.rank == 0:
+                (conclude_batch if config.train.memorise else conclude)(metrics, folder.path)
 
 
 def _is_memorised(history: list[dict]) -> bool:
@@ -171,33 +181,37 @@ def _is_memorised(history: list[dict]) -> bool:
     return history[-1]["val_accuracy"] == 1
 
 
-def resumed(
-    chosen: argparse.Namespace, overrides: list[str], load: Callable[[Path, list[str]], Any], detecting: bool = False
-) -> tuple[run_folder.RunFolder, Any]:
-    """The run to resume, locked, and its config, which `load` reads; `detecting`: whether it trains on boxes."""
+def names_devices(overrides: list[str]) -> bool:
+    """Whether the command line says on which devices to train."""
+    return any(word.partition("=")[0] == "--devices" for word in overrides)
+
+
+def resumed(chosen: argparse.Namespace, detecting: bool = False) -> run_folder.RunFolder:
+    """The run to resume, locked; `detecting`: whether it trains on boxes."""
     path = run_folder.latest_unfinished(detecting=detecting) if chosen.resume == Path() else chosen.resume
     folder = run_folder.RunFolder.open(path)
     if run_folder.is_detection_run(path) is not detecting:
         raise InputError(f"{path}: a run of {'train.py or finetune.py' if detecting else 'detect.py'}; go on with that")
-    folder.lock()
-    try:
-        return folder, _own_config(folder, chosen, overrides, load)
-    except InputError:
-        folder.release()
-        raise
+    return folder.lock()
 
 
-def _own_config(
+def own_config(
     folder: run_folder.RunFolder,
     chosen: argparse.Namespace,
     overrides: list[str],
     load: Callable[[Path, list[str]], Any],
 ) -> Any:
+    """The config of a run to resume, which `load` reads. InputError if the run is complete or the overrides differ.
+
+    Only its devices may be others.
+    """
     path = folder.path
     if folder.finished:
         raise InputError(f"{path}: this run is complete; to train longer, start a new one with a larger --train.epochs")
     stored = load(folder / "config.yaml", [])
     wanted = load(chosen.config or folder / "config.yaml", overrides)
+    if names_devices(overrides):
+        stored = dataclasses.replace(stored, devices=wanted.devices)
     if changed := config_module.differences(stored, wanted):
         listed = "; ".join(changed)
         raise InputError(f"{path}: --resume goes on with the run's own config, but these fields differ: {listed}")

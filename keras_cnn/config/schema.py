@@ -187,6 +187,9 @@ class TrackingConfig:
     group: Annotated[str | None, "W&B group"] = None
 
 
+DEVICES_HELP = "auto: every GPU; cpu; a number of GPUs; GPU numbers, 0,1; or cpu:N, N logical devices on the CPU"
+
+
 @dataclass(frozen=True)
 class Config:
     name: Annotated[str, "names the run folder", FILE_NAME] = "run"
@@ -195,6 +198,7 @@ class Config:
         Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: mixed_bfloat16 where hardware has it"
     ] = "auto"
     deterministic: Annotated[Literal["auto", "yes", "no"], "same bytes from the same seed; auto: yes on CPU"] = "auto"
+    devices: Annotated[int | str, DEVICES_HELP] = "auto"
     data: DataConfig = DataConfig()
     model: Annotated[Choice, "network and its options"] = Choice("five_block")
     optim: OptimConfig = OptimConfig()

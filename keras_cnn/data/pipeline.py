@@ -13,6 +13,7 @@ from keras_cnn.data.augment import Augmentation, augment
 from keras_cnn.data.dataset import ImageFile, Split
 from keras_cnn.data.decoding import crop_box, pad_size
 from keras_cnn.data.fast_decoding import decoder, to_bytes
+from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.errors import InputError
 from keras_cnn.operating_system import cores
 
@@ -20,12 +21,16 @@ CACHES = ("auto", "none", "memory", "disk")
 
 
 class Batch(NamedTuple):
-    """B images with labels, keys and epoch; B is smaller in the last batch of an epoch."""
+    """B images with labels, keys and epoch; B is smaller in the last batch of an epoch.
+
+    A process that trains on a `Share` of each batch has only the images of its share.
+    """
 
     images: tf.Tensor  # (B, H, W, C) uint8
     labels: tf.Tensor  # (B,) int32
     keys: tf.Tensor  # (B, 2) int32, the images' `Split.keys`
     epoch: tf.Tensor  # scalar int32
+    count: tf.Tensor  # scalar int32: images of the whole batch
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ class ArrayBatches:
         for start in range(0, len(pixels), self.batch_size):
             part = slice(start, start + self.batch_size)
             with tf.device("CPU:0"):
-                yield Batch(tf.constant(pixels[part]), tf.constant(labels[part]), tf.constant(keys[part]), epoch)
+                images = tf.constant(pixels[part])
+                count = tf.constant(len(images))
+                yield Batch(images, tf.constant(labels[part]), tf.constant(keys[part]), epoch, count)
 
 
 def order(seed: int | None, epoch: int, count: int) -> np.ndarray:
@@ -91,34 +98,36 @@ def batches(
     cache: str = "none",
     cache_dir=None,
     threads: int | None = None,
+    share: Share = WHOLE,
 ) -> FileBatches | ArrayBatches:
     """The batches of the epochs `start[0]` to `epochs - 1`, beginning at step `start[1]` of the first.
 
-    Nothing before `start` is decoded, and the next epoch's first batches are decoded while the caller validates.
-    Memory grows with the number of images only if `cache` (see `cached`) holds them. If several readers share a
-    split, call `cached` once instead. Raises `InputError` for an invalid option, and `Stopped` if a file no longer
-    exists.
+    With a `share`, only its rows of each batch are decoded. Nothing before `start` is decoded, and the next epoch's
+    first batches are decoded while the caller validates. Memory grows with the number of images only if `cache` (see
+    `cached`) holds them. If several readers share a split, call `cached` once instead. Raises `InputError` for an
+    invalid option, and `Stopped` if a file no longer exists.
     """
     if cache == "auto" and epochs - start[0] < 2:
         cache = "none"  # nothing would be read twice
     split = cached(split, image_shape, fit=fit, cache=cache, cache_dir=cache_dir, threads=threads)
-    once_in_order = (seed, start, epochs) == (None, (0, 0), 1)
+    once_in_order = (seed, start, epochs, share) == (None, (0, 0), 1, WHOLE)
     if once_in_order and (pixels := _ready(split, image_shape)) is not None:
         return ArrayBatches(split, pixels, batch_size)
     threads = threads or len(cores())
-    indices = _indices(len(split), batch_size, seed, start, epochs)
+    indices = _indices(len(split), batch_size, seed, start, epochs, share)
     with tf.device("CPU:0"):
         labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
     if split.pixels is None:
         files = split.files or ()
-        images = _from_files(files, image_shape, indices, batch_size=batch_size, fit=fit, threads=threads)
+        most = batch_size if share.is_whole else share.most_rows(len(split), batch_size)
+        images = _from_files(files, image_shape, indices, batch_size=most, fit=fit, threads=threads)
     else:
         images = _from_pixels(split.pixels, image_shape, indices, fit, threads)
 
     def batch(which, images):
-        epoch, index = which
+        epoch, index, count = which
         pixels = images[: tf.size(index)]
-        return Batch(pixels, tf.gather(labels, index), tf.gather(keys, index), epoch)
+        return Batch(pixels, tf.gather(labels, index), tf.gather(keys, index), epoch, count)
 
     return FileBatches(tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options()), split)
 
@@ -190,8 +199,8 @@ def _options():
     return options
 
 
-def _indices(count, batch_size, seed, start, epochs):
-    """A `tf.data` dataset of (epoch, indices of a batch), int32 and (B,) int64."""
+def _indices(count, batch_size, seed, start, epochs, share):
+    """A `tf.data` dataset of (epoch, indices of a share of a batch, images of the batch): int32, (B,) int64, int32."""
     steps = -(-count // batch_size)
     first_epoch, first_step = divmod(start[0] * steps + start[1], steps) if steps else (0, 0)
 
@@ -200,7 +209,13 @@ def _indices(count, batch_size, seed, start, epochs):
 
         def one_batch(step):
             index = permutation[step * batch_size : (step + 1) * batch_size]
-            return tf.cast(epoch, tf.int32), tf.ensure_shape(index, [batch_size if not count % batch_size else None])
+            size = tf.size(index)
+            if share.is_whole:
+                index = tf.ensure_shape(index, [None if count % batch_size else batch_size])
+            else:
+                rows = tf.numpy_function(lambda size: share.rows(int(size)), [size], tf.int64, stateful=False)
+                index = tf.gather(index, tf.ensure_shape(rows, [None]))
+            return tf.cast(epoch, tf.int32), index, size
 
         skipped = tf.cast(epoch == first_epoch, tf.int64) * first_step
         return tf.data.Dataset.range(skipped, steps).map(one_batch)
@@ -211,7 +226,7 @@ def _indices(count, batch_size, seed, start, epochs):
 def _from_pixels(pixels, image_shape, indices, fit, threads):
     """Batches gathered by NumPy, which reads only the indexed rows of a memory-mapped array."""
 
-    def batch(_, index):
+    def batch(_, index, count):
         images = tf.numpy_function(lambda i: np.take(pixels, i, axis=0), [index], tf.uint8, stateful=False)
         return _conformed(tf.ensure_shape(images, [None, *pixels.shape[1:]]), image_shape, fit)
 
@@ -239,7 +254,7 @@ def _conformed(images, image_shape, fit):
 def _from_files(files, image_shape, indices, *, batch_size, fit, threads):
     """Images decoded in parallel, across batch and epoch boundaries; black images fill up a short batch."""
 
-    def padded(_, index):
+    def padded(_, index, count):
         return tf.data.Dataset.from_tensor_slices(tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1))
 
     try:

@@ -42,6 +42,10 @@ class YoloLoss:
     def targets(self, labels: tf.Tensor) -> tf.Tensor:
         return labels
 
+    def weight(self, targets: tf.Tensor) -> tf.Tensor:
+        """The number of images."""
+        return tf.cast(tf.shape(targets)[0], tf.float32)
+
     def __call__(self, outputs, labels: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         maps = outputs if isinstance(outputs, list | tuple) else [outputs]
         maps = [tf.cast(each, tf.float32) for each in maps]

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from keras_cnn.distribution.replicas import ONE, Replicas
 from keras_cnn.models.graph import Graph, GraphNode, call_node, call_operation, is_graph, twin
 
 LINEAR = ":linear"
@@ -28,10 +29,13 @@ class Predictor:
         inputs: tf.TensorSpec | None = None,
         before: Callable | None = None,
         output: str | None = None,
+        *,
+        replicas: Replicas = ONE,
     ):
         """`inputs` describes the batches, by default uint8 images of the model's size; `before` turns a batch into the
         model's input, as the frozen part of a network does for the trained part; `output` is the node or
-        the `NAME:linear` that is read instead of the model's only output."""
+        the `NAME:linear` that is read instead of the model's only output; `replicas` are those of this process among
+        which each batch is divided."""
         forward, end = inference(model, [output] if output else ()), model.outputs[0]
         self._classes = (Graph(model).nodes[output.removesuffix(LINEAR)].outputs[0] if output else end).shape[-1]
 
@@ -39,17 +43,22 @@ class Predictor:
             outputs = forward(before(images) if before else images)
             return tf.cast(outputs[0] if output else outputs, tf.float32)
 
-        self._forward = tf.function(
-            logits,
-            input_signature=[inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)],
-            autograph=False,
-        )
+        specification = inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)
+        self._forward = tf.function(logits, input_signature=[specification], autograph=False)
+        self._replicas = replicas
+        self._forward_on_replicas = tf.function(lambda parts: replicas.map(logits, parts), autograph=False)
 
     def logits(self, batches: Iterable) -> np.ndarray:
         """(N, classes) float32, in order, for batches that start with images (B, H, W, C) uint8."""
-        forward = self._forward.get_concrete_function()  # else TensorFlow warns of retracing at the fifth model
-        parts = [forward(tf.convert_to_tensor(images)).numpy() for images, *_ in batches]
+        parts = [self._logits(images) for images, *_ in batches]
         return np.concatenate(parts) if parts else np.zeros((0, self._classes), np.float32)
+
+    def _logits(self, images: tf.Tensor) -> np.ndarray:
+        if self._replicas.share.local == 1 or len(images) < self._replicas.share.local:
+            forward = self._forward.get_concrete_function()  # else TensorFlow warns of retracing at the fifth model
+            return forward(tf.convert_to_tensor(images)).numpy()
+        parts = self._forward_on_replicas(self._replicas.local_parts(images))
+        return np.concatenate([part.numpy() for part in parts])
 
 
 def inference(model: keras.Model, read: Sequence[str] = ()) -> Callable[..., Any]:

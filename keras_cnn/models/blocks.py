@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from keras_cnn.errors import require
+from keras_cnn.errors import InputError, require
 
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "mish"]
 Padding = Literal["same", "valid"]
@@ -39,6 +39,8 @@ class BatchNormalization(layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         learning = bool(training and self.trainable)
+        if learning and (context := _replica_context()):
+            return self._over_all_replicas(inputs, context)
         if mask is not None or not self._fusable(inputs, learning):
             return super().call(inputs, training=training, mask=mask)
         mean, variance = (None, None) if learning else (_float32(self.moving_mean), _float32(self.moving_variance))
@@ -56,6 +58,29 @@ class BatchNormalization(layers.BatchNormalization):
             self._update_moving_statistics(inputs, batch_mean, batch_variance)
         return keras.ops.cast(outputs, self.compute_dtype)
 
+    def _over_all_replicas(self, inputs, context: tf.distribute.ReplicaContext) -> tf.Tensor:
+        """The output for the mean and variance of the whole batch, which one sum over the replicas gives.
+
+        Sums are of differences from the moving mean, so that no digits cancel.
+        """
+        if self.axis not in (-1, inputs.shape.rank - 1) or self.renorm:
+            raise InputError(
+                f"{self.name}: batch norm over axis {self.axis} on several devices; expected the last axis"
+            )
+        shift = _float32(self.moving_mean)
+        values = tf.cast(inputs, tf.float32) - shift
+        axes, channels = list(range(values.shape.rank - 1)), inputs.shape[-1]
+        count = tf.cast(tf.reduce_prod(tf.shape(values)[:-1]), tf.float32)
+        sums = [tf.reduce_sum(values, axes), tf.reduce_sum(tf.square(values), axes), count[None]]
+        total = context.all_reduce("SUM", tf.concat(sums, axis=0))
+        offset, square = total[:channels] / total[-1], total[channels:-1] / total[-1]
+        mean, variance = offset + shift, square - tf.square(offset)
+        self._move_statistics(mean, variance)
+        scale = _float32(self.gamma) if self.scale else None
+        centre = _float32(self.beta) if self.center else None
+        outputs = tf.nn.batch_normalization(values, offset, variance, centre, scale, self.epsilon)
+        return tf.cast(outputs, self.compute_dtype)
+
     def _fusable(self, inputs, learning: bool) -> bool:
         if self.renorm or self.synchronized or not isinstance(inputs, tf.Tensor):
             return False
@@ -65,10 +90,18 @@ class BatchNormalization(layers.BatchNormalization):
     def _update_moving_statistics(self, inputs, mean, variance) -> None:
         # The fused op returns the unbiased variance, N/(N-1) times the biased one that Keras averages.
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
-        variance = variance * ((count - 1.0) / count)
+        self._move_statistics(mean, variance * ((count - 1.0) / count))
+
+    def _move_statistics(self, mean, variance) -> None:
         old, new = self.momentum, 1.0 - self.momentum
         for variable, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             cast(keras.Variable, variable).assign(_float32(variable) * old + batch * new)
+
+
+def _replica_context() -> tf.distribute.ReplicaContext | None:
+    """The context of this replica if there are others; None for one device."""
+    context = tf.distribute.get_replica_context()
+    return context if context and context.num_replicas_in_sync > 1 else None
 
 
 def _float32(variable) -> tf.Tensor:

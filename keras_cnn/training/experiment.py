@@ -6,13 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from keras_cnn import config as config_module
 from keras_cnn.charts import architecture as diagrams
 from keras_cnn.charts import png
 from keras_cnn.charts.training import learning_rates
-from keras_cnn.errors import Stopped
+from keras_cnn.errors import InputError, Stopped
 from keras_cnn.messages import logger
 from keras_cnn.models import arithmetic
 from keras_cnn.models.architecture import architecture
@@ -29,16 +27,26 @@ from keras_cnn.training.state import CHECKPOINT_FIELDS
 from keras_cnn.training.task import Prepare, Task, TaskConfig
 
 
-def train(config: TaskConfig, folder: RunFolder, prepare: Prepare, *, watch: Watch | None = None) -> dict:
+def train(
+    config: TaskConfig,
+    folder: RunFolder,
+    prepare: Prepare,
+    *,
+    watch: Watch | None = None,
+    other_devices: bool = False,
+) -> dict:
     """Trains in `folder` from its checkpoint, or from the start if there is none; returns the content of metrics.json.
 
-    `prepare` makes the task of the config; `watch` may end the run early.
+    `prepare` makes the task of the config; `watch` may end the run early; `other_devices` allows a run to go on with
+    another number of devices.
 
     Raises Stopped on a signal, a loss that is not finite, a full disk or an image that can no longer be read; except in
     a sweep, its note is the command that resumes. Raises InputError if the folder's files do not belong to one run.
     """
     checkpoint = checkpoints.load(folder / "checkpoint", CHECKPOINT_FIELDS)
     task = prepare(config, checkpoint.state["precision"] if checkpoint else None)
+    ranks = task.replicas.ranks
+    ranks.require_same({"precision": task.precision, "images and labels (split.json)": task.split["sha256"]})
     with _resumable(task, folder):
         if not task.is_trial:
             task.log_summary()
@@ -49,12 +57,13 @@ def train(config: TaskConfig, folder: RunFolder, prepare: Prepare, *, watch: Wat
         else:
             require_same_run(folder, checkpoint.state, identity_of(folder, task.config, task.split["sha256"]))
             task.require_same_start(folder)
+            changed_devices = _changed_devices(task, folder, checkpoint.state.get("replicas") or 1, other_devices)
         with _tracked(task, folder) as tracker:
             with Interrupt() as interrupt:
                 session = TrainingSession(task, folder, tracker, interrupt, watch=watch)
                 if checkpoint:
                     session.restore(checkpoint)
-                    warn_of_changes(folder.record_resume(_hardware(task)))
+                    warn_of_changes(folder.record_resume(_hardware(task)) + changed_devices)
                 for until in session.phases():
                     fit(
                         session.phase_run.trainer,
@@ -112,13 +121,30 @@ def step_seconds(config: TaskConfig, prepare: Prepare, steps: int) -> float:
     """The median duration of `steps` training steps, after as many that are not timed, as the first one compiles."""
     task = prepare(config, None)
     phase_run = task.start_phase(task.phases[0])
-    rate, times = np.float32(config.optim.learning_rate), []
-    for images, labels, keys, epoch in itertools.islice(phase_run.batches(0, 0), 2 * steps):
+    times = []
+    for batch in itertools.islice(phase_run.batches(0, 0), 2 * steps):
         begun = time.perf_counter()
-        total, *_ = phase_run.trainer.step(images, labels, keys, epoch, rate)
+        total, *_ = phase_run.trainer.train_on(batch, config.optim.learning_rate)
         float(total)  # waits for the device
         times.append(time.perf_counter() - begun)
     return statistics.median(times[-steps:])
+
+
+def _changed_devices(task: Task, folder: RunFolder, before: int, allowed: bool) -> list[str]:
+    """The change of the number of devices since the checkpoint. Raises InputError if there is one unless `allowed`."""
+    now = task.replicas.count
+    if now == before:
+        return []
+    if not allowed:
+        raise InputError(
+            f"{folder / 'checkpoint' / checkpoints.FILE}: written with {_devices(before)}, found {_devices(now)};"
+            " expected the same number; --devices with a value goes on with another, which changes the last bits"
+        )
+    return [f"devices: {before} -> {now}"]
+
+
+def _devices(count: int) -> str:
+    return f"{count} device{'s' if count != 1 else ''}"
 
 
 @contextmanager
@@ -141,11 +167,11 @@ def _resumable(task: Task, folder: RunFolder) -> Iterator[None]:
 @contextmanager
 def _tracked(task: Task, folder: RunFolder) -> Iterator[Tracker]:
     """The run's mirror in W&B. An error closes it, so that it can be resumed and gets no rows of later runs."""
-    tracking = task.config.tracking
+    tracking, is_first = task.config.tracking, task.replicas.ranks.rank == 0
     tracker = Tracker(
-        tracking.wandb,
+        tracking.wandb if is_first else "off",
         folder.path,
-        tensorboard=tracking.tensorboard,
+        tensorboard=tracking.tensorboard and is_first,
         name=folder.path.name,
         config=config_module.flat(task.config) | {"hardware": task.hardware, "computed_in": task.precision},
         project=tracking.project,

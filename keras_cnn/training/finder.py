@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import tensorflow as tf
-
 from keras_cnn.errors import InputError
 from keras_cnn.training.step import Trainer
 
@@ -29,12 +27,12 @@ def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
     the smoothed loss per decade, between step MEMORY and the minimum.
     """
     rates, losses, mean = [], [], 0.0
-    for step, (images, labels, keys, epoch) in enumerate(batches):
+    for step, batch in enumerate(batches):
         if step == STEPS:
             break
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
-        total, *_ = trainer.step(images, labels, keys, epoch, tf.constant(rate, tf.float32))
-        loss = float(total) / int(labels.shape[0])
+        total, *_ = trainer.train_on(batch, rate)
+        loss = float(total) / int(batch.count)
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
         smooth = mean / (1 - SMOOTHING ** (step + 1))
         if not math.isfinite(loss) or (losses and smooth > 4 * min(losses)):

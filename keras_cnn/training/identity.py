@@ -12,6 +12,7 @@ from keras_cnn.training.checkpoints import FILE
 def identity_of(folder: RunFolder, config: Any, split_sha256: str) -> dict[str, Any]:
     """The fields of a checkpoint that identify its run, JSON-able: run id, config and split."""
     values = json.loads(json.dumps(flat(config)))  # as JSON returns them: lists for tuples
+    values.pop("devices", None)  # a run may go on with others
     return {"run_id": folder.environment["run_id"], "config": values, "split": split_sha256}
 
 

@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-import tensorflow as tf
-
 from keras_cnn.data.pipeline import Batch
 from keras_cnn.errors import Interrupted, Stopped
 from keras_cnn.training.state import TrainingState
@@ -62,22 +60,21 @@ def fit(
         began = saved = time.monotonic()
         seconds_before = state.epoch_seconds
         for step in range(state.step, steps):
-            images, labels, keys, epoch = next(stream)
-            rate = session.learning_rate(state.epoch + step / steps)
-            sums = trainer.step(images, labels, keys, epoch, tf.constant(rate, tf.float32))
-            _count(state, dict(zip(trainer.objective.measures, map(float, sums), strict=True)), len(labels))
+            batch = next(stream)
+            sums = trainer.train_on(batch, session.learning_rate(state.epoch + step / steps))
+            _count(state, dict(zip(trainer.objective.measures, map(float, sums), strict=True)), int(batch.count))
             state.epoch_seconds = seconds_before + time.monotonic() - began
             session.step_done()
-            due = time.monotonic() - saved > checkpoint_seconds
-            if (due or session.interrupted()) and state.step < steps:
+            due, signal = time.monotonic() - saved > checkpoint_seconds, session.interrupted()
+            if (due or signal) and state.step < steps:
                 _require_finite(trainer, state, f"epoch {state.epoch + 1}, step {step + 1}")
                 session.save()
                 saved = time.monotonic()
-                _stop_if_interrupted(session)
+                _stop_after(signal, state)
         row = _close_epoch(trainer, session)
         state.ended = not session.epoch_done(row) or state.epoch == epochs
         session.save()
-        _stop_if_interrupted(session)
+        _stop_after(session.interrupted(), state)
 
 
 def _count(state: TrainingState, sums: dict[str, float], images: int) -> None:
@@ -121,8 +118,7 @@ def _not_finite(what: str, state: TrainingState, place: str) -> str:
     )
 
 
-def _stop_if_interrupted(session: LoopSession) -> None:
-    name, state = session.interrupted(), session.state
-    if name and not state.ended:
+def _stop_after(signal: str | None, state: TrainingState) -> None:
+    if signal and not state.ended:
         steps = f" and {state.step} steps" if state.step else ""
-        raise Interrupted(f"stopped by {name} after {state.epoch} epochs{steps}; the checkpoint is complete")
+        raise Interrupted(f"stopped by {signal} after {state.epoch} epochs{steps}; the checkpoint is complete")

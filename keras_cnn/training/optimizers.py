@@ -27,15 +27,30 @@ def build_optimizer(optim: OptimConfig, *, loss_scaling: bool = False) -> keras.
     elif name in ("adam", "adamw"):
         optimizer = _Adam(name=name, **shared)
     elif name == "adagrad":
-        optimizer = keras.optimizers.Adagrad(**shared)
+        optimizer = _Adagrad(name=name, **shared)
     elif name == "rmsprop":
-        optimizer = keras.optimizers.RMSprop(momentum=optim.momentum, **shared)
+        optimizer = _RMSprop(name=name, momentum=optim.momentum, **shared)
     else:
         raise InputError(f"optim.optimizer: found {name!r}, expected sgd, adam, adamw, adagrad or rmsprop")
     return keras.optimizers.LossScaleOptimizer(optimizer) if loss_scaling else optimizer
 
 
-class _Adam(keras.optimizers.Adam):
+class _OfSummedGradients:
+    """An optimizer whose gradients are summed over the replicas already, so that it clips the global ones."""
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return list(grads_and_vars)
+
+
+class _Adagrad(_OfSummedGradients, keras.optimizers.Adagrad):
+    """Keras's Adagrad."""
+
+
+class _RMSprop(_OfSummedGradients, keras.optimizers.RMSprop):
+    """Keras's RMSprop."""
+
+
+class _Adam(_OfSummedGradients, keras.optimizers.Adam):
     """Adam with one TensorFlow op per variable for the update.
 
     Keras splits the update into element-wise ops, each of which reads all values again. The formula is the same, and
@@ -60,7 +75,7 @@ class _Adam(keras.optimizers.Adam):
         )
 
 
-class _SGD(keras.optimizers.SGD):
+class _SGD(_OfSummedGradients, keras.optimizers.SGD):
     """SGD with one op per variable for the update with momentum; see `_Adam`."""
 
     def update_step(self, gradient, variable, learning_rate):

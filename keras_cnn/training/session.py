@@ -183,6 +183,7 @@ class TrainingSession:
             "callbacks": callbacks.state_of(self.best, self._plateau),
             "precision": self._task.precision,
             "best_model": self._best_model.sha256,
+            "replicas": self._task.replicas.count,
         }
         state |= self._identity
         groups = self.phase_run.trainer.groups() | {"model": self._changing}
@@ -190,8 +191,9 @@ class TrainingSession:
         self._best_model.publish()
 
     def interrupted(self) -> str | None:
-        """The name of the signal that asked to stop."""
-        return self._interrupt.name
+        """The name of the signal that asked this process or, as all ranks must stop at one step, another to stop."""
+        name = self._interrupt.name
+        return name or "a signal on another rank" if self._task.replicas.ranks.any(name is not None) else None
 
     def _save_model(self, path: Path) -> None:
         save_with_classes(self._task.model, path, self._task.classes)

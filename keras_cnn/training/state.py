@@ -13,6 +13,7 @@ CHECKPOINT_FIELDS = {
     "config": dict,
     "split": str,  # SHA-256
     "best_model": str | None,  # SHA-256
+    "replicas": int | None,  # that trained together; missing: one
 }
 
 

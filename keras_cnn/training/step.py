@@ -1,6 +1,6 @@
 """The compiled training step: augmentation, forward and backward pass, update and average of the weights."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -9,6 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_cnn.data.pipeline import Batch
+from keras_cnn.distribution.replicas import ONE, Replicas
+from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.training.optimizers import exclude_from_decay
 
 Augment = Callable[[tf.Tensor, Any, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Any]]
@@ -19,13 +22,16 @@ class Objective(Protocol):
     """The loss that a step minimises, and the sums that it measures.
 
     `measures` names the sums over a batch that a step returns, "loss" first; `labels` is the type of a batch's labels,
-    with the images along the first axis; `targets` converts labels into the targets of the loss.
+    with the images along the first axis; `targets` converts labels into the targets of the loss; `weight` is the number
+    by which the loss divides, so that a mean over a batch can be made of means over its parts.
     """
 
     measures: tuple[str, ...]
     labels: tf.TensorSpec
 
     def targets(self, labels: tf.Tensor) -> Any: ...
+
+    def weight(self, targets: Any) -> tf.Tensor: ...
 
     def __call__(self, outputs: Any, targets: Any, /) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         """The float32 loss to minimise for a model's outputs, and the sums of `measures`."""
@@ -44,6 +50,8 @@ class Trainer:
         rate_factors: factors of the learning rate by variable path; 1 for other variables.
         ema: decay of a moving average of the variables (Polyak & Juditsky 1992), limited to (1 + t) / (10 + t) at
             update t as a warm-up; None: no average.
+        replicas: where the model has its copies; it was built in their scope.
+        share: the rows of each batch on which they train.
     """
 
     def __init__(
@@ -57,21 +65,35 @@ class Trainer:
         frozen_part: Callable[[tf.Tensor], tf.Tensor] | None = None,
         rate_factors: Mapping[str, float] = MappingProxyType({}),
         ema: float | None = None,
+        replicas: Replicas = ONE,
+        share: Share = WHOLE,
     ):
         self.model, self.optimizer, self.objective = model, optimizer, objective
+        self._replicas, self._share = replicas, share
         self._augment, self._frozen_part, self._ema = augment, frozen_part, ema
         variables = model.trainable_variables
         self._slowed = [(v, factor) for v in variables if (factor := rate_factors.get(v.path, 1.0)) != 1.0]
         exclude_from_decay(optimizer, variables)
-        optimizer.build(variables)
         frozen = {id(v) for layer in model.layers if not layer.trainable for v in layer.variables}
         changing = [v for v in model.variables if id(v) not in frozen and "float" in str(v.dtype)]
         self._averaged = changing if ema else []
-        self._averages = [tf.Variable(v, trainable=False) for v in self._averaged]
-        self._updates = tf.Variable(tf.zeros(()), trainable=False)
+        with replicas.scope():
+            optimizer.build(variables)
+            self._averages = [tf.Variable(tf.convert_to_tensor(v), trainable=False) for v in self._averaged]
+            self._updates = tf.Variable(tf.zeros(()), trainable=False)
+        replicas.prepare_layers(model)
         images = inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)
         signature = [images, objective.labels, *(tf.TensorSpec(shape, dtype) for shape, dtype in STEP_INPUTS)]
         self.step = tf.function(self._step, input_signature=signature, autograph=False)
+        self._step_of_all = tf.function(self._step_on_replicas, autograph=False)
+
+    def train_on(self, batch: Batch, rate: float) -> Sequence[tf.Tensor]:
+        """Performs one update with a batch, on all replicas; returns the objective's sums over all images of it."""
+        learning_rate = tf.constant(rate, tf.float32)
+        if self._replicas.strategy is None:
+            return self.step(batch.images, batch.labels, batch.keys, batch.epoch, learning_rate)
+        parts = self._replicas.parts(batch[:3], int(batch.count), self._share)
+        return self._step_of_all(parts, batch.epoch, learning_rate, tf.cast(batch.count, tf.int32))
 
     def groups(self) -> dict[str, list]:
         """Every variable that training changes, by group, in a fixed order."""
@@ -83,18 +105,32 @@ class Trainer:
 
     def _step(self, images, labels, keys, epoch, rate):
         """Performs one update; returns the objective's sums over the batch, computed before the update."""
+        self._set_rate(rate)
+        return self._update(images, labels, keys, epoch)
+
+    def _step_on_replicas(self, parts, epoch, rate, count):
+        self._set_rate(rate)
+        return self._replicas.run(self._update, parts, epoch, count=count)
+
+    def _set_rate(self, rate) -> None:
         learning_rate: Any = self.optimizer.learning_rate
         learning_rate.assign(rate)
+
+    def _update(self, images, labels, keys, epoch):
+        """The update by the replica's part of a batch, which is the batch if there is one replica."""
         images, targets = self._augment(images, self.objective.targets(labels), keys, epoch)
+        if self._share.overlap:
+            images, targets = images[1:], targets[1:]
         if self._frozen_part:
             images = self._frozen_part(images)
         with tf.GradientTape() as tape:
             loss, sums = self.objective(self.model(images, training=True), targets)
+            loss = self._replicas.part_of_mean(loss, lambda: self.objective.weight(targets))
             if self.model.losses:
-                loss += tf.add_n(self.model.losses)
+                loss += self._replicas.part_of_constant(tf.add_n(self.model.losses))
             scaled = self.optimizer.scale_loss(loss)
         variables = self.model.trainable_variables
-        gradients = tape.gradient(scaled, variables)
+        gradients = self._replicas.summed(tape.gradient(scaled, variables))
         old_values = [tf.convert_to_tensor(variable) for variable, _ in self._slowed]
         self.optimizer.apply(gradients, variables)
         for (variable, factor), old in zip(self._slowed, old_values, strict=True):
@@ -115,7 +151,7 @@ class Trainer:
         """Gives the model its averaged weights inside the block; changes nothing if there is no average."""
         own = [np.asarray(v) for v in self._averaged]
         for variable, average in zip(self._averaged, self._averages, strict=True):
-            variable.assign(average)
+            variable.assign(tf.convert_to_tensor(average))
         try:
             yield
         finally:

@@ -7,6 +7,7 @@ import keras
 
 from keras_cnn.config import OptimConfig, TrackingConfig
 from keras_cnn.data.pipeline import Batch
+from keras_cnn.distribution.replicas import Replicas
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.tracking import Tracker
 from keras_cnn.training.phases import Phase
@@ -95,6 +96,7 @@ class Task(Protocol):
     is_trial: bool  # a trial of a sweep; the sweep handles what stops it
     keeps_whole_model: bool  # keeps the best model as model.keras; else only the weights that change
     keeps_last_model: bool  # keeps the last epoch's model as last.keras
+    replicas: Replicas
 
     @property
     def config(self) -> TaskConfig: ...

@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_cnn.data import augment, cache, pipeline
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.pipeline import Batch
+from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.evaluation.predict import inference
 from keras_cnn.messages import logger
 from keras_cnn.training.task import CheckInterrupt
@@ -38,10 +39,16 @@ class FrozenFeatures:
         return tf.TensorSpec((None, *self.values.shape[2:]), tf.as_dtype(self.values.dtype))
 
     def batches(
-        self, batch_size: int, *, seed: int | None = None, start: tuple[int, int] = (0, 0), epochs: int = 1
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        start: tuple[int, int] = (0, 0),
+        epochs: int = 1,
+        share: Share = WHOLE,
     ) -> "FeatureBatches":
         """Like `pipeline.batches`, in the same order, with features instead of images; epoch e gets view e mod V."""
-        return FeatureBatches(self, batch_size, seed, start, epochs)
+        return FeatureBatches(self, batch_size, seed, start, epochs, share)
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class FeatureBatches:
     seed: int | None
     start: tuple[int, int]
     epochs: int
+    share: Share = WHOLE
 
     def __iter__(self) -> Iterator[Batch]:
         split, size = self.features.split, self.batch_size
@@ -62,7 +70,9 @@ class FeatureBatches:
             view = self.features.values[now % len(self.features.values)]
             for first in range(size * (step if now == epoch else 0), size * steps, size):
                 index = order[first : first + size]
-                arrays = view[index], split.labels[index].astype(np.int32), split.keys[index], np.int32(now)
+                count = np.int32(len(index))
+                index = index[self.share.rows(len(index))]
+                arrays = view[index], split.labels[index].astype(np.int32), split.keys[index], np.int32(now), count
                 yield Batch(*map(tf.constant, arrays))
 
 
@@ -147,7 +157,7 @@ class FrozenPart:
         passes, done, began = views.count if views else 1, 0, time.monotonic()
         logged = began
         for view in range(passes):
-            for images, _, keys, _ in self._batches(split, BATCH):
+            for images, _, keys, *_ in self._batches(split, BATCH):
                 check_interrupt()
                 values = forward(images, keys, tf.constant(view, tf.int32)).numpy()
                 done += len(values)

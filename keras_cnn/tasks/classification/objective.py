@@ -22,6 +22,12 @@ class CrossEntropy:
     def targets(self, labels: tf.Tensor) -> tf.Tensor:
         return tf.one_hot(labels, self._classes)
 
+    def weight(self, targets: tf.Tensor) -> tf.Tensor:
+        """The number of images, or the sum of their class weights, by which the loss divides."""
+        if self._weights is None:
+            return tf.cast(tf.shape(targets)[0], tf.float32)
+        return tf.reduce_sum(_weights(targets, self._weights))
+
     def __call__(self, outputs: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
         logits = tf.cast(outputs, tf.float32)
         smooth = targets * (1 - self._smoothing) + self._smoothing / self._classes
@@ -32,5 +38,10 @@ class CrossEntropy:
 
 
 def _weighted_mean(losses: tf.Tensor, targets: tf.Tensor, class_weights: np.ndarray) -> tf.Tensor:
-    weights = tf.linalg.matvec(targets, tf.constant(class_weights, tf.float32))
+    weights = _weights(targets, class_weights)
     return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+
+
+def _weights(targets: tf.Tensor, class_weights: np.ndarray) -> tf.Tensor:
+    """(B,) weight of each image."""
+    return tf.linalg.matvec(targets, tf.constant(class_weights, tf.float32))

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.cache import bytes_fit
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.pipeline import Batch
+from keras_cnn.distribution.shares import Share
 from keras_cnn.evaluation.metrics import cross_entropy
 from keras_cnn.evaluation.predict import Predictor, inference
 from keras_cnn.messages import logger
@@ -59,7 +61,8 @@ class PhaseRunner:
     def trainer(self) -> Trainer:
         """The compiled step, with its own optimizer."""
         setup, settings = self._setup, self._setup.config.train
-        optimizer = build_optimizer(setup.config.optim, loss_scaling=setup.precision == "mixed_float16")
+        with setup.replicas.scope():
+            optimizer = build_optimizer(setup.config.optim, loss_scaling=setup.precision == "mixed_float16")
         factors = rate_factors(setup.model, setup.config.finetune.stage_decay)
         layers = [layer for layer in self._trainable_part.layers if layer.variables]
         by_path = {v.path: factors[layer.name] for layer in layers for v in layer.variables}
@@ -75,11 +78,20 @@ class PhaseRunner:
             frozen_part=inference(self._frozen_model) if in_step else None,
             rate_factors=by_path,
             ema=settings.ema,
+            replicas=setup.replicas,
+            share=self._share,
         )
+
+    @property
+    def _share(self) -> Share:
+        """The rows of each batch on which this process trains."""
+        mixes = self._setup.augmentation.mixes and self._train_features is None
+        return self._setup.replicas.with_overlap(mixes)
 
     def batches(self, epoch: int, step: int, epochs: int | None = None) -> Iterable[Batch]:
         """Training batches from a step of an epoch, both counted from 0, to the end of the phase or of `epochs`."""
-        options = {"seed": self._setup.config.seed, "start": (epoch, step), "epochs": epochs or self._phase.until}
+        options: dict[str, Any] = {"seed": self._setup.config.seed, "share": self._share}
+        options |= {"start": (epoch, step), "epochs": epochs or self._phase.until}
         if self._train_features is not None:
             return self._train_features.batches(self._setup.config.train.batch_size, **options)
         return self._setup.batches(self._train_images, **options)
@@ -132,7 +144,10 @@ class PhaseRunner:
             images = splits[split]  # not decoded for training, so not worth a cache now
         else:
             images = self._train_images if split == "train" else self._validation_images
-        return self._predictor.logits(setup.batches(images, self._inference_batch))
+        replicas, size = setup.replicas, self._inference_batch
+        if replicas.ranks.count > 1:
+            images = images.take(np.arange(len(images))[replicas.steps(len(images), size)])
+        return replicas.gathered(self._predictor.logits(setup.batches(images, size)))
 
     def report_last_weights(self) -> None:
         """Logs whether one batch was memorised: the best weights on validation may be from an earlier epoch."""
@@ -155,7 +170,7 @@ class PhaseRunner:
     @cached_property
     def _predictor(self) -> Predictor:
         frozen_part = None if self._frozen_model is None else inference(self._frozen_model)
-        return Predictor(self._trainable_part, self._image_spec, frozen_part)
+        return Predictor(self._trainable_part, self._image_spec, frozen_part, replicas=self._setup.replicas)
 
     @cached_property
     def _feature_predictor(self) -> Predictor:

@@ -13,6 +13,8 @@ from keras_cnn.config import Config, as_dict, without_effect
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.distribution.ranks import ALONE, Ranks
+from keras_cnn.distribution.replicas import ONE, Replicas, open_replicas
 from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.evaluations import computed_in
 from keras_cnn.loading import BUILDERS, load_dataset
@@ -41,6 +43,7 @@ class TrainingSetup:
     phases: list[Phase]
     augmentation: augment.Augmentation
     shared: "SharedResources | None" = None  # in a sweep
+    replicas: Replicas = ONE
 
     @cached_property
     def plan(self) -> list[StagePlan]:
@@ -123,12 +126,19 @@ def _image_settings(config: Config) -> dict:
 
 
 def prepare_setup(
-    config: Config, chosen_precision: str | None, shared: SharedResources | None = None, run: Path | None = None
+    config: Config,
+    chosen_precision: str | None,
+    *,
+    shared: SharedResources | None = None,
+    run: Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainingSetup:
     """Loads the data and builds the model; sets the seeds, the number format and the determinism of this process.
 
-    `run` is the folder of the run, where a network of the user's own is read if it is there.
+    `run` is the folder of the run, where a network of the user's own is read if it is there; `ranks` are the processes
+    that train together.
     """
+    replicas = open_replicas(config.devices, ranks)
     hardware = precision.hardware()
     number_format = chosen_precision or precision.choose_precision(config.precision, hardware)
     precision.apply(config.seed, number_format, config.deterministic)
@@ -137,7 +147,8 @@ def prepare_setup(
     else:
         dataset = load_dataset(config)
         split = data.split_record(dataset)
-    model, loaded = _network(config, dataset, run)
+    with replicas.scope():
+        model, loaded = _network(config, dataset, run)
     if config.model.name == custom.NAME:
         number_format = _own_precision(config, model)
     augmentation = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
@@ -173,6 +184,7 @@ def prepare_setup(
         phases=planned,
         augmentation=augmentation,
         shared=shared,
+        replicas=replicas,
     )
 
 

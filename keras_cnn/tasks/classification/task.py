@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_cnn import config as config_module
 from keras_cnn.config import Config
+from keras_cnn.distribution.ranks import ALONE, Ranks
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import custom
@@ -29,17 +30,18 @@ def prepare(
     *,
     shared: SharedResources | None = None,
     run: Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> "ClassificationTask":
     """The task of a config: loads the data, builds the model, sets seeds and number format of this process.
 
-    `shared` may hold the dataset; `run` is the folder of the run, see `prepare_setup`.
+    `shared` may hold the dataset; for `run` and `ranks` see `prepare_setup`.
     """
-    return ClassificationTask(prepare_setup(config, chosen_precision, shared, run))
+    return ClassificationTask(prepare_setup(config, chosen_precision, shared=shared, run=run, ranks=ranks))
 
 
 def trials_of(shared: SharedResources):
     """A `Prepare` for the trials of a sweep, which share the dataset."""
-    return lambda config, chosen_precision: ClassificationTrial(prepare_setup(config, chosen_precision, shared))
+    return lambda config, chosen_precision: ClassificationTrial(prepare_setup(config, chosen_precision, shared=shared))
 
 
 class ClassificationTask:
@@ -53,6 +55,7 @@ class ClassificationTask:
         self.config, self.default_config = setup.config, config_module.load(None, [], BUILDERS)
         self.hardware, self.precision, self.model = setup.hardware, setup.precision, setup.model
         self.classes, self.split, self.phases = setup.dataset.classes, setup.split, setup.phases
+        self.replicas = setup.replicas
         self.monitor = setup.monitor
         self.train_images, self.steps = len(setup.train), setup.steps
         self.program = "finetune" if setup.loaded else "train"

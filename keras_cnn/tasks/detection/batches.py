@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_cnn.data.pipeline import Batch, order
 from keras_cnn.detection.loss import BOX, FILLER
+from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.errors import Stopped
 from keras_cnn.operating_system import cores
 from keras_cnn.tasks.detection.augmentation import Sample, augmented
@@ -31,15 +32,26 @@ class BoxBatches:
 
 
 def training(
-    images: BoxImages, batch_size: int, augment: BoxAugment, seed: int, *, start: tuple[int, int], epochs: int
+    images: BoxImages,
+    batch_size: int,
+    augment: BoxAugment,
+    seed: int,
+    *,
+    start: tuple[int, int],
+    epochs: int,
+    share: Share = WHOLE,
 ) -> BoxBatches:
-    """Augmented batches in the order of (seed, epoch), from `start` (epoch, step) to the end of `epochs`."""
+    """Augmented batches in the order of (seed, epoch), from `start` (epoch, step) to the end of `epochs`.
+
+    With a `share`, only its rows of each batch.
+    """
     steps = math.ceil(len(images) / batch_size)
 
-    def samples_at(position: int) -> tuple[list[Sample], np.ndarray, int]:
+    def samples_at(position: int) -> tuple[list[Sample], np.ndarray, int, int]:
         epoch, step = divmod(position, steps)
         chosen = order(seed, epoch, len(images))[step * batch_size : (step + 1) * batch_size]
-        return [augmented(images, int(i), epoch, seed, augment) for i in chosen], images.keys[chosen], epoch
+        count, chosen = len(chosen), chosen[share.rows(len(chosen))]
+        return [augmented(images, int(i), epoch, seed, augment) for i in chosen], images.keys[chosen], epoch, count
 
     return _batches(samples_at, start[0] * steps + start[1], epochs * steps, images.size)
 
@@ -47,10 +59,10 @@ def training(
 def plain(images: BoxImages, batch_size: int) -> BoxBatches:
     """Batches of the images without augmentation, once and in order."""
 
-    def samples_at(position: int) -> tuple[list[Sample], np.ndarray, int]:
+    def samples_at(position: int) -> tuple[list[Sample], np.ndarray, int, int]:
         chosen = range(position * batch_size, min((position + 1) * batch_size, len(images)))
         samples = [Sample(*images.letterboxed(i), images.classes(i)) for i in chosen]
-        return samples, images.keys[list(chosen)], 0
+        return samples, images.keys[list(chosen)], 0, len(chosen)
 
     return _batches(samples_at, 0, math.ceil(len(images) / batch_size), images.size)
 
@@ -60,19 +72,18 @@ def _batches(samples_at: Callable, start: int, stop: int, size: int) -> BoxBatch
 
     def batch(position: int):
         try:
-            samples, keys, epoch = samples_at(int(position))
+            samples, keys, epoch, count = samples_at(int(position))
         except Stopped as stopped:  # TensorFlow passes on only the text of an error
             failures.append(stopped)
             raise
         pixels = np.stack([sample.pixels for sample in samples])
-        return pixels, labels_of(samples, size), keys, np.int32(epoch)
+        return pixels, labels_of(samples, size), keys, np.int32(epoch), np.int32(count)
 
     def shaped(position):
-        kinds = [tf.uint8, tf.float32, tf.int32, tf.int32]
-        images, labels, keys, epoch = tf.numpy_function(batch, [position], kinds, stateful=False)
-        shapes = [(None, size, size, 3), (None, None, BOX), (None, 2), ()]
-        pairs = zip((images, labels, keys, epoch), shapes, strict=True)
-        return Batch(*(tf.ensure_shape(value, shape) for value, shape in pairs))
+        kinds = [tf.uint8, tf.float32, tf.int32, tf.int32, tf.int32]
+        values = tf.numpy_function(batch, [position], kinds, stateful=False)
+        shapes = [(None, size, size, 3), (None, None, BOX), (None, 2), (), ()]
+        return Batch(*(tf.ensure_shape(value, shape) for value, shape in zip(values, shapes, strict=True)))
 
     options = tf.data.Options()
     options.autotune.enabled = False  # it stalls the end of an epoch

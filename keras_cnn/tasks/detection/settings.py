@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from keras_cnn.checking import Limit
-from keras_cnn.config import AT_LEAST_1, FILE_NAME, FRACTION, POSITIVE, SEED, OptimConfig, TrackingConfig
+from keras_cnn.config import AT_LEAST_1, DEVICES_HELP, FILE_NAME, FRACTION, POSITIVE, SEED, OptimConfig, TrackingConfig
 
 OPTIM = OptimConfig(learning_rate=1e-3, schedule="cosine", warmup_epochs=1.0, clip_norm=10.0)
 TRACKING = TrackingConfig()
@@ -80,6 +80,7 @@ class BoxConfig:
         "auto"
     )
     deterministic: Annotated[Literal["auto", "yes", "no"], "same bytes from the same seed; auto: yes on CPU"] = "auto"
+    devices: Annotated[int | str, DEVICES_HELP] = "auto"
     data: BoxData = BoxData()
     model: BoxModel = BoxModel()
     augment: BoxAugment = BoxAugment()

@@ -15,6 +15,8 @@ from keras_cnn.detection.darknet import build
 from keras_cnn.detection.heads import YoloHead, read_heads
 from keras_cnn.detection.network import Network
 from keras_cnn.detection.weights import Convolution
+from keras_cnn.distribution.ranks import ALONE, Ranks
+from keras_cnn.distribution.replicas import ONE, Replicas, open_replicas
 from keras_cnn.messages import logger
 from keras_cnn.tasks.detection.anchors import kmeans, shape_iou
 from keras_cnn.tasks.detection.images import BoxImages
@@ -45,6 +47,7 @@ class DetectionSetup:
     anchors: Anchors
     model: keras.Model
     loaded: StartingWeights | None
+    replicas: Replicas = ONE
 
     @cached_property
     def heads(self) -> list[YoloHead]:
@@ -71,8 +74,12 @@ class DetectionSetup:
         return Network(model, self.cfg, self.heads, list(self.dataset.classes)), weights.convolutions
 
 
-def prepare_setup(config: BoxConfig, chosen_precision: str | None) -> DetectionSetup:
-    """Reads the boxes and builds the network; sets seeds, number format and determinism of this process."""
+def prepare_setup(config: BoxConfig, chosen_precision: str | None, ranks: Ranks = ALONE) -> DetectionSetup:
+    """Reads the boxes and builds the network; sets seeds, number format and determinism of this process.
+
+    `ranks` are the processes that train together.
+    """
+    replicas = open_replicas(config.devices, ranks)
     hardware = precision.hardware()
     number_format = chosen_precision or precision.choose_precision(config.precision, hardware)
     precision.apply(config.seed, number_format, config.deterministic)
@@ -91,7 +98,8 @@ def prepare_setup(config: BoxConfig, chosen_precision: str | None) -> DetectionS
     cfg = rewritten(base_cfg, len(dataset.classes), settings.image_size, clusters)
     used = np.concatenate([head.anchors for head in read_heads(cfg)]).astype(np.float64)
     weights = None if config.model.weights == "none" else config.model.weights
-    model, loaded = trainable_model(cfg, config.seed, weights)
+    with replicas.scope():
+        model, loaded = trainable_model(cfg, config.seed, weights)
     return DetectionSetup(
         config=config,
         hardware=hardware,
@@ -102,6 +110,7 @@ def prepare_setup(config: BoxConfig, chosen_precision: str | None) -> DetectionS
         anchors=Anchors(used, float(shape_iou(sizes, used).max(axis=1).mean())),
         model=model,
         loaded=loaded,
+        replicas=replicas,
     )
 
 

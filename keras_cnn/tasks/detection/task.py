@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_cnn.data.pipeline import Batch
 from keras_cnn.detection.loss import YoloLoss
+from keras_cnn.distribution.ranks import ALONE, Ranks
 from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder, write_text
 from keras_cnn.tasks.detection import batches, results, validation
@@ -28,9 +29,9 @@ COLUMNS = (
 )
 
 
-def prepare(config: BoxConfig, chosen_precision: str | None = None) -> "DetectionTask":
+def prepare(config: BoxConfig, chosen_precision: str | None = None, *, ranks: Ranks = ALONE) -> "DetectionTask":
     """The task of a config: reads the boxes, builds the network, sets seeds and number format of this process."""
-    return DetectionTask(prepare_setup(config, chosen_precision))
+    return DetectionTask(prepare_setup(config, chosen_precision, ranks))
 
 
 class DetectionTask:
@@ -47,7 +48,7 @@ class DetectionTask:
         self.config, self.default_config = setup.config, BoxConfig()
         self.hardware, self.precision, self.model = setup.hardware, setup.precision, setup.model
         self.classes, self.split = setup.dataset.classes, setup.split
-        self.phases = [Phase(setup.config.train.epochs)]
+        self.phases, self.replicas = [Phase(setup.config.train.epochs)], setup.replicas
         self.monitor = setup.config.train.monitor
         self.train_images = len(setup.dataset.train)
         self.steps = math.ceil(self.train_images / setup.config.train.batch_size)
@@ -91,8 +92,17 @@ class DetectionPhase:
         """The compiled step with its optimizer."""
         config = self._setup.config
         objective = YoloLoss(self._setup.heads, self._setup.size, config.train.ignore_threshold)
-        optimizer = build_optimizer(config.optim)
-        return Trainer(self._setup.model, optimizer, _as_float, objective=objective, ema=config.train.ema)
+        with self._setup.replicas.scope():
+            optimizer = build_optimizer(config.optim)
+        return Trainer(
+            self._setup.model,
+            optimizer,
+            _as_float,
+            objective=objective,
+            ema=config.train.ema,
+            replicas=self._setup.replicas,
+            share=self._setup.replicas.share,
+        )
 
     def batches(self, epoch: int, step: int, epochs: int | None = None) -> Iterable[Batch]:
         config = self._setup.config
@@ -103,6 +113,7 @@ class DetectionPhase:
             config.seed,
             start=(epoch, step),
             epochs=epochs or config.train.epochs,
+            share=self._setup.replicas.share,
         )
 
     def validate(self) -> dict[str, float]:

@@ -1,0 +1,128 @@
+"""Trains tiny networks on several logical devices and on one, and prints the largest differences as JSON.
+
+python -m tests.distribution_cases 2
+
+Logical devices are fixed when TensorFlow begins, so that this is a program of its own; see test_replicas.py.
+"""
+
+import json
+import sys
+
+from keras_cnn.tensorflow_import import import_tensorflow
+
+import_tensorflow(counts_devices=False)
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_cnn import models
+from keras_cnn.config import OptimConfig
+from keras_cnn.data import augment, pipeline
+from keras_cnn.data.dataset import Split
+from keras_cnn.distribution.devices import open_devices
+from keras_cnn.distribution.replicas import ONE, Replicas
+from keras_cnn.tasks.classification.objective import CrossEntropy
+from keras_cnn.training.optimizers import build_optimizer
+from keras_cnn.training.step import Trainer
+
+SHAPE, CLASSES, BATCH, STEPS, RATE = (12, 12, 1), 4, 16, 20, 1e-2
+IMAGES = 65  # 16, 16, 16, 16 and 1: the last batch of an epoch has fewer images than replicas
+SPLIT = Split(
+    ids=tuple(f"image{i:03d}" for i in range(IMAGES)),
+    labels=np.random.default_rng(0).integers(0, CLASSES, IMAGES),
+    pixels=np.random.default_rng(1).integers(0, 256, (IMAGES, *SHAPE), dtype=np.uint8),
+)
+PLAIN = [{"conv": 4, "kernel": 3}, {"relu": None}, {"pool": 2}, {"flatten": None}]
+NORM = [{"conv": 4, "kernel": 3}, {"bn": None}, {"relu": None}, {"pool": 2}, {"flatten": None}]
+WEIGHTS = np.array([0.3, 1.0, 2.0, 5.0], np.float32)
+
+CASES = {
+    "sgd": {},
+    "momentum": {"momentum": 0.9},
+    "nesterov": {"momentum": 0.9, "nesterov": True},
+    "adam": {"optimizer": "adam", "rate": 1e-3},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.05, "rate": 1e-3},
+    "adagrad": {"optimizer": "adagrad"},
+    "rmsprop": {"optimizer": "rmsprop", "rate": 1e-3},
+    "clipping": {"clip_norm": 0.1},
+    "average of the weights": {"ema": 0.9},
+    "mixup": {"recipe": augment.Augmentation(mixup=0.4, flip=0.5)},
+    "cutmix": {"recipe": augment.Augmentation(cutmix=1.0, rotation=10)},
+    "class weights": {"class_weights": WEIGHTS},
+    "label smoothing": {"smoothing": 0.1},
+    "frozen part": {"frozen": "conv1"},
+    "rates by layer": {"factors": {"conv1": 0.1}},
+    "penalty": {"penalty": 0.01},
+    "batch norm": {"table": NORM},
+    "batch norm, one step": {"table": NORM, "steps": 1},
+}
+OPTIM = ("optimizer", "momentum", "nesterov", "weight_decay", "clip_norm")
+
+
+def trained(case: dict, replicas: Replicas) -> tuple[dict[str, list[np.ndarray]], np.ndarray, Trainer]:
+    """Every variable after the steps, the mean loss of each, and the trainer."""
+    keras.utils.set_random_seed(1)
+    with replicas.scope():
+        model = models.build("layers", SHAPE, CLASSES, table=case.get("table", PLAIN))
+        if "penalty" in case:
+            model.get_layer("conv1").kernel_regularizer = keras.regularizers.L2(case["penalty"])
+            model.get_layer("conv1").kernel.regularizer = keras.regularizers.L2(case["penalty"])
+    if "frozen" in case:
+        model.get_layer(case["frozen"]).trainable = False
+    recipe = case.get("recipe", augment.RECIPES["fashion"])
+    share = replicas.with_overlap(recipe.mixes)
+    factors = {v.path: f for name, f in case.get("factors", {}).items() for v in model.get_layer(name).variables}
+    optim = OptimConfig(**{"optimizer": "sgd"} | {name: case[name] for name in OPTIM if name in case})
+    with replicas.scope():
+        optimizer = build_optimizer(optim)
+    trainer = Trainer(
+        model,
+        optimizer,
+        lambda images, labels, keys, epoch: augment.augment(images, labels, keys, epoch, seed=1, recipe=recipe),
+        objective=CrossEntropy(CLASSES, case.get("smoothing", 0.0), case.get("class_weights")),
+        rate_factors=factors,
+        ema=case.get("ema"),
+        replicas=replicas,
+        share=share,
+    )
+    stream = iter(pipeline.batches(SPLIT, SHAPE, BATCH, seed=1, epochs=9, share=share))
+    losses = []
+    for _ in range(case.get("steps", STEPS)):
+        batch = next(stream)
+        total, correct = trainer.train_on(batch, case.get("rate", RATE))
+        losses.append([float(total) / int(batch.count), int(correct)])
+    values = {name: [np.asarray(v) for v in group] for name, group in trainer.groups().items()}
+    return values, np.array(losses), trainer
+
+
+def largest_difference(first: dict, second: dict) -> float:
+    pairs = [pair for name in first for pair in zip(first[name], second[name], strict=True)]
+    return max(float(np.abs(a.astype(np.float64) - b).max(initial=0)) for a, b in pairs)
+
+
+def drift(trainer: Trainer) -> float:
+    """The largest difference between the copies of a variable."""
+    values = [getattr(v, "value", v) for group in trainer.groups().values() for v in group]
+    copies = [[c.numpy() for c in value.values] for value in values if hasattr(value, "values")]
+    return max(float(np.abs(each - first).max(initial=0)) for first, *others in copies for each in others)
+
+
+def main(count: int, wanted: list[str]) -> None:
+    strategy = tf.distribute.MirroredStrategy(open_devices(f"cpu:{count}"))
+    tf.config.experimental.enable_op_determinism()
+    for name in wanted or CASES:
+        alone, losses, _ = trained(CASES[name], ONE)
+        values, found, trainer = trained(CASES[name], Replicas(strategy))
+        row = {
+            "case": name,
+            "weights": largest_difference(alone, values),
+            "loss": float(np.abs(found[:, 0] - losses[:, 0]).max()),
+            "correct": int(np.abs(found[:, 1] - losses[:, 1]).max()),
+            "drift": drift(trainer),
+        }
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])
