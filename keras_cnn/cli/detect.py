@@ -126,7 +126,7 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
         early.check_config(chosen.train, overrides, BoxConfig)
         logger.info(f"config    {chosen.train}")
     ranks = ALONE if chosen.options or chosen.dry_run else hosts.join(chosen, "detect")
-    import_tensorflow(counts_devices=ranks.count == 1)
+    import_tensorflow()
     from keras_cnn.tasks.detection.task import prepare
     from keras_cnn.training import experiment
 

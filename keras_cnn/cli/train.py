@@ -141,7 +141,7 @@ def start(
         logger.info(f"config    {file}")
     program = "finetune" if default == "finetune" else "train"
     ranks = ALONE if chosen.options or chosen.dry_run else hosts.join(chosen, program)
-    import_tensorflow(counts_devices=ranks.count == 1)  # takes seconds; --help and wrong options do not need it
+    import_tensorflow()  # takes seconds; --help and wrong options do not need it
     from keras_cnn.loading import BUILDERS
     from keras_cnn.tasks.classification.task import prepare
     from keras_cnn.training import experiment

@@ -84,8 +84,12 @@ class Ranks:
         finally:
             self._ended.set()
             watcher.join()
-            for connection in self._connections.values():
-                connection.close()
+            self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        for connection in self._connections.values():
+            connection.close()
 
     def _watch(self) -> None:
         """Ends this process if another one has ended; the main thread may wait for it inside TensorFlow forever."""
@@ -179,11 +183,15 @@ def meet(hosts: Sequence[str], rank: int, versions: dict[str, str], wait: float 
     """
     ranks = Ranks(rank, len(hosts), hosts)
     hello = {"magic": MAGIC, "rank": rank, "hosts": list(hosts), "versions": versions}
-    if rank == 0:
-        _gather(ranks, hello, wait)
-    else:
-        _port_is_free(hosts[rank])
-        _join(ranks, hello, wait)
+    try:
+        if rank == 0:
+            _gather(ranks, hello, wait)
+        else:
+            _port_is_free(hosts[rank])
+            _join(ranks, hello, wait)
+    except BaseException:
+        ranks.close()
+        raise
     for connection in ranks._connections.values():
         connection.settimeout(None)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -231,6 +239,7 @@ def _gather(ranks: Ranks, hello: dict, wait: float) -> None:
             refused = _disagreement(ranks, hello, other)
             if refused:
                 _answer(connection, refused)
+                connection.close()
             else:
                 ranks._connections[other["rank"]] = connection
     for connection in ranks._connections.values():

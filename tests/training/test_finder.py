@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pytest
 
+from keras_cnn.data.pipeline import Batch
 from keras_cnn.errors import InputError
 from keras_cnn.training import finder
 
-BATCH = (None, np.zeros(8), None, 0)
+BATCH = Batch(images=None, labels=np.zeros(8), keys=None, epoch=0, count=8)
 
 
 def endless():
@@ -21,9 +22,9 @@ class Curve:
         self.rates = []
         self._loss = loss
 
-    def step(self, images, labels, keys, epoch, rate):
-        self.rates.append(float(rate))
-        return self._loss(float(rate)) * len(labels), 0
+    def train_on(self, batch, rate):
+        self.rates.append(rate)
+        return self._loss(rate) * batch.count, 0
 
 
 def find(loss, batches=None) -> tuple[finder.RangeTest, Curve]:

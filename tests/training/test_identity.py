@@ -59,7 +59,7 @@ class OneLayer:
     def batches(self, epoch: int, step: int, epochs: int | None = None) -> Iterator[Batch]:
         for number in range(epoch, EPOCHS):
             images = np.full((4, 2, 2, 1), number, np.uint8) + LABELS[:, None, None, None].astype(np.uint8)
-            yield Batch(*map(tf.constant, (images, LABELS, np.zeros((4, 2), np.int32), np.int32(number))))
+            yield Batch(*map(tf.constant, (images, LABELS, np.zeros((4, 2), np.int32), np.int32(number), np.int32(4))))
 
     def validate(self) -> dict[str, float]:
         return {"val_loss": 1.0, "val_accuracy": next(self._accuracies)}

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_cnn.config import OptimConfig
+from keras_cnn.data.pipeline import Batch
 from keras_cnn.errors import Stopped
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.training import loop
@@ -225,7 +226,7 @@ def batches_of(size: int):
         for start in range(0, len(LABELS), size):
             chosen = slice(start, start + size)
             count = len(LABELS[chosen])
-            yield IMAGES[chosen], LABELS[chosen], np.zeros((count, 2), np.int32), np.int32(0)
+            yield Batch(IMAGES[chosen], LABELS[chosen], np.zeros((count, 2), np.int32), np.int32(0), count)
 
 
 class Recorder:

@@ -88,8 +88,8 @@ def ready(photos: Path, **changes) -> tuple[TrainingSetup, PhaseRunner]:
 def steps_through(running: PhaseRunner, epochs: int, rate: float = 0.01) -> list[float]:
     """The losses of every step."""
     trainer, losses = running.trainer, []
-    for images, labels, keys, epoch in running.batches(0, 0, epochs):
-        losses.append(float(trainer.step(images, labels, keys, epoch, tf.constant(rate))[0]))
+    for batch in running.batches(0, 0, epochs):
+        losses.append(float(trainer.train_on(batch, rate)[0]))
     return losses
 
 
@@ -132,7 +132,7 @@ def test_training_on_what_is_kept_equals_training_on_images(photos, name):
 def plain_keras(made: TrainingSetup, epochs: int, rate: float) -> None:
     """The usual way: layers with `trainable = False`, a batch norm of which is in inference mode, and one optimizer."""
     views, optimizer = made.config.finetune.augment_views, keras.optimizers.SGD(rate)
-    for images, labels, keys, epoch in made.batches(made.train, seed=made.config.seed, epochs=epochs):
+    for images, labels, keys, epoch, _ in made.batches(made.train, seed=made.config.seed, epochs=epochs):
         if views:
             images, _ = augment(
                 images, tf.zeros((len(labels), 1)), keys, epoch % views, seed=made.config.seed, recipe=made.augmentation
@@ -247,8 +247,7 @@ def test_the_rates_of_a_run_are_those_of_its_stages(photos):
     running.trainer.optimizer.apply = apply
     tf.config.run_functions_eagerly(True)
     try:
-        images, labels, keys, epoch = next(iter(running.batches(0, 0, 1)))
-        running.trainer.step(images, labels, keys, epoch, tf.constant(0.5))
+        running.trainer.train_on(next(iter(running.batches(0, 0, 1))), 0.5)
     finally:
         tf.config.run_functions_eagerly(False)
     factors = rate_factors(made.model, 0.1)
@@ -475,7 +474,7 @@ def test_where_memory_is_short_nothing_is_kept_the_views_are_the_same_and_the_re
     short.log_summary()
     assert short.features_place is None
     assert "do not fit in memory; finetune.features disk keeps them" in "\n".join(messages)
-    images, labels, keys, _ = next(iter(short.batches(0, 0, 1)))
+    images, labels, keys, *_ = next(iter(short.batches(0, 0, 1)))
     views = [short._augmented(images, tf.one_hot(labels, 3), keys, tf.constant(epoch))[0].numpy() for epoch in range(4)]
     np.testing.assert_array_equal(views[0], views[2])
     np.testing.assert_array_equal(views[1], views[3])

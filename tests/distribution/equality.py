@@ -1,16 +1,12 @@
 """Trains tiny networks on several logical devices and on one, and prints the largest differences as JSON.
 
-python -m tests.distribution_cases 2
+python -m tests.distribution.equality 2
 
 Logical devices are fixed when TensorFlow begins, so that this is a program of its own; see test_replicas.py.
 """
 
 import json
 import sys
-
-from keras_cnn.tensorflow_import import import_tensorflow
-
-import_tensorflow(counts_devices=False)
 
 import keras
 import numpy as np

@@ -1,0 +1,174 @@
+"""Runs of two processes on this machine: they end alike, stop together, and resume to the bit."""
+
+import json
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_cnn.training import checkpoints
+
+EPOCHS, STEPS = 2, 4
+TABLE = "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }, {dropout: 0.3}]"
+OPTIONS = {
+    "data.train": "250",  # 64, 64, 64 and 58
+    "data.augment.name": "fashion",
+    "data.augment.mixup": "0.2",
+    "model.name": "layers",
+    "model.table": TABLE,
+    "optim.optimizer": "adamw",
+    "optim.clip_norm": "1.0",
+    "train.epochs": str(EPOCHS),
+    "train.batch_size": "64",
+    "train.ema": "0.9",
+    "train.class_weights": "balanced",
+    "precision": "float32",
+    "tracking.wandb": "off",
+}
+
+# Runs train.py; a signal comes after the `count`-th step if the count is not 0.
+PROGRAM = """
+import os, signal, sys
+from keras_cnn.cli import program, train
+from keras_cnn.training.state import TrainingState
+number, count, *arguments = sys.argv[1:]
+original, calls = TrainingState.add, [0]
+def add(self, *values):
+    original(self, *values)
+    calls[0] += 1
+    if calls[0] == int(count):
+        os.kill(os.getpid(), int(number))
+TrainingState.add = add
+from keras_cnn.tensorflow_import import import_tensorflow
+import_tensorflow()
+from keras_cnn.tasks.classification import results
+results.draw_figures = results.draw_augmentation = lambda *_: None
+sys.exit(program.run(train.main, arguments))
+"""
+
+
+def ports() -> str:
+    """Two free ports of this machine as --hosts."""
+    sockets = [socket.socket() for _ in range(2)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    places = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+    for each in sockets:
+        each.close()
+    return places
+
+
+def options(**changes: str) -> list[str]:
+    values = OPTIONS | {name.replace("__", "."): value for name, value in changes.items()}
+    return ["configs/default.yaml", *(word for name, value in values.items() for word in (f"--{name}", value))]
+
+
+def both(fork_server, arguments: list, signals: tuple = ((0, 0), (0, 0)), others: list | None = None) -> list:
+    """The ends of rank 0 and rank 1, which get a signal (number, after which step); `others` are those of rank 1."""
+    hosts = ports()
+    with ThreadPoolExecutor(2) as pool:
+        futures = []
+        for rank, (number, count) in enumerate(signals):
+            own = others if others and rank else arguments
+            words = [int(number), count, *own, "--hosts", hosts, "--rank", rank, "--wait", "60"]
+            futures.append(pool.submit(partial(fork_server.run, PROGRAM), *words))
+        return [future.result() for future in futures]
+
+
+def state_of(folder: Path) -> dict[str, list[bytes]]:
+    groups = checkpoints.load(folder / "checkpoint").groups
+    return {name: [np.asarray(array).tobytes() for array in arrays] for name, arrays in groups.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(fork_server, tmp_path_factory) -> Path:
+    """A run of two processes that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("two") / "whole"
+    first, second = both(fork_server, [*options(), "--run-dir", folder])
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    return folder
+
+
+def test_two_processes_end_as_two_devices_of_one_process(whole, fork_server, tmp_path):
+    words = [0, 0, *options(), "--devices", "cpu:2", "--run-dir", tmp_path / "run"]
+    done = fork_server.run(PROGRAM, *words)
+    assert done.returncode == 0, done.stderr
+    one, two = (checkpoints.load(folder / "checkpoint").groups for folder in (tmp_path / "run", whole))
+    for name, arrays in one.items():
+        for a, b in zip(arrays, two[name], strict=True):
+            assert np.abs(a.astype(float) - b).max(initial=0) < 2e-5
+    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path / "run", whole)]
+    assert abs(metrics[0]["accuracy"] - metrics[1]["accuracy"]) <= 0.001
+
+
+def test_rank_0_alone_writes_the_run(whole):
+    assert (whole / "metrics.json").is_file()
+    assert len((whole / "test_readings.csv").read_text().splitlines()) == 2  # header, and one reading
+    assert "epoch 2/2" in (whole / "rank-1.log").read_text()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_one_stops_both_at_one_step_and_the_run_resumes_to_the_bit(whole, fork_server, tmp_path, rank):
+    folder = tmp_path / "run"
+    signals = [(signal.SIGTERM, STEPS + 2) if each == rank else (0, 0) for each in range(2)]
+    ended = both(fork_server, [*options(), "--run-dir", folder], signals)
+    assert [each.returncode for each in ended] == [3, 3], ended[0].stderr + ended[1].stderr
+    assert checkpoints.load(folder / "checkpoint").state["position"]["step"] == 2
+    for each in ended:
+        assert "after 1 epochs and 2 steps" in each.stderr
+        assert "--resume" in each.stderr
+    first, second = both(fork_server, ["--resume", folder])
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert state_of(folder) == state_of(whole)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_other_and_the_run_resumes_to_the_bit(whole, fork_server, tmp_path, rank):
+    folder = tmp_path / "run"
+    signals = [(signal.SIGKILL, STEPS + 2) if each == rank else (0, 0) for each in range(2)]
+    ended = both(fork_server, [*options(), "--run-dir", folder], signals)
+    assert ended[rank].returncode == -signal.SIGKILL
+    other = ended[1 - rank]
+    assert other.returncode == 3, other.stderr
+    assert other.stderr.count("\n") == 1
+    assert f"stopped: rank {rank} (127.0.0.1:" in other.stderr
+    assert f"--resume {folder}" in other.stderr
+    first, second = both(fork_server, ["--resume", folder])
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert state_of(folder) == state_of(whole)
+
+
+def test_another_number_of_processes_must_be_asked_for(fork_server, tmp_path):
+    folder = tmp_path / "run"
+    words = [*options(), "--devices", "cpu:2", "--run-dir", folder]
+    stopped = fork_server.run(PROGRAM, int(signal.SIGTERM), 2, *words)
+    assert stopped.returncode == 3
+    hosts = [f"--hosts={ports()}", "--rank=0", "--wait=1"]
+    refused = fork_server.run(PROGRAM, 0, 0, "--resume", folder, *hosts)
+    assert "did not answer within 1 s" in refused.stderr
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("devices: cpu:2", "devices: auto"))
+    refused = fork_server.run(PROGRAM, 0, 0, "--resume", folder)
+    assert refused.returncode == 2
+    expected = "state.npz: written with 2 devices, found 1 device; expected the same number; --devices with a value"
+    assert expected in refused.stderr
+    done = fork_server.run(PROGRAM, 0, 0, "--resume", folder, "--devices", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "may differ in its last bits" in done.stdout
+    assert "devices: 2 -> 1" in done.stdout
+
+
+def test_ranks_that_do_not_agree_leave_nothing(fork_server, tmp_path):
+    folder = tmp_path / "run"
+    words = [*options(), "--run-dir", folder]
+    ended = both(fork_server, words, others=[*options(optim__learning_rate="0.5"), "--run-dir", folder])
+    for each in ended:
+        assert each.returncode == 2
+        assert "optim.learning_rate: found 0.5, but rank 0 has" in each.stderr
+    ended = both(fork_server, words, others=[*options(data__train="251"), "--run-dir", folder])
+    assert all("data.train: found 251, but rank 0 has 250" in each.stderr for each in ended)
+    assert not folder.exists()
