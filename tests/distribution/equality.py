@@ -18,6 +18,7 @@ from keras_cnn.data import augment, pipeline
 from keras_cnn.data.dataset import Split
 from keras_cnn.distribution.devices import open_devices
 from keras_cnn.distribution.replicas import ONE, Replicas
+from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.step import Trainer
@@ -104,6 +105,15 @@ def drift(trainer: Trainer) -> float:
     return max(float(np.abs(each - first).max(initial=0)) for first, *others in copies for each in others)
 
 
+def logits_difference(trainer: Trainer, replicas: Replicas) -> float:
+    """The largest difference of the logits of batches divided among the replicas from those of whole batches."""
+    whole, divided = (
+        Predictor(trainer.model, replicas=each).logits(pipeline.batches(SPLIT, SHAPE, BATCH))
+        for each in (ONE, replicas)
+    )
+    return float(np.abs(whole - divided).max())
+
+
 def main(count: int, wanted: list[str]) -> None:
     strategy = tf.distribute.MirroredStrategy(open_devices(f"cpu:{count}"))
     tf.config.experimental.enable_op_determinism()
@@ -116,6 +126,7 @@ def main(count: int, wanted: list[str]) -> None:
             "loss": float(np.abs(found[:, 0] - losses[:, 0]).max()),
             "correct": int(np.abs(found[:, 1] - losses[:, 1]).max()),
             "drift": drift(trainer),
+            "logits": logits_difference(trainer, Replicas(strategy)),
         }
         print(json.dumps(row), flush=True)
 

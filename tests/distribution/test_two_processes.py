@@ -2,15 +2,13 @@
 
 import json
 import signal
-import socket
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keras_cnn.training import checkpoints
+from tests.two_processes import PROGRAM, both, ports
 
 EPOCHS, STEPS = 2, 4
 TABLE = "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }, {dropout: 0.3}]"
@@ -30,53 +28,10 @@ OPTIONS = {
     "tracking.wandb": "off",
 }
 
-# Runs train.py; a signal comes after the `count`-th step if the count is not 0.
-PROGRAM = """
-import os, signal, sys
-from keras_cnn.cli import program, train
-from keras_cnn.training.state import TrainingState
-number, count, *arguments = sys.argv[1:]
-original, calls = TrainingState.add, [0]
-def add(self, *values):
-    original(self, *values)
-    calls[0] += 1
-    if calls[0] == int(count):
-        os.kill(os.getpid(), int(number))
-TrainingState.add = add
-from keras_cnn.tensorflow_import import import_tensorflow
-import_tensorflow()
-from keras_cnn.tasks.classification import results
-results.draw_figures = results.draw_augmentation = lambda *_: None
-sys.exit(program.run(train.main, arguments))
-"""
-
-
-def ports() -> str:
-    """Two free ports of this machine as --hosts."""
-    sockets = [socket.socket() for _ in range(2)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    places = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
-    for each in sockets:
-        each.close()
-    return places
-
 
 def options(**changes: str) -> list[str]:
     values = OPTIONS | {name.replace("__", "."): value for name, value in changes.items()}
     return ["configs/default.yaml", *(word for name, value in values.items() for word in (f"--{name}", value))]
-
-
-def both(fork_server, arguments: list, signals: tuple = ((0, 0), (0, 0)), others: list | None = None) -> list:
-    """The ends of rank 0 and rank 1, which get a signal (number, after which step); `others` are those of rank 1."""
-    hosts = ports()
-    with ThreadPoolExecutor(2) as pool:
-        futures = []
-        for rank, (number, count) in enumerate(signals):
-            own = others if others and rank else arguments
-            words = [int(number), count, *own, "--hosts", hosts, "--rank", rank, "--wait", "60"]
-            futures.append(pool.submit(partial(fork_server.run, PROGRAM), *words))
-        return [future.result() for future in futures]
 
 
 def state_of(folder: Path) -> dict[str, list[bytes]]:
@@ -94,7 +49,7 @@ def whole(fork_server, tmp_path_factory) -> Path:
 
 
 def test_two_processes_end_as_two_devices_of_one_process(whole, fork_server, tmp_path):
-    words = [0, 0, *options(), "--devices", "cpu:2", "--run-dir", tmp_path / "run"]
+    words = ["train", 0, 0, *options(), "--devices", "cpu:2", "--run-dir", tmp_path / "run"]
     done = fork_server.run(PROGRAM, *words)
     assert done.returncode == 0, done.stderr
     one, two = (checkpoints.load(folder / "checkpoint").groups for folder in (tmp_path / "run", whole))
@@ -145,18 +100,18 @@ def test_a_killed_process_ends_the_other_and_the_run_resumes_to_the_bit(whole, f
 def test_another_number_of_processes_must_be_asked_for(fork_server, tmp_path):
     folder = tmp_path / "run"
     words = [*options(), "--devices", "cpu:2", "--run-dir", folder]
-    stopped = fork_server.run(PROGRAM, int(signal.SIGTERM), 2, *words)
+    stopped = fork_server.run(PROGRAM, "train", int(signal.SIGTERM), 2, *words)
     assert stopped.returncode == 3
     hosts = [f"--hosts={ports()}", "--rank=0", "--wait=1"]
-    refused = fork_server.run(PROGRAM, 0, 0, "--resume", folder, *hosts)
+    refused = fork_server.run(PROGRAM, "train", 0, 0, "--resume", folder, *hosts)
     assert "did not answer within 1 s" in refused.stderr
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("devices: cpu:2", "devices: auto"))
-    refused = fork_server.run(PROGRAM, 0, 0, "--resume", folder)
+    refused = fork_server.run(PROGRAM, "train", 0, 0, "--resume", folder)
     assert refused.returncode == 2
     expected = "state.npz: written with 2 devices, found 1 device; expected the same number; --devices with a value"
     assert expected in refused.stderr
-    done = fork_server.run(PROGRAM, 0, 0, "--resume", folder, "--devices", "cpu")
+    done = fork_server.run(PROGRAM, "train", 0, 0, "--resume", folder, "--devices", "cpu")
     assert done.returncode == 0, done.stderr
     assert "may differ in its last bits" in done.stdout
     assert "devices: 2 -> 1" in done.stdout
@@ -172,3 +127,14 @@ def test_ranks_that_do_not_agree_leave_nothing(fork_server, tmp_path):
     ended = both(fork_server, words, others=[*options(data__train="251"), "--run-dir", folder])
     assert all("data.train: found 251, but rank 0 has 250" in each.stderr for each in ended)
     assert not folder.exists()
+
+
+def test_fine_tuning_in_two_processes(fork_server, tmp_path):
+    words = ["clothes", "--freeze-upto", "layer2", "--epochs", "1", "--tracking.wandb", "off", "--precision", "float32"]
+    words += ["--data.train", "100"]
+    first, second = both(fork_server, [*words, "--run-dir", tmp_path / "two"], program="finetune")
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    alone = fork_server.run(PROGRAM, "finetune", 0, 0, *words, "--run-dir", tmp_path / "one")
+    assert alone.returncode == 0, alone.stderr
+    two, one = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("two", "one"))
+    assert abs(two["loss"] - one["loss"]) < 1e-3
