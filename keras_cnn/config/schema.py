@@ -15,6 +15,7 @@ from keras_cnn.checking import Limit
 POSITIVE = Limit("a number above 0", lambda v: v > 0)
 AT_LEAST_0 = Limit("a number of at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Limit("a number of at least 1", lambda v: v >= 1)
+AUTO_OR_AT_LEAST_1 = Limit("a number of at least 1, or auto", lambda v: v == "auto" or v >= 1)
 SEED = Limit("a number from 0 to 4294967295", lambda v: 0 <= v < 2**32)
 FRACTION = Limit("a number from 0 up to but not including 1", lambda v: 0 <= v < 1)
 SHARE = Limit("a number above 0 and at most 1", lambda v: 0 < v <= 1)
@@ -133,6 +134,11 @@ class OptimConfig:
 class TrainConfig:
     epochs: Annotated[int, "passes over the training split", AT_LEAST_1] = 10
     batch_size: Annotated[int, "images a step", AT_LEAST_1] = 128
+    steps_per_call: Annotated[
+        int | Literal["auto"],
+        "steps between two looks at the loss; auto: several if that is faster",
+        AUTO_OR_AT_LEAST_1,
+    ] = "auto"
     label_smoothing: Annotated[float, "probability spread over all classes", FRACTION] = 0.0
     class_weights: Annotated[Literal["none", "balanced"], "balanced: inverse to the class's frequency"] = "none"
     ema: Annotated[float | None, "decay of an average of the weights, used for validation and saved", FRACTION] = None

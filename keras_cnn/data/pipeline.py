@@ -48,10 +48,12 @@ class FileBatches:
             except StopIteration:
                 return
             except tf.errors.OpError as error:
-                if self.split.files is None:
-                    raise
-                raise no_longer_readable(self.split.files, error) from error
+                raise self.reason(error) from error
             yield batch
+
+    def reason(self, error: tf.errors.OpError) -> Exception:
+        """Stopped for an image that can no longer be read; else the error itself."""
+        return error if self.split.files is None else no_longer_readable(self.split.files, error)
 
 
 @dataclass(frozen=True)

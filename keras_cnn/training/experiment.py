@@ -73,6 +73,7 @@ def train(
                         steps=task.steps,
                         checkpoint_seconds=60 * config.train.checkpoint_minutes,
                         until=until,
+                        steps_per_call=task.steps_per_call,
                     )
                 session.end()
             metrics = task.finish(folder, tracker, session.phase_run, session.best.epoch, session.best_validated)

@@ -13,6 +13,7 @@ from keras_cnn.data.pipeline import Batch
 from keras_cnn.errors import Interrupted, Stopped
 from keras_cnn.training.state import TrainingState
 from keras_cnn.training.step import Trainer
+from keras_cnn.training.step_stream import StepStream
 
 
 class NotFinite(Stopped):
@@ -48,26 +49,31 @@ def fit(
     steps: int,
     checkpoint_seconds: float,
     until: int | None = None,
+    steps_per_call: int | str = 1,
 ) -> None:
     """Trains from the session's state to the end of `epochs` epochs of `steps` batches, or of epoch `until`.
+
+    For `steps_per_call` see `StepStream`. Signals and checkpoints come between two calls.
 
     Raises Interrupted on a signal, after writing a checkpoint that resumes in mid-epoch. Raises NotFinite if the loss
     or a variable is not finite; the last checkpoint, which is finite, stays. Errors of the batches are passed on.
     """
-    stream, state = iter(batches), session.state
-    while not state.ended and state.epoch < (until or epochs):
+    state, until = session.state, until or epochs
+    stream = StepStream(trainer, batches, steps_per_call, (until - state.epoch) * steps - state.step)
+    while not state.ended and state.epoch < until:
         session.epoch_started()
         began = saved = time.monotonic()
         seconds_before = state.epoch_seconds
-        for step in range(state.step, steps):
-            batch = next(stream)
-            sums = trainer.train_on(batch, session.learning_rate(state.epoch + step / steps))
-            _count(state, dict(zip(trainer.objective.measures, map(float, sums), strict=True)), int(batch.count))
+        while state.step < steps:
+            numbers = range(state.step, state.step + stream.next_steps(steps - state.step))
+            rates = [session.learning_rate(state.epoch + number / steps) for number in numbers]
+            for sums, images in stream.advance(rates):
+                _count(state, sums, images)
             state.epoch_seconds = seconds_before + time.monotonic() - began
             session.step_done()
             due, signal = time.monotonic() - saved > checkpoint_seconds, session.interrupted()
             if (due or signal) and state.step < steps:
-                _require_finite(trainer, state, f"epoch {state.epoch + 1}, step {step + 1}")
+                _require_finite(trainer, state, f"epoch {state.epoch + 1}, step {state.step}")
                 session.save()
                 saved = time.monotonic()
                 _stop_after(signal, state)

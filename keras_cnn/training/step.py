@@ -86,6 +86,7 @@ class Trainer:
         signature = [images, objective.labels, *(tf.TensorSpec(shape, dtype) for shape, dtype in STEP_INPUTS)]
         self.step = tf.function(self._step, input_signature=signature, autograph=False)
         self._step_of_all = tf.function(self._step_on_replicas, autograph=False)
+        self.steps = tf.function(self._steps, autograph=False)
 
     def train_on(self, batch: Batch, rate: float) -> Sequence[tf.Tensor]:
         """Performs one update with a batch, on all replicas; returns the objective's sums over all images of it."""
@@ -107,6 +108,27 @@ class Trainer:
         """Performs one update; returns the objective's sums over the batch, computed before the update."""
         self._set_rate(rate)
         return self._update(images, labels, keys, epoch)
+
+    @property
+    def can_loop(self) -> bool:
+        """Whether `steps` can be used: the parts of several replicas are dealt out between the steps."""
+        return self._replicas.strategy is None
+
+    def _steps(self, batches, rates):
+        """A step for each rate, with the next batches of a `tf.data` iterator; (K, measures) float64 and (K,) int32."""
+        count = tf.shape(rates)[0]
+        sums = tf.TensorArray(tf.float64, count, element_shape=(len(self.objective.measures),))
+        images = tf.TensorArray(tf.int32, count, element_shape=())
+
+        def step(number, sums, images):
+            batch = next(batches)
+            row = self._step(batch.images, batch.labels, batch.keys, batch.epoch, rates[number])
+            sums = sums.write(number, tf.stack([tf.cast(each, tf.float64) for each in row]))
+            return number + 1, sums, images.write(number, batch.count)
+
+        start = (tf.constant(0), sums, images)
+        _, sums, images = tf.while_loop(lambda number, *_: number < count, step, start, parallel_iterations=1)
+        return sums.stack(), images.stack()
 
     def _step_on_replicas(self, parts, epoch, rate, count):
         self._set_rate(rate)

@@ -58,6 +58,7 @@ class ClassificationTask:
         self.replicas = setup.replicas
         self.monitor = setup.monitor
         self.train_images, self.steps = len(setup.train), setup.steps
+        self.steps_per_call = setup.config.train.steps_per_call
         self.program = "finetune" if setup.loaded else "train"
         # Otherwise only changing weights are kept: a frozen part may be large, and a trial saves time.
         self.keeps_whole_model = not (setup.freezes or self.is_trial)

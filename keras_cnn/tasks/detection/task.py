@@ -42,6 +42,7 @@ class DetectionTask:
     is_trial = False
     keeps_whole_model = False  # the saved network is a conversion: in float32, with folded batch norms
     keeps_last_model = False
+    steps_per_call = 1  # each takes long, and its boxes come from Python
 
     def __init__(self, setup: DetectionSetup):
         self.setup = setup

@@ -1,0 +1,73 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_cnn import models
+from keras_cnn.config import OptimConfig
+from keras_cnn.data import augment, pipeline
+from keras_cnn.data.dataset import Split
+from keras_cnn.tasks.classification.objective import CrossEntropy
+from keras_cnn.training.optimizers import build_optimizer
+from keras_cnn.training.step import Trainer
+from keras_cnn.training.step_stream import MEASURED, StepStream
+
+SHAPE, CLASSES, IMAGES, BATCH = (8, 8, 1), 3, 22, 8  # batches of 8, 8 and 6
+TABLE = [{"conv": 4, "kernel": 3}, {"bn": None}, {"relu": None}, {"flatten": None}, {"dropout": 0.3}]
+SPLIT = Split(
+    ids=tuple(f"image{i}" for i in range(IMAGES)),
+    labels=np.arange(IMAGES) % CLASSES,
+    pixels=np.random.default_rng(0).integers(0, 256, (IMAGES, *SHAPE), dtype=np.uint8),
+)
+RECIPE = augment.Augmentation(mixup=0.3, rotation=10, flip=0.5)
+RATES = [0.01 / (1 + step) for step in range(9)]
+
+
+def stream_of(steps_per_call) -> tuple[Trainer, StepStream]:
+    keras.utils.set_random_seed(1)
+    trainer = Trainer(
+        models.build("layers", SHAPE, CLASSES, table=TABLE),
+        build_optimizer(OptimConfig(optimizer="adamw", weight_decay=0.01)),
+        lambda images, labels, keys, epoch: augment.augment(images, labels, keys, epoch, seed=1, recipe=RECIPE),
+        objective=CrossEntropy(CLASSES),
+        ema=0.9,
+    )
+    batches = pipeline.batches(SPLIT, SHAPE, BATCH, seed=1, epochs=9)
+    return trainer, StepStream(trainer, batches, steps_per_call, len(RATES))
+
+
+def trained(calls: list[int]) -> tuple[list[bytes], list]:
+    """Every variable after calls of so many steps, and what each step measured."""
+    trainer, stream = stream_of(1)
+    results, begin = [], 0
+    for count in calls:
+        results += stream.advance(RATES[begin : begin + count])
+        begin += count
+    return [np.asarray(v).tobytes() for group in trainer.groups().values() for v in group], results
+
+
+def test_several_steps_a_call_are_single_steps_to_the_byte():
+    single, measured = trained([1] * 9)
+    assert [images for _, images in measured] == [8, 8, 6] * 3
+    for calls in ([4, 5], [1, 7, 1]):
+        assert trained(calls) == (single, measured)
+
+
+@pytest.mark.parametrize(("wanted", "numbers"), [(4, [4, 3]), (1, [1, 1]), ("auto", [1, 1])])
+def test_the_number_of_steps_of_a_call(wanted, numbers):
+    _, stream = stream_of(wanted)
+    assert [stream.next_steps(most) for most in (9, 3)] == numbers
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "left", "number"),
+    [
+        (2.0, 0.005, 10_000, 20),  # 0.1 s a call
+        (2.0, 0.0001, 10_000, 32),  # the most
+        (2.0, 0.005, 1_000, 1),  # 1 s saved, 2 s to compile
+        (2.0, 0.2, 10_000, 1),  # a step takes longer than a call shall
+    ],
+)
+def test_auto_makes_several_steps_a_call_where_they_save_more_than_they_cost(first, step, left, number):
+    _, stream = stream_of("auto")
+    stream._seconds, stream._left = [first, *[step] * MEASURED], left
+    assert stream.next_steps(100) == number
