@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     labels: tf.Tensor  # (B,) int32
     keys: tf.Tensor  # (B, 2) int32, the images' `Split.keys`
     epoch: tf.Tensor  # scalar int32
-    count: tf.Tensor  # scalar int32: images of the whole batch
+    size: tf.Tensor  # scalar int32: images of the whole batch
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def batches(
     if once_in_order and (pixels := _ready(split, image_shape)) is not None:
         return ArrayBatches(split, pixels, batch_size)
     threads = threads or len(cores())
-    indices = _indices(len(split), batch_size, seed, start, epochs, share)
+    indices = _indices(len(split), batch_size, seed, start=start, epochs=epochs, share=share)
     with tf.device("CPU:0"):
         labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
     if split.pixels is None:
@@ -201,7 +201,7 @@ def _options():
     return options
 
 
-def _indices(count, batch_size, seed, start, epochs, share):
+def _indices(count, batch_size, seed, *, start, epochs, share):
     """A `tf.data` dataset of (epoch, indices of a share of a batch, images of the batch): int32, (B,) int64, int32."""
     steps = -(-count // batch_size)
     first_epoch, first_step = divmod(start[0] * steps + start[1], steps) if steps else (0, 0)

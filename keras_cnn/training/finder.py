@@ -32,7 +32,7 @@ def find_learning_rate(trainer: Trainer, batches: Iterable) -> RangeTest:
             break
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
         total, *_ = trainer.train_on(batch, rate)
-        loss = float(total) / int(batch.count)
+        loss = float(total) / int(batch.size)
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
         smooth = mean / (1 - SMOOTHING ** (step + 1))
         if not math.isfinite(loss) or (losses and smooth > 4 * min(losses)):

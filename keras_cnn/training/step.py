@@ -93,8 +93,8 @@ class Trainer:
         learning_rate = tf.constant(rate, tf.float32)
         if self._replicas.strategy is None:
             return self.step(batch.images, batch.labels, batch.keys, batch.epoch, learning_rate)
-        parts = self._replicas.parts(batch[:3], int(batch.count), self._share)
-        return self._step_of_all(parts, batch.epoch, learning_rate, tf.cast(batch.count, tf.int32))
+        parts = self._replicas.parts(batch[:3], int(batch.size), self._share)
+        return self._step_of_all(parts, batch.epoch, learning_rate, tf.cast(batch.size, tf.int32))
 
     def groups(self) -> dict[str, list]:
         """Every variable that training changes, by group, in a fixed order."""
@@ -124,7 +124,7 @@ class Trainer:
             batch = next(batches)
             row = self._step(batch.images, batch.labels, batch.keys, batch.epoch, rates[number])
             sums = sums.write(number, tf.stack([tf.cast(each, tf.float64) for each in row]))
-            return number + 1, sums, images.write(number, batch.count)
+            return number + 1, sums, images.write(number, batch.size)
 
         start = (tf.constant(0), sums, images)
         _, sums, images = tf.while_loop(lambda number, *_: number < count, step, start, parallel_iterations=1)

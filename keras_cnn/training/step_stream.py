@@ -57,7 +57,7 @@ class StepStream:
     def _single(self, rate: float) -> Sums:
         batch = next(self._source)
         sums = self._trainer.train_on(batch, rate)
-        return dict(zip(self._trainer.objective.measures, map(float, sums), strict=True)), int(batch.count)
+        return dict(zip(self._trainer.objective.measures, map(float, sums), strict=True)), int(batch.size)
 
     def _several(self, rates: Sequence[float]) -> list[Sums]:
         sums, counts = self._trainer.steps(self._source, tf.constant(rates, tf.float32))

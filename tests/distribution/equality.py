@@ -88,7 +88,7 @@ def trained(case: dict, replicas: Replicas) -> tuple[dict[str, list[np.ndarray]]
     for _ in range(case.get("steps", STEPS)):
         batch = next(stream)
         total, correct = trainer.train_on(batch, case.get("rate", RATE))
-        losses.append([float(total) / int(batch.count), int(correct)])
+        losses.append([float(total) / int(batch.size), int(correct)])
     values = {name: [np.asarray(v) for v in group] for name, group in trainer.groups().items()}
     return values, np.array(losses), trainer
 

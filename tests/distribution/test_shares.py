@@ -37,7 +37,7 @@ def test_two_processes_read_the_batches_of_one_in_its_order():
         return list(pipeline.batches(split, (4, 4, 1), 4, seed=3, epochs=2, share=share))
 
     whole, first, second = read(WHOLE), read(Share(2, 0)), read(Share(2, 1))
-    assert [int(batch.count) for batch in first] == [4, 4, 3] * 2
+    assert [int(batch.size) for batch in first] == [4, 4, 3] * 2
     for batch, *parts in zip(whole, first, second, strict=True):
         for name in ("images", "labels", "keys"):
             joined = np.concatenate([getattr(part, name) for part in parts])

@@ -7,7 +7,7 @@ from keras_cnn.data.pipeline import Batch
 from keras_cnn.errors import InputError
 from keras_cnn.training import finder
 
-BATCH = Batch(images=None, labels=np.zeros(8), keys=None, epoch=0, count=8)
+BATCH = Batch(images=None, labels=np.zeros(8), keys=None, epoch=0, size=8)
 
 
 def endless():
@@ -24,7 +24,7 @@ class Curve:
 
     def train_on(self, batch, rate):
         self.rates.append(rate)
-        return self._loss(rate) * batch.count, 0
+        return self._loss(rate) * batch.size, 0
 
 
 def find(loss, batches=None) -> tuple[finder.RangeTest, Curve]:
@@ -94,5 +94,5 @@ def test_ten_steps_are_enough():
 
 
 def test_the_loss_is_a_mean_over_the_images_also_of_a_partial_batch():
-    found, _ = find(lambda rate: 2.0, ((None, np.zeros(size), None, 0) for size in [8, 8, 3] * 5))
+    found, _ = find(lambda rate: 2.0, (BATCH._replace(size=size) for size in [8, 8, 3] * 5))
     assert found.losses == pytest.approx([2.0] * 15)
