@@ -29,6 +29,7 @@ class Settings(TypedDict, total=False):
     seed: int
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
     deterministic: Literal["auto", "yes", "no"]
+    devices: int | str
     cache: Literal["auto", "none", "memory", "disk"]
     cache_dir: str | None
     augment: str | dict[str, Any]
@@ -45,6 +46,7 @@ class Settings(TypedDict, total=False):
     clip_norm: float | None
     epochs: int
     batch_size: int
+    steps_per_call: int | Literal["auto"]
     label_smoothing: float
     class_weights: Literal["none", "balanced"]
     ema: float | None
@@ -75,6 +77,7 @@ class BoxSettings(TypedDict, total=False):
     seed: int
     precision: Literal["auto", "float32", "mixed_bfloat16"]
     deterministic: Literal["auto", "yes", "no"]
+    devices: int | str
     image_size: int
     classes: Sequence[str] | None
     validation: float

@@ -130,7 +130,7 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
     from keras_cnn.tasks.detection.task import prepare
     from keras_cnn.training import experiment
 
-    load = functools.partial(config_module.load, kind=BoxConfig)
+    load, config = functools.partial(config_module.load, kind=BoxConfig), None
     if chosen.options:
         print(config_module.help_text(kind=BoxConfig))
         return
@@ -145,8 +145,7 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
         ranks.require_same(config_module.flat(config))
         make = functools.partial(run_folder.RunFolder.create, config.name, path=chosen.run_dir)
     with hosts.shared_folder(ranks, make, "detect") as folder:  # removed if wrong input leaves it unused
-        if chosen.resume:
-            config = train.own_config(folder, chosen, overrides, load)
+        config = config or train.own_config(folder, chosen, overrides, load)
         own = functools.partial(prepare, ranks=ranks)
         metrics = experiment.train(config, folder, own, other_devices=train.names_devices(overrides))
         if ranks.rank == 0:

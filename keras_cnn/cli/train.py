@@ -150,7 +150,7 @@ def start(
     if chosen.options:
         print(config_module.help_text(builders))
         return
-    load = functools.partial(config_module.load, builders=builders)
+    load, config = functools.partial(config_module.load, builders=builders), None
     if chosen.resume:
         make = functools.partial(resumed, chosen)
     else:
@@ -162,8 +162,7 @@ def start(
         ranks.require_same(config_module.flat(config))
         make = functools.partial(run_folder.RunFolder.create, config.name, path=chosen.run_dir)
     with hosts.shared_folder(ranks, make, program) as folder:  # removed if wrong input leaves it unused
-        if chosen.resume:
-            config = own_config(folder, chosen, overrides, load)
+        config = config or own_config(folder, chosen, overrides, load)
         if chosen.find_learning_rate:
             rate = experiment.find_learning_rate(config, folder, prepare)
             figure = folder.figures / "learning_rates.png"

@@ -56,7 +56,7 @@ class Replicas:
         """What one replica adds to a value that all have in common, such as a penalty on the weights."""
         return value if self.strategy is None else value / self.count
 
-    def summed(self, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+    def summed(self, gradients: Any) -> Any:
         """The gradients summed over all replicas."""
         return gradients if self.strategy is None else _context().all_reduce("SUM", list(gradients))
 

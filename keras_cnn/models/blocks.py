@@ -76,8 +76,8 @@ class BatchNormalization(layers.BatchNormalization):
         offset, square = total[:channels] / total[-1], total[channels:-1] / total[-1]
         mean, variance = offset + shift, square - tf.square(offset)
         self._move_statistics(mean, variance)
-        scale = _float32(self.gamma) if self.scale else None
-        centre = _float32(self.beta) if self.center else None
+        scale: Any = _float32(self.gamma) if self.scale else None
+        centre: Any = _float32(self.beta) if self.center else None
         outputs = tf.nn.batch_normalization(values, offset, variance, centre, scale, self.epsilon)
         return tf.cast(outputs, self.compute_dtype)
 

@@ -45,7 +45,7 @@ def train(
     """
     checkpoint = checkpoints.load(folder / "checkpoint", CHECKPOINT_FIELDS)
     task = prepare(config, checkpoint.state["precision"] if checkpoint else None)
-    ranks = task.replicas.ranks
+    ranks, changed_devices = task.replicas.ranks, []
     ranks.require_same({"precision": task.precision, "images and labels (split.json)": task.split["sha256"]})
     with _resumable(task, folder):
         if not task.is_trial:

@@ -97,10 +97,11 @@ class Task(Protocol):
     keeps_whole_model: bool  # keeps the best model as model.keras; else only the weights that change
     keeps_last_model: bool  # keeps the last epoch's model as last.keras
     replicas: Replicas
-    steps_per_call: int | str  # a number, or "auto"; see `step_stream.StepStream`
 
     @property
     def config(self) -> TaskConfig: ...
+    @property
+    def steps_per_call(self) -> int | str: ...  # see `step_stream.StepStream`
     @property
     def phases(self) -> Sequence[Phase]: ...
     @property
