@@ -28,13 +28,12 @@ def main() -> None:
 
 
 def _cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without times of execution, standard error, colours, and folders of this machine."""
+    """The notebook without times of execution, standard error and colours."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             printed = "".join(each.text for each in cell.outputs if each.get("name") == "stdout")
             cell.outputs = [each for each in cell.outputs if each.output_type != "stream"]
-            printed = re.sub(r"^join .*\n", "", printed, flags=re.MULTILINE)  # names folders of this machine
             if printed := re.sub(r"\x1b\[[0-9;]*m", "", printed):
                 cell.outputs.insert(0, nbformat.v4.new_output("stream", name="stdout", text=printed))
     return notebook

@@ -353,6 +353,7 @@ def test_a_sweep_gives_its_best_run(data, tmp_path, monkeypatch):
     assert sweep.best_settings == {"optim.learning_rate": 0.01}
     assert sweep.best.config["data.source"] == data.source
     assert sweep.trials.loc[1, "value"] == sweep.best.metrics["validation"]["loss"]
+    assert "<td>finished</td>" in sweep._repr_html_()
     with pytest.raises(kc.InputError, match="workers: found 0, expected a whole number from 1"):
         kc.sweep("sweep.yaml", data, workers=0)
 

@@ -1,6 +1,7 @@
 """Sweeps and comparisons from the library: grids and searches over settings, each trial a run of its own."""
 
 import contextlib
+import html
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -85,6 +86,9 @@ class SweepResult:
         trials, best = self._study.trials(), self._study.best()
         found = f"best {best.value:.4f} with {best.assignment}" if best else "none with a value"
         return f"<SweepResult {self.path}: {len(trials)} trials, {found}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.trials.to_html(float_format='%.4g')}"
 
 
 class ComparisonResult(SweepResult):
