@@ -6,15 +6,22 @@ colour jitter is one affine map of the colours. XLA compiles each stage separate
 recomputes the sampling positions for each of the four neighbours, unvectorised), and 9 ms in stages; the colours alone
 take 1.2 ms instead of 5.9 ms. XLA compiles once for each batch size, so that a partial last batch costs half a second
 once per run.
+
+Where XLA cannot compile for a GPU (see `xla_problem`), the same stages run uncompiled. Every op has a kernel on GPUs:
+pixels and positions are uint32, which has kernels for arithmetic where int32 is computed on the host, and are gathered
+as int32, because uint32 has no kernel for that.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Literal, cast, get_args
 
 import tensorflow as tf
 
 from keras_cnn.data.threefry import threefry
+from keras_cnn.data.xla import xla_problem
 from keras_cnn.errors import InputError
 
 Fill = Literal["constant", "nearest", "reflect"]
@@ -144,7 +151,15 @@ def augment(images, labels, keys, epoch, *, seed, recipe: Augmentation):
     return _mix(result, labels, draws, recipe) if recipe.mixes else (result, labels)
 
 
-_compiled = tf.function(jit_compile=True, autograph=False)
+def _compiled(stage: Callable) -> Callable:
+    """The stage compiled by XLA or, where XLA cannot compile for the device, as it is."""
+    by_xla = tf.function(stage, jit_compile=True, autograph=False)
+
+    @functools.wraps(stage)
+    def call(*arguments):
+        return (stage if xla_problem() else by_xla)(*arguments)
+
+    return call
 
 
 @_compiled
@@ -214,10 +229,13 @@ def _positions(matrix, height, width, interpolate, fill):
     rows, columns = height + 2 * border, width + 2 * border
     left, weight_x = _split(_fold(a * x + b * y + c, width, fill), columns)
     top, weight_y = _split(_fold(d * x + e * y + f, height, fill), rows)
-    first = tf.range(tf.shape(matrix)[0])[:, None, None] * (rows * columns)
+    first = tf.bitcast(tf.range(tf.shape(matrix)[0]), tf.uint32)[:, None, None] * _word(rows * columns)
+    columns = _word(columns)
     if interpolate:
-        return first + top * columns + left, tf.bitwise.bitwise_or(weight_x, tf.bitwise.left_shift(weight_y, 16))
-    whole_x, whole_y = left + tf.bitwise.right_shift(weight_x, 8), top + tf.bitwise.right_shift(weight_y, 8)
+        weights = tf.bitwise.bitwise_or(weight_x, tf.bitwise.left_shift(weight_y, _word(16)))
+        return first + top * columns + left, weights
+    eight = _word(8)
+    whole_x, whole_y = left + tf.bitwise.right_shift(weight_x, eight), top + tf.bitwise.right_shift(weight_y, eight)
     return first + whole_y * columns + whole_x, None
 
 
@@ -234,9 +252,9 @@ def _fold(position, size, fill):
 
 def _split(position, size):
     """The whole part, at most size - 2 so that a right neighbour exists, and the rest in 1/256 pixel, 0 to 256."""
-    fixed = tf.cast(position * 256 + 0.5, tf.int32)
-    pixel = tf.minimum(tf.bitwise.right_shift(fixed, 8), size - 2)
-    return pixel, fixed - pixel * 256
+    fixed = tf.bitcast(tf.cast(position * 256 + 0.5, tf.int32), tf.uint32)
+    pixel = tf.minimum(tf.bitwise.right_shift(fixed, _word(8)), _word(size - 2))
+    return pixel, fixed - pixel * _word(256)
 
 
 @_compiled
@@ -246,11 +264,14 @@ def _sample(packed, index, weights, columns):
     Each of the two interpolations rounds to 8 bits: the result is at most one grey level from the exact value, and
     equal to it wherever the position is whole.
     """
-    flat = tf.reshape(packed, [-1])
+    flat = tf.bitcast(tf.reshape(packed, [-1]), tf.int32)
+
+    def pixels(index):
+        return tf.bitcast(tf.gather(flat, tf.bitcast(index, tf.int32)), tf.uint32)
+
     if weights is None:
-        return tf.gather(flat, index)
-    corners = [tf.gather(flat, index + step) for step in (0, 1, columns, columns + 1)]
-    weights = tf.bitcast(weights, tf.uint32)
+        return pixels(index)
+    corners = [pixels(index + _word(step)) for step in (0, 1, columns, columns + 1)]
     x, y = tf.bitwise.bitwise_and(weights, _word(0xFFFF)), tf.bitwise.right_shift(weights, _word(16))
     even, odd = (_bilinear([half(c) for c in corners], x, y) for half in (_even, _odd))
     return tf.bitwise.bitwise_or(even, tf.bitwise.left_shift(odd, _word(8)))
@@ -285,7 +306,7 @@ def _colour_map(images, draws, recipe):
     once at the end. The means are taken before the warp, over every (side / 32)th row and column.
     """
     step_y, step_x = (max(1, side // 32) for side in images.shape[1:3])
-    thinned = tf.cast(images[:, ::step_y, ::step_x], tf.int32)
+    thinned = tf.cast(images[:, ::step_y, ::step_x], tf.int64)
     count = thinned.shape[1] * thinned.shape[2]
     mean = tf.cast(tf.reduce_sum(thinned, axis=[1, 2]), tf.float32) / count  # whole numbers: exact in any order
     grey = tf.reduce_sum(mean * GREY, -1) if images.shape[-1] == 3 else tf.reduce_mean(mean, -1)
