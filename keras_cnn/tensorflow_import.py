@@ -16,10 +16,13 @@ NOISE = (
 def import_tensorflow(counts_devices: bool = True) -> None:
     """Imports TensorFlow and passes on its standard error, except for its messages about the machine.
 
+    On a GPU, this process then takes the memory that it needs, unless TF_FORCE_GPU_ALLOW_GROWTH says otherwise.
+
     Counting the devices also writes messages, and fixes which devices this process has. The messages come from C++
     before any log level is read, so that no setting silences them.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors still come as exceptions
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else the first process takes a GPU's whole memory
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as caught:

@@ -187,7 +187,7 @@ def test_an_own_network_trains_as_a_copy_on_logits(run, module_messages):
     said = "\n".join(module_messages)
     assert "the softmax of classes is left out" in said
     assert "mine has no layer that rescales: it gets pixel values from 0 to 255" in said
-    assert "computed in float32" in said
+    assert "precision float32: " in said
 
 
 def test_an_own_network_resumes_to_the_bit_in_a_moved_folder(run, resumed):

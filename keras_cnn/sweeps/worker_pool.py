@@ -85,12 +85,9 @@ def worker_pool(folder: Path, workers: int, ready: PrewarmedWorkers) -> Iterator
 
 
 def _devices(number: int, workers: int) -> dict[str, str]:
-    """Environment variables that give a worker one GPU and, of its memory, no more than the worker needs."""
+    """Environment variables that give a worker one GPU; a single worker keeps all."""
     count = len(tf.config.list_physical_devices("GPU"))
     if not count or workers == 1:
         return {}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
-    return {
-        "CUDA_VISIBLE_DEVICES": visible.split(",")[(number - 1) % count],
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    }
+    return {"CUDA_VISIBLE_DEVICES": visible.split(",")[(number - 1) % count].strip()}

@@ -3,20 +3,70 @@ import pytest
 import tensorflow as tf
 
 from keras_cnn.training import precision
+from keras_cnn.training.gpus import Gpu
+
+AMPERE, TURING, PASCAL = [8, 0], [7, 5], [6, 1]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "bfloat16", "chosen"),
+    ("wanted", "capabilities", "bfloat16", "chosen"),
     [
-        ("auto", True, "mixed_bfloat16"),
-        ("auto", False, "float32"),
-        ("float32", True, "float32"),
-        ("mixed_bfloat16", False, "mixed_bfloat16"),
-        ("mixed_float16", True, "mixed_float16"),
+        ("auto", [], True, "mixed_bfloat16"),
+        ("auto", [], False, "float32"),
+        ("auto", [AMPERE, [9, 0]], True, "mixed_bfloat16"),
+        ("auto", [AMPERE, TURING], False, "mixed_float16"),
+        ("auto", [[7, 0]], False, "mixed_float16"),
+        ("auto", [PASCAL, AMPERE], False, "float32"),
+        ("float32", [], True, "float32"),
+        ("mixed_bfloat16", [TURING], False, "mixed_bfloat16"),
+        ("mixed_float16", [], True, "mixed_float16"),
     ],
 )
-def test_auto_takes_bfloat16_where_the_hardware_computes_in_it(wanted, bfloat16, chosen):
-    assert precision.choose_precision(wanted, {"bfloat16": bfloat16}) == chosen
+def test_auto_takes_the_16_bit_format_that_all_the_hardware_computes_in(wanted, capabilities, bfloat16, chosen):
+    hardware = {"bfloat16": bfloat16} | ({"compute_capabilities": capabilities} if capabilities else {})
+    assert precision.choose_precision(wanted, hardware) == chosen
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen", "capabilities", "line"),
+    [
+        ("auto", "mixed_bfloat16", [(8, 0)], "A has compute capability 8.0; bfloat16 needs 8.0, float16 7.0"),
+        (
+            *("auto", "mixed_float16", [(8, 0), (7, 5)]),
+            "B has compute capability 7.5; bfloat16 needs 8.0, float16 7.0",
+        ),
+        ("auto", "float32", [(6, 1)], "A has compute capability 6.1; bfloat16 needs 8.0, float16 7.0"),
+        ("auto", "mixed_bfloat16", [], "the processor has amx_bf16"),
+        ("auto", "float32", [], "as the run began, or as the network's file says"),
+        ("float32", "float32", [(8, 0)], "the config sets it"),
+    ],
+)
+def test_the_number_format_is_said_with_its_reason(processor, gpus_of, caplog, wanted, chosen, capabilities, line):
+    processor(flags="amx_bf16")
+    gpus_of(capabilities)
+    with caplog.at_level("INFO"):
+        precision.log_hardware(wanted, chosen, precision.hardware())
+    scaled = " with loss scaling" if chosen == "mixed_float16" else ""
+    assert [record.message for record in caplog.records] == [f"precision {chosen}{scaled}: {line}"]
+
+
+def test_a_processor_without_bfloat16_is_said_too(processor, caplog):
+    processor(flags="avx2")
+    with caplog.at_level("INFO"):
+        precision.log_hardware("auto", "float32", precision.hardware())
+    assert caplog.messages == ["precision float32: the processor has neither amx_bf16 nor avx512_bf16"]
+
+
+@pytest.fixture
+def gpus_of(monkeypatch):
+    """Sets the compute capabilities of the GPUs A, B, ... that TensorFlow sees."""
+    monkeypatch.setattr(precision.gpus, "problems", lambda gpus: ())
+
+    def set_to(capabilities):
+        found = [Gpu(name, capability) for name, capability in zip("ABC", capabilities, strict=False)]
+        monkeypatch.setattr(precision.gpus, "visible_gpus", lambda: found)
+
+    return set_to
 
 
 @pytest.fixture
@@ -39,8 +89,8 @@ def processor(monkeypatch):
         ("", False),
     ],
 )
-def test_a_processor_has_bfloat16_by_its_flags(processor, monkeypatch, flags, found):
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+def test_a_processor_has_bfloat16_by_its_flags(processor, gpus_of, flags, found):
+    gpus_of([])
     processor(model_name="a processor", flags=flags)
     hardware = precision.hardware()
     assert hardware["bfloat16"] is found
@@ -51,14 +101,13 @@ def test_a_processor_has_bfloat16_by_its_flags(processor, monkeypatch, flags, fo
     ("capabilities", "found"),
     [([(8, 0)], True), ([(7, 5)], False), ([(9, 0), (7, 0)], False), ([None], False)],
 )
-def test_a_gpu_has_bfloat16_from_ampere_on_whatever_the_processor_has(processor, monkeypatch, capabilities, found):
-    details = [{"device_name": "a GPU"} | ({"compute_capability": c} if c else {}) for c in capabilities]
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: list(range(len(details))))
-    monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)
+def test_a_gpu_has_bfloat16_from_ampere_on_whatever_the_processor_has(processor, gpus_of, capabilities, found):
     processor(flags="amx_bf16")
+    gpus_of(capabilities)
     hardware = precision.hardware()
     assert hardware["bfloat16"] is found
-    assert hardware["gpus"] == ["a GPU"] * len(capabilities)
+    assert hardware["gpus"] == ["A", "B"][: len(capabilities)]
+    assert hardware["compute_capabilities"] == [list(each or (0, 0)) for each in capabilities]
 
 
 def test_this_machine_is_described():
@@ -81,7 +130,7 @@ def policy_kept():
 )
 def test_determinism_is_the_default_without_a_gpu(policy_kept, monkeypatch, deterministic, gpus, expected):
     called = []
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: list(range(gpus)))
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind=None: list(range(gpus)))
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: called.append(True))
     precision.apply(3, "mixed_bfloat16", deterministic)
     assert bool(called) is expected

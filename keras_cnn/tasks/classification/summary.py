@@ -9,6 +9,7 @@ from keras_cnn.messages import logger
 from keras_cnn.run_folder import shell_command
 from keras_cnn.tasks.classification.setup import CHOOSES_BADLY, TrainingSetup, data_notes
 from keras_cnn.training.phases import plan_text
+from keras_cnn.training.precision import log_hardware
 
 FEW_IMAGES = 1000  # for a network trained from scratch
 
@@ -25,9 +26,8 @@ def log_summary(setup: TrainingSetup) -> None:
     logger.info(_classes(setup))
     logger.info(_baseline(setup))
     trainable = sum(int(np.prod(v.shape)) for v in setup.model.trainable_variables)
-    logger.info(
-        f"model     {setup.config.model.name}: {trainable:,} trainable parameters; computed in {setup.precision}"
-    )
+    logger.info(f"model     {setup.config.model.name}: {trainable:,} trainable parameters")
+    log_hardware(setup.config.precision, setup.precision, setup.hardware)
     if setup.loaded:
         weights = setup.config.model.options["weights"]
         logger.info(f"weights   {weights}: {'every layer as initialised' if weights == 'none' else setup.loaded}")

@@ -161,7 +161,8 @@ def log_summary(setup: DetectionSetup) -> None:
     for note in dataset.notes:
         logger.info(f"          {note}")
     parameters = sum(int(np.prod(v.shape)) for v in setup.model.trainable_variables)
-    logger.info(f"model     {config.model.cfg}: {parameters:,} trainable parameters; computed in {setup.precision}")
+    logger.info(f"model     {config.model.cfg}: {parameters:,} trainable parameters")
+    precision.log_hardware(config.precision, setup.precision, setup.hardware)
     logger.info(f"weights   {config.model.weights}: {setup.loaded or 'every layer as initialised'}")
     sizes = " ".join(f"{w:.0f}x{h:.0f}" for w, h in setup.anchors.sizes)
     logger.info(
