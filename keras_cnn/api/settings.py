@@ -35,6 +35,7 @@ class Settings(TypedDict, total=False):
     augment: str | dict[str, Any]
     optimizer: Literal["sgd", "adam", "adamw", "adagrad", "rmsprop"]
     learning_rate: float
+    learning_rate_batch: int | None
     momentum: float
     nesterov: bool
     weight_decay: float
@@ -45,7 +46,7 @@ class Settings(TypedDict, total=False):
     plateau_patience: int
     clip_norm: float | None
     epochs: int
-    batch_size: int
+    batch_size: int | Literal["auto"]
     steps_per_call: int | Literal["auto"]
     label_smoothing: float
     class_weights: Literal["none", "balanced"]

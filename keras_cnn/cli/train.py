@@ -13,6 +13,7 @@ from keras_cnn.cli import early, hosts, sweep
 from keras_cnn.cli.conclusion import conclude, conclude_batch
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import Config
+from keras_cnn.config.batch_size import as_resumed
 from keras_cnn.config.shipped import find_config
 from keras_cnn.distribution.ranks import ALONE
 from keras_cnn.errors import InputError
@@ -208,7 +209,7 @@ def own_config(
     if folder.finished:
         raise InputError(f"{path}: this run is complete; to train longer, start a new one with a larger --train.epochs")
     stored = load(folder / "config.yaml", [])
-    wanted = load(chosen.config or folder / "config.yaml", overrides)
+    wanted = as_resumed(load(chosen.config or folder / "config.yaml", overrides), stored)
     if names_devices(overrides):
         stored = dataclasses.replace(stored, devices=wanted.devices)
     if changed := config_module.differences(stored, wanted):

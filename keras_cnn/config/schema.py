@@ -8,14 +8,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from keras_cnn.checking import Limit
 
 POSITIVE = Limit("a number above 0", lambda v: v > 0)
 AT_LEAST_0 = Limit("a number of at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Limit("a number of at least 1", lambda v: v >= 1)
-AUTO_OR_AT_LEAST_1 = Limit("a number of at least 1, or auto", lambda v: v == "auto" or v >= 1)
+AUTO = "auto"
+AUTO_OR_AT_LEAST_1 = Limit("a number of at least 1, or auto", lambda v: v == AUTO or v >= 1)
+if TYPE_CHECKING:
+    BatchSize = int  # `training.batch_size` replaces auto before a task is prepared: all else sees a number
+else:
+    BatchSize = int | Literal["auto"]
 SEED = Limit("a number from 0 to 4294967295", lambda v: 0 <= v < 2**32)
 FRACTION = Limit("a number from 0 up to but not including 1", lambda v: 0 <= v < 1)
 SHARE = Limit("a number above 0 and at most 1", lambda v: 0 < v <= 1)
@@ -117,6 +122,12 @@ class DataConfig:
 class OptimConfig:
     optimizer: Annotated[Literal["sgd", "adam", "adamw", "adagrad", "rmsprop"], "update rule"] = "adam"
     learning_rate: Annotated[float, "peak learning rate", POSITIVE] = 1e-3
+    learning_rate_batch: Annotated[
+        int | None,
+        "the batch size that learning_rate is for; another one changes it by the ratio (sgd) or by its square root;"
+        " null: not changed",
+        AT_LEAST_1,
+    ] = None
     momentum: Annotated[float, "for sgd and rmsprop", FRACTION] = 0.0
     nesterov: Annotated[bool, "Nesterov momentum, for sgd"] = False
     weight_decay: Annotated[float, "decoupled, per step, scaled by the learning rate; kernels only", AT_LEAST_0] = 0.0
@@ -133,7 +144,9 @@ class OptimConfig:
 @dataclass(frozen=True)
 class TrainConfig:
     epochs: Annotated[int, "passes over the training split", AT_LEAST_1] = 10
-    batch_size: Annotated[int, "images a step", AT_LEAST_1] = 128
+    batch_size: Annotated[
+        BatchSize, "images a step; auto: the largest power of 2 that fits in memory", AUTO_OR_AT_LEAST_1
+    ] = 128
     steps_per_call: Annotated[
         int | Literal["auto"],
         "steps between two looks at the loss; auto: several if that is faster",
@@ -201,7 +214,8 @@ class Config:
     name: Annotated[str, "names the run folder", FILE_NAME] = "run"
     seed: Annotated[int, "decides the split, the order, the weights and the augmentations", SEED] = 1
     precision: Annotated[
-        Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: mixed_bfloat16 where hardware has it"
+        Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"],
+        "auto: the 16-bit format that the hardware has, else float32",
     ] = "auto"
     deterministic: Annotated[Literal["auto", "yes", "no"], "same bytes from the same seed; auto: yes on CPU"] = "auto"
     devices: Annotated[int | str, DEVICES_HELP] = "auto"

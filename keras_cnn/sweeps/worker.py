@@ -13,6 +13,7 @@ import keras
 
 from keras_cnn import config as config_module
 from keras_cnn.config import Config
+from keras_cnn.config.batch_size import require_number, with_scaled_rate
 from keras_cnn.errors import BUG, InputError, Interrupted, Stopped, brief, explained
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import logger
@@ -158,6 +159,8 @@ def trial_config(
     Raises InputError if the base does not allow the settings.
     """
     config = config_module.load(base, space.overrides(sweep, assignment), BUILDERS)
+    require_number(config, "the trials of a sweep differ in its parameters alone")
+    config = with_scaled_rate(config)
     tracking = replace(config.tracking, group=config.tracking.group or group)
     return replace(config, seed=config.seed + repeat, tracking=tracking)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_cnn import config as config_module
 from keras_cnn.config import Config
+from keras_cnn.config.batch_size import require_number
 from keras_cnn.distribution.ranks import ALONE, Ranks
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
@@ -20,6 +21,7 @@ from keras_cnn.tasks.classification.phase_runner import PhaseRunner, fingerprint
 from keras_cnn.tasks.classification.setup import SharedResources, TrainingSetup, prepare_setup
 from keras_cnn.tasks.classification.summary import log_summary
 from keras_cnn.tracking import Tracker
+from keras_cnn.training import batch_size
 from keras_cnn.training.phases import Phase
 from keras_cnn.training.task import CheckInterrupt, no_interrupt
 
@@ -36,6 +38,10 @@ def prepare(
 
     `shared` may hold the dataset; for `run` and `ranks` see `prepare_setup`.
     """
+    if ranks.count > 1:
+        require_number(config, "several processes train on one batch")
+    tried = SharedResources()
+    config = batch_size.resolved(config, lambda other: prepare(other, chosen_precision, shared=tried, run=run))
     return ClassificationTask(prepare_setup(config, chosen_precision, shared=shared, run=run, ranks=ranks))
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from keras_cnn.checking import Limit
 from keras_cnn.config import AT_LEAST_1, DEVICES_HELP, FILE_NAME, FRACTION, POSITIVE, SEED, OptimConfig, TrackingConfig
+from keras_cnn.config.schema import AUTO_OR_AT_LEAST_1, BatchSize
 
 OPTIM = OptimConfig(learning_rate=1e-3, schedule="cosine", warmup_epochs=1.0, clip_norm=10.0)
 TRACKING = TrackingConfig()
@@ -58,7 +59,9 @@ class BoxTrain:
     """The training itself."""
 
     epochs: Annotated[int, "passes over the training split", AT_LEAST_1] = 50
-    batch_size: Annotated[int, "images per step", AT_LEAST_1] = 16
+    batch_size: Annotated[
+        BatchSize, "images per step; auto: the largest power of 2 that fits in memory", AUTO_OR_AT_LEAST_1
+    ] = 16
     ignore_threshold: Annotated[
         float, "IoU above which a prediction without a box of its own is no mistake", CHANCE
     ] = 0.7

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import tensorflow as tf
 
+from keras_cnn.config.batch_size import require_number
 from keras_cnn.data.pipeline import Batch
 from keras_cnn.detection.loss import YoloLoss
 from keras_cnn.distribution.ranks import ALONE, Ranks
@@ -17,6 +18,7 @@ from keras_cnn.tasks.detection.images import BoxImages
 from keras_cnn.tasks.detection.settings import BoxConfig
 from keras_cnn.tasks.detection.setup import DetectionSetup, log_summary, prepare_setup
 from keras_cnn.tracking import Tracker
+from keras_cnn.training import batch_size
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.phases import Phase
 from keras_cnn.training.step import Trainer
@@ -31,6 +33,9 @@ COLUMNS = (
 
 def prepare(config: BoxConfig, chosen_precision: str | None = None, *, ranks: Ranks = ALONE) -> "DetectionTask":
     """The task of a config: reads the boxes, builds the network, sets seeds and number format of this process."""
+    if ranks.count > 1:
+        require_number(config, "several processes train on one batch")
+    config = batch_size.resolved(config, lambda other: prepare(other, chosen_precision))
     return DetectionTask(prepare_setup(config, chosen_precision, ranks))
 
 
@@ -94,7 +99,7 @@ class DetectionPhase:
         config = self._setup.config
         objective = YoloLoss(self._setup.heads, self._setup.size, config.train.ignore_threshold)
         with self._setup.replicas.scope():
-            optimizer = build_optimizer(config.optim)
+            optimizer = build_optimizer(config.optim, loss_scaling=self._setup.precision == "mixed_float16")
         return Trainer(
             self._setup.model,
             optimizer,
