@@ -1,5 +1,7 @@
 """Augmentation against NumPy, SciPy and Pillow, and the promise that an image's changes depend on its key alone."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -381,6 +383,11 @@ def traced(recipe, channels):
     return function.get_concrete_function(images, labels, keys, epoch).graph
 
 
+@functools.cache
+def gpu_kernels(name):
+    return [k for k in registry.get_registered_kernels_for_op(name).kernel if k.device_type in GPU]
+
+
 def kernels_of(op):
     """The kernels with which a GPU can run this op."""
 
@@ -388,5 +395,5 @@ def kernels_of(op):
         kinds = {c.name: [tf.dtypes.as_dtype(t) for t in c.allowed_values.list.type] for c in kernel.constraint}
         return all(op.get_attr(name) in allowed for name, allowed in kinds.items())
 
-    registered = [k for k in registry.get_registered_kernels_for_op(op.type).kernel if k.device_type in GPU]
+    registered = gpu_kernels(op.type)
     return [kernel for kernel in registered if fits(kernel)] if op.type not in ("Placeholder", "NoOp") else registered
