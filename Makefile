@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: train test lint bench docs notebooks witnesses clean
+.PHONY: train test lint bench gpu-check docs notebooks witnesses clean
 .DELETE_ON_ERROR:
 
 train: $(CORE)                 ## train on the embedded default; ARGS="--train.epochs 5" passes options on
@@ -24,6 +24,9 @@ lint: $(READY)                 ## ruff: rules and format; basedpyright: types
 
 bench: $(READY)                ## measured ratios; over an hour. PyTorch joins where `make witnesses` has installed it
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+gpu-check: $(CORE)             ## a GPU against the processor and against Keras; at most five minutes
+	@$(BIN)/python -m keras_cnn doctor --gpu $(ARGS)
 
 docs: $(VENV)/.docs            ## the book, in docs/_build/html; a warning is an error
 	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html

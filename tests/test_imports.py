@@ -37,6 +37,7 @@ ORDER = (
     "training",
     "detection",
     "tasks",
+    "gpu_check",
     "export",
     "sweeps",
     "analysis",

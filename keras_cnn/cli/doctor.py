@@ -1,6 +1,5 @@
 """The command line of `keras-cnn doctor`: what this machine has, what is missing, and the line that mends it."""
 
-import os
 import platform
 import shutil
 import sys
@@ -13,23 +12,41 @@ from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import brief
 from keras_cnn.extras import EXTRAS, install_line, missing_modules
 from keras_cnn.messages import logger
-from keras_cnn.operating_system import available_memory, cores, is_windows
+from keras_cnn.operating_system import available_memory, cores
 from keras_cnn.tensorflow_import import import_tensorflow
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 STEPS = 20  # training steps that are timed
 EXAMPLES = """examples:
   keras-cnn doctor                 what this machine has, and how long a training step takes; half a minute
+  keras-cnn doctor --gpu           measures the GPU: equal to the processor? how fast? at most five minutes
+  keras-cnn doctor --gpu --on cpu  the same checks on the processor, with small sizes
 """
 
 
 def main(arguments: list[str]) -> None:
     """`keras-cnn doctor`: see its --help."""
     parser = Parser(prog="keras-cnn doctor", description="Says what this machine has and lacks.", epilog=EXAMPLES)
+    parser.add_argument("--gpu", action="store_true", help="measure the GPUs instead; writes gpu-check.json")
+    parser.add_argument("--on", choices=("gpu", "cpu"), help="with --gpu: where to measure; default gpu")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="with --gpu: default gpu-check.json")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    if chosen.gpu:
+        _check_gpu(chosen.on or "gpu", chosen.json or Path("gpu-check.json"))
+        return
+    if chosen.on or chosen.json:
+        parser.error("--on and --json are for --gpu; expected --gpu with them")
     for title, text in (*_software(), *_machine(), *_optional(), *_training()):
         logger.info(f"{title:<15}{text}")
+
+
+def _check_gpu(on: str, file: Path) -> None:
+    import_tensorflow()
+    from keras_cnn.gpu_check import check
+
+    check.run(on, file)
+    logger.info(f"{'all numbers':<15}{file}, for a report of a bug")
 
 
 def _software() -> Iterator[tuple[str, str]]:
@@ -72,23 +89,20 @@ def _training() -> Iterator[tuple[str, str]]:
         yield "TensorFlow", f"cannot be imported: {brief(error)}; mend it by: pip install --force-reinstall tensorflow"
         return
     found = hardware()
-    yield "GPU", gpu_line(found["gpus"])
+    yield from gpu_lines()
     fast = "computed in hardware" if found["bfloat16"] else "not computed in hardware"
     yield "bfloat16", f"{fast}; precision auto is {choose_precision('auto', found)}"
     yield "training step", _step_line()
 
 
-def gpu_line(gpus: list[str]) -> str:
-    """The GPUs that TensorFlow uses or, if the machine has one that TensorFlow does not see, the way to mend that."""
-    if gpus:
-        return ", ".join(gpus)
-    if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
-        return "none"
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return "present, but hidden by the environment variable CUDA_VISIBLE_DEVICES"
-    if is_windows():
-        return "present, but TensorFlow uses no GPU on Windows; install keras_cnn in WSL2"
-    return f"present, but TensorFlow cannot use it: {install_line('gpu')}"
+def gpu_lines() -> Iterator[tuple[str, str]]:
+    """The GPUs that TensorFlow uses, and whatever keeps one of this machine from being used well."""
+    from keras_cnn.training import gpus
+
+    found = gpus.visible_gpus()
+    yield "GPU", ", ".join(gpu.name for gpu in found) or "none that TensorFlow uses"
+    for line in gpus.problems(found):
+        yield "", line
 
 
 def _step_line() -> str:

@@ -1,12 +1,13 @@
 """`keras-cnn doctor`: each line says what is there or how to get it."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from keras_cnn.cli import commands, doctor
 from keras_cnn.extras import EXTRAS, install_line
+from keras_cnn.training import gpus
+from keras_cnn.training.gpus import Gpu
 
 
 @pytest.fixture
@@ -33,23 +34,8 @@ def test_the_report_names_what_is_there_and_what_is_missing(report):
     assert 0 < milliseconds < 60_000
 
 
-@pytest.mark.parametrize(
-    ("gpus", "driver", "visible", "platform", "expected"),
-    [
-        (["NVIDIA H200"], True, None, "linux", "NVIDIA H200"),
-        ([], False, None, "linux", "none"),
-        ([], True, None, "linux", "present, but TensorFlow cannot use it: {install}"),
-        ([], True, "-1", "linux", "present, but hidden by the environment variable CUDA_VISIBLE_DEVICES"),
-        ([], True, None, "win32", "present, but TensorFlow uses no GPU on Windows; install keras_cnn in WSL2"),
-    ],
-)
-def test_a_gpu_that_is_present_but_not_used_has_the_line_that_mends_it(
-    monkeypatch, gpus, driver, visible, platform, expected
-):
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/nvidia-smi" if driver else None)
-    monkeypatch.setattr(Path, "exists", lambda path: False)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(sys, "platform", platform)
-    assert doctor.gpu_line(gpus) == expected.format(install=install_line("gpu"))
+def test_the_gpus_are_named_with_what_keeps_them_from_being_used_well(monkeypatch):
+    monkeypatch.setattr(gpus, "problems", lambda found: ["a GPU is present, but hidden"])
+    for found, shown in (([], "none that TensorFlow uses"), ([Gpu("NVIDIA H200", (9, 0))] * 2, "NVIDIA H200, " * 2)):
+        monkeypatch.setattr(gpus, "visible_gpus", lambda found=found: found)
+        assert list(doctor.gpu_lines()) == [("GPU", shown.removesuffix(", ")), ("", "a GPU is present, but hidden")]
