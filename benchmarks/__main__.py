@@ -6,9 +6,12 @@ import importlib
 NAMES = (
     "pipeline",
     "training",
+    "small_networks",
     "optimizers",
     "prediction",
+    "inference",
     "predicting",
+    "starting",
     "sweep",
     "finetuning",
     "detection",

@@ -16,18 +16,22 @@ TUNED = {
 
 
 class TorchContestant:
-    """Trains `images` images on each call, in float32 or bfloat16, with glibc's allocator as it is or tuned."""
+    """Trains on `images` images at each call, or predicts them.
 
-    def __init__(self, precision: str, tuned: bool, images: int, batch: int):
+    In float32 or bfloat16, with glibc's allocator as it is or tuned.
+    """
+
+    def __init__(self, precision: str, tuned: bool, images: int, batch: int, trains: bool = True):
         self.name = f"PyTorch {precision} channels-last{', tuned malloc' if tuned else ''}"
         command = [sys.executable, "-m", "benchmarks.torch_net4", precision, str(images), str(batch)]
+        command.append("train" if trains else "predict")
         environment = os.environ | (TUNED if tuned else {})
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._process = subprocess.Popen(command, env=environment, **pipes)
 
     @classmethod
-    def all(cls, images: int, batch: int) -> list["TorchContestant"]:
-        return [cls(p, tuned, images, batch) for p in ("float32", "bfloat16") for tuned in (False, True)]
+    def all(cls, images: int, batch: int, trains: bool = True) -> list["TorchContestant"]:
+        return [cls(p, tuned, images, batch, trains) for p in ("float32", "bfloat16") for tuned in (False, True)]
 
     def __call__(self) -> int:
         print("go", file=self._process.stdin, flush=True)
@@ -77,5 +81,38 @@ def serve(precision: str, images: int, batch: int) -> None:
         print(images, flush=True)
 
 
+def folded(model):
+    """The model for inference, with each batch norm that follows a convolution folded into it."""
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    layers: list = []
+    for layer in model.eval():
+        follows = bool(layers) and isinstance(layers[-1], nn.Conv2d) and isinstance(layer, nn.BatchNorm2d)
+        if follows:
+            layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers).eval()
+
+
+def serve_predictions(precision: str, images: int, batch: int) -> None:
+    """Predicts all images for every line on standard input and answers with their number."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    model = folded(net4()).to(memory_format=torch.channels_last)
+    number_format = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    model = model.to(number_format)
+    pixels = torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8)
+    for _ in sys.stdin:
+        with torch.inference_mode():
+            for first in range(0, images, batch):
+                part = pixels[first : first + batch].to(number_format, memory_format=torch.channels_last) / 255
+                model(part).float().numpy()
+        print(images, flush=True)
+
+
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    work = serve if sys.argv[4] == "train" else serve_predictions
+    work(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -141,7 +141,7 @@ def compare_epoch() -> None:
             BUILDERS,
         )
         task = prepare(settings)
-        epoch, trainer = _epochs(task, RunFolder.create("bench", Path(folder)))
+        epoch, trainer = whole_epochs(task, RunFolder.create("bench", Path(folder)))
         pixels, classes = task.setup.train.pixels, task.setup.train.labels
         count = len(pixels) // BATCH * BATCH
         contestants = {STEP: lambda: steps(trainer, pixels[:count], classes[:count]), EPOCH: epoch}
@@ -153,7 +153,7 @@ def compare_epoch() -> None:
     )
 
 
-def _epochs(task: ClassificationTask, folder: RunFolder):
+def whole_epochs(task: ClassificationTask, folder: RunFolder):
     """A callable that trains one more epoch, as `experiment.train` does."""
     folder.describe(task.config, task.default_config, task.hardware)
     with redirect_stdout(StringIO()):  # hides its progress
