@@ -237,7 +237,7 @@ def test_every_field_that_depends_on_another_is_a_field():
 @pytest.mark.parametrize(
     ("field", "text", "expected"),
     [
-        ("train.batch_size", "010", "a whole number"),  # 8 to YAML 1.1
+        ("train.batch_size", "010", "a whole number or auto"),  # 8 to YAML 1.1
         ("train.epochs", "1:30", "a whole number"),  # 90
         ("train.epochs", "-07", "a whole number"),
         ("optim.learning_rate", "0:0.5", "a number"),  # 0.5
