@@ -38,6 +38,7 @@ class Workload:
     batch: int
     images: int  # of an epoch
     options: tuple[str, ...] = ()
+    without_dropout: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ RESNET = ("--model.weights=none",)
 SCALES = {
     "gpu": Scale(
         (
-            Workload("net4", 32, 3, 128, 12_800),
+            Workload("net4", 32, 3, 128, 12_800, without_dropout=("--model.dropout_rate=0",)),
             Workload("lenet", 28, 1, 128, 25_600),
             Workload("resnet50", 224, 3, 64, 1_280, RESNET),
         ),
@@ -61,7 +62,11 @@ SCALES = {
         steps=20,
     ),
     "cpu": Scale(
-        (Workload("net4", 32, 3, 16, 32), Workload("lenet", 28, 1, 16, 64), Workload("resnet8", 32, 3, 16, 32, RESNET)),
+        (
+            Workload("net1", 16, 3, 8, 16, ("--model.l1_oc=4",)),
+            Workload("lenet", 28, 1, 8, 16),
+            Workload("resnet8", 32, 3, 8, 16, RESNET),
+        ),
         epochs=2,
         steps=3,
     ),

@@ -1,6 +1,7 @@
 """`keras-cnn doctor --gpu`, whose code paths run here on the processor with small sizes."""
 
 import json
+import math
 
 import keras
 import pytest
@@ -17,6 +18,8 @@ def checked(tmp_path_factory):
     logged, policy = [], keras.config.dtype_policy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(check.logger, "info", logged.append)
+        patch.setattr(check, "LIMIT", math.inf)  # tests may share a slow machine
+        patch.setattr(measurements, "SECONDS", 1200)
         check.run("cpu", file)
     keras.config.set_dtype_policy(policy)
     return {line[:15].strip(): line[15:] for line in logged}, json.loads(file.read_text("utf-8"))
@@ -49,7 +52,7 @@ def test_the_processor_equals_itself(checked):
 
 def test_rates_are_ratios_of_what_was_measured(checked):
     lines, written = checked
-    for name in ("net4", "lenet", "resnet8"):
+    for name in ("net1", "lenet", "resnet8"):
         row = written["measurements"]["rates"][name]
         assert row["ratio"] == pytest.approx(row["images_per_second"] / row["keras_fit"])
         assert row["peak_memory"] >= 0
