@@ -8,8 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
+from keras_cnn.distribution.devices import open_devices
 from keras_cnn.errors import InputError, brief
 from keras_cnn.gpu_check.measurements import MEASUREMENTS, NotMeasured
 from keras_cnn.gpu_check.workload import SCALES
@@ -27,10 +26,11 @@ def run(on: str, file: Path) -> dict[str, Any]:
 
     Raises InputError if there is no GPU and the processor is not asked for.
     """
-    if on == "gpu" and not tf.config.get_visible_devices("GPU"):
+    if on == "gpu" and not gpus.all_gpus():
         reason = gpus.unused_reason()
         found = f"one is {reason}" if reason else "there is none"
         raise InputError(f"--gpu: {found}; expected a GPU, or --on cpu, which runs the same checks on the processor")
+    open_devices("1" if on == "gpu" else "cpu")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # each new network compiles again, which it warns about
     begun, results = time.monotonic(), {"on": on, "software": _software(), "measurements": {}}
     for name, measure in MEASUREMENTS.items():
@@ -103,8 +103,8 @@ def lines(name: str, numbers: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 " usual",
             )
         case _:
-            rates = ", ".join(f"{setting}: {rate:,.0f}" for setting, rate in numbers["images_per_second"].items())
-            yield title, f"{numbers['network']}: images/s by setting {rates}: {numbers['ratio']:.2f} times"
+            many, one, ratio = numbers["several"], numbers["one"], numbers["ratio"]
+            yield title, f"{numbers['network']}: {many:,.0f} images/s against {one:,.0f}: {ratio:.2f} times"
 
 
 def _device_lines(numbers: dict[str, Any]) -> Iterator[tuple[str, str]]:

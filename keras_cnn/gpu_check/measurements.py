@@ -7,14 +7,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_cnn import config as config_module
 from keras_cnn.data.augment import RECIPES, Augmentation, augment
 from keras_cnn.data.xla import xla_problem
 from keras_cnn.errors import brief
@@ -45,7 +44,7 @@ class NotMeasured(Exception):
 def device(scale: Scale) -> Numbers:
     """The GPUs, their driver, and what TensorFlow was built for."""
     built: dict[str, Any] = dict(tf.sysconfig.get_build_info())
-    found = gpus.visible_gpus()
+    found = gpus.all_gpus()
     return {
         "gpus": [{"name": gpu.name, "compute_capability": gpu.capability} for gpu in found],
         "driver": gpus.driver_version(),
@@ -124,31 +123,27 @@ def _usual(network: Workload, epochs: int) -> tuple[float, int]:
 
 def steps_per_call(scale: Scale) -> Numbers:
     """Images per second with one and with many steps a call."""
-    option = _option("steps_per_call")
-    return _by_setting(scale.networks[1], scale, {str(n): f"--{option}={n}" for n in STEPS_A_CALL})
+    network = scale.networks[1]
+    with images_of(network) as images:
+        one, many = (our_rate(network, images, scale.epochs, f"--train.steps_per_call={n}") for n in STEPS_A_CALL)
+    return {"network": network.name, "one": one, "several": many, "ratio": many / one}
 
 
 def two_gpus(scale: Scale) -> Numbers:
-    """Images per second on one and on two GPUs, with the same global batch."""
-    option = _option("devices")
-    if len(tf.config.list_logical_devices("GPU")) < 2:
+    """Images per second on one and on two devices, with the same global batch."""
+    network = scale.networks[0]
+    if scale == SCALES["gpu"] and len(gpus.all_gpus()) < 2:
         raise NotMeasured("there are not two GPUs")
-    return _by_setting(scale.networks[0], scale, {str(n): f"--{option}={n}" for n in (1, 2)})
+    one, _ = _usual(network, scale.epochs)
+    both = _alone("two_devices", scale, hidden=False)[0]
+    return {"network": network.name, "one": one, "several": both, "ratio": both / one}
 
 
-def _option(last: str) -> str:
-    """The dotted name of a config's field by its last name. NotMeasured if this version has no such field."""
-    for name in config_module.names():
-        if name.rpartition(".")[2] == last:
-            return name
-    raise NotMeasured(f"this version has no option {last}")
-
-
-def _by_setting(network: Workload, scale: Scale, words: Mapping[str, str]) -> Numbers:
+def two_devices_rate(scale: Scale) -> list[float]:
+    """Images per second on two devices, which this process must choose before it uses any."""
+    network = scale.networks[0]
     with images_of(network) as images:
-        found = {setting: our_rate(network, images, scale.epochs, word) for setting, word in words.items()}
-    first, last = (found[setting] for setting in (next(iter(words)), list(words)[-1]))
-    return {"network": network.name, "images_per_second": found, "ratio": last / first}
+        return [our_rate(network, images, scale.epochs, f"--devices={scale.two_devices}")]
 
 
 def pipeline(scale: Scale) -> Numbers:
@@ -193,7 +188,11 @@ MEASUREMENTS: dict[str, Callable[[Scale], Numbers]] = {  # in the order in which
     "determinism": determinism,
     "two_gpus": two_gpus,
 }
-ALONE: dict[str, Callable[[Scale], list[float]]] = {"losses": step_losses, "deterministic": deterministic_rate}
+ALONE: dict[str, Callable[[Scale], list[float]]] = {
+    "losses": step_losses,
+    "deterministic": deterministic_rate,
+    "two_devices": two_devices_rate,
+}
 
 
 def _alone(name: str, scale: Scale, *, hidden: bool) -> list[float]:

@@ -43,11 +43,15 @@ class Workload:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured: by which networks, for how many epochs, and how many steps are compared one by one."""
+    """How much is measured, by which networks, for how many epochs, and where.
+
+    `steps` steps are compared one by one; the devices are values of the option `devices`.
+    """
 
     networks: tuple[Workload, ...]
     epochs: int
     steps: int
+    two_devices: str
 
 
 RESNET = ("--model.weights=none",)
@@ -60,6 +64,7 @@ SCALES = {
         ),
         epochs=4,
         steps=20,
+        two_devices="2",
     ),
     "cpu": Scale(
         (
@@ -69,6 +74,7 @@ SCALES = {
         ),
         epochs=2,
         steps=3,
+        two_devices="cpu:2",
     ),
 }
 
@@ -116,11 +122,16 @@ def config_of(network: Workload, images: Images, epochs: int, *words: str) -> Co
             "--optim.momentum=0.9",
             "--optim.learning_rate=0.001",
             "--deterministic=no",
+            f"--devices={_one_device()}",
             "--tracking.wandb=off",
             *words,
         ],
         BUILDERS,
     )
+
+
+def _one_device() -> str:
+    return "1" if tf.config.get_visible_devices("GPU") else "cpu"
 
 
 def trained(config: Config) -> list[dict]:

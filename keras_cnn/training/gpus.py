@@ -30,7 +30,16 @@ class Gpu:
 
 def visible_gpus() -> list[Gpu]:
     """The GPUs that this process computes on: those that TensorFlow sees and that have not been hidden from it."""
-    details = [tf.config.experimental.get_device_details(d) for d in tf.config.get_visible_devices("GPU")]
+    return _described(tf.config.get_visible_devices("GPU"))
+
+
+def all_gpus() -> list[Gpu]:
+    """The GPUs that TensorFlow sees."""
+    return _described(tf.config.list_physical_devices("GPU"))
+
+
+def _described(devices: Sequence[Any]) -> list[Gpu]:
+    details = [tf.config.experimental.get_device_details(device) for device in devices]
     return [Gpu(str(found.get("device_name")), found.get("compute_capability")) for found in details]
 
 
