@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
+from keras_cnn.config import DEVICES_HELP
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
@@ -52,6 +53,7 @@ def main(arguments: list[str]) -> None:
         choices=("fail", "skip"),
         help="handling of unreadable images of a source; default: that of the run",
     )
+    parser.add_argument("--devices", default="auto", metavar="D", help=DEVICES_HELP)
     parser.add_argument("--full", action="store_true", help="print all numbers and findings, not ten lines")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     chosen = parser.parse_args(arguments)
@@ -74,6 +76,7 @@ def main(arguments: list[str]) -> None:
         tuple(chosen.classes),
         chosen.corrupt,
         chosen.full,
+        chosen.devices,
     )
     if chosen.against:
         session.compare_runs(chosen.run[0], chosen.against, options)

@@ -136,7 +136,7 @@ class Replicas:
         return np.concatenate([np.frombuffer(part, rows.dtype).reshape(-1, *rows.shape[1:]) for part in parts])
 
 
-ONE = Replicas()
+SINGLE = Replicas()
 
 
 class _SeedsByReplica(keras.random.SeedGenerator):
@@ -157,7 +157,7 @@ def open_replicas(devices: int | str, ranks: Ranks = ALONE) -> Replicas:
     if ranks.count > 1:
         return Replicas(_across_hosts(devices), ranks)
     names = open_devices(devices)
-    return Replicas(tf.distribute.MirroredStrategy(names)) if names else ONE
+    return Replicas(tf.distribute.MirroredStrategy(names)) if names else SINGLE
 
 
 def _across_hosts(devices: int | str) -> tf.distribute.Strategy:

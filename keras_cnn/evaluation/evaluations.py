@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_cnn.data import pipeline
 from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import metrics, ranking
 from keras_cnn.evaluation.calibration import Reliability, brier, fit_temperature, reliability
@@ -150,11 +151,13 @@ def evaluate(
     fit: str = "crop",
     views: Views = ONE,
     scale: bool = False,
+    replicas: Replicas = SINGLE,
 ) -> Evaluation:
     """Measures `model`, which maps images (N, H, W, C) from 0 to 255 to logits (N, C), on a split of `dataset`.
 
     The temperature is fitted on the validation split only, with the same views. With `scale`, the probabilities and
     all numbers that follow from them are computed at the temperature; without it, its effect is only reported.
+    `replicas` are the model's, if it was loaded in their scope.
 
     Raises InputError for a split without images, a model with another input shape or number of classes, logits that
     are not finite (naming the first image), and `scale` without validation images.
@@ -164,7 +167,7 @@ def evaluate(
     _check_fit(model, dataset, split)
     if scale and not len(dataset.validation):
         raise InputError("no validation images, so no temperature can be fitted")
-    predictor = Predictor(model)
+    predictor = Predictor(model, replicas=replicas)
 
     def logits_of(name: str) -> np.ndarray:
         return _logits(predictor, dataset, name, batch_size=batch_size, fit=fit, views=views)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from keras_cnn.distribution.replicas import ONE, Replicas
+from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.models.graph import Graph, GraphNode, call_node, call_operation, is_graph, twin
 
 LINEAR = ":linear"
@@ -30,7 +30,7 @@ class Predictor:
         before: Callable | None = None,
         output: str | None = None,
         *,
-        replicas: Replicas = ONE,
+        replicas: Replicas = SINGLE,
     ):
         """`inputs` describes the batches, by default uint8 images of the model's size; `before` turns a batch into the
         model's input, as the frozen part of a network does for the trained part; `output` is the node or

@@ -156,6 +156,7 @@ def _evaluate(path: Path, options: EvaluateOptions) -> EvaluatedRun:
         fit=config.data.fit,
         views=target.views,
         scale=options.scale,
+        replicas=target.replicas,
     )
     readings = len(_readings(read_record(path), options))
     more = {"run": target.name, "test_readings": readings, "protocol": _model_facts(target, evaluation)}

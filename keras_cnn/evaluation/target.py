@@ -19,6 +19,7 @@ from keras_cnn.data import fingerprints, pipeline, splits
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.data.splits import SourcePart
 from keras_cnn.data.user_files import user_path
+from keras_cnn.distribution.replicas import Replicas, open_replicas
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.test_time_augmentation import Views, choose_views
@@ -39,6 +40,7 @@ class EvaluateOptions:
     classes: tuple[str, ...] = ()  # classes whose highest and lowest scores are shown
     corrupt: str | None = None  # handling of unreadable images of a source; None: as in the run
     full: bool = False  # all numbers and findings on the terminal; files have them anyway
+    devices: str = "auto"  # that share each batch; see `distribution.devices.open_devices`
 
     @property
     def name(self) -> str:
@@ -67,6 +69,7 @@ class EvaluationTarget:
     split: str  # the split of `dataset` that is evaluated
     views: Views
     notes: tuple[str, ...]  # lines that readers of the numbers must know
+    replicas: Replicas
 
     @property
     def name(self) -> str:
@@ -84,7 +87,9 @@ def open_target(path: Path, options: EvaluateOptions) -> EvaluationTarget:
     config = _config(folder, record)
     recipe = BUILDERS["data.augment"][config.data.augment.name](**config.data.augment.options)
     views = choose_views(options.views, recipe)
-    model = load_model(folder / "model.keras")
+    replicas = open_replicas(options.devices)
+    with replicas.scope():
+        model = load_model(folder / "model.keras")
     notes = list(record.problems)
     if options.source is None:
         dataset, split = _own_dataset(folder, record, config), options.split or "test"
@@ -93,7 +98,7 @@ def open_target(path: Path, options: EvaluateOptions) -> EvaluationTarget:
         (dataset, more), split = _other_dataset(folder, record, config, options, shape), "test"
         notes += more
     _check_classes(options.classes, dataset.classes)
-    return EvaluationTarget(folder, record, config, model, dataset, split, views, tuple(notes))
+    return EvaluationTarget(folder, record, config, model, dataset, split, views, tuple(notes), replicas)
 
 
 def _config(folder: RunFolder, record: Record) -> Config:

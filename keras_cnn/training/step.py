@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.data.pipeline import Batch
-from keras_cnn.distribution.replicas import ONE, Replicas
+from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.training.optimizers import exclude_from_decay
 
@@ -65,7 +65,7 @@ class Trainer:
         frozen_part: Callable[[tf.Tensor], tf.Tensor] | None = None,
         rate_factors: Mapping[str, float] = MappingProxyType({}),
         ema: float | None = None,
-        replicas: Replicas = ONE,
+        replicas: Replicas = SINGLE,
         share: Share = WHOLE,
     ):
         self.model, self.optimizer, self.objective = model, optimizer, objective

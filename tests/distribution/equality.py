@@ -17,7 +17,7 @@ from keras_cnn.config import OptimConfig
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.dataset import Split
 from keras_cnn.distribution.devices import open_devices
-from keras_cnn.distribution.replicas import ONE, Replicas
+from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.training.optimizers import build_optimizer
@@ -109,7 +109,7 @@ def logits_difference(trainer: Trainer, replicas: Replicas) -> float:
     """The largest difference of the logits of batches divided among the replicas from those of whole batches."""
     whole, divided = (
         Predictor(trainer.model, replicas=each).logits(pipeline.batches(SPLIT, SHAPE, BATCH))
-        for each in (ONE, replicas)
+        for each in (SINGLE, replicas)
     )
     return float(np.abs(whole - divided).max())
 
@@ -118,7 +118,7 @@ def main(count: int, wanted: list[str]) -> None:
     strategy = tf.distribute.MirroredStrategy(open_devices(f"cpu:{count}"))
     tf.config.experimental.enable_op_determinism()
     for name in wanted or CASES:
-        alone, losses, _ = trained(CASES[name], ONE)
+        alone, losses, _ = trained(CASES[name], SINGLE)
         values, found, trainer = trained(CASES[name], Replicas(strategy))
         row = {
             "case": name,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_cnn.distribution.devices import open_devices
-from keras_cnn.distribution.replicas import ONE, open_replicas
+from keras_cnn.distribution.replicas import SINGLE, open_replicas
 from keras_cnn.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,4 +51,4 @@ def test_devices_that_are_not_there(wanted, message):
 
 @pytest.mark.parametrize("wanted", ["auto", "cpu", "cpu:1", 1, "1"])
 def test_one_device_needs_no_strategy(wanted):
-    assert open_replicas(wanted) is ONE
+    assert open_replicas(wanted) is SINGLE

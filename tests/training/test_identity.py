@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_cnn import config as config_module
 from keras_cnn.data.pipeline import Batch
-from keras_cnn.distribution.replicas import ONE
+from keras_cnn.distribution.replicas import SINGLE
 from keras_cnn.errors import InputError, explained
 from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, shell_command
 from keras_cnn.tasks.classification.objective import CrossEntropy
@@ -45,7 +45,7 @@ class OneLayer:
     classes, split = ("0", "1"), {"sha256": "of the images"}
     phases, history_columns, train_images, steps = (Phase(EPOCHS),), HISTORY_COLUMNS, 4, 1
     is_trial, keeps_last_model, features_place, validated = False, False, None, None
-    monitor, replicas, steps_per_call = "val_accuracy", ONE, 1
+    monitor, replicas, steps_per_call = "val_accuracy", SINGLE, 1
 
     def __init__(self, config, accuracies: list[float], keeps_whole_model: bool):
         keras.backend.clear_session()

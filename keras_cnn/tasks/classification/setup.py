@@ -14,7 +14,7 @@ from keras_cnn.data import augment, pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.distribution.ranks import ALONE, Ranks
-from keras_cnn.distribution.replicas import ONE, Replicas, open_replicas
+from keras_cnn.distribution.replicas import SINGLE, Replicas, open_replicas
 from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.evaluations import computed_in
 from keras_cnn.loading import BUILDERS, load_dataset
@@ -43,7 +43,7 @@ class TrainingSetup:
     phases: list[Phase]
     augmentation: augment.Augmentation
     shared: "SharedResources | None" = None  # in a sweep
-    replicas: Replicas = ONE
+    replicas: Replicas = SINGLE
 
     @cached_property
     def plan(self) -> list[StagePlan]:

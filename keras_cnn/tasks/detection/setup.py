@@ -16,7 +16,7 @@ from keras_cnn.detection.heads import YoloHead, read_heads
 from keras_cnn.detection.network import Network
 from keras_cnn.detection.weights import Convolution
 from keras_cnn.distribution.ranks import ALONE, Ranks
-from keras_cnn.distribution.replicas import ONE, Replicas, open_replicas
+from keras_cnn.distribution.replicas import SINGLE, Replicas, open_replicas
 from keras_cnn.messages import logger
 from keras_cnn.tasks.detection.anchors import kmeans, shape_iou
 from keras_cnn.tasks.detection.images import BoxImages
@@ -47,7 +47,7 @@ class DetectionSetup:
     anchors: Anchors
     model: keras.Model
     loaded: StartingWeights | None
-    replicas: Replicas = ONE
+    replicas: Replicas = SINGLE
 
     @cached_property
     def heads(self) -> list[YoloHead]:
