@@ -306,7 +306,7 @@ class _Builder:
         return layers.Flatten(name=f"flatten_{section.index}")(outputs)
 
     def _dropout(self, section: Section):
-        rate = section.real("probability", 0.2)
+        rate = section.real("probability", 0.5)
         require(0 <= rate < 1, section.at("probability"), f"found {rate}", "at least 0 and below 1")
         return layers.Dropout(rate, name=f"dropout_{section.index}")(self._current)
 

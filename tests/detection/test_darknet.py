@@ -162,12 +162,14 @@ def test_connected_layers_read_maps_channel_by_channel(network, version):
     stored = matrix.T if version[1] > 1000 else matrix
     norm = np.stack([np.full(5, 2.0), np.full(5, 0.5), np.full(5, 4.0)])
     layers = "[connected]\noutput=5\nactivation=linear\nbatch_normalize=1"
-    layers += "\n[dropout]\nprobability=.5\n[softmax]\n[cost]\ntype=sse"
+    layers += "\n[dropout]\nprobability=.25\n[dropout]\n[softmax]\n[cost]\ntype=sse"
     files = network(layers, np.concatenate([biases, stored.ravel(), norm.ravel()]), (2, 3, 2), version)
     scores = 2 * (matrix @ image.transpose(2, 0, 1).ravel() - 0.5) / 2 + biases
     expected = np.exp(scores) / np.exp(scores).sum()
     for fold in (False, True):
         np.testing.assert_allclose(run(files, image, fold=fold), expected, rtol=1e-4)
+    rates = [layer.rate for layer in load_darknet(*files).layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [0.25, 0.5]  # Darknet prints "dropout p = 0.50" for a section without a probability
     assert WeightsFile(files[1]).seen == 7
 
 
@@ -315,6 +317,12 @@ def test_weights_that_do_not_belong_to_the_cfg(network):
         ("[avgpool]\n[softmax]\n[maxpool]\nsize=2", r"\[maxpool\], layer 2: follows a vector of 1, expected a map"),
         ("[conv]\nfilters=3\nsize=1\n[shortcut]\nfrom=7", r"\[shortcut\] from: found 7"),
         (
+            "[conv]\nfilters=4\nsize=1\n[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,0",
+            r"small.cfg:12: \[route\] layers: maps of 32x32, expected 16x16, as of its first layer",
+        ),
+        ("[conv]\nfilters=4\nsize=1\n[route]\nlayers=0\ngroups=3", r"groups: 3 groups of 4 channels, expected a div"),
+        ("[conv]\nfilters=4\nsize=1\n[route]\nlayers=0\ngroups=2\ngroup_id=2", r"group_id: found 2, expected below"),
+        (
             "[conv]\nfilters=7\nactivation=linear\n[yolo]\nmask=0\nanchors=3,4\nnum=1\nclasses=1",
             r"small.cfg:8: \[yolo\], layer 1: the layer before has 7 channels \(filters=7\), expected 6: 1 anchors in"
             r" mask x \(5 \+ 1 classes\)",
@@ -359,9 +367,11 @@ def test_a_network_of_everything_is_compiled_saved_and_computed_in_bfloat16(netw
     parts = [*norms[0], RANDOM.normal(size=8 * 27), *norms[1], RANDOM.normal(size=4 * 4 * 9) / 4]
     parts += [np.concatenate([RANDOM.normal(size=6), RANDOM.normal(size=6 * 8)]) for _ in range(2)]
     cfg, weights = network(EVERYTHING, np.concatenate(parts), (64, 32, 3))
-    opened = open_network(str(cfg), weights)
+    opened, unfolded = open_network(str(cfg), weights), load_darknet(cfg, weights)
+    norms = [[isinstance(k, keras.layers.BatchNormalization) for k in m.layers] for m in (opened.model, unfolded)]
+    assert [sum(found) for found in norms] == [0, 2]
     image = RANDOM.integers(0, 256, (64, 32, 3), np.uint8)
-    plain = [np.asarray(o)[0] for o in load_darknet(cfg, weights)(image[None].astype(np.float32), training=False)]
+    plain = [np.asarray(o)[0] for o in unfolded(image[None].astype(np.float32), training=False)]
     assert [o.shape for o in plain] == [(16, 8, 6), (32, 16, 6)]
     save_network(opened, tmp_path / "kept.keras")
     kept = open_network(str(tmp_path / "kept.keras"))

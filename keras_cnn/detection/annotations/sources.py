@@ -73,11 +73,6 @@ def _damaged(paths: Sequence[Path]) -> list[str]:
     return [f"{names[name]}: {reason}" for name, reason in problems.items()]
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _cut(
     splits: dict[str, list[AnnotatedImage]], hashes: dict[str, str], shares: dict, seed: int, source: str
 ) -> dict[str, tuple[AnnotatedImage, ...]]:
