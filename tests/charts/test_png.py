@@ -89,6 +89,7 @@ def test_plots_stand_side_by_side_each_with_its_legend():
     np.testing.assert_array_equal(points(first, "test"), [[0, 0.4], [1, 0.45]])
     np.testing.assert_array_equal(points(second, "unclipped"), [[1, 9], [0, 15]])
     assert [text.get_text() for text in first.get_xticklabels()] == ["3", "5"]
+    assert first.get_xlim() == second.get_xlim() == (-0.5, 1.5)
     assert [ax.get_title("left") for ax in (first, second)] == ["mean accuracy", "mean overfit%"]
     assert [len(ax.get_legend().get_texts()) for ax in (first, second)] == [1, 1]
 
@@ -173,9 +174,14 @@ def test_an_interval_of_almost_no_freedom_does_not_flatten_the_rest():
 def test_a_logarithmic_axis_and_ticks_are_as_given():
     ticks = ((10.0, "ten"), (300.0, "many"))
     axis = ChartAxis("seconds", "logarithmic", ticks=ticks)
-    (ax,) = drawn(Plot(axis, ChartAxis("y"), (Series([10, 300], [1, 2], "front", dash="solid", steps=True),))).axes
-    assert ax.get_xscale() == "log"
+    other = ChartAxis("y", ticks=((1.5, "half"),), limits=(1, 3))
+    (ax,) = drawn(Plot(axis, other, (Series([10, 300], [1, 2], "front", dash="solid", steps=True),))).axes
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+    assert ax.get_xticks().tolist() == [10, 300]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["ten", "many"]
+    assert ax.get_yticks().tolist() == [1.5]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["half"]
+    assert ax.get_ylim() == (1, 3)
     assert ax.get_lines()[0].get_drawstyle() == "steps-post"
 
 

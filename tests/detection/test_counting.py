@@ -113,11 +113,11 @@ def detections(*rows) -> Detections:
     return Detections(boxes, np.array([row[1] for row in rows], int), np.array([row[2] for row in rows], np.float32))
 
 
-def test_two_objects_keep_their_numbers_while_they_pass_and_one_is_weak_for_a_while():
+def test_two_objects_of_a_class_keep_their_numbers_while_they_pass_and_one_is_weak_for_a_while():
     tracker, numbers = ObjectTracker(25, 0.25), {"right": set(), "left": set()}
     for step in range(40):
         weak = 0.15 if 15 < step < 20 else 0.8
-        found = detections((box(10 + 5 * step, 30), 2, weak), (box(205 - 5 * step, 70), 7, 0.8))
+        found = detections((box(10 + 5 * step, 30), 2, weak), (box(205 - 5 * step, 70), 2, 0.8))
         tracks, first = tracker.update(found)
         assert first.all()
         if step > 1:

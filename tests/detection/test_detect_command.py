@@ -381,6 +381,26 @@ def test_images_of_a_folder_and_what_is_damaged_in_it(model, tmp_path, capsys):
     assert not (tmp_path / "third" / "detections.csv").exists()
 
 
+def test_a_window_shows_each_image_until_q_is_pressed(model, tmp_path, monkeypatch):
+    shown, waits, closed = [], [], []
+
+    def key(wait: int) -> int:
+        waits.append(wait)
+        return ord("xq"[len(shown) - 1])
+
+    monkeypatch.setattr("cv2.imshow", lambda _title, image: shown.append(image))
+    monkeypatch.setattr("cv2.waitKey", key)
+    monkeypatch.setattr("cv2.destroyAllWindows", lambda: closed.append(True))
+    monkeypatch.setenv("DISPLAY", ":0")
+    (tmp_path / "photos").mkdir()
+    for name in "abc":
+        Image.fromarray(picture((40, 16, "red"))).save(tmp_path / "photos" / f"{name}.png")
+    assert run(tmp_path / "photos", *model, "--out", tmp_path / "out", "--show") == 0
+    assert (waits, closed) == ([0, 0], [True])
+    assert [Path(row["source"]).name for row in rows(tmp_path / "out")] == ["a.png", "b.png"]
+    np.testing.assert_array_equal(shown[1][..., ::-1], np.asarray(Image.open(tmp_path / "out" / "b.png")))
+
+
 def test_annotated_images_of_one_stem_do_not_replace_each_other(model, tmp_path):
     folder = tmp_path / "photos"
     (folder / "deep" / "same" / "z").mkdir(parents=True)
@@ -436,22 +456,28 @@ def test_the_printed_number_of_detections_is_that_of_the_table(tmp_path, network
     assert f"5 frames, {found} detections" in capsys.readouterr().out
 
 
-def test_pixels_that_are_not_square_are_made_square(model, tmp_path):
-    frames = [picture((24, 32, "red"))] * 4
+def test_pixels_are_made_square_frames_keep_their_times_and_odd_sides_are_doubled_to_even(model, tmp_path):
+    aspect, ticks = Fraction(193, 128), (0, 1, 4, 9)
     with av.open(str(tmp_path / "wide.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
-        for number, image in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, 10)
+        stream.codec_context.sample_aspect_ratio = aspect
+        for tick in ticks:
+            frame = av.VideoFrame.from_ndarray(picture((24, 32, "red")), format="rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, 10)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    (first, *_) = sources.VideoFile(str(tmp_path / "wide.mp4"))
-    assert first.image.shape == (HEIGHT, WIDTH * 3 // 2, 3)
-    red = (first.image[..., 0] > 170) & (first.image[..., 2] < 60)
+    frames = list(sources.VideoFile(str(tmp_path / "wide.mp4")))
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.4, 0.9])
+    assert frames[0].image.shape == (HEIGHT, 193, 3)
+    assert run(tmp_path / "wide.mp4", *model, "--out", tmp_path / "out") == 0
+    images, times = read_video(tmp_path / "out" / "wide.mp4")
+    assert times == pytest.approx([0, 0.1, 0.4, 0.9], abs=1e-3)
+    assert images[0].shape == (HEIGHT, 194, 3)
+    np.testing.assert_allclose(images[0][:, -1].astype(int), images[0][:, -2], atol=8)
+    red = (frames[0].image[..., 0] > 170) & (frames[0].image[..., 2] < 60)
     columns = np.flatnonzero(red.any(axis=0))
-    np.testing.assert_allclose([columns.min(), columns.max() + 1], [1.5 * 16, 1.5 * 32], atol=2)
+    np.testing.assert_allclose([columns.min(), columns.max() + 1], [float(aspect * x) for x in (16, 32)], atol=2)
 
 
 def test_cells_that_spreadsheets_would_run_are_text(model, tmp_path, monkeypatch):

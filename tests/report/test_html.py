@@ -25,6 +25,7 @@ from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.scores import read_scores
 from keras_cnn.report.sections.configuration import differences, layer_tables
+from keras_cnn.report.sections.environment import environment
 from keras_cnn.report.sections.evaluations import evaluations
 from keras_cnn.report.sections.runs import lead
 from keras_cnn.run_folder.drawn_views import record_view
@@ -197,6 +198,63 @@ def test_evaluations_list_every_split_and_later_ones(make_run, tmp_path):
 )
 def test_pareto_front(points, front):
     assert run_charts.pareto(points) == front
+
+
+def test_cost_has_each_run_with_its_interval_over_minutes_and_over_parameters(make_run, tmp_path):
+    """Epochs of 2.5 seconds; 504 parameters times the seed. The third run takes longest, and the second is better."""
+    runs = []
+    for seed, epochs, accuracy in ((3, 24, 0.5), (1, 48, 0.75), (2, 96, 0.625)):
+        run = make_run(tmp_path / f"r{seed}", seed=seed, epochs=epochs, pictures=0)
+        runs.append(damage(run, accuracy=accuracy, accuracy_interval=[accuracy - 0.25, accuracy + 0.125]))
+    found, _ = find_runs(runs)
+    for quantity, places, front, staircase in (
+        ("seconds", [1, 2, 4], [0, 1], ([1, 2], [50, 75])),
+        ("trainable", [1512, 504, 1008], [1], None),
+    ):
+        plot = run_charts.cost(found, quantity)
+        lines, points = plot.series[:-3], plot.series[-3:]
+        assert [(list(line.x), list(line.y)) for line in lines] == ([staircase] if staircase else [])
+        assert [point.x for point in points] == [[x] for x in places]
+        assert [(point.low, point.y, point.high) for point in points] == [
+            ([25], [50], [62.5]),
+            ([50], [75], [87.5]),
+            ([37.5], [62.5], [75]),
+        ]
+        assert [i for i, point in enumerate(points) if not point.hollow] == front
+        assert [", on the Pareto front" in point.hover[0] for point in points] == [i in front for i in range(3)]
+        assert points[0].hover[0].startswith("r3 [25.00, 62.50]")
+        assert (plot.x.scale, plot.x.limits) == ("linear", (0, 1.08 * max(places)))
+
+
+def test_recalls_of_two_runs_stand_side_by_side_in_the_row_of_their_class(make_run, tmp_path):
+    runs = [make_run(tmp_path / name, seed=seed, pictures=0) for name, seed in (("a", 1), ("b", 2))]
+    plot = run_charts.recalls(find_runs(runs)[0])
+    assert plot.rows == ("cat", "dog", "eel")
+    for run, series, shift in zip(runs, plot.series, (-0.175, 0.175), strict=True):  # of 0.7 rows
+        classes = json.loads((run / "metrics.json").read_text())["per_class"]
+        assert (series.across, series.y) == (True, pytest.approx([shift, 1 + shift, 2 + shift]))
+        assert series.x == pytest.approx([100 * classes[name]["recall"] for name in plot.rows])
+        ends = np.array([classes[name]["recall_interval"] for name in plot.rows])
+        np.testing.assert_allclose(np.transpose([series.low, series.high]), 100 * ends)
+        counts = [f"{classes[name]['support']} images" for name in plot.rows]
+        assert [text.rpartition(", ")[2] for text in series.hover] == counts
+
+
+def test_the_environment_has_what_each_run_recorded(make_run, tmp_path):
+    runs = [make_run(tmp_path / "new", pictures=0), make_run(tmp_path / "old", pictures=0, data={})]
+    split = json.loads((runs[1] / "split.json").read_text()) | {"source": "folder:photos", "sha256": "89abcdef" * 8}
+    (runs[1] / "split.json").write_text(json.dumps(split))
+    facts = {fact.name: fact.texts for fact in environment(find_runs(runs)[0])}
+    assert facts == {
+        "data": ("npz:small", "folder:photos"),
+        "images": ("train 400, validation 60, test 120",) * 2,
+        "split (SHA-256)": ("f00", "89abcdef89abcdef"),
+        "cores": ("2", "2"),
+        "GPUs": ("none", "none"),
+        "Python": ("3.11.7", "3.11.7"),
+        "keras": ("3.15.1", "3.15.1"),
+        "git commit": ("0123abc", "0123abc"),
+    }
 
 
 def test_confusion_heatmap_has_counts_and_shares_of_rows(make_run, tmp_path, blobs):

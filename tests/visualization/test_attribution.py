@@ -9,6 +9,7 @@ from keras import layers
 from keras_cnn.errors import InputError
 from keras_cnn.visualization.attribution import METHODS
 from keras_cnn.visualization.attribution.relus import relus
+from keras_cnn.visualization.gradients import deconvnet_relu, guided_relu
 from keras_cnn.visualization.probe import Probe, taps
 from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, strongest
 
@@ -49,7 +50,8 @@ def test_the_answers_worked_out_by_hand(hand, hand_image, name, activation, nest
 def test_methods_that_share_a_probe_keep_their_own_gradients(hand, hand_image):
     """The probe keeps compiled functions: each method must get the one of its own ReLUs and point."""
     probe = Probe(hand())
-    for name in ("gradient", "guided-backpropagation", "deconvnet", "gradient", "deconvnet", "guided-backpropagation"):
+    names = ("gradient", "grad-cam", "guided-backpropagation", "deconvnet")
+    for name in (*names, *names[::-1]):
         for index in (0, 1, 0):
             maps = METHODS[name](probe, hand_image, ClassScore(index)).maps[0]
             np.testing.assert_allclose(maps, ANSWERS[name][index], atol=1e-6)
@@ -194,6 +196,13 @@ def test_every_relu_is_listed_and_rewired(state_of):
     assert names["argument"] == names["nested"] == ("activation argument", None)
     assert names["layer"] == names["activation"] == names["tensorflow"] == ("layer", None)
     assert names["six"] == ("layer", 6.0)
+    values, upstream = tf.constant([-0.5, 0.5, 5.5, 6.5, 3.0]), tf.constant([1.0, 1, 1, 1, -1])
+    for rewired, slopes in ((guided_relu(6.0), [0, 1, 1, 0, 0]), (deconvnet_relu(6.0), [1, 1, 1, 1, 0])):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            clipped = rewired(values)
+        assert clipped.numpy().tolist() == [0, 0.5, 5.5, 6, 3]
+        assert tape.gradient(clipped, values, upstream).numpy().tolist() == slopes
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3))
     for method in ("guided-backpropagation", "deconvnet"):
         attribution = METHODS[method](model, images, ClassScore(0))
@@ -278,6 +287,9 @@ def test_wrong_targets_and_options_are_one_line(small, photos):
         (ClassDifference(1, 1), "class 1 minus itself, expected two classes"),
         (Neuron("conv1", 6), "conv1: channel 6, expected 0 to 5"),
         (Neuron("conv1", 0, (16, 0)), r"position \(16, 0\), expected rows 0 to 15 and columns 0 to 15"),
+        (Neuron("conv1", 0, (15, -1)), r"position \(15, -1\), expected rows 0 to 15 and columns 0 to 15"),
+        (Neuron("conv1", 0, (-1, 15)), r"position \(-1, 15\)"),
+        (Neuron("conv1", 0, (15, 16)), r"position \(15, 16\)"),
         (Neuron("conv3", 0), "no layer 'conv3'"),
     ):
         with pytest.raises(InputError, match=message):

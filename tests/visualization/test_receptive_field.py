@@ -80,9 +80,10 @@ def test_images_and_windows_that_are_not_square(kind):
         model = keras.Model(outer, model(outer))
     field = receptive_fields(model)["wide"]
     assert field == ReceptiveField(Axis(4, 2, -1), Axis(4, 2, 0))
-    found = measured_field(model, "wide", (2, 3))
-    assert found.box == Box(3, 7, 6, 10)
-    assert found.exact
+    for unit, seen in (((2, 3), Box(3, 7, 6, 10)), ((5, 6), Box(9, 11, 12, 14))):  # the second ends on padding
+        found = measured_field(model, "wide", unit)
+        assert found.box == seen
+        assert found.exact
 
 
 def test_the_gradient_finds_a_claim_that_is_too_small_or_too_large(net4, monkeypatch):
@@ -96,10 +97,11 @@ def test_the_gradient_finds_a_claim_that_is_too_small_or_too_large(net4, monkeyp
 
 
 def test_patches_have_their_true_coordinates_and_no_pixels_beyond_the_border():
-    image = np.arange(36, dtype=np.uint8).reshape(6, 6, 1)
+    image = np.arange(54, dtype=np.uint8).reshape(6, 9, 1)
     field = ReceptiveField(Axis(3, 2, -1), Axis(3, 2, -1))
     np.testing.assert_array_equal(patch(image, field, (1, 2))[..., 0], image[1:4, 3:6, 0])
-    np.testing.assert_array_equal(patch(image, field, (0, 0))[..., 0], [[0, 1], [6, 7]])
+    np.testing.assert_array_equal(patch(image, field, (0, 0))[..., 0], [[0, 1], [9, 10]])
+    np.testing.assert_array_equal(patch(image, field, (1, 4))[..., 0], image[1:4, 7:9, 0])
     assert box(field, (0, 0)) == Box(-1, 2, -1, 2)
     assert box(field, (0, 0)).inside(6, 6) == Box(0, 2, 0, 2)
     assert not patch(image, ReceptiveField(Axis(2, 1, 8), Axis(2, 1, 0)), (0, 0)).size
