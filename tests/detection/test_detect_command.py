@@ -367,15 +367,18 @@ def test_images_of_a_folder_and_what_is_damaged_in_it(model, tmp_path, capsys):
     (folder / "more").mkdir(parents=True)
     Image.fromarray(picture((40, 16, "red"))).save(folder / "a.png")
     Image.fromarray(picture((40, 16, "red"), (88, 40, "blue"))).save(folder / "more" / "b.jpg", quality=95)
+    faint = np.where(picture((40, 16, "red")) == (250, 0, 0), (144, 90, 90), 90)  # logistic(40 * 54 / 255 - 10) = 0.18
+    Image.fromarray(faint.astype(np.uint8)).save(folder / "faint.png")
     assert run(folder, *model, "--out", tmp_path / "out") == 0
     assert [row["class"] for row in rows(tmp_path / "out")] == ["car", "car", "bus"]
-    assert {p.name for p in (tmp_path / "out").rglob("*.*")} == {"a.png", "b.jpg", "detections.csv", "detections.json"}
+    images = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
+    assert images == {"a.png", "faint.png", "more/b.jpg", "detections.csv", "detections.json"}
     drawn = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     assert drawn.shape == (HEIGHT, WIDTH, 3)
     assert (drawn != picture((40, 16, "red"))).any()
     (folder / "c.jpg").write_bytes(b"\xff\xd8\xff broken")
     assert run(folder, *model, "--out", tmp_path / "second", "--classes", "bus") == 2
-    assert "1 of 3 images cannot be read; the others are done" in capsys.readouterr().err
+    assert "1 of 4 images cannot be read; the others are done" in capsys.readouterr().err
     assert [row["class"] for row in rows(tmp_path / "second")] == ["bus"]
     assert run(str(folder / "*.jpg"), *model, "--out", tmp_path / "third") == 2
     assert not (tmp_path / "third" / "detections.csv").exists()
@@ -482,12 +485,12 @@ def test_pixels_are_made_square_frames_keep_their_times_and_odd_sides_are_double
 
 def test_cells_that_spreadsheets_would_run_are_text(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(picture((40, 16, "red"))).save(tmp_path / "=1+1.png")
+    Image.fromarray(picture((40, 16, "red"))).save(tmp_path / "=[1].png")
     (tmp_path / "small.names").write_text("@car\n-bus\n")
-    assert run("=1+1.png", *model, "--out", "out") == 0
+    assert run("=[1].png", *model, "--out", "out") == 0
     (row,) = rows(tmp_path / "out")
-    assert (row["source"], row["class"]) == ("'=1+1.png", "'@car")
-    assert (from_csv_cell(row["source"]), from_csv_cell(row["class"])) == ("=1+1.png", "@car")
+    assert (row["source"], row["class"]) == ("'=[1].png", "'@car")
+    assert (from_csv_cell(row["source"]), from_csv_cell(row["class"])) == ("=[1].png", "@car")
 
 
 def repacked(file: Path, **members: bytes | None) -> Path:

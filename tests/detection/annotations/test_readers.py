@@ -93,7 +93,14 @@ def test_a_crowd_is_ignored_and_other_classes_are_left_out(tmp_path):
 
 def test_identical_files_stay_in_one_split(tmp_path):
     file = coco(tmp_path)
-    for number in (1, 2, 3):
+    (tmp_path / "images" / "2.png").write_bytes((tmp_path / "images" / "1.png").read_bytes())
+    for seed in range(5):  # a pair and two single images, one for each split
+        dataset = load(f"coco:{file}", seed=seed, **SHARES)
+        members = sorted(sorted(p.id for p in pictures) for pictures in dataset.splits.values())
+        assert members == [["0.png"], ["1.png", "2.png"], ["3.png"]]
+        assert dataset.duplicates == (("1.png", "2.png"),)
+        assert dataset.notes == ()
+    for number in (2, 3):
         (tmp_path / "images" / f"{number}.png").write_bytes((tmp_path / "images" / "1.png").read_bytes())
     for seed in range(5):
         with pytest.raises(InputError, match="leave none for the"):
@@ -362,13 +369,17 @@ def test_the_splits_of_data_yaml_are_kept(tmp_path, lines):
 
 
 def test_folders_of_a_year_and_lists_without_a_description_are_splits(tmp_path):
+    """One YAML file of any name is the description; of two, nobody knows which."""
     described(tmp_path / "years", "names: [car, bus]\n", ("train2017", "val2017", "test2017"))
-    assert counts(load(f"yolo:{tmp_path / 'years'}")) == [3, 2, 1]
+    (tmp_path / "years" / "data.yaml").rename(tmp_path / "years" / "own.yml")
+    years = load(f"yolo:{tmp_path / 'years'}")
+    assert (counts(years), years.classes) == ([3, 2, 1], ("car", "bus"))
     described(tmp_path / "lists", "names: [car, bus]\n", ("a", "b", "c"))
     for name, place, count in (("train", "a", 3), ("val", "b", 2)):
         text = "".join(f"images/{place}/{n}.png\n" for n in range(count))
         (tmp_path / "lists" / f"{name}.txt").write_text(text)
-    (tmp_path / "lists" / "data.yaml").rename(tmp_path / "lists" / "other.txt")
+    (tmp_path / "lists" / "data.yaml").rename(tmp_path / "lists" / "one.yaml")
+    (tmp_path / "lists" / "two.yaml").write_text("names: [bus, car]\n")
     (tmp_path / "lists" / "classes.txt").write_text("car\nbus\n")
     dataset = load(f"yolo:{tmp_path / 'lists'}", test=1)
     assert counts(dataset) == [2, 2, 1]
