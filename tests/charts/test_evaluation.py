@@ -79,6 +79,7 @@ def test_every_class_has_its_two_accuracies_and_its_difference():
     assert [text.get_text() for text in left.get_yticklabels()] == list(CHANGES)
     np.testing.assert_allclose(marks(left, "before"), [[50, 0], [80, 1], [np.nan, 2]])
     np.testing.assert_allclose(marks(left, "after"), [[70, 0], [75, 1], [np.nan, 2]])
+    assert [line.tolist() for line in segments(left, 0)[:2]] == [[[50, 0], [70, 0]], [[75, 1], [80, 1]]]
     np.testing.assert_allclose(marks(right, "better"), [[20, 0]])
     np.testing.assert_allclose(marks(right, "hollow: the interval includes 0"), [[-5, 1]])
     assert [segments(right, i)[0][:, 0].tolist() for i in (0, 1)] == [pytest.approx([10, 30]), pytest.approx([-10, 1])]

@@ -97,6 +97,7 @@ def test_a_map_prints_few_cells_and_shades_many():
     (cells,) = traces(few)
     assert cells["z"] == [[2, -3], [0, None]]  # by the root
     assert cells["customdata"] == [[4, -9], [0, None]]
+    assert (cells["x"], cells["y"]) == (["c", "d"], ["a", "b"])
     assert (cells["zmin"], cells["zmax"], cells["texttemplate"]) == (-3, 3, "%{text}")
     names = tuple(map(str, range(13)))
     (cells,) = traces(HeatMap(np.ones((13, 13)), names, names, texts=(("1",) * 13,) * 13, square=True))

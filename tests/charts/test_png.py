@@ -197,7 +197,7 @@ def test_contours_are_of_two_quantities_with_the_runs_as_dots():
 def test_dots_stand_in_their_cells_beside_the_text():
     values = np.array([[0.0, 2, 4], [1, 3, 5]])
     printed = tuple(tuple(f"{value:g}" for value in row) for row in values)
-    heat = HeatMap(values, ("a", "b"), ("8", "16", "32"), "k", "x", printed, quantity="m", rising=True, dots=([1], [1]))
+    heat = HeatMap(values, ("a", "b"), ("8", "16", "32"), "k", "x", printed, quantity="m", rising=True, dots=([0], [2]))
     ax = drawn(heat).axes[0]
     low, high = ax.get_ylim()
     assert low < high  # the first row is at the bottom
@@ -206,7 +206,7 @@ def test_dots_stand_in_their_cells_beside_the_text():
         **dict.fromkeys("23", 1),
         **dict.fromkeys("45", 2),
     }
-    np.testing.assert_allclose(ax.get_lines()[0].get_xydata(), [[1, 1]], atol=0.19)
+    np.testing.assert_allclose(ax.get_lines()[0].get_xydata(), [[2, 0]], atol=0.19)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("x", "k")
 
 

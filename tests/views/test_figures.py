@@ -67,8 +67,8 @@ def test_occlusion_sizes(check_nothing_cut):
 @pytest.mark.parametrize(("shape", "count"), [((32, 32, 3), 10), ((40, 60, 1), 3)])
 def test_top_images(check_nothing_cut, rendered, shape, count):
     images = np.zeros((2, count, *shape), np.uint8)
-    boxes = np.tile([-2, 5, 28, 40], (2, count, 1))  # partly beyond the image
-    inside = (5, min(40, shape[1]) - 28, shape[-1])
+    boxes = np.tile([-2, 5, shape[1] - 4, shape[1] + 8], (2, count, 1))  # beyond the upper right corner
+    inside = (5, 4, shape[-1])
     patches = [[np.full(inside, 200, np.uint8)] * count] * 2
     figure = top_images(images, boxes, patches, ["filter 0", LONG], title=LONG)
     check_nothing_cut(figure)
@@ -76,7 +76,8 @@ def test_top_images(check_nothing_cut, rendered, shape, count):
     assert len(figure.axes) == 6 * count  # the image, what is hatched beyond its border, and the patch
     whole, patch = (axes.get_position() for axes in figure.axes[1:3])
     assert patch.height / whole.height == pytest.approx(5 / 7)  # two rows lie above the image
-    assert patch.width / whole.width == pytest.approx(inside[1] / 12)
+    assert patch.width / whole.width == pytest.approx(4 / 12)
+    assert (patch.x0, patch.y0) == pytest.approx((whole.x0, whole.y0))  # and eight columns right of it
     assert figure.axes[0].get_xlim() == (-0.5, shape[1] - 0.5)  # the frame does not move the picture
     with pytest.raises(ValueError, match="headings"):
         top_images(images, boxes, patches, ["filter 0"], title="t")
@@ -111,13 +112,14 @@ def test_filter_summary_has_dead_filters_apart(check_nothing_cut):
 def test_receptive_fields(check_nothing_cut):
     strength = np.zeros((20, 30))
     strength[4:9, 6:12] = 4.0
+    strength[4, 6] = 1.0
     layer = MeasuredField("conv1", (5, 8), Box(4, 9, 6, 12), strength, None)
     figure = draw_fields([layer] * 7, [f"conv1\n5 px\n{LONG}"] * 7, LONG)
     check_nothing_cut(figure)
     ax = figure.axes[0]
     values = ax.images[0].get_array()
     assert values.mask.sum() == 600 - 30  # grey where no gradient is
-    assert values.max() == 1
+    assert (values.max(), values[4, 6]) == (1, 0.5)  # the root of a quarter
     assert ax.patches[0].get_bbox().bounds == (5.5, 3.5, 6, 5)
     with pytest.raises(ValueError, match="no receptive field"):
         draw_fields([], [], "t")
@@ -269,6 +271,20 @@ def test_kernels_are_grey_where_they_are_zero_and_share_a_scale(monkeypatch):
     kernels.kernel_colours(weights, ["4: ", "7: "], True, "t")
     np.testing.assert_array_equal(shown[1].picture, [[[128, 128, 128], [128, 128, 0]]])
     assert [panel.caption for panel in shown] == ["4: ", "7: "]
+
+
+def test_maps_below_a_heading_with_both_signs_are_symmetric_about_zero(monkeypatch):
+    shown = []
+    monkeypatch.setattr(kernel_map_pairs, "sheet", lambda rows, *_: shown.extend(rows))
+    values = np.array([[[[0.5, -3]], [[2, 1]]]])  # (1, 2, 1, 2): channels of 0.5 to 2 and of -3 to 1
+    maps = [("conv", values), ("relu", np.maximum(values, 0))]
+    kernel_map_pairs.kernel_and_maps(
+        np.zeros((1, 8, 8, 1), np.uint8), ["a"], np.array([[[2.0, -4]]]), maps, channels=[5, 7], title="t", note="n"
+    )
+    _, pairs = shown  # two channels of one image stand in a row
+    assert [panel.limits for panel in pairs.panels] == [(-4, 4), (-2, 2), (0, 2), (-4, 4), (-3, 3), (0, 1)]
+    assert [panel.caption for panel in pairs.panels[::3]] == ["±2", "±4"]
+    assert pairs.titles == ["kernel 5", "conv", "relu", "kernel 7", "conv", "relu"]
 
 
 def test_one_extreme_value_leaves_the_other_maps_their_colours():
