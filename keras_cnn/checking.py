@@ -11,6 +11,7 @@ import re
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from keras_cnn.errors import InputError, require
@@ -184,6 +185,13 @@ def nearest(name: Any, names: Collection[str]) -> str:
     return (
         f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(names)}" if names else "; none exist"
     )
+
+
+def near_path(path: Path) -> Path | None:
+    """The existing path beside `path` with the most similar name, if there is one."""
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, 1)
+    return path.with_name(near[0]) if near else None
 
 
 def check_options(where: str, function: Callable, given: Mapping[str, Any], options: Iterable[str]) -> None:

@@ -5,10 +5,14 @@ Used as a library, the package installs no handler and leaves its messages to th
 
 import logging
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Container, Sequence
 
 logger = logging.getLogger("keras_cnn")
+WIDTH = 80  # characters of a line where there is no terminal
+_LEAST_WIDTH = 48  # characters: a date in an indented line fits
 
 # Control characters except tab, line and paragraph separators, and characters that set the text direction.
 _CONTROL = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069]")
@@ -19,6 +23,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """The number with its noun: "1 image", "2,000 images". `plural` is the noun's if it does not end in "s"."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
     """The rows as lines whose columns are equally wide; columns with a number in `right` are flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -27,6 +36,25 @@ def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[s
         for row in rows
     )
     return ["  ".join(cells).rstrip() for cells in padded]
+
+
+def wrapped(text: str, first: str, indent: int) -> list[str]:
+    """The text in lines that fit the terminal; the first begins with `first`, the others with `indent` spaces."""
+    width = max(_LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=indent * " ",
+        break_long_words=False,  # so that a path or a date can be copied
+        break_on_hyphens=False,
+    )
+
+
+def log_sentence(label: str, text: str, indent: int = 10) -> None:
+    """Logs a sentence after its label, in lines that fit the terminal."""
+    for line in wrapped(text, f"{label:<{indent}}", indent):
+        logger.info(line)
 
 
 class TerminalHandler(logging.StreamHandler):

@@ -36,7 +36,7 @@ class Tracker:
             return
         with self._harmless():
             if not has_key():
-                logger.info(f"W&B       offline, as there is no key; to sync later: {_sync_command(folder)}")
+                logger.info(f"W&B       offline (no key); to sync: {_sync_command(folder)}")
             self._run = _start(_mode(mode), folder, settings)
 
     def epochs(self, rows: list[dict]) -> None:

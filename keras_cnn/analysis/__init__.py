@@ -48,19 +48,19 @@ _TITLES: dict[Callable[[AnalysedRuns], PageSection | None], tuple[str, str, str]
 @lru_cache(maxsize=1)  # the page and the folder share one pass
 def sections(table: RunTable) -> tuple[PageSection, ...]:
     """The sections about a sweep or a table of runs. A section that these runs do not allow holds only the reason."""
-    made = [swept_section(table.swept)] if table.swept else []
+    swept = (swept_section(table.swept),) if table.swept else ()
     if not len(table.runs):
         reason = "no trial has ended with a number" if table.swept else "the table has no rows"
         warning = f"There is nothing to analyse yet: {reason}."
-        return (*made, PageSection("analysis", "Analysis", "Analysis", warnings=(warning,)))
-    view = AnalysedRuns(table)
+        return (PageSection("analysis", "Analysis", "Analysis", warnings=(warning,)), *swept)
+    view, made = AnalysedRuns(table), []
     for make, (name, title, short) in _TITLES.items():
         try:
             content = make(view)
         except InputError as error:
             content = PageSection(warnings=(f"Not shown: {error}.",))
         made += [replace(content, name=name, title=title, short=short)] if content else []
-    return tuple(made)
+    return (*made, *swept)
 
 
 def write_analysis(folder: Path, table: RunTable) -> list[Path]:

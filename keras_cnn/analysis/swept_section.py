@@ -10,6 +10,7 @@ from keras_cnn.analysis.run_tables import Swept
 from keras_cnn.analysis.sections import PageSection
 from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count
+from keras_cnn.messages import counted
 from keras_cnn.run_folder import shell_command
 from keras_cnn.sweeps.distributions import Distribution
 from keras_cnn.sweeps.space import fields_of
@@ -39,7 +40,7 @@ def swept_section(swept: Swept) -> PageSection:
         "Sweep",
         notes=tuple(sweep.notes),
         tables=tuple(tables),
-        folded=((f"{len(early)} trials ended early", _ends(early)),) if early else (),
+        folded=((f"{counted(len(early), 'trial')} ended early", _ends(early)),) if early else (),
         code=(("The command that makes it again", command), *((name, text) for name, text in files if text)),
     )
 

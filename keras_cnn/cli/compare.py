@@ -12,7 +12,7 @@ from keras_cnn.cli.parser import Parser
 from keras_cnn.cli.sweep import is_sweep
 from keras_cnn.config.shipped import find_config
 from keras_cnn.errors import InputError
-from keras_cnn.messages import logger
+from keras_cnn.messages import counted, logger
 from keras_cnn.operating_system import cores
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.tensorflow_import import import_tensorflow
@@ -114,7 +114,7 @@ def _run(
         check(sweep)
         _check_part(part)
         if sweep.repeats < ENOUGH_PAIRS:
-            logger.info(f"note      {sweep.repeats} seeds a recipe: no difference can be conclusive below")
+            logger.info(f"note      {counted(sweep.repeats, 'seed')} a recipe: no difference can be conclusive below")
             logger.info(f"          {ENOUGH_PAIRS} (keras_cnn: {{repeats: {ENOUGH_PAIRS}}} in the file)")
         if chosen.dry_run:
             plan.dry_run(chosen.compare, overrides, None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_cnn import run_folder
-from keras_cnn.messages import logger
+from keras_cnn.messages import WIDTH, counted, log_sentence, logger
 from keras_cnn.run_folder.record import Record, read_record
 
 FEW_IMAGES = 1000  # training photos below which a pretrained network is suggested
@@ -20,10 +20,8 @@ def conclude(metrics: dict, folder: Path) -> None:
     name, share = baseline(metrics)
     logger.info(f"baseline       {share:.4f}  always {name!r}")
     if worst := metrics.get("worst_pair"):
-        logger.info(
-            f"most confused  {worst['true']} taken for {worst['predicted']}: {worst['count']:,} images,"
-            f" {worst['share']:.0%} of {worst['true']}"
-        )
+        images = f"{counted(worst['count'], 'image')}, {worst['share']:.0%} of {worst['true']}"
+        log_sentence("most confused", f"{worst['true']} taken for {worst['predicted']}: {images}", 15)
     _log_commands(next_commands(metrics, read_record(folder), share))
 
 
@@ -33,12 +31,12 @@ def conclude_batch(metrics: dict, folder: Path) -> None:
     steps = len(read_record(folder).history)
     logger.info("")
     logger.info(f"run folder     {folder}")
+    after = f"images after {counted(steps, 'step')}; the test split was not read"
     if hits == images:
-        logger.info(f"one batch      memorised: all {images} images after {steps} steps; the test split was not read")
+        log_sentence("one batch", f"memorised: all {images} {after}", 15)
         return
-    logger.info(f"one batch      not memorised: {hits} of {images} images after {steps} steps; the test split was not")
-    logger.info("               read. A network that can learn does: try another --lr, and look at the")
-    logger.info("               labels, or give it more steps: --epochs")
+    advice = "A network that can learn does: try another --lr, look at the labels, or give it more steps: --epochs"
+    log_sentence("one batch", f"not memorised: {hits} of {images} {after}. {advice}", 15)
 
 
 def baseline(metrics: dict) -> tuple[str, float]:
@@ -69,4 +67,9 @@ def next_commands(metrics: dict, record: Record, share: float) -> Iterator[tuple
 
 def _log_commands(commands: Iterator[tuple[str, str]]) -> None:
     for number, (command, purpose) in enumerate(commands):
-        logger.info(f"{'' if number else 'next':<15}{command}   ({purpose})")
+        line = f"{'' if number else 'next':<15}{command}   ({purpose})"
+        if len(line) <= WIDTH:
+            logger.info(line)
+        else:  # the command stays whole, so that it can be copied
+            logger.info(line.removesuffix(f"   ({purpose})"))
+            logger.info(f"{'':<17}({purpose})")

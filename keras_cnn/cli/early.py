@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_cnn import config as config_module
 from keras_cnn import networks
+from keras_cnn.checking import near_path
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder import newest_runs
@@ -65,14 +66,22 @@ def with_sources(overrides: Sequence[str]) -> list[str]:
     return changed
 
 
+def check_exists(path: Path) -> None:
+    """Raises InputError, with the nearest name, for a path that does not exist."""
+    if not path.exists():
+        raise InputError(f"{path}: no such folder; expected a run folder, such as runs/fashion{_existing(path)}")
+
+
 def check_run(path: Path) -> None:
     """Raises InputError unless the path is a run folder."""
-    if not path.is_dir():
-        raise InputError(f"{path}: no such folder; expected a run folder, such as runs/fashion{_existing(path)}")
+    check_exists(path)
     if not (path / "config.yaml").is_file():
         raise InputError(f"{path}: not a run folder: it has no config.yaml")
 
 
 def _existing(path: Path) -> str:
+    """The folder beside `path` with the most similar name, or else the newest run there, for a message."""
+    if near := near_path(path):
+        return f"; did you mean {near}?"
     runs = newest_runs(path.parent if path.parent != Path() else Path("runs"))
     return f"; the newest here is {runs[0]}" if runs else ""

@@ -55,6 +55,12 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}{self._nearest(unknown[0])}")
         return known
 
+    def check_options(self, words: Sequence[str]) -> None:
+        """Raises InputError, with the nearest name, for a word that is an unknown option; values are not looked at."""
+        for word in words:
+            if word.startswith("--") and word.partition("=")[0] not in self._option_string_actions:
+                self.error(f"unrecognized arguments: {word}{self._nearest(word)}")
+
     def split(self, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         """The program's own arguments, parsed, and the overrides `--a.b VALUE` or `--a.b=VALUE`.
 
@@ -69,6 +75,8 @@ class Parser(argparse.ArgumentParser):
                 own.append(word)
                 continue
             if name in self._short:
+                if not equals and (not rest or rest[0].startswith("--")):
+                    self.error(f"{name}: no value; expected {name} VALUE")
                 word = f"--{self._short[name]}{equals}{value}"
             elif self._fields and "." not in name and name.removeprefix("--") not in self._sections:
                 self.error(f"unknown option {name}{self._nearest(name)}")

@@ -9,6 +9,7 @@ from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
+from keras_cnn.views import check_method
 
 EXAMPLES = """examples:
   python predict.py runs/photos cat.jpg                  the five most probable classes of one image
@@ -42,13 +43,17 @@ def main(arguments: list[str]) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.top is not None and chosen.top < 1:
         raise UsageError(f"command line: --top {chosen.top}: expected at least 1")
+    if chosen.explain is not None:
+        check_method(chosen.explain, "--explain")
     from keras_cnn.prediction.images import list_images, stem_of
-    from keras_cnn.prediction.sources import DETECTOR, kind_of, split_source
+    from keras_cnn.prediction.sources import DETECTOR, EXPORT, kind_of, split_source
 
     source, images, is_newest = split_source(chosen.named)
     if kind_of(source) == DETECTOR:
         _detect(source, images, chosen)
         return
+    if chosen.explain is not None and kind_of(source) == EXPORT:
+        raise UsageError(f"command line: --explain: {source} is an export; expected the run or its .keras file")
     listing = list_images(images)
     if is_newest:
         logger.info(f"run         {source}, the newest that has finished")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
@@ -24,6 +25,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--wandb", action="store_true", help="save the same as a W&B Report too; needs an account")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     chosen = parser.parse_args(arguments)
+    for path in chosen.runs:
+        early.check_exists(path)
 
     from keras_cnn.analysis.run_tables import find_table  # takes a second; --help does not need it
     from keras_cnn.report.pages import write_pages

@@ -13,7 +13,7 @@ from keras_cnn.checking import check, nearest, placed, strip
 from keras_cnn.cli.parser import Parser
 from keras_cnn.detection.named_models import NAMED
 from keras_cnn.errors import InputError, UsageError
-from keras_cnn.messages import logger
+from keras_cnn.messages import counted, logger
 from keras_cnn.run_folder import newest_runs
 from keras_cnn.tensorflow_import import import_tensorflow
 
@@ -47,7 +47,8 @@ def main(arguments: list[str]) -> None:
     drawn = [] if names == ["all"] else [views.find(name) for name in names]
     if not {"-h", "--help"} & set(rest):
         _check_source(source)
-    import_tensorflow()  # takes seconds; --help and an unknown view do not need it
+        _check_options(drawn, rest)
+    import_tensorflow()  # takes seconds; --help and what is unknown do not need it
     options = {view.name: view.options for view in drawn}
     together = {name: declared for view in options.values() for name, declared in view.items()}
     given = vars(_parser(together).parse_args([source, *names, *rest]))
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> None:
     from keras_cnn.views.support import session
 
     figures = session.visualize(source, chosen, _shared(given))
-    logger.info("%s figure%s, with the arrays behind as .npz", len(figures), "s" * (len(figures) > 1))
+    logger.info("%s, with the arrays behind as .npz", counted(len(figures), "figure"))
 
 
 def _source_and_views(words: list[str]) -> tuple[str, list[str]]:
@@ -78,6 +79,15 @@ def _check_source(source: str) -> None:
     if source not in names:
         hint = nearest(source, names) if Path(source).name == source else ""
         raise InputError(f"{source}: neither a run folder, nor a .keras, .h5 or .cfg file, nor a backbone{hint}")
+
+
+def _check_options(drawn: list[views.View], rest: list[str]) -> None:
+    """Raises InputError for an option that these views do not have and for an unknown method."""
+    names = {name: (str, None, "") for view in drawn for name in view.option_names}
+    _parser(names).check_options(rest)
+    if any(view.name == "attribution" for view in drawn) and "--method" in rest:
+        for word in itertools.takewhile(lambda word: not word.startswith("--"), rest[rest.index("--method") + 1 :]):
+            views.check_method(word, "--method")
 
 
 def _checked(given: dict[str, Any], declared: dict[str, tuple[Any, Any, str]]) -> dict[str, Any]:

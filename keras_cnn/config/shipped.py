@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from keras_cnn.checking import nearest
+from keras_cnn.checking import near_path, nearest
 from keras_cnn.errors import InputError
 
 Kind = Literal["config", "sweep", "comparison"]
@@ -39,7 +39,10 @@ def find_config(given: Path, kind: Kind = "config") -> Path:
     if given.name == str(given) and not given.suffix:
         if given.name in names:
             return names[given.name]
-        raise InputError(f"{given}: no such file, and no {kind} of the package{nearest(given.name, names)}")
+        near = near_path(given) if kind == "config" else None  # a folder of photos, spelt wrongly
+        hint = f"; did you mean {near}?" if near else nearest(given.name, names)
+        what = "file or folder" if kind == "config" else "file"
+        raise InputError(f"{given}: no such {what}, and no {kind} of the package{hint}")
     if not given.exists() and given.stem in names:
         raise InputError(f"{given}: no such file; expected {given.stem}, the {kind} of the package, or another file")
     return given

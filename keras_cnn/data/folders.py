@@ -16,6 +16,7 @@ from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_name
 from keras_cnn.data.user_files import located
 from keras_cnn.data.walking import HIDDEN, ignored_text, images_in, subfolders, walk
 from keras_cnn.errors import InputError
+from keras_cnn.messages import counted
 
 LISTED = 10  # notes about class folders with files left out; the others are counted
 
@@ -90,7 +91,7 @@ def _unusable(problems: dict[str, str], listed: dict[str, ClassFile]) -> list[st
     for name in sorted(problems):
         by_class.setdefault(listed[name].title, []).append(name)
     return [
-        f"class {_printable(title)}: {len(names):,} images left out, the first: {_printable(names[0])}:"
+        f"class {_printable(title)}: {counted(len(names), 'image')} left out, the first: {_printable(names[0])}:"
         f" {problems[names[0]]}"
         for title, names in by_class.items()
     ]
@@ -124,7 +125,9 @@ def _images_of_class(
         raise InputError(f"class folder {_printable(str(folder))}: no images{text}")
     del other[HIDDEN]
     if other:
-        notes.append(f"class folder {_printable(prefix)}: {other.total():,} files left out: {ignored_text(other)}")
+        notes.append(
+            f"class folder {_printable(prefix)}: {counted(other.total(), 'file')} left out: {ignored_text(other)}"
+        )
     return [ClassFile(name, part, title) for name in names]
 
 

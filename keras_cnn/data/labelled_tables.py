@@ -12,6 +12,7 @@ from keras_cnn.data.splits import PART_OF, LabelledSource
 from keras_cnn.data.tables import GROUP_COLUMNS, SPLIT_COLUMNS, FoundFiles, ImageTable, find_files
 from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError
+from keras_cnn.messages import counted
 
 NO_COLUMN = "none"  # as the name of a column: the table has none, whatever its columns are called
 _OPTION = "--data.table."
@@ -191,7 +192,7 @@ def _files(
             f"{table}: lines {a.line} and {b.line}: {a.value} has two {what}, {values[0]!r} and {values[1]!r}{more};"
             " expected one"
         )
-    notes = [f"{repeated:,} rows repeat an earlier one"] if repeated else []
+    notes = [f"{counted(repeated, 'row repeats', 'rows repeat')} an earlier one"] if repeated else []
     return sorted(files.values(), key=lambda file: file.id), notes
 
 

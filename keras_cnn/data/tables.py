@@ -55,8 +55,11 @@ class ImageTable:
             return name
         raise InputError(f"{self.file}: {option}: no column {name!r}{nearest(name, self.columns)}")
 
-    def path_column(self, option: str) -> str:
-        """The column of the image files. InputError, with the columns and the likely one, if none is called so."""
+    def path_column(self, option: str = "") -> str:
+        """The column of the image files. InputError, with the columns and the likely one, if none is called so.
+
+        option: the option that names the column, if there is one.
+        """
         if found := self.find(PATH_COLUMNS):
             return found
         likely = [c for c in self.columns if any(is_image(cell) for cell in self.column(c)[:_SEEN])]
@@ -74,9 +77,11 @@ class ImageTable:
         raise self._no_column("labels", "label, class, category or target", likely, option)
 
     def _no_column(self, what: str, names: str, likely: Sequence[str], option: str) -> InputError:
-        guess = f"{option} {likely[0]}" if likely else f"{option} COLUMN"
         found = ", ".join(map(repr, self.columns))
-        return InputError(f"{self.file}: no column of {what} among {found}; expected one called {names}, or {guess}")
+        guess = f"; {likely[0]!r} looks like it: rename it" if likely else ""
+        if option:
+            guess = f", or {option} {likely[0] if likely else 'COLUMN'}"
+        return InputError(f"{self.file}: no column of {what} among {found}; expected one called {names}{guess}")
 
 
 def _plain(name: str) -> str:
@@ -156,7 +161,8 @@ class FoundFiles:
         missing = self.missing(values)
         more = ", ..." if len(missing) > _NAMED else ""
         named = ", ".join(map(repr, missing[:_NAMED]))
-        return f"{len(missing):,} of {len(values):,} images do not exist in {self.root}: {named}{more}"
+        root = "the current folder" if self.root == Path() else self.root
+        return f"{len(missing):,} of {len(values):,} images do not exist in {root}: {named}{more}"
 
 
 def find_files(values: Sequence[str], folder: Path, option: str) -> FoundFiles:

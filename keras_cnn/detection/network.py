@@ -43,11 +43,11 @@ def open_network(
 ) -> Network:
     """The network that `model` names.
 
-    `model` is a cfg file with `weights`, one of NAMED, a file that `save_network` wrote, or the run folder of a
-    training on boxes. Without `names`, the class names come from a .names file beside the cfg or the weights if
-    exactly one has one line for each class; otherwise, the classes are called by their numbers. Batch norms are folded
-    into their convolutions unless `fold` is False; a saved file stays as it is. Raises InputError for a file that
-    cannot be read.
+    `model` is a cfg file with `weights` (by default the .weights file of its name beside it), one of NAMED, a file that
+    `save_network` wrote, or the run folder of a training on boxes. Without `names`, the class names come from a .names
+    file beside the cfg or the weights if exactly one has one line for each class; otherwise, the classes are called by
+    their numbers. Batch norms are folded into their convolutions unless `fold` is False; a saved file stays as it is.
+    Raises InputError for a file that cannot be read.
     """
     if Path(model).is_dir():
         trained = Path(model, "model.keras")
@@ -64,7 +64,9 @@ def open_network(
         if not cfg_file.suffix and not cfg_file.exists():
             raise InputError(f"--model {model}: no such file or name{nearest(model, NAMED)}")
     if weights is None:
-        raise InputError(f"{cfg_file}: a cfg has no weights; name their file: --weights FILE")
+        weights = cfg_file.with_suffix(".weights")
+        found = f"{weights} does not exist"
+        require(weights.is_file(), f"{cfg_file}: a cfg has no weights", found, "that file, or --weights FILE")
     cfg = read_cfg(cfg_file)
     heads = read_heads(cfg)
     classes = heads[0].classes

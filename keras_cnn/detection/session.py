@@ -28,7 +28,7 @@ from keras_cnn.detection.yolo import THRESHOLD, Detector
 from keras_cnn.errors import InputError, Interrupted, Stopped, require
 from keras_cnn.figures.detections import crossings as crossings_figure
 from keras_cnn.figures.style import save
-from keras_cnn.messages import logger
+from keras_cnn.messages import counted, logger
 from keras_cnn.progress_bar import ProgressBar
 from keras_cnn.run_folder import replacing, write_json, write_text
 
@@ -342,11 +342,11 @@ class _DetectionProgress:
     def conclude(self, folder: Path) -> None:
         """Logs the last line: totals, speed and folder."""
         self._bar.close()
-        nouns = self._noun if self.done == 1 else f"{self._noun}s"
-        logger.info(f"{self.done} {nouns}, {self._objects} detections, {self._rate()}   saved in {folder}")
+        done, detections = counted(self.done, self._noun), counted(self._objects, "detection")
+        logger.info(f"{done}, {detections}, {self._rate()}   saved in {folder}")
 
     def _text(self) -> str:
-        return f"{self._rate()}   {self._objects} objects"
+        return f"{self._rate()}   {counted(self._objects, 'object')}"
 
     def _rate(self) -> str:
         seconds = self._last - self._begun

@@ -18,7 +18,7 @@ from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.evaluation.recorded import check_metrics
 from keras_cnn.evaluation.results_folder import check_writable, keep_comparisons, replacing_folder, restore_evaluations
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget, open_target, overlaps_with_training
-from keras_cnn.messages import logger
+from keras_cnn.messages import counted, log_sentence, logger
 from keras_cnn.run_folder import read_json, record_test_reading, shell_command, write_json
 from keras_cnn.run_folder.record import Record, read_record
 
@@ -187,15 +187,14 @@ def _show_results(outcome: EvaluatedRun, options: EvaluateOptions) -> None:
     record = read_record(outcome.target.folder.path)
     recorded = _recorded(outcome.target.record, options).get("accuracy")
     if recorded not in (None, outcome.evaluation.metrics["accuracy"]):
-        logger.info(
-            f"note        the recorded accuracy is {recorded:.4f}: program versions and machines differ in rounding"
-        )
+        why = "program versions and machines differ in rounding"
+        log_sentence("note", f"the recorded accuracy is {recorded:.4f}: {why}", 12)
     flaws = protocol.audit(facts_of(_record_of(outcome, record, options)))
     _show(tables.findings(flaws) if options.full else tables.findings_in_brief(flaws))
     if options.reads_test:
         images = "the test split" if options.source is None else "these images"
         count = len(_readings(record, options))
-        logger.info(f"readings    {images}: read {count} time{'s' * (count != 1)} by this run, counted in its folder")
+        logger.info(f"readings    {images}: read {counted(count, 'time')} by this run, counted in its folder")
     logger.info(f"written     {outcome.folder}   (figures; --full prints all)")
 
 

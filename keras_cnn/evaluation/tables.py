@@ -1,7 +1,6 @@
 """The results of an evaluation as lines of text for a terminal."""
 
 import re
-import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +9,7 @@ from keras_cnn.evaluation.comparison import Change, Comparison
 from keras_cnn.evaluation.protocol import NOTE, Finding
 from keras_cnn.evaluation.repeats import SeedGroup
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget
+from keras_cnn.messages import WIDTH, counted, wrapped
 from keras_cnn.run_folder.record import Record
 
 _MOST_CLASSES = 20  # largest number of classes in a table
@@ -17,8 +17,6 @@ _NAME = 24  # characters of a class name; longer names are shortened
 _SCORES = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _AREAS = {"roc_area": "ROC area", "average_precision": "average precision"}
 _SCORE = len("0.5219  [0.4917, 0.5521]")
-_WIDTH = 80  # characters of a line where there is no terminal
-_LEAST_WIDTH = 48  # characters: a date in an indented line fits
 _DATE = r"\d{4}-\d{2}-\d{2}T[\d:.+Z-]+"
 _DATES = re.compile(rf"({_DATE})(?:, {_DATE})*, ({_DATE})")
 
@@ -82,7 +80,7 @@ def brief(metrics: dict) -> Iterator[str]:
 def _worst_pair(metrics: dict) -> Iterator[str]:
     if worst := metrics.get("worst_pair"):
         yield (
-            f"worst pair  {worst['true']} taken for {worst['predicted']}: {worst['count']:,} images,"
+            f"worst pair  {worst['true']} taken for {worst['predicted']}: {counted(worst['count'], 'image')},"
             f" {worst['share']:.1%} of {worst['true']}"
         )
     if absent := metrics.get("classes_without_images"):
@@ -159,9 +157,9 @@ def findings(flaws: Sequence[Finding]) -> Iterator[str]:
     if not flaws:
         yield "protocol    no flaw found"
     for finding in flaws:
-        yield from _wrapped(f"{finding.severity}: {finding.sentence}", "protocol    ", 12)
+        yield from wrapped(f"{finding.severity}: {finding.sentence}", "protocol    ", 12)
         for line in finding.evidence:
-            yield from _wrapped(_DATES.sub(r"\1 to \2", line), 14 * " ", 16)
+            yield from wrapped(_DATES.sub(r"\1 to \2", line), 14 * " ", 16)
 
 
 def findings_in_brief(flaws: Sequence[Finding]) -> Iterator[str]:
@@ -171,20 +169,8 @@ def findings_in_brief(flaws: Sequence[Finding]) -> Iterator[str]:
         yield "protocol    no flaw found"
         return
     more = f" (and {len(serious) - 1} more: --full)" if len(serious) > 1 else ""
-    worst = textwrap.shorten(f"{serious[0].severity}: {serious[0].sentence}", _WIDTH - 12 - len(more), placeholder="…")
+    worst = textwrap.shorten(f"{serious[0].severity}: {serious[0].sentence}", WIDTH - 12 - len(more), placeholder="…")
     yield f"protocol    {worst}{more}"
-
-
-def _wrapped(text: str, first: str, indent: int) -> list[str]:
-    width = max(_LEAST_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=first,
-        subsequent_indent=indent * " ",
-        break_long_words=False,  # so that a path or a date can be copied
-        break_on_hyphens=False,
-    )
 
 
 def comparison(compared: Comparison, before: str, after: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from keras_cnn.export import keras_file, litert, onnx, savedmodel
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, in_float32, signature
 from keras_cnn.export.programs import write_program
 from keras_cnn.extras import require_extra
+from keras_cnn.messages import wrapped
 from keras_cnn.operating_system import cores
 
 FORMATS = {"keras": keras_file, "savedmodel": savedmodel, "litert": litert, "onnx": onnx}
@@ -123,20 +124,24 @@ def require_available(formats: Sequence[str]) -> None:
 
 
 def table(exported: Sequence[ExportedModel]) -> Iterator[str]:
-    """Lines for a terminal: a header, one per format, and one per latency disturbed by other programs."""
+    """Lines for a terminal: a header, one per format, and a note on latencies disturbed by other programs."""
     batches = list(exported[0].milliseconds)
-    head = "".join(f"{f'ms/image, batch {batch}':>20}" for batch in batches)
-    yield f"{'format':12}{'MB':>9}{head}{'difference':>13}{'same class':>13}   file"
+    head = "".join(f"{f'ms, batch {batch}':>13}" for batch in batches)
+    yield f"{'format':11}{'MB':>7}{head}{'difference':>11}{'same class':>11}  file"
     for model in exported:
-        times = "".join(f"{model.milliseconds[batch]:20.2f}" for batch in batches)
+        times = "".join(f"{model.milliseconds[batch]:13.2f}" for batch in batches)
         same = f"{model.same_predictions}/{model.images}"
-        difference = f"{model.max_relative_difference:13.1e}"
-        yield f"{model.format:12}{model.bytes / 1e6:9.2f}{times}{difference}{same:>13}   {model.path}"
-    for model in exported:
-        for latency in model.latencies:
-            if latency.median > _DISTURBED * latency.fastest:
-                span = f"{latency.fastest:.2f} to {latency.slowest:.2f} ms/image at batch {latency.batch}"
-                yield f"note        {model.format}: {span}: the machine was not idle; export again when it is"
+        difference = f"{model.max_relative_difference:11.1e}"
+        yield f"{model.format:11}{model.bytes / 1e6:7.2f}{times}{difference}{same:>11}  {model.path.name}"
+    disturbed = [
+        f"{model.format} {latency.fastest:.2f} to {latency.slowest:.2f} ms at batch {latency.batch}"
+        for model in exported
+        for latency in model.latencies
+        if latency.median > _DISTURBED * latency.fastest
+    ]
+    if disturbed:
+        text = f"the machine was not idle, so these times an image are too long: {', '.join(disturbed)}"
+        yield from wrapped(text, "note        ", 12)
 
 
 @contextmanager

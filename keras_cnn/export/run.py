@@ -12,7 +12,7 @@ from keras_cnn.evaluation.recorded_temperature import recorded_temperature
 from keras_cnn.evaluation.results_folder import check_writable
 from keras_cnn.export import exports
 from keras_cnn.loading import BUILDERS, load_dataset
-from keras_cnn.messages import logger
+from keras_cnn.messages import log_sentence, logger
 from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import RunFolder, is_detection_run
 from keras_cnn.run_folder.record import read_record
@@ -46,10 +46,10 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
         exported = exports.export(
             model, images, folder / "export", formats, classes, fit=config.data.fit, temperature=temperature
         )
-    logger.info(f"run         {run}: {model.name}, computing in float32; uint8 images {images.shape[1:]} to logits")
-    logger.info(
-        f"compared    with Keras on {len(images)} validation images; tolerance {exports.TOLERANCE:g} of the top logit"
-    )
+    size = "×".join(map(str, images.shape[1:]))
+    log_sentence("run", f"{run}: {model.name} in float32; uint8 images of {size} to logits", 12)
+    bound = f"within {exports.TOLERANCE:g} of the top logit"
+    log_sentence("compared", f"with Keras on {len(images)} validation images: {bound}", 12)
     for line in exports.table(exported):
         logger.info(line)
     logger.info(f"written     {run / 'export'}   (predict_FORMAT.py: programs that use the files)")

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from keras_cnn.errors import InputError, require
-from keras_cnn.messages import logger
+from keras_cnn.messages import log_sentence
 from keras_cnn.models.graph import Graph, is_graph
 from keras_cnn.models.model_files import load_model
 
@@ -88,5 +88,5 @@ def _with_logits(model: keras.Model) -> keras.Model:
         raise InputError(
             f"{model.name}: ends with {kind} in {last.name}; expected logits, or a softmax over the classes"
         )
-    logger.info(f"note      {model.name}: the softmax of {last.name} is left out: outputs and training are on logits")
+    log_sentence("note", f"{model.name}: the softmax of {last.name} is left out: outputs and training are on logits")
     return model

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_cnn.checking import nearest
+from keras_cnn import views
 from keras_cnn.data.decoding import decode, read_image_file
 from keras_cnn.errors import UsageError
 from keras_cnn.prediction.classifier import Classifier
 from keras_cnn.prediction.images import ListedImage
 from keras_cnn.prediction.table import ImagePredictions
-from keras_cnn.views.attribution import METHODS, RANDOM_NETWORKS, draw_each, explain_each
+from keras_cnn.views.attribution import RANDOM_NETWORKS, draw_each, explain_each
 from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions
 from keras_cnn.views.support.saving import SavedFigure
 from keras_cnn.visualization.sanity import Verdict
@@ -35,8 +35,7 @@ class _PredictedImages(OpenedModel):
 
 def check_method(classifier: Classifier, method: str) -> None:
     """Raises UsageError for an unknown method and for a classifier whose layers cannot be read."""
-    if method not in METHODS:
-        raise UsageError(f"command line: --explain: unknown method {method!r}{nearest(method, METHODS)}")
+    views.check_method(method, "--explain")
     if classifier.model is None:
         raise UsageError(
             f"command line: --explain: {classifier.name} is an export; expected the run or its .keras file"

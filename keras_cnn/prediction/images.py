@@ -8,13 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keras_cnn.checking import near_path
 from keras_cnn.data.dataset import ImageFile
 from keras_cnn.data.decoding import UnreadableImageError, read_image_file
-from keras_cnn.data.tables import find_files, read_csv
+from keras_cnn.data.tables import find_files, read_csv, read_parquet
 from keras_cnn.data.user_files import user_path
 from keras_cnn.data.walking import extension, ignored_text, is_image, walk
 from keras_cnn.errors import InputError
+from keras_cnn.messages import counted
 from keras_cnn.operating_system import cores
+
+_TABLES = {".csv": read_csv, ".parquet": read_parquet}  # suffix of a table that lists images -> its reader
+_KINDS = ("csv:", "parquet:", "folder:")  # how `data.source` of a training names them
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class ImageListing:
 
 
 def list_images(named: Sequence[str]) -> ImageListing:
-    """The images of files, folders (searched at any depth), globs and `.csv` files with a column of paths.
+    """The images of files, folders (searched at any depth), globs and `.csv` or `.parquet` files with paths.
 
     A file is taken whatever its name; a folder or glob only gives files with an image's ending. Images of a table that
     do not exist stay in the list. Raises InputError for what does not exist, and for a folder or glob without an image.
@@ -51,12 +56,13 @@ def list_images(named: Sequence[str]) -> ImageListing:
     for image in listing.images:
         unique.setdefault(os.path.abspath(image.path), image)
     if repeated := len(listing.images) - len(unique):
-        listing.notes.append(f"{repeated:,} image{'s were' if repeated > 1 else ' was'} named more than once")
+        listing.notes.append(f"{counted(repeated, 'image was', 'images were')} named more than once")
     listing.images = list(unique.values())
     return listing
 
 
 def _listed(text: str, listing: ImageListing) -> list[ListedImage]:
+    text = _without_kind(text)
     path = user_path(text)
     if path.is_dir():
         ignored = Counter()
@@ -66,7 +72,7 @@ def _listed(text: str, listing: ImageListing) -> list[ListedImage]:
             found = f"; it has {ignored_text(ignored)}" if ignored else ""
             raise InputError(f"{text}: no image in this folder or below it{found}")
         return images
-    if path.exists() and extension(path.name) == ".csv":
+    if path.exists() and extension(path.name) in _TABLES:
         return list(_in_table(path, listing))
     if os.path.lexists(path):
         return [ListedImage(str(path), path)]
@@ -77,13 +83,20 @@ def _listed(text: str, listing: ImageListing) -> list[ListedImage]:
         if not images:
             raise InputError(f"{text}: no image matches; expected a glob of images, in quotes")
         return images
-    raise InputError(f"{text}: no such run, model, image, folder or list; looked in {Path.cwd()}")
+    near = near_path(path)
+    hint = f"; did you mean {near}?" if near else f"; looked in {Path.cwd()}"
+    raise InputError(f"{text}: no such run, model, image, folder or list{hint}")
+
+
+def _without_kind(text: str) -> str:
+    kind = next((kind for kind in _KINDS if text.startswith(kind)), "")
+    return text if os.path.lexists(text) else text.removeprefix(kind)
 
 
 def _in_table(file: Path, listing: ImageListing) -> Iterator[ListedImage]:
-    table = read_csv(file)
+    table = _TABLES[extension(file.name)](file)
     listing.tables.append(file)
-    values = table.column(table.path_column("rename it to: path,"))
+    values = table.column(table.path_column())
     found = find_files(values, file.parent, "the folder to list instead:")
     if found.missing(values):
         listing.notes.append(f"{file}: {found.missing_in_words(values)}")
@@ -111,6 +124,7 @@ def read_files(images: Sequence[ListedImage]) -> tuple[list[ImageFile], list[int
 
 def stem_of(named: str) -> str:
     """A name for the results of what a user named: a folder's or file's, or "images" for a glob."""
+    named = _without_kind(named)
     if glob.has_magic(named) and not os.path.lexists(named):
         named = os.path.dirname(named)
         named = "images" if glob.has_magic(named) else named

@@ -1,13 +1,13 @@
 """The steps of `python predict.py`, in their order."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_cnn.data.walking import ignored_text
 from keras_cnn.errors import InputError, require
-from keras_cnn.messages import logger
+from keras_cnn.messages import counted, log_sentence, logger, wrapped
 from keras_cnn.prediction.classifier import Classifier, open_classifier
 from keras_cnn.prediction.images import ImageListing
 from keras_cnn.prediction.predicting import TOP, as_predictions, predict_files
@@ -87,7 +87,8 @@ def _predicted(classifier: Classifier, listing: ImageListing, file: Path, top: i
 def _submit(file: Path, plan: SubmissionPlan, predictions: ImagePredictions) -> None:
     _make(file.parent)
     if empty := write_submission(file, plan, predictions):
-        logger.info(f"note        {empty:,} rows of the submission have no label: their images could not be read")
+        rows = counted(empty, "row of the submission has", "rows of the submission have")
+        log_sentence("note", f"{rows} no label: the images could not be read", 12)
     logger.info(f"submission  {file}   ({len(plan.ids):,} rows of {shortened(','.join(plan.header), 30)})")
 
 
@@ -97,11 +98,12 @@ def _explain(
     from keras_cnn.prediction.explaining import explain
 
     _make(folder)
-    verdicts = []
+    verdicts, common = [], _common_folder(predictions.images)
     for number, (name, _, verdict) in enumerate(explain(classifier, listing.images, predictions, method, folder)):
         verdicts.append(verdict)
         if number < _IN_LINES:
-            logger.info(f"  {shortened(name, _NAME, at_start=True):<{_NAME}}  {verdict.words}")
+            short = shortened(name.removeprefix(common), _NAME, at_start=True)
+            log_sentence("", f"{short:<{_NAME}}  {verdict.words}", 2)
     passed = sum(verdict.passes for verdict in verdicts)
     logger.info(f"explained   {folder}   ({method}: {passed:,} of {len(verdicts):,} pass their sanity checks)")
 
@@ -146,7 +148,7 @@ def _introduction(classifier: Classifier, listing: ImageListing) -> Iterator[str
     if found := classifier.temperature:
         yield f"calibrated  by temperature {found.value:.3f}, fitted on {found.images:,} validation images"
     for note in (*classifier.notes, *listing.notes):
-        yield f"note        {note}"
+        yield from wrapped(note, "note        ", 12)
     left_out = f"; left out: {ignored_text(listing.ignored)}" if listing.ignored else ""
     yield f"images      {len(listing.images):,}{left_out}"
 
@@ -158,7 +160,7 @@ def _results(predictions: ImagePredictions) -> Iterator[str]:
         for row in rows:
             yield from _block(row)
         return
-    common = f"{os.path.commonpath([os.path.dirname(row.image) for row in rows])}{os.sep}"
+    common = _common_folder([row.image for row in rows])
     shown = [replace(row, image=row.image.removeprefix(common)) for row in rows[:_IN_LINES]]
     width = min(_NAME, max(len(row.image) for row in shown))
     for row in shown:
@@ -168,6 +170,13 @@ def _results(predictions: ImagePredictions) -> Iterator[str]:
     yield ""
     counts = ", ".join(f"{name} {count:,}" for name, count in predictions.counts.items())
     yield shortened(f"predicted   {counts}", WIDTH)
+
+
+def _common_folder(images: Sequence[str]) -> str:
+    """The folder that all paths share, with a separator; "" if some are absolute and some are not."""
+    if len({os.path.isabs(image) for image in images}) > 1:
+        return ""
+    return f"{os.path.commonpath([os.path.dirname(image) for image in images])}{os.sep}"
 
 
 def _block(row: PredictedImage) -> Iterator[str]:
@@ -194,7 +203,7 @@ def _unreadable(predictions: ImagePredictions) -> Iterator[str]:
     yield ""
     yield f"{len(errors):,} of {len(predictions):,} images could not be read; the file has them with their reasons:"
     for index in sorted(errors)[:_NAMED]:
-        yield f"  {predictions.images[index]}: {errors[index]}"
+        yield from wrapped(f"{predictions.images[index]}: {errors[index]}", "  ", 4)
     if len(errors) > _NAMED:
         yield f"  ... {len(errors) - _NAMED:,} more"
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_cnn.checking import near_path
 from keras_cnn.data.user_files import user_path
 from keras_cnn.detection.named_models import NAMED, is_detector
 from keras_cnn.errors import InputError
@@ -58,6 +59,9 @@ def newest_run(runs: Path, named: Sequence[str]) -> Path:
     """The run folder of a classifier in `runs` that finished last. InputError if there is none."""
     newest = next((run for run in newest_runs(runs) if kind_of(run) == RUN), None)
     if newest is None:
+        path = user_path(named[0])
+        if not path.exists() and (near := near_path(path)):
+            raise InputError(f"{path}: no such run, model file or export; did you mean {near}?")
         raise InputError(
             f"{named[0]}: no run, model file or export, and {runs} has no finished run to predict with; expected"
             f" RUN {' '.join(named)}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_cnn.csv_tables import CsvWriter
 from keras_cnn.evaluation.predictions import open_csv
+from keras_cnn.messages import counted
 from keras_cnn.run_folder import replacing
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class ImagePredictions:
 
     @property
     def _title(self) -> str:
-        return f"{len(self):,} image{'s' if len(self) != 1 else ''} predicted by {self.predictor}"
+        return f"{counted(len(self), 'image')} predicted by {self.predictor}"
 
     def __repr__(self) -> str:
         lines = [self._title]

@@ -1,12 +1,12 @@
 """The runs of a report: their folders, their labels, and the numbers that all sections need."""
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_cnn.checking import near_path
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.predictions import read_predictions
@@ -125,9 +125,8 @@ def find_runs(paths: list[Path]) -> tuple[list[ReportedRun], list[str]]:
 def _below(path: Path) -> list[Path]:
     """The run folders in a folder in natural order: run-2 before run-10."""
     if not path.is_dir():
-        siblings = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, siblings, 1)
-        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        near = near_path(path)
+        hint = f"; did you mean {near}?" if near else ""
         raise InputError(f"{path}: no such folder; expected a run folder, such as runs/fashion{hint}")
     folders = [p.parent for p in path.glob("*/config.yaml") if p.is_file()]
     if not folders:

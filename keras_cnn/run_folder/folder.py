@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_cnn.config import Builders, Config, differences, dump, load, read_flat
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.messages import logger
+from keras_cnn.messages import log_sentence
 from keras_cnn.run_folder.files import naming_a_full_disk, write_json, write_text
 from keras_cnn.run_folder.json_files import read_json
 from keras_cnn.run_folder.lock import LOCK, FolderLock
@@ -95,9 +95,10 @@ class RunFolder:
         """Locks the folder until `release` or the end of this process. InputError if another process holds it."""
         self._lock = FolderLock(self.path)
         if self._lock.killed and (self.path / "config.yaml").is_file():
-            logger.info(
-                f"note      {self._lock.killed} was killed while it worked in {self.path}; this run goes on from what"
-                " it saved. If nobody killed it, memory ran out: lower train.batch_size or the size of the images"
+            log_sentence(
+                "note",
+                f"{self._lock.killed} was killed while it worked in {self.path}; this run goes on from what it saved."
+                " If nobody killed it, memory ran out: lower train.batch_size or the size of the images",
             )
         return self
 

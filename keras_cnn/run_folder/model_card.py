@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from keras_cnn.messages import counted
 from keras_cnn.run_folder.files import write_text
 from keras_cnn.run_folder.record import Record, read_record
 
@@ -47,7 +48,7 @@ def _what(record: Record) -> Iterator[str]:
     weights = config.get("model.weights")
     begun = f"pretrained weights ({weights})" if weights not in (None, "none") else "random weights"
     yield f"An image classifier: `{config.get('model.name')}`{size}, trained from {begun}"
-    epochs = f"{len(record.history)} epochs" if len(record.history) != 1 else "1 epoch"
+    epochs = counted(len(record.history), "epoch")
     yield f"for {epochs} with seed {config.get('seed')}. The weights are those of epoch {record.metrics['best_epoch']},"
     yield f"chosen by {record.metrics.get('chosen_by')}. The complete config is in `config.yaml`."
 
@@ -107,7 +108,7 @@ def _limits(record: Record) -> Iterator[str]:
         yield f"- {len(few)} of {len(rows)} classes have fewer than {_FEW} test images: their numbers are uncertain."
     if worst := metrics.get("worst_pair"):
         pair = f"{worst['true']} taken for {worst['predicted']}"
-        yield f"- The most frequent confusion is {pair}: {worst['count']} images."
+        yield f"- The most frequent confusion is {pair}: {counted(worst['count'], 'image')}."
 
 
 def _use(record: Record) -> Iterator[str]:

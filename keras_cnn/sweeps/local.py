@@ -7,7 +7,7 @@ import time
 from keras_cnn import config as config_module
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
-from keras_cnn.messages import logger
+from keras_cnn.messages import counted, logger
 from keras_cnn.progress_bar import notebook_bar
 from keras_cnn.run_folder import RunFolder, program_words, quoted, shell_command
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
@@ -51,7 +51,7 @@ def run(
     reporter = _TrialReporter(study)
     if study.cap is not None:
         workers = max(1, min(workers, study.cap - reporter.ended))
-    logger.info(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {_count(workers, 'worker')})")
+    logger.info(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {counted(workers, 'worker')})")
     logger.info(f"epochs    in {study.folder}/worker-{'1' if workers == 1 else 'N'}.log")
     if may_join:
         logger.info(f"join      {_join(study)}   (one worker more, here or on a host that sees this folder)")
@@ -136,7 +136,7 @@ def _conclude(study: Study) -> None:
     words = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
     logger.info("")
     table = study.folder / "trials.csv"
-    logger.info(f"sweep     {study.folder}: {_count(len(trials), 'trial')}: {words}   (all of them: {table})")
+    logger.info(f"sweep     {study.folder}: {counted(len(trials), 'trial')}: {words}   (all of them: {table})")
     for trial in trials:
         if not trial.ended:
             logger.info(f"          trial {trial.label} is {trial.state}, {trial.worker}")
@@ -167,8 +167,4 @@ def _join(study: Study) -> str:
 def _planned(study: Study) -> str:
     if study.wandb_sweep:
         return f"by W&B's server, {study.wandb_sweep}"
-    return "no end" if study.cap is None else _count(study.cap, "trial")
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" + "s" * (number != 1)
+    return "no end" if study.cap is None else counted(study.cap, "trial")

@@ -4,7 +4,6 @@ import contextlib
 import math
 import re
 import tempfile
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
-from keras_cnn.messages import aligned, logger
+from keras_cnn.messages import aligned, log_sentence, logger, wrapped
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.sweeps import space, sweep_file, wandb
 from keras_cnn.sweeps.cost import MEMORY_SHARE_LIMIT, MULTIPLY_ADDS_LIMIT, CellCost, TrialConfig, largest_cell
@@ -64,7 +63,7 @@ def read(path: Path, overrides: list[str], run_cap: int | None, change: Change =
         largest = largest_cell(sweep, assignment, config_of, lambda config: shared.dataset(config)[0])
     plan = SweepPlan(sweep, base, first, largest)
     for note in [*sweep.notes, *_notes(plan)]:
-        logger.info(f"note      {note}")
+        log_sentence("note", note)
     return plan
 
 
@@ -118,7 +117,7 @@ def cost_lines(plan: SweepPlan) -> Iterator[str]:
         f" {largest.parameters:,} weights"
     )
     if varied := settings(plan.sweep, largest.assignment):
-        yield from textwrap.wrap(varied, 80, initial_indent=" " * 10, subsequent_indent=" " * 10)
+        yield from wrapped(varied, " " * 10, 10)
 
 
 def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:

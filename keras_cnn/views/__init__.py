@@ -17,10 +17,12 @@ It says what `draw` will read with the options of the view in `all`, so that `al
 `image_stream.measured` and `OpenedModel.maps` then return what was read ahead.
 """
 
+import ast
 import difflib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from keras_cnn.checking import nearest, options_of
@@ -51,6 +53,13 @@ class View:
     def options(self) -> dict[str, tuple[Any, Any, str]]:
         """Name -> type, default and help of each option. Imports the module of the view, and so TensorFlow."""
         return options_of(self.draw)
+
+    @property
+    def option_names(self) -> list[str]:
+        """The names of the options, read from the source: nothing is imported."""
+        tree = ast.parse(Path(__file__).with_name(f"{self.module}.py").read_text(encoding="utf-8"))
+        draw = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "draw")
+        return [argument.arg for argument in draw.args.kwonlyargs]
 
     def _imported(self) -> Any:
         return importlib.import_module(f"{__name__}.{self.module}")
@@ -124,6 +133,12 @@ METHODS = (  # of the view attribution, whose module would import TensorFlow
     "score-cam",
     "layer-cam",
 )
+
+
+def check_method(name: str, option: str) -> None:
+    """Raises UsageError, with the nearest name, for an unknown attribution method; `option` names it."""
+    if name not in METHODS:
+        raise UsageError(f"command line: {option}: unknown method {name!r}{nearest(name, METHODS)}")
 
 
 def is_view(name: str) -> bool:

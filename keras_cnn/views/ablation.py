@@ -12,6 +12,7 @@ from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.evaluation.intervals import Interval
 from keras_cnn.figures.sheets import image_sheet
 from keras_cnn.figures.style import BLUE, ORANGE
+from keras_cnn.messages import counted
 from keras_cnn.run_folder import write_json
 from keras_cnn.views import VIEWS
 from keras_cnn.views.support.image_stream import (
@@ -109,13 +110,13 @@ def _draw_comparison(
     for name, matrix in (("before", result.confusion_before), ("after", result.confusion_after)):
         title = f"{opened.name} {name} the ablation, {images.words}"
         figure = png.figure(evaluation.confusion_pair(matrix, classes)[:1], title)
-        arrays, line = {"classes": classes, "confusion": matrix}, f"{np.trace(matrix):,} images right"
+        arrays, line = {"classes": classes, "confusion": matrix}, f"{counted(int(np.trace(matrix)), 'image')} right"
         figures.append(save_figure(out, f"ablation-confusion-{name}", figure, arrays, line))
     difference = result.confusion_difference
     drawing = evaluation.confusion_change(difference, classes)
     title = f"{opened.name}: after the ablation minus before"
     figure = png.figure([drawing], title, evaluation.CHANGE_NOTE)
-    line = f"{len(result.newly_wrong):,} images newly wrong, {len(result.newly_right):,} newly right"
+    line = f"{counted(len(result.newly_wrong), 'image')} newly wrong, {len(result.newly_right):,} newly right"
     arrays = {"classes": classes, "confusion": difference}
     return [*figures, save_figure(out, "ablation-confusion-difference", figure, arrays, line)]
 

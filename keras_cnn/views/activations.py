@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from keras_cnn.errors import require
 from keras_cnn.figures.panels import Panel, PanelRow, limits, sheet, value_range
+from keras_cnn.messages import counted
 from keras_cnn.views.support.image_stream import PlannedReads
 from keras_cnn.views.support.opened_model import Count, OpenedModel
 from keras_cnn.views.support.saving import SavedFigure, save_figure
@@ -113,7 +114,7 @@ def _draw_vectors(opened: OpenedModel, out: Path, name: str, values: np.ndarray)
     captions = [opened.caption(index) for index in range(len(values))]
     figure = feature_vectors(flat, captions, f"{opened.name}: {name}, {flat.shape[1]} units")
     arrays = {"values": values, "images": opened.images.pixels}
-    return save_figure(out, name, figure, arrays, f"{name}: {flat.shape[1]} units of {len(values)} images")
+    return save_figure(out, name, figure, arrays, f"{name}: {flat.shape[1]:,} units of {counted(len(values), 'image')}")
 
 
 def feature_maps(

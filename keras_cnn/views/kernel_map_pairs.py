@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_cnn.figures.panels import Panel, PanelRow, limits, number, sheet, value_range
+from keras_cnn.messages import counted
 from keras_cnn.views.kernels import input_channels
 from keras_cnn.views.support.image_stream import PlannedReads
 from keras_cnn.views.support.opened_model import Count, OpenedModel
@@ -76,7 +77,7 @@ def _draw_sheet(opened: OpenedModel, out: Path, pairs: KernelMapPairs, part: sli
         **({} if pairs.normalised is None else {"normalised": pairs.normalised[part]}),
         **({} if pairs.activated is None else {"activated": pairs.activated[part]}),
     }
-    line = f"{pairs.layer}: {len(pairs.channels)} pairs, recomputed to {pairs.difference:.0e}"
+    line = f"{pairs.layer}: {counted(len(pairs.channels), 'pair')}, recomputed to {pairs.difference:.0e}"
     return save_figure(out, f"{pairs.layer}_{indices[0] + 1}-{indices[-1] + 1}", figure, arrays, line)
 
 

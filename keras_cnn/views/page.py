@@ -11,6 +11,7 @@ from PIL import Image
 
 from keras_cnn.errors import InputError
 from keras_cnn.figures.panels import coloured, number, value_range
+from keras_cnn.messages import counted
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.run_folder import write_text
 from keras_cnn.views.kernel_map_pairs import channel_pairs
@@ -71,7 +72,7 @@ def draw(opened: OpenedModel, out: Path, *, layer: tuple[str, ...] = (), count: 
     write_text(page, render("page.html", title=f"{opened.name}: what its kernels see", note=note, content=content))
     save_arrays(npz, arrays)
     size = page.stat().st_size / 1e6
-    counts = f"{len(images)} images, {len(layers)} layers to choose from"
+    counts = f"{counted(len(images), 'image')}, {counted(len(layers), 'layer')} to choose from"
     return [SavedFigure(page, npz, f"{counts}; {size:.1f} MB, opens in any browser")]
 
 

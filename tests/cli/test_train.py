@@ -226,7 +226,7 @@ def test_the_next_commands_can_be_copied(photos):
     lines = printed.splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("next "))
     told = [shlex.split(line.removeprefix("next").partition("   (")[0]) for line in lines[first:]]
-    told = [words for words in told if "--overfit-batch" not in words]  # of a run no better than guessing
+    told = [words for words in told if words and "--overfit-batch" not in words]  # of a run no better than guessing
     assert [words[1] for words in told] == ["predict.py", "visualize.py", "report.py", "finetune.py"]
     assert told[3][2:] == [str(run.parent / "Fotos"), "--backbone", "mobilenetv2"]  # few photos
     page = python(*told[2][1:], "--out", run.parent / "page.html")

@@ -545,11 +545,13 @@ def test_wrong_input_is_one_line(model, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     image = tmp_path / "a.png"
     Image.fromarray(picture()).save(image)
+    alone = tmp_path / "alone.cfg"
+    alone.write_bytes(Path(model[1]).read_bytes())
     (tmp_path / "three.names").write_text("a\nb\nc\n")
     for arguments, message in (
         ((image, "--model", "yolov3-tiny"), "put yolov3-tiny.weights and coco.names there"),
         ((image, "--model", "yolov3-tny"), "did you mean yolov3-tiny?"),
-        ((image, *model[:2]), "a cfg has no weights; name their file: --weights FILE"),
+        ((image, "--model", alone), "alone.weights does not exist; expected that file, or --weights FILE"),
         ((image, *model, "--classes", "cra"), "--classes: unknown class cra; did you mean car?"),
         ((image, *model, "--names", tmp_path / "three.names"), "3 names, expected 2, one for each class"),
         ((image, *model, "--count-line", "0,0,9,9"), "counting follows objects through a video"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import layers
 from PIL import Image
@@ -16,7 +17,7 @@ from keras_cnn.config import Config, dump
 from keras_cnn.errors import InputError
 from keras_cnn.models.class_names import save_with_classes
 from keras_cnn.prediction.classifier import open_classifier
-from keras_cnn.prediction.images import ListedImage
+from keras_cnn.prediction.images import ListedImage, list_images, stem_of
 from keras_cnn.prediction.predicting import predict
 from keras_cnn.prediction.submission import plan_submission, write_submission
 from keras_cnn.prediction.table import ImagePredictions
@@ -114,6 +115,13 @@ def test_without_a_run_the_newest_predicts_and_several_sources_join(here, messag
     assert f"  {'red':<50}   92.01%" in messages
 
 
+def test_absolute_and_relative_paths_are_shown_together(here, messages):
+    assert program("predict", ["runs/colours", "photos", str(here / "whole.jpg")]) == 0
+    assert "images      7; left out: 1 .txt" in messages
+    (line,) = (line for line in messages if "whole.jpg" in line)
+    assert len(line) <= 80
+
+
 def test_no_readable_image_is_status_2_and_the_file_has_the_reasons(here, capsys):
     assert program("predict", ["runs/colours", "photos/text.jpg", "photos/empty.png"]) == 2
     assert "error: none of the 2 images could be read" in capsys.readouterr().err
@@ -127,6 +135,17 @@ def test_a_list_names_images_without_their_ending_and_missing_ones_stay(here, me
     assert {name: row["predicted"] for name, row in rows.items()} == {"red": "red", "unknown/blue": "blue", "none": ""}
     assert rows["none"]["error"] == "no such image"
     assert any("1 of 3 images do not exist in photos: 'none'" in line for line in messages)
+
+
+@pytest.mark.parametrize(("kind", "named"), [("csv", "list.csv"), ("parquet", "list.parquet"), ("folder", "photos")])
+def test_images_are_also_named_as_a_source_of_training_is(here, kind, named):
+    table_of = pd.DataFrame({"path": ["photos/red.png", "photos/green.png"]})
+    table_of.to_csv(here / "list.csv", index=False)
+    table_of.to_parquet(here / "list.parquet")
+    plain, prefixed = list_images([named]), list_images([f"{kind}:{named}"])
+    assert [image.path for image in prefixed.images] == [image.path for image in plain.images]
+    assert len(plain.images) == (6 if kind == "folder" else 2)
+    assert stem_of(f"{kind}:{named}") == stem_of(named) == named.partition(".")[0]
 
 
 def test_submission_and_template(here, messages):
@@ -170,7 +189,7 @@ def test_a_damaged_archive_is_wrong_input(here, tmp_path, capsys, damage):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["runs/colours", "photo.jpg"], "photo.jpg: no such run, model, image, folder or list; looked in"),
+        (["runs/colours", "photo.jpg"], "photo.jpg: no such run, model, image, folder or list"),
         (["runs/colours"], "runs/colours: no images to predict"),
         (["runs/colours", "photos", "--output", "runs/colours/predictions.csv"], "exists and is not replaced"),
         (["runs/colours", "photos", "--template", "wrong.csv"], "wrong.csv: no class 'gren'; did you mean green?"),

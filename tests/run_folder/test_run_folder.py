@@ -167,12 +167,13 @@ def test_the_lock_names_its_present_holder_alone(tmp_path, messages):
     (folder / "run.lock").write_text(f"process 12345678 on {'a-host-with-a-long-name' * 3}")  # was killed
     with run_folder.RunFolder.open(folder.path).lock():
         assert (folder / "run.lock").read_text() == f"process {os.getpid()} on {platform.node()}"
-    (message,) = messages
+    message = " ".join(line.strip() for line in messages)
     assert message.startswith("note      process 12345678 on a-host-with")
     assert "was killed" in message
     assert "memory ran out: lower train.batch_size" in message
+    messages.clear()
     run_folder.RunFolder.open(folder.path).lock().release()
-    assert len(messages) == 1
+    assert messages == []
 
 
 def test_a_folder_without_the_right_to_write_is_named(tmp_path, monkeypatch):

@@ -162,8 +162,11 @@ def test_a_view_that_a_detector_cannot_have_is_one_line(files, tmp_path, capsys,
 
 
 def test_a_cfg_wants_weights_and_a_classifier_has_no_boxes(files, run, tmp_path, capsys):
-    assert run_program(visualize.main, [str(files[0]), "kernels", "--out", str(tmp_path)]) == 2
-    assert "a cfg has no weights" in capsys.readouterr().err
+    assert run_program(visualize.main, [str(files[0]), "kernels", "--out", str(tmp_path)]) == 0  # those beside it
+    alone = tmp_path / "alone.cfg"
+    alone.write_bytes(files[0].read_bytes())
+    assert run_program(visualize.main, [str(alone), "kernels", "--out", str(tmp_path)]) == 2
+    assert f"a cfg has no weights: {tmp_path / 'alone.weights'} does not exist" in capsys.readouterr().err
     arguments = [str(files[0]), "activations", "--weights", str(files[1]), "--out", str(tmp_path)]
     assert run_program(visualize.main, arguments) == 2
     assert "comes without images" in capsys.readouterr().err

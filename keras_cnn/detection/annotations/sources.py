@@ -12,6 +12,7 @@ from keras_cnn.data.user_files import user_path
 from keras_cnn.detection.annotations import coco, voc, yolo_txt
 from keras_cnn.detection.annotations.dataset import SPLITS, AnnotatedImage, BoxDataset, Reading, chosen_classes
 from keras_cnn.errors import InputError, require
+from keras_cnn.messages import counted
 from keras_cnn.run_folder.files import sha256_of
 
 KINDS = ("coco", "yolo", "voc")
@@ -103,7 +104,8 @@ def _cut(
 def _notes(splits: dict[str, tuple[AnnotatedImage, ...]], identical: tuple, reading: Reading):
     yield from reading.notes
     if reading.skipped:
-        yield f"{len(reading.skipped)} wrong boxes left out, the first: {reading.skipped[0]}"
+        yield f"{counted(len(reading.skipped), 'wrong box', 'wrong boxes')} left out, the first: {reading.skipped[0]}"
     homes = {image.id: name for name, images in splits.items() for image in images}
     if across := sum(len({homes[identity] for identity in group}) > 1 for group in identical):
-        yield f"{across} sets of identical images lie across splits (see split.json)"
+        sets = counted(across, "set of identical images lies", "sets of identical images lie")
+        yield f"{sets} across splits (see split.json)"

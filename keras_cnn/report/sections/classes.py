@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_cnn.charts import Chart, TextTable, evaluation
 from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
+from keras_cnn.messages import counted
 from keras_cnn.report import run_charts
 from keras_cnn.report.runs import AGAIN, SPLITS, ReportedRun
 
@@ -89,7 +90,9 @@ def _confusion_table(matrix: np.ndarray, names: Sequence[str]) -> tuple[TextTabl
     worst = ""
     if mistakes:
         n, i, j = -mistakes[0][0], *mistakes[0][1:]
-        worst = f"Most frequent mistake: {names[i]} predicted as {names[j]}, {n:,} of {totals[i]:,} images."
+        worst = (
+            f"Most frequent mistake: {names[i]} predicted as {names[j]}, {n:,} of {counted(int(totals[i]), 'image')}."
+        )
     if len(names) <= MATRIX_IN_FULL:
         rows = tuple((name, *map(count, row)) for name, row in zip(names, matrix.tolist(), strict=True))
         return TextTable(("true \\ predicted", *names), rows), worst

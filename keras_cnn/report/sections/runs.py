@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from keras_cnn.analysis.factors import show
 from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
 from keras_cnn.charts.text import count, digits, duration, interval, large, percent
+from keras_cnn.messages import counted
 from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import SplitScores, number
 
@@ -34,7 +35,7 @@ def lead(runs: Sequence[ReportedRun], table: RunTable | None = None) -> str:
     swept, best = table.swept, table.swept.best
     total = len(swept.trials)
     states = ", ".join(f"{n:,} {'ended early' if s == 'early' else s}" for s, n in swept.counts.items())
-    text = f"{total:,} trial{'' if total == 1 else 's'}: {states}. " if total else "No trial has started. "
+    text = f"{counted(total, 'trial')}: {states}. " if total else "No trial has started. "
     if best is None:
         return text + ("None has a result." if total else "")
     text += f"The best, {best.label}, has {_metric(swept.metric, best.value)}. "

@@ -18,6 +18,7 @@ from keras_cnn.distribution.replicas import SINGLE, Replicas, open_replicas
 from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.evaluations import computed_in
 from keras_cnn.loading import BUILDERS, load_dataset
+from keras_cnn.messages import counted
 from keras_cnn.models import backbones, custom, freezing
 from keras_cnn.models.weights import LoadedWeights, load_weights
 from keras_cnn.training import precision
@@ -244,8 +245,8 @@ def _slow_statistics(setup: TrainingSetup) -> Iterator[str]:
     slowest = max((layer.momentum for layer in norms if layer.trainable), default=0.0)
     if (left := slowest**steps) > UNSETTLED:
         yield (
-            f"after {steps} steps the statistics of batch norms with momentum {slowest:g} still hold {left:.0%} of what"
-            " they start with: validation may stay at chance; train longer or start from weights"
+            f"after {counted(steps, 'step')} the statistics of batch norms with momentum {slowest:g} still hold"
+            f" {left:.0%} of what they start with: validation may stay at chance; train longer or start from weights"
         )
 
 
@@ -258,13 +259,15 @@ def data_notes(findings: dict) -> Iterator[str]:
     """The findings about the data that matter for the results; pairs and names are in split.json."""
     yield from findings.get("notes", [])
     if skipped := findings.get("skipped"):
-        yield f"{len(skipped)} unreadable images skipped (see split.json)"
+        yield f"{counted(len(skipped), 'unreadable image')} skipped (see split.json)"
     duplicates = findings.get("duplicates", {})
     if crossing := duplicates.get("sets_across_splits"):
-        yield f"{crossing} sets of identical images lie across splits (see split.json)"
+        sets = counted(crossing, "set of identical images lies", "sets of identical images lie")
+        yield f"{sets} across splits (see split.json)"
     if contradicting := duplicates.get("sets_with_different_labels"):
-        yield f"{contradicting} sets of identical images have different labels (see split.json)"
+        sets = counted(contradicting, "set of identical images has", "sets of identical images have")
+        yield f"{sets} different labels (see split.json)"
     near = findings.get("near_duplicates", {})
     if near.get("pairs"):
-        pairs = f"{near['pairs']} near-duplicate pair{'s' if near['pairs'] != 1 else ''}"
+        pairs = counted(near["pairs"], "near-duplicate pair")
         yield f"{pairs}, {near['pairs_across_splits']} across splits (see split.json)"

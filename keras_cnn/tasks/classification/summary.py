@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_cnn.config import FinetuneConfig
-from keras_cnn.messages import logger
+from keras_cnn.messages import log_sentence, logger
 from keras_cnn.run_folder import shell_command
 from keras_cnn.tasks.classification.setup import CHOOSES_BADLY, TrainingSetup, data_notes
 from keras_cnn.training.phases import plan_text
@@ -22,7 +22,7 @@ def log_summary(setup: TrainingSetup) -> None:
     size = "x".join(map(str, dataset.image_shape))
     logger.info(f"data      {counts}; {len(dataset.classes)} classes; {size}")
     for line in data_notes(dataset.findings):
-        logger.info(f"          {line}")
+        log_sentence("", line)
     logger.info(_classes(setup))
     logger.info(_baseline(setup))
     trainable = sum(int(np.prod(v.shape)) for v in setup.model.trainable_variables)
@@ -35,7 +35,7 @@ def log_summary(setup: TrainingSetup) -> None:
         for line in plan_text(setup.plan, setup.config.optim.learning_rate).splitlines():
             logger.info(f"          {line}")
     for line in setup.notes:
-        logger.info(f"note      {line}")
+        log_sentence("note", line)
     for line in _advice(setup):
         logger.info(f"advice    {line}")
 

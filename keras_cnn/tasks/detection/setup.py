@@ -17,7 +17,7 @@ from keras_cnn.detection.network import Network
 from keras_cnn.detection.weights import Convolution
 from keras_cnn.distribution.ranks import ALONE, Ranks
 from keras_cnn.distribution.replicas import SINGLE, Replicas, open_replicas
-from keras_cnn.messages import logger
+from keras_cnn.messages import log_sentence, logger
 from keras_cnn.tasks.detection.anchors import kmeans, shape_iou
 from keras_cnn.tasks.detection.images import BoxImages
 from keras_cnn.tasks.detection.network_cfg import anchor_count, find_cfg, rewritten
@@ -157,16 +157,16 @@ def log_summary(setup: DetectionSetup) -> None:
     boxes = {name: sum(_box_counts(dataset, name).values()) for name in SPLITS}
     logger.info(f"data      {dataset.source}: {counts}; {len(dataset.classes)} classes; {setup.size}x{setup.size}")
     totals = ", ".join(f"{count:,}" for count in boxes.values())
-    logger.info(f"          {totals} boxes: {_listed(_box_counts(dataset, 'train'))}")
+    log_sentence("", f"{totals} boxes: {_listed(_box_counts(dataset, 'train'))}")
     for note in dataset.notes:
-        logger.info(f"          {note}")
+        log_sentence("", note)
     parameters = sum(int(np.prod(v.shape)) for v in setup.model.trainable_variables)
     logger.info(f"model     {config.model.cfg}: {parameters:,} trainable parameters")
     precision.log_hardware(config.precision, setup.precision, setup.hardware)
     logger.info(f"weights   {config.model.weights}: {setup.loaded or 'every layer as initialised'}")
     sizes = " ".join(f"{w:.0f}x{h:.0f}" for w, h in setup.anchors.sizes)
-    logger.info(
-        f"anchors   {config.model.anchors}: {sizes}; mean IoU with the training boxes {setup.anchors.mean_iou:.3f}"
+    log_sentence(
+        "anchors", f"{config.model.anchors}: {sizes}; mean IoU with the training boxes {setup.anchors.mean_iou:.3f}"
     )
 
 

@@ -15,6 +15,7 @@ from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.network import Network, open_network
 from keras_cnn.detection.yolo import Detector, letterbox
 from keras_cnn.errors import UsageError, require
+from keras_cnn.messages import counted
 from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions
 from keras_cnn.visualization.probe import Probe
 from keras_cnn.visualization.targets import Neuron
@@ -92,7 +93,7 @@ class OpenedDetector(OpenedModel):
         for name, detections in zip(self.images.names, self.detections, strict=True):
             if len(detections) < number:
                 count = len(detections)
-                words = f"{count} detection{'s' * (count != 1)}" if count else "nothing detected"
+                words = counted(count, "detection") if count else "nothing detected"
                 raise UsageError(f"command line: --box {number}: {name}: {words}, expected at least {number}")
         return [detections[number - 1] for detections in self.detections]
 

@@ -1,0 +1,26 @@
+import pytest
+
+from keras_cnn.messages import counted, wrapped
+
+
+def test_a_sentence_is_broken_between_words_and_below_its_own_beginning(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    words = "after 12 steps the statistics of batch norms still hold 88% of what they start with: train longer"
+    first, second = wrapped(words, "note      ", 10)
+    assert first == "note      after 12 steps the statistics of batch norms still hold 88% of what"
+    assert second == "          they start with: train longer"
+    path = "/data/" + 90 * "a"
+    assert wrapped(f"see {path}", "note      ", 10) == ["note      see", f"          {path}"]  # it can be copied
+
+
+@pytest.mark.parametrize(
+    ("number", "nouns", "words"),
+    [
+        (0, ["image"], "0 images"),
+        (1, ["image"], "1 image"),
+        (2000, ["image"], "2,000 images"),
+        (2, ["box", "boxes"], "2 boxes"),
+    ],
+)
+def test_a_noun_agrees_with_its_number(number, nouns, words):
+    assert counted(number, *nouns) == words
