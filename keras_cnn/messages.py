@@ -57,6 +57,16 @@ def log_sentence(label: str, text: str, indent: int = 10) -> None:
         logger.info(line)
 
 
+def log_command(label: str, command: str, purpose: str, indent: int = 10) -> None:
+    """Logs a command to copy, which is never broken, and what it is for, below it if both do not fit the terminal."""
+    first = f"{label:<{indent}}{command}"
+    if len(f"{first}   ({purpose})") <= max(_LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns):
+        logger.info(f"{first}   ({purpose})")
+        return
+    logger.info(first)
+    log_sentence("", f"({purpose})", indent + 2)
+
+
 class TerminalHandler(logging.StreamHandler):
     """Writes each message as one printable line to the current `sys.stdout`, even if that is replaced later."""
 

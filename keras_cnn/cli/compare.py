@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from keras_cnn import run_folder
 from keras_cnn.cli.parser import Parser
 from keras_cnn.cli.sweep import is_sweep
-from keras_cnn.config.shipped import find_config
+from keras_cnn.config.shipped import described, find_config
 from keras_cnn.errors import InputError
-from keras_cnn.messages import counted, logger
+from keras_cnn.messages import counted, log_command, logger
 from keras_cnn.operating_system import cores
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.tensorflow_import import import_tensorflow
@@ -60,7 +60,7 @@ def main(chosen: argparse.Namespace, overrides: list[str], part: str | None = No
         chosen.compare = find_config(chosen.compare, "comparison")
     workers = 1 if chosen.workers is None else chosen.workers
     with PrewarmedWorkers(0 if chosen.dry_run else workers) as ready:
-        logger.info(f"reading   {chosen.compare or chosen.resume}")
+        logger.info(f"reading   {described(chosen.compare or chosen.resume)}")
         import_tensorflow()
         _run(chosen, overrides, workers, ready, part)
 
@@ -73,7 +73,7 @@ def demonstrate(chosen: argparse.Namespace, overrides: list[str]) -> None:
     chosen.workers = chosen.workers or min(2, len(cores()))
     main(chosen, overrides, part)
     following = run_folder.shell_command("finetune", "PHOTOS", "--backbone", "mobilenetv2")
-    logger.info(f"next      {following}   (one folder a class)")
+    log_command("next", following, "one folder a class")
 
 
 def _with_part(sweep: "Sweep", part: str | None) -> "Sweep":
@@ -131,7 +131,7 @@ def _run(
     for line in ("", *brief(section)):
         logger.info(line)
     written = files[0].parent
-    logger.info(f"all       {written / 'comparison.txt'}   ({len(files)} files there: tables, picture)")
+    log_command("all", str(written / "comparison.txt"), f"{len(files)} files there: tables, picture")
 
 
 def _check(chosen: argparse.Namespace, overrides: list[str]) -> None:

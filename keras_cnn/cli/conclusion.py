@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_cnn import run_folder
-from keras_cnn.messages import WIDTH, counted, log_sentence, logger
+from keras_cnn.messages import counted, log_command, log_sentence, logger
 from keras_cnn.run_folder.record import Record, read_record
 
 FEW_IMAGES = 1000  # training photos below which a pretrained network is suggested
@@ -67,9 +67,4 @@ def next_commands(metrics: dict, record: Record, share: float) -> Iterator[tuple
 
 def _log_commands(commands: Iterator[tuple[str, str]]) -> None:
     for number, (command, purpose) in enumerate(commands):
-        line = f"{'' if number else 'next':<15}{command}   ({purpose})"
-        if len(line) <= WIDTH:
-            logger.info(line)
-        else:  # the command stays whole, so that it can be copied
-            logger.info(line.removesuffix(f"   ({purpose})"))
-            logger.info(f"{'':<17}({purpose})")
+        log_command("" if number else "next", command, purpose, 15)

@@ -8,12 +8,12 @@ from keras_cnn import config as config_module
 from keras_cnn import run_folder
 from keras_cnn.cli import early, hosts, train
 from keras_cnn.cli.parser import SHORT_NAMES, Parser
-from keras_cnn.config.shipped import find_config
+from keras_cnn.config.shipped import described, find_config
 from keras_cnn.detection.named_models import NAMED, named_files
 from keras_cnn.distribution.ranks import ALONE
 from keras_cnn.errors import InputError
 from keras_cnn.extras import require_extra
-from keras_cnn.messages import logger
+from keras_cnn.messages import counted, log_command, logger
 from keras_cnn.tasks.detection.settings import BoxConfig
 from keras_cnn.tensorflow_import import import_tensorflow
 
@@ -124,7 +124,7 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
     if not chosen.resume and not chosen.options:
         chosen.train = find_config(chosen.train)
         early.check_config(chosen.train, overrides, BoxConfig)
-        logger.info(f"config    {chosen.train}")
+        logger.info(f"config    {described(chosen.train)}")
     ranks = ALONE if chosen.options or chosen.dry_run else hosts.join(chosen, "detect")
     import_tensorflow()
     from keras_cnn.tasks.detection.task import prepare
@@ -155,14 +155,14 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
 def _conclude(metrics: dict, folder: Path) -> None:
     """Prints the folder of a finished run, its numbers, and the commands to continue with."""
     logger.info("")
-    logger.info(f"run folder     {folder}   (curves, precision over recall, images in {folder / 'figures'})")
+    log_command("run folder", str(folder), "curves, precision over recall, images in figures/", 15)
     for label, name in (("test mAP@0.5", "map50"), ("@[.5:.95]", "map")):
         low, high = metrics[f"{name}_interval"]
-        line = f"{label:<15}{metrics[name]:.4f}  [{low:.4f}, {high:.4f}] 95 % bootstrap interval"
-        logger.info(f"{line}, {metrics['images']:,} images, {metrics['boxes']:,} boxes" if name == "map50" else line)
+        logger.info(f"{label:<15}{metrics[name]:.4f}  [{low:.4f}, {high:.4f}] 95 % bootstrap interval")
+    logger.info(f"{'':<15}{counted(metrics['images'], 'image')}, {counted(metrics['boxes'], 'box', 'boxes')}")
     logger.info(f"best epoch     {metrics['best_epoch']} by {metrics['chosen_by']}")
     page = run_folder.shell_command("report", folder)
-    logger.info(f"next           {page}   (all of it on one page)")
+    log_command("next", page, "all of it on one page", 15)
     use = run_folder.shell_command("detect", "PHOTOS", "--model", folder)
     logger.info(f"               {use}")
 

@@ -14,9 +14,9 @@ from keras_cnn.tensorflow_import import import_tensorflow
 EXAMPLES = """examples:
   python finetune.py --freeze-upto layer1                      what pretraining buys, on images of the package
   python finetune.py photos/ --backbone mobilenetv2            the head alone; one folder a class
-  python finetune.py --backbone xception --freeze-upto block10 --data.source folder:photos --dry-run
-  python finetune.py --backbone resnet50 --unfreeze-last 3 --weights resnet50.pth --data.source folder:photos
-  python finetune.py --backbone resnet18 --finetune.strategy gradual --finetune.stage_decay 0.4 --freeze-upto 0
+  python finetune.py photos/ --backbone xception --freeze-upto block10 --dry-run
+  python finetune.py photos/ --backbone resnet50 --unfreeze-last 3 --weights resnet50.pth
+  python finetune.py photos/ --freeze-upto 0 --finetune.strategy gradual
   python finetune.py --compare quick                           recipes, with seeds and intervals
   python finetune.py --export runs/finetune --formats litert,onnx
   python finetune.py --resume                                  goes on with the last unfinished run

@@ -7,7 +7,7 @@ from keras_cnn.checking import nearest
 from keras_cnn.cli.parser import Parser
 from keras_cnn.detection.named_models import NAMED, cache_folder, named_cfg
 from keras_cnn.errors import InputError
-from keras_cnn.messages import aligned
+from keras_cnn.messages import aligned, wrapped
 from keras_cnn.networks import ListedNetwork
 
 EXAMPLES = """examples:
@@ -29,11 +29,8 @@ def _tables() -> Iterator[str]:
     yield "pretrained networks, for finetune.py --backbone NAME"
     yield from _aligned([_HEAD, *map(_row, networks.published())])
     yield ""
-    yield "top-1: per cent of ImageNet's validation images, as published at keras.io/api/applications,"
-    yield "or for the networks with torchvision's weights at pytorch.org/vision (IMAGENET1K_V1)"
-    yield "mult-adds: of one image of that side; parameters: with 1000 classes, without VGG's dense layers"
-    yield "weights: here (on this machine), download (by Keras), bring (NAME says which file)"
-    yield "licence: of the weights as their publishers give it; ImageNet's own terms come on top"
+    for line in _EXPLAINED:
+        yield from wrapped(line, "", 2)
     yield ""
     yield "networks to train from scratch, for train.py --model NAME"
     head = ("name", "image", "parameters", "multiply-adds")
@@ -44,7 +41,15 @@ def _tables() -> Iterator[str]:
     yield from _aligned([("name", "cfg", "weights"), *map(_detector, NAMED)])
 
 
-_HEAD = ("name", "side", "parameters", "mult-adds", "top-1", "licence", "weights")
+_HEAD = ("name", "side", "params", "mult-adds", "top-1", "licence", "weights")
+_EXPLAINED = (
+    "params: parameters with 1000 classes, without VGG's dense layers",
+    "mult-adds: of one image of that side",
+    "top-1: per cent of ImageNet's validation images, as published at keras.io/api/applications, or for the networks"
+    " with torchvision's weights at pytorch.org/vision (IMAGENET1K_V1)",
+    "licence: of the weights as their publishers give it; ImageNet's own terms come on top",
+    "weights: here (on this machine), download (by Keras), bring (NAME says which file)",
+)
 
 
 def _row(network: ListedNetwork) -> tuple[str, ...]:

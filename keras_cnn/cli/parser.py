@@ -2,11 +2,13 @@
 
 import argparse
 import difflib
+import itertools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from keras_cnn.errors import InputError
+from keras_cnn.messages import wrapped
 from keras_cnn.run_folder import program_words
 
 SHORT_NAMES = {  # option -> the config field that it sets, and the placeholder of its value in --help
@@ -18,6 +20,7 @@ SHORT_NAMES = {  # option -> the config field that it sets, and the placeholder 
     "--image-size": ("data.image_size", "PIXELS"),
     "--devices": ("devices", "D"),
 }
+_COLUMN = 28  # characters of a list's left column, beside which its texts stand
 CLOSE = 0.6  # similarity from which a name is suggested
 
 
@@ -26,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *, prog: str, epilog: str = "", **settings):
         formatter = argparse.RawDescriptionHelpFormatter
-        prog, epilog = _as_called(prog), _as_called(epilog)
+        prog, epilog = _as_called(prog), "\n".join(laid_out(_as_called(epilog)))
         super().__init__(allow_abbrev=False, formatter_class=formatter, prog=prog, epilog=epilog, **settings)
         self._own: set[str] = {"--help", "-h"}
         self._fields: Collection[str] = ()
@@ -102,3 +105,25 @@ class Parser(argparse.ArgumentParser):
 def _as_called(text: str) -> str:
     """The text with the programs named in the way that this process was called, such as `keras-cnn train`."""
     return re.sub(r"python (\w+)\.py", lambda found: " ".join(program_words(found[1])), text)
+
+
+def laid_out(text: str) -> Iterator[str]:
+    """The lines of a help text in the width of the terminal: paragraphs, and indented lists of an entry and its text.
+
+    The texts stand beside short entries such as names, and below long ones such as commands.
+    """
+    for is_list, group in itertools.groupby(text.split("\n"), lambda line: line.startswith("  ")):
+        lines = list(group)
+        if not is_list:
+            for is_blank, paragraph in itertools.groupby(lines, lambda line: not line):
+                words = list(paragraph)
+                yield from words if is_blank else wrapped(" ".join(words), "", 0)
+            continue
+        entries = [((*re.split(" {2,}", line.strip(), maxsplit=1), "")[:2]) for line in lines]
+        widest = max(len(entry) for entry, _ in entries)
+        for entry, text in entries:
+            if widest <= _COLUMN:
+                yield from wrapped(text, f"  {entry:<{widest}}  ", widest + 4) or [f"  {entry}"]
+            else:
+                yield f"  {entry}"
+                yield from wrapped(text, "      ", 6)

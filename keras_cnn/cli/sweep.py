@@ -7,7 +7,7 @@ from keras_cnn.cli import early
 from keras_cnn.cli.conclusion import conclude
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import names
-from keras_cnn.config.shipped import find_config
+from keras_cnn.config.shipped import described, find_config
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.sweeps.prewarmed_workers import PLACEHOLDER, PrewarmedWorkers, receive_assignment
@@ -93,7 +93,7 @@ def start(chosen: argparse.Namespace, overrides: list[str]) -> None:
     trains = chosen.finish is None and not chosen.dry_run
     with PrewarmedWorkers(workers if trains else 0) as ready:
         if chosen.finish is None and chosen.resume is None:
-            logger.info(f"reading   {chosen.sweep}")
+            logger.info(f"reading   {described(chosen.sweep)}")
         import_tensorflow()
         _run(chosen, overrides, workers, ready)
 

@@ -14,7 +14,7 @@ from keras_cnn.cli.conclusion import conclude, conclude_batch
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import Config
 from keras_cnn.config.batch_size import as_resumed
-from keras_cnn.config.shipped import find_config
+from keras_cnn.config.shipped import described, find_config
 from keras_cnn.distribution.ranks import ALONE
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
@@ -139,7 +139,7 @@ def start(
     file = chosen.config or find_config(Path(default))
     if not chosen.resume and not chosen.options:
         early.check_config(file, overrides)
-        logger.info(f"config    {file}")
+        logger.info(f"config    {described(file)}")
     program = "finetune" if default == "finetune" else "train"
     ranks = ALONE if chosen.options or chosen.dry_run else hosts.join(chosen, program)
     import_tensorflow()  # takes seconds; --help and wrong options do not need it

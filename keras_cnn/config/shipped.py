@@ -27,6 +27,11 @@ def shipped(kind: Kind = "config") -> dict[str, Path]:
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
+def described(path: Path) -> str:
+    """The path of a config for a message; a shipped one is called by its name."""
+    return f"{path.stem}, of the package" if path.is_relative_to(shipped_folder()) else str(path)
+
+
 def find_config(given: Path, kind: Kind = "config") -> Path:
     """The file `given` or, if there is none, the shipped one of that name.
 

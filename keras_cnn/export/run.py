@@ -12,7 +12,7 @@ from keras_cnn.evaluation.recorded_temperature import recorded_temperature
 from keras_cnn.evaluation.results_folder import check_writable
 from keras_cnn.export import exports
 from keras_cnn.loading import BUILDERS, load_dataset
-from keras_cnn.messages import log_sentence, logger
+from keras_cnn.messages import log_command, log_sentence, logger
 from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import RunFolder, is_detection_run
 from keras_cnn.run_folder.record import read_record
@@ -52,7 +52,7 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
     log_sentence("compared", f"with Keras on {len(images)} validation images: {bound}", 12)
     for line in exports.table(exported):
         logger.info(line)
-    logger.info(f"written     {run / 'export'}   (predict_FORMAT.py: programs that use the files)")
+    log_command("written", str(run / "export"), "predict_FORMAT.py: programs that use the files", 12)
     return exported
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keras_cnn.data.walking import ignored_text
 from keras_cnn.errors import InputError, require
-from keras_cnn.messages import counted, log_sentence, logger, wrapped
+from keras_cnn.messages import counted, log_command, log_sentence, logger, wrapped
 from keras_cnn.prediction.classifier import Classifier, open_classifier
 from keras_cnn.prediction.images import ImageListing
 from keras_cnn.prediction.predicting import TOP, as_predictions, predict_files
@@ -62,7 +62,7 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
     predictions = _predicted(classifier, listing, table_file, options.top)
     if plan and submission_file:
         _submit(submission_file, plan, predictions)
-    logger.info(f"written     {table_file}   (a row for each image)")
+    log_command("written", str(table_file), "a row for each image", 12)
     if options.explain:
         _explain(classifier, listing, predictions, options.explain, table_file.parent / options.explain)
     return predictions
@@ -89,7 +89,8 @@ def _submit(file: Path, plan: SubmissionPlan, predictions: ImagePredictions) -> 
     if empty := write_submission(file, plan, predictions):
         rows = counted(empty, "row of the submission has", "rows of the submission have")
         log_sentence("note", f"{rows} no label: the images could not be read", 12)
-    logger.info(f"submission  {file}   ({len(plan.ids):,} rows of {shortened(','.join(plan.header), 30)})")
+    rows = counted(len(plan.ids), "row")
+    log_command("submission", str(file), f"{rows} of {shortened(','.join(plan.header), 30)}", 12)
 
 
 def _explain(
@@ -105,7 +106,7 @@ def _explain(
             short = shortened(name.removeprefix(common), _NAME, at_start=True)
             log_sentence("", f"{short:<{_NAME}}  {verdict.words}", 2)
     passed = sum(verdict.passes for verdict in verdicts)
-    logger.info(f"explained   {folder}   ({method}: {passed:,} of {len(verdicts):,} pass their sanity checks)")
+    log_command("explained", str(folder), f"{method}: {passed:,} of {len(verdicts):,} pass their sanity checks", 12)
 
 
 def _show(lines: Iterator[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from keras_cnn.analysis import write_analysis
 from keras_cnn.analysis.run_tables import find_table
 from keras_cnn.errors import InputError
-from keras_cnn.messages import logger
+from keras_cnn.messages import log_command
 from keras_cnn.report.html import write_report
 from keras_cnn.run_folder import model_card
 
@@ -22,11 +22,11 @@ def write_pages(paths: list[Path], out: Path | None = None) -> Path:
         if (run / "config.yaml").is_file() and not (run / model_card.FILE).is_file():  # of an older version
             model_card.write_model_card(run)
     place = write_report(paths, out, table)
-    logger.info(f"report  {place}   ({place.stat().st_size / 1e6:.1f} MB; opens in any browser, without a network)")
+    log_command("report", str(place), f"{place.stat().st_size / 1e6:.1f} MB; opens in any browser, without a network")
     if table is not None and len(table.runs):
         folder = table.swept.folder / "analysis" if table.swept else place.with_name(f"{place.stem}_analysis")
         files = write_analysis(folder, table)
-        logger.info(f"analysis  {folder}   ({len(files)} files: figures as PNG, tables as CSV, notes.txt)")
+        log_command("analysis", str(folder), f"{len(files)} files: figures as PNG, tables as CSV, notes.txt")
     return place
 
 

@@ -7,7 +7,7 @@ import time
 from keras_cnn import config as config_module
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.loading import BUILDERS
-from keras_cnn.messages import counted, logger
+from keras_cnn.messages import counted, log_command, log_sentence, logger
 from keras_cnn.progress_bar import notebook_bar
 from keras_cnn.run_folder import RunFolder, program_words, quoted, shell_command
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
@@ -54,7 +54,7 @@ def run(
     logger.info(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {counted(workers, 'worker')})")
     logger.info(f"epochs    in {study.folder}/worker-{'1' if workers == 1 else 'N'}.log")
     if may_join:
-        logger.info(f"join      {_join(study)}   (one worker more, here or on a host that sees this folder)")
+        log_command("join", _join(study), "one worker more, here or on a host that sees this folder")
     try:
         with worker_pool(study.folder, workers, ready or PrewarmedWorkers()) as pool:
             while any(worker.is_busy for worker in pool):
@@ -87,7 +87,8 @@ def finish(study: Study) -> dict:
     if (path / "metrics.json").is_file():
         raise InputError(f"{path}: trained and tested already; the test split is read once")
     config = trial_config(study.sweep, study.folder / "base.yaml", best.assignment, study.folder.resolve().name)
-    logger.info(f"best      trial {best.label}  {settings(study.sweep, best.assignment)}  {outcome(study.sweep, best)}")
+    found = f"trial {best.label}  {settings(study.sweep, best.assignment)}  {outcome(study.sweep, best)}"
+    log_sentence("best", found)
     with RunFolder.open_or_create(path) as folder:
         if (folder / "config.yaml").is_file() and config_module.differences(folder.config(BUILDERS), config):
             raise InputError(f"{path}: begun with a trial that is no longer the best; expected it finished or removed")
@@ -113,16 +114,16 @@ class _TrialReporter:
         for trial in self._study.trials():
             if trial.number not in self._begun:
                 self._begun.add(trial.number)
-                self._say(f"trial {trial.label}  {settings(self._study.sweep, trial.assignment)}")
+                self._say(trial, settings(self._study.sweep, trial.assignment))
             if trial.ended and trial.number not in self._ended:
                 self._ended.add(trial.number)
-                self._say(f"trial {trial.label}  {outcome(self._study.sweep, trial)}{_best_so_far(self._study, trial)}")
+                self._say(trial, f"{outcome(self._study.sweep, trial)}{_best_so_far(self._study, trial)}")
 
-    def _say(self, line: str) -> None:
+    def _say(self, trial: Trial, words: str) -> None:
         if self._bar:
-            self._bar.draw(self.ended, line)
+            self._bar.draw(self.ended, f"trial {trial.label}  {words}")
         else:
-            logger.info(line)
+            log_sentence(f"trial {trial.label}", words, 12)
 
 
 def _best_so_far(study: Study, trial: Trial) -> str:
@@ -135,17 +136,16 @@ def _conclude(study: Study) -> None:
     counts = {state: sum(t.state == state for t in trials) for state in ("finished", "early", "failed")}
     words = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
     logger.info("")
-    table = study.folder / "trials.csv"
-    logger.info(f"sweep     {study.folder}: {counted(len(trials), 'trial')}: {words}   (all of them: {table})")
+    logger.info(f"sweep     {study.folder}: {counted(len(trials), 'trial')}: {words}")
+    logger.info(f"          all of them: {study.folder / 'trials.csv'}")
     for trial in trials:
         if not trial.ended:
             logger.info(f"          trial {trial.label} is {trial.state}, {trial.worker}")
     if best:
-        logger.info(
-            f"best      trial {best.label}  {outcome(study.sweep, best)}   {settings(study.sweep, best.assignment)}"
-        )
-        logger.info(f"next      {_command('--finish', study)}   (train it again, and read the test split once)")
-        logger.info(f"          {_report(study)}   (what matters, on one page)")
+        found = f"trial {best.label}  {outcome(study.sweep, best)}   {settings(study.sweep, best.assignment)}"
+        log_sentence("best", found)
+        log_command("next", _command("--finish", study), "train it again, and read the test split once")
+        log_command("", _report(study), "what matters, on one page")
     elif trials and study.ended():
         raise Stopped(f"{study.folder}: no trial came to a value; the last, {trials[-1].label}: {trials[-1].reason}")
 

@@ -8,7 +8,7 @@ import pytest
 
 from keras_cnn import config, networks
 from keras_cnn.cli import early
-from keras_cnn.cli.parser import Parser
+from keras_cnn.cli.parser import Parser, laid_out
 from keras_cnn.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +101,39 @@ def test_wrong_commands_are_answered_without_tensorflow(tmp_path):
     assert lines[1::2] == ["2 False"] * len(ANSWERS), done.stderr
     for (command, said), line in zip(ANSWERS.items(), lines[::2], strict=True):
         assert said in line, command
+
+
+def test_help_fits_the_terminal_and_keeps_its_commands_whole(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "48")
+    command = "keras-cnn predict runs/photos photo.jpg --top 3"
+    text = f"""examples:
+  {command}  the most probable classes of one image or another
+  keras-cnn models   all networks
+
+views:
+  kernels      the kernels of convolutions as RGB and one by one
+  all          all of these
+
+A paragraph of more than the forty-eight
+characters of a line.
+"""
+    assert list(laid_out(text)) == [
+        "examples:",
+        f"  {command}",
+        "      the most probable classes of one image or",
+        "      another",
+        "  keras-cnn models",
+        "      all networks",
+        "",
+        "views:",
+        "  kernels  the kernels of convolutions as RGB",
+        "           and one by one",
+        "  all      all of these",
+        "",
+        "A paragraph of more than the forty-eight",
+        "characters of a line.",
+        "",
+    ]
 
 
 def test_the_catalogue_has_the_networks_that_can_be_built():

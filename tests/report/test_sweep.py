@@ -347,7 +347,7 @@ def test_analysis_is_written_into_the_sweep_and_its_place_said(make_sweep, tmp_p
     assert program.run(report.main, [str(sweep), "--out", str(tmp_path / "a.html")]) == 0
     out = capsys.readouterr().out
     files = [path for path in (sweep / "analysis").rglob("*") if path.is_file()]
-    assert f"analysis  {sweep / 'analysis'}   ({len(files)} files" in out
+    assert f"analysis  {sweep / 'analysis'}\n            ({len(files)} files" in out
     assert {path.suffix for path in files} == {".png", ".csv", ".txt"}
     assert (tmp_path / "a.html").is_file()
 
