@@ -32,9 +32,9 @@ from keras_cnn.run_folder import write_text
 # The function that makes a section -> its name, title and short title.
 _TITLES: dict[Callable[[AnalysedRuns], PageSection | None], tuple[str, str, str]] = {
     best_section: ("best", "Best run", "Best"),
-    progress_section: ("progress", "Progress", "Progress"),
-    coordinates_section: ("coordinates", "Parallel coordinates", "Coordinates"),
     importance_section: ("importance", "Importance and correlation", "Importance"),
+    coordinates_section: ("coordinates", "Parallel coordinates", "Coordinates"),
+    progress_section: ("progress", "Progress", "Progress"),
     effects_section: ("effects", "Marginal effects", "Effects"),
     balance_section: ("balance", "Balance", "Balance"),
     means_section: ("means", "Grouped means", "Means"),

@@ -1,7 +1,7 @@
 """The section about a comparison of recipes, and the files of the comparison."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,14 @@ from keras_cnn.analysis.sections import ChartFile, PageSection, sentences, write
 from keras_cnn.analysis.table import groups, words
 from keras_cnn.charts import PALETTE, Chart, ChartAxis, Dash, Plot, Series, TextTable
 from keras_cnn.charts.text import count, digits, percent_with_interval, with_interval
-from keras_cnn.messages import aligned
+from keras_cnn.messages import aligned, counted
 from keras_cnn.run_folder import write_text
 from keras_cnn.sweeps.study import Study
 
 NAME, TITLE, SHORT = "recipes", "Recipes compared", "Recipes"
 _DASHES: tuple[Dash, ...] = ("solid", "dashed", "dotted")
 _EVERY_SEED = "Every seed"
+_CONCLUSIONS = 6  # differences in the first sentence
 _PLACES = {"minutes": 2, "train_loss": 4, "validation_loss": 4, "best_epoch": 1, "epochs": 1, "seconds": 1}
 _IN_MINUTES = 600  # charts of a training this long (seconds) use minutes
 
@@ -56,6 +57,7 @@ def recipes_section(recipes: RecipeRuns, printed: TextTable | None = None, needs
         NAME,
         TITLE,
         SHORT,
+        findings=sentences(list(_conclusions(differences))),
         notes=sentences(notes),
         charts=charts,
         tables=(
@@ -91,6 +93,21 @@ def write_comparison(study: Study) -> tuple[PageSection, list]:
     return section, [*paths, folder / "comparison.txt"]
 
 
+def _conclusions(differences: pd.DataFrame) -> Iterator[str]:
+    """The differences in validation accuracy that are conclusive, and the number of the others."""
+    rows = [row for row in differences.to_dict("records") if row["measure"] == "validation_accuracy"]
+    shown = [
+        f"{_pair(row)} {_difference(row)}, so {row['verdict']}" for row in rows if row["verdict"].endswith(" is higher")
+    ]
+    left = len(rows) - len(shown)
+    others = counted(left, "other pair") if shown else f"{counted(left, 'pair')} of recipes"
+    if shown:
+        more = f"; {len(shown) - _CONCLUSIONS} more below" if len(shown) > _CONCLUSIONS else ""
+        yield f"validation accuracy: {'; '.join(shown[:_CONCLUSIONS])}{more}"
+    if left:
+        yield f"for {others} no difference in validation accuracy is shown"
+
+
 def brief(section: PageSection) -> list[str]:
     """The section in lines of 80 characters: each recipe's validation accuracy, and the differences between recipes."""
     cells = section.frames["comparison"].to_dict("records")
@@ -101,10 +118,7 @@ def brief(section: PageSection) -> list[str]:
     ]
     table = section.frames["differences"].to_dict("records")
     found = [row for row in table if row["measure"] == "validation_accuracy"]
-    rows_of_differences = [
-        (" ".join(filter(None, [f"{row['b']} - {row['a']}", row["held"]])), _difference(row), row["verdict"])
-        for row in found
-    ]
+    rows_of_differences = [(_pair(row), _difference(row), row["verdict"]) for row in found]
     lines = aligned(rows)
     return [*lines, *(["", *aligned(rows_of_differences)] if rows_of_differences else [])]
 
@@ -209,6 +223,11 @@ def _difference_table(table: pd.DataFrame) -> TextTable:
         p = "–" if math.isnan(row["p"]) else f"{row['p']:.2g}"
         rows.append((words(row["measure"]), f"{row['b']} - {row['a']}", row["held"], size, p, row["verdict"]))
     return TextTable(("measure", "recipes", "with", "difference", "sign-flip p", "verdict"), tuple(rows))
+
+
+def _pair(row: Mapping[str, Any]) -> str:
+    """The two recipes of a difference and what both have in common."""
+    return " ".join(filter(None, [f"{row['b']} - {row['a']}", row["held"]]))
 
 
 def _difference(row: Mapping[str, Any]) -> str:

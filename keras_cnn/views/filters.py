@@ -128,7 +128,7 @@ def _draw_layer(
     classes = opened.classes if (labels >= 0).all() else None
     headings = [_heading(opened, responses, number) for number in shown]
     known = ", true classes" if classes else ""
-    title = f"{opened.name}, {responses.layer}: images with the largest responses, {best.words}{known}"
+    title = f"{opened.name}, {responses.layer}: largest responses; {best.words}{known}"
     captions = [[classes[label] for label in row] for row in labels] if classes else None
     figure = top_images(best.pixels, best.boxes, best.patches, headings, title=title, captions=captions)
     ids = np.array([[images.ids[number] for number in row] for row in best.numbers])
@@ -162,6 +162,8 @@ def top_images(
 ) -> Figure:
     """Two rows for each filter: its top images with the patch of the largest value framed, and those patches enlarged.
 
+    Where every patch is its whole image, the second row is left out.
+
     `images` (F, K, H, W, 1 or 3) uint8, K at most 10; `boxes` (F, K, 4): top, bottom, left, right in pixels, ends
     excluded; `patches` F×K arrays (h, w, 1 or 3) uint8, the part of each box that lies on the image. A frame crosses
     the image's border if the filter sees padding, which is hatched beside the patch. `captions` (F×K), such as the
@@ -175,7 +177,9 @@ def top_images(
         raise ValueError(f"{images.shape} images, {len(patches)} rows of {lengths} patches, {len(headings)} headings")
     height, width = images.shape[2:4]
     tile = (_TILE * height / width, _TILE)
-    row = _LINE * 1.4 + tile[0] + _GAP + _TILE + 2 * _GAP + (_LINE if captions else 0)
+    has_patches = bool((boxes != [0, height, 0, width]).any())
+    below_tile = _GAP + (_GAP + _TILE if has_patches else 0)
+    row = _LINE * 1.4 + tile[0] + below_tile + _GAP + (_LINE if captions else 0)
     figure = new_figure(WIDTH, HEADER + filters * row + MARGIN, title, layout=None)
     for f in range(filters):
         top = HEADER + f * row
@@ -184,11 +188,14 @@ def top_images(
         below = top + tile[0] + _GAP
         for k in range(count):
             left = MARGIN + k * (_TILE + _GAP)
-            _draw_frame(place_image(figure, left, top, tile, images[f, k]), boxes[f, k])
-            _draw_patch(figure, (left, below), np.asarray(patches[f][k]), Box(*map(int, boxes[f, k])), (height, width))
+            axes = place_image(figure, left, top, tile, images[f, k])
+            if has_patches:
+                box = Box(*map(int, boxes[f, k]))
+                _draw_frame(axes, boxes[f, k])
+                _draw_patch(figure, (left, below), np.asarray(patches[f][k]), box, (height, width))
             if captions:
                 words = fit(captions[f][k], SMALL_SIZE, _TILE + _GAP / 2)
-                place_text(figure, left, below + _TILE + 0.4 * _GAP, words, GREY)
+                place_text(figure, left, top + tile[0] + below_tile - 0.6 * _GAP, words, GREY)
     return figure
 
 

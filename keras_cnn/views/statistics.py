@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from keras_cnn import data
 from keras_cnn.errors import require
+from keras_cnn.figures.panels import broken
 from keras_cnn.figures.style import BLUE, GREEN, HEADER, INK, ORANGE, SMALL_SIZE, WIDTH, fit, new_figure, styled
-from keras_cnn.messages import logger
+from keras_cnn.messages import counted, logger
 from keras_cnn.views.support.image_stream import (
     ImageStream,
     Measurements,
@@ -76,7 +77,7 @@ def draw(
             rank, (low, high) = eigenvalues.effective_rank, eigenvalues.effective_rank_interval
             key = f"{label} on {name}: effective rank {rank:.1f} [{low:.1f}, {high:.1f}] of {eigenvalues.dimensions}"
             if eigenvalues.largest_rank < eigenvalues.dimensions:
-                key += f", at most {eigenvalues.largest_rank} with {len(images)} images"
+                key += f", at most {eigenvalues.largest_rank} with {counted(len(images), 'image')}"
             series[key] = (eigenvalues.eigenvalues, eigenvalues.band)
             arrays[f"eigenvalues {len(series)}"], arrays[f"band {len(series)}"] = series[key]
         if layers:
@@ -195,7 +196,9 @@ def spectra(series: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, mos
     no series, and for more than six.
     """
     _check_series(series)
-    figure = new_figure(WIDTH, HEADER + 3.2 + 0.18 * len(series), title)
+    labels = [broken(name, WIDTH - 1.2) for name in series]
+    lines = sum(label.count("\n") + 1 for label in labels)
+    figure = new_figure(WIDTH, HEADER + 3.2 + 0.18 * lines, title)
     left, right = figure.subplots(1, 2)
     for number, (name, (values, band)) in enumerate(series.items()):
         if np.shape(band) != (2, len(values)):
@@ -204,7 +207,8 @@ def spectra(series: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, mos
         places = np.arange(1, len(values) + 1)[shown]
         low, high = (np.where(end > 0, end, np.nan)[shown] for end in band)
         left.fill_between(places, low, high, color=_SERIES[number], alpha=0.2, linewidth=0)
-        look = {"color": _SERIES[number], "label": fit(name, SMALL_SIZE, WIDTH - 1)}
+        label = "\n".join(fit(line, SMALL_SIZE, WIDTH - 1) for line in labels[number].split("\n"))
+        look = {"color": _SERIES[number], "label": label}
         left.plot(places, np.where(values > 0, values, np.nan)[shown], **look)
         total = values.sum()
         right.plot(places, 100 * np.cumsum(values)[shown] / total if total > 0 else 0 * places, **look)

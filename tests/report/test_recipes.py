@@ -69,6 +69,7 @@ def test_the_part_has_each_recipes_numbers(compared):
     assert reach["resnet18 all"]["95 %"] == "1.0 [1.0, 1.0]"
     assert reach["resnet18 head"]["90 %"] == "not reached"
     assert len(rows(part, "Every seed")) == 8
+    assert part.findings == ("For 4 pairs of recipes no difference in validation accuracy is shown.",)
     by_time = rows(part, "Validation accuracy by time")
     assert by_time[0] == {"recipe": "resnet50 head", "seconds": "3.0", "validation accuracy": "58.00 %", "seeds": "2"}
 

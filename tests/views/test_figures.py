@@ -83,6 +83,17 @@ def test_top_images(check_nothing_cut, rendered, shape, count):
         top_images(images, boxes, patches, ["filter 0"], title="t")
 
 
+def test_patches_that_are_whole_images_are_not_drawn_twice():
+    images = np.zeros((2, 3, 7, 7, 3), np.uint8)
+    whole, part = np.tile([0, 7, 0, 7], (2, 3, 1)), np.tile([1, 6, 0, 7], (2, 3, 1))
+    texts = ["filter 0", "filter 1"]
+    without = top_images(images, whole, list(images), texts, title="t")
+    assert len(without.axes) == 6
+    both = top_images(images, part, list(images[:, :, 1:6]), texts, title="t")
+    assert len(both.axes) == 12
+    assert both.get_size_inches()[1] > without.get_size_inches()[1]
+
+
 def test_class_table(check_nothing_cut):
     counts = np.array([[3, 3, 0], [0, 1, 5]])
     figure = class_table(counts, ["conv1 filter 0", LONG], ["ant", "bee", LONG], LONG)
