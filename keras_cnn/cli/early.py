@@ -12,6 +12,7 @@ from keras_cnn.errors import InputError
 from keras_cnn.run_folder import newest_runs
 
 FOLDER = "folder:"
+PHOTOS = (FOLDER, "csv:", "parquet:")  # how a source of photos begins
 TABLES = {".csv": "csv:", ".parquet": "parquet:"}  # suffix of a table of labels -> its kind of source
 
 

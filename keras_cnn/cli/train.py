@@ -69,12 +69,15 @@ def main(arguments: list[str]) -> None:
 
 
 def photos_named(chosen: argparse.Namespace, overrides: list[str]) -> list[str]:
-    """The override for a folder of photos or a table of labels in place of a config, which is then None; else [].
+    """The override for photos or a table of labels in place of a config, which is then None; else [].
 
     InputError for the folder of a run or of a sweep, and for a second data source.
     """
     folder = chosen.config
-    if folder is None or (source := early.as_source(str(folder))) == str(folder):
+    if folder is None:
+        return []
+    source = early.as_source(str(folder))
+    if source == str(folder) and not source.startswith(early.PHOTOS):
         return []
     for name, means in (("sweep.json", "a sweep"), ("config.yaml", "a run")):
         if (folder / name).is_file():

@@ -26,6 +26,7 @@ from keras_cnn.data.fingerprints import (
     near_pairs,
 )
 from keras_cnn.errors import InputError
+from keras_cnn.messages import counted
 
 NAMES = ("train", "validation", "test")
 PART_OF = {  # the names that sources give to their splits
@@ -319,8 +320,9 @@ def _check_classes(cuts: dict[str, SourcePart], wanted: list[str], classes: Sequ
         for name in wanted:
             if label not in cuts[name].split.labels:
                 kept = "groups and identical images" if cuts[name].groups or cuts["train"].groups else "identical ones"
+                images = counted(int(np.count_nonzero(labels == label)), "image")
                 raise InputError(
-                    f"class {title!r} has {np.count_nonzero(labels == label)} images ({kept} stay together),"
+                    f"class {title!r} has {images} ({kept} stay together),"
                     f" too few for one in each of {', '.join(wanted)}"
                 )
 

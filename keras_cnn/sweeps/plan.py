@@ -140,16 +140,18 @@ def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:
         yield f"early     hyperband compares after epochs {epochs}; {share}"
     yield f"engine    {_engine(plan)}"
     shown = range(1, min(SHOWN, cap or SHOWN) + 1)
-    yield from _titled("trials", [f"{n:04d}  {settings(sweep, plan.sampler.draw(n, []).assignment)}" for n in shown])
+    drawn = [f"{n:04d}  {settings(sweep, plan.sampler.draw(n, []).assignment)}" for n in shown]
+    yield from _titled("trials", drawn, 16)
     if cap is None or cap > SHOWN:
         learns = sweep.method == "bayes" and (cap is None or cap > RANDOM_FIRST)
         yield f"          ...{f' from {RANDOM_FIRST + 1:04d} on by what was found before' if learns else ''}"
     yield from cost_lines(plan)
 
 
-def _titled(title: str, lines: list[str]) -> Iterator[str]:
+def _titled(title: str, lines: list[str], indent: int = 10) -> Iterator[str]:
+    """The lines behind their title; what does not fit the terminal goes on in column `indent`."""
     for number, line in enumerate(lines):
-        yield f"{'' if number else title:<10}{line}"
+        yield from wrapped(line, f"{'' if number else title:<10}", indent)
 
 
 def _row(sweep: Sweep, name: str) -> tuple[str, str, str, str]:

@@ -65,6 +65,7 @@ ANSWERS = {  # program and arguments -> words of its error; none of them may imp
     ("train", "--model", "resnet18"): "expected that file, or a path, or --model.weights none",
     ("train", "--model", "resnett"): "model.name: 'resnett' is unknown; did you mean resnet",
     ("train", "photos/", "--data", "fashion-mini"): "expected one source of images",
+    ("train", "csv:a.csv", "--data", "fashion-mini"): "csv:a.csv and --data.source (--data): expected one source",
     ("train", "--sweep", "cs691"): "cs691: no such file, and no sweep of the package; did you mean cs6910?",
     ("finetune", "--backbone", "resnet5", "--freeze-upto", "all"): "model.name: 'resnet5' is unknown",
     ("finetune", "--backbone", "resnet8"): "expected --model.weights fashion",
