@@ -140,18 +140,18 @@ def describe(plan: SweepPlan, overrides: list[str]) -> Iterator[str]:
         yield f"early     hyperband compares after epochs {epochs}; {share}"
     yield f"engine    {_engine(plan)}"
     shown = range(1, min(SHOWN, cap or SHOWN) + 1)
-    drawn = [f"{n:04d}  {settings(sweep, plan.sampler.draw(n, []).assignment)}" for n in shown]
-    yield from _titled("trials", drawn, 16)
+    for n in shown:
+        words = f"{n:04d}  {settings(sweep, plan.sampler.draw(n, []).assignment)}"
+        yield from wrapped(words, f"{'trials' if n == 1 else '':<10}", 16)
     if cap is None or cap > SHOWN:
         learns = sweep.method == "bayes" and (cap is None or cap > RANDOM_FIRST)
         yield f"          ...{f' from {RANDOM_FIRST + 1:04d} on by what was found before' if learns else ''}"
     yield from cost_lines(plan)
 
 
-def _titled(title: str, lines: list[str], indent: int = 10) -> Iterator[str]:
-    """The lines behind their title; what does not fit the terminal goes on in column `indent`."""
+def _titled(title: str, lines: list[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
-        yield from wrapped(line, f"{'' if number else title:<10}", indent)
+        yield f"{'' if number else title:<10}{line}"
 
 
 def _row(sweep: Sweep, name: str) -> tuple[str, str, str, str]:

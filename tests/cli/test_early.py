@@ -1,5 +1,6 @@
 """What is answered without TensorFlow, and the short names of a command."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from keras_cnn import config, networks
 from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser, laid_out
+from keras_cnn.cli.train import photos_named
 from keras_cnn.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +60,14 @@ def test_an_existing_folder_is_a_source(tmp_path, monkeypatch):
     assert early.as_source("labels.CSV") == "csv:labels.CSV"
     for text in ("fashion-mini", "folder:photos", "nowhere"):
         assert early.as_source(text) == text
+
+
+@pytest.mark.parametrize("given", ["folder:photos", "csv:labels.csv", "parquet:labels.parquet"])
+def test_a_source_of_photos_stands_in_place_of_a_config(given):
+    chosen = argparse.Namespace(config=Path(given))
+    assert photos_named(chosen, []) == ["--data.source", given]
+    assert chosen.config is None
+    assert photos_named(argparse.Namespace(config=Path("cs7015_net4")), []) == []
 
 
 ANSWERS = {  # program and arguments -> words of its error; none of them may import TensorFlow

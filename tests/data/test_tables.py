@@ -98,7 +98,7 @@ def test_spaces_around_labels_and_repeated_rows_are_noted(place):
     rows = [f"{name},{'cup ' if int(name) % 2 else 'fork'}" for name in NAMES]
     notes = read(written("Id,label", [*rows, rows[0]])).findings["notes"]
     assert "labels with spaces around them are read without: 'cup '" in notes
-    assert "1 rows repeat an earlier one" in notes
+    assert "1 row repeats an earlier one" in notes
     assert "paths are relative to images" in notes
 
 
@@ -122,7 +122,7 @@ GOOD = [f"{name},{'cup' if int(name) % 2 else 'fork'}" for name in NAMES]
             "12 of 24 images do not exist in images: 'x0.png', ",
         ),
         ("Id,label", [*GOOD, *(f"x{i}.png,cup" for i in range(12))], "'x9.png', ...; --data.table.root FOLDER names"),
-        ("Id,label", ["no,cup", "none,fork"], "2 of 2 images do not exist in .: 'no', 'none'"),
+        ("Id,label", ["no,cup", "none,fork"], "2 of 2 images do not exist in the current folder: 'no', 'none'"),
         ("Id,label", [*GOOD, "0001,", "0002, "], "2 rows (lines 14, 15) without a label"),
         ("Id,label", [*GOOD, ",cup"], "line 14 without an image"),
         ("Id,label", [*GOOD[:11], "0011,Fork"], "several spellings of a class: 'fork' (6) and 'Fork' (1)"),

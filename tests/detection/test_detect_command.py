@@ -551,7 +551,7 @@ def test_wrong_input_is_one_line(model, tmp_path, capsys, monkeypatch):
     for arguments, message in (
         ((image, "--model", "yolov3-tiny"), "put yolov3-tiny.weights and coco.names there"),
         ((image, "--model", "yolov3-tny"), "did you mean yolov3-tiny?"),
-        ((image, "--model", alone), "alone.weights does not exist; expected that file, or --weights FILE"),
+        ((image, "--model", alone), "alone.weights does not exist, expected that file, or --weights FILE"),
         ((image, *model, "--classes", "cra"), "--classes: unknown class cra; did you mean car?"),
         ((image, *model, "--names", tmp_path / "three.names"), "3 names, expected 2, one for each class"),
         ((image, *model, "--count-line", "0,0,9,9"), "counting follows objects through a video"),

@@ -256,7 +256,7 @@ def test_parameters_keep_their_own_names_and_values(make_sweep, tmp_path):
     assert set(table.runs["augment"]) <= {True, False}
     drawn = [trial.assignment["lr"] for trial in table.swept.trials]
     assert table.runs["lr"].tolist() == drawn
-    sweep = {row[0]: row for row in dict(sections(table)[0].tables)["Parameters"].rows}
+    sweep = {row[0]: row for row in dict(sections(table)[-1].tables)["Parameters"].rows}
     assert sweep["augment"][1:] == ("data.augment.name", "categorical_w_probabilities", "true (0.25), false (0.75)")
     assert sweep["lr"][2:] == ("log_uniform_values", "min 0.0001, max 1")
 
@@ -400,6 +400,7 @@ def test_what_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, w
     (tmp_path / "notes.txt").write_text("no table\n")
     written(tmp_path / "plain.csv", ["name", "width"], [["a", 1], ["b", 2]])
     written(tmp_path / "good.csv", ["name", "width", "val_acc"], [["a", 1, 0.5], ["b", 2, 0.6]])
+    (tmp_path / "sweep").mkdir()
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "sweep.json").write_text("{}")
     (tmp_path / "torn" / "sweep.yaml").write_text("method: grid\nparameters: {train.epochs: {values: [1, 2]}}\n")

@@ -323,10 +323,11 @@ def test_a_sweep_of_which_nothing_came_is_no_success(sweep_of, monkeypatch):
 def test_the_messages_at_the_end_of_a_sweep(sweep_of, tmp_path, monkeypatch, messages):
     monkeypatch.setattr(local, "worker_pool", lambda *_: _NoWorkers())
     run_ended(sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n"), "NaN", None)
-    assert messages[-5].endswith("2 trials: 1 finished, 1 failed")
-    assert messages[-4] == f"          all of them: {tmp_path}/sweep/trials.csv"
-    assert messages[-3] == "best      trial 0002  val_accuracy 0.5000   seed=2"
-    assert messages[-2].startswith(f"next      keras-cnn train --sweep --finish {tmp_path}/sweep ")
+    end = messages[messages.index("") + 1 :]
+    assert end[0].endswith("2 trials: 1 finished, 1 failed")
+    assert end[1] == f"          all of them: {tmp_path}/sweep/trials.csv"
+    assert end[2] == "best      trial 0002  val_accuracy 0.5000   seed=2"
+    assert end[3].startswith(f"next      keras-cnn train --sweep --finish {tmp_path}/sweep")
 
 
 @pytest.mark.parametrize(
