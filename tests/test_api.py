@@ -197,8 +197,9 @@ def test_an_own_network_resumes_to_the_bit_in_a_moved_folder(run, resumed):
         kc.resume(resumed)
 
 
-def test_evaluations_are_tables_and_are_compared(run, resumed, data):
-    evaluation = run.evaluate("test")
+def test_evaluations_are_tables_and_are_compared(run, resumed, data, messages):
+    evaluation = run.evaluate("test", verbose=True)
+    assert 5 <= len(messages) <= 11  # in short
     assert evaluation.accuracy == run.metrics["accuracy"]
     assert evaluation.confusion.to_numpy().sum() == 18
     assert list(evaluation.per_class["support"]) == [6, 6, 6]

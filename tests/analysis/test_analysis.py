@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from keras_cnn.analysis import sections, write_analysis
+from keras_cnn.analysis import sections, setting_sections, write_analysis
 from keras_cnn.analysis.csv_files import read_table
 from keras_cnn.analysis.effects import marginal_differences
 from keras_cnn.analysis.run_tables import RunTable
+from keras_cnn.analysis.sections import AnalysedRuns
 from keras_cnn.analysis.table import chooser, epochs_table, runs_of_epochs, runs_table
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder.record import Record
@@ -202,3 +203,15 @@ def test_epochs_of_one_run_for_each_value_are_averaged(tmp_path):
         ("0.3", "3", "50.00 %"),
     ]
     assert means.frames["means/dropout"]["convention"].nunique() == 4
+
+
+@pytest.mark.parametrize(("limit", "settings"), [(3, ["width", "stride", "activation"]), (2, ["width", "stride"])])
+def test_means_by_more_settings_than_a_page_holds_are_by_the_most_important_ones(monkeypatch, limit, settings):
+    for name in ("MEANS", "DRAWN"):
+        monkeypatch.setattr(setting_sections, name, limit)
+    view = AnalysedRuns(RunTable("runs", runs_table(grid_records()), None, "validation_accuracy"))
+    part = setting_sections.means_section(view)
+    assert [caption.split()[1].strip(",") for caption, _ in part.tables] == settings
+    assert len(part.folded) == limit * (limit - 1) / 2  # a table for each pair
+    said = {"Tables of the 2 most important of 3 settings.", "Pairs are of the 2 most important settings."}
+    assert said & set(part.notes) == (said if limit == 2 else set())

@@ -79,8 +79,17 @@ def test_where_nothing_matters_importances_are_near_equal_and_a_note_says_noise(
     assert "the importances are noise" in found.attrs["notes"][0]
 
 
-def test_the_same_seed_gives_the_same_numbers(mixed):
+def test_the_same_seed_gives_the_same_numbers(mixed, monkeypatch):
+    seeds = []
+
+    def forest(*arguments, random_state, **settings):
+        seeds.append(random_state)
+        return RandomForestRegressor(*arguments, random_state=random_state, **settings)
+
+    monkeypatch.setattr("keras_cnn.analysis.importance.RandomForestRegressor", forest)
     first, again, other = (importance(mixed, "test_accuracy", seed=seed, resamples=3) for seed in (1, 1, 2))
+    assert seeds[:4] == seeds[4:8]  # of the forest of all runs and of three resamples
+    assert len(set(seeds)) == 8  # each has its own
     pd.testing.assert_frame_equal(first, again)
     assert not np.array_equal(first["importance"], other["importance"])
 

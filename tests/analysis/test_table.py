@@ -94,6 +94,8 @@ def test_what_changes_no_number_is_no_factor_and_options_of_a_choice_are_not_lis
         {"seed": 1, "data.augment.name": "none", "data.augment.flip": 0.0, "data.cache": "ram", "optim.decay": 0.0},
         {"seed": 2, "data.augment.name": "light", "data.augment.flip": 0.5, "data.cache": "disk", "optim.decay": 0.1},
     ]
+    for config, shift in zip(configs, (0, 2), strict=True):
+        config["data.augment.shift"] = shift
     runs = runs_table([record(f"r{i}", config) for i, config in enumerate(configs)])
     # decay goes with the augmentation in these runs too, and is kept: nothing says that one brings the other
     assert runs.attrs["factors"] == ["data.augment.name", "optim.decay"]

@@ -132,8 +132,9 @@ def drawn(found, tmp_path_factory) -> Drawn:
 
 
 def test_of_many_classes_those_of_lowest_recall_have_their_images_shown(found, drawn):
-    _, names, _, title, note = drawn.rows
+    _, names, captions, title, note = drawn.rows
     assert "of all 290 images" in note
+    assert [len(row) for row in captions] == [10] * 20  # the highest and the lowest of ten classes
     recalls = {name: row["recall"] for name, row in found.metrics["per_class"].items() if row["support"]}
     lowest = set(sorted(recalls, key=recalls.get)[:10])
     assert {name.partition(":")[0] for name in names} == lowest

@@ -154,7 +154,8 @@ def test_multiply_adds_by_hand():
     assert rows["grouped"].multiply_adds == 8 * 8 * 8 * (3 * 3 * 3)
     assert rows["depthwise"].multiply_adds == 6 * 6 * 16 * 9
     assert rows["separable"].multiply_adds == 2 * 2 * 16 * 9 + 2 * 2 * 16 * 5
-    assert rows["on_map"].multiply_adds == 2 * 2 * 5 * 7
+    assert (rows["on_map"].trainable, rows["on_map"].multiply_adds) == (5 * 7 + 7, 2 * 2 * 5 * 7)
+    assert rows["on_map"].field == rows["separable"].field  # each position by itself
     assert rows["norm"].multiply_adds == 0
     assert rows["transposed"].multiply_adds is None
     assert rows["on_vector"].multiply_adds == 27 * 2
@@ -217,9 +218,11 @@ def test_a_layer_that_is_called_twice_has_its_parameters_once_and_its_multiply_a
 
 def test_arithmetic_on_the_image_keeps_the_view():
     inputs = keras.Input((8, 8, 3))
-    x = layers.Conv2D(2, 3, name="conv")(inputs / 127.5 - 1.0)
+    x = layers.Conv2D(2, 3, name="conv")(keras.ops.flip(inputs / 127.5 - 1.0, axis=-1))  # RGB to BGR
     field = _rows(keras.Model(inputs, keras.ops.relu(x) + x))["conv"].field
     assert (field.height.size, field.height.offset) == (3, 0)
+    mirrored = layers.Conv2D(2, 3, name="conv")(keras.ops.flip(inputs, axis=2))
+    assert _rows(keras.Model(inputs, mirrored))["conv"].field is None
 
 
 def test_images_of_no_fixed_size_are_refused():

@@ -87,6 +87,9 @@ def test_every_network_of_keras_applications_is_known():
     assert set(APPLICATIONS) == {name.lower() for name in functions}
     assert len(APPLICATIONS) >= 38
     assert {application.build.__module__.rsplit(".", 1)[-1] for application in APPLICATIONS.values()} == set(FAMILIES)
+    sides = {name: backbones.default_side(name) for name in APPLICATIONS if not name.startswith("efficientnet")}
+    published = {"inceptionv3": 299, "inceptionresnetv2": 299, "xception": 299, "nasnetlarge": 331}
+    assert sides == dict.fromkeys(sides, 224) | published
 
 
 @pytest.mark.parametrize("name", [n for n in APPLICATIONS if n.startswith("efficientnet")])

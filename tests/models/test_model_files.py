@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from types import SimpleNamespace
 
 import h5py
 import keras
@@ -11,6 +12,7 @@ from keras import layers
 
 from keras_cnn.errors import InputError
 from keras_cnn.models.model_files import load_model
+from keras_cnn.models.weights.keras_files import check_unpacked_size
 
 
 @pytest.fixture(scope="module")
@@ -148,12 +150,21 @@ def test_a_dataset_of_four_terabytes_is_refused(model, tmp_path):
         load_model(path)
 
 
+def declaring(*sizes: int):
+    """An archive of files that declare these sizes."""
+    return SimpleNamespace(infolist=lambda: [SimpleNamespace(file_size=size) for size in sizes])
+
+
 def test_an_archive_that_unpacks_to_gigabytes_is_refused(saved):
     with zipfile.ZipFile(saved, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("more", "w") as more:
         for _ in range(300):
             more.write(bytes(2**20))
     with pytest.raises(InputError, match="unpacks to 300 MiB"):
         load_model(saved)
+    limit = 20 * saved.stat().st_size + 2**28
+    check_unpacked_size(saved, declaring(limit - 1, 1))
+    with pytest.raises(ValueError, match="it unpacks to"):
+        check_unpacked_size(saved, declaring(limit, 1))
 
 
 @pytest.mark.parametrize("kind", ["TorchModuleWrapper", "TFSMLayer"])

@@ -6,6 +6,7 @@ import math
 import keras
 import pytest
 
+from keras_cnn.errors import InputError
 from keras_cnn.models import build
 
 
@@ -30,6 +31,19 @@ def _cifar(name: str, **options) -> int:
 )
 def test_cs7015_printed_counts(name, options, published):
     assert _cifar(name, **options) == published
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"l1_oc": 0}, "net1: l1_oc: found 0, expected at least 1"),
+        ({"l1_oc": 3, "filter_multiplier": 0.3}, r"net1: filter_multiplier: 0.3 makes \[3, 0\] filters, expected at"),
+    ],
+)
+def test_a_convolution_without_filters_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        _cifar("net1", **options)
+    assert _cifar("net1", l1_oc=3, filter_multiplier=0.4) > 0  # 3 and 1 filters
 
 
 NET1_CELLS = list(itertools.product((6, 12, 18), (1.5, 2), (3, 5), (1, 2)))

@@ -53,7 +53,8 @@ def test_same_padding_takes_images_of_any_size(size):
 def test_dropout_and_batch_norm_of_five_block():
     model = build("five_block", (32, 32, 3), dropout=0.4)
     assert model.get_layer("dropout1").rate == 0.4
-    assert sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers) == 5
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert [(norm.momentum, norm.epsilon) for norm in norms] == [(0.9, 1e-5)] * 5  # PyTorch's defaults
     assert "dropout1" not in _names(build("five_block", (32, 32, 3), dropout=0.0))
 
 
@@ -97,7 +98,7 @@ def test_every_kind_of_row_and_its_options():
         (3, 3),
     ]
     assert (model.get_layer("bn1").momentum, model.get_layer("bn1").epsilon) == (0.5, 0.1)
-    assert model.get_layer("conv2").dilation_rate == (2, 2)
+    assert (model.get_layer("conv2").dilation_rate, model.get_layer("conv2").kernel.shape) == ((2, 2), (3, 3, 6, 4))
     assert model.get_layer("spatial_dropout1").rate == 0.25
     assert _names(model)[-4:] == ["gap", "dense1", "dropout1", "logits"]
 

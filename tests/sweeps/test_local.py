@@ -330,6 +330,15 @@ def test_the_messages_at_the_end_of_a_sweep(sweep_of, tmp_path, monkeypatch, mes
     assert end[3].startswith(f"next      keras-cnn train --sweep --finish {tmp_path}/sweep")
 
 
+@pytest.mark.parametrize(("workers", "log", "count"), [(1, "worker-1", "1 worker"), (2, "worker-N", "2 workers")])
+def test_the_logs_of_all_workers_are_named_at_the_beginning(sweep_of, monkeypatch, messages, workers, log, count):
+    monkeypatch.setattr(local, "worker_pool", lambda *_: _NoWorkers())
+    study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2, 3]}}\n")
+    local.run(study, workers)
+    assert messages[0] == f"sweep     {study.folder}   (grid, 3 trials, {count})"
+    assert messages[1] == f"epochs    in {study.folder}/{log}.log"
+
+
 @pytest.mark.parametrize(
     ("code", "log", "raised"),
     [

@@ -1,6 +1,7 @@
 """One Dense layer on 2x2 images, trained by hand in NumPy (float64) beside the compiled step."""
 
 import math
+import time
 from dataclasses import dataclass, field
 
 import keras
@@ -272,9 +273,10 @@ def test_an_epochs_numbers_are_means_over_images_with_a_partial_last_batch():
     for chosen in (slice(0, 4), slice(4, 8), slice(8, 10)):  # 4 + 4 + 2 images
         one = step(trainer, chosen)
         loss, correct = loss + one[0], correct + one[1]
-    session = Recorder()
+    session, began = Recorder(), time.monotonic()
     session.learning_rate = lambda progress: float(RATE)
     row = fit(session, epochs=1).rows[0]
+    assert 0 < row["epoch_seconds"] <= row["run_seconds"] <= time.monotonic() - began
     assert row["loss"] == pytest.approx(loss / 10, rel=1e-6)
     assert row["accuracy"] == correct / 10
     assert (row["val_loss"], row["val_accuracy"], row["epoch"]) == (0.5, 0.25, 1)

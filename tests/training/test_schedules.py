@@ -19,7 +19,7 @@ def test_step_schedule_is_pytorchs_step_lr():
 
 
 def test_exponential_and_cosine_by_hand():
-    assert schedule("exponential", 1.0, 10, 10, gamma=0.5)(3.0) == pytest.approx(0.125)
+    assert schedule("exponential", 1.0, 10, 10, gamma=0.5)(2.5) == pytest.approx(0.125 * math.sqrt(2))
     cosine = schedule("cosine", 2.0, 12, 100, warmup_epochs=2)
     assert [cosine(e) for e in (2, 7, 12)] == pytest.approx([2, 1, 0])
     third = 2 + 10 / 3
@@ -29,7 +29,8 @@ def test_exponential_and_cosine_by_hand():
 def test_one_cycle_by_hand():
     rate = schedule("one_cycle", 1.0, 10, 10)
     assert [rate(0), rate(3), rate(10)] == pytest.approx([1 / 25, 1, 1 / 250_000])
-    assert rate(1.5) == pytest.approx((1 + 1 / 25) / 2)
+    # A third of the way up and of the way down, (1 + cos 60°) / 2 of the start is left.
+    assert [rate(1), rate(3 + 7 / 3)] == pytest.approx([0.25 + 0.75 / 25, 0.75 + 0.25 / 250_000])
     assert all(rate(e / 10) <= 1 for e in range(101))
 
 

@@ -1,11 +1,16 @@
-"""What is odd about the images of a run is said before it trains."""
+"""What is odd about the images of a run, and what is advised, is said before it trains."""
+
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
+from keras_cnn.config import TrainConfig
 from keras_cnn.data import Split
 from keras_cnn.data import fingerprints as fp
 from keras_cnn.data.splits import SourcePart, overlaps
 from keras_cnn.tasks.classification.setup import data_notes
+from keras_cnn.tasks.classification.summary import _advice
 
 
 def part(name: str, pixels: np.ndarray, labels: list[int]) -> SourcePart:
@@ -22,3 +27,49 @@ def test_identical_images_across_splits_and_with_other_labels_are_counted():
         "1 sets of identical images lie across splits (see split.json)",
         "1 sets of identical images have different labels (see split.json)",
     ]
+
+
+def images(*counts: int, in_files: bool = False) -> Split:
+    """A split with this number of images of each class."""
+    ids = tuple(map(str, range(sum(counts))))
+    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
+    return Split(ids, labels, files=ids) if in_files else Split(ids, labels, pixels=np.zeros((len(ids), 1, 1, 1)))
+
+
+LOADED = SimpleNamespace(loaded=("conv1",))
+FEW = ["999 photos are few for a network from scratch; a pretrained one learns"]
+FEW += ["  from fewer: python finetune.py PHOTOS --backbone mobilenetv2"]
+UNEQUAL = ["the classes are unequal: --train.class_weights balanced counts them alike"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"train": images(900, 300)}, []),
+        ({"train": images(901, 300)}, UNEQUAL),
+        ({"train": images(901, 300), "class_weights": "balanced"}, []),
+        ({"train": images(1200, 0)}, []),
+        ({"steps": 1}, ["one step an epoch: a smaller --batch-size than 128, or more --epochs"]),
+        ({"train": images(500, 499, in_files=True)}, FEW),
+        ({"train": images(500, 499, in_files=True), "loaded": SimpleNamespace(loaded=())}, FEW),
+        ({"train": images(500, 499, in_files=True), "loaded": LOADED}, []),
+        ({"train": images(500, 500, in_files=True)}, []),
+        ({"train": images(500, 499)}, []),
+        ({"validation": 299}, ["val_accuracy of 299 images chooses badly: val_loss chooses the best epoch"]),
+        (
+            {"validation": 299, "monitor": "val_accuracy"},
+            ["val_accuracy of 299 images chooses badly; --train.monitor val_loss"],
+        ),
+        ({"steps": 1, "validation": 299, "overfit_batch": True}, []),
+    ],
+)
+def test_advice_follows_from_the_numbers_of_images(settings, advice):
+    given = {"train": images(600, 600), "validation": 300, "loaded": None, "steps": 2, "monitor": "val_loss"}
+    given |= {"overfit_batch": False, "class_weights": "none"} | settings
+    setup = SimpleNamespace(
+        train=given["train"],
+        dataset=SimpleNamespace(classes=("cat", "dog"), validation=images(given["validation"])),
+        config=SimpleNamespace(train=TrainConfig(**{n: given[n] for n in ("overfit_batch", "class_weights")})),
+        **{name: given[name] for name in ("loaded", "steps", "monitor")},
+    )
+    assert list(_advice(setup)) == advice

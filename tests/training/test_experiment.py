@@ -1,0 +1,52 @@
+"""What the engine decides at the end of an epoch, how it times its steps, and how it is stopped."""
+
+import dataclasses
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from keras_cnn.operating_system import STOP_SIGNALS
+from keras_cnn.run_folder import RunFolder
+from keras_cnn.training import experiment
+from keras_cnn.training.interrupt import Interrupt
+from tests.training.test_identity import CONFIG, OneLayer, train
+
+
+@pytest.mark.parametrize(
+    ("schedule", "losses", "rates"),
+    [
+        ("plateau", [1, 1, 1], [0.08, 0.08, 0.04]),
+        ("plateau", [1, 0.9, 0.8], [0.08, 0.08, 0.08]),
+        ("constant", [1, 1, 1], [0.08, 0.08, 0.08]),
+    ],
+)
+def test_an_epoch_without_a_lower_validation_loss_halves_the_rate_of_the_next(
+    tmp_path, monkeypatch, schedule, losses, rates
+):
+    settings = {"schedule": schedule, "learning_rate": 0.08, "gamma": 0.5, "plateau_patience": 1}
+    config = dataclasses.replace(CONFIG, optim=dataclasses.replace(CONFIG.optim, **settings))
+    scripted = iter(losses)
+    monkeypatch.setattr(OneLayer, "validate", lambda task: {"val_loss": next(scripted), "val_accuracy": 0.5})
+    train(tmp_path / "run", [], config=config)
+    rows = RunFolder(tmp_path / "run").history()
+    assert rows[1]["loss"] > rows[0]["loss"]  # that of training decides nothing
+    assert [row["learning_rate"] for row in rows] == pytest.approx(rates)
+
+
+def test_the_first_steps_are_not_timed(monkeypatch):
+    clock = iter([0.0, 10.0, 20.0, 22.0])
+    monkeypatch.setattr(experiment, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert experiment.step_seconds(CONFIG, lambda *_: OneLayer(CONFIG, [], True), 1) == 2
+
+
+def test_a_second_signal_has_its_usual_effect():
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.name == "SIGINT"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with Interrupt() as interrupt:
+        assert interrupt.name is None
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
