@@ -205,8 +205,9 @@ def test_epochs_of_one_run_for_each_value_are_averaged(tmp_path):
     assert means.frames["means/dropout"]["convention"].nunique() == 4
 
 
-@pytest.mark.parametrize(("limit", "settings"), [(3, ["width", "stride", "activation"]), (2, ["width", "stride"])])
+@pytest.mark.parametrize(("limit", "settings"), [(3, ["stride", "width", "activation"]), (2, ["stride", "width"])])
 def test_means_by_more_settings_than_a_page_holds_are_by_the_most_important_ones(monkeypatch, limit, settings):
+    """The variances that stride and width bring are 0.0025 and 0.0017."""
     for name in ("MEANS", "DRAWN"):
         monkeypatch.setattr(setting_sections, name, limit)
     view = AnalysedRuns(RunTable("runs", runs_table(grid_records()), None, "validation_accuracy"))

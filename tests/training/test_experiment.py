@@ -41,12 +41,18 @@ def test_the_first_steps_are_not_timed(monkeypatch):
 
 
 def test_a_second_signal_has_its_usual_effect():
-    before = [signal.getsignal(number) for number in STOP_SIGNALS]
-    with Interrupt() as interrupt:
-        signal.raise_signal(signal.SIGINT)
-        assert interrupt.name == "SIGINT"
-        with pytest.raises(KeyboardInterrupt):
+    heard = []
+    outside = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in STOP_SIGNALS}
+    try:
+        with Interrupt() as interrupt:
             signal.raise_signal(signal.SIGINT)
-    with Interrupt() as interrupt:
-        assert interrupt.name is None
-    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+            assert (interrupt.name, heard) == ("SIGINT", [])
+            signal.raise_signal(signal.SIGINT)
+            assert heard == [signal.SIGINT]
+        with Interrupt() as interrupt:
+            assert interrupt.name is None
+        signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGINT, signal.SIGTERM]
+    finally:
+        for number, handler in outside.items():
+            signal.signal(number, handler)

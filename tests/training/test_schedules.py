@@ -29,8 +29,10 @@ def test_exponential_and_cosine_by_hand():
 def test_one_cycle_by_hand():
     rate = schedule("one_cycle", 1.0, 10, 10)
     assert [rate(0), rate(3), rate(10)] == pytest.approx([1 / 25, 1, 1 / 250_000])
-    # A third of the way up and of the way down, (1 + cos 60°) / 2 of the start is left.
-    assert [rate(1), rate(3 + 7 / 3)] == pytest.approx([0.25 + 0.75 / 25, 0.75 + 0.25 / 250_000])
+    # A sixth of the way up and of the way down, (1 + cos 30°) / 2 of the start is left.
+    left = (1 + math.sqrt(3) / 2) / 2
+    assert rate(0.5) == pytest.approx(left / 25 + 1 - left)
+    assert rate(3 + 7 / 6) == pytest.approx(left + (1 - left) / 250_000)
     assert all(rate(e / 10) <= 1 for e in range(101))
 
 

@@ -38,7 +38,7 @@ def images(*counts: int, in_files: bool = False) -> Split:
 
 LOADED = SimpleNamespace(loaded=("conv1",))
 FEW = ["999 photos are few for a network from scratch; a pretrained one learns"]
-FEW += ["  from fewer: python finetune.py PHOTOS --backbone mobilenetv2"]
+FEW += ["  from fewer: keras-cnn finetune PHOTOS --backbone mobilenetv2"]
 UNEQUAL = ["the classes are unequal: --train.class_weights balanced counts them alike"]
 
 
