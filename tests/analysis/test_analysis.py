@@ -214,5 +214,5 @@ def test_means_by_more_settings_than_a_page_holds_are_by_the_most_important_ones
     part = setting_sections.means_section(view)
     assert [caption.split()[1].strip(",") for caption, _ in part.tables] == settings
     assert len(part.folded) == limit * (limit - 1) / 2  # a table for each pair
-    said = {"Tables of the 2 most important of 3 settings.", "Pairs are of the 2 most important settings."}
-    assert said & set(part.notes) == (said if limit == 2 else set())
+    said = ["Tables of the 2 most important of 3 settings.", "Pairs are of the 2 most important settings."]
+    assert [note for note in part.notes if "most important" in note] == (said if limit == 2 else [])
