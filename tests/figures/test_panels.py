@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_cnn.figures import panels, style
+from keras_cnn.figures import detectors, panels, style
 from keras_cnn.figures.panels import Panel, PanelRow, limits, number, sheet, value_range
 
 GENERATOR = np.random.default_rng(0)
@@ -91,3 +91,14 @@ def test_a_map_over_an_image_covers_it_only_where_it_is_strong():
     assert opacity[2, 3] == pytest.approx(0.8)
     assert np.count_nonzero(opacity) == 1
     assert above.get_cmap().name == panels.POSITIVE
+
+
+def test_true_and_detected_boxes_of_two_images_stand_in_a_row(monkeypatch):
+    shown = []
+    monkeypatch.setattr(detectors, "sheet", lambda rows, *_, **__: shown.extend(rows))
+    images = [np.full((2, 2, 3), value, np.uint8) for value in range(6)]
+    detectors.pairs([(images[2 * i], images[2 * i + 1], f"image {i}") for i in range(3)], "t")
+    first, second = (row.panels for row in shown)
+    assert [panel.picture.max() for panel in (*first, *second[:2])] == [0, 1, 2, 3, 4, 5]
+    assert [panel.caption for panel in first] == ["image 0: true", "found", "image 1: true", "found"]
+    assert second[2:] == [None, None]

@@ -308,6 +308,12 @@ def test_one_extreme_value_leaves_the_other_maps_their_colours():
         np.zeros((10, 10, 1), np.uint8), {"a": maps}, [0, 1], "t", "c", colours=activations.ColourScale(True, 100)
     )
     assert [axes.images[0].get_clim() for axes in own.axes[1:]] == [(0, pytest.approx(maps[..., 0].max())), (0, 50)]
+    told = activations.feature_maps(
+        np.zeros((10, 10, 1), np.uint8), {"a": maps}, [0, 1], "t", "c", colours=activations.ColourScale(percentile=99)
+    )
+    notes = [" ".join(text.get_text() for text in figure.texts) for figure in (own, told)]
+    assert ["colours end at the 99th percentile" in note for note in notes] == [False, True]
+    assert "percentile" not in notes[0]
 
 
 def test_a_verdict_is_a_badge(check_nothing_cut):
