@@ -65,6 +65,14 @@ class Ranks:
                         f" {_shown(own[name])}; expected the same on all"
                     )
 
+    def silence(self, reason: str) -> Stopped:
+        """Stopped for an operation of TensorFlow that failed because a rank no longer answers.
+
+        If a rank has ended, the watcher names it, and ends this process, in the meantime.
+        """
+        self._ended.wait(5 * _POLL)
+        return Stopped(f"stopped: another rank no longer answers ({reason})")
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Watches the other ranks inside the block; the block ends on all ranks or on none."""

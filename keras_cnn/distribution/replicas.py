@@ -72,6 +72,12 @@ class Replicas:
         copies = tf.where(count < self.count, self.count, 1)
         return [_quotient(self.strategy.reduce("SUM", result, axis=None), copies) for result in results]
 
+    def reason(self, error: tf.errors.OpError) -> Exception:
+        """Stopped if a step failed because another process no longer answers; else the error itself."""
+        if self.ranks.count == 1 or isinstance(error, tf.errors.ResourceExhaustedError):
+            return error
+        return self.ranks.silence(type(error).__name__)
+
     def parts(self, tensors: Sequence[tf.Tensor], count: int, share: Share) -> list[Any]:
         """Each tensor, whose first axis has the rows of this process, as the parts of its replicas."""
         assert self.strategy is not None
@@ -155,12 +161,12 @@ def open_replicas(devices: int | str, ranks: Ranks = ALONE) -> Replicas:
     Call it before anything else uses TensorFlow. Raises InputError if the devices are not there.
     """
     if ranks.count > 1:
-        return Replicas(_across_hosts(devices), ranks)
+        return Replicas(_across_hosts(devices, ranks), ranks)
     names = open_devices(devices)
     return Replicas(tf.distribute.MirroredStrategy(names)) if names else SINGLE
 
 
-def _across_hosts(devices: int | str) -> tf.distribute.Strategy:
+def _across_hosts(devices: int | str, ranks: Ranks) -> tf.distribute.Strategy:
     if str(devices).startswith("cpu:"):
         raise InputError(f"devices: found {devices} on several hosts; expected cpu, which is one device a process")
     open_devices(devices)
@@ -169,6 +175,7 @@ def _across_hosts(devices: int | str) -> tf.distribute.Strategy:
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=implementation.NCCL if nccl else implementation.RING
     )
+    ranks.exchange(b"")  # TensorFlow would wait for a rank that has ended, and let no thread notice it
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     except RuntimeError as error:

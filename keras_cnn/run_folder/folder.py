@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ HISTORY_COLUMNS = (
     "epoch_seconds",
     "run_seconds",
 )
+RANK_LOG = re.compile(r"rank-\d+\.log")  # the messages of another process of a run on several hosts
 _DESCRIPTION = ("environment.json", "changes.txt", "config.yaml")
 ENVIRONMENT = {  # fields of environment.json that a resumed run and W&B need
     "run_id": str,
@@ -109,9 +111,16 @@ class RunFolder:
             self._lock = None
 
     def remove_if_unused(self) -> None:
-        """If nothing else was written, removes what `create` made: the lock file, and the folder if it was new."""
-        if self.path.is_dir() and {p.name for p in self.path.iterdir()} <= {LOCK}:
-            (self.path / LOCK).unlink(missing_ok=True)
+        """If nothing else was written, removes what `create` made: the lock file, and the folder if it was new.
+
+        Messages of other ranks count as nothing.
+        """
+        if not self.path.is_dir():
+            return
+        files = list(self.path.iterdir())
+        if all(file.name == LOCK or RANK_LOG.fullmatch(file.name) for file in files):
+            for file in files:
+                file.unlink(missing_ok=True)
             if self._made:
                 self.path.rmdir()
 

@@ -69,7 +69,7 @@ class Trainer:
         share: Share = WHOLE,
     ):
         self.model, self.optimizer, self.objective = model, optimizer, objective
-        self._replicas, self._share = replicas, share
+        self.replicas, self._share = replicas, share
         self._augment, self._frozen_part, self._ema = augment, frozen_part, ema
         variables = model.trainable_variables
         self._slowed = [(v, factor) for v in variables if (factor := rate_factors.get(v.path, 1.0)) != 1.0]
@@ -91,9 +91,9 @@ class Trainer:
     def train_on(self, batch: Batch, rate: float) -> Sequence[tf.Tensor]:
         """Performs one update with a batch, on all replicas; returns the objective's sums over all images of it."""
         learning_rate = tf.constant(rate, tf.float32)
-        if self._replicas.strategy is None:
+        if self.replicas.strategy is None:
             return self.step(batch.images, batch.labels, batch.keys, batch.epoch, learning_rate)
-        parts = self._replicas.parts(batch[:3], int(batch.size), self._share)
+        parts = self.replicas.parts(batch[:3], int(batch.size), self._share)
         return self._step_of_all(parts, batch.epoch, learning_rate, tf.cast(batch.size, tf.int32))
 
     def groups(self) -> dict[str, list]:
@@ -112,7 +112,7 @@ class Trainer:
     @property
     def can_loop(self) -> bool:
         """Whether `steps` can be used: the parts of several replicas are dealt out between the steps."""
-        return self._replicas.strategy is None
+        return self.replicas.strategy is None
 
     def _steps(self, batches, rates):
         """A step for each rate, with the next batches of a `tf.data` iterator; (K, measures) float64 and (K,) int32."""
@@ -132,7 +132,7 @@ class Trainer:
 
     def _step_on_replicas(self, parts, epoch, rate, count):
         self._set_rate(rate)
-        return self._replicas.run(self._update, parts, epoch, count=count)
+        return self.replicas.run(self._update, parts, epoch, count=count)
 
     def _set_rate(self, rate) -> None:
         learning_rate: Any = self.optimizer.learning_rate
@@ -147,12 +147,12 @@ class Trainer:
             images = self._frozen_part(images)
         with tf.GradientTape() as tape:
             loss, sums = self.objective(self.model(images, training=True), targets)
-            loss = self._replicas.part_of_mean(loss, lambda: self.objective.weight(targets))
+            loss = self.replicas.part_of_mean(loss, lambda: self.objective.weight(targets))
             if self.model.losses:
-                loss += self._replicas.part_of_constant(tf.add_n(self.model.losses))
+                loss += self.replicas.part_of_constant(tf.add_n(self.model.losses))
             scaled = self.optimizer.scale_loss(loss)
         variables = self.model.trainable_variables
-        gradients = self._replicas.summed(tape.gradient(scaled, variables))
+        gradients = self.replicas.summed(tape.gradient(scaled, variables))
         old_values = [tf.convert_to_tensor(variable) for variable, _ in self._slowed]
         self.optimizer.apply(gradients, variables)
         for (variable, factor), old in zip(self._slowed, old_values, strict=True):

@@ -46,13 +46,14 @@ class StepStream:
         try:
             results = self._several(rates) if len(rates) > 1 else [self._single(rates[0])]
         except tf.errors.OpError as error:
-            if self._files:
-                raise self._files.reason(error) from error
-            raise
+            raise self._reason(error) from error
         self._left -= len(rates)
         if self._wanted == "auto":
             self._seconds.append(time.monotonic() - begun)
         return results
+
+    def _reason(self, error: tf.errors.OpError) -> Exception:
+        return (self._files or self._trainer.replicas).reason(error)
 
     def _single(self, rate: float) -> Sums:
         batch = next(self._source)

@@ -407,3 +407,9 @@ def test_the_commit_is_that_of_the_code_and_says_what_is_not_committed(monkeypat
 
     monkeypatch.setattr(process.subprocess, "run", git)
     assert process._git_commit.__wrapped__() == commit
+
+
+def test_messages_of_other_ranks_alone_do_not_keep_a_folder(tmp_path):
+    with run_folder.RunFolder.create("run", path=tmp_path / "run") as folder:
+        (folder / "rank-1.log").write_text("config\n")
+    assert not (tmp_path / "run").exists()
