@@ -226,6 +226,9 @@ def test_welch_interval_equals_scipy(n, m, spread):
 
 def test_welch_interval_without_spread_is_a_point_and_tiny_spreads_do_not_vanish():
     assert welch_interval([0.5, 0.5], [0.25, 0.25, 0.25]) == (0.25, 0.25)
+    # Where one side has no spread, the other's mean and its degrees of freedom count alone.
+    low, high = mean_interval([0.1, 0.2, 0.6])
+    assert welch_interval([0.5, 0.5], [0.1, 0.2, 0.6]) == pytest.approx((0.5 - high, 0.5 - low))
     tiny = np.array([0.0, 1e-100])
     assert np.array(welch_interval(tiny, -tiny)) * 1e100 == pytest.approx(welch_interval([0, 1], [0, -1]), rel=1e-9)
 

@@ -173,9 +173,14 @@ def test_top_and_bottom_are_ordered_with_ties_in_order():
 
 
 def test_equal_scores_stay_in_order():
-    top, bottom = top_and_bottom(np.full((500, 2), 0.5), 0, n=400)
-    assert top.tolist() == bottom.tolist() == list(range(400))
-    assert highest_losses(np.zeros(500, int), np.full((500, 2), 0.5), 400).tolist() == list(range(400))
+    high = np.random.default_rng(0).random(500) < 0.5
+    scores = np.where(high, 0.75, 0.25)
+    top, bottom = top_and_bottom(np.stack([scores, 1 - scores], axis=1), 0, n=500)
+    in_order = [np.flatnonzero(high).tolist(), np.flatnonzero(~high).tolist()]
+    assert top.tolist() == in_order[0] + in_order[1]
+    assert bottom.tolist() == in_order[1] + in_order[0]
+    losses = highest_losses(np.zeros(500, int), np.stack([scores, 1 - scores], axis=1), 500)
+    assert losses.tolist() == in_order[1] + in_order[0]
 
 
 def test_top_and_bottom_of_few_images_take_them_all():

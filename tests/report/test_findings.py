@@ -380,6 +380,7 @@ def test_extreme_classes_by_simultaneous_intervals():
     text = f"90.0 % [{100 * high[0]:.1f}, {100 * high[1]:.1f}] of the images of dog against 50.0 %"
     assert text in only.sentence
     assert not about(of_one_run([[70, 15, 15], [10, 78, 12], [12, 12, 76]]), "best")
+    assert len(about(of_one_run([[50, 50], [10, 90]]), "best")) == 1  # two classes are enough
 
 
 def test_the_worst_confusion_against_its_reverse():

@@ -16,11 +16,12 @@ def test_best_by_accuracy_breaks_ties_by_loss_then_by_age():
 
 def test_best_by_loss():
     best = callbacks.Best("val_loss")
-    assert [best.update(row(e, 0.1, loss)) for e, loss in enumerate([3.0, 2.0, 2.5, 1.9], 1)] == [
+    assert [best.update(row(e, 0.1, loss)) for e, loss in enumerate([3.0, 2.0, 2.0, 1.9, 1.9], 1)] == [
         True,
         True,
         False,
         True,
+        False,
     ]
     assert best.epoch == 4
 

@@ -24,8 +24,8 @@ def test_identical_images_across_splits_and_with_other_labels_are_counted():
     assert list(data_notes({"notes": ["first"], "skipped": [{}, {}], **overlaps(parts)})) == [
         "first",
         "2 unreadable images skipped (see split.json)",
-        "1 sets of identical images lie across splits (see split.json)",
-        "1 sets of identical images have different labels (see split.json)",
+        "1 set of identical images lies across splits (see split.json)",
+        "1 set of identical images has different labels (see split.json)",
     ]
 
 
