@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_cnn.figures import detectors, panels, style
-from keras_cnn.figures.panels import Panel, PanelRow, limits, number, sheet, value_range
+from keras_cnn.figures.panels import Panel, PanelRow, coloured, limits, number, sheet, value_range
 
 GENERATOR = np.random.default_rng(0)
 
@@ -18,6 +18,10 @@ def test_limits_are_symmetric_where_there_are_both_signs():
     assert limits(np.array([1.0, 3.0])) == (0, 3)
     assert limits(np.array([-4.0, -3.0])) == (-4, 0)
     assert limits(np.zeros(3)) == (0, 1)
+    signed = np.array([[-1.0, 0, 2]])
+    np.testing.assert_array_equal(coloured(signed), coloured(signed, (-2, 2)))
+    np.testing.assert_array_equal(coloured(signed), coloured(2 * signed, (-4, 4)))
+    assert (coloured(signed) != coloured(signed, (-4, 4))).any()
     assert limits(np.array([np.nan, 2.0])) == (0, 2)
 
 
