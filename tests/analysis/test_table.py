@@ -81,7 +81,7 @@ def test_a_run_has_one_row_with_its_settings_its_cost_and_its_numbers():
 
 
 def test_an_unfinished_run_has_its_best_validation_so_far_and_is_named():
-    runs = runs_table([record("a", {}), record("b", {}, accuracies=(0.2, math.nan, 0.6, 0.1), finished=False)])
+    runs = runs_table([record("a", {}), record("b", {}, accuracies=(math.nan, 0.2, 0.6, 0.1), finished=False)])
     row = runs.iloc[1]
     assert (row["state"], row["validation_accuracy"], row["best_epoch"]) == ("unfinished", 0.6, 3)
     assert math.isnan(row["test_accuracy"])

@@ -43,6 +43,12 @@ def test_of_many_classes_those_of_lowest_recall_are_listed(found):
     assert "10 more classes in metrics.json; shown are the 20 of lowest recall" in lines
     assert any(line.startswith("note        no images of a species of bird, the one of number 29") for line in lines)
     assert max(map(len, rows)) <= 120
+    twenty = dict(list(found.metrics["per_class"].items())[:20])
+    lines = list(tables.evaluation(found.metrics | {"per_class": twenty}))
+    rows = [line for line in lines if line.startswith("a species")][:20]
+    in_order = [row["recall"] for row in twenty.values()]
+    assert [numbers(row)[3] for row in rows] == pytest.approx(in_order, abs=5e-5)
+    assert not any("more classes" in line for line in lines)
 
 
 def numbers(row: str) -> list[float]:
