@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from benchmarks.interleave import interleave, table
-from benchmarks.prediction import BATCH, IMAGES, SHAPE, ours, saved_in
+from benchmarks.prediction import BATCH, CLASSES, IMAGES, SHAPE, ours, saved_in
 from benchmarks.torch_net4 import TorchContestant
 from keras_cnn.export import onnx
 from keras_cnn.training import precision
@@ -27,7 +27,7 @@ OURS, ONNX = "keras_cnn's Predictor", "ONNX Runtime, float32"
 
 
 def onnx_runtime(model: keras.Model, images: np.ndarray, file: Path):
-    onnx.write(model, file)
+    onnx.write(model, file, [str(number) for number in range(CLASSES)])
     predict = onnx.load(file)
 
     def work() -> int:

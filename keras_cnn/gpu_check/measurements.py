@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -151,7 +151,7 @@ def pipeline(scale: Scale) -> Numbers:
     network = scale.networks[0]
     with images_of(network) as images:
         config = config_of(network, images, scale.epochs)
-        step = experiment.step_seconds(config, prepare, scale.steps)
+        step = experiment.step_seconds(config, cast(Any, prepare), scale.steps)
         task = prepare(config)
         stream = iter(task.start_phase(task.phases[0]).batches(0, 0))
         count = max(1, config.train.epochs * task.steps - 2)

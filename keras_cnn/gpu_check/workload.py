@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -137,7 +138,7 @@ def _one_device() -> str:
 def trained(config: Config) -> list[dict]:
     """The history of a training, a row an epoch. It runs as a trial of a sweep: without figures and test split."""
     with _silent(), tempfile.TemporaryDirectory() as parent, RunFolder.create("gpu-check", Path(parent)) as folder:
-        experiment.train(config, folder, trials_of(SharedResources()))
+        experiment.train(config, folder, cast(Any, trials_of(SharedResources())))
         return folder.history()
 
 
@@ -171,7 +172,7 @@ def keras_rate(network: Workload, images: Images, epochs: int) -> float:
     pairs = (images.pixels[: images.count], images.labels[: images.count])
     batches = tf.data.Dataset.from_tensor_slices(pairs).batch(network.batch).prefetch(tf.data.AUTOTUNE)
     clock = _EpochClock()
-    model.fit(batches, epochs=epochs, shuffle=False, verbose=0, callbacks=[clock])
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=cast(Any, 0), callbacks=[clock])
     return images.count / statistics.median(clock.seconds[1:])
 
 

@@ -12,13 +12,12 @@ from keras_cnn.errors import InputError, is_out_of_memory
 from keras_cnn.messages import logger
 from keras_cnn.operating_system import available_memory, memory_growth
 from keras_cnn.training.experiment import step_seconds
-from keras_cnn.training.task import Task
 
 FIRST = 32  # images
 SHARE = 0.5  # of the memory available to this process, where there is no GPU
 NO_LIMIT, TOO_MUCH = 0.0, float("inf")  # bytes of a batch on a GPU, which refuses what does not fit
 
-MakeTask = Callable[[Any], Task]
+MakeTask = Callable[[Any], Any]  # makes the `Task` of a config
 
 
 def resolved(config: Any, prepare: MakeTask) -> Any:

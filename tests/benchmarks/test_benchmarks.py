@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import interleave, precision
+from benchmarks import interleave, precision, starting
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = re.compile(r"\d+ images/s")
 TINY = """
 from pathlib import Path
-from benchmarks import interleave, pipeline, prediction, training
+from benchmarks import inference, interleave, pipeline, prediction, small_networks, training
 interleave.ROUNDS = 1
 pipeline.COUNT, pipeline.BATCH, pipeline.PHOTOS = 20, 8, Path("no such file")
 training.IMAGES, training.BATCH, training.EPOCH_IMAGES, training.PRODUCTS = 8, 4, 120, (16,)
@@ -25,6 +25,12 @@ for main in (pipeline.main, training.compare_steps, training.compare_epoch):
     print("-----")
 training.models.build = build
 prediction.main()
+print("-----")
+small_networks.IMAGES, small_networks.VALIDATION = 256, 16
+small_networks.main()
+print("-----")
+inference.IMAGES, inference.BATCH, inference.find_spec = 8, 4, lambda name: None
+inference.main()
 """
 
 
@@ -75,6 +81,31 @@ def test_prediction(printed):
     assert len(RATE.findall(printed[3])) == 4
     assert len(re.findall(r"against .*: \d+\.\d\dx   target 1\.6x", printed[3])) == 3
     assert len(re.findall(r"logits within \d\.\de[-+]\d\d of the largest in float32; \d+\.\d\d%", printed[3])) == 2
+
+
+def test_small_networks(printed):
+    assert len(RATE.findall(printed[4])) in (4, 6)  # with one or with two number formats of Keras's
+    assert len(re.findall(r"against the best, Keras fit, .*: \d+\.\d\dx   target 1\.0x", printed[4])) == 2
+
+
+def test_inference(printed):
+    assert len(RATE.findall(printed[5])) == 2
+    assert re.search(r"against ONNX Runtime: \d+\.\d\dx   target 1\.0x", printed[5])
+    assert ".venv/bin/pip install 'torch==2.13.*'" in printed[5]
+
+
+def test_starting_times_processes_to_their_first_step(monkeypatch, capsys):
+    """By scripts that do nothing else; the real ones take a minute."""
+    monkeypatch.setattr(interleave, "ROUNDS", 1)
+    monkeypatch.setattr(starting, "images", lambda folder: folder)
+    for name in ("OUR_SCRIPT", "KERAS_SCRIPT"):
+        monkeypatch.setattr(starting, name, 'print("first step")')
+    starting.main()
+    shown = capsys.readouterr().out
+    assert len(re.findall(r"\d+\.\d\d s \(", shown)) == 2
+    assert re.search(r"^train.py over a bare script of Keras: \d+\.\d\d$", shown, re.MULTILINE)
+    with pytest.raises(AssertionError, match="NameError"):
+        starting.process("nothing")()
 
 
 def test_precision_reports_the_paired_differences():
