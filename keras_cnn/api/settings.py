@@ -97,6 +97,7 @@ class BoxSettings(TypedDict, total=False):
     exposure: float
     optimizer: Literal["sgd", "adam", "adamw", "adagrad", "rmsprop"]
     learning_rate: float
+    learning_rate_batch: int | None
     momentum: float
     nesterov: bool
     weight_decay: float
@@ -107,7 +108,7 @@ class BoxSettings(TypedDict, total=False):
     plateau_patience: int
     clip_norm: float | None
     epochs: int
-    batch_size: int
+    batch_size: int | Literal["auto"]
     ignore_threshold: float
     ema: float | None
     early_stopping: int | None
