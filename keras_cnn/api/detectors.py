@@ -183,8 +183,8 @@ def open_detector(
     """
     name = chosen_names(precision, _PRECISIONS, "precision")
     sides = (size, size) if isinstance(size, int) else size
-    files = (None if file is None else Path(file) for file in (weights, names))
-    return ObjectDetector(Path(model).stem, open_network(str(model), *files, sides), name)
+    weights_file, names_file = (None if file is None else Path(file) for file in (weights, names))
+    return ObjectDetector(Path(model).stem, open_network(str(model), weights_file, names_file, sides), name)
 
 
 class DetectorRun(RecordedRun):

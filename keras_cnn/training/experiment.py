@@ -95,10 +95,8 @@ def dry_run(config: TaskConfig, prepare: Prepare) -> None:
         operations += phase_run.multiply_adds(phase.until - done)
         done = phase.until
     epochs = config.train.epochs
-    logger.info(
-        f"cost      {epochs} epochs of {task.steps} steps, {task.train_images * epochs:,} training images, about"
-        f" {float(operations):.2e} multiply-adds"
-    )
+    logger.info(f"cost      {epochs} epochs of {task.steps} steps, {task.train_images * epochs:,} training images,")
+    logger.info(f"          about {float(operations):.2e} multiply-adds")
     logger.info("dry run: no run folder was made, no image kept")
 
 

@@ -42,7 +42,7 @@ class Progress:
         self._bar.close()
         numbers = {SHORT.get(k, k): v for k, v in row.items() if k not in ("epoch", "learning_rate", *SECONDS)}
         left = row["run_seconds"] / row["epoch"] * (self._epochs - row["epoch"])
-        time = f"{tqdm.format_interval(round(left or row['run_seconds']))} {'left' if left else 'in all'}"
+        time = f"{tqdm.format_interval(round(left or row['run_seconds']))} {'left' if left else 'total'}"
         number = f"{row['epoch']:>{len(str(self._epochs))}}/{self._epochs}"
         self._line = f"epoch {number}  {_listed(numbers, ' ')} {'*' if best else ' '} {time}"
         if self._notebook:

@@ -66,7 +66,7 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_nothing_else(capsys):
     assert capsys.readouterr().out == LINE + "\n"
     progress.start_epoch(after(0))
     progress.end_epoch(ROW | {"epoch": 12, "run_seconds": 3670.6}, best=False)
-    last = LINE.replace(" *", "  ").replace(" 2/12", "12/12").replace("05:56 left", "1:01:11 in all")
+    last = LINE.replace(" *", "  ").replace(" 2/12", "12/12").replace("05:56 left", "1:01:11 total")
     assert capsys.readouterr() == (last + "\n", "")
 
 
