@@ -15,7 +15,7 @@ from keras_cnn.sweeps.study import Study, Trial
 from keras_cnn.sweeps.worker import outcome, settings, trial_config
 from keras_cnn.sweeps.worker_pool import worker_pool
 from keras_cnn.tasks.classification.task import prepare
-from keras_cnn.training import experiment
+from keras_cnn.training import experiment, gpus
 
 SECONDS = 0.5  # between two checks of the workers
 
@@ -52,6 +52,8 @@ def run(
     if study.cap is not None:
         workers = max(1, min(workers, study.cap - reporter.ended))
     logger.info(f"sweep     {study.folder}   ({study.sweep.method}, {_planned(study)}, {counted(workers, 'worker')})")
+    for line in gpus.problems([]):  # a GPU that no worker can use; what workers use is opened by them alone
+        logger.info(f"warning   {line}")
     logger.info(f"epochs    in {study.folder}/worker-{'1' if workers == 1 else 'N'}.log")
     if may_join:
         log_command("join", _join(study), "one worker more, here or on a host that sees this folder")

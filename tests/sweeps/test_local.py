@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -112,6 +114,16 @@ def test_gpus_are_shared_out(monkeypatch, gpus, visible, workers, expected):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     found = [worker_pool._devices(number, workers) for number in range(1, workers + 1)]
     assert [f.get("CUDA_VISIBLE_DEVICES") for f in found] == expected
+
+
+def test_a_worker_that_was_killed_starts_again_on_its_gpu(monkeypatch, tmp_path):
+    given = []
+    monkeypatch.setattr(worker_pool, "assign", lambda process, assignment: given.append(assignment.environment))
+    killed = SimpleNamespace(poll=lambda: -signal.SIGKILL)
+    ready = SimpleNamespace(take=lambda cores: killed)
+    worker = worker_pool.Worker(tmp_path, 2, {0}, {"CUDA_VISIBLE_DEVICES": "1"}, ready)
+    worker.revive(SimpleNamespace(ended=lambda: False), 0)
+    assert given == [{"CUDA_VISIBLE_DEVICES": "1"}] * 2
 
 
 # --- a whole sweep, for real ---
