@@ -315,6 +315,10 @@ def test_weights_that_do_not_belong_to_the_cfg(network):
         ),
         ("[route]\nlayers=-1", r"\[route\] layers: found -1, expected a layer before this one"),
         ("[avgpool]\n[softmax]\n[maxpool]\nsize=2", r"\[maxpool\], layer 2: follows a vector of 1, expected a map"),
+        (
+            "[conv]\nfilters=4\nsize=1\n[avgpool]\n[softmax]\ngroups=3",
+            r"\[softmax\] groups: 3 groups of 4, expected a div",
+        ),
         ("[conv]\nfilters=3\nsize=1\n[shortcut]\nfrom=7", r"\[shortcut\] from: found 7"),
         (
             "[conv]\nfilters=4\nsize=1\n[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,0",

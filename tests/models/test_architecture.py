@@ -65,3 +65,8 @@ def test_names_are_escaped_and_shared_layers_counted_once():
         "svg", "title", "defs", "marker", "path", "rect", "text", "g"
     }  # fmt: skip
     assert "a<script>&\"'b" in [element.text for element in root.iter() if element.tag.endswith("text")]
+    longest = "0123456789" * 4
+    for name, shown in {longest: longest, f"{longest}0": "01234567890123456789012345…901234567890"}.items():
+        root = ET.fromstring(svg(architecture(keras.Model(model.inputs, model.outputs, name=name))))
+        title, heading, *_ = [element.text for element in root.iter() if element.tag.endswith(("title", "text"))]
+        assert (title, heading) == (name, shown)

@@ -99,11 +99,14 @@ def test_the_arrays_are_the_numbers(opened, tmp_path):
 
 
 def test_the_ablation_says_what_was_chosen(opened, tmp_path):
-    saved = views.find("ablation").draw(opened, tmp_path, filters=("conv1:3", "conv1:1"), controls=2, silent=True)
+    saved = views.find("ablation").draw(opened, tmp_path, filters=("conv1:3", "conv1:1"), controls=8, silent=True)
     record = json.loads((tmp_path / "ablation.json").read_text())
     assert record["filters"] == {"conv1": [1, 3]}
     assert record["of"] == "24 images of the validation split"
-    assert len(record["controls"]) == 2
+    after = [control["after"] for control in record["controls"]]
+    assert len(after) == 8
+    as_bad = sum(accuracy <= record["after"] for accuracy in after)
+    assert f"as bad or worse: {as_bad} of 8 random choices" in " ".join(figure.line for figure in saved)
     assert record["left_behind"] == {"conv1": [0.0, 0.0]}
     assert f"{100 * record['before']:.2f} % before" in saved[0].line
 

@@ -16,6 +16,7 @@ from keras_cnn.detection.cfg import read_cfg
 from keras_cnn.detection.network import open_network
 from keras_cnn.detection.yolo import Detector
 from keras_cnn.errors import InputError
+from keras_cnn.report.detection import content, lead
 from keras_cnn.report.html import write_report
 from keras_cnn.tasks.detection.settings import BoxConfig
 from keras_cnn.tasks.detection.starting_weights import trainable_model
@@ -164,6 +165,22 @@ def test_the_page_says_the_result_with_its_interval(trained, tmp_path):
     assert f'{metrics["map50"]:.4f} <span class="interval">[{low:.4f}, {high:.4f}]' in page
     for word in ("precision-recall", "curve-2", "augmentation", "Boxes by class", "optim.learning_rate", "processor"):
         assert word in page
+    result, classes = (next(part for part in content(path)[1] if part.name == name) for name in ("result", "classes"))
+    ((_, table),) = result.tables
+    test, validation = (dict(zip(table.head, row, strict=True)) for row in table.rows)
+    assert (test["split"], test["images"], validation["split"], validation["images"]) == (
+        "test", "24", "validation", "12"
+    )  # fmt: skip
+    for row, scores in (test, metrics), (validation, metrics["validation"]):
+        for column, key in {"mAP@0.5": "map50", "mAP@[.5:.95]": "map", "mAP@0.75": "map75"}.items():
+            assert row[column].split(" ")[0] == f"{scores[key]:.4f}"
+        assert row["boxes"] == str(scores["boxes"])
+    ((_, table),) = classes.tables
+    for name, *row in table.rows:
+        values = dict(zip(table.head[1:], row, strict=True))
+        for column, key in {"AP@0.5": "map50", "AP@[.5:.95]": "map"}.items():
+            assert values[column].split(" ")[0] == f"{metrics['per_class'][name][key]:.4f}"
+    assert f"mAP@0.5 {metrics['map50']:.4f} [" in lead(content(path)[0])
     assert '<h2 id="problems-title">' not in page
     assert "http" not in page.partition('id="plotly"')[0].replace("http-equiv", "")
 
