@@ -244,7 +244,8 @@ def test_the_environment_has_what_each_run_recorded(make_run, tmp_path):
     runs = [make_run(tmp_path / "new", pictures=0), make_run(tmp_path / "old", pictures=0, data={})]
     split = json.loads((runs[1] / "split.json").read_text()) | {"source": "folder:photos", "sha256": "89abcdef" * 8}
     (runs[1] / "split.json").write_text(json.dumps(split))
-    facts = {fact.name: fact.texts for fact in environment(find_runs(runs)[0])}
+    new, old = find_runs(runs)[0]
+    facts = {fact.name: fact.texts for fact in environment([new, old])}
     assert facts == {
         "data": ("npz:small", "folder:photos"),
         "images": ("train 400, validation 60, test 120",) * 2,
@@ -255,6 +256,10 @@ def test_the_environment_has_what_each_run_recorded(make_run, tmp_path):
         "keras": ("3.15.1", "3.15.1"),
         "git commit": ("0123abc", "0123abc"),
     }
+    (data, images, *_) = environment([old, *[new] * 11, old])
+    assert data.texts == ("npz:small (11 runs); folder:photos (2 runs)",)
+    assert images.texts == ("train 400, validation 60, test 120",)
+    assert environment([*[new] * 12, old])[0].texts == ("npz:small (12 runs); folder:photos (1 run)",)
 
 
 def test_confusion_heatmap_has_counts_and_shares_of_rows(make_run, tmp_path, blobs):

@@ -4,6 +4,7 @@ import csv
 import html
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from keras_cnn.report.findings import findings
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.sections.audits import audits
+from keras_cnn.report.sections.runs import lead
 from keras_cnn.run_folder.record import read_record
 
 BAYES = {
@@ -193,10 +195,14 @@ def test_trials_are_finished_and_not_damaged(grid_page):
 
 
 def test_an_untested_sweep_says_so_and_has_no_column_of_tests(make_sweep, tmp_path):
-    page = page_of(make_sweep(tmp_path / "sweep", BAYES, [40, 50, 60, 45]))
-    assert "The best, 0003, has validation accuracy 60.00 %. The test images have not been read." in page
+    sweep = make_sweep(tmp_path / "sweep", BAYES, [40, 50, 60, 45])
+    page = page_of(sweep)
+    sentences = "The best, 0003, has validation accuracy 60.00 %. The test images have not been read."
+    assert sentences in page
     assert "test accuracy" not in section(page, "runs")
     assert "The test split has not been read yet." in page
+    shutil.copytree(sweep / "0003", sweep / "best")  # trained again, and not tested so far
+    assert lead(find_runs([sweep])[0], find_table([sweep])).endswith(sentences)
 
 
 def test_a_single_trial_is_shown_by_its_validation_images(make_sweep, tmp_path, blobs):
