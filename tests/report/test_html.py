@@ -162,6 +162,10 @@ def test_only_fields_that_differ_are_listed(make_run, tmp_path):
     assert differences(runs).rows == (("optim.learning_rate", "0.1", "0.01"), ("optim.gamma", "-", "0.5"))
     alone, _ = find_runs([a])
     assert differences(alone).rows == (("train.epochs", "10", "4"),)
+    with (a / "changes.txt").open("a") as file:
+        file.write("seed: 2\nname: mine -> yours\n")  # the first line is no change
+    (alone,), _ = find_runs([a])
+    assert differences([alone]).rows == (("train.epochs", "10", "4"), ("name", "mine", "yours"))
 
 
 def test_evaluations_list_every_split_and_later_ones(make_run, tmp_path):

@@ -21,6 +21,7 @@ from keras_cnn.report.findings import findings
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.sections.audits import audits
+from keras_cnn.report.sections.content import _findings
 from keras_cnn.report.sections.runs import lead
 from keras_cnn.run_folder.record import read_record
 
@@ -241,6 +242,11 @@ def test_findings_of_trials_are_of_validation_accuracy(grid_sweep):
     assert "optim.learning_rate 0.1 and 0.001 (4.0 points" in rate.sentence
     assert filters.method.startswith("validation accuracy, matched")
     assert len(filters.rows) == 8
+    runs, swept = find_runs([grid_sweep])[0], find_table([grid_sweep]).swept
+    *compared, of_best = _findings(runs, runs, swept)
+    assert [conclusion.sentence for conclusion in compared] == [filters.sentence, rate.sentence]
+    assert of_best.rows == ("best",)  # trained again: of all runs, and of none of the comparisons of trials
+    assert "best" not in filters.rows + rate.rows
 
 
 def test_the_audit_of_a_sweep_knows_how_many_were_tried(grid_sweep):
