@@ -13,7 +13,7 @@ from keras_cnn.distribution.replicas import SINGLE, open_replicas
 from keras_cnn.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = {2: ["class weights", "mixup"], 4: ["adamw", "batch norm"]}
+CASES = {4: ["class weights", "mixup", "adamw", "batch norm"]}
 
 
 @pytest.mark.parametrize("count", CASES)

@@ -63,7 +63,8 @@ def test_it_learns(trained):
     low, high = metrics["map50_interval"]
     assert low <= metrics["map50"] <= high
     assert metrics["map"] < metrics["map50"]
-    assert any(line.startswith("anchors   kmeans:") and "mean IoU with the training boxes 0." in line for line in said)
+    assert any(line.startswith("anchors   kmeans:") for line in said)
+    assert "mean IoU with the training boxes 0." in " ".join(" ".join(said).split())
 
 
 def test_the_run_folder_has_everything(trained):
