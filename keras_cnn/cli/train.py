@@ -144,7 +144,10 @@ def start(
         early.check_config(file, overrides)
         logger.info(f"config    {described(file)}")
     program = "finetune" if default == "finetune" else "train"
-    ranks = ALONE if chosen.options or chosen.dry_run else hosts.join(chosen, program)
+    if chosen.find_learning_rate and chosen.hosts:
+        raise InputError("command line: --find-learning-rate runs on one host; --hosts does not fit it")
+    alone = chosen.options or chosen.dry_run or chosen.find_learning_rate
+    ranks = ALONE if alone else hosts.join(chosen, program)
     import_tensorflow()  # takes seconds; --help and wrong options do not need it
     from keras_cnn.loading import BUILDERS
     from keras_cnn.tasks.classification.task import prepare

@@ -11,7 +11,7 @@ from keras_cnn.charts import architecture as diagrams
 from keras_cnn.charts import png
 from keras_cnn.charts.training import learning_rates
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.messages import logger
+from keras_cnn.messages import counted, logger
 from keras_cnn.models import arithmetic
 from keras_cnn.models.architecture import architecture
 from keras_cnn.run_folder import RunFolder, shell_command, write_json, write_text
@@ -136,14 +136,11 @@ def _changed_devices(task: Task, folder: RunFolder, before: int, allowed: bool) 
         return []
     if not allowed:
         raise InputError(
-            f"{folder / 'checkpoint' / checkpoints.FILE}: written with {_devices(before)}, found {_devices(now)};"
-            " expected the same number; --devices with a value goes on with another, which changes the last bits"
+            f"{folder / 'checkpoint' / checkpoints.FILE}: written with {counted(before, 'device')}, found"
+            f" {counted(now, 'device')}; expected the same number; --devices with a value goes on with another, which"
+            " changes the last bits"
         )
     return [f"devices: {before} -> {now}"]
-
-
-def _devices(count: int) -> str:
-    return f"{count} device{'s' if count != 1 else ''}"
 
 
 @contextmanager

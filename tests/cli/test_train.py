@@ -42,6 +42,10 @@ WRONG = {  # name: (arguments, words of the one line on standard error)
     "resume of no run": (["--resume", "nowhere"], ["nowhere", "no such folder"]),
     "resume without a run": (["--resume"], ["no unfinished run"]),
     "resume and dry run": (["--resume", "--dry-run"], ["--dry-run does not fit"]),
+    "hosts and range test": (
+        ["--find-learning-rate", "--hosts", "a:1,b:2", "--rank", "0"],
+        ["--find-learning-rate runs on one host; --hosts does not fit it"],
+    ),
     "resume and range test": (["--resume", "--find-learning-rate"], ["--find-learning-rate does not fit"]),
 }
 
