@@ -36,6 +36,7 @@ def load_dataset(config: Config, source: str | None = None) -> Dataset:
         subset=options.subset,
         seed=config.seed,
         corrupt=options.corrupt,
+        verify=options.verify,
         cache_dir=options.cache_dir,
         table=options.table,
     )

@@ -120,6 +120,12 @@ def _lock(file: IO[Any] | int, waits: bool = True) -> bool:
 # --- child processes and shells ---------------------------------------------------------------------------------------
 
 
+def package_environment() -> dict[str, str]:
+    """The environment in which `python -P -m keras_cnn...` finds this package from any folder, also uninstalled."""
+    package = str(Path(__file__).parents[1])
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))}
+
+
 def own_group() -> dict[str, Any]:
     """Settings of `subprocess.Popen` for a child that does not receive the Ctrl-C of this process's terminal."""
     if hasattr(subprocess, "CREATE_NEW_PROCESS_GROUP"):  # Windows

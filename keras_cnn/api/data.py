@@ -45,6 +45,7 @@ def load_data(
     subset: int | None = None,
     seed: int = 1,
     corrupt: str = "fail",
+    verify: str = "full",
     cache_dir: str | Path | None = None,
     table: Mapping[str, str] | None = None,
     classes: Sequence[str] | None = None,
@@ -72,6 +73,8 @@ def load_data(
         per_class, subset: the most images of a class in each part of the source; in the training split alone.
         seed: decides the splits, and everything random in a training on this data.
         corrupt: "fail" names every image that cannot be read; "skip" leaves them out and lists them.
+        verify: which image files are decoded before training, and compared at each start: "full" all, "sample" 1,000,
+            "none" none.
         cache_dir: where arrays and what is known of files are kept; by default `~/.cache/keras_cnn`.
         table: the columns of a table of labels where they are not recognised: path, label, split, group; and root.
         classes: names of the classes of arrays, in the order of their numbers.
@@ -81,7 +84,15 @@ def load_data(
         InputError: for anything else, naming what was found and what is expected.
     """
     cutting = {"train": train, "validation": validation, "test": test, "per_class": per_class, "subset": subset}
-    options = {"image_size": image_size, "channels": channels, "fit": fit, "seed": seed, "corrupt": corrupt, **cutting}
+    options = {
+        "image_size": image_size,
+        "channels": channels,
+        "fit": fit,
+        "seed": seed,
+        "corrupt": corrupt,
+        "verify": verify,
+    }
+    options |= cutting
     if isinstance(source, str | Path):
         if classes is not None or value_range is not None:
             name = "classes" if classes is not None else "value_range"

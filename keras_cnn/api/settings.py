@@ -18,7 +18,19 @@ from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
 
-IMAGES = ("source", "image_size", "channels", "fit", "train", "validation", "test", "per_class", "subset", "corrupt")
+IMAGES = (
+    "source",
+    "image_size",
+    "channels",
+    "fit",
+    "train",
+    "validation",
+    "test",
+    "per_class",
+    "subset",
+    "corrupt",
+    "verify",
+)
 _GIVEN_OTHERWISE = {"model", "published", *(f"data.{name}" for name in IMAGES)}
 
 

@@ -113,6 +113,9 @@ class DataConfig:
     per_class: Annotated[int | None, "limit of images per class in each part of the source", AT_LEAST_1] = None
     subset: Annotated[int | None, "limit of training images per class; the other splits stay whole", AT_LEAST_1] = None
     corrupt: Annotated[Literal["fail", "skip"], "what to do about unreadable images"] = "fail"
+    verify: Annotated[
+        Literal["full", "sample", "none"], "which image files are decoded before training, and compared at each start"
+    ] = "full"
     cache: Annotated[Literal["auto", "none", "memory", "disk"], "keep decoded images; auto: memory if it fits"] = "auto"
     cache_dir: Annotated[str | None, "for decoded images and what is known of files; null: the user's cache"] = None
     augment: Annotated[Choice, "augmentation recipe, optionally with changed settings"] = Choice("none")
@@ -248,6 +251,7 @@ ACTS_WITH = {
     "finetune.features_dtype": ("finetune.features", ("auto", "memory", "disk")),
     "finetune.augment_views": ("train.overfit_batch", (False,)),
     "data.corrupt": ("data.source", _OF_FILES),
+    "data.verify": ("data.source", _OF_FILES),
     "data.cache": ("data.source", _OF_FILES),
     **{f"data.table.{column.name}": ("data.source", _TABLES) for column in fields(TableColumns)},
     "data.validation": ("the source's own splits", ("train", "train, test")),

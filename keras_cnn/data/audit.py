@@ -1,50 +1,50 @@
-"""Checks every image file before training starts. No image file is changed.
+"""Checks the image files before training starts. No image file is changed.
 
-A file passes if it can be decoded to its last row. The result is stored in a cache folder (by default
+A file passes if it can be decoded to its last row. The results are kept in a manifest in a cache folder (by default
 `default_cache_dir`) and reused as long as the file's size and modification time stay the same.
 """
 
 import contextlib
-import hashlib
-import json
 import math
 import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-import PIL
-from PIL import Image
+import numpy as np
 
-from keras_cnn.data.dataset import ImageFile
-from keras_cnn.data.decoding import (
-    UnreadableImageError,
-    format_of,
-    identify,
-    open_regular,
-    orientation_of,
-    unreadable,
-    upright,
-)
-from keras_cnn.data.fingerprints import COLUMNS, ROWS, pixel_hash
+from keras_cnn.data import audit_workers, manifest
+from keras_cnn.data.columns import Texts
+from keras_cnn.data.dataset import evenly_spaced
+from keras_cnn.data.fingerprints import Fingerprints
+from keras_cnn.data.image_check import check_files, difference
+from keras_cnn.data.image_files import ImageFile, ImageFiles
+from keras_cnn.data.manifest import RECORD, Manifest
 from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.operating_system import cores
+from keras_cnn.progress_bar import ProgressBar
 
-_VERSION = f"2, Pillow {PIL.__version__}"
+VERIFY = ("full", "sample", "none")
+SAMPLE = 1000  # images that `verify: sample` looks at, evenly spaced
 _BATCH = 64  # files per task: handing over a single small file takes as long as checking it
+_FEW = 4000  # files; fewer are checked in this process, because starting others takes as long
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A file that passed the audit."""
+class AuditResult:
+    """The files that passed, and why others did not."""
 
-    file: ImageFile
-    pixel_hash: bytes  # 16 bytes
-    thumbnail: bytes  # 72 bytes, see fingerprints
+    files: ImageFiles  # (M,) those that passed; with the columns of `manifest.RECORD`
+    passed: np.ndarray  # (M,) int64, their places among the names
+    problems: dict[int, str]  # the reason for each of the others, by its place
+    compared: int  # of those that passed, how many were read now or have still the size and time of the manifest
+
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """The fingerprints of the files that passed."""
+        return Fingerprints(self.files.column("pixel_hash"), self.files.column("thumbnail"))
 
 
 def default_cache_dir() -> Path:
@@ -52,22 +52,98 @@ def default_cache_dir() -> Path:
     return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "keras_cnn"
 
 
-def audit(root: Path, names: Sequence[str], cache_dir: Path) -> tuple[dict[str, Checked], dict[str, str]]:
-    """Checks the files `names` below `root`. Returns those that passed and the reason for each failure, by name."""
-    cache_file = cache_dir / "audit" / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
-    known = _read_cache(cache_file)
+def audit(root: Path, names: Sequence[str], cache_dir: Path, verify: str = "full") -> AuditResult:
+    """Checks the files `names` below `root`; several processes do not check the same files twice.
+
+    verify: "full" decodes every image once and, from then on, compares its size and time; "sample" does so for SAMPLE
+        images, evenly spaced, and reads the headers of new ones; "none" reads the headers of new images alone.
+    """
+    names, path = Texts.of(names), manifest.manifest_path(root, cache_dir)
+    problems: dict[int, str] = {}
+    with manifest.only_one_process(path):
+        known = manifest.read(path)
+        rows = known.find(names)
+        compared, stale = _stale(root, names, known, rows, verify)
+        places, records = [np.empty(0, np.int64)], [np.empty(0, RECORD)]
+        try:
+            for batch, checked, failed in _checks(root, names, stale, verify):
+                problems |= {int(batch[i]): reason for i, reason in failed.items()}
+                places.append(np.delete(batch, list(failed)))
+                records.append(checked)
+        finally:  # what was checked is kept, also if the rest was interrupted
+            if any(map(len, records)):
+                good = np.concatenate(places)
+                known = known.with_records(names.take(good), rows[good], np.concatenate(records))
+                known = manifest.write(path, known.in_order_of(names))
+        rows = known.find(names) if len(stale) else rows
+    passed = np.setdiff1d(np.arange(len(names)), np.array(sorted(problems), np.int64), assume_unique=True)
+    seen = len(np.intersect1d(passed, compared, assume_unique=True))
+    return AuditResult(ImageFiles(root, known.names, known.columns, rows[passed]), passed, problems, seen)
+
+
+def _stale(root: Path, names: Texts, known: Manifest, rows: np.ndarray, verify: str) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the names that are compared with the manifest, and of those that must be checked (again)."""
+    new = rows < 0
+    if verify == "full":
+        new |= ~np.where(rows >= 0, known.columns["decoded"][rows], False) if len(known) else new
+    kept = np.flatnonzero(~new)
+    looked_at = kept if verify == "full" else kept[evenly_spaced(len(kept), SAMPLE if verify == "sample" else 0)]
+    changed = _changed(root, names, known, rows, looked_at)
+    if verify == "sample" and len(changed):  # others may have changed too
+        looked_at, changed = kept, _changed(root, names, known, rows, kept)
+    return np.union1d(looked_at, np.flatnonzero(new)), np.union1d(changed, np.flatnonzero(new))
+
+
+def _changed(root: Path, names: Texts, known: Manifest, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Those of `places` whose files have another size or time than in the manifest, or cannot be found."""
+    sizes, times = known.columns["size"], known.columns["modified"]
+
+    def changed(batch: np.ndarray) -> list[int]:
+        now = map(_size_and_time, (os.path.join(root, name) for name in names.take(batch)))
+        then = zip(sizes[rows[batch]].tolist(), times[rows[batch]].tolist(), strict=True)
+        return [place for place, a, b in zip(batch.tolist(), now, then, strict=True) if a != b]
+
     with ThreadPoolExecutor(len(cores())) as pool:
-        batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
-        checked = pool.map(lambda batch: [_check(os.path.join(root, name), known.get(name)) for name in batch], batches)
-        results = [row for batch in checked for row in batch]
-    rows = {name: row for name, row in zip(names, results, strict=True) if not isinstance(row, str)}
-    problems = {name: row for name, row in zip(names, results, strict=True) if isinstance(row, str)}
-    if any(known.get(name) != row for name, row in rows.items()):
-        _write_cache(cache_file, known | rows)
-    return {name: _checked(root / name, row) for name, row in rows.items()}, problems
+        found = [place for batch in pool.map(changed, _batches(places, 4096)) for place in batch]
+    return np.array(found, np.int64)
 
 
-def refuse(problems: dict[str, str], total: int) -> None:
+def _size_and_time(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _batches(places: np.ndarray, size: int) -> list[np.ndarray]:
+    return [places[start : start + size] for start in range(0, len(places), size)]
+
+
+def _checks(
+    root: Path, names: Texts, places: np.ndarray, verify: str
+) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
+    """Some of `places`, the records of those that pass, and the reasons for the others by their index; and so on."""
+    decoded = np.full(len(places), verify == "full")
+    decoded[evenly_spaced(len(places), SAMPLE if verify == "sample" else 0)] = True
+    work = list(zip(_batches(places, _BATCH), _batches(decoded, _BATCH), strict=True))
+    requests = ((str(root), list(names.take(batch)), part) for batch, part in work)
+    few = len(places) < _FEW or len(cores()) < 2
+    results = _in_this_process(requests) if few else audit_workers.answers(requests, len(cores()))
+    bar, done = ProgressBar("checking images", len(places)), 0
+    with contextlib.closing(bar):
+        for (batch, _), (checked, failed) in zip(work, results, strict=True):
+            yield batch, checked, failed
+            done += len(batch)
+            bar.show(done, str)
+
+
+def _in_this_process(requests: Iterable[tuple]) -> Iterator[audit_workers.Answer]:
+    with ThreadPoolExecutor(len(cores())) as pool:
+        yield from pool.map(lambda request: check_files(*request), requests)
+
+
+def refuse(problems: Mapping[str, str], total: int) -> None:
     """Raises InputError with a line for each file that failed the audit; does nothing if none did."""
     if problems:
         lines = [f"  {name}: {reason}" for name, reason in sorted(problems.items())]
@@ -84,7 +160,7 @@ def no_longer_readable(files: Sequence[ImageFile], error: Exception) -> Stopped:
     missing = sum(time == math.inf for time in when.values())
     others = f" (like {missing - 1:,} others)" if missing > 1 else ""
     for file in sorted(files, key=lambda file: when[file.path], reverse=True):
-        if reason := _difference(file):
+        if reason := difference(file):
             return Stopped(f"{file.path}: {reason}{others}; it was readable before: restore it")
     reason = " ".join(str(error).split())[:300]
     return Stopped(f"an image could not be read, although each can be read now ({reason})")
@@ -96,107 +172,3 @@ def _changed_at(path: Path) -> float:
         return path.stat().st_ctime
     except OSError:
         return math.inf
-
-
-def _difference(file: ImageFile) -> str | None:
-    row = _check(str(file.path), None)
-    if isinstance(row, str):
-        return row
-    actual, expected = tuple(row[2:7]), (file.format, file.mode, file.width, file.height, file.orientation)
-    return None if actual == expected else f"is now {_words(*actual)}, expected {_words(*expected)}"
-
-
-def _words(image_format: str, mode: str, width: int, height: int, orientation: int) -> str:
-    return f"{image_format} {mode} of {width} x {height} pixels, orientation {orientation}"
-
-
-def _check(path: str, known: list | None) -> list | str:
-    """A row of the cache, or the reason why the file cannot be used."""
-    try:
-        status = os.stat(path)
-        if known and known[:2] == [status.st_size, status.st_mtime_ns]:
-            return known
-        with open_regular(path) as file:
-            return [status.st_size, status.st_mtime_ns, *_inspect(path, file.read())]
-    except UnreadableImageError as error:
-        return error.reason
-    except OSError as error:
-        gone = isinstance(error, FileNotFoundError) and not os.path.islink(path)
-        return "vanished while it was read" if gone else unreadable(path, error).reason
-
-
-def _inspect(path: str, data: bytes) -> list:
-    with identify(path, BytesIO(data)) as image:
-        _check_ending(path, image.format, data)
-        return _facts(image)
-
-
-def _check_ending(path: str, image_format: str | None, data: bytes) -> None:
-    """Refuses a file without its end, which Pillow tolerates but TensorFlow's decoders do not."""
-    if image_format == "PNG":
-        with Image.open(BytesIO(data), formats=("PNG",)) as image:
-            image.verify()
-        if b"IEND\xaeB`\x82" not in data:
-            raise UnreadableImageError(path, "truncated: the end chunk is incomplete")
-    elif image_format in ("JPEG", "MPO") and not _jpeg_has_end(data):
-        raise UnreadableImageError(path, "truncated: the end-of-image marker is missing")
-
-
-def _jpeg_has_end(data: bytes) -> bool:
-    """Whether an end marker follows the first scan. Embedded previews have theirs before it, inside segments."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        is_fill = data[at + 1] == 0xFF
-        at += 1 if is_fill else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return data.find(b"\xff\xd9", at) >= 0
-
-
-def _facts(image: Image.Image) -> list:
-    image.load()
-    orientation = orientation_of(image)
-    pixels = upright(image, orientation)
-    shape = f"{pixels.height}x{pixels.width}".encode()
-    thumbnail = pixels.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
-    return [
-        format_of(image),
-        image.mode,
-        image.width,
-        image.height,
-        orientation,
-        pixel_hash(shape, pixels.convert("RGB").tobytes()).hex(),
-        thumbnail.tobytes().hex(),
-    ]
-
-
-def _checked(path: Path, row: list) -> Checked:
-    _, _, image_format, mode, width, height, orientation, pixels, thumbnail = row
-    file = ImageFile(path, image_format, mode, width, height, orientation)
-    return Checked(file, bytes.fromhex(pixels), bytes.fromhex(thumbnail))
-
-
-def _read_cache(path: Path) -> dict[str, list]:
-    """The rows by name; empty if the cache is missing, damaged or of another version."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = content["files"] if content["version"] == _VERSION else {}
-        return {name: row for name, row in rows.items() if _is_row(row)}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
-
-
-def _is_row(row) -> bool:
-    kinds = (int, int, str, str, int, int, int, str, str)
-    return isinstance(row, list) and [type(value) for value in row] == list(kinds) and len(row[7]) == 32
-
-
-def _write_cache(path: Path, rows: dict[str, list]) -> None:
-    """Writes the cache atomically. If that fails, only time is lost, so errors are ignored."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-            partial = Path(file.name)  # unique to this process: a sweep starts several
-        try:
-            partial.write_text(json.dumps({"version": _VERSION, "files": rows}), encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_cnn.data.audit import no_longer_readable
+from keras_cnn.data.columns import text_keys
 from keras_cnn.data.dataset import Split
 from keras_cnn.errors import InputError
 from keras_cnn.operating_system import available_memory, lock_file
 
-VERSION = 1  # increased when the decoders' output changes
+VERSION = 2  # increased when the decoders' output changes
 _EXPECTED = "expected a folder that may be written to, or none given"
 MEMORY_SHARE = 0.4  # largest fraction of the available memory that `auto` takes
 
@@ -78,15 +78,17 @@ def bytes_fit(need: int) -> bool:
 
 
 def cache_key(split: Split, image_shape, fit: str) -> bytes:
-    """SHA-256 of everything the decoded images depend on: ids, paths, file sizes, modification times, shape and fit."""
+    """SHA-256 of everything the decoded images depend on: ids, paths, file sizes, modification times, shape and fit.
+
+    Sizes and times are those of the audit, which has compared them at the start of this process.
+    """
     digest = hashlib.sha256(json.dumps([VERSION, list(image_shape), fit]).encode())
-    files = split.files or ()
-    for identity, file in zip(split.ids, files, strict=True):
-        try:
-            stat = file.path.stat()
-        except OSError as error:
-            raise no_longer_readable(files, error) from error
-        digest.update(json.dumps([identity, str(file.path), stat.st_size, stat.st_mtime_ns]).encode())
+    files = split.files
+    assert files is not None
+    digest.update(np.ascontiguousarray(split.keys).data)
+    names = ("size", "modified", *(("container", "offset") if files.containers else ()))
+    for column in (text_keys(files.paths()), *map(files.column, names)):
+        digest.update(np.ascontiguousarray(column).data)
     return digest.digest()
 
 

@@ -1,39 +1,33 @@
 """The form that every data source takes: a Dataset of three Splits with their ids, labels and images."""
 
-import hashlib
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class ImageFile:
-    """A readable image file, with the facts from its header that the decoder needs."""
-
-    path: Path
-    format: str  # Pillow's name: "JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF"
-    mode: str  # Pillow's mode as stored: "RGB", "L", "P", "CMYK", ...
-    width: int  # pixels as stored, before the EXIF rotation
-    height: int
-    orientation: int  # EXIF orientation, 1 to 8; 1 is upright
+from keras_cnn.data.columns import Texts, text_keys
+from keras_cnn.data.image_files import ImageFiles
 
 
 @dataclass(frozen=True, repr=False)
 class Split:
     """The images of one split in a fixed order. Exactly one of `pixels` and `files` is set."""
 
-    ids: tuple[str, ...]  # unique and stable: a POSIX path below the source's root, or "train/00017"
+    ids: Sequence[str]  # unique and stable: a POSIX path below the source's root, or "train/00017"
     labels: np.ndarray  # (N,) int32, index into Dataset.classes
     pixels: np.ndarray | None = None  # (N, H, W, C) uint8, in memory or memory-mapped
-    files: tuple[ImageFile, ...] | None = None
+    files: ImageFiles | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "ids", Texts.of(self.ids))
+        if self.files is not None:
+            object.__setattr__(self, "files", ImageFiles.of(self.files))
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.labels)
 
     def __repr__(self) -> str:
         kept = "files" if self.pixels is None else f"an array {self.pixels.shape}"
@@ -42,13 +36,12 @@ class Split:
     @cached_property
     def keys(self) -> np.ndarray:
         """(N, 2) int32: 64 bits of each id's SHA-256, the key of the image's random augmentation."""
-        digests = b"".join(hashlib.sha256(i.encode()).digest()[:8] for i in self.ids)
-        return np.frombuffer(digests, dtype="<i4").reshape(-1, 2)
+        return self.files.column("key") if self.files and "key" in self.files.columns else text_keys(self.ids)
 
     @property
     def paths(self) -> list[str]:
         """(N,) the files' paths; "" for an image from an array."""
-        return [str(file.path) for file in self.files] if self.files else [""] * len(self)
+        return self.files.paths() if self.files else [""] * len(self)
 
     def short_name(self, index: int) -> str:
         """The last two parts of the id; for a file its class and its name, because every class may have a 0001.jpg."""
@@ -58,10 +51,10 @@ class Split:
         """The images at `indices`, in that order."""
         indices = np.asarray(indices, dtype=np.int64)
         return Split(
-            ids=tuple(self.ids[i] for i in indices),
+            ids=Texts.of(self.ids).take(indices),
             labels=self.labels[indices],
             pixels=None if self.pixels is None else self.pixels[indices],
-            files=None if self.files is None else tuple(self.files[i] for i in indices),
+            files=None if self.files is None else self.files.take(indices),
         )
 
 

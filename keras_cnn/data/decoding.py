@@ -13,6 +13,7 @@ The fast decoder of `fast_decoding` follows the same rules:
 """
 
 import contextlib
+import io
 import os
 import stat
 import warnings
@@ -23,7 +24,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from keras_cnn.data.dataset import ImageFile
+from keras_cnn.data.image_files import ImageFile
 from keras_cnn.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
@@ -61,8 +62,8 @@ class _UnsupportedError(Exception):
 
 
 @contextlib.contextmanager
-def open_regular(path: str | Path) -> Iterator[BinaryIO]:
-    """Opens a regular file of 1 to `MAX_BYTES` bytes for reading. FIFOs and devices are never opened.
+def open_regular(path: str | Path, limit: int | None = MAX_BYTES) -> Iterator[BinaryIO]:
+    """Opens a regular file of 1 to `limit` bytes for reading. FIFOs and devices are never opened.
 
     Raises UnreadableImageError for any other file, and for any exception except MemoryError in the `with` block:
     decoders raise nearly any exception on malformed data.
@@ -73,14 +74,26 @@ def open_regular(path: str | Path) -> Iterator[BinaryIO]:
             raise UnreadableImageError(path, "not a regular file")
         if status.st_size == 0:
             raise UnreadableImageError(path, "empty (0 bytes)")
-        if status.st_size > MAX_BYTES:
-            raise UnreadableImageError(path, f"oversized: {status.st_size:,} bytes, more than {MAX_BYTES:,}")
+        if limit and status.st_size > limit:
+            raise UnreadableImageError(path, f"oversized: {status.st_size:,} bytes, more than {limit:,}")
         with open(path, "rb") as file:
             yield file
     except (UnreadableImageError, MemoryError):
         raise
     except Exception as error:
         raise unreadable(path, error) from None
+
+
+def open_image(file: ImageFile) -> contextlib.AbstractContextManager[BinaryIO]:
+    """Opens the bytes of an image: a whole file as `open_regular` does, or its part of a shard."""
+    return open_regular(file.path) if file.offset is None else _part_of(file.path, file.offset, file.size)
+
+
+@contextlib.contextmanager
+def _part_of(path: str | Path, offset: int, size: int) -> Iterator[BinaryIO]:
+    with open_regular(path, limit=None) as file:
+        file.seek(offset)
+        yield io.BytesIO(file.read(size))
 
 
 def unreadable(path: str | Path, error: Exception) -> UnreadableImageError:
@@ -124,12 +137,18 @@ def read_image(path: str | Path) -> np.ndarray:
 def read_image_file(path: Path) -> ImageFile:
     """The file with the facts in its header; no pixel is decoded. Raises UnreadableImageError, in one line."""
     with open_regular(path) as file, identify(path, file) as image:
-        return ImageFile(path, format_of(image), image.mode, image.width, image.height, orientation_of(image))
+        status = os.fstat(file.fileno())
+        return ImageFile(path, *facts_of(image), size=status.st_size, modified=status.st_mtime_ns)
 
 
-def format_of(image: Image.Image) -> str:
-    """Pillow's name of the format; a JPEG followed by others, which some phones write as MPO, is a JPEG."""
-    return "JPEG" if image.format == "MPO" else str(image.format)
+def facts_of(image: Image.Image) -> tuple[str, str, int, int, int, bool]:
+    """Format, mode, width, height, orientation and transparency as in `ImageFile`.
+
+    A JPEG followed by others, which some phones write as MPO, is a JPEG.
+    """
+    image_format = "JPEG" if image.format == "MPO" else str(image.format)
+    size = (image.width, image.height)
+    return image_format, image.mode, *size, orientation_of(image), image.has_transparency_data
 
 
 class ImageHeader(NamedTuple):
@@ -165,7 +184,7 @@ def decode(file: ImageFile, size: tuple[int, int], channels: int, fit: str = "cr
     Raises InputError if the file was readable in the audit but is no longer.
     """
     try:
-        with open_regular(file.path) as content, identify(file.path, content) as image:
+        with open_image(file) as content, identify(file.path, content) as image:
             return as_array(fitted(upright(image, file.orientation), size, fit), channels)
     except UnreadableImageError as error:
         raise InputError(
@@ -205,24 +224,36 @@ def as_array(image: Image.Image, channels: int) -> np.ndarray:
 
 def crop_box(width: int, height: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The largest centred box (left, top, right, bottom), in whole pixels, with the aspect ratio of `size` (H, W)."""
+    left, top, right, bottom = (int(edge) for edge in crop_boxes(np.array(width), np.array(height), size))
+    return left, top, right, bottom
+
+
+def crop_boxes(width: np.ndarray, height: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """`crop_box` of many images at once."""
     target_height, target_width = size
-    if width * target_height > height * target_width:
-        box_width, box_height = max(1, _rounded(height * target_width, target_height)), height
-    else:
-        box_width, box_height = width, max(1, _rounded(width * target_height, target_width))
+    is_wide = width * target_height > height * target_width
+    box_width = np.where(is_wide, np.maximum(1, _rounded(height * target_width, target_height)), width)
+    box_height = np.where(is_wide, height, np.maximum(1, _rounded(width * target_height, target_width)))
     left, top = (width - box_width) // 2, (height - box_height) // 2
     return left, top, left + box_width, top + box_height
 
 
 def pad_size(width: int, height: int, size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of a width × height image scaled to just fit into `size` (H, W)."""
+    inner_height, inner_width = (int(side) for side in pad_sizes(np.array(width), np.array(height), size))
+    return inner_height, inner_width
+
+
+def pad_sizes(width: np.ndarray, height: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """`pad_size` of many images at once."""
     target_height, target_width = size
-    if width * target_height > height * target_width:
-        return max(1, _rounded(height * target_width, width)), target_width
-    return target_height, max(1, _rounded(width * target_height, height))
+    is_wide = width * target_height > height * target_width
+    inner_height = np.where(is_wide, np.maximum(1, _rounded(height * target_width, width)), target_height)
+    inner_width = np.where(is_wide, target_width, np.maximum(1, _rounded(width * target_height, height)))
+    return inner_height, inner_width
 
 
-def _rounded(numerator: int, denominator: int) -> int:
+def _rounded(numerator, denominator):
     return (2 * numerator + denominator) // (2 * denominator)
 
 

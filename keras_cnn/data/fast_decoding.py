@@ -5,14 +5,13 @@ holds the GIL for part of that time. `area` resizing makes the difference: Tenso
 alone takes 1.5 ms.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from keras_cnn.data.dataset import ImageFile
-from keras_cnn.data.decoding import FITS, crop_box, decode, pad_size
+from keras_cnn.data.decoding import FITS, crop_boxes, decode, pad_sizes
+from keras_cnn.data.image_files import ImageFiles
 from keras_cnn.errors import InputError
 
 JPEG, PNG, PILLOW = range(3)
@@ -36,76 +35,80 @@ class DecodingPlan(NamedTuple):
     orientation: int
 
 
-def plan(file: ImageFile, image_shape: tuple[int, int, int], fit: str) -> DecodingPlan:
-    """The cheapest plan for `file` that equals the reference decoder up to rounding and resampling.
+def plans(files: ImageFiles, image_shape: tuple[int, int, int], fit: str) -> np.ndarray:
+    """(N, 10) int32: for each file, the fields of the cheapest DecodingPlan.
 
-    A JPEG is decoded at a reduced size only if that is at least twice the size of the result (Pillow's
-    `reducing_gap`). Photos shrunk to a quarter then differ from an exact area average by 1.4 grey levels, not 5.0.
+    It equals the reference decoder up to rounding and resampling. A JPEG is decoded at a reduced size only if that is
+    at least twice the size of the result (Pillow's `reducing_gap`). Photos shrunk to a quarter then differ from an
+    exact area average by 1.4 grey levels, not 5.0.
     """
-    size, kind = image_shape[:2], _decoder(file, image_shape[2])
-    ratio = 1
-    (top, left, rows, columns), (height, width) = _geometry(file, ratio, size, fit)
-    if kind == JPEG:
-        ratio = max(r for r in (1, 2, 4, 8) if r == 1 or min(rows // height, columns // width) >= 2 * r)
-        (top, left, rows, columns), _ = _geometry(file, ratio, size, fit)
-    resize = SAME if (rows, columns) == (height, width) else AREA if rows >= height and columns >= width else SMOOTH
-    return DecodingPlan(kind, ratio, top, left, rows, columns, height, width, resize, file.orientation)
+    size, kinds = image_shape[:2], _decoders(files, image_shape[2])
+    stored = _Stored(files)
+    ratio = np.ones(len(files), np.int64)
+    window, out = _geometry(stored, ratio, size, fit)
+    room = np.minimum(window[2] // np.maximum(1, out[0]), window[3] // np.maximum(1, out[1]))
+    for larger in (2, 4, 8):
+        ratio[(kinds == JPEG) & (room >= 2 * larger)] = larger
+    window, _ = _geometry(stored, ratio, size, fit)
+    same = (window[2] == out[0]) & (window[3] == out[1])
+    shrinks = (window[2] >= out[0]) & (window[3] >= out[1])
+    resize = np.where(same, SAME, np.where(shrinks, AREA, SMOOTH))
+    return np.stack([kinds, ratio, *window, *out, resize, stored.orientation], axis=1).astype(np.int32)
 
 
-def _decoder(file: ImageFile, channels: int) -> int:
-    if file.format == "JPEG" and file.mode in ("RGB", "L"):
-        return JPEG
-    if file.format == "PNG" and (file.mode == "L" or (file.mode == "RGB" and channels == 3)):
-        return PILLOW if _names_transparent_colour(file.path) else PNG
-    return PILLOW
+def _decoders(files: ImageFiles, channels: int) -> np.ndarray:
+    """(N,) JPEG, PNG or PILLOW. TensorFlow would ignore the transparent colour of a PNG file."""
+    image_format, mode = files.column("format"), files.column("mode")
+    is_grey, is_rgb = mode == b"L", mode == b"RGB"
+    is_png = (image_format == b"PNG") & (is_grey | (is_rgb & (channels == 3))) & ~files.column("transparent")
+    is_jpeg = (image_format == b"JPEG") & (is_grey | is_rgb)
+    return np.where(is_jpeg, JPEG, np.where(is_png, PNG, PILLOW))
 
 
-def _names_transparent_colour(path: Path) -> bool:
-    """Whether a PNG file has a tRNS chunk, which TensorFlow would ignore."""
-    with open(path, "rb") as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8 and head[4:] not in (b"IDAT", b"tRNS"):
-            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
-    return head[4:] == b"tRNS"
+class _Stored:
+    """The sizes and orientations of images as they are stored."""
+
+    def __init__(self, files: ImageFiles):
+        self.width, self.height, self.orientation = (
+            files.column(name).astype(np.int64) for name in ("width", "height", "orientation")
+        )
 
 
 def _geometry(
-    file: ImageFile, ratio: int, size: tuple[int, int], fit: str
-) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
-    """The window (top, left, height, width) of the stored image that is kept, and its (height, width) after resizing.
+    stored: _Stored, ratio: np.ndarray, size: tuple[int, int], fit: str
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """The window (top, left, height, width) of each stored image that is kept, and its (height, width) after resizing.
 
-    `ratio` is the plan's ratio, `size` the (height, width) of the upright result.
+    `ratio` is the plans' ratio, `size` the (height, width) of the upright results.
     """
-    width, height = -(-file.width // ratio), -(-file.height // ratio)
-    if file.orientation in TRANSPOSED:
-        width, height = height, width
-    left, top, right, bottom = crop_box(width, height, size) if fit == "crop" else (0, 0, width, height)
-    if fit == "pad":
-        size = pad_size(width, height, size)
-    height_after, width_after = size
-    if file.orientation in MIRRORED:
-        left, right = width - right, width - left
-    if file.orientation in UPSIDE_DOWN:
-        top, bottom = height - bottom, height - top
-    if file.orientation in TRANSPOSED:
-        return (left, top, right - left, bottom - top), (width_after, height_after)
-    return (top, left, bottom - top, right - left), (height_after, width_after)
+    transposed, mirrored, upside_down = (np.isin(stored.orientation, o) for o in (TRANSPOSED, MIRRORED, UPSIDE_DOWN))
+    rows, columns = -(-stored.height // ratio), -(-stored.width // ratio)
+    width, height = np.where(transposed, (rows, columns), (columns, rows))
+    zero = np.zeros_like(width)
+    left, top, right, bottom = crop_boxes(width, height, size) if fit == "crop" else (zero, zero, width, height)
+    after = pad_sizes(width, height, size) if fit == "pad" else (zero + size[0], zero + size[1])
+    left, right = np.where(mirrored, (width - right, width - left), (left, right))
+    top, bottom = np.where(upside_down, (height - bottom, height - top), (top, bottom))
+    window = (top, left, bottom - top, right - left)
+    turned = (left, top, right - left, bottom - top)
+    kept = np.where(transposed, turned, window)
+    return tuple(kept), tuple(np.where(transposed, after[::-1], after))
 
 
-def decoder(files, image_shape, fit: str):
-    """A function from a scalar index into `files` to a uint8 image of `image_shape`; -1 gives a black image."""
+def decoder(files: ImageFiles, image_shape, fit: str):
+    """A function from (index, where, plan) to a uint8 image of `image_shape`; index -1 gives a black image.
+
+    `where` is the path of the file or, for an image in a shard, its bytes; `plan` is a row of `plans`.
+    """
     if fit not in FITS:
         raise InputError(f"data.fit is {fit!r}; expected one of {', '.join(FITS)}")
     height, width, channels = image_shape
-    with tf.device("CPU:0"):
-        paths = tf.constant([str(file.path) for file in files])
-        plans = tf.constant(np.array([plan(file, image_shape, fit) for file in files], np.int32))
 
     def by_pillow(index):
         return decode(files[index], (height, width), channels, fit)
 
-    def by_tensorflow(index, steps):
-        content = tf.io.read_file(paths[index])
+    def by_tensorflow(where, steps):
+        content = where if files.containers else tf.io.read_file(where)
         pixels = tf.cond(steps.decoder == JPEG, lambda: _jpeg(content, steps, channels),
                          lambda: _png(content, steps, channels))  # fmt: skip
         image = _upright(_resized(pixels, steps), steps.orientation)
@@ -114,14 +117,14 @@ def decoder(files, image_shape, fit: str):
         top, left = (height - tf.shape(image)[0]) // 2, (width - tf.shape(image)[1]) // 2
         return tf.image.pad_to_bounding_box(image, top, left, height, width)
 
-    def decoded(index):
-        steps = DecodingPlan(*tf.unstack(plans[tf.maximum(index, 0)], num=len(DecodingPlan._fields)))
+    def decoded(index, where, plan):
+        steps = DecodingPlan(*tf.unstack(plan, num=len(DecodingPlan._fields)))
         image = tf.case(
             [
                 (index < 0, lambda: tf.zeros(image_shape, tf.uint8)),
                 (steps.decoder == PILLOW, lambda: tf.numpy_function(by_pillow, [index], tf.uint8, stateful=False)),
             ],
-            default=lambda: by_tensorflow(index, steps),
+            default=lambda: by_tensorflow(where, steps),
         )
         return tf.ensure_shape(image, image_shape)
 

@@ -17,8 +17,7 @@ The method favours precision over recall: the hash finds 95 % of the Fashion-MNI
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -39,27 +38,28 @@ _CHUNK = 4096  # pairs, or images of 32 × 32 pixels, at a time, so that tempora
 class Fingerprints:
     """The fingerprints of N images."""
 
-    pixel_hashes: tuple[bytes, ...]  # 16 bytes each, equal if and only if the upright pixels are equal
+    pixel_hashes: np.ndarray  # (N, 16) uint8, equal if and only if the upright pixels are equal
     thumbnails: np.ndarray  # (N, 72) uint8, mean grey levels of an 8 × 9 grid
 
     def take(self, indices) -> "Fingerprints":
         """The fingerprints of the images at `indices`, in that order."""
-        return Fingerprints(tuple(self.pixel_hashes[i] for i in indices), self.thumbnails[indices])
+        return Fingerprints(self.pixel_hashes[indices], self.thumbnails[indices])
 
 
 def of_arrays(pixels: np.ndarray) -> Fingerprints:
     """The fingerprints of (N, H, W, C) uint8 images, computed exactly: the same on every machine."""
     shape = f"{pixels.shape[1:]}".encode()
-    hashes = tuple(pixel_hash(shape, np.ascontiguousarray(image)) for image in pixels)
+    hashes = b"".join(pixel_hash(shape, np.ascontiguousarray(image)) for image in pixels)
     step = max(1, _CHUNK * 1024 // (pixels.shape[1] * pixels.shape[2]))
     thumbnails = [_thumbnails(pixels[start : start + step]) for start in range(0, len(pixels), step)]
-    return Fingerprints(hashes, np.concatenate(thumbnails) if thumbnails else np.empty((0, ROWS * COLUMNS), np.uint8))
+    empty = np.empty((0, ROWS * COLUMNS), np.uint8)
+    return Fingerprints(np.frombuffer(hashes, np.uint8).reshape(-1, 16), np.concatenate([empty, *thumbnails]))
 
 
 def of_batches(batches: Iterable[np.ndarray]) -> Fingerprints:
     """The fingerprints of N images that come as (B, H, W, C) uint8 batches."""
     parts = [of_arrays(pixels) for pixels in batches] or [of_arrays(np.empty((0, 1, 1, 1), np.uint8))]
-    hashes = tuple(h for part in parts for h in part.pixel_hashes)
+    hashes = np.concatenate([part.pixel_hashes for part in parts])
     return Fingerprints(hashes, np.concatenate([part.thumbnails for part in parts]))
 
 
@@ -70,19 +70,47 @@ def pixel_hash(shape: bytes, pixels) -> bytes:
     return digest.digest()[:16]
 
 
-def exact_groups(hashes: Sequence[bytes]) -> list[list[int]]:
-    """Groups of two or more indices of images with the same pixels, in order of their first member."""
-    members = defaultdict(list)
-    for index, value in enumerate(hashes):
-        members[value].append(index)
-    return [group for group in members.values() if len(group) > 1]
+def image_numbers(hashes: np.ndarray) -> np.ndarray:
+    """(N,) int64: a number for each of the (N, 16) uint8 hashes, equal for equal ones, in no order of meaning."""
+    words = np.ascontiguousarray(hashes).view("<u8").reshape(-1, 2)
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    words = words[order]
+    changes = np.r_[False, np.any(words[1:] != words[:-1], axis=1)][: len(order)]
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(changes)
+    return numbers
+
+
+def exact_groups(numbers: np.ndarray) -> list[list[int]]:
+    """Groups of two or more indices with the same number, in order of their first member."""
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(numbers[order]) != 0][: len(order)])
+    ends = np.r_[starts[1:], len(order)]
+    several = ends - starts > 1
+    groups = [order[a:b].tolist() for a, b in zip(starts[several], ends[several], strict=True)]
+    return sorted(groups)
 
 
 def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
     """(N,) uint64: the dHash of (N, 72) thumbnails."""
-    grid = thumbnails.reshape(-1, ROWS, COLUMNS).astype(np.int16)
-    steps = (grid[:, :, 1:] - grid[:, :, :-1]) > DEAD_ZONE
-    return np.packbits(steps.reshape(-1, 64), axis=1).view(">u8")[:, 0].astype(np.uint64)
+    hashes = np.empty(len(thumbnails), np.uint64)
+    for part in _chunks(len(thumbnails)):
+        grid = thumbnails[part].reshape(-1, ROWS, COLUMNS).astype(np.int16)
+        steps = (grid[:, :, 1:] - grid[:, :, :-1]) > DEAD_ZONE
+        hashes[part] = np.packbits(steps.reshape(-1, 64), axis=1).view(">u8")[:, 0]
+    return hashes
+
+
+def _contrast(thumbnails: np.ndarray) -> np.ndarray:
+    """(N,) float64: the standard deviation of each thumbnail in grey levels."""
+    contrast = np.empty(len(thumbnails))
+    for part in _chunks(len(thumbnails)):
+        contrast[part] = thumbnails[part].std(axis=1, dtype=np.float64)
+    return contrast
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    return (slice(start, start + 8 * _CHUNK) for start in range(0, count, 8 * _CHUNK))
 
 
 @dataclass
@@ -160,7 +188,7 @@ class _Block(NamedTuple):
 
 def _near_blocks(thumbnails: np.ndarray) -> Iterator[_Block]:
     """Finds every pair that looks the same among the pairs whose hashes agree on a band of bits."""
-    textured = np.flatnonzero(thumbnails.std(axis=1, dtype=np.float64) >= MIN_CONTRAST)
+    textured = np.flatnonzero(_contrast(thumbnails) >= MIN_CONTRAST)
     likeness = _Likeness(thumbnails[textured])
     hashes, earlier = perceptual_hashes(thumbnails[textured]), []
     for mask in _band_masks():
@@ -230,12 +258,13 @@ class _Likeness:
 
     def __init__(self, thumbnails: np.ndarray):
         self._cells = thumbnails.shape[1]
-        self._values = np.ascontiguousarray(thumbnails, np.float32)
-        exact = thumbnails.astype(np.float64)
-        self._sums = exact.sum(axis=1)
-        self._variances = self._cells * (exact**2).sum(axis=1) - self._sums**2
+        self._thumbnails = thumbnails
+        self._by_cell = np.ascontiguousarray(thumbnails.T)
+        self._sums = thumbnails.sum(axis=1, dtype=np.float64)
+        squares = np.einsum("pc,pc->p", thumbnails, thumbnails, dtype=np.uint32, casting="unsafe")
+        self._variances = self._cells * squares.astype(np.float64) - self._sums**2
         self._roots = np.sqrt(self._variances)
-        self._centred = np.ascontiguousarray((exact - exact.mean(axis=1, keepdims=True)).T, np.float32)
+        self._means = self._sums / self._cells
 
     def among(self, i: np.ndarray, j: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """`candidates`, a bool for each pair of `i` and `j`, without the pairs that do not look the same."""
@@ -245,7 +274,7 @@ class _Likeness:
         i, j = (np.broadcast_to(side, candidates.shape)[at] for side in (i, j))
         kept = self._nowhere_far(i, j)
         i, j = i[kept], j[kept]
-        products = np.einsum("pc,pc->p", self._values[i], self._values[j])
+        products = np.einsum("pc,pc->p", self._values(i), self._values(j))
         kept = kept[self._correlated(products, i, j)]
         same = np.zeros(candidates.shape, bool)
         same[tuple(axis[kept] for axis in at)] = True
@@ -253,7 +282,7 @@ class _Likeness:
 
     def _of_rectangle(self, i: np.ndarray, j: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """`among` by one matrix product. Differences are computed only where the sum of squares does not bound them."""
-        products = self._values[i[:, 0]] @ self._values[j[0]].T
+        products = self._values(i[:, 0]) @ self._values(j[0]).T
         same = candidates & self._correlated(products, i, j)
         squares = self._variances[i] + self._variances[j] - 2 * self._covariances(products, i, j)
         at = np.nonzero(same & (squares > self._cells * MAX_DIFFERENCE**2))
@@ -273,6 +302,13 @@ class _Likeness:
         """Indices of the pairs within MAX_DIFFERENCE, tested cell by cell, because few pairs pass the first cells."""
         kept = np.arange(len(i))
         for cell in range(self._cells):
-            grey = self._centred[cell * 29 % self._cells]  # 29 and 72 have no common divisor
-            kept = kept[np.abs(grey[i[kept]] - grey[j[kept]]) <= MAX_DIFFERENCE]
+            grey = self._by_cell[cell * 29 % self._cells]  # 29 and 72 have no common divisor
+            difference = self._centred(grey, i[kept]) - self._centred(grey, j[kept])
+            kept = kept[np.abs(difference) <= MAX_DIFFERENCE]
         return kept
+
+    def _values(self, indices: np.ndarray) -> np.ndarray:
+        return self._thumbnails[indices].astype(np.float32)
+
+    def _centred(self, grey: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return (grey[indices] - self._means[indices]).astype(np.float32)

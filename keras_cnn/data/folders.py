@@ -1,134 +1,205 @@
 """Reads a folder of class folders, or of train, validation and test folders with class folders. Changes nothing."""
 
+import itertools
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_cnn.data.audit import Checked, audit, refuse
+from keras_cnn.data.audit import AuditResult, audit, refuse
+from keras_cnn.data.columns import Texts, joined
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.fingerprints import COLUMNS, ROWS, Fingerprints
-from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_names
+from keras_cnn.data.fingerprints import Fingerprints
+from keras_cnn.data.manifest import image_id
+from keras_cnn.data.splits import NAMES, PART_OF, LabelledSource, SourcePart, part_names
 from keras_cnn.data.user_files import located
 from keras_cnn.data.walking import HIDDEN, ignored_text, images_in, subfolders, walk
 from keras_cnn.errors import InputError
 from keras_cnn.messages import counted
 
 LISTED = 10  # notes about class folders with files left out; the others are counted
+LISTING_THREADS = 8  # folders listed at a time: a network file system answers each after milliseconds
 
 
 @dataclass(frozen=True)
-class ClassFile:
-    """An image file of a class, not yet checked."""
+class ListedImages:
+    """N image files with their classes, not yet checked."""
 
-    name: str  # POSIX path below the root, as the file system spells it; absolute for a file elsewhere
-    part: str  # "train", "validation" or "test"
-    title: str  # of the class
-    group: str = ""  # images of one group stay in one split
+    names: Texts  # POSIX paths below the root, as the file system spells them; absolute for files elsewhere
+    parts: np.ndarray  # (N,) uint8, index into `splits.NAMES`
+    labels: np.ndarray  # (N,) int32, index into `titles`
+    titles: tuple[str, ...]
+    groups: np.ndarray | None = None  # see `SourcePart.groups`
 
-    @property
-    def id(self) -> str:
-        """The name in Unicode form NFC, because some systems store letters decomposed."""
-        return unicodedata.normalize("NFC", self.name)
+    def take(self, indices: np.ndarray) -> "ListedImages":
+        """The files at `indices`, in that order."""
+        groups = None if self.groups is None else self.groups[indices]
+        return ListedImages(self.names.take(indices), self.parts[indices], self.labels[indices], self.titles, groups)
+
+    def in_order(self) -> "ListedImages":
+        """The files in order of their ids."""
+        if all(a <= b for a, b in itertools.pairwise(map(image_id, self.names))):
+            return self
+        ids = list(map(image_id, self.names))
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        return self.take(np.array(order, np.int64))
 
 
-def read_folder(root: Path, corrupt: str, cache_dir: Path, *, empty_classes: bool = False) -> LabelledSource:
+def read_folder(
+    root: Path, corrupt: str, cache_dir: Path, *, verify: str = "full", empty_classes: bool = False
+) -> LabelledSource:
     """Reads and checks the images below `root`. Raises InputError, which names everything that is wrong, file by file.
 
     With `corrupt` "skip", files that cannot be used are left out and listed in the findings. With `empty_classes`, a
-    class folder without images is skipped, and a class may be missing from train.
+    class folder without images is skipped, and a class may be missing from train. For `verify` see `audit`.
     """
     ignored, notes = Counter(), []
-    files = sorted(_find(root, ignored, notes, empty_classes), key=lambda file: file.id)
-    if not files:
+    images = _find(root, ignored, notes, empty_classes).in_order()
+    if not len(images.names):
         raise InputError(f"folder:{root}: no images in any class folder")
     if len(notes) > LISTED:
         notes[LISTED:] = [f"{len(notes) - LISTED:,} more class folders with files left out"]
-    source = labelled_source(f"folder:{root}", root, files, corrupt, cache_dir, empty_classes=empty_classes)
+    options = AuditOptions(corrupt, cache_dir, verify)
+    source = labelled_source(f"folder:{root}", root, images, options, empty_classes=empty_classes)
     findings = source.findings | {"ignored": dict(sorted(ignored.items()))}
     return replace(source, findings=findings | {"notes": [*notes, *findings["notes"]]})
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """How the files of a source are checked; see `sources.load`."""
+
+    corrupt: str
+    cache_dir: Path
+    verify: str = "full"
 
 
 def labelled_source(
     where: str,
     root: Path,
-    files: Sequence[ClassFile],
-    corrupt: str,
-    cache_dir: Path,
+    images: ListedImages,
+    options: AuditOptions,
     *,
     empty_classes: bool = False,
     order: Callable[[str], Any] = str,
 ) -> LabelledSource:
     """The source of these files below `root`, each checked; see `read_folder`. `order` sorts the names of the classes.
 
-    `where` names the source in messages.
+    `where` names the source in messages. The files must be in order of their ids.
     """
-    spelling, listed = _misspelt(files), {file.name: file for file in files}
-    passed, problems = audit(root, [name for name in listed if name not in spelling], cache_dir)
-    problems |= spelling
-    if corrupt == "fail":
-        refuse(problems, len(files))
-    files = [file for file in files if file.name in passed]
-    titles = sorted({file.title for file in files if file.part == "train" or empty_classes}, key=order)
+    spelling = _misspelt(images.names)
+    spelt = np.setdiff1d(np.arange(len(images.names)), np.array(list(spelling), np.int64), assume_unique=True)
+    audited = audit(root, images.names.take(spelt), options.cache_dir, options.verify)
+    problems = {int(spelt[place]): reason for place, reason in audited.problems.items()} | spelling
+    names = {place: images.names[place] for place in problems}
+    if options.corrupt == "fail":
+        refuse({names[place]: reason for place, reason in problems.items()}, len(images.names))
+    passed = images.take(spelt[audited.passed])
+    used = passed.labels if empty_classes else passed.labels[passed.parts == NAMES.index("train")]
+    titles = sorted((images.titles[label] for label in np.unique(used)), key=order)
     if not empty_classes:
-        _check_classes(where, files, titles, {(file.part, file.title) for file in listed.values()})
+        _check_classes(where, images, passed, titles)
     parts = {
-        part: _part([file for file in files if file.part == part], titles, passed)
-        for part in ("train", "validation", "test")
-        if part == "train" or any(file.part == part for file in files)
+        part: _part(passed, audited, np.flatnonzero(passed.parts == number), titles)
+        for number, part in enumerate(NAMES)
+        if part == "train" or np.any(passed.parts == number)
     }
-    skipped = [{"id": _printable(name), "reason": reason} for name, reason in sorted(problems.items())]
-    return LabelledSource(tuple(titles), parts, {"skipped": skipped, "notes": _unusable(problems, listed)})
+    skipped = [
+        {"id": _printable(names[place]), "reason": problems[place]} for place in sorted(names, key=names.__getitem__)
+    ]
+    notes = _unusable(problems, names, images) + _not_decoded(audited, options.verify)
+    findings = {"skipped": skipped, "notes": notes, "verified": _verified(audited, options.verify)}
+    return LabelledSource(tuple(titles), parts, findings)
 
 
-def _unusable(problems: dict[str, str], listed: dict[str, ClassFile]) -> list[str]:
+def _verified(audited: AuditResult, verify: str) -> dict[str, Any]:
+    decoded = int(np.count_nonzero(audited.files.column("decoded")))
+    return {"verify": verify, "images": len(audited.files), "decoded": decoded, "compared_now": audited.compared}
+
+
+def _not_decoded(audited: AuditResult, verify: str) -> list[str]:
+    """A note if the audit has not decoded every image, or has not compared every file with the manifest."""
+    facts = _verified(audited, verify)
+    images, notes = facts["images"], []
+    if unread := images - facts["decoded"]:
+        notes.append(
+            f"data.verify {verify}: {unread:,} of {images:,} images were not decoded before training: whether they are"
+            " damaged or duplicates is not known"
+        )
+    if unseen := images - facts["compared_now"]:
+        notes.append(
+            f"data.verify {verify}: {unseen:,} of {images:,} files were taken from an earlier audit; whether they have"
+            " changed since is not known"
+        )
+    return notes
+
+
+def _unusable(problems: dict[int, str], names: dict[int, str], images: ListedImages) -> list[str]:
     """A note for each class with unusable files: their number, and the first file with the reason."""
-    by_class: dict[str, list[str]] = {}
-    for name in sorted(problems):
-        by_class.setdefault(listed[name].title, []).append(name)
+    by_class: dict[str, list[int]] = {}
+    for place in sorted(names, key=names.__getitem__):
+        by_class.setdefault(images.titles[images.labels[place]], []).append(place)
     return [
-        f"class {_printable(title)}: {counted(len(names), 'image')} left out, the first: {_printable(names[0])}:"
-        f" {problems[names[0]]}"
-        for title, names in by_class.items()
+        f"class {_printable(title)}: {counted(len(places), 'image')} left out, the first:"
+        f" {_printable(names[places[0]])}: {problems[places[0]]}"
+        for title, places in by_class.items()
     ]
 
 
-def _find(root: Path, ignored: Counter, notes: list[str], empty_classes: bool) -> Iterator[ClassFile]:
+def _find(root: Path, ignored: Counter, notes: list[str], empty_classes: bool) -> ListedImages:
     if not root.is_dir():
         state = "is a file" if root.exists() else "does not exist"
         raise InputError(f"folder:{located(root)}: {state}; expected a folder with one folder of images for each class")
     folders = subfolders(root)
     by_part = _split_folders(root, folders, ignored)
     loose = len(images_in(root))
-    for part, folder in by_part or [("train", root)]:
-        for class_folder in subfolders(folder) if by_part else folders:
-            yield from _images_of_class(root, class_folder, part, ignored, notes, may_be_empty=empty_classes)
+    found = [
+        (part, class_folder)
+        for part, folder in by_part or [("train", root)]
+        for class_folder in (subfolders(folder) if by_part else folders)
+    ]
     if not folders:
         raise InputError(f"folder:{root}: no class folders, {loose} images; expected {root}/CLASS/IMAGE.jpg")
     if loose:
         ignored["images outside any class folder"] += loose
+    with ThreadPoolExecutor(LISTING_THREADS) as pool:
+        listings = list(pool.map(lambda item: _images_of_class(root, item[1]), found))
+    counts = []
+    for (_, folder), (names, other) in zip(found, listings, strict=True):
+        ignored += other
+        _judge_class(root, folder, len(names), other, notes, may_be_empty=empty_classes)
+        counts.append(len(names))
+    titles = [unicodedata.normalize("NFC", folder.name) for _, folder in found]
+    known = tuple(dict.fromkeys(titles))
+    return ListedImages(
+        joined([names for names, _ in listings]),
+        np.repeat(np.array([NAMES.index(part) for part, _ in found], np.uint8), counts),
+        np.repeat(np.array([known.index(title) for title in titles], np.int32), counts),
+        known,
+    )
 
 
-def _images_of_class(
-    root: Path, folder: Path, part: str, ignored: Counter, notes: list[str], *, may_be_empty: bool
-) -> list[ClassFile]:
-    title = unicodedata.normalize("NFC", folder.name)
+def _images_of_class(root: Path, folder: Path) -> tuple[Texts, Counter]:
+    """The names of the images in the folder of a class, below the root, and what else is there."""
     prefix, other = folder.relative_to(root).as_posix(), Counter()
-    names = [f"{prefix}/{name}" for name in walk(folder, other)]
-    ignored += other
-    if not names and not may_be_empty:
+    return Texts.of(f"{prefix}/{name}" for name in walk(folder, other)), other
+
+
+def _judge_class(
+    root: Path, folder: Path, images: int, other: Counter, notes: list[str], *, may_be_empty: bool
+) -> None:
+    if not images and not may_be_empty:
         text = f" (but {ignored_text(other)})" if other else ""
         raise InputError(f"class folder {_printable(str(folder))}: no images{text}")
-    del other[HIDDEN]
-    if other:
-        notes.append(
-            f"class folder {_printable(prefix)}: {counted(other.total(), 'file')} left out: {ignored_text(other)}"
-        )
-    return [ClassFile(name, part, title) for name in names]
+    left_out = Counter({kind: count for kind, count in other.items() if kind != HIDDEN})
+    if left_out:
+        prefix = _printable(folder.relative_to(root).as_posix())
+        notes.append(f"class folder {prefix}: {counted(left_out.total(), 'file')} left out: {ignored_text(left_out)}")
 
 
 def _split_folders(root: Path, folders: list[Path], ignored: Counter) -> list[tuple[str, Path]]:
@@ -150,14 +221,18 @@ def _split_folders(root: Path, folders: list[Path], ignored: Counter) -> list[tu
     return [(part, root / name) for part, name in parts.items()]
 
 
-def _misspelt(files: Sequence[ClassFile]) -> dict[str, str]:
-    """The files whose names cannot serve as ids, with the reason."""
-    problems, first = {}, {}
-    for file in files:
-        if _printable(file.name) != file.name:
-            problems[file.name] = "the name is not valid UTF-8: rename the file"
-        elif first.setdefault(file.id, file.name) != file.name:
-            problems[file.name] = "another file's name looks the same (composed and decomposed letters): rename one"
+def _misspelt(names: Texts) -> dict[int, str]:
+    """The files, in order of their ids, whose names cannot serve as ids, with the reason."""
+    problems, before = {}, None
+    for place, name in enumerate(names):
+        if name.isascii():
+            before = name
+        elif _printable(name) != name:
+            problems[place] = "the name is not valid UTF-8: rename the file"
+        elif image_id(name) == before:
+            problems[place] = "another file's name looks the same (composed and decomposed letters): rename one"
+        else:
+            before = image_id(name)
     return problems
 
 
@@ -165,22 +240,26 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _check_classes(where: str, files: list[ClassFile], titles: list[str], listed: set[tuple[str, str]]) -> None:
-    for part, title in sorted(listed - {(file.part, file.title) for file in files}):
+def _check_classes(where: str, images: ListedImages, passed: ListedImages, titles: list[str]) -> None:
+    def pairs(some: ListedImages) -> set[tuple[str, str]]:
+        found = np.unique(np.stack([some.parts.astype(np.int64), some.labels]), axis=1).T.tolist()
+        return {(NAMES[part], some.titles[label]) for part, label in found}
+
+    for part, title in sorted(pairs(images) - pairs(passed)):
         raise InputError(f"{where}: class {title!r} has no usable image left for {part}")
-    for file in files:
-        if file.title not in titles:
-            raise InputError(f"{where}: {file.part} has the class {file.title!r}, train has not")
+    for part, title in sorted(pairs(passed)):
+        if title not in titles:
+            raise InputError(f"{where}: {part} has the class {title!r}, train has not")
 
 
-def _part(files: list[ClassFile], titles: list[str], passed: dict[str, Checked]) -> SourcePart:
-    checked = [passed[file.name] for file in files]
-    index = {title: i for i, title in enumerate(titles)}
-    thumbnails = np.frombuffer(b"".join(c.thumbnail for c in checked), np.uint8).reshape(-1, ROWS * COLUMNS)
-    split = Split(
-        ids=tuple(file.id for file in files),
-        labels=np.array([index[file.title] for file in files], np.int32),
-        files=tuple(c.file for c in checked),
-    )
-    groups = tuple(file.group for file in files) if any(file.group for file in files) else ()
-    return SourcePart(split, Fingerprints(tuple(c.pixel_hash for c in checked), thumbnails), groups)
+def _part(images: ListedImages, audited: AuditResult, places: np.ndarray, titles: list[str]) -> SourcePart:
+    index = np.full(len(images.titles), -1, np.int32)
+    for label, title in enumerate(titles):
+        index[images.titles.index(title)] = label
+    files = audited.files.take(places)
+    names = files.names.take(files.rows)
+    ids = names if all(map(str.isascii, names)) else Texts.of(map(image_id, names))
+    split = Split(ids, index[images.labels[places]], files=files)
+    fingerprints = Fingerprints(files.column("pixel_hash"), files.column("thumbnail"))
+    groups = None if images.groups is None else images.groups[places]
+    return SourcePart(split, fingerprints, None if groups is None or np.all(groups < 0) else groups)

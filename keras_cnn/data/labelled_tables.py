@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from keras_cnn.config.schema import TableColumns
-from keras_cnn.data.folders import ClassFile, labelled_source
-from keras_cnn.data.splits import PART_OF, LabelledSource
+from keras_cnn.data.columns import Texts
+from keras_cnn.data.folders import AuditOptions, ListedImages, labelled_source
+from keras_cnn.data.manifest import image_id
+from keras_cnn.data.splits import NAMES, PART_OF, LabelledSource
 from keras_cnn.data.tables import GROUP_COLUMNS, SPLIT_COLUMNS, FoundFiles, ImageTable, find_files
 from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError
@@ -34,9 +38,8 @@ def read_labelled_table(
     file: Path,
     read: Callable[[Path], ImageTable],
     columns: TableColumns,
+    options: AuditOptions,
     *,
-    corrupt: str,
-    cache_dir: Path,
     uncut: bool = False,
 ) -> LabelledSource:
     """The labelled images of a table that `read` reads. Raises InputError, in one line, for whatever is wrong in it.
@@ -51,13 +54,13 @@ def read_labelled_table(
     label_column = _column(table, "label", columns.label) or table.label_column(path_column, f"{_OPTION}label")
     rows, notes = _rows(table, path_column, label_column, columns)
     notes = [f"images are in the column {path_column!r}, labels in {label_column!r}", *notes]
-    found, more = _found(where, [row.value for row in rows], file.parent, columns.root, skip=corrupt == "skip")
+    found, more = _found(where, [row.value for row in rows], file.parent, columns.root, skip=options.corrupt == "skip")
     notes += more
     if gone := {row.label for row in rows} - {r.label for r, p in zip(rows, found.paths, strict=True) if p}:
         notes.append(f"no image is left of {', '.join(map(repr, sorted(gone)))}")
-    files, more = _files(table.file, rows, found.paths, found.root)
+    images, more = _listed(table.file, rows, found.paths, found.root)
     order = _numeric_order if all(row.label.isdecimal() for row in rows) else str
-    source = labelled_source(where, found.root, files, corrupt, cache_dir, empty_classes=uncut, order=order)
+    source = labelled_source(where, found.root, images, options, empty_classes=uncut, order=order)
     return replace(source, findings=source.findings | {"notes": [*notes, *more, *source.findings["notes"]]})
 
 
@@ -167,21 +170,21 @@ def _divided(parts: Sequence[str], groups: Sequence[str]) -> list[str]:
     return [f"{len(divided):,} groups are in several of the table's own splits, the first {divided[0]!r}"]
 
 
-def _files(
+def _listed(
     table: Path, rows: Sequence[_LabelledRow], paths: Sequence[Path | None], root: Path
-) -> tuple[list[ClassFile], list[str]]:
+) -> tuple[ListedImages, list[str]]:
     """The files of the rows, each once, and a note about repeated rows. InputError for one with two labels."""
-    files: dict[str, ClassFile] = {}
     first: dict[str, _LabelledRow] = {}
+    names: dict[str, str] = {}
     repeated, two = 0, []
     for row, path in zip(rows, paths, strict=True):
         if path is None:
             continue
-        file = ClassFile(_name(path, root), row.part, row.label, row.group)
-        known = files.setdefault(file.id, file)
-        earlier = first.setdefault(file.id, row)
+        name = _name(path, root)
+        earlier = first.setdefault(image_id(name), row)
+        names.setdefault(image_id(name), name)
         repeated += earlier is not row
-        if (known.title, known.part, known.group) != (file.title, file.part, file.group):
+        if (earlier.label, earlier.part, earlier.group) != (row.label, row.part, row.group):
             two.append((earlier, row))
     if two:
         a, b = two[0]
@@ -193,7 +196,18 @@ def _files(
             " expected one"
         )
     notes = [f"{counted(repeated, 'row repeats', 'rows repeat')} an earlier one"] if repeated else []
-    return sorted(files.values(), key=lambda file: file.id), notes
+    ordered = sorted(names)
+    kept = [first[name] for name in ordered]
+    titles = {title: number for number, title in enumerate(dict.fromkeys(row.label for row in kept))}
+    groups = {"": -1} | {group: number for number, group in enumerate({row.group for row in kept} - {""})}
+    images = ListedImages(
+        Texts.of(names[name] for name in ordered),
+        np.array([NAMES.index(row.part) for row in kept], np.uint8),
+        np.array([titles[row.label] for row in kept], np.int32),
+        tuple(titles),
+        np.array([groups[row.group] for row in kept], np.int64),
+    )
+    return images, notes
 
 
 def _name(path: Path, root: Path) -> str:

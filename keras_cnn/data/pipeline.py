@@ -1,6 +1,7 @@
 """Batches of uint8 images from a Split, in a predetermined order, from any (epoch, step) on, decoded ahead."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,9 +11,11 @@ import tensorflow as tf
 from keras_cnn.data import cache as caching
 from keras_cnn.data.audit import no_longer_readable
 from keras_cnn.data.augment import Augmentation, augment
-from keras_cnn.data.dataset import ImageFile, Split
+from keras_cnn.data.contents import contents
+from keras_cnn.data.dataset import Split
 from keras_cnn.data.decoding import crop_box, pad_size
-from keras_cnn.data.fast_decoding import decoder, to_bytes
+from keras_cnn.data.fast_decoding import DecodingPlan, decoder, plans, to_bytes
+from keras_cnn.data.image_files import ImageFiles
 from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.errors import InputError
 from keras_cnn.operating_system import cores
@@ -120,7 +123,8 @@ def batches(
     with tf.device("CPU:0"):
         labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
     if split.pixels is None:
-        files = split.files or ()
+        files = split.files
+        assert files is not None
         most = batch_size if share.is_whole else share.most_rows(len(split), batch_size)
         images = _from_files(files, image_shape, indices, batch_size=most, fit=fit, threads=threads)
     else:
@@ -135,15 +139,16 @@ def batches(
 
 
 def decodable_batches(
-    files: Sequence[ImageFile], image_shape: tuple[int, int, int], batch_size: int, fit: str = "crop"
+    files: ImageFiles, image_shape: tuple[int, int, int], batch_size: int, fit: str = "crop"
 ) -> tf.data.Dataset:
     """Batches of (images (B, H, W, C) uint8, indices (B,) int64) of `files` in order, decoded ahead.
 
     A file whose header was read but which TensorFlow cannot decode is left out.
     """
-    decode = decoder(files, image_shape, fit)
-    images = tf.data.Dataset.range(len(files)).map(
-        lambda index: (decode(index), index), num_parallel_calls=len(cores())
+    decode, prepare = decoder(files, image_shape, fit), _preparation(files, image_shape, fit)
+    batches = tf.data.Dataset.range(len(files)).batch(batch_size).map(prepare)
+    images = batches.unbatch().map(
+        lambda index, where, plan: (decode(index, where, plan), index), num_parallel_calls=len(cores())
     )
     return images.ignore_errors().batch(batch_size).prefetch(2).with_options(_options())
 
@@ -256,11 +261,30 @@ def _conformed(images, image_shape, fit):
 def _from_files(files, image_shape, indices, *, batch_size, fit, threads):
     """Images decoded in parallel, across batch and epoch boundaries; black images fill up a short batch."""
 
-    def padded(_, index, count):
-        return tf.data.Dataset.from_tensor_slices(tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1))
+    prepare = _preparation(files, image_shape, fit)
 
-    try:
-        decode = decoder(files, image_shape, fit)
-    except OSError as error:
-        raise no_longer_readable(files, error) from error
-    return indices.flat_map(padded).map(decode, num_parallel_calls=threads).batch(batch_size, drop_remainder=True)
+    def padded(_, index, count):
+        return prepare(tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1))
+
+    prepared = indices.map(padded).flat_map(lambda *batch: tf.data.Dataset.from_tensor_slices(batch))
+    images = prepared.map(decoder(files, image_shape, fit), num_parallel_calls=threads)
+    return images.batch(batch_size, drop_remainder=True)
+
+
+def _preparation(files: ImageFiles, image_shape, fit: str):
+    """A function from (B,) indices, -1 for none, to what `decoder` needs: (B,) indices, paths or bytes, and plans.
+
+    It is computed batch by batch, because the plans and paths of a million files take 100 MB.
+    """
+
+    def chosen(index):
+        some = files.take(np.maximum(index, 0))
+        where = contents(some) if files.containers else [os.fsencode(path) for path in some.paths()]
+        return np.array(where, object), plans(some, image_shape, fit)
+
+    def prepare(index):
+        where, steps = tf.numpy_function(chosen, [index], (tf.string, tf.int32), stateful=False)
+        count = index.shape[0]
+        return index, tf.ensure_shape(where, [count]), tf.ensure_shape(steps, [count, len(DecodingPlan._fields)])
+
+    return prepare

@@ -18,11 +18,12 @@ from keras_cnn.data.arrays import (
     read_kept,
     read_npz,
 )
-from keras_cnn.data.audit import default_cache_dir
+from keras_cnn.data.audit import VERIFY, default_cache_dir
 from keras_cnn.data.cache import checked_folder
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.data.decoding import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fitted
-from keras_cnn.data.folders import read_folder
+from keras_cnn.data.duplicates import overlaps
+from keras_cnn.data.folders import AuditOptions, read_folder
 from keras_cnn.data.labelled_tables import read_labelled_table
 from keras_cnn.data.splits import LabelledSource, SourcePart
 from keras_cnn.data.tables import ImageTable, read_csv, read_parquet
@@ -45,6 +46,7 @@ def load(
     subset: int | None = None,
     seed: int = 1,
     corrupt: str = "fail",
+    verify: str = "full",
     cache_dir: str | Path | None = None,
     table: TableColumns | None = None,
     uncut: bool = False,
@@ -60,6 +62,8 @@ def load(
     per_class: the most images to keep of each class in each part of the source, before anything is cut.
     subset: the most images to keep of each class in train; validation and test do not change.
     corrupt: "fail" names every image file that cannot be used, "skip" leaves them out and lists them in the findings.
+    verify: "full" decodes every image file once and then compares its size and time at each start; "sample" does so for
+        1,000, evenly spaced, and reads the headers of new files; "none" reads the headers of new files alone.
     cache_dir: the folder for the results of the audit and for large arrays; never inside the source.
     table: the columns of a table of labels, and the folder of its images, where they are not recognised.
     uncut: cuts nothing: images without a split in the source are in train, and classes may have no images.
@@ -67,12 +71,14 @@ def load(
     """
     settings = dict(locals())
     size = _checked_size(image_size)
-    _check_choices(channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")))
+    _check_choices(
+        channels=(channels, (None, 1, 3)), fit=(fit, FITS), corrupt=(corrupt, ("fail", "skip")), verify=(verify, VERIFY)
+    )
     cache = checked_folder(cache_dir) if cache_dir else default_cache_dir()
     in_train = None if subset is None else _positive("subset", subset)
     for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
         splits.check_share(name, share)
-    labelled = _read(source, ReadOptions(size, channels, fit, corrupt, cache, table or TableColumns(), uncut))
+    labelled = _read(source, ReadOptions(size, channels, fit, corrupt, cache, table or TableColumns(), uncut, verify))
     if len(labelled.classes) < 2 and not uncut:
         raise InputError(f"{source}: only one class, {', '.join(map(repr, labelled.classes))}; expected at least two")
     parts = labelled.parts
@@ -91,7 +97,7 @@ def load(
     parts = {name: parts[name] for name in splits.NAMES}
     shape, notes = _image_shape(parts.values(), size, channels)
     notes += [*labelled.findings.get("notes", ()), *_absent_classes(parts, labelled.classes)]
-    findings = labelled.findings | splits.overlaps(parts) | {"notes": notes, "own_splits": own}
+    findings = labelled.findings | overlaps(parts, cache) | {"notes": notes, "own_splits": own}
     final = {name: _at_shape(part.split, shape, fit) for name, part in parts.items()}
     return Dataset(source, labelled.classes, shape, **final, findings=findings, settings=settings)
 
@@ -107,6 +113,7 @@ class ReadOptions:
     cache: Path
     table: TableColumns
     uncut: bool
+    verify: str
 
 
 def _read(source: str, options: ReadOptions) -> LabelledSource:
@@ -120,7 +127,7 @@ def _read(source: str, options: ReadOptions) -> LabelledSource:
 
 def _folder(argument: str, options: ReadOptions) -> LabelledSource:
     path = user_path(argument)
-    return read_folder(path, options.corrupt, options.cache, empty_classes=options.uncut)
+    return read_folder(path, options.corrupt, options.cache, verify=options.verify, empty_classes=options.uncut)
 
 
 def _csv(argument: str, options: ReadOptions) -> LabelledSource:
@@ -137,8 +144,7 @@ def _table(kind: str, argument: str, read: Callable[[Path], ImageTable], options
         user_path(argument),
         read,
         options.table,
-        corrupt=options.corrupt,
-        cache_dir=options.cache,
+        AuditOptions(options.corrupt, options.cache, options.verify),
         uncut=options.uncut,
     )
 
@@ -216,10 +222,11 @@ def _image_shape(
     """(H, W, C) for all splits, and a note if DEFAULT_SIZE was chosen."""
     splits = [part.split for part in parts]
     arrays = [split.pixels for split in splits if split.pixels is not None]
-    files = [file for split in splits for file in split.files or ()]
-    sizes = {(f.height, f.width) if f.orientation < 5 else (f.width, f.height) for f in files}
+    files = [split.files for split in splits if split.files]
+    sizes = {size for some in files for size in some.sizes()}
     sizes |= {(int(pixels.shape[1]), int(pixels.shape[2])) for pixels in arrays if len(pixels)}
-    depth = max([1, *(int(pixels.shape[3]) for pixels in arrays), *(1 if f.mode in GREY_MODES else 3 for f in files)])
+    modes = {mode for some in files for mode in some.modes()}
+    depth = max([1, *(int(pixels.shape[3]) for pixels in arrays), *(1 if mode in GREY_MODES else 3 for mode in modes)])
     notes = []
     if size is None:
         common = next(iter(sizes)) if len(sizes) == 1 and (arrays or max(next(iter(sizes))) <= KEEP_SIZE) else None

@@ -5,26 +5,19 @@ in which files are listed nor on a library's random generator. Images with the s
 """
 
 import hashlib
-import itertools
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from keras_cnn.data.columns import Texts, joined
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.data.fingerprints import (
-    MAX_BITS,
-    MAX_DIFFERENCE,
-    MIN_CORRELATION,
-    Fingerprints,
-    exact_groups,
-    near_pairs,
-)
+from keras_cnn.data.fingerprints import Fingerprints, exact_groups, image_numbers
 from keras_cnn.errors import InputError
 from keras_cnn.messages import counted
 
@@ -39,8 +32,8 @@ PART_OF = {  # the names that sources give to their splits
     "test": "test",
     "testing": "test",
 }
-LISTED_ACROSS = 10_000  # duplicates across splits that the findings list (1 to 2 MB); all are counted
-LISTED_WITHIN = 100  # duplicates within one split that the findings list
+LISTED_IDS = 100_000  # images; of more, split.json leaves out the ids (100 MB for a million)
+_CHUNK = 1 << 16  # values at a time
 
 
 @dataclass(frozen=True)
@@ -49,11 +42,11 @@ class SourcePart:
 
     split: Split
     fingerprints: Fingerprints
-    groups: tuple[str, ...] = ()  # (N,) images of one group stay together; "" for an image of none; () without groups
+    groups: np.ndarray | None = None  # (N,) int64: images with the same number stay together; -1 for those of no group
 
     def take(self, indices) -> "SourcePart":
         """The images at `indices`, in that order."""
-        pixels, groups = self.split.pixels, tuple(self.groups[i] for i in indices) if self.groups else ()
+        pixels, groups = self.split.pixels, None if self.groups is None else self.groups[indices]
         if not isinstance(pixels, np.memmap):
             return SourcePart(self.split.take(indices), self.fingerprints.take(indices), groups)
         split = replace(replace(self.split, pixels=None).take(indices), pixels=_mapped(pixels, indices))
@@ -90,26 +83,36 @@ def _mapped(pixels: np.memmap, indices: np.ndarray) -> np.memmap:
     return taken
 
 
-def ranking(ids: Sequence[str], seed: int | str) -> list[bytes]:
-    """The rank of each image: the SHA-256 of "seed|id"."""
-    return [hashlib.sha256(f"{seed}|{name}".encode()).digest() for name in ids]
+def in_rank_order(ids: Iterable[str], seed: int | str) -> np.ndarray:
+    """(N,) int64: the images in order of their ranks, the SHA-256 of "seed|id"."""
+    begin = hashlib.sha256(f"{seed}|".encode())
+    digests = bytearray()
+    for name in ids:
+        digest = begin.copy()
+        digest.update(name.encode())
+        digests += digest.digest()
+    words = np.frombuffer(bytes(digests), ">u8").reshape(-1, 4)
+    return np.lexsort(tuple(words[:, place] for place in (3, 2, 1, 0)))
 
 
 def first_batch(split: Split, size: int, seed: int) -> Split:
     """The `size` images of `split` that rank first, or all if there are fewer: the batch of the single-batch regime."""
-    ranks = ranking(split.ids, seed)
-    return split.take(sorted(range(len(split)), key=ranks.__getitem__)[:size])
+    return split.take(in_rank_order(split.ids, seed)[:size])
 
 
 def at_most_per_class(part: SourcePart, limit: int, seed: int) -> SourcePart:
     """`part` with the `limit` images of each class that rank first, in their original order."""
-    ranks, taken, kept = ranking(part.split.ids, seed), Counter(), []
-    labels = part.split.labels.tolist()
-    for i in sorted(range(len(labels)), key=ranks.__getitem__):
-        taken[labels[i]] += 1
-        if taken[labels[i]] <= limit:
-            kept.append(i)
-    return part.take(np.sort(np.array(kept, np.int64)))
+    order = in_rank_order(part.split.ids, seed)
+    return part.take(np.sort(order[_occurrences(part.split.labels[order]) < limit]))
+
+
+def _occurrences(labels: np.ndarray) -> np.ndarray:
+    """(N,) int64: how many earlier elements equal each one."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(labels[order]) != 0][: len(order)])
+    earlier = np.empty(len(order), np.int64)
+    earlier[order] = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return earlier
 
 
 def cut(
@@ -137,9 +140,7 @@ def cut(
     for name, total in wanted.items():
         needs[name] = apportion(total, left)
         left = [size - share for size, share in zip(left, needs[name], strict=True)]
-    homes = (
-        _group_homes(part, needs, seed) if part.groups else _homes(_identical_sets(part, seed), labels.tolist(), needs)
-    )
+    homes = _homes(part, needs, seed) if part.groups is None else _group_homes(part, needs, seed)
     cuts = {name: part.take(np.flatnonzero(homes == name)) for name in ("train", *shares)}
     _check_classes(cuts, [name for name in cuts if wanted.get(name) != 0], classes, labels)
     return cuts
@@ -162,55 +163,54 @@ def apportion(total: int, sizes: Sequence[int]) -> list[int]:
     return shares
 
 
-def overlaps(parts: dict[str, SourcePart]) -> dict:
-    """The exact and near duplicates among the images of all splits, as JSON-able lists; those across splits first."""
-    where = [(name, i) for name in parts for i in parts[name].split.ids]
-    splits = np.repeat(np.arange(len(parts)), [len(part.split) for part in parts.values()])
-    labels = np.concatenate([part.split.labels for part in parts.values()])
-    hashes = [h for part in parts.values() for h in part.fingerprints.pixel_hashes]
-    groups = sorted(exact_groups(hashes), key=lambda group: splits[group[0]] == splits[group[-1]])
-    across = sum(bool(splits[group[0]] != splits[group[-1]]) for group in groups)
-    shown = groups[: min(across, LISTED_ACROSS)] + groups[across : across + LISTED_WITHIN]
-    return {
-        "pixels_sha256": hashlib.sha256(b"".join(hashes)).hexdigest(),
-        "duplicates": {
-            "sets": len(groups),
-            "images": sum(map(len, groups)),
-            "sets_across_splits": across,
-            "sets_with_different_labels": sum(len(set(labels[g].tolist())) > 1 for g in groups),
-            "listing": _listing("sets", across, len(groups) - across) + f"; of a set the first {LISTED_WITHIN} images,"
-            " from each of its splits in turn",
-            "listed": [[where[i] for i in _in_turn(group, splits)[:LISTED_WITHIN]] for group in shown],
-        },
-        "near_duplicates": _near_overlaps(parts, where, splits, hashes),
-    }
-
-
 def split_record(dataset: Dataset) -> dict:
     """The content of split.json: the ids of each split, a hash over ids, labels and pixels, and the findings.
 
-    Raises InputError if an id is in two splits.
+    Of more than LISTED_IDS images, the ids are left out: see `run_folder.split_ids`. Raises InputError if an id is in
+    two splits.
     """
-    ids = {name: list(getattr(dataset, name).ids) for name in NAMES}
-    _check_disjoint(ids)
-    labels = {name: getattr(dataset, name).labels.tolist() for name in NAMES}
-    content = json.dumps([ids, labels, dataset.findings.get("pixels_sha256")], separators=(",", ":")).encode()
+    _check_disjoint(dataset.splits)
+    count = sum(map(len, dataset.splits.values()))
+    digest = hashlib.sha256()
+    for piece in _split_text(dataset):
+        digest.update(piece.encode())
     findings = {
         key: dataset.findings[key]
-        for key in ("skipped", "ignored", "duplicates", "near_duplicates")
+        for key in ("skipped", "ignored", "verified", "duplicates", "near_duplicates")
         if key in dataset.findings
     }
     across = findings.get("duplicates", {}).get("sets_across_splits")
     return {
         "source": dataset.source,
         "classes": list(dataset.classes),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "counts": {name: len(ids[name]) for name in NAMES},
+        "sha256": digest.hexdigest(),
+        "counts": {name: len(split) for name, split in dataset.splits.items()},
         "disjoint_by_id": True,
         "disjoint_by_pixels": None if across is None else across == 0,
         **findings,
-        "ids": ids,
+        "ids": {name: list(split.ids) for name, split in dataset.splits.items()} if count <= LISTED_IDS else None,
     }
+
+
+def _split_text(dataset: Dataset) -> Iterator[str]:
+    """Pieces of the JSON text of [ids by split, labels by split, hash of the pixels], without spaces."""
+    yield "[{"
+    for number, (name, split) in enumerate(dataset.splits.items()):
+        yield f'{"," if number else ""}"{name}":'
+        yield from _list_text(split.ids)
+    yield "},{"
+    for number, (name, split) in enumerate(dataset.splits.items()):
+        yield f'{"," if number else ""}"{name}":'
+        yield from _list_text(split.labels.tolist())
+    yield f"}},{json.dumps(dataset.findings.get('pixels_sha256'))}]"
+
+
+def _list_text(values: Sequence) -> Iterator[str]:
+    """Pieces of the JSON text of a list, so that it is never in memory as a whole."""
+    for start in range(0, len(values), _CHUNK):
+        text = json.dumps(list(values[start : start + _CHUNK]), separators=(",", ":"))
+        yield ("," if start else "[") + text[1:-1]
+    yield "]" if len(values) else "[]"
 
 
 def check_share(name: str, value: float | int) -> None:
@@ -243,22 +243,32 @@ def _check_counts(wanted: dict[str, int], available: int, classes: int) -> None:
         )
 
 
-def _identical_sets(part: SourcePart, seed: int) -> list[list[int]]:
-    """Indices grouped by pixels: single images first, then pairs, and so on, each size in order of rank."""
-    ranks = ranking(part.split.ids, seed)
-    groups = exact_groups(part.fingerprints.pixel_hashes)
-    grouped = {i for group in groups for i in group}
-    groups += [[i] for i in range(len(ranks)) if i not in grouped]
-    return sorted(groups, key=lambda group: (len(group), min(ranks[i] for i in group)))
+def _homes(part: SourcePart, needs: dict[str, list[int]], seed: int) -> np.ndarray:
+    """(N,) split names for images without groups.
 
-
-def _homes(sets: Iterable[list[int]], labels: list[int], needs: dict[str, list[int]]) -> np.ndarray:
-    """(N,) split names. A set goes to the first split with room for all of it, or that needs its class and has none."""
+    Single images first, then pairs, and so on, each size in order of rank: a set of identical images goes to the first
+    split with room for all of it, or that needs its class and has none.
+    """
+    labels, order = part.split.labels, in_rank_order(part.split.ids, seed)
     homes = np.full(len(labels), "" if "train" in needs else "train", dtype="U10")
     taken = Counter()
-    for members in sets:
+    repeated = exact_groups(image_numbers(part.fingerprints.pixel_hashes))
+    is_single = np.ones(len(labels), bool)
+    for members in repeated:
+        is_single[members] = False
+    singles = order[is_single[order]]
+    earlier, begin = _occurrences(labels[singles]), np.zeros(len(next(iter(needs.values()), ())), np.int64)
+    for name, need in needs.items():
+        end = begin + need
+        own = labels[singles]
+        here = singles[(earlier >= begin[own]) & (earlier < end[own])]
+        homes[here] = name
+        taken.update({(name, label): int(n) for label, n in enumerate(np.bincount(labels[here], minlength=len(need)))})
+        begin = end
+    ranks = np.argsort(order)
+    for members in sorted(repeated, key=lambda group: (len(group), ranks[group].min())):
         label = labels[members[0]]
-        if any(labels[i] != label for i in members):
+        if np.any(labels[members] != label):
             continue
         for name, need in needs.items():
             so_far = taken[name, label]
@@ -275,11 +285,14 @@ def _group_homes(part: SourcePart, needs: dict[str, list[int]], seed: int) -> np
     A group goes to the first split that has room for it: one that misses at least half of it in each of its classes.
     A set in which identical images have different labels goes to none.
     """
-    contradictory = {i for group in exact_groups(part.fingerprints.pixel_hashes) if _differ(part, group) for i in group}
-    labels, homes = part.split.labels, np.full(len(part.split), "" if "train" in needs else "train", dtype="U10")
+    labels, numbers = part.split.labels, image_numbers(part.fingerprints.pixel_hashes)
+    homes = np.full(len(labels), "" if "train" in needs else "train", dtype="U10")
+    contradictory = np.zeros(len(labels), bool)
+    for group in exact_groups(numbers):
+        contradictory[group] = np.any(labels[group] != labels[group[0]])
     left = {name: np.array(need) for name, need in needs.items()}
-    for members in _together(part, seed):
-        if not contradictory.isdisjoint(members):
+    for members in _together(numbers, part, seed):
+        if np.any(contradictory[members]):
             continue
         sizes = np.bincount(labels[members], minlength=len(next(iter(left.values()))))
         for name, need in left.items():
@@ -290,36 +303,38 @@ def _group_homes(part: SourcePart, needs: dict[str, list[int]], seed: int) -> np
     return homes
 
 
-def _differ(part: SourcePart, members: list[int]) -> bool:
-    """Whether the images have different labels."""
-    return len(set(part.split.labels[members].tolist())) > 1
-
-
-def _together(part: SourcePart, seed: int) -> list[list[int]]:
+def _together(numbers: np.ndarray, part: SourcePart, seed: int) -> list[np.ndarray]:
     """Indices of the images that share a group or their pixels, directly or through others, in order of rank."""
-    ranks, parents = ranking(part.split.ids, seed), list(range(len(part.split)))
+    groups, alone = part.groups, np.arange(len(numbers))
+    assert groups is not None
+    linked = np.where(groups < 0, len(numbers) + alone, groups)
+    first = alone
+    while True:
+        before = first
+        for values in (numbers, linked):
+            first = _least_of_equal(values, first)
+        if np.array_equal(first, before):
+            break
+    order = in_rank_order(part.split.ids, seed)
+    best = _least_of_equal(first, np.argsort(order))  # the rank of the image of each set that ranks first
+    by_set = np.lexsort((alone, best))
+    return np.split(by_set, np.flatnonzero(np.diff(best[by_set])) + 1)
 
-    def first_of(index: int) -> int:
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = parents[index]
-        return index
 
-    seen: dict[object, int] = {}
-    for index, (pixels, group) in enumerate(zip(part.fingerprints.pixel_hashes, part.groups, strict=True)):
-        for key in (pixels, group) if group else (pixels,):
-            parents[first_of(index)] = first_of(seen.setdefault(key, index))
-    sets: dict[int, list[int]] = {}
-    for index in range(len(parents)):
-        sets.setdefault(first_of(index), []).append(index)
-    return sorted(sets.values(), key=lambda members: min(ranks[i] for i in members))
+def _least_of_equal(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """(N,) for each element the least of `numbers` among the elements with the same value."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(values[order]) != 0][: len(order)])
+    least = np.empty_like(numbers)
+    least[order] = np.repeat(np.minimum.reduceat(numbers[order], starts), np.diff(np.r_[starts, len(order)]))
+    return least
 
 
 def _check_classes(cuts: dict[str, SourcePart], wanted: list[str], classes: Sequence[str], labels: np.ndarray) -> None:
     for label, title in enumerate(classes):
         for name in wanted:
             if label not in cuts[name].split.labels:
-                kept = "groups and identical images" if cuts[name].groups or cuts["train"].groups else "identical ones"
+                kept = "identical ones" if cuts["train"].groups is None else "groups and identical images"
                 images = counted(int(np.count_nonzero(labels == label)), "image")
                 raise InputError(
                     f"class {title!r} has {images} ({kept} stay together),"
@@ -327,42 +342,14 @@ def _check_classes(cuts: dict[str, SourcePart], wanted: list[str], classes: Sequ
                 )
 
 
-def _near_overlaps(parts: dict[str, SourcePart], where: list[tuple], splits: np.ndarray, hashes: list[bytes]) -> dict:
-    first = {(split, h): i for i, (split, h) in reversed(list(enumerate(zip(splits.tolist(), hashes, strict=True))))}
-    distinct = np.sort(np.fromiter(first.values(), np.int64))  # identical images of a split count once
-    thumbnails = np.concatenate([part.fingerprints.thumbnails for part in parts.values()])
-    numbers = {h: number for number, h in enumerate(dict.fromkeys(hashes))}
-    images = np.array([numbers[hashes[i]] for i in distinct], np.int64)
-    limits = (LISTED_ACROSS, LISTED_WITHIN)
-    across, within = near_pairs(thumbnails[distinct], images, splits[distinct], limits)
-    return {
-        "rule": f"dHash within {MAX_BITS} of 64 bits, thumbnails correlated by {MIN_CORRELATION} and within "
-        f"{MAX_DIFFERENCE} of 255 grey levels",
-        "pairs": across.count + within.count,
-        "pairs_across_splits": across.count,
-        "listing": _listing("pairs", across.count, within.count),
-        "listed": [[where[distinct[i]], where[distinct[j]], bits] for bits, i, j in across.pairs + within.pairs],
-    }
-
-
-def _listing(what: str, across: int, within: int) -> str:
-    """The number of duplicates that are listed, in words."""
-    return (
-        f"{min(across, LISTED_ACROSS):,} of {across:,} {what} across splits, then"
-        f" {min(within, LISTED_WITHIN):,} of {within:,} inside one split"
-    )
-
-
-def _in_turn(group: list[int], splits: np.ndarray) -> list[int]:
-    """The members of a group, taken from each split in turn, so that a shortened list shows every split."""
-    members = [list(of_split) for _, of_split in itertools.groupby(group, key=lambda i: splits[i])]
-    return [i for round_ in itertools.zip_longest(*members) for i in round_ if i is not None]
-
-
-def _check_disjoint(ids: dict[str, list[str]]) -> None:
-    seen = {}
-    for name, members in ids.items():
-        for i in members:
-            if i in seen:
-                raise InputError(f"image {i!r} is in {seen[i]} and again in {name}: the splits must not share an image")
-            seen[i] = name
+def _check_disjoint(splits: Mapping[str, Split]) -> None:
+    """Raises InputError if an id is in two splits or twice in one; ids with one key of 64 bits are compared."""
+    keys = np.concatenate([split.keys.view("<i8")[:, 0] for split in splits.values()])
+    order = np.argsort(keys, kind="stable")
+    same = np.flatnonzero(keys[order][1:] == keys[order][:-1])
+    origins = np.repeat(np.arange(len(splits)), [len(split) for split in splits.values()])
+    ids = joined([Texts.of(split.ids) for split in splits.values()]) if len(same) else ()
+    for first, second in (sorted(order[at : at + 2]) for at in same):
+        if ids[first] == ids[second]:
+            a, b = (list(splits)[origins[place]] for place in (first, second))
+            raise InputError(f"image {ids[first]!r} is in {a} and again in {b}: the splits must not share an image")

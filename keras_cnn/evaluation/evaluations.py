@@ -125,7 +125,7 @@ class Evaluation:
     def predictions(self) -> Predictions:
         """The predictions as predictions.csv stores them."""
         split = self.images
-        return Predictions(split.ids, tuple(split.paths), self.classes, split.labels, self.probabilities)
+        return Predictions(tuple(split.ids), tuple(split.paths), self.classes, split.labels, self.probabilities)
 
     @cached_property
     def reliabilities(self) -> dict[str, Reliability]:

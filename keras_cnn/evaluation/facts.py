@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from keras_cnn.data.splits import LISTED_WITHIN
+from keras_cnn.data.duplicates import LISTED_WITHIN
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder.record import Record
 

@@ -4,7 +4,6 @@ The run's own images must be those recorded in split.json. Other images replace 
 """
 
 import hashlib
-import itertools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +14,10 @@ import numpy as np
 from keras_cnn import data
 from keras_cnn.checking import nearest
 from keras_cnn.config import Config
-from keras_cnn.data import fingerprints, pipeline, splits
+from keras_cnn.data import fingerprints, pipeline
 from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.data.duplicates import overlaps
+from keras_cnn.data.image_files import ImageFiles
 from keras_cnn.data.splits import SourcePart
 from keras_cnn.data.user_files import user_path
 from keras_cnn.distribution.replicas import Replicas, open_replicas
@@ -171,6 +172,7 @@ def _source_dataset(
         fit=settings.fit,
         seed=config.seed,
         corrupt=options.corrupt or settings.corrupt,
+        verify=settings.verify,
         cache_dir=settings.cache_dir,
         table=replace(settings.table, root=None),
         uncut=True,
@@ -201,7 +203,7 @@ def overlaps_with_training(target: EvaluationTarget) -> dict:
 
     parts = {"train": fingerprinted(_joined(own)), "test": fingerprinted(dataset.test)}
     counts = {name: len(part.split) for name, part in parts.items()}
-    return {"source": dataset.source, "counts": counts, **splits.overlaps(parts)}
+    return {"source": dataset.source, "counts": counts, **overlaps(parts)}
 
 
 def _joined(parts: list[Split]) -> Split:
@@ -213,7 +215,7 @@ def _joined(parts: list[Split]) -> Split:
         ids=tuple(i for part in parts for i in part.ids),
         labels=np.concatenate([part.labels for part in parts]),
         pixels=np.concatenate(pixels) if pixels else None,
-        files=tuple(itertools.chain(*files)) if files else None,
+        files=ImageFiles.joined(files) if files else None,
     )
 
 

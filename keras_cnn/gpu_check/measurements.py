@@ -3,12 +3,10 @@
 import functools
 import itertools
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -28,6 +26,7 @@ from keras_cnn.gpu_check.workload import (
     peak_memory,
     trained,
 )
+from keras_cnn.operating_system import package_environment
 from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.training import experiment, gpus
 
@@ -198,9 +197,7 @@ ALONE: dict[str, Callable[[Scale], list[float]]] = {
 def _alone(name: str, scale: Scale, *, hidden: bool) -> list[float]:
     """What a function of ALONE returns in a process of its own, from which the GPUs may be hidden."""
     title = next(title for title, each in SCALES.items() if each == scale)
-    package = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PYTHONPATH": path} | ({"CUDA_VISIBLE_DEVICES": "-1"} if hidden else {})
+    environment = package_environment() | ({"CUDA_VISIBLE_DEVICES": "-1"} if hidden else {})
     command = [sys.executable, "-P", "-m", "keras_cnn.gpu_check", name, title]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_cnn.checking import near_path
-from keras_cnn.data.dataset import ImageFile
 from keras_cnn.data.decoding import UnreadableImageError, read_image_file
+from keras_cnn.data.image_files import ImageFile
 from keras_cnn.data.tables import find_files, read_csv, read_parquet
 from keras_cnn.data.user_files import user_path
 from keras_cnn.data.walking import extension, ignored_text, is_image, walk

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_cnn.data.dataset import ImageFile
 from keras_cnn.data.decoding import as_array, decode, fitted, read_image
+from keras_cnn.data.image_files import ImageFile, ImageFiles
 from keras_cnn.data.pipeline import decodable_batches
 from keras_cnn.errors import InputError, require
 from keras_cnn.prediction.classifier import Classifier, open_classifier
@@ -71,7 +71,7 @@ def predict_files(classifier: Classifier, images: Sequence[ListedImage]) -> tupl
         if not files:
             return
         for pixels, indices in decodable_batches(
-            files, classifier.image_shape, _batch_size(classifier), classifier.fit
+            ImageFiles.of(files), classifier.image_shape, _batch_size(classifier), classifier.fit
         ):
             done.extend(indices.numpy().tolist())
             yield (pixels,)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from keras_cnn.operating_system import cores, on_cores, own_group, use_cores
+from keras_cnn.operating_system import cores, on_cores, own_group, package_environment, use_cores
 
 PROGRAM = ("-P", "-m", "keras_cnn", "train")  # -P: no module of the working directory hides one of the packages
 PLACEHOLDER = "-"  # stands for the sweep's folder until a worker receives it
@@ -89,11 +89,6 @@ def shares(workers: int) -> list[set[int]]:
 
 def _start(share: set[int]) -> subprocess.Popen:
     command = [sys.executable, *PROGRAM, "--join", PLACEHOLDER]
-    package = str(Path(__file__).parents[2])  # where it is imported from, as Python finds it nowhere else uninstalled
-    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {
-        "PYTHONPATH": path,
-        "PYTHONUNBUFFERED": "1",
-    }  # unbuffered: a killed worker's log is whole
+    environment = package_environment() | {"PYTHONUNBUFFERED": "1"}  # unbuffered: a killed worker's log is whole
     with on_cores(share) as variables:  # from its start on: NumPy counts the cores that it may use at import
         return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment | variables, **own_group())

@@ -6,13 +6,14 @@ import struct
 import zlib
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
-from keras_cnn.data import audit as module
-from keras_cnn.data import decoding, load
-from keras_cnn.data.audit import audit
-from keras_cnn.errors import InputError
+from keras_cnn.data import audit_workers, decoding, image_check, load
+from keras_cnn.data.audit import audit, default_cache_dir
+from keras_cnn.data.columns import read_columns, write_columns
+from keras_cnn.errors import InputError, Stopped
 
 
 def picture(seed=0, size=(40, 30)):
@@ -26,9 +27,13 @@ def encoded(image_format, seed=0, **options):
     return buffer.getvalue()
 
 
+def contents_of(found):
+    return list(found.files), found.fingerprints.pixel_hashes.tolist(), found.fingerprints.thumbnails.tolist()
+
+
 def problem(folder, name, data):
     (folder / name).write_bytes(data)
-    return audit(folder, [name], folder / "cache")[1].get(name)
+    return audit(folder, [name], folder / "cache").problems.get(0)
 
 
 @pytest.fixture
@@ -136,10 +141,10 @@ def test_not_a_regular_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
-    _, problems = audit(tmp_path, ["pipe.jpg", "gone.jpg", "self.jpg"], tmp_path / "cache")
-    assert problems["pipe.jpg"] == "not a regular file"
-    assert problems["gone.jpg"] == "a link to a file that does not exist"
-    assert "symbolic links" in problems["self.jpg"]
+    problems = audit(tmp_path, ["pipe.jpg", "gone.jpg", "self.jpg"], tmp_path / "cache").problems
+    assert problems[0] == "not a regular file"
+    assert problems[1] == "a link to a file that does not exist"
+    assert "symbolic links" in problems[2]
 
 
 def test_permission(tmp_path, monkeypatch):
@@ -149,18 +154,18 @@ def test_permission(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(decoding, "open", refuse, raising=False)
-    assert audit(tmp_path, ["x.png"], tmp_path / "cache")[1] == {"x.png": "may not be read: permission denied"}
+    assert audit(tmp_path, ["x.png"], tmp_path / "cache").problems == {0: "may not be read: permission denied"}
 
 
 def test_facts(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     picture().convert("L").save(tmp_path / "x.jpeg", exif=exif)
-    checked = audit(tmp_path, ["x.jpeg"], tmp_path / "cache")[0]["x.jpeg"]
-    assert (checked.file.format, checked.file.mode) == ("JPEG", "L")
-    assert (checked.file.width, checked.file.height, checked.file.orientation) == (40, 30, 6)
-    assert checked.file.path == tmp_path / "x.jpeg"
-    assert (len(checked.pixel_hash), len(checked.thumbnail)) == (16, 72)
+    found = audit(tmp_path, ["x.jpeg"], tmp_path / "cache")
+    (file,) = found.files
+    assert (file.format, file.mode, file.width, file.height, file.orientation) == ("JPEG", "L", 40, 30, 6)
+    assert (file.path, file.size) == (tmp_path / "x.jpeg", (tmp_path / "x.jpeg").stat().st_size)
+    assert (found.fingerprints.pixel_hashes.shape, found.fingerprints.thumbnails.shape) == ((1, 16), (1, 72))
 
 
 def test_same_pixels_same_hash(tmp_path):
@@ -172,8 +177,8 @@ def test_same_pixels_same_hash(tmp_path):
     exif[274] = 3
     image.transpose(Image.Transpose.ROTATE_180).save(tmp_path / "d.png", exif=exif)
     picture(1).save(tmp_path / "e.png")
-    passed, _ = audit(tmp_path, ["a.png", "b.bmp", "c.webp", "d.png", "e.png"], tmp_path / "cache")
-    hashes = [passed[name].pixel_hash for name in sorted(passed)]
+    found = audit(tmp_path, ["a.png", "b.bmp", "c.webp", "d.png", "e.png"], tmp_path / "cache")
+    hashes = [row.tobytes() for row in found.fingerprints.pixel_hashes]
     assert len(set(hashes[:4])) == 1
     assert hashes[4] != hashes[0]
     upright = np.asarray(image)
@@ -185,19 +190,19 @@ def test_cache_is_used_and_checked(tmp_path, monkeypatch):
     for i, name in enumerate(names):
         (tmp_path / name).write_bytes(encoded("PNG", i))
     looked_at = []
-    inspect = module._inspect
+    inspect = image_check.inspect
 
     def inspected(path, data):
         looked_at.append(os.path.basename(path))
         return inspect(path, data)
 
-    monkeypatch.setattr(module, "_inspect", inspected)
+    monkeypatch.setattr(image_check, "inspect", inspected)
     first = audit(tmp_path, names, tmp_path / "cache")
     assert sorted(looked_at) == names
-    assert audit(tmp_path, names, tmp_path / "cache") == first
+    assert contents_of(audit(tmp_path, names, tmp_path / "cache")) == contents_of(first)
     assert len(looked_at) == 3
     (tmp_path / "1.png").write_bytes(encoded("PNG", 9)[:50])
-    assert list(audit(tmp_path, names, tmp_path / "cache")[1]) == ["1.png"]
+    assert list(audit(tmp_path, names, tmp_path / "cache").problems) == [1]
     assert looked_at[3:] == ["1.png"]
 
 
@@ -216,11 +221,12 @@ def test_the_cache_serves_only_the_same_version_folder_name_size_and_time(tmp_pa
     folder.mkdir()
     (folder / "x.png").write_bytes(encoded("PNG", 1))
     audit(folder, names, tmp_path / "cache")
-    (cache,) = (tmp_path / "cache").rglob("*.json")
-    content = json.loads(cache.read_text())
-    content["files"]["x.png"][7] = "ab" * 16  # the hash of the pixels
-    cache.write_text(json.dumps(content))
-    assert audit(folder, names, tmp_path / "cache")[0]["x.png"].pixel_hash == b"\xab" * 16
+    (cache,) = (tmp_path / "cache").rglob("*.columns")
+    columns, facts = read_columns(cache)
+    columns = {name: np.array(column) for name, column in columns.items()}
+    columns["pixel_hash"][:] = 0xAB
+    write_columns(cache, columns, facts)
+    assert audit(folder, names, tmp_path / "cache").fingerprints.pixel_hashes.tobytes() == b"\xab" * 16
     status = (folder / "x.png").stat()
     if change == "time":
         os.utime(folder / "x.png", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
@@ -228,36 +234,114 @@ def test_the_cache_serves_only_the_same_version_folder_name_size_and_time(tmp_pa
         (folder / "x.png").write_bytes(encoded("PNG", 1) + b"x")
         os.utime(folder / "x.png", ns=(status.st_atime_ns, status.st_mtime_ns))
     if change == "version":
-        cache.write_text(json.dumps(content | {"version": content["version"] + "0"}))
+        write_columns(cache, columns, {"version": facts["version"] + "0"})
     if change == "name":
         names = ["y.png"]
         os.rename(folder / "x.png", folder / "y.png")
     if change == "folder":
         folder = folder.rename(tmp_path / "b")
-    assert audit(folder, names, tmp_path / "cache")[0][names[0]].pixel_hash != b"\xab" * 16
+    assert audit(folder, names, tmp_path / "cache").fingerprints.pixel_hashes.tobytes() != b"\xab" * 16
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 0}', b"\xff\xfe", None])
-def test_a_broken_cache_is_ignored(tmp_path, content):
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "a column of another type", "a missing column", "no end"])
+def test_a_broken_cache_is_ignored(tmp_path, damage):
     (tmp_path / "x.png").write_bytes(encoded("PNG"))
-    first = audit(tmp_path, ["x.png"], tmp_path / "cache")
-    (cache,) = (tmp_path / "cache").rglob("*.json")
-    if content is None:
-        rows = json.loads(cache.read_text())
-        rows["files"]["x.png"][5] = "wide"
-        content = json.dumps(rows).encode()
-    cache.write_bytes(content)
-    assert audit(tmp_path, ["x.png"], tmp_path / "cache") == first
-    assert "x.png" in json.loads(cache.read_text())["files"]
-    assert len(list((tmp_path / "cache").rglob("*"))) == 2  # the folder and the file: nothing half-written is left
+    first = contents_of(audit(tmp_path, ["x.png"], tmp_path / "cache"))
+    (cache,) = (tmp_path / "cache").rglob("*.columns")
+    columns, facts = read_columns(cache)
+    columns = {name: np.array(column) for name, column in columns.items()}
+    if damage == "a column of another type":
+        write_columns(cache, columns | {"width": np.array([40.0])}, facts)
+    elif damage == "a missing column":
+        write_columns(cache, {name: column for name, column in columns.items() if name != "width"}, facts)
+    elif damage == "no end":
+        write_columns(cache, columns | {"ends": np.array([0, 7])}, facts)
+    else:
+        cache.write_bytes({"empty": b"", "text": b"[]", "cut": cache.read_bytes()[:-1]}[damage])
+    assert contents_of(audit(tmp_path, ["x.png"], tmp_path / "cache")) == first
+    assert len(read_columns(cache)[0]["width"]) == 1
+    assert len(list((tmp_path / "cache").rglob("*"))) == 3  # folder, file and lock: nothing half-written is left
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "x.png").write_bytes(encoded("PNG"))
     (tmp_path / "cache").write_text("a file where the folder should be")
-    assert list(audit(tmp_path, ["x.png"], tmp_path / "cache")[0]) == ["x.png"]
+    assert [file.path.name for file in audit(tmp_path, ["x.png"], tmp_path / "cache").files] == ["x.png"]
 
 
 def test_cache_folder_follows_xdg(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert module.default_cache_dir() == tmp_path / "keras_cnn"
+    assert default_cache_dir() == tmp_path / "keras_cnn"
+
+
+def test_processes_find_what_threads_find(tmp_path, monkeypatch, nasty):
+    root, bad = nasty
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    alone = audit(root, names, tmp_path / "alone")
+    monkeypatch.setattr("keras_cnn.data.audit._FEW", 0)
+    together = audit(root, names, tmp_path / "together")
+    assert (together.problems, contents_of(together)) == (alone.problems, contents_of(alone))
+    assert [names[place] for place in together.problems] == sorted(bad)
+
+
+def test_what_was_checked_before_an_interruption_is_kept(tmp_path, monkeypatch):
+    names = [f"{i:03}.png" for i in range(200)]  # four tasks
+    for name in names:
+        (tmp_path / name).write_bytes(encoded("PNG"))
+    seen = []
+
+    def interrupted(path, data, inspect=image_check.inspect):
+        seen.append(path)
+        if path.endswith("150.png"):
+            raise KeyboardInterrupt
+        return inspect(path, data)
+
+    monkeypatch.setattr(image_check, "inspect", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        audit(tmp_path, names, tmp_path / "cache")
+    monkeypatch.undo()
+    monkeypatch.setattr(image_check, "inspect", lambda *_: pytest.fail("checked again"))
+    assert len(audit(tmp_path, names[:64], tmp_path / "cache").files) == 64
+
+
+def test_a_process_that_is_killed_is_named_and_nothing_hangs(tmp_path):
+    (tmp_path / "x.png").write_bytes(encoded("PNG"))
+    requests = ((str(tmp_path), ["x.png"] * 64, [True] * 64) for _ in range(10**6))
+    found = audit_workers.answers(requests, 2)
+    next(found)
+    for child in psutil.Process().children():
+        child.kill()
+    with pytest.raises(Stopped, match="a process that checked images was ended"):
+        for _ in found:
+            pass
+
+
+def test_what_is_not_verified_is_counted_and_found_when_it_is(tmp_path):
+    for i in range(5):
+        (tmp_path / f"{i}.png").write_bytes(encoded("PNG", i))
+    damaged = bytearray(encoded("PNG", 5))
+    damaged[len(damaged) // 2] ^= 4
+    (tmp_path / "5.png").write_bytes(bytes(damaged))
+    names = [f"{i}.png" for i in range(6)]
+    unread = audit(tmp_path, names, tmp_path / "cache", "none")
+    assert (len(unread.files), unread.files.column("decoded").sum(), unread.problems) == (6, 0, {})
+    assert len({row.tobytes() for row in unread.fingerprints.pixel_hashes}) == 6
+    (tmp_path / "0.png").write_bytes(encoded("PNG", 7)[:-20])  # changed, and damaged
+    assert audit(tmp_path, names, tmp_path / "cache", "none").compared == 0
+    full = audit(tmp_path, names, tmp_path / "cache", "full")
+    assert (sorted(full.problems), full.files.column("decoded").sum(), full.compared) == ([0, 5], 4, 4)
+
+
+def test_one_changed_file_of_the_sample_makes_all_be_compared(tmp_path, monkeypatch):
+    names = [f"{i}.png" for i in range(9)]
+    for i, name in enumerate(names):
+        (tmp_path / name).write_bytes(encoded("PNG", i))
+    audit(tmp_path, names, tmp_path / "cache")
+    monkeypatch.setattr("keras_cnn.data.audit.SAMPLE", 3)  # the first, the middle and the last
+    assert audit(tmp_path, names, tmp_path / "cache", "sample").compared == 3
+    (tmp_path / "4.png").write_bytes(encoded("PNG", 40))
+    (tmp_path / "5.png").write_bytes(encoded("PNG", 50))
+    found = audit(tmp_path, names, tmp_path / "cache", "sample")
+    assert found.compared == 9
+    sizes = [(tmp_path / name).stat().st_size for name in names]
+    assert found.files.column("size").tolist() == sizes

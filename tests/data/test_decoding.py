@@ -21,9 +21,9 @@ def checked(tmp_path):
 
     def save(image, name="x.png", **options):
         image.save(tmp_path / name, **options)
-        passed, problems = audit(tmp_path, [name], tmp_path / "cache")
-        assert not problems
-        return passed[name].file
+        found = audit(tmp_path, [name], tmp_path / "cache")
+        assert not found.problems
+        return found.files[0]
 
     return save
 
@@ -150,10 +150,11 @@ def test_colours_of_sixteen_bits_keep_the_upper_eight_in_both_decoders(tmp_path)
     (tmp_path / "x.png").write_bytes(png(samples))
     expected = [[[0, 0, 1], [128, 255, 18]]]
     assert read_image(tmp_path / "x.png").tolist() == expected
-    passed, _ = audit(tmp_path, ["x.png"], tmp_path / "cache")
-    files = (passed["x.png"].file,)
-    assert fast_decoding.plan(files[0], (1, 2, 3), "crop").decoder == fast_decoding.PNG
-    assert fast_decoding.decoder(files, (1, 2, 3), "crop")(tf.constant(0)).numpy().tolist() == expected
+    files = audit(tmp_path, ["x.png"], tmp_path / "cache").files
+    (plan,) = fast_decoding.plans(files, (1, 2, 3), "crop")
+    assert plan[0] == fast_decoding.PNG
+    found = fast_decoding.decoder(files, (1, 2, 3), "crop")(tf.constant(0), files.paths()[0], tf.constant(plan))
+    assert found.numpy().tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn.data import Dataset, Split, first_batch, split_record, splits
+from keras_cnn.data import Dataset, Split, duplicates, first_batch, split_record
 from keras_cnn.data import fingerprints as fp
-from keras_cnn.data.splits import SourcePart, apportion, at_most_per_class, cut, overlaps
+from keras_cnn.data.duplicates import overlaps
+from keras_cnn.data.splits import SourcePart, apportion, at_most_per_class, cut
 from keras_cnn.errors import InputError
 
 
@@ -25,7 +26,12 @@ def part(sizes, hashes=None, prefix=""):
     for i, name in (hashes or {}).items():
         names[i] = name
     thumbnails = np.zeros((len(labels), 72), np.uint8)  # flat: no near-duplicates
-    return SourcePart(Split(ids, labels, pixels=pixels), fp.Fingerprints(tuple(n.encode() for n in names), thumbnails))
+    return SourcePart(Split(ids, labels, pixels=pixels), fp.Fingerprints(hashes_of(names), thumbnails))
+
+
+def hashes_of(names):
+    """A hash of 16 bytes for each name."""
+    return np.array([list(hashlib.sha256(name.encode()).digest()[:16]) for name in names], np.uint8)
 
 
 def counts(split, classes):
@@ -131,7 +137,7 @@ def test_identical_images_never_cross_our_cut(seed):
     hashes = {int(i): f"twin{rng.integers(8)}" for i in rng.choice(60, 25, replace=False)}
     pool = part([30, 30], hashes)
     cuts = cut(pool, "ab", {"validation": 0.2, "test": 0.2}, seed=seed)
-    sides = {name: set(p.fingerprints.pixel_hashes) for name, p in cuts.items()}
+    sides = {name: set(map(bytes, p.fingerprints.pixel_hashes)) for name, p in cuts.items()}
     assert not sides["train"] & sides["validation"]
     assert not sides["train"] & sides["test"]
     assert not sides["validation"] & sides["test"]
@@ -144,7 +150,7 @@ def test_only_pairs_are_kept_together(total):
     pool = part([10, 10], {i: f"pair{i // 2}" for i in range(20)})
     cuts = cut(pool, "ab", {"test": total})
     assert counts(cuts["test"], 2) == [2, 2]
-    assert all(n == 2 for n in Counter(cuts["test"].fingerprints.pixel_hashes).values())
+    assert all(n == 2 for n in Counter(map(bytes, cuts["test"].fingerprints.pixel_hashes)).values())
 
 
 def test_mapped_pixels_are_taken_into_another_file_by_the_hundred(tmp_path):
@@ -268,7 +274,7 @@ def test_every_near_duplicate_across_splits_is_listed_before_the_first_inside_on
     assert crossing == {(i, j) for i in parts["train"].split.ids for j in parts["test"].split.ids}
     assert all(one[0] == other[0] for one, other, _ in found["listed"][300:])
     json.dumps(found)
-    monkeypatch.setattr(splits, "LISTED_ACROSS", 7)
+    monkeypatch.setattr(duplicates, "LISTED_ACROSS", 7)
     found = overlaps(parts)["near_duplicates"]
     assert found["listing"].startswith("7 of 300 pairs across splits")
     assert len(found["listed"]) == 107

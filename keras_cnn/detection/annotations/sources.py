@@ -70,8 +70,9 @@ def _damaged(paths: Sequence[Path]) -> list[str]:
         return []
     root = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     names = {os.path.relpath(path.absolute(), root): path for path in paths}
-    _, problems = audit(root, list(names), default_cache_dir())
-    return [f"{names[name]}: {reason}" for name, reason in problems.items()]
+    listed = list(names)
+    problems = audit(root, listed, default_cache_dir()).problems
+    return [f"{names[listed[place]]}: {reason}" for place, reason in sorted(problems.items())]
 
 
 def _cut(

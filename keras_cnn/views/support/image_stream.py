@@ -84,7 +84,7 @@ class ImageStream:
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        return tuple(self.decoded.split.ids[number] for number in self.numbers)
+        return tuple(self.decoded.split.ids[int(number)] for number in self.numbers)
 
     @cached_property
     def labels(self) -> np.ndarray:

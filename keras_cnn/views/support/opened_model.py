@@ -102,7 +102,7 @@ class OpenedModel:
         split = self.dataset.validation if len(self.dataset.validation) else self.dataset.train
         chosen = evenly_spaced(len(split), self.options.image_count or _SHOWN)
         shown = split.take(chosen)
-        return ShownImages(pipeline.decoded(shown, self.dataset.image_shape, self.fit), shown.ids, shown.labels)
+        return ShownImages(pipeline.decoded(shown, self.dataset.image_shape, self.fit), tuple(shown.ids), shown.labels)
 
     @cached_property
     def head(self) -> ClassHead:
@@ -163,10 +163,10 @@ def _read_files(paths: tuple[Path, ...], shape: tuple[int, int, int], fit: str) 
     pixels = []
     for path in paths:
         require(path.is_file(), str(path), "no such file", "an image")
-        passed, problems = audit(path.parent, [path.name], default_cache_dir())
-        if problems:
-            raise InputError(f"{path}: {problems[path.name]}; expected an image")
-        pixels.append(decode(passed[path.name].file, shape[:2], shape[2], fit))
+        audited = audit(path.parent, [path.name], default_cache_dir())
+        if audited.problems:
+            raise InputError(f"{path}: {audited.problems[0]}; expected an image")
+        pixels.append(decode(audited.files[0], shape[:2], shape[2], fit))
     return ShownImages(np.stack(pixels), tuple(path.name for path in paths), np.full(len(paths), -1, np.int32))
 
 

@@ -18,7 +18,8 @@ from PIL import Image
 from keras_cnn import models
 from keras_cnn.data import cache, pipeline
 from keras_cnn.data.augment import RECIPES, augment
-from keras_cnn.data.dataset import ImageFile, Split
+from keras_cnn.data.dataset import Split
+from keras_cnn.data.decoding import read_image_file
 from keras_cnn.errors import InputError, Interrupted
 from keras_cnn.models import freezing
 from keras_cnn.tasks.classification import features
@@ -221,7 +222,7 @@ def test_other_preprocessing_inside_the_network_is_another_file(images, tmp_path
 def test_images_in_files_are_known_by_path_size_and_time(tmp_path):
     def described() -> Split:
         path = tmp_path / "one.png"
-        return Split(("one",), np.zeros(1, np.int32), files=(ImageFile(path, "PNG", "RGB", 4, 4, 1),))
+        return Split(("one",), np.zeros(1, np.int32), files=(read_image_file(path),))
 
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "one.png")
     before = image_key(described(), SHAPE, "crop")

@@ -1,5 +1,6 @@
 """What is odd about the images of a run, and what is advised, is said before it trains."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from keras_cnn.config import TrainConfig
 from keras_cnn.data import Split
 from keras_cnn.data import fingerprints as fp
-from keras_cnn.data.splits import SourcePart, overlaps
+from keras_cnn.data.duplicates import overlaps
+from keras_cnn.data.image_files import ImageFile
+from keras_cnn.data.splits import SourcePart
 from keras_cnn.tasks.classification.setup import data_notes
 from keras_cnn.tasks.classification.summary import _advice
 
@@ -33,7 +36,8 @@ def images(*counts: int, in_files: bool = False) -> Split:
     """A split with this number of images of each class."""
     ids = tuple(map(str, range(sum(counts))))
     labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
-    return Split(ids, labels, files=ids) if in_files else Split(ids, labels, pixels=np.zeros((len(ids), 1, 1, 1)))
+    files = [ImageFile(Path(name), "PNG", "L", 1, 1, 1) for name in ids]
+    return Split(ids, labels, files=files) if in_files else Split(ids, labels, pixels=np.zeros((len(ids), 1, 1, 1)))
 
 
 LOADED = SimpleNamespace(loaded=("conv1",))
