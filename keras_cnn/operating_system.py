@@ -6,9 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # Ctrl-Break is how one process of Windows asks another to stop; SIGTERM ends it at once there.
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name))
@@ -90,6 +95,26 @@ def memory_growth(work: Callable[[], object]) -> int:
         ended.set()
         watcher.join()
     return max(sizes) - before
+
+
+# --- waiting for files ------------------------------------------------------------------------------------------------
+
+
+def map_files(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """`function` of each item, in order, in this thread; in 32 threads if the first one waited more than it computed.
+
+    Threads help where a network file system answers after milliseconds, and hinder where the disk is local: for
+    200,000 `stat` calls one thread took 0.6 s, two 1.0 s and eight 1.7 s.
+    """
+    if not items:
+        return []
+    began, computed = time.perf_counter(), time.thread_time()
+    first = function(items[0])
+    computed, took = time.thread_time() - computed, time.perf_counter() - began
+    if took < max(2 * computed, 0.001):
+        return [first, *map(function, items[1:])]
+    with ThreadPoolExecutor(32) as pool:
+        return [first, *pool.map(function, items[1:])]
 
 
 # --- file locks -------------------------------------------------------------------------------------------------------

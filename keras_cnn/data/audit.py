@@ -23,7 +23,7 @@ from keras_cnn.data.image_files import ImageFile, ImageFiles
 from keras_cnn.data.manifest import RECORD, Manifest
 from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.operating_system import cores
+from keras_cnn.operating_system import cores, map_files
 from keras_cnn.progress_bar import ProgressBar
 
 VERIFY = ("full", "sample", "none")
@@ -76,13 +76,13 @@ def audit(root: Path, names: Sequence[str], cache_dir: Path, verify: str = "full
                 known = known.with_records(names.take(good), rows[good], np.concatenate(records))
                 known = manifest.write(path, known.in_order_of(names))
         rows = known.find(names) if len(stale) else rows
-    passed = np.setdiff1d(np.arange(len(names)), np.array(sorted(problems), np.int64), assume_unique=True)
-    seen = len(np.intersect1d(passed, compared, assume_unique=True))
+    passed = without(len(names), problems)
+    seen = int(np.count_nonzero(compared[passed]))
     return AuditResult(ImageFiles(root, known.names, known.columns, rows[passed]), passed, problems, seen)
 
 
 def _stale(root: Path, names: Texts, known: Manifest, rows: np.ndarray, verify: str) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the names that are compared with the manifest, and of those that must be checked (again)."""
+    """Which names are compared with the manifest or are new, and the places of those that must be checked (again)."""
     new = rows < 0
     if verify == "full":
         new |= ~np.where(rows >= 0, known.columns["decoded"][rows], False) if len(known) else new
@@ -91,7 +91,9 @@ def _stale(root: Path, names: Texts, known: Manifest, rows: np.ndarray, verify: 
     changed = _changed(root, names, known, rows, looked_at)
     if verify == "sample" and len(changed):  # others may have changed too
         looked_at, changed = kept, _changed(root, names, known, rows, kept)
-    return np.union1d(looked_at, np.flatnonzero(new)), np.union1d(changed, np.flatnonzero(new))
+    compared, stale = new.copy(), new
+    compared[looked_at] = stale[changed] = True
+    return compared, np.flatnonzero(stale)
 
 
 def _changed(root: Path, names: Texts, known: Manifest, rows: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -103,9 +105,8 @@ def _changed(root: Path, names: Texts, known: Manifest, rows: np.ndarray, places
         then = zip(sizes[rows[batch]].tolist(), times[rows[batch]].tolist(), strict=True)
         return [place for place, a, b in zip(batch.tolist(), now, then, strict=True) if a != b]
 
-    with ThreadPoolExecutor(len(cores())) as pool:
-        found = [place for batch in pool.map(changed, _batches(places, 4096)) for place in batch]
-    return np.array(found, np.int64)
+    found = map_files(changed, _batches(places, 256))
+    return np.array([place for batch in found for place in batch], np.int64)
 
 
 def _size_and_time(path: str) -> tuple[int, int] | None:
@@ -114,6 +115,13 @@ def _size_and_time(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
+
+
+def without(count: int, places: Iterable[int]) -> np.ndarray:
+    """The numbers 0 to `count` - 1 without `places`, ascending."""
+    kept = np.ones(count, bool)
+    kept[list(places)] = False
+    return np.flatnonzero(kept)
 
 
 def _batches(places: np.ndarray, size: int) -> list[np.ndarray]:

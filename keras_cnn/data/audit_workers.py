@@ -18,6 +18,7 @@ from keras_cnn.errors import Stopped
 from keras_cnn.operating_system import own_group, package_environment
 
 Answer = tuple[np.ndarray, dict[int, str]]
+_PROGRAM = "from keras_cnn.data.audit_workers import main; main()"
 _AHEAD = 4  # requests a process that may wait for their answers to be taken
 
 
@@ -56,7 +57,7 @@ class _Worker:
     """A process, and the thread that hands it requests."""
 
     def __init__(self, pending: queue.SimpleQueue):
-        command, pipe = [sys.executable, "-P", "-m", "keras_cnn.data.audit_workers"], subprocess.PIPE
+        command, pipe = [sys.executable, "-P", "-c", _PROGRAM], subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=package_environment(), **own_group())
         self._thread = threading.Thread(target=self._serve, args=(pending,), daemon=True)
         self._thread.start()
@@ -100,7 +101,3 @@ def main() -> None:
             return
         pickle.dump(check_files(*request), sys.stdout.buffer)
         sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()

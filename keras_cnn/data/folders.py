@@ -4,14 +4,13 @@ import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_cnn.data.audit import AuditResult, audit, refuse
+from keras_cnn.data.audit import AuditResult, audit, refuse, without
 from keras_cnn.data.columns import Texts, joined
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.fingerprints import Fingerprints
@@ -21,9 +20,9 @@ from keras_cnn.data.user_files import located
 from keras_cnn.data.walking import HIDDEN, ignored_text, images_in, subfolders, walk
 from keras_cnn.errors import InputError
 from keras_cnn.messages import counted
+from keras_cnn.operating_system import map_files
 
 LISTED = 10  # notes about class folders with files left out; the others are counted
-LISTING_THREADS = 8  # folders listed at a time: a network file system answers each after milliseconds
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def labelled_source(
     `where` names the source in messages. The files must be in order of their ids.
     """
     spelling = _misspelt(images.names)
-    spelt = np.setdiff1d(np.arange(len(images.names)), np.array(list(spelling), np.int64), assume_unique=True)
+    spelt = without(len(images.names), spelling)
     audited = audit(root, images.names.take(spelt), options.cache_dir, options.verify)
     problems = {int(spelt[place]): reason for place, reason in audited.problems.items()} | spelling
     names = {place: images.names[place] for place in problems}
@@ -167,8 +166,7 @@ def _find(root: Path, ignored: Counter, notes: list[str], empty_classes: bool) -
         raise InputError(f"folder:{root}: no class folders, {loose} images; expected {root}/CLASS/IMAGE.jpg")
     if loose:
         ignored["images outside any class folder"] += loose
-    with ThreadPoolExecutor(LISTING_THREADS) as pool:
-        listings = list(pool.map(lambda item: _images_of_class(root, item[1]), found))
+    listings = map_files(lambda item: _images_of_class(root, item[1]), found)
     counts = []
     for (_, folder), (names, other) in zip(found, listings, strict=True):
         ignored += other

@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_cnn.data.decoding import (
     UnreadableImageError,
+    as_mode,
     facts_of,
     identify,
     open_regular,
@@ -84,8 +85,8 @@ def inspect(path: str, data: bytes) -> tuple[tuple, bytes, bytes]:
         facts = facts_of(image)
         pixels = upright(image, orientation_of(image))
         shape = f"{pixels.height}x{pixels.width}".encode()
-        thumbnail = pixels.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
-        return facts, pixel_hash(shape, pixels.convert("RGB").tobytes()), thumbnail.tobytes()
+        thumbnail = as_mode(pixels, "L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
+        return facts, pixel_hash(shape, as_mode(pixels, "RGB").tobytes()), thumbnail.tobytes()
 
 
 def _check_ending(path: str, image_format: str | None, data: bytes) -> None:
