@@ -124,7 +124,7 @@ def _measured(record: Record) -> dict[str, Any]:
             "best_epoch": best["epoch"],
             "trainable_parameters": record.model["totals"]["trainable"],
             "validation_images": validation["images"],
-            "images": _hash(record.split["ids"]["validation"]),
+            "images": _hash(record.ids_of("validation")),
             "epochs": len(record.history),
         }
     except (KeyError, IndexError, TypeError, StopIteration) as error:

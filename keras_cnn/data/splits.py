@@ -169,7 +169,7 @@ def apportion(total: int, sizes: Sequence[int]) -> list[int]:
 def split_record(dataset: Dataset) -> dict:
     """The content of split.json: the ids of each split, a hash over ids, labels and pixels, and the findings.
 
-    Of more than LISTED_IDS images, the ids are left out: see `run_folder.split_ids`. Raises InputError if an id is in
+    Of more than LISTED_IDS images, `ids` is null: see `run_folder/split_ids.py`. Raises InputError if an id is in
     two splits.
     """
     _check_disjoint(dataset.splits)

@@ -134,7 +134,7 @@ def _rank(index: int, groups: Sequence[SeedGroup], validation: Sequence[float | 
 
 def _test_images(group: SeedGroup) -> frozenset[str] | None:
     """Ids of the test images if all runs of the group have the same; None if they differ or are not on record."""
-    images = {frozenset((record.split.get("ids") or {}).get("test") or ()) for record in group.records}
+    images = {frozenset(record.ids_of("test") or ()) for record in group.records}
     return next(iter(images)) or None if group.split == "test" and len(images) == 1 else None
 
 
@@ -202,7 +202,7 @@ def _verdict(a: str, b: str, *, pairs: int, mean: float | None, interval: Interv
 
 
 def _need_same_images(a: Record, b: Record, split: str) -> None:
-    ids = [(record.split.get("ids") or {}).get(split) for record in (a, b)]
+    ids = [record.ids_of(split) for record in (a, b)]
     known = [set(images) for images in ids if images is not None]
     if len(known) < 2 or known[0] == known[1]:
         return

@@ -91,7 +91,7 @@ def _check_same_images(path: Path, options: EvaluateOptions, predictions: Path) 
     """Raises InputError, before any image is read, unless `predictions` of another run are for the same images."""
     others = set(read_predictions(predictions).ids)
     split = options.split or "test"
-    ids = set((read_record(path).split.get("ids") or {}).get(split) or ())
+    ids = set(read_record(path).ids_of(split) or ())
     if options.source is None and ids and ids != others:
         raise InputError(
             f"{predictions}: the runs have different {split} images: {len(ids & others):,} are in both,"
@@ -119,7 +119,7 @@ def show_runs(paths: list[Path], options: EvaluateOptions) -> None:
     groups = repeats.sum_up(records)
     _show((*repeats.left_out(records), *map(tables.group, groups)))
     for group in groups:
-        if len({tuple((record.split.get("ids") or {}).get("test", ())) for record in group.records}) > 1:
+        if len({record.ids_of("test") for record in group.records}) > 1:
             logger.info(
                 "note        the seeds also drew different test images, so the spread includes that of the images"
             )
@@ -263,12 +263,11 @@ def _measured(path: Path, options: EvaluateOptions) -> tuple[Record, str]:
     if not record.finished:
         return record, "not finished"
     metrics, source = _recorded(record, options), "on record"
-    recorded_ids = record.split.get("ids") or {}
-    ids = recorded_ids.get(options.split or "test")
+    ids = record.ids_of(options.split or "test")
     if not metrics:
         outcome = _evaluate(path, options)
         metrics, source, ids = outcome.evaluation.metrics, "evaluated now", list(outcome.evaluation.images.ids)
-    split = record.split | {"ids": recorded_ids | {"test": ids}} if ids else {}
+    split = record.split | {"ids": (record.split.get("ids") or {}) | {"test": ids}} if ids else {}
     return replace(record, metrics=metrics, split=split), source
 
 

@@ -116,7 +116,7 @@ def _own_dataset(folder: RunFolder, record: Record, config: Config) -> Dataset:
     current, recorded = data.split_record(dataset), record.split
     if recorded and recorded.get("sha256") != current["sha256"]:
         raise InputError(
-            f"{folder.path}: the images have changed since the run was trained: {_what_changed(recorded, current)};"
+            f"{folder.path}: the images have changed since the run was trained: {_what_changed(record, dataset)};"
             " expected those of split.json"
         )
     if config.train.overfit_batch:
@@ -124,9 +124,9 @@ def _own_dataset(folder: RunFolder, record: Record, config: Config) -> Dataset:
     return dataset
 
 
-def _what_changed(recorded: dict, current: dict) -> str:
-    before = {(split, i) for split, ids in (recorded.get("ids") or {}).items() for i in ids}
-    after = {(split, i) for split, ids in current["ids"].items() for i in ids}
+def _what_changed(record: Record, dataset: Dataset) -> str:
+    before = {(split, i) for split in dataset.splits for i in record.ids_of(split) or ()}
+    after = {(split, i) for split, images in dataset.splits.items() for i in images.ids}
     if before == after:
         return "the same ids, but other pixels or labels"
     gone, new = sorted(before - after), sorted(after - before)

@@ -9,6 +9,7 @@ from keras_cnn.config import read_flat
 from keras_cnn.csv_tables import csv_rows
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder.json_files import read_json
+from keras_cnn.run_folder.split_ids import ids_of
 from keras_cnn.run_folder.test_readings import read_test_readings
 
 # Fields whose types are checked here; readers check all others themselves.
@@ -44,6 +45,10 @@ class Record:
     other_readings: tuple[dict[str, str], ...] = ()  # of other images: date, images and command
     evaluations: dict[str, dict] = field(default_factory=dict)  # evaluations/NAME/metrics.json by NAME
     problems: tuple[str, ...] = ()  # lines naming the file, what was found and what is expected
+
+    def ids_of(self, split: str) -> tuple[str, ...] | None:
+        """The ids of the images of a split; None if they are not on record."""
+        return ids_of(self.path, self.split, split)
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_cnn.data import Dataset, Split, duplicates, first_batch, split_record
+from keras_cnn.data import Dataset, Split, duplicates, first_batch, split_record, splits
 from keras_cnn.data import fingerprints as fp
 from keras_cnn.data.duplicates import overlaps
 from keras_cnn.data.splits import SourcePart, apportion, at_most_per_class, cut
@@ -262,6 +262,16 @@ def textured(part, seed):
     picture = np.random.default_rng(9).integers(40, 200, 72)
     noise = np.random.default_rng(seed).integers(0, 2, (len(part.split), 72))
     return SourcePart(part.split, fp.Fingerprints(part.fingerprints.pixel_hashes, (picture + noise).astype(np.uint8)))
+
+
+def test_the_ids_of_many_images_are_not_in_the_record_but_in_its_hash(monkeypatch):
+    sides = (part(sizes, prefix=prefix).split for sizes, prefix in (([3, 3], ""), ([2, 2], "v"), ([1, 1], "t")))
+    dataset = Dataset("x", ("a", "b"), (1, 1, 1), *sides)
+    whole = split_record(dataset)
+    monkeypatch.setattr(splits, "LISTED_IDS", 11)
+    short = split_record(dataset)
+    assert (whole["ids"]["test"], short["ids"]) == (["t0/000", "t1/001"], None)
+    assert (short["sha256"], short["counts"]) == (whole["sha256"], {"train": 6, "validation": 4, "test": 2})
 
 
 def test_every_near_duplicate_across_splits_is_listed_before_the_first_inside_one(monkeypatch):

@@ -156,8 +156,9 @@ def prepare_setup(
     train = dataset.train
     if config.train.overfit_batch:
         train, augmentation = data.first_batch(train, config.train.batch_size, config.seed), augment.RECIPES["none"]
-        own = {"counts": split["counts"] | {"train": len(train)}, "ids": split["ids"] | {"train": list(train.ids)}}
-        split = split | own
+        split = split | {"counts": split["counts"] | {"train": len(train)}}
+        if split["ids"]:
+            split = split | {"ids": split["ids"] | {"train": list(train.ids)}}
     if config.train.memorise:
         require(config.train.overfit_batch, "train.memorise", "found true", "train.overfit_batch true with it")
         dataset = replace(dataset, validation=train)

@@ -16,6 +16,7 @@ from keras_cnn.loading import BUILDERS
 from keras_cnn.models import custom
 from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, write_json, write_text
 from keras_cnn.run_folder.json_files import read_json
+from keras_cnn.run_folder.split_ids import write_ids
 from keras_cnn.tasks.classification import results
 from keras_cnn.tasks.classification.phase_runner import PhaseRunner, fingerprints
 from keras_cnn.tasks.classification.setup import SharedResources, TrainingSetup, prepare_setup
@@ -74,8 +75,11 @@ class ClassificationTask:
         log_summary(self.setup)
 
     def describe(self, folder: RunFolder) -> None:
-        """Writes notes.txt; freeze.json if weights stay frozen; initial.keras for a network of the user's own."""
+        """Writes notes.txt; split_ids.csv for many images; freeze.json if weights stay frozen; initial.keras."""
         setup = self.setup
+        if not setup.split["ids"]:
+            splits = setup.dataset.splits | {"train": setup.train}
+            write_ids(folder.path, {name: split.ids for name, split in splits.items()})
         if setup.config.model.name == custom.NAME and not (folder / custom.INITIAL).exists():
             shutil.copyfile(setup.config.model.options["file"], folder / custom.INITIAL)
         if notes := setup.notes:
