@@ -39,7 +39,7 @@ witnesses: $(VENV)/.witnesses  ## PyTorch and Captum, whose answers the tests co
 
 $(VENV)/.witnesses: $(READY)
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0' 'tqdm>=4.67,<5'
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'captum==0.9.*'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'captum==0.9.*' 'torchvision==0.28.*'
 	@touch $@
 
 $(VENV)/.docs: $(CORE)

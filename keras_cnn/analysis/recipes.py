@@ -124,12 +124,18 @@ def _measured(record: Record) -> dict[str, Any]:
             "best_epoch": best["epoch"],
             "trainable_parameters": record.model["totals"]["trainable"],
             "validation_images": validation["images"],
-            "images": _hash(record.ids_of("validation")),
+            "images": _hash(_required(record.ids_of("validation"))),
             "epochs": len(record.history),
         }
     except (KeyError, IndexError, TypeError, StopIteration) as error:
         problem = "; ".join(record.problems) or f"{type(error).__name__} {error}"
         raise InputError(f"{record.path}: cannot be compared: {problem}") from None
+
+
+def _required(ids: Sequence[str] | None) -> Sequence[str]:
+    if ids is None:
+        raise KeyError("split.json: ids.validation")
+    return ids
 
 
 def _hash(ids: Sequence[str]) -> str:

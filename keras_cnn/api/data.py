@@ -68,7 +68,7 @@ def load_data(
             and data frames are kept in `cache_dir`, so that a run can read them again.
         image_size: side in pixels; by default the size of the images if they agree, else 128.
         channels: 1 or 3; by default 1 if all images are grey.
-        fit: how an image of another shape is brought to that size: "crop", "stretch" or "pad".
+        fit: how an image of another shape is brought to that size: "crop", "center", "stretch" or "pad".
         train, validation, test: a fraction below 1, or a number of images, to cut; the source's own splits are kept.
         per_class, subset: the most images of a class in each part of the source; in the training split alone.
         seed: decides the splits, and everything random in a training on this data.

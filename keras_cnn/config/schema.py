@@ -106,7 +106,9 @@ class DataConfig:
         int | None, "side in pixels; null: a backbone's own, else that of the images where they agree", AT_LEAST_1
     ] = None
     channels: Annotated[Literal[1, 3] | None, "1 grey, 3 RGB; null takes what the images have"] = None
-    fit: Annotated[Literal["crop", "stretch", "pad"], "how another aspect ratio is fitted"] = "crop"
+    fit: Annotated[Literal["crop", "center", "stretch", "pad"], "how another shape is fitted; center: 7/8 of crop"] = (
+        "crop"
+    )
     train: Annotated[int | float | None, "training images: a count, a fraction, or null for the rest", POSITIVE] = None
     validation: Annotated[int | float, "validation images: a count or a fraction below 1", POSITIVE] = 0.1
     test: Annotated[int | float, "test images where the source has no test split of its own", POSITIVE] = 0.1

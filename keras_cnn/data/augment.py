@@ -12,16 +12,15 @@ pixels and positions are uint32, which has kernels for arithmetic where int32 is
 as int32, because uint32 has no kernel for that.
 """
 
-import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Literal, cast, get_args
 
 import tensorflow as tf
 
+from keras_cnn.data.resized_crops import into_random_window
 from keras_cnn.data.threefry import threefry
-from keras_cnn.data.xla import xla_problem
+from keras_cnn.data.xla import compiled
 from keras_cnn.errors import InputError
 
 Fill = Literal["constant", "nearest", "reflect"]
@@ -43,6 +42,7 @@ class Augmentation:
     Raises `InputError`, with the name of the field, for an invalid value.
 
     Options:
+        crop_area: smallest and largest share of the image in a crop that is resized to the whole (Szegedy et al. 2015)
         pad_crop: pixels added on every side before a crop of the original size is cut at random
         flip: probability of mirroring left to right
         vertical_flip: probability of mirroring top to bottom
@@ -59,6 +59,7 @@ class Augmentation:
         fill: the pixels outside the image: constant is black, nearest its nearest pixel, reflect its mirror image
     """
 
+    crop_area: tuple[float, float] = (1.0, 1.0)
     pad_crop: int = 0
     flip: float = 0.0
     vertical_flip: float = 0.0
@@ -75,7 +76,8 @@ class Augmentation:
     fill: Fill = "constant"
 
     def __post_init__(self):
-        object.__setattr__(self, "scale", tuple(self.scale))
+        for name in ("scale", "crop_area"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int | float) and not 0 <= value < math.inf:
@@ -85,6 +87,10 @@ class Augmentation:
                 raise InputError(f"augmentation.{name} is {getattr(self, name)}; expected a probability, 0 to 1")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise InputError(f"augmentation.scale is {self.scale}; expected (smallest, largest), both above 0")
+        if len(self.crop_area) != 2 or not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
+            raise InputError(
+                f"augmentation.crop_area is {self.crop_area}; expected (smallest, largest), above 0, up to 1"
+            )
         if self.shear >= 90:
             raise InputError(f"augmentation.shear is {self.shear}; expected less than 90 degrees")
         if self.fill not in FILLS:
@@ -93,7 +99,12 @@ class Augmentation:
     @property
     def interpolates(self) -> bool:
         """Whether a sampling position may fall between pixels."""
-        return bool(self.rotation or self.scale != (1.0, 1.0) or self.translation or self.shear)
+        return bool(self.crops or self.rotation or self.scale != (1.0, 1.0) or self.translation or self.shear)
+
+    @property
+    def crops(self) -> bool:
+        """Whether a crop of each image is resized."""
+        return self.crop_area != (1.0, 1.0)
 
     @property
     def warps(self) -> bool:
@@ -117,6 +128,7 @@ RECIPES = {
         flip=0.5, rotation=15, scale=(0.85, 1.2), translation=0.1, brightness=0.2, contrast=0.2, saturation=0.2,
         fill="reflect",
     ),
+    "imagenet": Augmentation(crop_area=(0.08, 1.0), flip=0.5, brightness=0.4, contrast=0.4, saturation=0.4),
     "fashion": Augmentation(flip=0.5, pad_crop=2),
     "cs7015": Augmentation(pad_crop=4, flip=0.5, brightness=0.5, contrast=0.5),
     "comp5623": Augmentation(rotation=15, scale=(0.9, 1.1), translation=0.1, flip=0.2),
@@ -146,23 +158,15 @@ def augment(images, labels, keys, epoch, *, seed, recipe: Augmentation):
                          " 2 and at most 4 channels")  # fmt: skip
     colour = _colour_map(images, draws, recipe) if recipe.jitters or recipe.cutout else None
     if recipe.warps:
-        images = _warp(images, _affine(draws, recipe, height, width), recipe.interpolates, recipe.fill)
+        matrix = _affine(draws, recipe, height, width)
+        if recipe.crops:
+            matrix = into_random_window(matrix, keys, (epoch, seed), recipe.crop_area, (height, width))
+        images = _warp(images, matrix, recipe.interpolates, recipe.fill)
     result = _finish(images, channels, colour, draws, recipe)
     return _mix(result, labels, draws, recipe) if recipe.mixes else (result, labels)
 
 
-def _compiled(stage: Callable) -> Callable:
-    """The stage compiled by XLA or, where XLA cannot compile for the device, as it is."""
-    by_xla = tf.function(stage, jit_compile=True, autograph=False)
-
-    @functools.wraps(stage)
-    def call(*arguments):
-        return (stage if xla_problem() else by_xla)(*arguments)
-
-    return call
-
-
-@_compiled
+@compiled
 def _draw(keys, epoch, seed):
     """A uniform 24-bit number in [0, 1) for each name of `_DRAWS` and each image: {name: (B,) float32}."""
     words = tf.bitcast(keys, tf.uint32)
@@ -178,7 +182,7 @@ def _between(uniform, low, high):
     return low + uniform * (high - low)
 
 
-@_compiled
+@compiled
 def _affine(draws, recipe, height, width):
     """(B, 6) float32 a, b, c, d, e, f: output pixel (x, y) shows the input at (ax + by + c, dx + ey + f).
 
@@ -212,14 +216,14 @@ def _warp(images, matrix, interpolate, fill):
     return _sample(packed, *_positions(matrix, height, width, interpolate, fill), width + 2 * border)
 
 
-@_compiled
+@compiled
 def _pack(images, border):
     """(B, h, w) uint32: each pixel's channels in the four bytes of a word, so that sampling reads whole pixels."""
     spare = 4 - images.shape[-1]
     return tf.bitcast(tf.pad(images, [[0, 0], [border, border], [border, border], [0, spare]]), tf.uint32)
 
 
-@_compiled
+@compiled
 def _positions(matrix, height, width, interpolate, fill):
     """The index of the upper left neighbour in the flattened packed batch, and the lower right's weights in 1/256."""
     x = tf.range(width, dtype=tf.float32)[None, None, :]
@@ -257,7 +261,7 @@ def _split(position, size):
     return pixel, fixed - pixel * _word(256)
 
 
-@_compiled
+@compiled
 def _sample(packed, index, weights, columns):
     """(B, H, W) uint32: the bilinear mean of the four neighbours, two channels at a time in the halves of a word.
 
@@ -298,7 +302,7 @@ def _bilinear(corners, x, y):
     return between(upper, lower, y)
 
 
-@_compiled
+@compiled
 def _colour_map(images, draws, recipe):
     """Mean colour (B, C), gain (B,), offset (B,) and saturation (B,).
 
@@ -319,7 +323,7 @@ def _colour_map(images, draws, recipe):
     return mean, brightness * contrast, (1 - contrast) * brightness * grey, saturation
 
 
-@_compiled
+@compiled
 def _finish(images, channels, colour, draws, recipe):
     """The uint8 images, packed or not, as float32 after cutout and colour jitter in one pass."""
     if images.dtype == tf.uint32:
@@ -352,7 +356,7 @@ def _box(centre_x, centre_y, width, height, shape):
     return rows[:, :, None, None] & columns[:, None, :, None]
 
 
-@_compiled
+@compiled
 def _mix(images, labels, draws, recipe):
     """Each image and label mixed with its predecessor by MixUp or CutMix; a batch of one image does not change."""
     own_up = _symmetric_beta(draws, recipe.mixup or 1.0)

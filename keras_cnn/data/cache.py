@@ -8,19 +8,24 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from keras_cnn.data.columns import text_keys
-from keras_cnn.data.dataset import Split
+from keras_cnn.data.dataset import Split, evenly_spaced
 from keras_cnn.errors import InputError
+from keras_cnn.messages import logger
 from keras_cnn.operating_system import available_memory, lock_file
 
 VERSION = 2  # increased when the decoders' output changes
 _EXPECTED = "expected a folder that may be written to, or none given"
 MEMORY_SHARE = 0.4  # largest fraction of the available memory that `auto` takes
+DISK_SHARE = 0.25  # largest fraction of the free disk that `auto` takes
+SLOW = 60  # seconds; if decoding all images takes less, `auto` writes nothing to the disk
+SAMPLE = 256  # images that are decoded to measure the rate
 
 
 def keep_in_memory(split: Split, image_shape: tuple[int, int, int], decoded: Iterable[np.ndarray]) -> Split:
@@ -70,6 +75,34 @@ def on_disk(
 
 def fits_in_memory(split: Split, image_shape) -> bool:
     return bytes_fit(len(split) * math.prod(image_shape))
+
+
+def chosen(split: Split, image_shape, folder: str | Path | None, decode: Callable[[Split], None]) -> str:
+    """How `auto` keeps decoded images: "memory" if they take at most MEMORY_SHARE of the memory available now.
+
+    Otherwise "disk" if they take at most DISK_SHARE of the free space in `folder` and decoding all of them takes
+    longer than SLOW seconds, as measured by `decode` on SAMPLE of them; else "none". The numbers are logged.
+    """
+    need = len(split) * math.prod(image_shape)
+    if bytes_fit(need):
+        return "memory"
+    if folder is None:
+        return "none"
+    some = split.take(evenly_spaced(len(split), SAMPLE))
+    began = time.perf_counter()
+    decode(some)
+    rate = len(some) / (time.perf_counter() - began)
+    free = shutil.disk_usage(_existing(checked_folder(folder))).free
+    choice = "disk" if need <= DISK_SHARE * free and len(split) > SLOW * rate else "none"
+    logger.info(
+        f"images      {len(split):,} decoded at {rate:,.0f}/s take {len(split) / rate / 60:,.1f} minutes an epoch;"
+        f" decoded they take {need / 1e9:,.1f} GB, {free / 1e9:,.1f} GB of the disk are free: data.cache {choice}"
+    )
+    return choice
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def bytes_fit(need: int) -> bool:

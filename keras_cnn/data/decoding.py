@@ -17,7 +17,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -31,7 +31,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 89_478_485  # a quarter of a GiB of RGB: Pillow's own default limit against decompression bombs
 MAX_BYTES = 1 << 29  # of one file
 DEFAULT_SIZE = (128, 128)  # (H, W) for images that have several sizes or a large one
-FITS = ("crop", "stretch", "pad")
+FITS = ("crop", "center", "stretch", "pad")
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"})
 _WIDE = GREY_MODES - {"1", "L", "LA", "La"}
 _ORIENTATION_TAG = 274
@@ -177,15 +177,22 @@ def orientation_of(image: Image.Image) -> int:
     return int(orientation) if orientation in range(1, 9) else 1
 
 
-def decode(file: ImageFile, size: tuple[int, int], channels: int, fit: str = "crop") -> np.ndarray:
+def decode(
+    file: ImageFile, size: tuple[int, int], channels: int, fit: str = "crop", window: Sequence[int] | None = None
+) -> np.ndarray:
     """The image as (H, W, channels) uint8 for `size` (H, W); `channels` is 1 (ITU-R 601 luma) or 3 (RGB).
 
-    `fit` is "crop" (fills `size` and keeps the centre), "stretch", or "pad" (black margins).
+    `fit` is "crop" (fills `size` and keeps the centre), "center" (the same with 7/8 of the sides), "stretch", or "pad"
+    (black margins). A `window`, as top, left, height and width in stored pixels, is kept instead and stretched.
     Raises InputError if the file was readable in the audit but is no longer.
     """
     try:
         with open_image(file) as content, identify(file.path, content) as image:
-            return as_array(fitted(upright(image, file.orientation), size, fit), channels)
+            if window is None:
+                return as_array(fitted(upright(image, file.orientation), size, fit), channels)
+            top, left, height, width = window
+            kept = _eight_bit(image).crop((left, top, left + width, top + height))
+            return as_array(fitted(_turned(kept, file.orientation), size, "stretch"), channels)
     except UnreadableImageError as error:
         raise InputError(
             f"{file.path}: readable when it was checked, but not now ({error.reason}): was it changed?"
@@ -194,7 +201,10 @@ def decode(file: ImageFile, size: tuple[int, int], channels: int, fit: str = "cr
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
     """`image` in mode "L" or "RGB", without transparency, with EXIF `orientation` (1 to 8) undone."""
-    image = _eight_bit(image)
+    return _turned(_eight_bit(image), orientation)
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
 
 
@@ -205,9 +215,9 @@ def fitted(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
         return image
     if fit == "stretch":
         return image.resize((width, height), Image.Resampling.BILINEAR)
-    if fit == "crop":
+    if fit in ("crop", "center"):
         # resize(box=...) is not used: its filter reads pixels outside the box.
-        cropped = image.crop(crop_box(image.width, image.height, size))
+        cropped = image.crop(crop_box(image.width, image.height, size, fit))
         return cropped.resize((width, height), Image.Resampling.BILINEAR)
     inner_height, inner_width = pad_size(image.width, image.height, size)
     canvas = Image.new(image.mode, (width, height))
@@ -227,18 +237,28 @@ def as_mode(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def crop_box(width: int, height: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The largest centred box (left, top, right, bottom), in whole pixels, with the aspect ratio of `size` (H, W)."""
-    left, top, right, bottom = (int(edge) for edge in crop_boxes(np.array(width), np.array(height), size))
+def crop_box(width: int, height: int, size: tuple[int, int], fit: str = "crop") -> tuple[int, int, int, int]:
+    """The largest centred box (left, top, right, bottom), in whole pixels, with the aspect ratio of `size` (H, W).
+
+    With `fit` "center", its sides are shortened to 7/8: 224 of 256 pixels, as networks for ImageNet are evaluated.
+    """
+    left, top, right, bottom = (int(edge) for edge in crop_boxes(np.array(width), np.array(height), size, fit))
     return left, top, right, bottom
 
 
-def crop_boxes(width: np.ndarray, height: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
+def crop_boxes(
+    width: np.ndarray, height: np.ndarray, size: tuple[int, int], fit: str = "crop"
+) -> tuple[np.ndarray, ...]:
     """`crop_box` of many images at once."""
     target_height, target_width = size
     is_wide = width * target_height > height * target_width
     box_width = np.where(is_wide, np.maximum(1, _rounded(height * target_width, target_height)), width)
     box_height = np.where(is_wide, height, np.maximum(1, _rounded(width * target_height, target_width)))
+    if fit == "center":
+        is_ready = (width == target_width) & (height == target_height)
+        box_width, box_height = (
+            np.where(is_ready, side, np.maximum(1, (side * 7 + 4) // 8)) for side in (box_width, box_height)
+        )
     left, top = (width - box_width) // 2, (height - box_height) // 2
     return left, top, left + box_width, top + box_height
 

@@ -35,8 +35,13 @@ class DecodingPlan(NamedTuple):
     orientation: int
 
 
-def plans(files: ImageFiles, image_shape: tuple[int, int, int], fit: str) -> np.ndarray:
+def plans(
+    files: ImageFiles, image_shape: tuple[int, int, int], fit: str, windows: np.ndarray | None = None
+) -> np.ndarray:
     """(N, 10) int32: for each file, the fields of the cheapest DecodingPlan.
+
+    windows: (N, 4) top, left, height and width in pixels of the part of each upright image that is kept and stretched
+        to `image_shape`; by default `fit` decides.
 
     It equals the reference decoder up to rounding and resampling. A JPEG is decoded at a reduced size only if that is
     at least twice the size of the result (Pillow's `reducing_gap`). Photos shrunk to a quarter then differ from an
@@ -45,11 +50,11 @@ def plans(files: ImageFiles, image_shape: tuple[int, int, int], fit: str) -> np.
     size, kinds = image_shape[:2], _decoders(files, image_shape[2])
     stored = _Stored(files)
     ratio = np.ones(len(files), np.int64)
-    window, out = _geometry(stored, ratio, size, fit)
+    window, out = _geometry(stored, ratio, size, fit, windows)
     room = np.minimum(window[2] // np.maximum(1, out[0]), window[3] // np.maximum(1, out[1]))
     for larger in (2, 4, 8):
         ratio[(kinds == JPEG) & (room >= 2 * larger)] = larger
-    window, _ = _geometry(stored, ratio, size, fit)
+    window, _ = _geometry(stored, ratio, size, fit, windows)
     same = (window[2] == out[0]) & (window[3] == out[1])
     shrinks = (window[2] >= out[0]) & (window[3] >= out[1])
     resize = np.where(same, SAME, np.where(shrinks, AREA, SMOOTH))
@@ -75,7 +80,7 @@ class _Stored:
 
 
 def _geometry(
-    stored: _Stored, ratio: np.ndarray, size: tuple[int, int], fit: str
+    stored: _Stored, ratio: np.ndarray, size: tuple[int, int], fit: str, windows: np.ndarray | None
 ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
     """The window (top, left, height, width) of each stored image that is kept, and its (height, width) after resizing.
 
@@ -85,8 +90,13 @@ def _geometry(
     rows, columns = -(-stored.height // ratio), -(-stored.width // ratio)
     width, height = np.where(transposed, (rows, columns), (columns, rows))
     zero = np.zeros_like(width)
-    left, top, right, bottom = crop_boxes(width, height, size) if fit == "crop" else (zero, zero, width, height)
-    after = pad_sizes(width, height, size) if fit == "pad" else (zero + size[0], zero + size[1])
+    left, top, right, bottom = zero, zero, width, height
+    if windows is not None:
+        top, left, bottom, right = _reduced(windows, ratio)
+    elif fit in ("crop", "center"):
+        left, top, right, bottom = crop_boxes(width, height, size, fit)
+    pads = fit == "pad" and windows is None
+    after = pad_sizes(width, height, size) if pads else (zero + size[0], zero + size[1])
     left, right = np.where(mirrored, (width - right, width - left), (left, right))
     top, bottom = np.where(upside_down, (height - bottom, height - top), (top, bottom))
     window = (top, left, bottom - top, right - left)
@@ -95,17 +105,25 @@ def _geometry(
     return tuple(kept), tuple(np.where(transposed, after[::-1], after))
 
 
-def decoder(files: ImageFiles, image_shape, fit: str):
+def _reduced(windows: np.ndarray, ratio: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Top, left, bottom and right of windows in images that the decoder shrinks by `ratio`, at least one pixel each."""
+    top, left, height, width = windows.T.astype(np.int64)
+    first, last = (top // ratio, left // ratio), ((top + height) // ratio, (left + width) // ratio)
+    return *first, *(np.maximum(a + 1, b) for a, b in zip(first, last, strict=True))
+
+
+def decoder(files: ImageFiles, image_shape, fit: str, *, in_windows: bool = False):
     """A function from (index, where, plan) to a uint8 image of `image_shape`; index -1 gives a black image.
 
-    `where` is the path of the file or, for an image in a shard, its bytes; `plan` is a row of `plans`.
+    `where` is the path of the file or, for an image in a shard, its bytes; `plan` is a row of `plans`, which were given
+    windows if `in_windows`.
     """
     if fit not in FITS:
         raise InputError(f"data.fit is {fit!r}; expected one of {', '.join(FITS)}")
     height, width, channels = image_shape
 
-    def by_pillow(index):
-        return decode(files[index], (height, width), channels, fit)
+    def by_pillow(index, plan):
+        return decode(files[index], (height, width), channels, fit, plan[2:6].tolist() if in_windows else None)
 
     def by_tensorflow(where, steps):
         content = where if files.containers else tf.io.read_file(where)
@@ -122,7 +140,10 @@ def decoder(files: ImageFiles, image_shape, fit: str):
         image = tf.case(
             [
                 (index < 0, lambda: tf.zeros(image_shape, tf.uint8)),
-                (steps.decoder == PILLOW, lambda: tf.numpy_function(by_pillow, [index], tf.uint8, stateful=False)),
+                (
+                    steps.decoder == PILLOW,
+                    lambda: tf.numpy_function(by_pillow, [index, plan], tf.uint8, stateful=False),
+                ),
             ],
             default=lambda: by_tensorflow(where, steps),
         )

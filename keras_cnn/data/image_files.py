@@ -117,10 +117,13 @@ class ImageFiles(Sequence[ImageFile]):
 
     def sizes(self) -> set[tuple[int, int]]:
         """The different (height, width) of the upright images in pixels."""
-        sides = np.stack([self.column(name).astype(np.int64) for name in ("height", "width")])
-        turned = self.column("orientation") >= 5
-        sides = np.where(turned, sides[::-1], sides)
+        sides = self.upright_sizes().astype(np.int64)
         return {(int(code >> 32), int(code & 0xFFFFFFFF)) for code in np.unique(sides[0] << 32 | sides[1])}
+
+    def upright_sizes(self) -> np.ndarray:
+        """(2, N) int32: height and width of each upright image in pixels."""
+        sides = np.stack([self.column(name).astype(np.int32) for name in ("height", "width")])
+        return np.where(self.column("orientation") >= 5, sides[::-1], sides)
 
     def modes(self) -> set[str]:
         """The different modes."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +16,19 @@ from keras_cnn.data.dataset import Split
 from keras_cnn.data.decoding import crop_box, pad_size
 from keras_cnn.data.fast_decoding import DecodingPlan, decoder, plans, to_bytes
 from keras_cnn.data.image_files import ImageFiles
+from keras_cnn.data.resized_crops import crop_windows
 from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.errors import InputError
 from keras_cnn.operating_system import cores
 
 CACHES = ("auto", "none", "memory", "disk")
+
+
+class RandomCrop(NamedTuple):
+    """Random resized crops that are cut from image files while they are decoded; see `resized_crops`."""
+
+    area: tuple[float, float]
+    seed: int
 
 
 class Batch(NamedTuple):
@@ -104,13 +112,14 @@ def batches(
     cache_dir=None,
     threads: int | None = None,
     share: Share = WHOLE,
+    crop: RandomCrop | None = None,
 ) -> FileBatches | ArrayBatches:
     """The batches of the epochs `start[0]` to `epochs - 1`, beginning at step `start[1]` of the first.
 
     With a `share`, only its rows of each batch are decoded. Nothing before `start` is decoded, and the next epoch's
     first batches are decoded while the caller validates. Memory grows with the number of images only if `cache` (see
     `cached`) holds them. If several readers share a split, call `cached` once instead. Raises `InputError` for an
-    invalid option, and `Stopped` if a file no longer exists.
+    invalid option, and `Stopped` if a file no longer exists. With `crop`, the split must have files.
     """
     if cache == "auto" and epochs - start[0] < 2:
         cache = "none"  # nothing would be read twice
@@ -126,7 +135,8 @@ def batches(
         files = split.files
         assert files is not None
         most = batch_size if share.is_whole else share.most_rows(len(split), batch_size)
-        images = _from_files(files, image_shape, indices, batch_size=most, fit=fit, threads=threads)
+        reading = _Reading(files, image_shape, fit, split.keys, crop)
+        images = _from_files(reading, indices, batch_size=most, threads=threads)
     else:
         images = _from_pixels(split.pixels, image_shape, indices, fit, threads)
 
@@ -145,8 +155,9 @@ def decodable_batches(
 
     A file whose header was read but which TensorFlow cannot decode is left out.
     """
-    decode, prepare = decoder(files, image_shape, fit), _preparation(files, image_shape, fit)
-    batches = tf.data.Dataset.range(len(files)).batch(batch_size).map(prepare)
+    reading = _Reading(files, image_shape, fit)
+    decode = reading.decoder()
+    batches = tf.data.Dataset.range(len(files)).batch(batch_size).map(lambda index: reading.prepared(0, index))
     images = batches.unbatch().map(
         lambda index, where, plan: (decode(index, where, plan), index), num_parallel_calls=len(cores())
     )
@@ -163,15 +174,21 @@ def _ready(split: Split, image_shape: tuple[int, int, int]) -> np.ndarray | None
 def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=None, threads=None) -> Split:
     """`split` with its files decoded once to uint8 `pixels` of `image_shape`. A cache changes no pixel.
 
-    `memory` holds them in an array, `disk` in a memory-mapped file in `cache_dir`. `auto` holds them in an array if
-    that takes at most `cache.MEMORY_SHARE` of the memory available now, and is like `none` otherwise. Raises
-    `InputError` for an unknown name, and if the disk is too small.
+    `memory` holds them in an array, `disk` in a memory-mapped file in `cache_dir`; `cache.chosen` decides for `auto`.
+    Raises `InputError` for an unknown name, and if the disk is too small.
     """
     if cache not in CACHES:
         raise InputError(f"data.cache is {cache!r}; expected one of {', '.join(CACHES)}")
     if split.pixels is not None or cache == "none":
         return split
-    if cache == "auto" and not caching.fits_in_memory(split, image_shape):
+    if cache == "auto":
+
+        def decode(some: Split) -> None:
+            for _ in batches(some, image_shape, 64, fit=fit, threads=threads):
+                pass
+
+        cache = caching.chosen(split, image_shape, cache_dir, decode)
+    if cache == "none":
         return split
     images = (batch.images.numpy() for batch in batches(split, image_shape, 64, fit=fit, threads=threads))
     if cache == "disk":
@@ -191,12 +208,27 @@ def preview(
     split: Split, image_shape: tuple[int, int, int], recipe: Augmentation, seed: int, *, views: int, fit: str = "crop"
 ) -> np.ndarray:
     """(N, 1 + views, H, W, C) uint8: the images, and their augmentations by `recipe` in the first `views` epochs."""
-    batch = next(iter(batches(split, image_shape, len(split), fit=fit)))
-    label = tf.zeros((len(split), 1))
-    columns = [batch.images]
+    whole, label = _first(batches(split, image_shape, len(split), fit=fit)), tf.zeros((len(split), 1))
+    crop, recipe = in_files(split, recipe, seed)
+    columns = [whole.images]
     for epoch in range(views):
+        batch = whole
+        if crop:
+            options = {"start": (epoch, 0), "epochs": epoch + 1, "crop": crop, "cache": "none"}
+            batch = _first(batches(split, image_shape, len(split), fit=fit, **options))
         columns.append(to_bytes(augment(batch.images, label, batch.keys, epoch, seed=seed, recipe=recipe)[0]))
     return np.stack([column.numpy() for column in columns], axis=1)
+
+
+def in_files(split: Split, recipe: Augmentation, seed: int) -> tuple[RandomCrop | None, Augmentation]:
+    """The crops that are cut from the files of `split` while they are decoded, and what is left of the recipe."""
+    if split.files is None or not recipe.crops:
+        return None, recipe
+    return RandomCrop(recipe.crop_area, seed), replace(recipe, crop_area=(1.0, 1.0))
+
+
+def _first(batches: FileBatches | ArrayBatches) -> Batch:
+    return next(iter(batches))
 
 
 def _options():
@@ -249,8 +281,8 @@ def _conformed(images, image_shape, fit):
         return images
     rows, columns = images.shape[1:3]
     size = (height, width)
-    if fit == "crop":
-        left, top, right, bottom = crop_box(columns, rows, size)
+    if fit in ("crop", "center"):
+        left, top, right, bottom = crop_box(columns, rows, size, fit)
         images = images[:, top:bottom, left:right]
     if fit == "pad":
         size = pad_size(columns, rows, size)
@@ -258,33 +290,50 @@ def _conformed(images, image_shape, fit):
     return tf.image.pad_to_bounding_box(images, (height - size[0]) // 2, (width - size[1]) // 2, height, width)
 
 
-def _from_files(files, image_shape, indices, *, batch_size, fit, threads):
+def _from_files(reading: "_Reading", indices, *, batch_size, threads):
     """Images decoded in parallel, across batch and epoch boundaries; black images fill up a short batch."""
 
-    prepare = _preparation(files, image_shape, fit)
-
-    def padded(_, index, count):
-        return prepare(tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1))
+    def padded(epoch, index, count):
+        index = tf.pad(index, [[0, batch_size - tf.size(index)]], constant_values=-1)
+        return reading.prepared(epoch, tf.ensure_shape(index, [batch_size]))
 
     prepared = indices.map(padded).flat_map(lambda *batch: tf.data.Dataset.from_tensor_slices(batch))
-    images = prepared.map(decoder(files, image_shape, fit), num_parallel_calls=threads)
-    return images.batch(batch_size, drop_remainder=True)
+    return prepared.map(reading.decoder(), num_parallel_calls=threads).batch(batch_size, drop_remainder=True)
 
 
-def _preparation(files: ImageFiles, image_shape, fit: str):
-    """A function from (B,) indices, -1 for none, to what `decoder` needs: (B,) indices, paths or bytes, and plans.
+@dataclass(frozen=True)
+class _Reading:
+    """How the files of a split are read."""
 
-    It is computed batch by batch, because the plans and paths of a million files take 100 MB.
-    """
+    files: ImageFiles
+    image_shape: tuple[int, int, int]
+    fit: str
+    keys: np.ndarray | None = None
+    crop: RandomCrop | None = None
 
-    def chosen(index):
-        some = files.take(np.maximum(index, 0))
-        where = contents(some) if files.containers else [os.fsencode(path) for path in some.paths()]
-        return np.array(where, object), plans(some, image_shape, fit)
+    def decoder(self):
+        return decoder(self.files, self.image_shape, self.fit, in_windows=self.crop is not None)
 
-    def prepare(index):
-        where, steps = tf.numpy_function(chosen, [index], (tf.string, tf.int32), stateful=False)
+    def prepared(self, epoch, index):
+        """What the decoder needs of (B,) indices, -1 for none: the indices, paths or bytes, and plans.
+
+        It is computed batch by batch, because the plans and paths of a million files take 100 MB.
+        """
+        where, steps = tf.numpy_function(self._chosen, [epoch, index], (tf.string, tf.int32), stateful=False)
         count = index.shape[0]
         return index, tf.ensure_shape(where, [count]), tf.ensure_shape(steps, [count, len(DecodingPlan._fields)])
 
-    return prepare
+    def _chosen(self, epoch, index):
+        index = np.maximum(index, 0)
+        some = self.files.take(index)
+        where = contents(some) if some.containers else [os.fsencode(path) for path in some.paths()]
+        windows = None
+        if self.crop is not None and self.keys is not None:
+            height, width = some.upright_sizes()
+            with tf.device("CPU:0"):
+                drawn = _windows(self.keys[index], (epoch, self.crop.seed), height, width, self.crop.area)
+            windows = drawn.numpy()
+        return np.array(where, object), plans(some, self.image_shape, self.fit, windows)
+
+
+_windows = tf.function(crop_windows, autograph=False, reduce_retracing=True)

@@ -56,7 +56,7 @@ def load(
     image_size: pixels, one side or (H, W). By default, images that all have one size keep it (files only up to
         KEEP_SIZE); others get DEFAULT_SIZE.
     channels: 1 or 3; by default 1 if all images are stored as grey, else 3.
-    fit: how an image of another shape is brought to that size: "crop", "stretch" or "pad", see `decoding.decode`.
+    fit: how an image of another shape is brought to that size: crop, center, stretch or pad, see `decoding.decode`.
     validation, test: a fraction below 1, or a count, of the images to cut them from; the source's own splits are kept.
     train: a fraction or count of the same images; by default all that remain.
     per_class: the most images to keep of each class in each part of the source, before anything is cut.

@@ -1,6 +1,7 @@
-"""Whether XLA can compile for the device of this process."""
+"""Whether XLA can compile for the device of this process, and functions that it compiles."""
 
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -24,3 +25,14 @@ def xla_problem() -> str | None:
         except tf.errors.OpError as error:
             return brief(error)
     return None
+
+
+def compiled(stage: Callable) -> Callable:
+    """The function of tensors compiled by XLA or, where XLA cannot compile for the device, as it is."""
+    by_xla = tf.function(stage, jit_compile=True, autograph=False)
+
+    @functools.wraps(stage)
+    def call(*arguments):
+        return (stage if xla_problem() else by_xla)(*arguments)
+
+    return call

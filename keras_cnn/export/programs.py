@@ -37,7 +37,14 @@ _PAD = """\
     height = min({h}, int(image.height * {w} / image.width + 0.5))
     inner, image = image.resize((width, height), Image.Resampling.BILINEAR), Image.new(image.mode, ({w}, {h}))
     image.paste(inner, (({w} - width) // 2, ({h} - height) // 2))"""
-_FITS = {"crop": _CROP, "stretch": _STRETCH, "pad": _PAD}
+_CENTER = _CROP.replace(
+    "    left, top",
+    """\
+    if image.size != ({w}, {h}):
+        width, height = (7 * width + 4) // 8, (7 * height + 4) // 8
+    left, top""",
+)
+_FITS = {"crop": _CROP, "center": _CENTER, "stretch": _STRETCH, "pad": _PAD}
 _FORMATS = {  # needs, packages, imports, load, run
     "keras": (
         "Keras on any backend",

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_cnn.data.decoding import FITS
 from keras_cnn.data.user_files import read_text, user_path
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.evaluation.metrics import softmax
@@ -26,7 +27,6 @@ from keras_cnn.run_folder.record import Record, read_record
 from keras_cnn.visualization.probe import Probe
 
 _MODEL = "model.keras"
-_FITS = ("crop", "stretch", "pad")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def run_classes(record: Record) -> tuple[str, ...]:
 def fit_of(record: Record) -> str:
     """How the images of a run are brought to its size."""
     fit = record.config.get("data.fit", "crop")
-    require(fit in _FITS, f"{record.path / 'config.yaml'}: data.fit", f"found {fit!r}", f"one of {', '.join(_FITS)}")
+    require(fit in FITS, f"{record.path / 'config.yaml'}: data.fit", f"found {fit!r}", f"one of {', '.join(FITS)}")
     return fit
 
 
@@ -221,7 +221,7 @@ def _description(path: Path) -> dict:
     shape = content["input"].get("shape")
     sizes = shape[1:] if isinstance(shape, list) else ()
     fits = len(sizes) == 3 and all(isinstance(size, int) and size > 0 for size in sizes)
-    require(fits and content.get("fit", "crop") in _FITS, str(file), f"input of shape {shape}", "[N, H, W, C]")
+    require(fits and content.get("fit", "crop") in FITS, str(file), f"input of shape {shape}", "[N, H, W, C]")
     return content
 
 

@@ -337,7 +337,7 @@ def test_the_recipe_of_cs7015_is_the_published_one():
 @pytest.fixture
 def without_xla(monkeypatch):
     """XLA cannot compile, as on a GPU without ptxas."""
-    return lambda: monkeypatch.setattr(module, "xla_problem", lambda: "libdevice not found")
+    return lambda: monkeypatch.setattr("keras_cnn.data.xla.xla_problem", lambda: "libdevice not found")
 
 
 @pytest.mark.parametrize("recipe", [*dict.fromkeys(RECIPES.values()), EVERYTHING])

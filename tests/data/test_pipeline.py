@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -201,7 +202,7 @@ def test_a_cache_folder_that_cannot_be_is_one_line(photos, tmp_path):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("fit", ["crop", "center", "stretch", "pad"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_kind_of_file_comes_out_like_the_pillow_decoders(mixed, fit, channels):
     ours = images_of(batches(mixed, (24, 20, channels), 8, fit=fit)).astype(int)
@@ -215,7 +216,7 @@ def test_every_kind_of_file_comes_out_like_the_pillow_decoders(mixed, fit, chann
 
 
 def test_an_unknown_fit_or_cache_is_named(photos):
-    with pytest.raises(InputError, match=r"data.fit is 'squeeze'; expected one of crop, stretch, pad"):
+    with pytest.raises(InputError, match=r"data.fit is 'squeeze'; expected one of crop, center, stretch, pad"):
         batches(photos, SHAPE, 4, fit="squeeze")
     with pytest.raises(InputError, match=r"data.cache is 'ram'; expected one of auto, none, memory, disk"):
         batches(photos, SHAPE, 4, cache="ram")
@@ -257,6 +258,25 @@ def test_auto_takes_memory_only_where_it_fits(photos, monkeypatch):
     assert cached(photos, SHAPE) is photos
     monkeypatch.setattr(caching, "available_memory", lambda: need / caching.MEMORY_SHARE)
     assert cached(photos, SHAPE).pixels.nbytes == need
+
+
+@pytest.mark.parametrize(
+    ("seconds_an_image", "free_images", "choice"),
+    [(7, 44, "disk"), (7, 43, "none"), (5, 44, "none")],  # 11 images: 77 or 55 s; a quarter of the disk
+)
+def test_auto_takes_the_disk_where_decoding_is_slow_and_room_is_plenty(
+    photos, tmp_path, monkeypatch, caplog, seconds_an_image, free_images, choice
+):
+    clock = iter((0.0, 11.0 * seconds_an_image))
+    monkeypatch.setattr(caching, "available_memory", lambda: 0)
+    monkeypatch.setattr(caching.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(caching.shutil, "disk_usage", lambda _: SimpleNamespace(free=free_images * 24 * 20 * 3))
+    decoded = []
+    with caplog.at_level("INFO", "keras_cnn"):
+        assert caching.chosen(photos, SHAPE, tmp_path, decoded.append) == choice
+    assert [len(some) for some in decoded] == [11]
+    assert f"take {11 * seconds_an_image / 60:.1f} minutes an epoch" in caplog.text
+    assert caplog.text.strip().endswith(f"data.cache {choice}")
 
 
 def test_auto_holds_nothing_that_is_read_once(photos, monkeypatch):

@@ -94,13 +94,13 @@ class PhaseRunner:
         options |= {"start": (epoch, step), "epochs": epochs or self._phase.until}
         if self._train_features is not None:
             return self._train_features.batches(self._setup.config.train.batch_size, **options)
-        return self._setup.batches(self._train_images, **options)
+        return self._setup.batches(self._train_images, crop=self._setup.file_crops[0], **options)
 
     def _augmented(self, images, labels, keys, epoch):
         views = self._setup.config.finetune.augment_views
         view = epoch % views if views else epoch
         return augment.augment(
-            images, labels, keys, view, seed=self._setup.config.seed, recipe=self._setup.augmentation
+            images, labels, keys, view, seed=self._setup.config.seed, recipe=self._setup.file_crops[1]
         )
 
     def multiply_adds(self, epochs: int) -> int:
@@ -185,7 +185,7 @@ class PhaseRunner:
 
     @cached_property
     def _train_images(self) -> Split:
-        return self._setup.cached(self._setup.train)
+        return self._setup.train if self._setup.file_crops[0] else self._setup.cached(self._setup.train)
 
     @cached_property
     def _validation_images(self) -> Split:

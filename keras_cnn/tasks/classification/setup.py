@@ -76,6 +76,11 @@ class TrainingSetup:
         own = self.dataset.findings["own_splits"]
         return [*without_effect(self.config, own), *_slow_statistics(self), *_unscaled(self)]
 
+    @cached_property
+    def file_crops(self) -> tuple[pipeline.RandomCrop | None, augment.Augmentation]:
+        """The random crops that are cut from the training files, and the rest of the augmentation."""
+        return pipeline.in_files(self.train, self.augmentation, self.config.seed)
+
     def batches(self, split: Split, batch_size: int | None = None, **options):
         """The pipeline over a split with the settings of this run; once and in order unless `options` say otherwise."""
         shape, fit = self.dataset.image_shape, self.config.data.fit
@@ -164,6 +169,10 @@ def prepare_setup(
         dataset = replace(dataset, validation=train)
         _remove_dropout(model)
     _require_fixed_images(config, augmentation)
+    if augmentation.crops and train.files is not None:
+        cache = config.data.cache
+        found = f"{cache}, with the recipe {config.data.augment.name}, which cuts each crop from its file"
+        require(cache in ("auto", "none"), "data.cache", f"found {found}", "none")
     finetune = config.finetune
     planned = phases(
         model,
