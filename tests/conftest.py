@@ -15,6 +15,8 @@ from tests.fork_server import ForkServer
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("WANDB_MODE", "offline")
+# Threads of OpenMP that wait for each other sleep: spinning, they took ten times as long beside other test processes.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # TensorFlow leaves millions of objects that live to the end; to look through them at the usual intervals takes 7 % of
 # the suite's time.
