@@ -240,8 +240,8 @@ def _printable(name: str) -> str:
 
 def _check_classes(where: str, images: ListedImages, passed: ListedImages, titles: list[str]) -> None:
     def pairs(some: ListedImages) -> set[tuple[str, str]]:
-        found = np.unique(np.stack([some.parts.astype(np.int64), some.labels]), axis=1).T.tolist()
-        return {(NAMES[part], some.titles[label]) for part, label in found}
+        codes = np.unique(some.parts.astype(np.int64) * len(some.titles) + some.labels).tolist()
+        return {(NAMES[code // len(some.titles)], some.titles[code % len(some.titles)]) for code in codes}
 
     for part, title in sorted(pairs(images) - pairs(passed)):
         raise InputError(f"{where}: class {title!r} has no usable image left for {part}")

@@ -127,7 +127,8 @@ class ImageFiles(Sequence[ImageFile]):
 
     def modes(self) -> set[str]:
         """The different modes."""
-        return {mode.decode() for mode in np.unique(self.column("mode"))}
+        words = np.unique(self.column("mode").view("<u8"))  # numbers: texts take twenty times as long
+        return {mode.decode() for mode in words.view(FACTS["mode"])}
 
     def paths(self, indices: np.ndarray | None = None) -> list[str]:
         """The path of each file, or of those at `indices`; of an image in a shard, the path of the shard."""
