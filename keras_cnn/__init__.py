@@ -20,40 +20,54 @@ if TYPE_CHECKING:
     from keras_cnn.api.detections import ImageDetections
     from keras_cnn.api.detectors import DetectorRun, ObjectDetector, open_detector, train_detector
     from keras_cnn.api.looking import Explanation, Figures, explain, view
+    from keras_cnn.api.machine import MachineReport, doctor
     from keras_cnn.api.models import build_model, list_models
+    from keras_cnn.api.options import list_options
+    from keras_cnn.api.page import report
+    from keras_cnn.api.plans import DryRun, dry_run
+    from keras_cnn.api.predicting import predict
     from keras_cnn.api.run import Run, open_run
+    from keras_cnn.api.seeds import SeedSummary, evaluate_runs
     from keras_cnn.api.sweeps import ComparisonResult, SweepResult, compare, sweep
-    from keras_cnn.api.training import find_learning_rate, finetune, resume, train
+    from keras_cnn.api.training import find_learning_rate, finetune, overfit_batch, resume, train
     from keras_cnn.data.dataset import Dataset
     from keras_cnn.errors import InputError, Stopped
     from keras_cnn.evaluation.evaluations import Evaluation
     from keras_cnn.prediction.table import ImagePredictions
-    from keras_cnn.report.pages import report
 
 __all__ = [
     "ComparisonResult",
     "Dataset",
     "DetectorRun",
+    "DryRun",
     "Evaluation",
     "Explanation",
     "Figures",
     "ImageDetections",
     "ImagePredictions",
     "InputError",
+    "MachineReport",
     "ObjectDetector",
     "Run",
+    "SeedSummary",
     "Stopped",
     "SweepResult",
     "build_model",
     "compare",
     "demo",
+    "doctor",
+    "dry_run",
+    "evaluate_runs",
     "explain",
     "find_learning_rate",
     "finetune",
     "list_models",
+    "list_options",
     "load_data",
     "open_detector",
     "open_run",
+    "overfit_batch",
+    "predict",
     "report",
     "resume",
     "sweep",
@@ -65,13 +79,16 @@ __all__ = [
 _WITHOUT_TENSORFLOW = {
     "Dataset": "data.dataset",
     "InputError": "errors",
+    "MachineReport": "api.machine",
     "Stopped": "errors",
+    "doctor": "api.machine",
     "load_data": "api.data",
-    "report": "report.pages",
+    "report": "api.page",
 }
 _WITH_TENSORFLOW = {
     "ComparisonResult": "api.sweeps",
     "DetectorRun": "api.detectors",
+    "DryRun": "api.plans",
     "Evaluation": "evaluation.evaluations",
     "Explanation": "api.looking",
     "Figures": "api.looking",
@@ -79,16 +96,22 @@ _WITH_TENSORFLOW = {
     "ImagePredictions": "prediction.table",
     "ObjectDetector": "api.detectors",
     "Run": "api.run",
+    "SeedSummary": "api.seeds",
     "SweepResult": "api.sweeps",
     "build_model": "api.models",
     "compare": "api.sweeps",
     "demo": "api.demo",
+    "dry_run": "api.plans",
+    "evaluate_runs": "api.seeds",
     "explain": "api.looking",
     "find_learning_rate": "api.training",
     "finetune": "api.training",
     "list_models": "api.models",
+    "list_options": "api.options",
     "open_detector": "api.detectors",
     "open_run": "api.run",
+    "overfit_batch": "api.training",
+    "predict": "api.predicting",
     "resume": "api.training",
     "sweep": "api.sweeps",
     "train": "api.training",

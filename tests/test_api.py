@@ -1,7 +1,10 @@
 """The library: what `import keras_cnn` promises, its errors, and the code of its documentation on one tiny data set."""
 
 import contextlib
+import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,14 +15,16 @@ import pytest
 
 import keras_cnn as kc
 from keras_cnn.api.settings import BoxSettings, Settings, short_names
+from keras_cnn.config import Config, names
 from keras_cnn.models.class_names import classes_in
 from keras_cnn.tasks.detection.settings import BoxConfig
 
 PUBLIC = (
-    *("ComparisonResult", "Dataset", "DetectorRun", "Evaluation", "Explanation", "Figures", "ImageDetections"),
-    *("ImagePredictions", "InputError", "ObjectDetector", "Run", "Stopped", "SweepResult"),
-    *("build_model", "compare", "demo", "explain", "find_learning_rate", "finetune", "list_models", "load_data"),
-    *("open_detector", "open_run", "report", "resume", "sweep", "train", "train_detector", "view"),
+    *("ComparisonResult", "Dataset", "DetectorRun", "DryRun", "Evaluation", "Explanation", "Figures"),
+    *("ImageDetections", "ImagePredictions", "InputError", "MachineReport", "ObjectDetector", "Run", "SeedSummary"),
+    *("Stopped", "SweepResult", "build_model", "compare", "demo", "doctor", "dry_run", "evaluate_runs", "explain"),
+    *("find_learning_rate", "finetune", "list_models", "list_options", "load_data", "open_detector", "open_run"),
+    *("overfit_batch", "predict", "report", "resume", "sweep", "train", "train_detector", "view"),
 )
 PIXELS = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3))
 LABELS = np.arange(90) % 3
@@ -230,6 +235,8 @@ def test_a_network_is_looked_at_by_names_and_numbers(run):
     assert run.kernels(1).arrays()["kernels"].shape == (3, 3, 3, 8)
     assert "<img" in run.occlusion(ONE_IMAGE, target=2, patch=4)._repr_html_()
     assert len(run.filters("conv1", filters=[0])) >= 1
+    assert len(run.activations([ONE_IMAGE, ONE_IMAGE], "conv1")) == 2
+    assert len(run.activations([ONE_IMAGE, ONE_IMAGE], "conv1", image_count=1)) == 1
     explained = kc.explain(run.model, ONE_IMAGE, "grad-cam", target="cat")
     by_number = kc.explain(run, [ONE_IMAGE], "grad-cam", target=0)
     assert explained.map.shape == (16, 16)
@@ -251,6 +258,126 @@ def test_a_page_and_an_export(run, resumed, tmp_path):
     assert "moved" in page.read_text()
     assert run.export("keras", verbose=False)["keras"].is_file()
     assert kc.open_run(run.path).metrics == run.metrics
+
+
+def test_files_and_runs_predict_alike_with_and_without_the_temperature(run):
+    named = kc.predict(run, ONE_IMAGE).probabilities
+    np.testing.assert_array_equal(named, run.predict(ONE_IMAGE).probabilities)
+    np.testing.assert_array_equal(named, kc.predict(run.path / "model.keras", ONE_IMAGE).probabilities)
+    logits = run.model.predict(ONE_IMAGE[None], verbose=0).astype(float)
+    plain = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(kc.predict(run, ONE_IMAGE, temperature=False).probabilities, plain, rtol=1e-5)
+    np.testing.assert_allclose(run.predict(ONE_IMAGE, temperature=False).probabilities, plain, rtol=1e-5)
+    for model, more, message in (
+        (3, {}, "model: found a int, expected a run, its folder or a file"),
+        (run, {"classes": ["a", "b", "c"]}, r".*own: has its own classes; only a Keras model file is given one"),
+        (run, {"topp": 1}, r"predict: unknown keyword 'topp'; did you mean top\?"),
+    ):
+        with pytest.raises(kc.InputError, match=f"^{message}$"):
+            kc.predict(model, ONE_IMAGE, **more)
+
+
+def test_an_evaluation_takes_what_the_command_takes(run, monkeypatch):
+    from keras_cnn.evaluation import session
+
+    drawn = []
+    monkeypatch.setattr(session.gallery, "draw", lambda evaluation, folder, title, classes: drawn.append(classes))
+    evaluation = run.evaluate("validation", classes=["dog", 2], devices="cpu")
+    assert drawn == [("dog", "owl")]
+    assert evaluation.accuracy == run.metrics["validation"]["accuracy"]
+    with pytest.raises(kc.InputError, match=r"^classes: found 'dgo', .*; did you mean dog\?$"):
+        run.evaluate("validation", classes="dgo")
+
+
+def test_seeds_of_a_recipe_are_summed_up(run, tmp_path):
+    paths = []
+    for seed, accuracy in ((2, 0.5), (3, 0.7)):
+        shutil.copytree(run.path, tmp_path / f"seed{seed}")
+        paths.append(tmp_path / f"seed{seed}")
+        config, metrics = paths[-1] / "config.yaml", paths[-1] / "metrics.json"
+        config.write_text(re.sub(r"^seed: \d+$", f"seed: {seed}", config.read_text(), flags=re.MULTILINE))
+        metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"accuracy": accuracy}))
+    summary = kc.evaluate_runs(paths)
+    row = summary.table.iloc[0]
+    half = 12.7062047 * 0.02**0.5 / 2**0.5  # Student's t of one degree of freedom, at 95 %
+    assert (row["n"], row["seeds"], row["values"]) == (2, [2, 3], [0.5, 0.7])
+    np.testing.assert_allclose(
+        [row["mean"], row["std"], row["low"], row["high"]], [0.6, 0.02**0.5, 0.6 - half, 0.6 + half]
+    )
+    assert "mean 0.6000" in repr(summary)
+    assert len(summary.differences) == 0
+    for runs, message in ((run, "runs: found a Run, expected a list"), (["nowhere"], "nowhere: ")):
+        with pytest.raises(kc.InputError, match=f"^{message}"):
+            kc.evaluate_runs(runs)
+
+
+def test_a_report_goes_to_wandb_if_it_can(run, tmp_path, monkeypatch, messages):
+    from keras_cnn.report import wandb
+
+    monkeypatch.setattr(wandb, "save", lambda report: f"https://wandb.example/{report.title}")
+    kc.report(run, tmp_path / "page.html", wandb=True)
+    assert messages[-1] == f"W&B     https://wandb.example/{run.name}"
+
+
+def test_another_number_of_devices_is_asked_for_by_name(resumed, tmp_path, monkeypatch):
+    from keras_cnn.api import training
+
+    shutil.copytree(resumed.path, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    seen = []
+    monkeypatch.setattr(
+        training.experiment, "train", lambda config, folder, prepare, **more: seen.append((config.devices, more))
+    )
+    kc.resume(tmp_path / "run", devices="cpu:2", verbose=False)
+    kc.resume(tmp_path / "run", verbose=False)
+    assert seen == [
+        ("cpu:2", {"watch": None, "other_devices": True}),
+        ("auto", {"watch": None, "other_devices": False}),
+    ]
+    with pytest.raises(kc.InputError, match=r"^devices: found \[0, 1\], expected "):
+        kc.resume(tmp_path / "run", devices=[0, 1])
+
+
+# --- plans ---
+
+
+def test_a_dry_run_says_what_a_call_would_do_and_leaves_nothing(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    plan = kc.dry_run(kc.train, own_network(), data, epochs=2, batch_size=20)
+    convolution, dense = 14 * 14 * 8 * 27, 8 * 3
+    assert (plan.trials, plan.epochs, plan.steps, plan.images, plan.parameters) == (1, 2, 3, 54, 8 * 28 + 3 * 9)
+    assert plan.multiply_adds == 3 * (convolution + dense) * 54 * 2  # forward, and backward at twice that
+    assert repr(plan).splitlines()[-1] == "dry run: no run folder was made, no image kept"
+    tuned = kc.dry_run(kc.finetune, "resnet8", data, weights="fashion", freeze_upto="all", epochs=1)
+    assert "frozen" in tuned.text
+    parameters = {"optim.learning_rate": {"values": [0.01, 0.02, 0.03]}}
+    content = {"method": "grid", "metric": {"name": "val_loss", "goal": "minimize"}, "parameters": parameters}
+    swept = kc.dry_run(kc.sweep, content, data, epochs=1, options={"model.name": "lenet"})
+    assert (swept.trials, swept.epochs) == (3, 1)
+    assert "0.01, 0.02, 0.03" in swept.text
+    recipes = {"method": "grid", "parameters": {"model.name": {"values": ["lenet", "model2"]}}}
+    assert kc.dry_run(kc.compare, recipes, data, epochs=1).trials == 2
+    assert capsys.readouterr().out == ""
+    for call, arguments, more, message in (
+        (kc.train, ("lenett", data), {}, r"model.name: 'lenett' is unknown; did you mean lenet\?"),
+        (kc.train, ("lenet", data), {"epoch": 1}, r"train: unknown keyword 'epoch'; did you mean epochs\?"),
+        (kc.sweep, (), {}, "sweep: missing a required argument: 'file'; expected sweep"),
+        (kc.report, (), {}, "call: found 'report', expected one of train, finetune, sweep, compare, train_detector"),
+    ):
+        with pytest.raises(kc.InputError, match=f"^{message}"):
+            kc.dry_run(call, *arguments, **more)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_options_are_listed_with_the_defaults_of_a_config():
+    listed = kc.list_options()
+    fields = listed[listed["only_for"] == ""]
+    assert [name.removesuffix(".name") for name in fields.index if name != "name"] == [
+        name.removesuffix(".name") for name in names() if name != "name"
+    ]
+    assert fields.loc["optim.learning_rate", "default"] == Config().optim.learning_rate
+    assert listed[listed["only_for"] == "net4"].index.str.startswith("model.").all()
+    assert list(kc.list_options("detector").index) == names(BoxConfig)
 
 
 # --- networks by name, and wrong input of a training ---

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import keras_cnn
+from keras_cnn import machine
 from keras_cnn.api import sweeps
 from keras_cnn.api.recorded_run import RecordedRun
 from keras_cnn.messages import logger
@@ -23,9 +24,10 @@ from keras_cnn.training.session import TrainingSession
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 COLOURS = {"cat": (200, 60, 40), "dog": (40, 90, 220)}
 ORDER = [  # an example may use what one before it has made
-    *("load_data", "build_model", "list_models", "train", "find_learning_rate", "finetune", "resume", "open_run"),
-    *("Run", "RecordedRun", "Dataset", "Evaluation", "ImagePredictions", "explain", "Explanation", "Figures", "view"),
-    *("sweep", "SweepResult", "compare", "ComparisonResult", "report", "demo"),
+    *("load_data", "build_model", "list_models", "list_options", "dry_run", "DryRun", "train", "overfit_batch"),
+    *("find_learning_rate", "finetune", "resume", "open_run", "predict", "evaluate_runs", "SeedSummary"),
+    *("doctor", "MachineReport", "Run", "RecordedRun", "Dataset", "Evaluation", "ImagePredictions", "explain"),
+    *("Explanation", "Figures", "view", "sweep", "SweepResult", "compare", "ComparisonResult", "report", "demo"),
     *("open_detector", "ObjectDetector", "DetectorRun", "ImageDetections", "train_detector", "InputError", "Stopped"),
 ]
 
@@ -77,6 +79,7 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
+    monkeypatch.setattr(machine, "STEPS", 2)
     monkeypatch.setattr(sweeps, "PrewarmedWorkers", lambda count: contextlib.nullcontext())
     monkeypatch.setattr(sweeps.local, "run", lambda study, *_, **__: worker.work(study))  # in this process
     for name in COLOURS:

@@ -38,6 +38,7 @@ ORDER = (
     "detection",
     "tasks",
     "gpu_check",
+    "machine",
     "export",
     "sweeps",
     "analysis",

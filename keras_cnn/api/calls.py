@@ -4,9 +4,9 @@ import functools
 import inspect
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -24,20 +24,10 @@ def public(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
     An unknown keyword raises InputError with the nearest one, unless the function takes any keywords; so does a missing
     argument.
     """
-    signature = inspect.signature(function)
-    parameters = signature.parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
 
     @functools.wraps(function)
     def call(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
-        unknown = [name for name in keywords if name not in parameters and not takes_any]
-        if unknown:
-            names = [name for name in parameters if name != "self"]
-            raise InputError(f"{function.__name__}: unknown keyword {unknown[0]!r}{nearest(unknown[0], names)}")
-        try:
-            signature.bind(*arguments, **keywords)
-        except TypeError as error:
-            raise InputError(f"{function.__name__}: {error}; expected {function.__name__}{signature}") from None
+        bound(function, arguments, keywords)
         try:
             return function(*arguments, **keywords)
         except InputError as error:
@@ -45,6 +35,46 @@ def public(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
             raise
 
     return call
+
+
+def bound(
+    function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """The arguments of a call by the names of its parameters. InputError for what the function does not take."""
+    signature = inspect.signature(function)
+    parameters, name = signature.parameters, function.__name__
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    unknown = [keyword for keyword in keywords if keyword not in parameters and not takes_any]
+    if unknown:
+        names = [parameter for parameter in parameters if parameter != "self"]
+        raise InputError(f"{name}: unknown keyword {unknown[0]!r}{nearest(unknown[0], names)}")
+    try:
+        return signature.bind(*arguments, **keywords)
+    except TypeError as error:
+        raise InputError(f"{name}: {error}; expected {name}{signature}") from None
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@contextmanager
+def collected_lines() -> Iterator[list[str]]:
+    """Collects the package's messages inside the block instead of showing them."""
+    collector = _Collector()
+    before = (logger.level, logger.propagate, logger.handlers)
+    logger.handlers, logger.propagate = [collector], False
+    logger.setLevel(logging.INFO)
+    try:
+        yield collector.lines
+    finally:
+        level, logger.propagate, logger.handlers = before
+        logger.setLevel(level)
 
 
 @contextmanager

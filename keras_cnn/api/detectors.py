@@ -12,7 +12,7 @@ from keras_cnn import config as config_module
 from keras_cnn.api.calls import messages, own_settings, public
 from keras_cnn.api.detections import ImageDetections, as_table
 from keras_cnn.api.recorded_run import RecordedRun
-from keras_cnn.api.settings import BoxSettings, chosen_names, dotted_settings, overrides
+from keras_cnn.api.settings import BoxSettings, chosen_names, dotted_settings, overrides, with_devices
 from keras_cnn.config.shipped import find_config
 from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.network import Network, open_network, save_network
@@ -245,11 +245,7 @@ def train_detector(
         InputError: for wrong boxes or options, a line each; no run folder is left then.
         Stopped: on Ctrl-C or a full disk; `resume` goes on.
     """
-    given = dotted_settings("train_detector", settings, options, BoxConfig)
-    if source is not None:
-        given = {"data.source": source} | given
-    content = config if isinstance(config, Mapping) else find_config(Path(config))
-    chosen: BoxConfig = config_module.load(content, overrides(given), kind=BoxConfig)
+    chosen = box_config(source, config, settings, options)
     with messages(verbose), own_settings():
         task = prepare(chosen)
         with RunFolder.create(chosen.name, path=None if path is None else Path(path)) as folder:
@@ -257,8 +253,22 @@ def train_detector(
     return DetectorRun(folder.path)
 
 
-def resume_detector(folder: RunFolder) -> DetectorRun:
-    """Goes on with an unfinished training on boxes, whose folder is locked."""
-    config: BoxConfig = folder.config(kind=BoxConfig)
-    experiment.train(config, folder, cast(Prepare, prepare))
+def box_config(
+    source: str | None,
+    config: str | Path | Mapping[str, Any],
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any] | None,
+) -> BoxConfig:
+    """The config of a training on boxes from the arguments of `train_detector`. InputError for an unknown option."""
+    given = dotted_settings("train_detector", settings, options, BoxConfig)
+    if source is not None:
+        given = {"data.source": source} | given
+    content = config if isinstance(config, Mapping) else find_config(Path(config))
+    return config_module.load(content, overrides(given), kind=BoxConfig)
+
+
+def resume_detector(folder: RunFolder, devices: int | str | None) -> DetectorRun:
+    """Goes on with an unfinished training on boxes, whose folder is locked, on other `devices` unless None."""
+    config: BoxConfig = with_devices(folder.config(kind=BoxConfig), devices)
+    experiment.train(config, folder, cast(Prepare, prepare), other_devices=devices is not None)
     return DetectorRun(folder.path)

@@ -22,10 +22,10 @@ from keras_cnn.checking import check, nearest, placed, strip
 from keras_cnn.errors import InputError
 from keras_cnn.figures import style
 from keras_cnn.views import attribution
-from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
+from keras_cnn.views.support.opened_model import OpenedModel, OptionalCount, VisualizeOptions
 from keras_cnn.views.support.opening import open_source
 from keras_cnn.views.support.saving import SavedFigure
-from keras_cnn.views.support.session import draw_view
+from keras_cnn.views.support.session import draw_every_view, draw_view
 from keras_cnn.visualization.attribution import METHODS
 from keras_cnn.visualization.probe import Probe
 from keras_cnn.visualization.sanity import Verdict
@@ -152,11 +152,11 @@ def view(model: Any, name: str, images: Images = None, *, verbose: bool = False,
 
     Args:
         model: a run, a Keras model for images of 0 to 255, a model file, a backbone such as resnet50, or a detector.
-        name: kernels, activations, attribution, ...; the command lists all.
+        name: kernels, activations, attribution, ...; the command lists them. "all" draws every view that fits.
         images: files or uint8 arrays; by default four of the validation split of a run.
         verbose: whether the findings are printed.
-        options: of the view; and of the network, as the command has them: weights, image_size, input_range, classes,
-            output, and out, the folder of the figures.
+        options: of the view; image_count, the number of images in figures; and of the network, as the command has
+            them: weights, image_size, input_range, classes, output, and out, the folder of the figures.
 
     Raises InputError for an unknown view or option, with the nearest one, and for a network that a view does not fit.
     """
@@ -177,6 +177,15 @@ def _opened(model: Any, options: VisualizeOptions) -> OpenedModel:
 
 def view_of(opened: OpenedModel, name: str, images: Images, given: Mapping[str, Any], verbose: bool) -> Figures:
     """A view of `visualize.py` with its options, drawn into its folder below `opened.out`."""
+    if "image_count" in given:
+        count = check(placed(given["image_count"], name), OptionalCount, "image_count")
+        opened = replace(opened, options=replace(opened.options, image_count=count))
+        given = {option: value for option, value in given.items() if option != "image_count"}
+    if name == "all":
+        if given:
+            raise InputError(f"all: found {next(iter(given))!r}, expected no options of a view")
+        with with_images(opened, images) as shown, messages(verbose):
+            return Figures(draw_every_view(shown))
     chosen = views.find(name)
     options = chosen.options
     checked = {}

@@ -66,9 +66,9 @@ def list_models() -> pd.DataFrame:
     ['224', 'MIT']
 
     Columns: image_size (the side in pixels of the published weights, or height x width x channels), parameters,
-    multiply_adds (of one image), top1 (per cent of ImageNet's validation images), licence (of the weights), and where
-    the weights are: "here", a "download" of Keras, or for you to "bring". The last three are empty for networks that
-    are trained from scratch.
+    multiply_adds (of one image), top1 and top5 (per cent of ImageNet's validation images) with their source, licence
+    (of the weights), where the weights are: "here", a "download" of Keras, or for you to "bring"; and weights_path,
+    their file. All but the first three are empty for networks that are trained from scratch.
     """
     every = [*networks.published(), *networks.from_scratch()]
     rows = [
@@ -77,8 +77,11 @@ def list_models() -> pd.DataFrame:
             "parameters": network.parameters,
             "multiply_adds": network.multiply_adds,
             "top1": network.top1,
+            "top5": network.top5,
+            "source": network.source if network.family else None,
             "licence": network.licence if network.family else None,
             "weights": network.weights_come_from if network.family else None,
+            "weights_path": str(network.weights_path) if network.family else None,
         }
         for network in every
     ]

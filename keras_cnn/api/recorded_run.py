@@ -77,8 +77,9 @@ class RecordedRun:
         <Figures: ...>
         ...
 
-        `images` are files or uint8 arrays; by default four of the validation split. The figures are kept in the run
-        folder. Raises InputError for an unknown view or option, with the nearest one.
+        `images` are files or uint8 arrays; by default four of the validation split, or `image_count=N` of it. The
+        figures are kept in the run folder. "all" draws every view that fits the network. Raises InputError for an
+        unknown view or option, with the nearest one.
         """
         return view_of(self._opened, name, images, options, verbose)
 

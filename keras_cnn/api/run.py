@@ -1,9 +1,10 @@
 """A run of the library: what a training has left, measured, looked at and used."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from keras_cnn.api.calls import messages, public
 from keras_cnn.api.data import load_data
@@ -51,6 +52,9 @@ class Run(RecordedRun):
         data: Any = None,
         views: int | str | None = None,
         temperature: bool = False,
+        classes: str | int | Sequence[str | int] = (),
+        corrupt: Literal["fail", "skip"] | None = None,
+        devices: int | str = "auto",
         verbose: bool = False,
     ) -> Evaluation:
         """Measures the run on a split, as `evaluate.py` does; every reading of test images is counted.
@@ -64,16 +68,26 @@ class Run(RecordedRun):
             data: other images of the same classes, as for `load_data`; all of them are measured.
             views: test-time augmentation: "flip", or a number of augmented views.
             temperature: whether probabilities are calibrated by the temperature of the validation images.
+            classes: classes, by name or number, whose highest and lowest scores are drawn among the figures.
+            corrupt: with `data`, what happens to images that cannot be read; by default as in the run.
+            devices: that share each batch, see `train`.
             verbose: whether the results are printed.
 
         Raises InputError for images that are not those of the run, and for other classes.
         """
-        chosen = chosen_names(split, NAMES, "split")
-        if data is None:
-            options = EvaluateOptions(chosen, None, None if views is None else str(views), temperature)
-        else:
+        several = [classes] if isinstance(classes, str | int) else classes
+        source = None
+        if data is not None:
             source = data if isinstance(data, str) else (data if isinstance(data, Dataset) else load_data(data)).source
-            options = EvaluateOptions(None, source, None if views is None else str(views), temperature)
+        options = EvaluateOptions(
+            chosen_names(split, NAMES, "split") if source is None else None,
+            source,
+            None if views is None else str(views),
+            temperature,
+            tuple(chosen_names(each, self.classes, "classes") for each in several),
+            corrupt,
+            devices=str(devices),
+        )
         with messages(verbose):
             evaluation = evaluate_run(self.path, options).evaluation
         self.__dict__.pop("_record", None)
@@ -84,7 +98,7 @@ class Run(RecordedRun):
         return open_classifier(self.path)
 
     @public
-    def predict(self, images: Any, *, top: int = 5) -> ImagePredictions:
+    def predict(self, images: Any, *, top: int = 5, temperature: bool = True) -> ImagePredictions:
         """The most probable classes of images, as `predict.py` gives them: calibrated if the run has a temperature.
 
         >>> predictions = run.predict(["dog.jpg", "new"])
@@ -97,10 +111,12 @@ class Run(RecordedRun):
             images: an image file, a folder, a glob, a `.csv` with a column of paths, or a list of these; or pixels of 0
                 to 255, (H, W), (H, W, C) or (N, H, W, C) uint8.
             top: number of classes in each row; `probabilities` (N, C) has all.
+            temperature: whether the temperature that the run has is used.
 
         A file that cannot be read keeps its reason in the result. Raises InputError for what does not exist.
         """
-        return predict(self._classifier, images, top=top)
+        classifier = self._classifier if temperature else replace(self._classifier, temperature=None)
+        return predict(classifier, images, top=top)
 
     def activations(self, images: Images = None, layers: Any = (), **options: Any) -> Figures:
         """Feature maps of layers, by name or number: by default the first and the last convolution.
@@ -180,6 +196,8 @@ class Run(RecordedRun):
         metrics = self._record.metrics
         if "accuracy" not in metrics:
             return f"{'a trial' if metrics else 'not finished'}, {self._progress()}"
+        if metrics.get("split") == "train":
+            return f"accuracy {metrics['accuracy']:.4f} on the one batch that it trained on, {self._progress()}"
         low, high = metrics["accuracy_interval"]
         best = f"best epoch {metrics['best_epoch']} of {len(self._record.history)}"
         return f"test accuracy {metrics['accuracy']:.4f} [{low:.4f}, {high:.4f}], {best}"

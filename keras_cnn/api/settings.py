@@ -3,14 +3,14 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from keras_cnn import config as config_module
-from keras_cnn.checking import nearest
+from keras_cnn.checking import COMMAND_LINE, check, nearest, placed
 from keras_cnn.config import Config
 from keras_cnn.config.fields import options as options_of_config
 from keras_cnn.config.shipped import find_config
@@ -202,6 +202,13 @@ def training_config(
             remedy = f"load_data(..., {name.removeprefix('data.')}={value!r})"
             raise InputError(f"{name}: found {value!r}, but the data was loaded with {of_data[name]!r}; see {remedy}")
     return config_module.load(config, overrides({**given, **of_data}), BUILDERS)
+
+
+def with_devices(config: Any, devices: int | str | None) -> Any:
+    """The config of a run with other devices; None leaves it as it is. InputError for what names no devices."""
+    if devices is None:
+        return config
+    return replace(config, devices=check(placed(devices, COMMAND_LINE), int | str, "devices"))
 
 
 def chosen_names(value: Any, names: Sequence[str], what: str) -> str:

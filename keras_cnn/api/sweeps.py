@@ -23,9 +23,10 @@ from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import shell_command
-from keras_cnn.sweeps import local, plan, sweep_file
+from keras_cnn.sweeps import local, plan, sweep_file, worker
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.sweeps.study import Study, Trial
+from keras_cnn.training.experiment import TrainingCost
 
 
 class SweepResult:
@@ -68,6 +69,17 @@ class SweepResult:
         """
         with messages(verbose), PrewarmedWorkers(_checked(workers)) as ready:
             local.resume(self._study, workers, ready, may_join=False)
+
+    @public
+    def join(self, *, verbose: bool = True) -> None:
+        """Trains trials of the sweep in this process until none is left, as one more worker of its folder.
+
+        >>> keras_cnn.SweepResult("runs/sweep").join(verbose=False)
+
+        Other processes and hosts that see the folder may work on it at the same time.
+        """
+        with messages(verbose), own_settings():
+            worker.work(self._study)
 
     @public
     def finish(self, *, verbose: bool = True) -> Run:
@@ -205,6 +217,29 @@ def compare(
         for line in brief(result._section):
             logger.info(line)
     return result
+
+
+def dry_run_sweep(
+    file: str | Path | Mapping[str, Any],
+    data: Any,
+    run_cap: int | None,
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any] | None,
+) -> tuple[int | None, TrainingCost]:
+    """Logs what `sweep` would do. Returns the number of trials, None without end, and the cost of the first one."""
+    given = _given("sweep", data, settings, options)
+    with _file(file, "sweep") as read:
+        return plan.dry_run(read, overrides(given), run_cap)
+
+
+def dry_run_comparison(
+    file: str | Path | Mapping[str, Any], data: Any, settings: Mapping[str, Any], options: Mapping[str, Any] | None
+) -> tuple[int | None, TrainingCost]:
+    """Logs what `compare` would do. Returns the number of recipes and the cost of the first one."""
+    given = _given("compare", data, settings, options)
+    with _file(file, "comparison") as read:
+        check_comparison(sweep_file.read_sweep(read))
+        return plan.dry_run(read, overrides(given), None)
 
 
 def _checked(workers: int) -> int:

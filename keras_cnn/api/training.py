@@ -19,9 +19,9 @@ from keras_cnn.api.detectors import DetectorRun, resume_detector
 from keras_cnn.api.models import named_network, require_graph, save_copy
 from keras_cnn.api.recorded_run import RecordedRun
 from keras_cnn.api.run import Run
-from keras_cnn.api.settings import Settings, dotted_settings, training_config
+from keras_cnn.api.settings import Settings, dotted_settings, training_config, with_devices
 from keras_cnn.checking import nearest
-from keras_cnn.config import Config
+from keras_cnn.config import Config, memorising
 from keras_cnn.config.shipped import find_config
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
@@ -32,6 +32,7 @@ from keras_cnn.run_folder import RunFolder, is_detection_run
 from keras_cnn.tasks.classification.setup import SharedResources
 from keras_cnn.tasks.classification.task import ClassificationTask, prepare
 from keras_cnn.training import experiment
+from keras_cnn.training.session import Watch
 from keras_cnn.training.task import Prepare
 
 
@@ -100,6 +101,32 @@ def find_learning_rate(
 
 
 @public
+def overfit_batch(
+    model: str | keras.Model | None = None,
+    data: Any = None,
+    *,
+    config: str | Path | Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    path: str | Path | None = None,
+    verbose: bool = True,
+    **settings: Unpack[Settings],
+) -> Run:
+    """Trains on one batch alone until it is memorised, as `--overfit-batch`: a network that can learn does it.
+
+    >>> memorised = keras_cnn.overfit_batch("lenet", data, learning_rate=3e-3, verbose=False)
+    >>> memorised.metrics["accuracy"], len(memorised.history) < 300
+    (1.0, True)
+
+    The arguments are those of `train`. There is no dropout, augmentation or weight decay; `epochs` is the largest
+    number of steps, by default 300. The test split is not read: the accuracy is that of the batch. Raises InputError
+    for wrong input; no run folder is left then.
+    """
+    given = {**memorising.SETTINGS, **dotted_settings("overfit_batch", settings, options)}
+    with messages(verbose), own_settings():
+        return _train(model, data, config, given, path)
+
+
+@public
 def finetune(
     backbone: str,
     data: Any,
@@ -129,32 +156,53 @@ def finetune(
         InputError: for wrong input; no run folder is left then.
         Stopped: on Ctrl-C or a full disk; `resume` goes on.
     """
-    if backbone not in backbones.names():
-        raise InputError(f"finetune: {backbone!r} is no backbone{nearest(backbone, backbones.names())}")
-    given = dotted_settings("finetune", settings, options)
-    given = {**({} if config else _shipped_settings()), "model.weights": weights, **given}
+    given = finetune_settings(backbone, weights, config, settings, options)
     with messages(verbose), own_settings():
         return _train(backbone, data, config, given, path)
 
 
 @public
-def resume(path: str | Path | Run | DetectorRun, *, verbose: bool = True) -> Run | DetectorRun:
+def resume(
+    path: str | Path | Run | DetectorRun, *, devices: int | str | None = None, verbose: bool = True
+) -> Run | DetectorRun:
     """Goes on with an unfinished run; it ends as the run that was not interrupted.
 
     >>> keras_cnn.resume("runs/stopped", verbose=False).finished
     True
 
-    Raises InputError for a run that is complete or in use, and if its images are no longer the same.
+    Args:
+        path: a run or its folder.
+        devices: others than before: "auto", a number of GPUs, "cpu", "cpu:2", ...; another number of them changes the
+            last bits of the result. By default those of the run.
+        verbose: whether a summary, a line for each epoch and notes are printed.
+
+    Raises InputError for a run that is complete or in use, if its images are no longer the same, and if the machine
+    has another number of devices than before and `devices` does not say which to use.
     """
     folder = RunFolder.open(_path_of(path))
     if folder.finished:
         raise InputError(f"{folder.path}: this run is complete; to train longer, start a new one with more epochs")
     with messages(verbose), own_settings(), folder.lock():
         if is_detection_run(folder.path):
-            return resume_detector(folder)
-        config: Config = folder.config(BUILDERS)
-        experiment.train(config, folder, cast(Prepare, functools.partial(prepare, run=folder.path)))
+            return resume_detector(folder, devices)
+        config: Config = with_devices(folder.config(BUILDERS), devices)
+        own = cast(Prepare, functools.partial(prepare, run=folder.path))
+        experiment.train(config, folder, own, watch=_watch(config), other_devices=devices is not None)
     return Run(folder.path)
+
+
+def finetune_settings(
+    backbone: str,
+    weights: str,
+    config: str | Path | Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The options of a fine-tuning by dotted name. InputError for an unknown backbone or option."""
+    if backbone not in backbones.names():
+        raise InputError(f"finetune: {backbone!r} is no backbone{nearest(backbone, backbones.names())}")
+    given = dotted_settings("finetune", settings, options)
+    return {**({} if config else _shipped_settings()), "model.weights": weights, **given}
 
 
 def _shipped_settings() -> dict[str, Any]:
@@ -175,8 +223,25 @@ def _train(
     path: str | Path | None,
 ) -> Run:
     with _begun(model, data, config, given, path) as (chosen, folder, task):
-        experiment.train(chosen, folder, cast(Prepare, lambda config, precision: task))
+        experiment.train(chosen, folder, cast(Prepare, lambda config, precision: task), watch=_watch(chosen))
     return Run(folder.path)
+
+
+def _watch(config: Config) -> Watch | None:
+    """What ends a training early."""
+    return memorising.is_memorised if config.train.memorise else None
+
+
+def dry_run_training(
+    model: str | keras.Model | None,
+    data: Any,
+    config: str | Path | Mapping[str, Any] | None,
+    given: dict[str, Any],
+) -> experiment.TrainingCost:
+    """Logs what `_train` would do, and returns the cost. InputError as there."""
+    with tempfile.TemporaryDirectory() as temporary:
+        chosen, task = _prepared(model, data, config, given, Path(temporary))
+        return experiment.dry_run(chosen, cast(Prepare, lambda config, precision: task))
 
 
 @contextmanager

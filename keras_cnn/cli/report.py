@@ -4,8 +4,6 @@ from pathlib import Path
 
 from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
-from keras_cnn.errors import InputError
-from keras_cnn.messages import logger
 
 EXAMPLES = """examples:
   python report.py runs/fashion                     one run; writes runs/fashion/report.html
@@ -28,16 +26,6 @@ def main(arguments: list[str]) -> None:
     for path in chosen.runs:
         early.check_exists(path)
 
-    from keras_cnn.analysis.run_tables import find_table  # takes a second; --help does not need it
-    from keras_cnn.report.pages import write_pages
-    from keras_cnn.run_folder import is_detection_run
+    from keras_cnn.report.pages import write_pages  # takes a second; --help does not need it
 
-    if chosen.wandb and any(is_detection_run(path) for path in chosen.runs):
-        raise InputError(f"--wandb: a W&B Report is about runs of train.py; {chosen.runs[0]} is one of detect.py")
-    if chosen.wandb and (table := find_table(chosen.runs)) is not None and table.swept is None:
-        raise InputError(f"--wandb: a W&B Report is about runs; {chosen.runs[0]} is a table; expected run folders")
-    write_pages(chosen.runs, chosen.out)
-    if chosen.wandb:
-        from keras_cnn.report import wandb
-
-        logger.info(f"W&B     {wandb.save(wandb.build(chosen.runs))}")
+    write_pages(chosen.runs, chosen.out, wandb=chosen.wandb)

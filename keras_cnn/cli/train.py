@@ -12,27 +12,14 @@ from keras_cnn import run_folder
 from keras_cnn.cli import early, hosts, sweep
 from keras_cnn.cli.conclusion import conclude, conclude_batch
 from keras_cnn.cli.parser import Parser
-from keras_cnn.config import Config
+from keras_cnn.config import Config, memorising
 from keras_cnn.config.batch_size import as_resumed
+from keras_cnn.config.fields import shown
 from keras_cnn.config.shipped import described, find_config
 from keras_cnn.distribution.ranks import ALONE
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
-
-STEPS_TO_MEMORISE = 300
-MEMORISING = [  # the overrides of --overfit-batch; those of the command line come after them
-    "--train.overfit_batch=true",
-    "--train.memorise=true",
-    f"--train.epochs={STEPS_TO_MEMORISE}",  # an epoch is one step
-    "--train.label_smoothing=0",
-    "--train.ema=null",
-    "--train.early_stopping=null",
-    "--data.augment.name=none",
-    "--optim.schedule=constant",
-    "--optim.warmup_epochs=0",
-    "--optim.weight_decay=0",
-]
 
 EXAMPLES = """examples:
   python train.py                                              the embedded Fashion-MNIST, a minute or two
@@ -136,7 +123,7 @@ def start(
             option = name.replace("_", "-")
             raise InputError(f"command line: --resume goes on with training; --{option} does not fit it")
     overrides = [
-        *(MEMORISING if chosen.overfit_batch else []),
+        *(_memorising() if chosen.overfit_batch else []),
         *early.with_sources(overrides),
     ]
     file = chosen.config or find_config(Path(default))
@@ -176,15 +163,15 @@ def start(
             logger.info(f"suggested: --optim.learning_rate {rate:.2g}   (figure: {figure})")
         else:
             own = functools.partial(prepare, run=folder.path, ranks=ranks)  # it may have its first model in its folder
-            watch = _is_memorised if config.train.memorise else None
+            watch = memorising.is_memorised if config.train.memorise else None
             metrics = experiment.train(config, folder, own, watch=watch, other_devices=names_devices(overrides))
             if ranks.rank == 0:
                 (conclude_batch if config.train.memorise else conclude)(metrics, folder.path)
 
 
-def _is_memorised(history: list[dict]) -> bool:
-    """Whether every image of the batch is classified right; with train.memorise the batch is the validation split."""
-    return history[-1]["val_accuracy"] == 1
+def _memorising() -> list[str]:
+    """The overrides of --overfit-batch; those of the command line come after them."""
+    return [f"--{name}={shown(value)}" for name, value in memorising.SETTINGS.items()]
 
 
 def names_devices(overrides: list[str]) -> bool:

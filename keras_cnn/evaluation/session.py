@@ -100,7 +100,16 @@ def _check_same_images(path: Path, options: EvaluateOptions, predictions: Path) 
         )
 
 
-def show_runs(paths: list[Path], options: EvaluateOptions) -> None:
+@dataclass(frozen=True)
+class SummedRuns:
+    """Runs with their accuracies, those that differ only in their seed together."""
+
+    records: tuple[Record, ...]  # in the order in which they were named
+    groups: tuple[repeats.SeedGroup, ...]
+    comparisons: tuple[repeats.RecipeComparison, ...]  # of every two groups that were tested on the same images
+
+
+def show_runs(paths: list[Path], options: EvaluateOptions) -> SummedRuns:
     """Shows a line for each run, from its record where possible, then for each group of runs that differ only in seed.
 
     A run that cannot be evaluated does not stop the others; the InputError at the end has a line for each of them.
@@ -123,21 +132,25 @@ def show_runs(paths: list[Path], options: EvaluateOptions) -> None:
             logger.info(
                 "note        the seeds also drew different test images, so the spread includes that of the images"
             )
-    for a, b in itertools.combinations(groups, 2):
-        logger.info(_verdict(a, b))
+    comparisons = tuple(filter(None, itertools.starmap(_compared, itertools.combinations(groups, 2))))
     for record, facts in zip(records, repeats.facts_of_runs(records, groups), strict=True):
         for line in tables.findings(protocol.audit(facts)):
             logger.info(f"{record.name}  {line}")
     logger.info(f"next        {shell_command('report', *paths)}")
     if failed:
         raise InputError(*failed)
+    return SummedRuns(tuple(records), tuple(groups), comparisons)
 
 
-def _verdict(a: repeats.SeedGroup, b: repeats.SeedGroup) -> str:
+def _compared(a: repeats.SeedGroup, b: repeats.SeedGroup) -> repeats.RecipeComparison | None:
+    """The comparison of two recipes, whose verdict is shown; None, with the reason shown, if there can be none."""
     try:
-        return repeats.compare_recipes(a, b).verdict
-    except InputError as error:  # recipes tested on different images are shown without a comparison
-        return f"not compared: {error}"
+        comparison = repeats.compare_recipes(a, b)
+    except InputError as error:
+        logger.info(f"not compared: {error}")
+        return None
+    logger.info(comparison.verdict)
+    return comparison
 
 
 def _evaluate(path: Path, options: EvaluateOptions) -> EvaluatedRun:

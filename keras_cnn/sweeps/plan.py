@@ -25,6 +25,7 @@ from keras_cnn.sweeps.worker import check_metric, settings, trial_config
 from keras_cnn.tasks.classification.setup import SharedResources
 from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.training import experiment
+from keras_cnn.training.experiment import TrainingCost
 
 SHOWN = 3  # trials of a dry run
 LAST_RUNG = 100  # epochs; rungs have no end
@@ -96,8 +97,10 @@ def create(
         return Study.create(folder.path, sweep, config_module.dump(base), base.seed, on_server)
 
 
-def dry_run(path: Path, overrides: list[str], run_cap: int | None) -> None:
+def dry_run(path: Path, overrides: list[str], run_cap: int | None) -> tuple[int | None, TrainingCost]:
     """Logs what `create` would begin: the sweep, its parameters, its first trials, and a dry run of the first one.
+
+    Returns the number of trials, None for a sweep without end, and the cost of the first one.
 
     Raises InputError as `read` does, and if the images or the network of the first trial cannot be loaded.
     """
@@ -106,7 +109,7 @@ def dry_run(path: Path, overrides: list[str], run_cap: int | None) -> None:
         logger.info(line)
     logger.info("")
     logger.info("what the first trial would do")
-    experiment.dry_run(plan.first, prepare)
+    return plan.sampler.cap, experiment.dry_run(plan.first, prepare)
 
 
 def cost_lines(plan: SweepPlan) -> Iterator[str]:

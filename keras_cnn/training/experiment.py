@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from keras_cnn import config as config_module
 from keras_cnn.charts import architecture as diagrams
@@ -82,8 +83,19 @@ def train(
             return metrics
 
 
-def dry_run(config: TaskConfig, prepare: Prepare) -> None:
-    """Logs what `train` would do: data, network, steps and arithmetic."""
+@dataclass(frozen=True)
+class TrainingCost:
+    """What one training takes."""
+
+    epochs: int
+    steps: int  #: of an epoch
+    images: int  #: of the training split
+    parameters: int
+    multiply_adds: int  #: of all epochs
+
+
+def dry_run(config: TaskConfig, prepare: Prepare) -> TrainingCost:
+    """Logs what `train` would do: data, network, steps and arithmetic. Returns the cost."""
     task = prepare(config, None)
     for line in arithmetic.text(task.model).splitlines():
         logger.info(line)
@@ -98,6 +110,7 @@ def dry_run(config: TaskConfig, prepare: Prepare) -> None:
     logger.info(f"cost      {epochs} epochs of {task.steps} steps, {task.train_images * epochs:,} training images,")
     logger.info(f"          about {float(operations):.2e} multiply-adds")
     logger.info("dry run: no run folder was made, no image kept")
+    return TrainingCost(epochs, task.steps, task.train_images, task.model.count_params(), operations)
 
 
 def find_learning_rate(config: TaskConfig, folder: RunFolder, prepare: Prepare) -> float:

@@ -4,7 +4,9 @@ import sys
 
 import pytest
 
-from keras_cnn.cli import commands, doctor
+import keras_cnn
+from keras_cnn import machine
+from keras_cnn.cli import commands
 from keras_cnn.extras import EXTRAS, install_line
 from keras_cnn.training import gpus
 from keras_cnn.training.gpus import Gpu
@@ -34,8 +36,21 @@ def test_the_report_names_what_is_there_and_what_is_missing(report):
     assert 0 < milliseconds < 60_000
 
 
+def test_the_library_says_what_the_command_prints(monkeypatch, capsys):
+    monkeypatch.setattr(machine, "_machine", lambda: iter([("cores", "2 for this process")]))
+    monkeypatch.setattr(
+        machine, "_training", lambda: iter([("GPU", "none that TensorFlow uses"), ("", "one is hidden")])
+    )
+    assert commands.main(["doctor"]) == 0
+    report = keras_cnn.doctor()
+    assert capsys.readouterr().out == f"{report!r}\n"
+    assert (report["cores"], report.lines[-1]) == ("2 for this process", ("", "one is hidden"))
+    with pytest.raises(keras_cnn.InputError, match=r"^on: found 'tpu', expected gpu or cpu$"):
+        keras_cnn.doctor(gpu=True, on="tpu")
+
+
 def test_the_gpus_are_named_with_what_keeps_them_from_being_used_well(monkeypatch):
     monkeypatch.setattr(gpus, "problems", lambda found: ["a GPU is present, but hidden"])
     for found, shown in (([], "none that TensorFlow uses"), ([Gpu("NVIDIA H200", (9, 0))] * 2, "NVIDIA H200, " * 2)):
         monkeypatch.setattr(gpus, "visible_gpus", lambda found=found: found)
-        assert list(doctor.gpu_lines()) == [("GPU", shown.removesuffix(", ")), ("", "a GPU is present, but hidden")]
+        assert list(machine.gpu_lines()) == [("GPU", shown.removesuffix(", ")), ("", "a GPU is present, but hidden")]

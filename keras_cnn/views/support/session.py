@@ -38,6 +38,11 @@ def visualize(source: str, chosen: Mapping[str, Mapping[str, object]], shared: V
         drawn = [draw_view(opened, views.find(name), options) for name, options in chosen.items()]
         write_index(opened.out, opened.name)
         return [figure for figures in drawn for figure in figures]
+    return draw_every_view(opened)
+
+
+def draw_every_view(opened: OpenedModel) -> list[SavedFigure]:
+    """Draws all views, and logs which cannot be drawn for this network. Raises the first InputError if none can be."""
     figures: list[SavedFigure] = []
     errors: list[InputError] = []
     left_out: dict[str, str] = {}
