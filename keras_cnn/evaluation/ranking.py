@@ -14,6 +14,8 @@ import numpy as np
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.checks import checked_labels, checked_probabilities
 
+_ROUNDING = 1e-12  # of a sum of steps: 43 steps of 1/43 are 2e-16 above 1, ten of 1/10 are 1e-16 below
+
 
 @dataclass(frozen=True)
 class Roc:
@@ -67,7 +69,10 @@ def precision_recall(labels, probabilities, index: int) -> PrecisionRecall:
         precision, recall, thresholds = precision_recall_curve(own, scores, drop_intermediate=True)
     if not own.any():
         return PrecisionRecall(precision, np.full(len(recall), np.nan), thresholds, None)
-    return PrecisionRecall(precision, recall, thresholds, float(average_precision_score(own, scores)))
+    average = float(average_precision_score(own, scores))
+    if average > 1 - _ROUNDING:
+        average = 1.0
+    return PrecisionRecall(precision, recall, thresholds, average)
 
 
 def roc_area_interval(labels, probabilities, index: int, level: float = 0.95) -> list[float] | None:

@@ -139,6 +139,15 @@ def test_perfect_and_useless_scores():
     assert precision_recall(labels, useless, 1).average_precision == 0.5
 
 
+def test_perfect_scores_are_perfect_for_any_number_of_images():
+    """Steps of 1/N need not sum up to 1: 1.0000000000000002 for 43 images, whose variance would be negative."""
+    for images in (7, 10, 43, 58):
+        labels, scores = np.repeat([1, 0], images), np.linspace(0.9, 0.1, 2 * images)
+        probabilities = np.stack([1 - scores, scores], axis=1)
+        assert precision_recall(labels, probabilities, 1).average_precision == 1
+        assert average_precision_interval(labels, probabilities, 1) is None
+
+
 def test_a_class_without_images_has_no_curve_and_says_so():
     labels, probabilities = np.array([0, 0, 0, 0, 0]), PROBABILITIES
     empty = roc(labels, probabilities, 1)
