@@ -44,7 +44,7 @@ class AuditResult:
     @property
     def fingerprints(self) -> Fingerprints:
         """The fingerprints of the files that passed."""
-        return Fingerprints(self.files.column("pixel_hash"), self.files.column("thumbnail"))
+        return Fingerprints(self.files.columns["pixel_hash"], self.files.columns["thumbnail"], self.files.rows)
 
 
 def default_cache_dir() -> Path:

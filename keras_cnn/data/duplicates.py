@@ -15,6 +15,7 @@ from keras_cnn.data.fingerprints import (
     exact_groups,
     image_numbers,
     near_pairs,
+    rows_of,
 )
 from keras_cnn.data.splits import SourcePart
 from keras_cnn.errors import Stopped
@@ -103,7 +104,7 @@ def _near_overlaps(parts: Mapping[str, SourcePart], where: _Places, numbers: np.
     distinct = np.sort(distinct)
     thumbnails = np.concatenate([part.fingerprints.thumbnails for part in parts.values()])
     limits = (LISTED_ACROSS, LISTED_WITHIN)
-    across, within = near_pairs(thumbnails[distinct], numbers[distinct], splits[distinct], limits)
+    across, within = near_pairs(rows_of(thumbnails, distinct), numbers[distinct], splits[distinct], limits)
     return {
         "rule": f"dHash within {MAX_BITS} of 64 bits, thumbnails correlated by {MIN_CORRELATION} and within "
         f"{MAX_DIFFERENCE} of 255 grey levels",

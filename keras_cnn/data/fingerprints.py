@@ -34,16 +34,32 @@ _MANY = 64  # groups of at least this many images that agree on a band are compa
 _CHUNK = 4096  # pairs, or images of 32 × 32 pixels, at a time, so that temporary arrays stay small
 
 
-@dataclass(frozen=True)
 class Fingerprints:
-    """The fingerprints of N images."""
+    """The fingerprints of N images. `take` shares the arrays, which may be mapped from a file.
 
-    pixel_hashes: np.ndarray  # (N, 16) uint8, equal if and only if the upright pixels are equal
-    thumbnails: np.ndarray  # (N, 72) uint8, mean grey levels of an 8 × 9 grid
+    hashes: (K, 16) uint8, equal if and only if the upright pixels are equal.
+    thumbnails: (K, 72) uint8, mean grey levels of an 8 × 9 grid.
+    rows: (N,) int64, the row of each image; by default all in order.
+    """
+
+    def __init__(self, hashes: np.ndarray, thumbnails: np.ndarray, rows: np.ndarray | None = None):
+        self._hashes, self._thumbnails, self._rows = hashes, thumbnails, rows
+
+    @property
+    def pixel_hashes(self) -> np.ndarray:
+        """(N, 16) uint8."""
+        return self._hashes if self._rows is None else self._hashes[self._rows]
+
+    @property
+    def thumbnails(self) -> np.ndarray:
+        """(N, 72) uint8."""
+        return self._thumbnails if self._rows is None else self._thumbnails[self._rows]
 
     def take(self, indices) -> "Fingerprints":
         """The fingerprints of the images at `indices`, in that order."""
-        return Fingerprints(self.pixel_hashes[indices], self.thumbnails[indices])
+        indices = np.asarray(indices, np.int64)
+        rows = indices if self._rows is None else self._rows[indices]
+        return Fingerprints(self._hashes, self._thumbnails, rows)
 
 
 def of_arrays(pixels: np.ndarray) -> Fingerprints:
@@ -107,6 +123,11 @@ def _contrast(thumbnails: np.ndarray) -> np.ndarray:
     for part in _chunks(len(thumbnails)):
         contrast[part] = thumbnails[part].std(axis=1, dtype=np.float64)
     return contrast
+
+
+def rows_of(array: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """`array[indices]` for ascending indices, or `array` itself if they are all: a million thumbnails take 92 MB."""
+    return array if len(indices) == len(array) else array[indices]
 
 
 def _chunks(count: int) -> Iterator[slice]:
@@ -189,8 +210,9 @@ class _Block(NamedTuple):
 def _near_blocks(thumbnails: np.ndarray) -> Iterator[_Block]:
     """Finds every pair that looks the same among the pairs whose hashes agree on a band of bits."""
     textured = np.flatnonzero(_contrast(thumbnails) >= MIN_CONTRAST)
-    likeness = _Likeness(thumbnails[textured])
-    hashes, earlier = perceptual_hashes(thumbnails[textured]), []
+    thumbnails = rows_of(thumbnails, textured)
+    likeness = _Likeness(thumbnails)
+    hashes, earlier = perceptual_hashes(thumbnails), []
     for mask in _band_masks():
         for i, j in _agreeing(hashes & mask):
             difference = hashes[i] ^ hashes[j]
@@ -259,7 +281,6 @@ class _Likeness:
     def __init__(self, thumbnails: np.ndarray):
         self._cells = thumbnails.shape[1]
         self._thumbnails = thumbnails
-        self._by_cell = np.ascontiguousarray(thumbnails.T)
         self._sums = thumbnails.sum(axis=1, dtype=np.float64)
         squares = np.einsum("pc,pc->p", thumbnails, thumbnails, dtype=np.uint32, casting="unsafe")
         self._variances = self._cells * squares.astype(np.float64) - self._sums**2
@@ -302,7 +323,7 @@ class _Likeness:
         """Indices of the pairs within MAX_DIFFERENCE, tested cell by cell, because few pairs pass the first cells."""
         kept = np.arange(len(i))
         for cell in range(self._cells):
-            grey = self._by_cell[cell * 29 % self._cells]  # 29 and 72 have no common divisor
+            grey = self._thumbnails[:, cell * 29 % self._cells]  # 29 and 72 have no common divisor
             difference = self._centred(grey, i[kept]) - self._centred(grey, j[kept])
             kept = kept[np.abs(difference) <= MAX_DIFFERENCE]
         return kept

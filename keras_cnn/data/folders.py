@@ -258,6 +258,6 @@ def _part(images: ListedImages, audited: AuditResult, places: np.ndarray, titles
     names = files.names.take(files.rows)
     ids = names if all(map(str.isascii, names)) else Texts.of(map(image_id, names))
     split = Split(ids, index[images.labels[places]], files=files)
-    fingerprints = Fingerprints(files.column("pixel_hash"), files.column("thumbnail"))
+    fingerprints = Fingerprints(files.columns["pixel_hash"], files.columns["thumbnail"], files.rows)
     groups = None if images.groups is None else images.groups[places]
     return SourcePart(split, fingerprints, None if groups is None or np.all(groups < 0) else groups)
