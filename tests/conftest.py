@@ -17,6 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("WANDB_MODE", "offline")
 # Threads of OpenMP that wait for each other sleep: spinning, they took ten times as long beside other test processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# The test processes share the cores; more threads in each of them take a tenth more of the processor's time.
+for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(name, "1")
 
 # TensorFlow leaves millions of objects that live to the end; to look through them at the usual intervals takes 7 % of
 # the suite's time.
