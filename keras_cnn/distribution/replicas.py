@@ -39,11 +39,24 @@ class Replicas:
         """Replicas of all processes."""
         return self.share.replicas
 
+    @property
+    def devices(self) -> Sequence[str]:
+        """The devices of the replicas of this process."""
+        if self.strategy is None:
+            return ["GPU:0" if tf.config.get_visible_devices("GPU") else "CPU:0"]
+        return self.strategy.extended.worker_devices
+
     def scope(self) -> AbstractContextManager:
         """Variables made inside the block exist once on each device."""
         return self.strategy.scope() if self.strategy else nullcontext()
 
     # --- inside a step ---
+
+    def number(self) -> int:
+        """The number of this replica among those of this process."""
+        if self.strategy is None:
+            return 0
+        return int(tf.get_static_value(_context().replica_id_in_sync_group)) - self.share.first
 
     def part_of_mean(self, mean: tf.Tensor, weight: Callable[[], tf.Tensor]) -> tf.Tensor:
         """What the mean over this replica's part adds to the mean over the batch; `weight` is that of the part."""
@@ -79,7 +92,7 @@ class Replicas:
         return self.ranks.silence(type(error).__name__)
 
     def parts(self, tensors: Sequence[tf.Tensor], count: int, share: Share) -> list[Any]:
-        """Each tensor, whose first axis has the rows of this process, as the parts of its replicas."""
+        """Each tensor, whose first axis has the rows of this process, as parts on the devices of its replicas."""
         assert self.strategy is not None
         ends = np.cumsum([0, *(len(rows) for rows in share.parts(count))])
         if len(tensors[0]) != ends[-1]:
@@ -88,7 +101,7 @@ class Replicas:
         def part(tensor: tf.Tensor) -> Callable:
             def of(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
                 number = context.replica_id_in_sync_group - share.first
-                return tensor[ends[number] : ends[number + 1]]
+                return on_device(tensor[ends[number] : ends[number + 1]], self.devices[number])
 
             return of
 
@@ -123,8 +136,16 @@ class Replicas:
 
         return self.strategy.experimental_distribute_values_from_function(part)
 
+    def dealt(self, values: Sequence[tf.Tensor]) -> Any:
+        """One of the tensors for each replica of this process, in order."""
+        assert self.strategy is not None
+        share = self.share
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: values[context.replica_id_in_sync_group - share.first]
+        )
+
     def map(self, function: Callable, parts: Any) -> tuple:
-        """The results of `function` for the part of each replica of this process, in order."""
+        """The results of `function` for the part of each replica of this process, in order; parts may be nested."""
         assert self.strategy is not None
         return self.strategy.experimental_local_results(self.strategy.run(function, args=(parts,)))
 
@@ -143,6 +164,36 @@ class Replicas:
 
 
 SINGLE = Replicas()
+
+
+def on_device(tensor: tf.Tensor, device: str) -> tf.Tensor:
+    """The tensor on a device, to which it is copied while the device computes.
+
+    An int32 tensor stays: TensorFlow keeps int32 arguments of functions in the memory of the host, also for a GPU.
+    """
+    if tensor.dtype == tf.int32:
+        return tensor
+    with tf.device(device):
+        return tf.identity(tensor)
+
+
+class Divided:
+    """`forward`, compiled: images to arrays; the replicas of this process divide each batch among them."""
+
+    def __init__(
+        self, forward: Callable[[tf.Tensor], Sequence[tf.Tensor]], images: tf.TensorSpec, replicas: Replicas = SINGLE
+    ):
+        self._replicas = replicas
+        self.whole = tf.function(forward, input_signature=[images], autograph=False)
+        self._in_parts = tf.function(lambda parts: replicas.map(forward, parts), autograph=False)
+
+    def __call__(self, images: tf.Tensor) -> list[np.ndarray]:
+        local = self._replicas.share.local
+        if local == 1 or len(images) < local:
+            forward = self.whole.get_concrete_function()  # else TensorFlow warns of retracing at the fifth model
+            return [output.numpy() for output in forward(tf.convert_to_tensor(images))]
+        results = self._in_parts(self._replicas.local_parts(images))
+        return [np.concatenate([part.numpy() for part in parts]) for parts in zip(*results, strict=True)]
 
 
 class _SeedsByReplica(keras.random.SeedGenerator):

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from keras_cnn.distribution.replicas import SINGLE, Replicas
+from keras_cnn.distribution.replicas import SINGLE, Divided, Replicas
 from keras_cnn.models.graph import Graph, GraphNode, call_node, call_operation, is_graph, twin
 
 LINEAR = ":linear"
@@ -39,26 +39,16 @@ class Predictor:
         forward, end = inference(model, [output] if output else ()), model.outputs[0]
         self._classes = (Graph(model).nodes[output.removesuffix(LINEAR)].outputs[0] if output else end).shape[-1]
 
-        def logits(images: tf.Tensor) -> tf.Tensor:
+        def logits(images: tf.Tensor) -> list[tf.Tensor]:
             outputs = forward(before(images) if before else images)
-            return tf.cast(outputs[0] if output else outputs, tf.float32)
+            return [tf.cast(outputs[0] if output else outputs, tf.float32)]
 
-        specification = inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)
-        self._forward = tf.function(logits, input_signature=[specification], autograph=False)
-        self._replicas = replicas
-        self._forward_on_replicas = tf.function(lambda parts: replicas.map(logits, parts), autograph=False)
+        self._forward = Divided(logits, inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8), replicas)
 
     def logits(self, batches: Iterable) -> np.ndarray:
         """(N, classes) float32, in order, for batches that start with images (B, H, W, C) uint8."""
-        parts = [self._logits(images) for images, *_ in batches]
+        parts = [logits for images, *_ in batches for logits in self._forward(images)]
         return np.concatenate(parts) if parts else np.zeros((0, self._classes), np.float32)
-
-    def _logits(self, images: tf.Tensor) -> np.ndarray:
-        if self._replicas.share.local == 1 or len(images) < self._replicas.share.local:
-            forward = self._forward.get_concrete_function()  # else TensorFlow warns of retracing at the fifth model
-            return forward(tf.convert_to_tensor(images)).numpy()
-        parts = self._forward_on_replicas(self._replicas.local_parts(images))
-        return np.concatenate([part.numpy() for part in parts])
 
 
 def inference(model: keras.Model, read: Sequence[str] = ()) -> Callable[..., Any]:

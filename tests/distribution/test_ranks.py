@@ -4,7 +4,6 @@ import json
 import socket
 import struct
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -12,20 +11,14 @@ import pytest
 from keras_cnn.distribution.hosts import cluster
 from keras_cnn.distribution.ranks import ALONE, Ranks, meet
 from keras_cnn.errors import InputError, Stopped
+from tests.ranks_in_threads import all_of, free_hosts
 
 VERSIONS = {"keras_cnn": "1", "tensorflow": "2"}
 
 
 @pytest.fixture
 def hosts() -> list[str]:
-    """Three ports that are free."""
-    sockets = [socket.socket() for _ in range(3)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    places = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    return places
+    return free_hosts(3)
 
 
 OPEN = []
@@ -38,19 +31,12 @@ def closed_at_the_end():
         OPEN.pop().close()
 
 
-def all_of(calls: list) -> list:
-    """The results of calls at one time, or their exceptions."""
-    with ThreadPoolExecutor(len(calls)) as pool:
-        futures = [pool.submit(call) for call in calls]
-        results = [future.exception() or future.result() for future in futures]
-    OPEN.extend(result for result in results if isinstance(result, Ranks))
-    return results
-
-
 def met(hosts, ranks=None, versions=None, wait=20.0):
     numbers = range(len(hosts)) if ranks is None else ranks
     said = versions or [VERSIONS] * len(hosts)
-    return all_of([lambda r=r, v=v: meet(hosts, r, v, wait) for r, v in zip(numbers, said, strict=True)])
+    results = all_of([lambda r=r, v=v: meet(hosts, r, v, wait) for r, v in zip(numbers, said, strict=True)])
+    OPEN.extend(result for result in results if isinstance(result, Ranks))
+    return results
 
 
 def test_bytes_are_exchanged_in_the_order_of_the_ranks(hosts):
@@ -111,6 +97,8 @@ def test_a_port_in_use(hosts):
         other.listen()
         with pytest.raises(InputError, match=rf"{hosts[1]}: port \d+ cannot be used on this host: Address already in"):
             meet(hosts, 1, VERSIONS, 1)
+        with pytest.raises(InputError, match=rf"{hosts[1]}: port \d+ cannot be used on this host: Address already in"):
+            meet(hosts[1:], 0, VERSIONS, 1)
 
 
 def test_a_stranger_does_not_disturb(hosts):
@@ -123,6 +111,7 @@ def test_a_stranger_does_not_disturb(hosts):
         return meet(hosts[:2], 1, VERSIONS, 20)
 
     first, second = all_of([lambda: meet(hosts[:2], 0, VERSIONS, 20), after_strangers])
+    OPEN.extend([first, second])
     assert (first.count, second.rank) == (2, 1)
 
 

@@ -43,7 +43,7 @@ def functional(middle, policy: str = "float32") -> keras.Model:
 
 
 def operations(predictor: Predictor) -> list[str]:
-    graph = predictor._forward.get_concrete_function().graph
+    graph = predictor._forward.whole.get_concrete_function().graph
     return [operation.type for operation in graph.get_operations()]
 
 
@@ -121,7 +121,7 @@ def test_new_weights_are_seen_without_compiling_again(images):
     second = predictor.logits([(images,)])
     assert np.abs(first - second).max() > 0.1
     assert_close(second, model(images, training=False).numpy())
-    assert predictor._forward.experimental_get_tracing_count() == 1
+    assert predictor._forward.whole.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])

@@ -1,10 +1,11 @@
 """The outputs of the frozen part of a network, computed once for every image and kept in memory or in a file."""
 
 import hashlib
+import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import tensorflow as tf
 from keras_cnn.data import augment, cache, pipeline
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.pipeline import Batch
+from keras_cnn.distribution.ranks import ALONE, Ranks
+from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.evaluation.predict import inference
 from keras_cnn.messages import logger
@@ -91,10 +94,17 @@ class FrozenPart:
     Args:
         dtype: type of the outputs that are kept: auto (the type that `model` computes) or bfloat16.
         image_batches: (split, batch size) -> the split's batches in order.
+        replicas: to which whole batches are dealt out, so that the bits do not depend on their number.
     """
 
-    def __init__(self, model: keras.Model, dtype: str, image_batches: Callable[[Split, int], Iterable[Batch]]):
-        self.model, self._batches = model, image_batches
+    def __init__(
+        self,
+        model: keras.Model,
+        dtype: str,
+        image_batches: Callable[[Split, int], Iterable[Batch]],
+        replicas: Replicas = SINGLE,
+    ):
+        self.model, self._batches, self._replicas = model, image_batches, replicas
         computed = np.dtype(tf.as_dtype(model.outputs[0].dtype).as_numpy_dtype)
         self.dtype = BFLOAT16 if dtype == "bfloat16" else computed
         self.rounds = self.dtype != computed
@@ -106,10 +116,10 @@ class FrozenPart:
         return images * math.prod(self.model.output_shape[1:]) * self.dtype.itemsize
 
     def in_memory(self, split: Split, views: AugmentedViews | None, check_interrupt: CheckInterrupt) -> FrozenFeatures:
-        """The features in an array."""
+        """The features in an array; each process of the run computes its part of them."""
         values, filled = np.empty(self._shape(split, views), self.dtype), 0
         rows = values.reshape(-1, *values.shape[2:])
-        for batch in self._computed(split, views, check_interrupt):
+        for batch in self._computed(split, views, check_interrupt, self._replicas.ranks):
             rows[filled : filled + len(batch)] = batch
             filled += len(batch)
         return FrozenFeatures(values, split)
@@ -126,7 +136,8 @@ class FrozenPart:
         """The features in a file of `folder`.
 
         An existing file is reused if the weights, the images and the augmentation are the same. An incomplete file is
-        recomputed. `image_key` identifies the images and their decoding.
+        recomputed. `image_key` identifies the images and their decoding. Of the processes that share the folder, the
+        first computes everything, and the others wait for its file.
         """
         key = hashlib.sha256(b"".join((_weights_key(self.model), image_key, self._key(views)))).digest()
         shape = self._shape(split, views)
@@ -148,25 +159,38 @@ class FrozenPart:
         return json.dumps([VERSION, str(self.dtype), tf.__version__, keras.__version__, changes]).encode()
 
     def _computed(
-        self, split: Split, views: AugmentedViews | None, check_interrupt: CheckInterrupt
+        self, split: Split, views: AugmentedViews | None, check_interrupt: CheckInterrupt, ranks: Ranks = ALONE
     ) -> Iterator[np.ndarray]:
-        """Batches (B, ...) of features, view after view. Logs the progress every ten seconds."""
+        """Features (B, ...), view after view, computed by `ranks` together. Logs the progress every ten seconds."""
         if views not in self._compiled:
             self._compiled[views] = self._compile(views)
-        forward = self._compiled[views]
+        forward, together = self._compiled[views], BATCH * self._replicas.share.local
+        turns = np.arange(len(split)) // together  # the process with number t mod ranks.count computes turn t
+        own = split if ranks.count == 1 else split.take(np.flatnonzero(turns % ranks.count == ranks.rank))
+        rounds = math.ceil(len(split) / (together * ranks.count))
         passes, done, began = views.count if views else 1, 0, time.monotonic()
         logged = began
         for view in range(passes):
-            for images, _, keys, *_ in self._batches(split, BATCH):
+            batches = iter(self._batches(own, BATCH))
+            for _ in range(rounds):
                 check_interrupt()
-                values = forward(images, keys, tf.constant(view, tf.int32)).numpy()
+                group = list(itertools.islice(batches, self._replicas.share.local))
+                values = self._joined(forward(group, tf.constant(view, tf.int32)), ranks)
                 done += len(values)
                 yield values
                 if (now := time.monotonic()) - logged > 10:
                     logger.info(f"features  {done:,} of {passes * len(split):,}, {done / (now - began):.0f} images/s")
                     logged = now
 
+    def _joined(self, parts: Sequence[tf.Tensor], ranks: Ranks) -> np.ndarray:
+        """The parts of this process and then, if there are others, those of all processes, in order."""
+        empty = np.zeros((0, *self.model.output_shape[1:]), self.dtype)
+        values = np.concatenate([empty, *(part.numpy() for part in parts)])
+        return values if ranks.count == 1 else self._replicas.gathered(values)
+
     def _compile(self, views: AugmentedViews | None) -> Callable:
+        """(batches, one for each replica; view) -> the features of each."""
+
         def forward(images, keys, view):
             if views:
                 labels = tf.zeros((tf.shape(images)[0], 1))
@@ -175,7 +199,22 @@ class FrozenPart:
 
         images = tf.TensorSpec(self.model.inputs[0].shape, tf.uint8)
         keys, view = tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec((), tf.int32)
-        return tf.function(forward, input_signature=[images, keys, view], autograph=False)
+        one = tf.function(forward, input_signature=[images, keys, view], autograph=False)
+        replicas = self._replicas
+
+        def on_replicas(images, keys, view):
+            return replicas.map(lambda part: forward(*part, view), (images, keys))
+
+        several = tf.function(on_replicas, autograph=False)
+
+        def of_group(group: Sequence[Batch], view: tf.Tensor) -> Sequence[tf.Tensor]:
+            whole = len(group) == replicas.share.local and all(len(batch.images) == BATCH for batch in group)
+            if replicas.share.local == 1 or not whole:
+                return [one(batch.images, batch.keys, view) for batch in group]
+            images, keys = ([batch.images for batch in group], [batch.keys for batch in group])
+            return several(replicas.dealt(images), replicas.dealt(keys), view)
+
+        return of_group
 
 
 def _weights_key(model: keras.Model) -> bytes:

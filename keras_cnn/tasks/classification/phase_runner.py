@@ -202,7 +202,8 @@ class PhaseRunner:
     @cached_property
     def _frozen_part(self) -> FrozenPart:
         assert self._frozen_model is not None  # used only if there is a `_boundary`
-        return FrozenPart(self._frozen_model, self._setup.config.finetune.features_dtype, self._setup.batches)
+        setup = self._setup
+        return FrozenPart(self._frozen_model, setup.config.finetune.features_dtype, setup.batches, setup.replicas)
 
     @cached_property
     def _outputs_to_keep(self) -> dict[str, int]:
@@ -223,7 +224,8 @@ class PhaseRunner:
         if self._frozen_model is None or wanted == "none":
             return None
         if wanted == "auto":
-            return "memory" if bytes_fit(self._feature_bytes) else None
+            too_large = not bytes_fit(self._feature_bytes)
+            return None if self._setup.replicas.ranks.any(too_large) else "memory"
         return wanted
 
     @cached_property

@@ -56,15 +56,16 @@ def training(
     return _batches(samples_at, start[0] * steps + start[1], epochs * steps, images.size)
 
 
-def plain(images: BoxImages, batch_size: int) -> BoxBatches:
-    """Batches of the images without augmentation, once and in order."""
+def plain(images: BoxImages, batch_size: int, rows: slice = slice(None)) -> BoxBatches:
+    """Batches of the images without augmentation, once and in order; `rows` begins and ends with batches."""
+    first, end, _ = rows.indices(len(images))
 
     def samples_at(position: int) -> tuple[list[Sample], np.ndarray, int, int]:
         chosen = range(position * batch_size, min((position + 1) * batch_size, len(images)))
         samples = [Sample(*images.letterboxed(i), images.classes(i)) for i in chosen]
         return samples, images.keys[list(chosen)], 0, len(chosen)
 
-    return _batches(samples_at, 0, math.ceil(len(images) / batch_size), images.size)
+    return _batches(samples_at, first // batch_size, math.ceil(end / batch_size), images.size)
 
 
 def _batches(samples_at: Callable, start: int, stop: int, size: int) -> BoxBatches:

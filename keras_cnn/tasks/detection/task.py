@@ -11,6 +11,7 @@ from keras_cnn.config.batch_size import require_number
 from keras_cnn.data.pipeline import Batch
 from keras_cnn.detection.loss import YoloLoss
 from keras_cnn.distribution.ranks import ALONE, Ranks
+from keras_cnn.distribution.replicas import Divided
 from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder, write_text
 from keras_cnn.tasks.detection import batches, results, validation
@@ -123,16 +124,21 @@ class DetectionPhase:
         )
 
     def validate(self) -> dict[str, float]:
-        """Loss and mAP on the validation split, in inference mode."""
-        setup, pictures = self._setup, self._setup.dataset.validation
-        total, detections = 0.0, []
-        for images, labels, *_ in batches.plain(self._validation_images, setup.config.train.batch_size):
-            maps, loss = self._maps_and_loss(images, labels)
-            total += float(loss)
-            for maps_of_image in zip(*(np.asarray(each) for each in maps), strict=True):
-                picture = pictures[len(detections)]
+        """Loss and mAP on the validation split, in inference mode; each process of the run reads its part of it."""
+        setup, pictures, size = self._setup, self._setup.dataset.validation, self._setup.config.train.batch_size
+        own = setup.replicas.steps(len(pictures), size)
+        losses, detections = [], []
+        for images, labels, *_ in batches.plain(self._validation_images, size, own):
+            maps = self._maps(images)
+            losses.append(float(self._loss(maps, labels)))
+            for maps_of_image in zip(*maps, strict=True):
+                picture = pictures[own.start + len(detections)]
                 detections.append(validation.detections_in(maps_of_image, setup.heads, picture, setup.size))
-        scores = validation.score(pictures, detections, len(setup.dataset.classes))
+        rows = setup.replicas.gathered(validation.as_rows(detections, own.start))
+        scores = validation.score(pictures, validation.from_rows(rows, len(pictures)), len(setup.dataset.classes))
+        total = 0.0
+        for loss in setup.replicas.gathered(np.array(losses)):
+            total += float(loss)
         return {"val_loss": total / len(pictures), "val_map50": scores.map50, "val_map": scores.map}
 
     @cached_property
@@ -140,17 +146,24 @@ class DetectionPhase:
         return self._setup.images("validation")
 
     @cached_property
-    def _maps_and_loss(self) -> Callable:
-        """(images, labels) -> the maps of all heads, and the loss summed over the images."""
-        model, objective = self._setup.model, self.trainer.objective
-        signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8), objective.labels]
+    def _maps(self) -> Callable:
+        """Images (B, H, W, 3) uint8 -> the maps (B, h, w, anchors * (5 + classes)) of each head."""
+        model = self._setup.model
+        images = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)
 
-        def maps_and_loss(images, labels):
+        def maps(images: tf.Tensor) -> list[tf.Tensor]:
             outputs = model(images, training=False)
-            outputs = outputs if isinstance(outputs, list) else [outputs]
-            return outputs, objective(outputs, labels)[1][0]
+            return outputs if isinstance(outputs, list) else [outputs]
 
-        return tf.function(maps_and_loss, input_signature=signature, autograph=False)
+        return Divided(maps, images, self._setup.replicas)
+
+    @cached_property
+    def _loss(self) -> Callable:
+        """(maps, labels) -> the loss summed over the images."""
+        objective = self.trainer.objective
+        maps = [tf.TensorSpec((None, *output.shape[1:]), output.dtype) for output in self._setup.model.outputs]
+        signature = [maps, objective.labels]
+        return tf.function(lambda *batch: objective(*batch)[1][0], input_signature=signature, autograph=False)
 
     def verify_frozen(self) -> int:
         return 0

@@ -37,6 +37,24 @@ def _cut(detections: Detections, size: tuple[int, int]) -> Detections:
     return Detections(boxes, detections.classes, detections.confidences)[inside]
 
 
+def as_rows(detections: Sequence[Detections], first: int) -> np.ndarray:
+    """(N, 7) float64: picture, box, class and confidence of each detection; the pictures are numbered from `first`."""
+    columns = [
+        (np.full(len(each), first + number), *each.boxes.T, each.classes, each.confidences)
+        for number, each in enumerate(detections)
+    ]
+    return np.concatenate([np.zeros((0, 7)), *(np.stack(each, axis=1) for each in columns)], dtype=np.float64)
+
+
+def from_rows(rows: np.ndarray, pictures: int) -> list[Detections]:
+    """The detections in each of `pictures` pictures; see `as_rows`."""
+    of_picture = [rows[rows[:, 0] == number] for number in range(pictures)]
+    return [
+        Detections(own[:, 1:5].astype(np.float32), own[:, 5].astype(np.int64), own[:, 6].astype(np.float32))
+        for own in of_picture
+    ]
+
+
 def detections(network: Network, pictures: Sequence[AnnotatedImage]) -> list[Detections]:
     """Detections of a saved network in each picture, computed as `detect.py` does, down to a confidence of LOWEST."""
     detector = Detector(network.model, network.heads)

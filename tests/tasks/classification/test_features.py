@@ -20,11 +20,13 @@ from keras_cnn.data import cache, pipeline
 from keras_cnn.data.augment import RECIPES, augment
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.decoding import read_image_file
+from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.errors import InputError, Interrupted
 from keras_cnn.models import freezing
 from keras_cnn.tasks.classification import features
 from keras_cnn.tasks.classification.features import BFLOAT16, AugmentedViews, FrozenFeatures, FrozenPart, image_key
 from keras_cnn.training.task import no_interrupt
+from tests.ranks_in_threads import all_of, replicas_of_ranks
 
 ROOT = Path(__file__).resolve().parents[3]
 SHAPE, COUNT = (32, 32, 3), features.BATCH + 9  # a whole batch and a short one
@@ -56,13 +58,13 @@ def model() -> keras.Model:
     return network()
 
 
-def frozen_of(model: keras.Model, dtype: str = "auto", read=None) -> FrozenPart:
+def frozen_of(model: keras.Model, dtype: str = "auto", read=None, replicas: Replicas = SINGLE) -> FrozenPart:
     def batches(split: Split, size: int):
         if read is not None:
             read.append(len(split))
         return pipeline.batches(split, SHAPE, size)
 
-    return FrozenPart(freezing.split(model, freezing.boundary(model))[0], dtype, batches)
+    return FrozenPart(freezing.split(model, freezing.boundary(model))[0], dtype, batches, replicas)
 
 
 def in_memory(frozen: FrozenPart, split: Split, recipe: AugmentedViews | None = None) -> np.ndarray:
@@ -115,6 +117,18 @@ def test_a_view_is_what_the_augmentation_makes_of_that_epoch(model, images):
         seen = changed(tf.constant(view))
         np.testing.assert_allclose(found[view], layer_output(model, seen), rtol=1e-4, atol=1e-4)
     assert np.abs(found[0] - found[1]).max() > 0.1
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_ranks_compute_parts_and_all_have_the_whole_to_the_byte(model, images, count):
+    """With three ranks, the last computes nothing: there are two batches."""
+    read = [[] for _ in range(count)]
+    with replicas_of_ranks(count) as replicas:
+        frozen = [frozen_of(model, "bfloat16", own, each) for own, each in zip(read, replicas, strict=True)]
+        parts = all_of([lambda part=part: in_memory(part, images, VIEWS) for part in frozen])
+    expected = in_memory(frozen_of(model, "bfloat16"), images, VIEWS)
+    assert [part.tobytes() == expected.tobytes() for part in parts] == [True] * count
+    assert read == [[features.BATCH] * 2, [9] * 2, [0] * 2][:count]
 
 
 @pytest.mark.parametrize("start", [(0, 0), (1, 2), (2, 3)])
