@@ -4,9 +4,11 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-# Runs a program; a signal comes after the `count`-th step if the count is not 0.
+from tests.fork_server import ROOT
+
+# Runs a program; a signal comes after the `count`-th step if the count is not 0, or a pause if it is negative.
 PROGRAM = """
-import importlib, os, signal, sys
+import importlib, os, signal, sys, time
 from keras_cnn.cli import program
 from keras_cnn.training.state import TrainingState
 name, number, count, *arguments = sys.argv[1:]
@@ -16,6 +18,8 @@ def add(self, *values):
     calls[0] += 1
     if calls[0] == int(count):
         os.kill(os.getpid(), int(number))
+    if calls[0] == -int(count):
+        time.sleep(float(number))
 TrainingState.add = add
 from keras_cnn.tensorflow_import import import_tensorflow
 import_tensorflow()
@@ -37,13 +41,16 @@ def ports() -> str:
     return places
 
 
-def both(fork_server, arguments: list, signals=((0, 0), (0, 0)), others=None, program: str = "train") -> list:
-    """The ends of rank 0 and rank 1, which get a signal (number, after which step); `others` are those of rank 1."""
+def both(
+    fork_server, arguments: list, signals=((0, 0), (0, 0)), others=None, program: str = "train", folders=(ROOT, ROOT)
+) -> list:
+    """The ends of rank 0 and rank 1 in `folders`, which get a signal (number, after which step) or pause (seconds,
+    minus the step); `others` are the arguments of rank 1."""
     hosts = ports()
     with ThreadPoolExecutor(2) as pool:
         futures = []
         for rank, (number, count) in enumerate(signals):
             own = others if others and rank else arguments
             words = [program, int(number), count, *own, "--hosts", hosts, "--rank", rank, "--wait", "60"]
-            futures.append(pool.submit(partial(fork_server.run, PROGRAM), *words))
+            futures.append(pool.submit(partial(fork_server.run, PROGRAM, folder=folders[rank]), *words))
         return [future.result() for future in futures]

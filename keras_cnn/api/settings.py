@@ -60,6 +60,8 @@ class Settings(TypedDict, total=False):
     epochs: int
     batch_size: int | Literal["auto"]
     steps_per_call: int | Literal["auto"]
+    on_device: Literal["auto", "yes", "no"]
+    xla: bool
     label_smoothing: float
     class_weights: Literal["none", "balanced"]
     ema: float | None

@@ -157,6 +157,11 @@ class TrainConfig:
         "steps between two looks at the loss; auto: several if that is faster",
         AUTO_OR_AT_LEAST_1,
     ] = "auto"
+    on_device: Annotated[
+        Literal["auto", "yes", "no"],
+        "keep the training images on the devices; auto: on GPUs, if they take a quarter of the free memory at most",
+    ] = "auto"
+    xla: Annotated[bool, "compile the whole step by XLA, on one device; doctor --gpu measures whether it gains"] = False
     label_smoothing: Annotated[float, "probability spread over all classes", FRACTION] = 0.0
     class_weights: Annotated[Literal["none", "balanced"], "balanced: inverse to the class's frequency"] = "none"
     ema: Annotated[float | None, "decay of an average of the weights, used for validation and saved", FRACTION] = None

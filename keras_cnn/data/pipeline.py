@@ -1,7 +1,7 @@
 """Batches of uint8 images from a Split, in a predetermined order, from any (epoch, step) on, decoded ahead."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -129,8 +129,7 @@ def batches(
         return ArrayBatches(split, pixels, batch_size)
     threads = threads or len(cores())
     indices = _indices(len(split), batch_size, seed, start=start, epochs=epochs, share=share)
-    with tf.device("CPU:0"):
-        labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
+    labelled = _labelled(split)
     if split.pixels is None:
         files = split.files
         assert files is not None
@@ -141,11 +140,35 @@ def batches(
         images = _from_pixels(split.pixels, image_shape, indices, fit, threads)
 
     def batch(which, images):
-        epoch, index, count = which
-        pixels = images[: tf.size(index)]
-        return Batch(pixels, tf.gather(labels, index), tf.gather(keys, index), epoch, count)
+        _, index, _ = which
+        return labelled(images[: tf.size(index)], *which)
 
     return FileBatches(tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options()), split)
+
+
+def row_batches(
+    split: Split,
+    batch_size: int,
+    *,
+    seed: int | None = None,
+    start: tuple[int, int] = (0, 0),
+    epochs: int = 1,
+    share: Share = WHOLE,
+) -> FileBatches:
+    """The batches of `batches`, with the numbers (B,) int64 of their rows instead of images; see `DeviceRows`."""
+    indices = _indices(len(split), batch_size, seed, start=start, epochs=epochs, share=share)
+    labelled = _labelled(split)
+    rows = indices.map(lambda epoch, index, count: labelled(index, epoch, index, count))
+    return FileBatches(rows.prefetch(2).with_options(_options()), split)
+
+
+def _labelled(split: Split) -> Callable[..., Batch]:
+    """(images, epoch, their numbers, images of the whole batch) -> the `Batch`."""
+    with tf.device("CPU:0"):
+        labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
+    return lambda images, epoch, index, count: Batch(
+        images, tf.gather(labels, index), tf.gather(keys, index), epoch, count
+    )
 
 
 def decodable_batches(

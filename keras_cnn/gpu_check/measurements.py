@@ -128,6 +128,17 @@ def steps_per_call(scale: Scale) -> Numbers:
     return {"network": network.name, "one": one, "several": many, "ratio": many / one}
 
 
+def whole_step(scale: Scale) -> Numbers:
+    """Images per second with the whole step compiled by XLA, and with the augmentation alone."""
+    if reason := xla_problem():
+        raise NotMeasured(f"XLA cannot compile here: {reason}")
+    network = scale.networks[0]
+    usual, _ = _usual(network, scale.epochs)
+    with images_of(network) as images:
+        compiled = our_rate(network, images, scale.epochs, "--train.xla=true")
+    return {"network": network.name, "one": usual, "several": compiled, "ratio": compiled / usual}
+
+
 def two_gpus(scale: Scale) -> Numbers:
     """Images per second on one and on two devices, with the same global batch."""
     network = scale.networks[0]
@@ -183,6 +194,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], Numbers]] = {  # in the order in which
     "losses": losses,
     "rates": rates,
     "steps_per_call": steps_per_call,
+    "whole_step_xla": whole_step,
     "pipeline": pipeline,
     "determinism": determinism,
     "two_gpus": two_gpus,

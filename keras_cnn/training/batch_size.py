@@ -71,9 +71,12 @@ def _too_much(size: int, on_gpu: bool) -> str:
 
 
 def _costliest(config: Any) -> Any:
-    """The config whose steps need the most memory of the run, and which keeps nothing between steps."""
+    """The config whose steps need the most memory of the run; it keeps nothing between steps, except on a GPU."""
     optim = replace(config.optim, learning_rate_batch=None)  # said once, when the number is known
-    config = replace(config, optim=optim, data=replace(config.data, cache="none"))
+    config = replace(config, optim=optim)
+    on_gpu = tf.config.get_visible_devices("GPU") and getattr(config.train, "on_device", "no") != "no"
+    if not on_gpu:  # which only images in memory may be kept on
+        config = replace(config, data=replace(config.data, cache="none"))
     if hasattr(config, "finetune"):
         config = replace(config, finetune=replace(config.finetune, strategy="fixed", features="none"))
     return config

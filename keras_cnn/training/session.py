@@ -1,5 +1,6 @@
 """A run in progress: what happens around each step and epoch, and the contents of its checkpoint."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -113,8 +114,9 @@ class TrainingSession:
             warn_of_changes([f"the frozen part's outputs kept: {before or 'nowhere'} -> {now or 'nowhere'}"])
 
     def leave_phase(self) -> None:
-        """Releases the phase and everything kept for it."""
+        """Releases the phase and everything kept for it, also on the devices."""
         self._phase_run = None
+        gc.collect()  # a compiled step and its trainer refer to each other
 
     def end(self) -> None:
         """Saves the last model if the task wants it, and gives the model the weights of its best epoch."""

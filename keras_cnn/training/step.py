@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_cnn.data.pipeline import Batch
-from keras_cnn.distribution.replicas import SINGLE, Replicas
+from keras_cnn.distribution.replicas import SINGLE, Replicas, on_device
 from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.training.optimizers import exclude_from_decay
 
@@ -52,6 +52,7 @@ class Trainer:
             update t as a warm-up; None: no average.
         replicas: where the model has its copies; it was built in their scope.
         share: the rows of each batch on which they train.
+        xla: compiles the whole step by XLA, for one replica alone.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Trainer:
         ema: float | None = None,
         replicas: Replicas = SINGLE,
         share: Share = WHOLE,
+        xla: bool = False,
     ):
         self.model, self.optimizer, self.objective = model, optimizer, objective
         self.replicas, self._share = replicas, share
+        self._device = replicas.devices[0]
         self._augment, self._frozen_part, self._ema = augment, frozen_part, ema
         variables = model.trainable_variables
         self._slowed = [(v, factor) for v in variables if (factor := rate_factors.get(v.path, 1.0)) != 1.0]
@@ -84,17 +87,38 @@ class Trainer:
         replicas.prepare_layers(model)
         images = inputs or tf.TensorSpec(model.inputs[0].shape, tf.uint8)
         signature = [images, objective.labels, *(tf.TensorSpec(shape, dtype) for shape, dtype in STEP_INPUTS)]
-        self.step = tf.function(self._step, input_signature=signature, autograph=False)
+        self.step = tf.function(self._step, input_signature=signature, autograph=False, jit_compile=xla or None)
+        self._step_of_loop = self.step if xla else self._step
         self._step_of_all = tf.function(self._step_on_replicas, autograph=False)
-        self.steps = tf.function(self._steps, autograph=False)
+        self._several: Callable | None = None
 
     def train_on(self, batch: Batch, rate: float) -> Sequence[tf.Tensor]:
         """Performs one update with a batch, on all replicas; returns the objective's sums over all images of it."""
+        return self.train_on_parts(self.placed(batch), rate)
+
+    def placed(self, batch: Batch) -> Batch:
+        """The batch on the devices that train: images, labels and keys of several replicas as their parts."""
+        if self.replicas.strategy is None:
+            return _on(self._device, batch)
+        parts = self.replicas.parts(batch[:3], int(batch.size), self._share)
+        return Batch(*parts, epoch=batch.epoch, size=batch.size)
+
+    def train_on_parts(self, batch: Batch, rate: float) -> Sequence[tf.Tensor]:
+        """`train_on` for a batch that is `placed`. Does not wait for the result."""
         learning_rate = tf.constant(rate, tf.float32)
         if self.replicas.strategy is None:
             return self.step(batch.images, batch.labels, batch.keys, batch.epoch, learning_rate)
-        parts = self.replicas.parts(batch[:3], int(batch.size), self._share)
-        return self._step_of_all(parts, batch.epoch, learning_rate, tf.cast(batch.size, tf.int32))
+        return self._step_of_all(batch[:3], batch.epoch, learning_rate, tf.cast(batch.size, tf.int32))
+
+    def steps(self, batches: Iterator[Batch], rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A step for each of K rates with the next batches of a `tf.data` iterator; compiled once for every K.
+
+        Returns the objective's sums (K, measures) float64 and the images (K,) int32 of each batch.
+        """
+        if self._several is None:
+            looped = tf.function(self._steps, autograph=False)
+            self._several = looped.get_concrete_function(batches, tf.TensorSpec((None,), tf.float32))
+        return self._several(batches, rates)
 
     def groups(self) -> dict[str, list]:
         """Every variable that training changes, by group, in a fixed order."""
@@ -115,19 +139,19 @@ class Trainer:
         return self.replicas.strategy is None
 
     def _steps(self, batches, rates):
-        """A step for each rate, with the next batches of a `tf.data` iterator; (K, measures) float64 and (K,) int32."""
-        count = tf.shape(rates)[0]
+        """See `steps`. The next batch is copied to the device while it computes with the one before."""
+        count, device = tf.shape(rates)[0], self._device
         sums = tf.TensorArray(tf.float64, count, element_shape=(len(self.objective.measures),))
         images = tf.TensorArray(tf.int32, count, element_shape=())
 
-        def step(number, sums, images):
-            batch = next(batches)
-            row = self._step(batch.images, batch.labels, batch.keys, batch.epoch, rates[number])
+        def step(number, batch, sums, images):
+            following = tf.cond(number + 1 < count, lambda: _on(device, next(batches)), lambda: batch)
+            row = self._step_of_loop(batch.images, batch.labels, batch.keys, batch.epoch, rates[number])
             sums = sums.write(number, tf.stack([tf.cast(each, tf.float64) for each in row]))
-            return number + 1, sums, images.write(number, batch.size)
+            return number + 1, following, sums, images.write(number, batch.size)
 
-        start = (tf.constant(0), sums, images)
-        _, sums, images = tf.while_loop(lambda number, *_: number < count, step, start, parallel_iterations=1)
+        start = (tf.constant(0), _on(device, next(batches)), sums, images)
+        *_, sums, images = tf.while_loop(lambda number, *_: number < count, step, start, parallel_iterations=1)
         return sums.stack(), images.stack()
 
     def _step_on_replicas(self, parts, epoch, rate, count):
@@ -183,3 +207,7 @@ class Trainer:
     def is_finite(self) -> bool:
         """Whether every variable that training changes is finite."""
         return all(np.isfinite(np.asarray(v)).all() for group in self.groups().values() for v in group)
+
+
+def _on(device: str, batch: Batch) -> Batch:
+    return Batch(*(on_device(tensor, device) for tensor in batch))

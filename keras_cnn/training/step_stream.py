@@ -33,6 +33,7 @@ class StepStream:
         self._source: Iterator[Batch] = iter(self._files.dataset if self._files else batches)
         self._wanted = steps_per_call if self._files else 1
         self._seconds: list[float] = []  # of single steps; the first one compiles
+        self._ahead: Batch | None = None  # on the device; only once every step is single
 
     def next_steps(self, most: int) -> int:
         """How many steps the next call makes, `most` at most."""
@@ -56,9 +57,14 @@ class StepStream:
         return (self._files or self._trainer.replicas).reason(error)
 
     def _single(self, rate: float) -> Sums:
-        batch = next(self._source)
-        sums = self._trainer.train_on(batch, rate)
+        batch, self._ahead = self._ahead or self._placed(), None
+        if self._wanted == 1 and self._left > 1:
+            self._ahead = self._placed()  # before the step, so that it is copied while the device computes
+        sums = self._trainer.train_on_parts(batch, rate)
         return dict(zip(self._trainer.objective.measures, map(float, sums), strict=True)), int(batch.size)
+
+    def _placed(self) -> Batch:
+        return self._trainer.placed(next(self._source))
 
     def _several(self, rates: Sequence[float]) -> list[Sums]:
         sums, counts = self._trainer.steps(self._source, tf.constant(rates, tf.float32))

@@ -1,20 +1,17 @@
 """Augmentation against NumPy, SciPy and Pillow, and the promise that an image's changes depend on its key alone."""
 
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance
-from tensorflow.python.framework import kernels as registry
 
 from keras_cnn.data import augment as module
 from keras_cnn.data.augment import FILLS, GREY, RECIPES, Augmentation, augment
 from keras_cnn.data.threefry import threefry
 from keras_cnn.errors import InputError
+from tests.gpu_kernels import kernels_of
 
 SIDE = 12
-GPU = ("GPU", "DEFAULT")  # kinds of device whose kernels a GPU can run
 EVERYTHING = Augmentation(
     rotation=30, scale=(0.8, 1.2), translation=0.1, shear=10, flip=0.5, vertical_flip=0.5, pad_crop=2,
     brightness=0.3, contrast=0.3, saturation=0.3, cutout=4, mixup=0.4, cutmix=1.0,
@@ -381,19 +378,3 @@ def traced(recipe, channels):
     images, labels = tf.TensorSpec((None, 32, 32, channels), tf.uint8), tf.TensorSpec((None, 10))
     keys, epoch = tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec((), tf.int32)
     return function.get_concrete_function(images, labels, keys, epoch).graph
-
-
-@functools.cache
-def gpu_kernels(name):
-    return [k for k in registry.get_registered_kernels_for_op(name).kernel if k.device_type in GPU]
-
-
-def kernels_of(op):
-    """The kernels with which a GPU can run this op."""
-
-    def fits(kernel):
-        kinds = {c.name: [tf.dtypes.as_dtype(t) for t in c.allowed_values.list.type] for c in kernel.constraint}
-        return all(op.get_attr(name) in allowed for name, allowed in kinds.items())
-
-    registered = gpu_kernels(op.type)
-    return [kernel for kernel in registered if fits(kernel)] if op.type not in ("Placeholder", "NoOp") else registered

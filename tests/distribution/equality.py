@@ -1,6 +1,7 @@
 """Trains tiny networks on several logical devices and on one, and prints the largest differences as JSON.
 
 python -m tests.distribution.equality 2
+python -m tests.distribution.equality 4 adamw "rmsprop+clipping"
 
 Logical devices are fixed when TensorFlow begins, so that this is a program of its own; see test_replicas.py.
 """
@@ -16,12 +17,15 @@ from keras_cnn import models
 from keras_cnn.config import OptimConfig
 from keras_cnn.data import augment, pipeline
 from keras_cnn.data.dataset import Split
+from keras_cnn.distribution.device_rows import DeviceRows
 from keras_cnn.distribution.devices import open_devices
 from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.tasks.classification.features import AugmentedViews, FrozenPart
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.step import Trainer
+from keras_cnn.training.task import no_interrupt
 
 SHAPE, CLASSES, BATCH, STEPS, RATE = (12, 12, 1), 4, 16, 20, 1e-2
 IMAGES = 65  # 16, 16, 16, 16 and 1: the last batch of an epoch has fewer images than replicas
@@ -51,6 +55,7 @@ CASES = {
     "frozen part": {"frozen": "conv1"},
     "rates by layer": {"factors": {"conv1": 0.1}},
     "penalty": {"penalty": 0.01},
+    "images on the devices": {"on_device": True, "recipe": augment.Augmentation(mixup=0.4, flip=0.5)},
     "batch norm": {"table": NORM},
     "batch norm, one step": {"table": NORM, "steps": 1},
 }
@@ -73,17 +78,28 @@ def trained(case: dict, replicas: Replicas) -> tuple[dict[str, list[np.ndarray]]
     optim = OptimConfig(**{"optimizer": "sgd"} | {name: case[name] for name in OPTIM if name in case})
     with replicas.scope():
         optimizer = build_optimizer(optim)
+    rows = DeviceRows(SPLIT.pixels, replicas) if case.get("on_device") and replicas is not SINGLE else None
+
+    def augmented(images, labels, keys, epoch):
+        images = rows.gathered(images) if rows else images
+        return augment.augment(images, labels, keys, epoch, seed=1, recipe=recipe)
+
     trainer = Trainer(
         model,
         optimizer,
-        lambda images, labels, keys, epoch: augment.augment(images, labels, keys, epoch, seed=1, recipe=recipe),
+        augmented,
+        inputs=tf.TensorSpec((None,), tf.int64) if rows else None,
         objective=CrossEntropy(CLASSES, case.get("smoothing", 0.0), case.get("class_weights")),
         rate_factors=factors,
         ema=case.get("ema"),
         replicas=replicas,
         share=share,
     )
-    stream = iter(pipeline.batches(SPLIT, SHAPE, BATCH, seed=1, epochs=9, share=share))
+    options = {"seed": 1, "epochs": 9, "share": share}
+    batches = (
+        pipeline.row_batches(SPLIT, BATCH, **options) if rows else pipeline.batches(SPLIT, SHAPE, BATCH, **options)
+    )
+    stream = iter(batches)
     losses = []
     for _ in range(case.get("steps", STEPS)):
         batch = next(stream)
@@ -114,12 +130,26 @@ def logits_difference(trainer: Trainer, replicas: Replicas) -> float:
     return float(np.abs(whole - divided).max())
 
 
+def features_are_equal(trainer: Trainer, replicas: Replicas) -> bool:
+    """Whether replicas that compute whole batches of a network's first layers give the bytes of one device."""
+    first = keras.Model(trainer.model.inputs, trainer.model.layers[2].output)
+    repeated = SPLIT.take(np.arange(2 * IMAGES) % IMAGES)  # five batches of FrozenPart: one is left over
+    views = AugmentedViews(augment.RECIPES["fashion"], seed=5, count=2)
+    parts = [
+        FrozenPart(first, "auto", lambda split, size: pipeline.batches(split, SHAPE, size), each)
+        for each in (SINGLE, replicas)
+    ]
+    whole, divided = (part.in_memory(repeated, views, no_interrupt).values for part in parts)
+    return whole.tobytes() == divided.tobytes()
+
+
 def main(count: int, wanted: list[str]) -> None:
     strategy = tf.distribute.MirroredStrategy(open_devices(f"cpu:{count}"))
     tf.config.experimental.enable_op_determinism()
     for name in wanted or CASES:
-        alone, losses, _ = trained(CASES[name], SINGLE)
-        values, found, trainer = trained(CASES[name], Replicas(strategy))
+        case = {key: value for part in name.split("+") for key, value in CASES[part].items()}
+        alone, losses, _ = trained(case, SINGLE)
+        values, found, trainer = trained(case, Replicas(strategy))
         row = {
             "case": name,
             "weights": largest_difference(alone, values),
@@ -127,6 +157,7 @@ def main(count: int, wanted: list[str]) -> None:
             "correct": int(np.abs(found[:, 1] - losses[:, 1]).max()),
             "drift": drift(trainer),
             "logits": logits_difference(trainer, Replicas(strategy)),
+            "features": features_are_equal(trainer, Replicas(strategy)),
         }
         print(json.dumps(row), flush=True)
 

@@ -13,7 +13,12 @@ from keras_cnn.distribution.replicas import SINGLE, open_replicas
 from keras_cnn.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = {4: ["class weights", "mixup", "adamw", "batch norm"]}
+CASES = {  # every case of the table, some of them together
+    2: ["adagrad+penalty", "rmsprop+clipping+average of the weights", "nesterov+rates by layer+cutmix"],
+    4: ["class weights", "mixup", "adamw+label smoothing+frozen part", "images on the devices", "batch norm"],
+}
+
+ROUNDED = ("batch norm", "adagrad+penalty")  # Adagrad's sums of squares reach 12
 
 
 @pytest.mark.parametrize("count", CASES)
@@ -24,10 +29,10 @@ def test_several_devices_train_as_one(count):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["case"] for row in rows] == CASES[count]
     for row in rows:
-        assert row["weights"] <= (1e-5 if row["case"] == "batch norm" else 1e-6), row
+        assert row["weights"] <= (1e-5 if row["case"] in ROUNDED else 1e-6), row
         assert row["loss"] <= 1e-5, row
         assert (row["correct"], row["drift"]) == (0, 0.0), row
-        assert row["logits"] == 0.0, row
+        assert (row["logits"], row["features"]) == (0.0, True), row
 
 
 @pytest.mark.parametrize(

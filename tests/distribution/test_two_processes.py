@@ -1,13 +1,21 @@
 """Runs of two processes on this machine: they end alike, stop together, and resume to the bit."""
 
 import json
+import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from keras_cnn.cli.hosts import shared_folder
+from keras_cnn.distribution.ranks import meet
+from keras_cnn.errors import InputError, Stopped
+from keras_cnn.run_folder import RunFolder
 from keras_cnn.training import checkpoints
+from tests.fork_server import ROOT
+from tests.ranks_in_threads import all_of, free_hosts
 from tests.two_processes import PROGRAM, both, ports
 
 EPOCHS, STEPS = 2, 4
@@ -120,6 +128,67 @@ def test_ranks_that_do_not_agree_leave_nothing(fork_server, tmp_path):
         assert each.returncode == 2
         assert "optim.learning_rate: found 0.5, but rank 0 has" in each.stderr
     assert not folder.exists()
+
+
+def test_ranks_that_see_other_images_leave_nothing(fork_server, tmp_path):
+    """One path, under which each process finds a file of its own."""
+    rng = np.random.default_rng(0)
+    for rank in (0, 1):
+        (tmp_path / str(rank)).mkdir()
+        images = {name: rng.integers(0, 256, (40, 8, 8, 1), np.uint8) for name in ("x_train", "x_test")}
+        labels = {name: np.arange(40, dtype=np.int32) % 2 for name in ("y_train", "y_test")}
+        np.savez(tmp_path / str(rank) / "images.npz", **images, **labels)
+    changes = {"data__source": "npz:images.npz", "data__train": "20", "train__batch_size": "8"}
+    words = [ROOT / "configs/default.yaml", *options(**changes)[1:], "--run-dir", tmp_path / "run"]
+    ended = both(fork_server, words, folders=(tmp_path / "0", tmp_path / "1"))
+    for each in ended:
+        assert each.returncode == 2, each.stderr
+        assert "images and labels (split.json): found" in each.stderr
+        assert each.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rank_that_does_not_see_the_run_folder_is_named_and_nothing_is_left(tmp_path, capsys):
+    hosts = free_hosts(2)
+
+    class Elsewhere(RunFolder):
+        """The run folder of rank 0, which rank 1 looks for at a path that it has not."""
+
+        def __enter__(self):
+            self.path, self.own = tmp_path / "not" / "mounted", self.path
+            return self
+
+        def __exit__(self, *error):
+            self.path = self.own
+            super().__exit__(*error)
+
+    def rank(number):
+        ranks = meet(hosts, number, {}, 20.0)
+        with shared_folder(ranks, lambda: Elsewhere.create("run", path=tmp_path / "run"), "train"):
+            ranks.exchange(b"")
+
+    first, second = all_of([partial(rank, number) for number in (0, 1)])
+    text = f"rank 1: {tmp_path}/not/mounted: not seen here; expected a run folder that all hosts share"
+    assert (type(second), str(second)) == (InputError, text)
+    assert (type(first), str(first)) == (Stopped, f"stopped: rank 1 ({hosts[1]}) has ended: {text}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_slow_process_is_waited_for(whole, fork_server, tmp_path):
+    ended = both(fork_server, [*options(), "--run-dir", tmp_path / "run"], [(0, 0), (3, -2)])
+    assert [each.returncode for each in ended] == [0, 0], ended[0].stderr + ended[1].stderr
+    assert state_of(tmp_path / "run") == state_of(whole)
+
+
+def test_an_evaluation_divided_among_devices_is_that_of_one(whole, fork_server, tmp_path):
+    written = []
+    for devices in ("cpu", "cpu:3"):
+        run = shutil.copytree(whole, tmp_path / devices.replace(":", "-"))
+        done = fork_server.run(PROGRAM, "evaluate", 0, 0, run, "--split", "validation", "--devices", devices)
+        assert done.returncode == 0, done.stderr
+        written.append((run / "evaluations" / "validation" / "predictions.csv").read_bytes())
+    assert len(written[0].splitlines()) > 100
+    assert written[0] == written[1]
 
 
 def test_fine_tuning_in_two_processes(fork_server, tmp_path):

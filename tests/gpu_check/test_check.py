@@ -33,7 +33,7 @@ def test_everything_is_measured_that_can_be_without_a_gpu(checked):
     assert list(found) == list(measurements.MEASUREMENTS)
     missing = {name: numbers["not_measured"] for name, numbers in found.items() if "not_measured" in numbers}
     assert missing == {}
-    for name in ("steps per call", "two gpus"):  # two logical devices of the processor
+    for name in ("steps per call", "whole step xla", "two gpus"):  # two logical devices of the processor
         assert re.fullmatch(r"\w+: [\d,]+ images/s against [\d,]+: \d+\.\d\d times", lines[name])
     assert written["on"] == "cpu"
     assert written["software"]["cores"] >= 1

@@ -173,3 +173,17 @@ def test_smallest_image_works_and_a_smaller_one_is_refused(name):
     if smallest > 1:
         with pytest.raises(InputError, match=f"expected at least {smallest}×{smallest}"):
             backbones.backbone(name, (smallest - 1, 99, 3), weights="none")
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11"])
+def test_layers_between_backbone_and_logits_have_widths_for_tensor_cores(name):
+    """Multiples of 8; the logits, one for each class, are computed in float32 also where the rest has 16 bits."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        maps = keras.Input((1, 1, 8))
+        model = keras.Model(maps, classics.find(name).head(maps, 13))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    *hidden, logits = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.units % 8 for layer in hidden] == [0, 0]
+    assert (logits.units, logits.compute_dtype) == (13, "float32")

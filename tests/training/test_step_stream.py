@@ -22,12 +22,16 @@ RECIPE = augment.Augmentation(mixup=0.3, rotation=10, flip=0.5)
 RATES = [0.01 / (1 + step) for step in range(9)]
 
 
-def stream_of(steps_per_call) -> tuple[Trainer, StepStream]:
+def changed(images, labels, keys, epoch):
+    return augment.augment(images, labels, keys, epoch, seed=1, recipe=RECIPE)
+
+
+def stream_of(steps_per_call, augmented=changed) -> tuple[Trainer, StepStream]:
     keras.utils.set_random_seed(1)
     trainer = Trainer(
         models.build("layers", SHAPE, CLASSES, table=TABLE),
         build_optimizer(OptimConfig(optimizer="adamw", weight_decay=0.01)),
-        lambda images, labels, keys, epoch: augment.augment(images, labels, keys, epoch, seed=1, recipe=RECIPE),
+        augmented,
         objective=CrossEntropy(CLASSES),
         ema=0.9,
     )
@@ -37,7 +41,7 @@ def stream_of(steps_per_call) -> tuple[Trainer, StepStream]:
 
 def trained(calls: list[int]) -> tuple[list[bytes], list]:
     """Every variable after calls of so many steps, and what each step measured."""
-    trainer, stream = stream_of(1)
+    trainer, stream = stream_of(max(calls))
     results, begin = [], 0
     for count in calls:
         results += stream.advance(RATES[begin : begin + count])
@@ -71,3 +75,39 @@ def test_auto_makes_several_steps_a_call_where_they_save_more_than_they_cost(fir
     _, stream = stream_of("auto")
     stream._seconds, stream._left = [first, *[step] * MEASURED], left
     assert stream.next_steps(100) == number
+
+
+def test_nothing_is_traced_again_for_the_last_batch_of_an_epoch_or_a_shorter_call():
+    """Three epochs of batches of 8, 8 and 6, in calls of one, of three and of two steps."""
+    traced = []
+
+    def augmented(images, labels, keys, epoch):
+        traced.append(images.shape)
+        return changed(images, labels, keys, epoch)
+
+    trainer, stream = stream_of(3, augmented)
+    for count in (1, 1, 1, 3, 2, 1):
+        stream.advance(RATES[:count])
+    assert trainer.step.experimental_get_tracing_count() == 1
+    assert len(traced) == 2  # single steps, and the loop
+
+
+COMPILED = """
+import os, sys
+os.environ["XLA_FLAGS"] = f"--xla_dump_to={sys.argv[1]}"
+from pathlib import Path
+from tests.training.test_step_stream import RATES, stream_of
+_, stream = stream_of(1)
+for epoch in range(3):
+    for _ in range(3):
+        stream.advance(RATES[:1])
+    print(len(list(Path(sys.argv[1]).glob("module_*.before_optimizations.txt"))), flush=True)
+"""
+
+
+def test_xla_compiles_both_sizes_of_a_batch_in_the_first_epoch_alone(fork_server, tmp_path):
+    done = fork_server.run(COMPILED, tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, *others = map(int, done.stdout.split())
+    assert first >= 2
+    assert others == [first, first]

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,8 @@ from keras_cnn.data import augment
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.cache import bytes_fit
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.pipeline import Batch
+from keras_cnn.data.pipeline import Batch, decoded, row_batches
+from keras_cnn.distribution.device_rows import DeviceRows, fits_on_gpu, size_on_device
 from keras_cnn.distribution.shares import Share
 from keras_cnn.evaluation.metrics import cross_entropy
 from keras_cnn.evaluation.predict import Predictor, inference
@@ -69,17 +70,21 @@ class PhaseRunner:
         features = self._train_features
         weights = _balanced(setup) if settings.class_weights == "balanced" else None
         in_step = features is None and self._frozen_model is not None
+        augment, inputs = (self._augmented, self._image_spec) if features is None else (_unchanged, features.spec)
+        if self._rows is not None:
+            augment, inputs = self._gathered(self._rows), tf.TensorSpec((None,), tf.int64)
         return Trainer(
             self._trainable_part,
             optimizer,
-            self._augmented if features is None else _unchanged,
+            augment,
             objective=CrossEntropy(len(setup.dataset.classes), settings.label_smoothing, weights),
-            inputs=self._image_spec if features is None else features.spec,
+            inputs=inputs,
             frozen_part=inference(self._frozen_model) if in_step else None,
             rate_factors=by_path,
             ema=settings.ema,
             replicas=setup.replicas,
             share=self._share,
+            xla=settings.xla,
         )
 
     @property
@@ -92,8 +97,11 @@ class PhaseRunner:
         """Training batches from a step of an epoch, both counted from 0, to the end of the phase or of `epochs`."""
         options: dict[str, Any] = {"seed": self._setup.config.seed, "share": self._share}
         options |= {"start": (epoch, step), "epochs": epochs or self._phase.until}
+        size = self._setup.config.train.batch_size
+        if self._rows is not None:
+            return row_batches(self._setup.train, size, **options)
         if self._train_features is not None:
-            return self._train_features.batches(self._setup.config.train.batch_size, **options)
+            return self._train_features.batches(size, **options)
         return self._setup.batches(self._train_images, crop=self._setup.file_crops[0], **options)
 
     def _augmented(self, images, labels, keys, epoch):
@@ -178,6 +186,45 @@ class PhaseRunner:
         return Predictor(self._trainable_part, self._validation_features.spec)
 
     # --- images, and the outputs of the frozen part ---
+
+    @cached_property
+    def _rows(self) -> DeviceRows | None:
+        """The training images, or all views' outputs of the frozen part, if the steps gather them on the devices."""
+        setup, features, wanted = self._setup, self._train_features, self._setup.config.train.on_device
+        if wanted == "no":
+            return None
+        if features is not None:
+            count, kind, shape = math.prod(features.values.shape[:2]), features.values.dtype, features.spec.shape[1:]
+        else:
+            if wanted == "auto" and self._train_images.pixels is None:
+                return None  # what does not fit in memory
+            count, kind, shape = len(setup.train), np.dtype(np.uint8), setup.dataset.image_shape
+        size = size_on_device(count, math.prod(shape) * kind.itemsize)
+        if wanted == "auto" and not fits_on_gpu(size):
+            return None
+        logger.info(f"memory    {_size_text(size)} of {'images' if features is None else 'features'} on each device")
+        rows = self._train_pixels if features is None else features.values.reshape(count, *shape)
+        return DeviceRows(rows, setup.replicas)
+
+    @property
+    def _train_pixels(self) -> np.ndarray:
+        """(N, H, W, C) uint8: the training images as the network gets them."""
+        shape, pixels = self._setup.dataset.image_shape, self._train_images.pixels
+        if pixels is not None and pixels.shape[1:] == shape:
+            return pixels
+        return decoded(self._train_images, shape, self._setup.config.data.fit)
+
+    def _gathered(self, rows: DeviceRows) -> Callable:
+        """Augmentation of the rows with some numbers, which are those of the first view."""
+        features, images = self._train_features, len(self._setup.train)
+        views = 1 if features is None else len(features.values)
+        then = self._augmented if features is None else _unchanged
+
+        def gathered(numbers, labels, keys, epoch):
+            first = images * (tf.cast(epoch, tf.int64) % views) if views > 1 else 0
+            return then(rows.gathered(numbers + first), labels, keys, epoch)
+
+        return gathered
 
     @property
     def _image_spec(self) -> tf.TensorSpec:

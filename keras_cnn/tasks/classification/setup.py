@@ -145,6 +145,9 @@ def prepare_setup(
     that train together.
     """
     replicas = open_replicas(config.devices, ranks)
+    if config.train.xla:
+        found = f"found true with {replicas.count} devices"
+        require(replicas.count == 1, "train.xla", found, "one, because XLA cannot compile the sums over several")
     hardware = precision.hardware()
     number_format = chosen_precision or precision.choose_precision(config.precision, hardware)
     precision.apply(config.seed, number_format, config.deterministic)

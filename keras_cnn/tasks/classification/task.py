@@ -10,6 +10,7 @@ import numpy as np
 from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.config.batch_size import require_number
+from keras_cnn.config.schema import AUTO
 from keras_cnn.distribution.ranks import ALONE, Ranks
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
@@ -41,8 +42,10 @@ def prepare(
     """
     if ranks.count > 1:
         require_number(config, "several processes train on one batch")
-    tried = SharedResources()
+    tried, is_auto = SharedResources(), config.train.batch_size == AUTO
     config = batch_size.resolved(config, lambda other: prepare(other, chosen_precision, shared=tried, run=run))
+    if is_auto:
+        shared = shared or tried  # where the images may be decoded already
     return ClassificationTask(prepare_setup(config, chosen_precision, shared=shared, run=run, ranks=ranks))
 
 

@@ -114,6 +114,26 @@ CASES = {  # changes, and how far the weights may be apart after three epochs
 }
 
 
+ON_DEVICE = {  # changes, and what is kept there: images or features
+    "files, mixed": ({"data__cache": "none", "data__augment__mixup": 0.3, **FASHION}, "0.1 MiB of images"),
+    "decoded, frozen in the step": ({"finetune__freeze_upto": "pool1", "finetune__features": "none"}, "of images"),
+    "two views": ({"finetune__freeze_upto": "pool1", "finetune__augment_views": 2, **FASHION}, "of features"),
+    "bfloat16": ({"finetune__freeze_upto": "pool1", "finetune__features_dtype": "bfloat16"}, "of features"),
+}
+
+
+@pytest.mark.parametrize("name", ON_DEVICE)
+def test_what_is_kept_on_the_device_changes_no_byte(photos, name, monkeypatch):
+    changes, said = ON_DEVICE[name]
+    found, logged = {}, []
+    monkeypatch.setattr(phase_runner.logger, "info", logged.append)
+    for kept in ("no", "yes"):
+        made, running = ready(photos, train__on_device=kept, **changes)
+        found[kept] = [steps_through(running, 3), *(w.tobytes() for w in made.model.get_weights())]
+    assert found["no"] == found["yes"]
+    assert [line for line in logged if said in line and line.endswith("on each device")]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_training_on_what_is_kept_equals_training_on_images(photos, name):
     changes, apart = CASES[name]
