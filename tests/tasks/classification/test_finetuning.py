@@ -15,6 +15,7 @@ from keras_cnn import config as config_module
 from keras_cnn.config import OptimConfig
 from keras_cnn.data import pipeline
 from keras_cnn.data.augment import augment
+from keras_cnn.distribution.device_rows import DeviceRows
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models.model_files import load_model
@@ -321,7 +322,13 @@ def test_in_each_phase_the_frozen_part_stays_to_the_byte_and_all_else_trains(
 
 
 def test_the_parts_outputs_are_let_go_of_before_the_next_phase_asks_for_room(photos, tmp_path, monkeypatch):
+    """Those of the training images, in memory and on the device, and those of the validation images."""
     kept, introduced, in_memory = [], [], phase_runner.FrozenPart.in_memory
+
+    class Remembered(DeviceRows):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            kept.extend(map(weakref.ref, self._copies))
 
     def remembering(self, *arguments):
         found = in_memory(self, *arguments)
@@ -334,11 +341,13 @@ def test_the_parts_outputs_are_let_go_of_before_the_next_phase_asks_for_room(pho
         introduced.append([ref() is None for ref in kept])
         original(self)
 
+    monkeypatch.setattr(phase_runner, "DeviceRows", Remembered)
     monkeypatch.setattr(phase_runner.FrozenPart, "in_memory", remembering)
     monkeypatch.setattr(PhaseRunner, "log_summary", log_summary)
-    train(photos, tmp_path / "run", finetune__strategy="staged", finetune__freeze_upto="bn1", train__epochs=2)
-    assert introduced == [[], [True, True]]
-    assert len(kept) == 4
+    staged = {"finetune__strategy": "staged", "finetune__freeze_upto": "bn1", "train__epochs": 2}
+    train(photos, tmp_path / "run", train__on_device="yes", **staged)
+    assert introduced == [[], [True, True, True]]
+    assert len(kept) == 6
 
 
 def test_early_stopping_in_the_first_phase_ends_the_run(photos, tmp_path, monkeypatch, phase_by_phase):
