@@ -1,6 +1,7 @@
 """Arrays that are kept on the devices that train, where each step gathers its rows by their numbers."""
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -71,7 +72,8 @@ def memory_limit(device: str) -> int:
 
     Only TensorFlow's C interface tells it without opening every GPU of the machine.
     """
-    listed = pywrap_tfe.TFE_ContextListDevices(context.context()._handle)
+    opened: Any = context.context()
+    listed = pywrap_tfe.TFE_ContextListDevices(opened._handle)
     for number in range(pywrap_tfe.TF_DeviceListCount(listed)):
         if pywrap_tfe.TF_DeviceListName(listed, number).endswith(device):  # the job and host are left out of some names
             return pywrap_tf_session.TF_DeviceListMemoryBytes(listed, number)

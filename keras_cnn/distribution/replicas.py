@@ -94,14 +94,14 @@ class Replicas:
     def parts(self, tensors: Sequence[tf.Tensor], count: int, share: Share) -> list[Any]:
         """Each tensor, whose first axis has the rows of this process, as parts on the devices of its replicas."""
         assert self.strategy is not None
-        ends = np.cumsum([0, *(len(rows) for rows in share.parts(count))])
+        devices, ends = self.devices, np.cumsum([0, *(len(rows) for rows in share.parts(count))])
         if len(tensors[0]) != ends[-1]:
             raise ValueError(f"a share of {ends[-1]} images of {count} was expected, not {len(tensors[0])}")
 
         def part(tensor: tf.Tensor) -> Callable:
             def of(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
-                number = context.replica_id_in_sync_group - share.first
-                return on_device(tensor[ends[number] : ends[number + 1]], self.devices[number])
+                number = int(context.replica_id_in_sync_group) - share.first
+                return on_device(tensor[ends[number] : ends[number + 1]], devices[number])
 
             return of
 

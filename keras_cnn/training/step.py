@@ -115,10 +115,11 @@ class Trainer:
 
         Returns the objective's sums (K, measures) float64 and the images (K,) int32 of each batch.
         """
-        if self._several is None:
+        several = self._several
+        if several is None:
             looped = tf.function(self._steps, autograph=False)
-            self._several = looped.get_concrete_function(batches, tf.TensorSpec((None,), tf.float32))
-        return self._several(batches, rates)
+            several = self._several = looped.get_concrete_function(batches, tf.TensorSpec((None,), tf.float32))
+        return several(batches, rates)
 
     def groups(self) -> dict[str, list]:
         """Every variable that training changes, by group, in a fixed order."""

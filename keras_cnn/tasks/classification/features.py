@@ -191,7 +191,7 @@ class FrozenPart:
     def _compile(self, views: AugmentedViews | None) -> Callable:
         """(batches, one for each replica; view) -> the features of each."""
 
-        def forward(images, keys, view):
+        def forward(images: tf.Tensor, keys: tf.Tensor, view: tf.Tensor) -> tf.Tensor:
             if views:
                 labels = tf.zeros((tf.shape(images)[0], 1))
                 images, _ = augment.augment(images, labels, keys, view, seed=views.seed, recipe=views.augmentation)
@@ -203,7 +203,7 @@ class FrozenPart:
         replicas = self._replicas
 
         def on_replicas(images, keys, view):
-            return replicas.map(lambda part: forward(*part, view), (images, keys))
+            return replicas.map(lambda part: forward(part[0], part[1], view), (images, keys))
 
         several = tf.function(on_replicas, autograph=False)
 

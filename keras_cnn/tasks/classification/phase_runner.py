@@ -194,11 +194,12 @@ class PhaseRunner:
         if wanted == "no":
             return None
         if features is not None:
-            count, kind, shape = math.prod(features.values.shape[:2]), features.values.dtype, features.spec.shape[1:]
+            views, images, *shape = features.values.shape
+            count, kind = views * images, features.values.dtype
         else:
             if wanted == "auto" and self._train_images.pixels is None:
                 return None  # what does not fit in memory
-            count, kind, shape = len(setup.train), np.dtype(np.uint8), setup.dataset.image_shape
+            count, kind, shape = len(setup.train), np.dtype(np.uint8), list(setup.dataset.image_shape)
         size = size_on_device(count, math.prod(shape) * kind.itemsize)
         if wanted == "auto" and not fits_on_gpu(size):
             return None
