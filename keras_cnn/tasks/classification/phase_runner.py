@@ -191,7 +191,7 @@ class PhaseRunner:
     def _rows(self) -> DeviceRows | None:
         """The training images, or all views' outputs of the frozen part, if the steps gather them on the devices."""
         setup, features, wanted = self._setup, self._train_features, self._setup.config.train.on_device
-        if wanted == "no":
+        if wanted == "no" or (features is None and setup.file_crops[0]):
             return None
         if features is not None:
             views, images, *shape = features.values.shape

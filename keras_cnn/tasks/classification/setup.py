@@ -173,9 +173,10 @@ def prepare_setup(
         _remove_dropout(model)
     _require_fixed_images(config, augmentation)
     if augmentation.crops and train.files is not None:
-        cache = config.data.cache
-        found = f"{cache}, with the recipe {config.data.augment.name}, which cuts each crop from its file"
-        require(cache in ("auto", "none"), "data.cache", f"found {found}", "none")
+        cuts = f"with the recipe {config.data.augment.name}, which cuts each crop from its file"
+        cache, rows = config.data.cache, config.train.on_device
+        require(cache in ("auto", "none"), "data.cache", f"found {cache}, {cuts}", "none")
+        require(rows in ("auto", "no"), "train.on_device", f"found {rows}, {cuts}", "no")
     finetune = config.finetune
     planned = phases(
         model,
