@@ -1,6 +1,7 @@
 """The library: what `import keras_cnn` promises, its errors, and the code of its documentation on one tiny data set."""
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -497,3 +498,9 @@ def test_a_sweep_of_the_library_names_no_absolute_path(monkeypatch):
     monkeypatch.setattr(local.logger, "info", told.append)
     local.run(study, 1, may_join=False)
     assert told == ["sweep     runs/x   (bayes, 3 trials, 1 worker)", "epochs    in runs/x/worker-1.log"]
+
+
+def test_report_is_the_library_function_also_after_its_package_was_imported():
+    importlib.import_module("keras_cnn.report.html")
+    with pytest.raises(kc.InputError, match="report: unknown keyword 'wrong'; expected one of runs, path, wandb"):
+        kc.report(["nowhere"], wrong=1)

@@ -7,6 +7,7 @@ The package can be called like this, because an import of any of its modules mak
 attribute `report` of `keras_cnn`, in place of the library's function of that name.
 """
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,10 +15,8 @@ from typing import Any
 
 
 class _CallablePackage(ModuleType):
-    def __call__(self, runs: Any, path: str | Path | None = None) -> Path:
-        from keras_cnn.report import pages
-
-        return pages.report(runs, path)
+    def __call__(self, *runs: Any, **options: Any) -> Path:
+        return importlib.import_module("keras_cnn.api.page").report(*runs, **options)
 
 
 sys.modules[__name__].__class__ = _CallablePackage
