@@ -167,7 +167,8 @@ def _divided(parts: Sequence[str], groups: Sequence[str]) -> list[str]:
     divided = sorted(group for group, names in where.items() if group and len(names) > 1)
     if not divided:
         return []
-    return [f"{len(divided):,} groups are in several of the table's own splits, the first {divided[0]!r}"]
+    groups_are = counted(len(divided), "group is", "groups are")
+    return [f"{groups_are} in several of the table's own splits, the first {divided[0]!r}"]
 
 
 def _listed(

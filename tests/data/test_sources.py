@@ -82,7 +82,7 @@ def test_a_missing_split_is_cut_from_train(tmp_path, read):
 
 
 def test_train_may_be_a_class(tmp_path, read):
-    for title in ("train", "car"):
+    for title in ("train", "car", "train/steam"):
         fill(tmp_path / "photos" / title)
     assert read().classes == ("car", "train")
 
@@ -301,6 +301,12 @@ def test_npz_with_splits(tmp_path):
     assert np.array_equal(data.validation.pixels[..., 0], x[40:50])
     assert data.validation.labels.tolist() == [(i % 3) for i in range(40, 50)]
     assert data.test.ids[:2] == ("test/00000", "test/00001")
+
+
+def test_arrays_of_another_type_are_other_arrays_though_their_bytes_are_the_same(tmp_path):
+    labels = np.array(["a", "b"])
+    kept = {arrays.keep_arrays({"y": each}, tmp_path) for each in (labels, labels.view(np.int32), labels.copy())}
+    assert len(kept) == 2
 
 
 def test_npz_without_splits(tmp_path):

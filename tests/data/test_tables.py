@@ -8,7 +8,8 @@ from PIL import Image
 
 from keras_cnn.config.schema import TableColumns
 from keras_cnn.data import load
-from keras_cnn.data.tables import read_csv
+from keras_cnn.data.labelled_tables import _divided
+from keras_cnn.data.tables import find_files, read_csv
 from keras_cnn.errors import InputError
 
 NAMES = [f"{number:04d}" for number in range(12)]
@@ -92,6 +93,9 @@ def test_groups_stay_together(place):
     assert "the 4 groups of the column 'patient_id' are kept together" in dataset.findings["notes"]
     alone = read("csv:train.csv", validation=3, test=3, table=TableColumns(group="none"))
     assert not any("groups" in note for note in alone.findings["notes"])
+    assert _divided(["train", "validation"] * 2, ["", "", "p", "p"]) == [
+        "1 group is in several of the table's own splits, the first 'p'"  # images of no group are none
+    ]
 
 
 def test_spaces_around_labels_and_repeated_rows_are_noted(place):
@@ -149,6 +153,12 @@ def test_missing_images_are_left_out_on_request(place):
     dataset = read(written("Id,label", [*GOOD, "none,cup"]), corrupt="skip")
     assert len(labels_of(dataset)) == 12
     assert "1 of 13 images do not exist in images: 'none'; left out" in dataset.findings["notes"]
+
+
+def test_subfolders_are_tried_only_if_the_folder_has_none_of_the_images(place):
+    (place / "0001.png").write_bytes((place / "images" / "0001.png").read_bytes())
+    found = find_files(["0000", "0001", "0002"], place, "--root")
+    assert (found.root, found.paths) == (place, (None, place / "0001.png", None))
 
 
 def test_two_folders_that_fit_equally_are_not_guessed(place):
