@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from keras_cnn.errors import InputError
+from keras_cnn.run_folder.drawn_views import read_views, record_view
 from keras_cnn.run_folder.record import read_record
 
 HISTORY = "epoch,loss,val_accuracy\n1,2.5,0.25\n2,1.5,0.5\n"
@@ -89,10 +90,22 @@ def test_a_run_whose_numbers_are_damaged_has_ended_all_the_same(run):
 
 
 def test_readings_of_other_images_are_kept_apart(run):
-    (run / "test_readings.csv").write_text("date,images,command\n1,test split,a\n2,folder:x,b\n")
+    images = ("test split", "folder:x", "test split (filters)", "test splitter")
+    rows = [f"{date},{name},a" for date, name in enumerate(images, 1)]
+    (run / "test_readings.csv").write_text("\n".join(["date,images,command", *rows]) + "\n")
     record = read_record(run)
-    assert [row["date"] for row in record.test_readings] == ["1"]
-    assert [row["images"] for row in record.other_readings] == ["folder:x"]
+    assert [row["date"] for row in record.test_readings] == ["1", "3"]
+    assert [row["images"] for row in record.other_readings] == ["folder:x", "test splitter"]
+
+
+def test_a_view_keeps_the_lines_of_its_earlier_figures(tmp_path):
+    (tmp_path / "filters").mkdir()
+    for name, lines in (("a.png", ["one"]), ("b.png", ["two", "three"])):
+        (tmp_path / "filters" / name).touch()
+        record_view(tmp_path, "filters", "what they answer to", {name: lines})
+    ((view,), problems) = read_views(tmp_path)
+    assert [view.words(figure) for figure in view.figures] == [("one",), ("two", "three")]
+    assert (view.summary, problems) == ("what they answer to", [])
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -98,6 +98,8 @@ def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path, number):
 def test_another_fault_of_the_disk_is_not_called_a_full_one(tmp_path):
     with pytest.raises(PermissionError), run_folder.replacing(tmp_path / "a.txt"):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    with pytest.raises(FileNotFoundError), run_folder.replacing(tmp_path / "a.txt"):  # the folder is there
+        (tmp_path / "b.txt").read_text()
 
 
 def test_a_folder_that_was_moved_stops_the_run_and_is_named(tmp_path):
@@ -271,6 +273,10 @@ def test_the_last_unfinished_run_is_found(tmp_path):
     (tmp_path / "done" / "metrics.json").write_text("{}")
     os.utime(tmp_path / "done", (2000, 2000))
     assert run_folder.latest_unfinished(tmp_path).name == "new"
+    for age, name in enumerate(["old", "done", "new"]):
+        (tmp_path / name / "metrics.json").write_text("{}")
+        os.utime(tmp_path / name / "metrics.json", (1000 + age, 1000 + age))
+    assert [run.name for run in run_folder.newest_runs(tmp_path)] == ["new", "done", "old"]
     with pytest.raises(InputError, match="no unfinished run"):
         run_folder.latest_unfinished(tmp_path / "new")
 
