@@ -33,7 +33,7 @@ def percent_with_interval(value: float | None, ends: tuple[float, float] | None,
 
 
 def duration(seconds: float | None) -> str:
-    """4000 -> 1 h 07 min; 99 -> 1 min 39 s; 4.25 -> 4.2 s."""
+    """4000 -> 1 h 06 min; 99 -> 1 min 39 s; 4.25 -> 4.2 s."""
     if seconds is None:
         return "–"
     if seconds < 60:

@@ -6,7 +6,12 @@ import pytest
 from matplotlib.colors import to_hex
 
 from keras_cnn.charts import png
-from keras_cnn.charts.evaluation import class_differences, precision_over_recall, reliability_of_one
+from keras_cnn.charts.evaluation import (
+    calibration_points,
+    class_differences,
+    precision_over_recall,
+    reliability_of_one,
+)
 from keras_cnn.figures.style import BLUE, ORANGE
 
 
@@ -52,6 +57,7 @@ def test_the_images_of_every_bin_are_counted():
     assert [bar.get_height() for bar in lower.patches] == [0, 3, 7, 90]
     assert [text.get_text() for text in lower.texts] == ["0", "3", "7", "90"]
     assert [bar.get_x() for bar in lower.patches] == pytest.approx([0, 25, 50, 75])
+    assert calibration_points(*FOUR, "run").hover == ["run: 3 images", "run: 7 images", "run: 90 images"]
 
 
 @pytest.mark.parametrize("names", [("as predicted",), ("as predicted: ECE 0.1234", "at temperature 1.234: ECE 0.0123")])

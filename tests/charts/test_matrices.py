@@ -125,6 +125,7 @@ def test_nothing_is_cut_and_no_two_names_overlap(n, draw, check_nothing_cut):
         assert width == pytest.approx(ax.get_window_extent().height, abs=1)  # cells are square
         assert all(text.get_window_extent().width <= width / n for text in ax.texts)
         assert bool(ax.texts) == (n <= 20)
+        assert ax._left_title.get_window_extent().y1 <= figure._suptitle.get_window_extent().y0
 
 
 @pytest.mark.parametrize(("n", "step"), [(21, 1), (50, 2), (100, 3), (200, 5)])

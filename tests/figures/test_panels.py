@@ -56,6 +56,13 @@ def test_small_pictures_are_enlarged_by_whole_numbers_and_large_ones_fit(side):
         assert width > 150
 
 
+def test_a_picture_may_be_one_and_a_half_times_as_high_as_its_place_is_wide():
+    figure = sheet([PanelRow([Panel(np.zeros((600, 300, 3), np.uint8))] * 4)], "title")
+    size = figure.axes[0].get_position().size * figure.get_size_inches() * style.DPI
+    # Four places and three gaps of 0.08 inches in 7 inches: 253 pixels each.
+    assert size == pytest.approx((190, 380), abs=2)
+
+
 def test_a_long_note_is_broken_between_words():
     note = "word " * 60
     figure = sheet([PanelRow([Panel(_images(1, 8)[0])])], "title", note)

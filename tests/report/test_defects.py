@@ -229,12 +229,20 @@ def test_damaged_files_of_a_finished_run_are_named(make_run, tmp_path, name):
         assert words in line
 
 
-def test_an_unfinished_run_lacks_no_model(make_run, tmp_path):
+def test_an_unfinished_run_lacks_no_model_and_has_its_best_epoch_so_far(make_run, tmp_path):
+    """A nan in the history, as a damaged file may have, is no accuracy; 45 of 60 images are right in epoch 3."""
     run = make_run(tmp_path / "run")
     for name in ("metrics.json", "model.keras"):
         (run / name).unlink()
+    rows = [line.split(",") for line in (run / "history.csv").read_text().splitlines()]
+    for row, accuracy in zip(rows[1:], ("nan", "0.5", "0.75", "inf"), strict=True):
+        row[rows[0].index("val_accuracy")] = accuracy
+    (run / "history.csv").write_text("".join(",".join(row) + "\n" for row in rows))
     (found,), _ = find_runs([run])
     assert not any("model.keras" in line for line in found.problems)
+    assert (found.best_epoch, found.validation.accuracy, found.validation.images) == (3, 0.75, 60)
+    # statsmodels' proportion_confint(45, 60, method="wilson")
+    assert found.validation.interval == pytest.approx((0.6276792992, 0.8422347747), abs=1e-9)
 
 
 # --- ties, ticks, matrices --------------------------------------------------------------------------------------------

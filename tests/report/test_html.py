@@ -24,10 +24,12 @@ from keras_cnn.report import pictures, run_charts
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.scores import read_scores
+from keras_cnn.report.sections.classes import confusions
 from keras_cnn.report.sections.configuration import differences, layer_tables
+from keras_cnn.report.sections.curves import curves
 from keras_cnn.report.sections.environment import environment
 from keras_cnn.report.sections.evaluations import evaluations
-from keras_cnn.report.sections.runs import lead
+from keras_cnn.report.sections.runs import lead, table_of_runs
 from keras_cnn.run_folder.drawn_views import record_view
 
 VOID = {"meta", "link", "img", "br", "input", "path", "circle"}
@@ -164,8 +166,11 @@ def test_only_fields_that_differ_are_listed(make_run, tmp_path):
     assert differences(alone).rows == (("train.epochs", "10", "4"),)
     with (a / "changes.txt").open("a") as file:
         file.write("seed: 2\nname: mine -> yours\n")  # the first line is no change
-    (alone,), _ = find_runs([a])
-    assert differences([alone]).rows == (("train.epochs", "10", "4"), ("name", "mine", "yours"))
+    both, _ = find_runs([a, b])
+    assert differences(both[:1]).rows == (("train.epochs", "10", "4"), ("name", "mine", "yours"))
+    with (a / "changes.txt").open("a") as file:
+        file.write("optim.gamma: 0.1 -> 0.5\n")
+    assert differences(find_runs([a, b])[0], swept=object()).rows == (("train.epochs", "10", "4"),)  # what all share
 
 
 def test_evaluations_list_every_split_and_later_ones(make_run, tmp_path):
@@ -209,8 +214,14 @@ def test_cost_has_each_run_with_its_interval_over_minutes_and_over_parameters(ma
     runs = []
     for seed, epochs, accuracy in ((3, 24, 0.5), (1, 48, 0.75), (2, 96, 0.625)):
         run = make_run(tmp_path / f"r{seed}", seed=seed, epochs=epochs, pictures=0)
-        runs.append(damage(run, accuracy=accuracy, accuracy_interval=[accuracy - 0.25, accuracy + 0.125]))
+        validation = {"accuracy": 0.5, "accuracy_interval": [0.375, 0.625]}
+        ends = [accuracy - 0.25, accuracy + 0.125]
+        runs.append(damage(run, accuracy=accuracy, accuracy_interval=ends, validation=validation))
     found, _ = find_runs(runs)
+    columns, rows = table_of_runs(found)
+    place = columns.index(("test accuracy", "number"))
+    bars = [row[place].bar for row in rows]  # low, value and high in % of the range of all intervals, 0.25 to 0.875
+    assert bars == [(0, 40, 60), (40, 80, 100), (20, 60, 80)]
     for quantity, places, front, staircase in (
         ("seconds", [1, 2, 4], [0, 1], ([1, 2], [50, 75])),
         ("trainable", [1512, 504, 1008], [1], None),
@@ -283,6 +294,11 @@ def test_a_hundred_classes_stay_readable_and_small(make_run, tmp_path, blobs):
     assert max(map(len, heatmap["x"])) <= len("a rather… 99 (99)") + 3
     assert not heatmap.get("texttemplate")
     assert "the 60 most frequent of" in text.replace("\n", " ").lower()
+    matrix = np.array(json.loads((run / "metrics.json").read_text())["confusion"])
+    ((chart, _),) = confusions(find_runs([run])[0])
+    for true, predicted, images, share in chart.table.rows[:60]:
+        i, j = (int(name.rpartition(" ")[2]) for name in (true, predicted))
+        assert (images, share) == (str(matrix[i, j]), f"{100 * matrix[i, j] / matrix[i].sum():.1f} %")
 
 
 def test_curves_have_the_history_and_the_chosen_epoch(make_run, tmp_path, blobs):
@@ -292,6 +308,11 @@ def test_curves_have_the_history_and_the_chosen_epoch(make_run, tmp_path, blobs)
     assert training["y"] == pytest.approx([100 * float(row[2]) for row in rows], abs=1e-4)
     assert validation["y"] == pytest.approx([100 * float(row[4]) for row in rows], abs=1e-4)
     assert (chosen["x"], chosen["y"]) == ([2], [validation["y"][1]])
+    found, _ = find_runs([run])
+    loss, accuracy = (chart.table for chart in curves(found, found))
+    assert loss.head == accuracy.head == ("epoch", "run, training", "run, validation")
+    assert loss.rows == tuple((row[0], f"{float(row[1]):.4f}", f"{float(row[3]):.4f}") for row in rows)
+    assert accuracy.rows == tuple((row[0], f"{100 * float(row[2]):.2f}", f"{100 * float(row[4]):.2f}") for row in rows)
 
 
 # --- what is wrong with a run -----------------------------------------------------------------------------------------
@@ -381,6 +402,8 @@ def test_calibration_of_an_older_run_comes_from_its_evaluation(make_run, tmp_pat
 
 def test_scores_of_nothing_are_nothing():
     assert read_scores({}, "f") == (read_scores({}, "g")[0], [])
+    found, problems = read_scores({"loss": 0.5, "loss_interval": [0.5, 0.5]}, "f")  # every image costs the same
+    assert (found.loss, found.loss_interval, problems) == (0.5, (0.5, 0.5), [])
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------------
@@ -471,7 +494,7 @@ def test_ten_runs_with_pictures_stay_below_five_megabytes(make_run, tmp_path):
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><script>alert(1)</script></svg>'
 
 
-def test_what_was_drawn_is_folded_by_view_within_the_limit(make_run, tmp_path):
+def test_what_was_drawn_is_folded_by_view_within_the_limit(make_run, tmp_path, monkeypatch):
     first = make_run(tmp_path / "run-0", pictures=1)
     rng = np.random.default_rng(0)
     for view, count in (("activations", 12), ("attribution", 20), ("unknown", 1)):
@@ -482,7 +505,12 @@ def test_what_was_drawn_is_folded_by_view_within_the_limit(make_run, tmp_path):
     (first / "visualizations" / "attribution" / "drawn.svg").write_text(SVG)
     (first / "visualizations" / "attribution" / "page.html").write_text("")
     record_view(first / "visualizations", "attribution", "what it sees", {"figure_3.png": ["verdict: <b>passed</b>"]})
-    page = Page(write_report([first]).read_text(encoding="utf-8"))
+    rooms, embed = [], pictures.embed
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "embed", lambda of, room, **more: rooms.append(room) or embed(of, room, **more))
+        page = Page(write_report([first]).read_text(encoding="utf-8"))
+    own = sum(len(image["src"]) for image in page.all("img") if image["alt"].startswith("run-0: picture"))
+    assert rooms[1] in (2 * rooms[0] - own, 2 * rooms[0] + 1 - own)  # the views have what the run's own have left
     assert len(page.all("details", **{"class": "view"})) == 3
     assert "verdict: <b>passed</b>" in page.text()  # as text
     shown = [image["alt"] for image in page.all("img")]
@@ -525,6 +553,10 @@ def test_pictures_share_the_room(make_run, tmp_path):
         assert len(shown) + sum(len(found.paths) for found in more) == 3
         assert not problems
     assert not shown
+    for i in (1, 2):
+        Image.new("RGB", (40, 30)).save(tmp_path / "run" / "figures" / f"picture_{i}.png")
+    shown, _, _ = pictures.embed(pictures.find(runs), 150_000)
+    assert max(len(picture.url) for picture in shown) > 75_000  # what small ones do not use is the large one's
 
 
 # --- colours ----------------------------------------------------------------------------------------------------------

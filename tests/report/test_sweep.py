@@ -249,13 +249,19 @@ def test_findings_of_trials_are_of_validation_accuracy(grid_sweep):
     assert "best" not in filters.rows + rate.rows
 
 
-def test_the_audit_of_a_sweep_knows_how_many_were_tried(grid_sweep):
+def test_the_audit_of_a_sweep_knows_how_many_were_tried(grid_sweep, make_sweep, tmp_path):
     table = find_table([grid_sweep])
     runs, _ = find_runs([grid_sweep])
     by_run = {audit.run.label: audit for audit in audits(runs, [], table.swept)}
     assert by_run["best"].worst("configuration-chosen-on-test") == protocol.PASSED
     assert by_run["best"].worst("best-configuration-quoted") == protocol.PASSED
     assert by_run["0001-seed1"].worst("best-configuration-quoted") == protocol.WEAKENS
+    for results, severity in (([40], protocol.NOTE), ([40, 50], protocol.WEAKENS)):  # one trial is no comparison
+        sweep = make_sweep(tmp_path / severity, BAYES, results, finished=True)
+        runs, _ = find_runs([sweep])
+        groups = repeats.sum_up([run.record for run in runs])
+        by_run = {audit.run.label: audit for audit in audits(runs, groups, find_table([sweep]).swept)}
+        assert by_run["best"].worst("one-seed") == severity
 
 
 # --- settings with names of their own, states, and what fails ---------------------------------------------------------

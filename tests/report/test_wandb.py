@@ -77,6 +77,7 @@ def test_the_report_has_the_content_of_the_page(tmp_path):
     written = text(report)
     for _, rows in content.published:
         assert all(row.verdict in written and row.reason in written for row in rows)
+    assert "| test accuracy | 0.5 | 0.8 | [0.8, 0.8] |" in written
     for audit in content.audits:
         assert all(finding.sentence in written for finding in audit.flaws)
     for row in content.rows:
