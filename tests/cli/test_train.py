@@ -144,7 +144,7 @@ def test_one_batch_is_memorised_or_not(special):
         assert answers[name]["status"] == 0, answers[name]["err"]
         assert f"one batch      {verdict}" in answers[name]["out"]
         metrics = json.loads((folder / name / "metrics.json").read_text())
-        assert (metrics["split"], metrics["images"]) == ("train", 16)
+        assert (metrics["split"], metrics["images"], metrics["chosen_by"]) == ("train", 16, "val_accuracy")
         assert not (folder / name / "test_readings.csv").exists()
         assert not (folder / name / "predictions.csv").exists()
         split = json.loads((folder / name / "split.json").read_text())

@@ -58,6 +58,12 @@ def test_the_suggestion_lies_where_the_loss_falls_most_steeply(centre):
     assert found.suggestion < found.rates[found.losses.index(min(found.losses))]
 
 
+def test_the_suggestion_is_the_middle_of_the_five_steps_with_the_largest_fall():
+    rates = np.geomspace(1e-6, 1, 30).tolist()
+    fall = [2.0] * 16 + [1.5, 1.0, 0.5, 0.0] + [0.1] * 10  # steps 15 to 19
+    assert finder._steepest(rates, fall) == rates[17]
+
+
 def test_a_fall_among_the_first_noisy_batches_is_not_suggested():
     def loss(rate):  # the second batch happens to be far easier than the first; the loss really falls around 1e-3
         return 9.0 if rate < 1.01e-6 else 0.3 + 2 / (1 + (rate / 1e-3) ** 3) + 50 * (rate / 0.1) ** 2

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -118,12 +119,13 @@ def test_weight_decay_shrinks_the_kernel_and_not_the_bias():
 
 
 def test_the_models_own_losses_are_trained_on_and_not_reported():
-    model, hand = model_of(kernel_regularizer=keras.regularizers.L2(0.5)), ByHand()
+    model = model_of(kernel_regularizer=keras.regularizers.L2(0.5), bias_regularizer=keras.regularizers.L2(5.0))
+    hand = ByHand()
     trainer = trainer_of(model)
     assert step(trainer)[0] == pytest.approx(hand.losses(IMAGES, one_hot(LABELS)).sum(), rel=1e-5)
-    before = hand.kernel
+    kernel, bias = hand.kernel, hand.bias
     hand.step(IMAGES, one_hot(LABELS))
-    hand.kernel = hand.kernel - RATE * before  # d(0.5 w²)/dw
+    hand.kernel, hand.bias = hand.kernel - RATE * kernel, hand.bias - RATE * 10 * bias  # d(0.5 w²)/dw, d(5 b²)/db
     hand.assert_weights(model)
 
 
@@ -191,6 +193,18 @@ def test_the_average_of_the_weights_by_hand():
     with trainer.averaged_weights():
         ByHand(mean_kernel, mean_bias).assert_weights(trainer.model)
     hand.assert_weights(trainer.model)
+
+
+def test_the_statistics_of_a_batch_norm_are_averaged_too():
+    inputs = keras.Input((2, 2, 1))
+    norm = keras.layers.BatchNormalization(momentum=0.9)
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES)(norm(keras.layers.Flatten()(inputs))))
+    trainer = trainer_of(model, ema=0.9)
+    step(trainer)
+    mean = 0.1 * IMAGES.reshape(len(IMAGES), -1).mean(axis=0)  # of the batch, and 0.9 of the zeros before
+    np.testing.assert_allclose(norm.moving_mean, mean, rtol=1e-5)
+    with trainer.averaged_weights():
+        np.testing.assert_allclose(norm.moving_mean, (1 - 2 / 11) * mean, rtol=1e-5)
 
 
 def test_averaged_weights_gives_back_the_models_own_weights_also_after_an_error():
@@ -296,8 +310,11 @@ def test_each_epoch_is_saved_and_the_last_save_says_that_the_run_ended():
     assert early.steps == 3
 
 
-def test_checkpoints_inside_an_epoch_come_when_they_are_due():
-    assert fit(Recorder(), epochs=1, checkpoint_seconds=0.0).saves == [(0, 1, False), (0, 2, False), (1, 0, True)]
+def test_checkpoints_inside_an_epoch_come_when_they_are_due(monkeypatch):
+    session = Recorder()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: session.steps))  # a step takes a second
+    fit(session, size=1, epochs=1, checkpoint_seconds=2.5)
+    assert session.saves == [(0, 3, False), (0, 6, False), (0, 9, False), (1, 0, True)]
 
 
 def test_a_signal_is_heeded_between_steps_after_a_checkpoint():
