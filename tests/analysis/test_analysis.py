@@ -10,6 +10,7 @@ from PIL import Image
 from keras_cnn.analysis import sections, setting_sections, write_analysis
 from keras_cnn.analysis.csv_files import read_table
 from keras_cnn.analysis.effects import marginal_differences
+from keras_cnn.analysis.run_sections import coordinates_section
 from keras_cnn.analysis.run_tables import RunTable
 from keras_cnn.analysis.sections import AnalysedRuns
 from keras_cnn.analysis.table import chooser, epochs_table, runs_of_epochs, runs_table
@@ -114,6 +115,22 @@ def test_the_known_effects_are_in_the_tables(grid):
     assert row["low"] < 0.1 < row["high"]
     assert row["high"] - row["low"] < 0.01
     assert found.loc[("model.stride", "1 → 2"), "difference"] == pytest.approx(-0.1, abs=0.002)
+
+
+def test_settings_and_result_fill_their_parallel_axes(grid):
+    """Numbers of more than a factor of four by their logarithm; words at whole places, from one end to the other."""
+    _, runs, _, _ = grid
+    (chart,) = coordinates_section(AnalysedRuns(RunTable("runs", runs, None, "validation_accuracy"))).charts
+    *settings, result = chart.drawing.axes
+    axes = {axis.name: axis for axis in settings}
+    assert set(axes["width"].places) == {math.log10(width) for width in (8, 16, 32)}
+    ends = {name: (axis.low, axis.high) for name, axis in axes.items()}
+    assert ends == {"width": (math.log10(8), math.log10(32)), "stride": (1, 2), "activation": (0, 1)}
+    assert (axes["activation"].places, axes["activation"].ticks) == ([0, 1] * 6, ((0, "relu"), (1, "tanh")))
+    accuracies = (100 * runs["validation_accuracy"]).tolist()
+    assert list(result.places) == pytest.approx(accuracies)
+    assert (result.low, result.high) == pytest.approx((min(accuracies), max(accuracies)))
+    assert chart.drawing.best == int(np.argmax(accuracies))
 
 
 def test_the_notes_say_what_was_done(grid):

@@ -171,6 +171,16 @@ def test_no_difference_is_said_with_its_interval():
     assert only.interval == pytest.approx((low, high), abs=1e-9)
     assert only.sentence.startswith("no difference could be shown between model.dropout 0.3 and 0.5 (")
     assert "3 runs each" in only.sentence
+    above = {"net1": (0, 0, 0), "net2": (0.01, -0.02, 0.015), "net3": (0.05, -0.04, 0.03)}  # on average 0.17, 1.33
+    records = [
+        run(f"{name}-{width}", 0.7 + more, model__name=name, model__filters=width)
+        for name, changes in above.items()
+        for width, more in zip((16, 32, 64), changes, strict=True)
+    ]
+    (only,) = about(findings(records), "model.name")
+    assert only.size == pytest.approx(0.04 / 3)
+    assert only.sentence.startswith("no difference could be shown between model.name net3 and net1 (1.3 points")
+    assert only.sentence.endswith("the largest of 3")
 
 
 def test_a_confounded_comparison_names_the_other_fields():
@@ -188,6 +198,10 @@ def test_a_confounded_comparison_names_the_other_fields():
     assert sentence.endswith("6 runs each, but train.epochs differs between them too")
     assert "learning_rate" not in sentence  # spread alike over both sides
     assert "Welch" in found[0].method
+    three = [record for record in records if record.config["optim.learning_rate"] == 0.1]
+    (few,) = about(findings(three), "model.dropout 0.3")
+    assert "3 runs each, but train.epochs differs" in few.sentence
+    assert not about(findings([three[i] for i in (0, 1, 3, 4)]), "model.dropout")  # two a side show nothing
 
 
 def test_fields_that_change_together_are_not_told_apart():

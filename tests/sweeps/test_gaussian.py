@@ -63,6 +63,19 @@ def test_a_proposal_depends_on_its_generator_and_the_past_alone():
     assert first.tolist() != propose(space, tried, tried.sum(axis=1), generator(6)).tolist()
 
 
+def test_candidates_are_added_near_the_three_best(monkeypatch):
+    near, candidates = [], gaussian._candidates
+
+    def noted(space, leaders, generator):
+        near.append(leaders)
+        return candidates(space, leaders, generator)
+
+    monkeypatch.setattr(gaussian, "_candidates", noted)
+    tried = np.random.default_rng(1).random((12, 2))
+    propose([Dimension()] * 2, tried, tried[:, 0], np.random.default_rng(5))
+    np.testing.assert_array_equal(near[0], tried[np.argsort(tried[:, 0])[:-4:-1]])
+
+
 def test_trials_that_run_and_equal_values_are_no_obstacle():
     tried = np.random.default_rng(1).random((5, 1))
     for values in ([0.5] * 5, [0.5, np.nan, 0.7, np.nan, 0.1]):

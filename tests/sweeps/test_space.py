@@ -405,6 +405,9 @@ def test_without_strict_the_best_value_so_far_counts():
     losses = {"a": [1, 9], "b": [5, 5], "c": [4, 4]}
     assert stopped(hyperband(min_iter=2), losses) == ["a"]
     assert stopped(hyperband(min_iter=2, strict=False), losses) == []
+    losses["a"] = [9, 9, 1]  # better only after the rung
+    assert stopped(hyperband(min_iter=2), losses) == ["a"]
+    assert stopped(hyperband(min_iter=2, strict=False), losses) == []
 
 
 def test_values_that_are_not_finite_do_not_count_as_iterations():

@@ -11,6 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from keras_cnn.errors import InputError, Stopped
+from keras_cnn.sweeps import gaussian
 from keras_cnn.sweeps.study import Study
 
 GRID = """
@@ -94,6 +95,20 @@ def test_bayes_is_reproducible_and_learns_from_what_it_is_told(sweep_of, tmp_pat
     assert first[10:] != other[10:]
     at_random, near, far = (np.mean([distance(a) for a in some]) for some in (first[:10], first[10:], other[10:]))
     assert near < at_random < far
+
+
+def test_a_failed_trial_counts_as_the_worst_and_a_running_one_is_not_known(sweep_of, monkeypatch):
+    told, propose = [], gaussian.propose
+    monkeypatch.setattr(gaussian, "propose", lambda *given: told.append(given[2].tolist()) or propose(*given))
+    study = sweep_of(BAYES)
+    losses = [0.5, 0.9, 0.2, 0.4, 0.8, 0.3, 0.6, 0.7, 0.1]
+    for loss in losses:
+        study.end(study.lease(), state="finished", value=loss)
+    fail(study, 1)
+    study.lease(), study.lease()
+    goals = [-loss for loss in losses]  # minimised
+    assert told[0] == [*goals, -0.9]
+    np.testing.assert_array_equal(told[1], [*goals, -0.9, np.nan])
 
 
 def test_values_that_python_takes_for_equal_are_told_apart(sweep_of):
