@@ -50,7 +50,12 @@ def test_equal_residual_blocks_are_drawn_once():
     assert [(part.repeats, len(part.boxes)) for part in drawn.segments if len(part.boxes) > 1] == [
         (2, 3), *[(1, 4), (1, 3)] * 3
     ]  # fmt: skip
-    assert len(svg(drawn)) < 60_000
+    text, found = svg(drawn), layout(drawn)
+    assert len(text) < 60_000
+    (frame,) = (element for element in ET.fromstring(text).iter() if element.get("stroke-dasharray"))
+    (blocks,) = (part.boxes for part in drawn.segments if part.repeats > 1)
+    around = [lane.x for (_, end), lane in found.lanes.items() if end in blocks]
+    assert max(around) < float(frame.get("x")) + float(frame.get("width"))  # the frame holds the shortcut too
 
 
 def test_names_are_escaped_and_shared_layers_counted_once():

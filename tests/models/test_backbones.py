@@ -90,6 +90,8 @@ def test_every_network_of_keras_applications_is_known():
     sides = {name: backbones.default_side(name) for name in APPLICATIONS if not name.startswith("efficientnet")}
     published = {"inceptionv3": 299, "inceptionresnetv2": 299, "xception": 299, "nasnetlarge": 331}
     assert sides == dict.fromkeys(sides, 224) | published
+    sides = [APPLICATIONS["mobilenetv2"].weights_side(*size) for size in ((96, 96), (96, 128), (100, 100))]
+    assert sides == [96, 224, 224]  # Keras has others for a few square sizes alone
 
 
 @pytest.mark.parametrize("name", [n for n in APPLICATIONS if n.startswith("efficientnet")])

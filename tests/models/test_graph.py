@@ -57,6 +57,8 @@ def test_a_part_of_the_graph_runs_from_given_tensors_and_calls_nothing_else():
 def test_readers_and_ancestors_follow_the_tensors():
     image = keras.Input((4, 4, 3), name="image")
     left, right = (layers.Conv2D(3, 1, name=name)(image) for name in ("left", "right"))
+    graph = Graph(keras.Model(image, layers.Add(name="twice")([left, left])))
+    assert [node.name for node in graph.readers("left")] == ["twice"]
     graph = Graph(keras.Model(image, [layers.Add(name="sum")([left, right]), left]))
     assert {node.name for node in graph.readers("image")} == {"left", "right"}
     assert [node.name for node in graph.readers("left")] == ["sum"]
