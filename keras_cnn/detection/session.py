@@ -343,7 +343,8 @@ class _DetectionProgress:
         """Logs the last line: totals, speed and folder."""
         self._bar.close()
         done, detections = counted(self.done, self._noun), counted(self._objects, "detection")
-        logger.info(f"{done}, {detections}, {self._rate()}   saved in {folder}")
+        speed = f", {self._rate()}" if self.done > 1 else ""
+        logger.info(f"{done}, {detections}{speed}   saved in {folder}")
 
     def _text(self) -> str:
         return f"{self._rate()}   {counted(self._objects, 'object')}"

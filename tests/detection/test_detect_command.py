@@ -456,7 +456,11 @@ def test_the_printed_number_of_detections_is_that_of_the_table(tmp_path, network
     assert run(video, "--model", cfg, "--weights", weights, "--out", tmp_path / "out") == 0
     found = len(rows(tmp_path / "out"))
     assert found >= 9
-    assert f"5 frames, {found} detections" in capsys.readouterr().out
+    assert f"5 frames, {found} detections, " in capsys.readouterr().out
+    Image.fromarray(picture((40, 16, "red"))).save(tmp_path / "one.png")  # has no speed: it compiles
+    assert run(tmp_path / "one.png", "--model", cfg, "--weights", weights, "--out", tmp_path / "one") == 0
+    found = len(rows(tmp_path / "one"))
+    assert f"1 image, {found} detections   saved in {tmp_path / 'one'}" in capsys.readouterr().out
 
 
 def test_pixels_are_made_square_frames_keep_their_times_and_odd_sides_are_doubled_to_even(model, tmp_path):
