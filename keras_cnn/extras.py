@@ -9,6 +9,7 @@ EXTRAS = {  # extra: the modules that it brings
     "video": ("av", "cv2", "supervision", "trackers"),
     "parquet": ("pyarrow",),
     "export": ("ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"),
+    "remote": ("fsspec", "aiohttp"),
     "demo": ("gradio",),
 }
 
