@@ -14,6 +14,7 @@ COMMANDS = {  # subcommand, which is also the name of its module in this package
     "detect": "finds, follows and counts objects, and trains on boxes",
     "models": "lists the networks with size, published accuracy, licence and weights",
     "sweep": "tries many settings: starts, joins, resumes and finishes a sweep",
+    "shards": "writes many images into few files, for large or remote data sets",
     "doctor": "says what this machine has, and what is missing",
 }
 

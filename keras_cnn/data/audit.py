@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_cnn.data import audit_workers, manifest
+from keras_cnn.data import manifest, worker_processes
 from keras_cnn.data.columns import Texts
 from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.data.fingerprints import Fingerprints
@@ -137,7 +137,7 @@ def _checks(
     work = list(zip(_batches(places, _BATCH), _batches(decoded, _BATCH), strict=True))
     requests = ((str(root), list(names.take(batch)), part) for batch, part in work)
     few = len(places) < _FEW or len(cores()) < 2
-    results = _in_this_process(requests) if few else audit_workers.answers(requests, len(cores()))
+    results = _in_this_process(requests) if few else worker_processes.answers(check_files, requests, len(cores()))
     bar, done = ProgressBar("checking images", len(places)), 0
     with contextlib.closing(bar):
         for (batch, _), (checked, failed) in zip(work, results, strict=True):
@@ -146,7 +146,7 @@ def _checks(
             bar.show(done, str)
 
 
-def _in_this_process(requests: Iterable[tuple]) -> Iterator[audit_workers.Answer]:
+def _in_this_process(requests: Iterable[tuple]) -> Iterator[tuple[np.ndarray, dict[int, str]]]:
     with ThreadPoolExecutor(len(cores())) as pool:
         yield from pool.map(lambda request: check_files(*request), requests)
 

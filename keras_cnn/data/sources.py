@@ -116,6 +116,14 @@ class ReadOptions:
     verify: str
 
 
+def read_source(
+    source: str, *, corrupt: str = "fail", cache_dir: str | Path | None = None, table: TableColumns | None = None
+) -> LabelledSource:
+    """All labelled images of `source`, checked and not cut; the options are those of `load`. Raises InputError."""
+    cache = checked_folder(cache_dir) if cache_dir else default_cache_dir()
+    return _read(source, ReadOptions(None, None, "crop", corrupt, cache, table or TableColumns(), False, "full"))
+
+
 def _read(source: str, options: ReadOptions) -> LabelledSource:
     kind, colon, argument = source.partition(":")
     reader = READERS.get(kind)

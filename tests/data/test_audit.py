@@ -10,7 +10,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from keras_cnn.data import audit_workers, decoding, image_check, load
+from keras_cnn.data import decoding, image_check, load, worker_processes
 from keras_cnn.data.audit import audit, default_cache_dir
 from keras_cnn.data.columns import read_columns, write_columns
 from keras_cnn.errors import InputError, Stopped
@@ -307,11 +307,11 @@ def test_what_was_checked_before_an_interruption_is_kept(tmp_path, monkeypatch):
 def test_a_process_that_is_killed_is_named_and_nothing_hangs(tmp_path):
     (tmp_path / "x.png").write_bytes(encoded("PNG"))
     requests = ((str(tmp_path), ["x.png"] * 64, [True] * 64) for _ in range(10**6))
-    found = audit_workers.answers(requests, 2)
+    found = worker_processes.answers(image_check.check_files, requests, 2)
     next(found)
     for child in psutil.Process().children():
         child.kill()
-    with pytest.raises(Stopped, match="a process that checked images was ended"):
+    with pytest.raises(Stopped, match="a process that read images was ended"):
         for _ in found:
             pass
 

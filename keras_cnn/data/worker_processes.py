@@ -1,34 +1,33 @@
-"""Processes that check image files side by side: Pillow holds Python's lock for much of its work.
+"""Processes that work on images side by side: Pillow holds Python's lock for much of its work.
 
 They are started as programs, not by `multiprocessing`, which would run the user's script or notebook again in each.
 """
 
 import contextlib
+import importlib
 import pickle
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from typing import IO, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, TypeVar, cast
 
-import numpy as np
-
-from keras_cnn.errors import Stopped
+from keras_cnn.errors import InputError, Stopped
 from keras_cnn.operating_system import own_group, package_environment
 
-Answer = tuple[np.ndarray, dict[int, str]]
-_PROGRAM = "from keras_cnn.data.audit_workers import main; main()"
+Answer = TypeVar("Answer")
+_PROGRAM = "from keras_cnn.data.worker_processes import main; main()"
 _AHEAD = 4  # requests a process that may wait for their answers to be taken
 
 
-def answers(requests: Iterable[tuple], processes: int) -> Iterator[Answer]:
-    """`check_files(*request)` of each request, in order, by that many processes.
+def answers(function: Callable[..., Answer], requests: Iterable[tuple], processes: int) -> Iterator[Answer]:
+    """`function(*request)` of each request, in order, by that many processes; `function` is one of a module.
 
-    Raises Stopped if one of them is ended from outside.
+    Raises the function's InputError or Stopped, and Stopped if a process is ended from outside.
     """
     pending: queue.SimpleQueue = queue.SimpleQueue()
-    workers = [_Worker(pending) for _ in range(processes)]
+    workers = [_Worker(function, pending) for _ in range(processes)]
     try:
         waiting: list[queue.SimpleQueue] = []
         for request in requests:
@@ -46,7 +45,7 @@ def answers(requests: Iterable[tuple], processes: int) -> Iterator[Answer]:
             worker.close()
 
 
-def _result(answer: queue.SimpleQueue) -> Answer:
+def _result(answer: queue.SimpleQueue) -> Any:
     result = answer.get()
     if isinstance(result, BaseException):
         raise result
@@ -56,8 +55,9 @@ def _result(answer: queue.SimpleQueue) -> Answer:
 class _Worker:
     """A process, and the thread that hands it requests."""
 
-    def __init__(self, pending: queue.SimpleQueue):
-        command, pipe = [sys.executable, "-P", "-c", _PROGRAM], subprocess.PIPE
+    def __init__(self, function: Callable, pending: queue.SimpleQueue):
+        place, pipe = (function.__module__, function.__name__), subprocess.PIPE
+        command = [sys.executable, "-P", "-c", _PROGRAM, *place]
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=package_environment(), **own_group())
         self._thread = threading.Thread(target=self._serve, args=(pending,), daemon=True)
         self._thread.start()
@@ -74,8 +74,8 @@ class _Worker:
                 status = self._process.wait()
                 answer.put(
                     Stopped(
-                        f"a process that checked images was ended (status {status}), perhaps for want of memory;"
-                        " what was checked is kept: run the command again"
+                        f"a process that read images was ended (status {status}), perhaps for want of memory;"
+                        " what was done is kept: run the command again"
                     )
                 )
 
@@ -91,13 +91,18 @@ class _Worker:
 
 
 def main() -> None:
-    """Answers the requests on standard input until it ends."""
-    from keras_cnn.data.image_check import check_files
-
+    """Answers the requests on standard input until it ends, by the function that the command line names."""
+    function = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
     while True:
         try:
             request = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        pickle.dump(check_files(*request), sys.stdout.buffer)
+        try:
+            result = function(*request)
+        except InputError as error:
+            result = InputError(*error.args)  # a subclass with other arguments cannot be pickled
+        except Stopped as error:
+            result = Stopped(*error.args)
+        pickle.dump(result, sys.stdout.buffer)
         sys.stdout.buffer.flush()
