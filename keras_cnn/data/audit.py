@@ -16,10 +16,11 @@ import numpy as np
 
 from keras_cnn.data import manifest, worker_processes
 from keras_cnn.data.columns import Texts
+from keras_cnn.data.contents import difference_in_shards
 from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.data.fingerprints import Fingerprints
 from keras_cnn.data.image_check import check_files, difference
-from keras_cnn.data.image_files import ImageFile, ImageFiles
+from keras_cnn.data.image_files import ImageFiles
 from keras_cnn.data.manifest import RECORD, Manifest
 from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError, Stopped
@@ -159,17 +160,25 @@ def refuse(problems: Mapping[str, str], total: int) -> None:
         raise InputError(f"{summary} with --data.corrupt skip:", *lines)
 
 
-def no_longer_readable(files: Sequence[ImageFile], error: Exception) -> Stopped:
+def no_longer_readable(files: ImageFiles, error: Exception) -> Stopped:
     """The exception to raise for `error`, which occurred while reading `files`. All of them had passed `audit`.
 
     The files are checked again, the last changed first. The exception names the first that differs, and how.
     """
+    if files.containers:
+        if reason := difference_in_shards(files):
+            return Stopped(f"{reason}; it was readable before: restore it")
+        return _unexplained(error)
     when = {file.path: _changed_at(file.path) for file in files}
     missing = sum(time == math.inf for time in when.values())
     others = f" (like {missing - 1:,} others)" if missing > 1 else ""
     for file in sorted(files, key=lambda file: when[file.path], reverse=True):
         if reason := difference(file):
             return Stopped(f"{file.path}: {reason}{others}; it was readable before: restore it")
+    return _unexplained(error)
+
+
+def _unexplained(error: Exception) -> Stopped:
     reason = " ".join(str(error).split())[:300]
     return Stopped(f"an image could not be read, although each can be read now ({reason})")
 

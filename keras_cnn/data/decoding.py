@@ -62,8 +62,8 @@ class _UnsupportedError(Exception):
 
 
 @contextlib.contextmanager
-def open_regular(path: str | Path, limit: int | None = MAX_BYTES) -> Iterator[BinaryIO]:
-    """Opens a regular file of 1 to `limit` bytes for reading. FIFOs and devices are never opened.
+def open_regular(path: str | Path) -> Iterator[BinaryIO]:
+    """Opens a regular file of 1 to `MAX_BYTES` bytes for reading. FIFOs and devices are never opened.
 
     Raises UnreadableImageError for any other file, and for any exception except MemoryError in the `with` block:
     decoders raise nearly any exception on malformed data.
@@ -72,10 +72,7 @@ def open_regular(path: str | Path, limit: int | None = MAX_BYTES) -> Iterator[Bi
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableImageError(path, "not a regular file")
-        if status.st_size == 0:
-            raise UnreadableImageError(path, "empty (0 bytes)")
-        if limit and status.st_size > limit:
-            raise UnreadableImageError(path, f"oversized: {status.st_size:,} bytes, more than {limit:,}")
+        _check_size(path, status.st_size)
         with open(path, "rb") as file:
             yield file
     except (UnreadableImageError, MemoryError):
@@ -84,16 +81,23 @@ def open_regular(path: str | Path, limit: int | None = MAX_BYTES) -> Iterator[Bi
         raise unreadable(path, error) from None
 
 
-def open_image(file: ImageFile) -> contextlib.AbstractContextManager[BinaryIO]:
-    """Opens the bytes of an image: a whole file as `open_regular` does, or its part of a shard."""
-    return open_regular(file.path) if file.offset is None else _part_of(file.path, file.offset, file.size)
-
-
 @contextlib.contextmanager
-def _part_of(path: str | Path, offset: int, size: int) -> Iterator[BinaryIO]:
-    with open_regular(path, limit=None) as file:
-        file.seek(offset)
-        yield io.BytesIO(file.read(size))
+def regular_content(path: str | Path, content: bytes) -> Iterator[BinaryIO]:
+    """The bytes of an image, such as one in a shard, as a file; raises as `open_regular` does."""
+    try:
+        _check_size(path, len(content))
+        yield io.BytesIO(content)
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Exception as error:
+        raise unreadable(path, error) from None
+
+
+def _check_size(path: str | Path, size: int) -> None:
+    if size == 0:
+        raise UnreadableImageError(path, "empty (0 bytes)")
+    if size > MAX_BYTES:
+        raise UnreadableImageError(path, f"oversized: {size:,} bytes, more than {MAX_BYTES:,}")
 
 
 def unreadable(path: str | Path, error: Exception) -> UnreadableImageError:
@@ -178,16 +182,24 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def decode(
-    file: ImageFile, size: tuple[int, int], channels: int, fit: str = "crop", window: Sequence[int] | None = None
+    file: ImageFile,
+    size: tuple[int, int],
+    channels: int,
+    fit: str = "crop",
+    *,
+    window: Sequence[int] | None = None,
+    content: bytes | None = None,
 ) -> np.ndarray:
     """The image as (H, W, channels) uint8 for `size` (H, W); `channels` is 1 (ITU-R 601 luma) or 3 (RGB).
 
     `fit` is "crop" (fills `size` and keeps the centre), "center" (the same with 7/8 of the sides), "stretch", or "pad"
     (black margins). A `window`, as top, left, height and width in stored pixels, is kept instead and stretched.
+    `content` has the bytes of an image in a shard; else the file is read.
     Raises InputError if the file was readable in the audit but is no longer.
     """
     try:
-        with open_image(file) as content, identify(file.path, content) as image:
+        opened = open_regular(file.path) if content is None else regular_content(file.path, content)
+        with opened as stream, identify(file.path, stream) as image:
             if window is None:
                 return as_array(fitted(upright(image, file.orientation), size, fit), channels)
             top, left, height, width = window

@@ -122,8 +122,9 @@ def decoder(files: ImageFiles, image_shape, fit: str, *, in_windows: bool = Fals
         raise InputError(f"data.fit is {fit!r}; expected one of {', '.join(FITS)}")
     height, width, channels = image_shape
 
-    def by_pillow(index, plan):
-        return decode(files[index], (height, width), channels, fit, plan[2:6].tolist() if in_windows else None)
+    def by_pillow(index, where, plan):
+        window, content = plan[2:6].tolist() if in_windows else None, where if files.containers else None
+        return decode(files[index], (height, width), channels, fit, window=window, content=content)
 
     def by_tensorflow(where, steps):
         content = where if files.containers else tf.io.read_file(where)
@@ -142,7 +143,7 @@ def decoder(files: ImageFiles, image_shape, fit: str, *, in_windows: bool = Fals
                 (index < 0, lambda: tf.zeros(image_shape, tf.uint8)),
                 (
                     steps.decoder == PILLOW,
-                    lambda: tf.numpy_function(by_pillow, [index, plan], tf.uint8, stateful=False),
+                    lambda: tf.numpy_function(by_pillow, [index, where, plan], tf.uint8, stateful=False),
                 ),
             ],
             default=lambda: by_tensorflow(where, steps),

@@ -95,10 +95,25 @@ def labelled_source(
     spelt = without(len(images.names), spelling)
     audited = audit(root, images.names.take(spelt), options.cache_dir, options.verify)
     problems = {int(spelt[place]): reason for place, reason in audited.problems.items()} | spelling
+    audited = replace(audited, passed=spelt[audited.passed], problems=problems)
+    return source_of(where, images, audited, options, empty_classes=empty_classes, order=order)
+
+
+def source_of(
+    where: str,
+    images: ListedImages,
+    audited: AuditResult,
+    options: AuditOptions,
+    *,
+    empty_classes: bool = False,
+    order: Callable[[str], Any] = str,
+) -> LabelledSource:
+    """The source of images that were audited; see `labelled_source`."""
+    problems = audited.problems
     names = {place: images.names[place] for place in problems}
     if options.corrupt == "fail":
         refuse({names[place]: reason for place, reason in problems.items()}, len(images.names))
-    passed = images.take(spelt[audited.passed])
+    passed = images.take(audited.passed)
     used = passed.labels if empty_classes else passed.labels[passed.parts == NAMES.index("train")]
     titles = sorted((images.titles[label] for label in np.unique(used)), key=order)
     if not empty_classes:

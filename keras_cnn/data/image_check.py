@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from hashlib import sha256
 from io import BytesIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,7 @@ from keras_cnn.data.decoding import (
     identify,
     open_regular,
     orientation_of,
+    regular_content,
     unreadable,
     upright,
 )
@@ -40,6 +42,21 @@ def check_files(root: str, names: Sequence[str], decoded: Sequence[bool]) -> tup
     return np.delete(records, list(failed)), failed
 
 
+def check_contents(
+    names: Sequence[str], contents: Sequence[bytes], decoded: Sequence[bool]
+) -> tuple[np.ndarray, dict[int, str]]:
+    """`check_files` of images whose bytes are given. Those that fail have an empty RECORD; `modified` is 0 for all."""
+    records, failed, keys = np.zeros(len(names), RECORD), {}, id_keys(names)
+    for i, (name, content) in enumerate(zip(names, contents, strict=True)):
+        try:
+            with regular_content(name, content) as file:
+                found = _seen(name, file, name, len(content), bool(decoded[i]))
+                records[i] = (*found[0], len(content), 0, decoded[i], *found[1], keys[i])
+        except UnreadableImageError as error:
+            failed[i] = error.reason
+    return records, failed
+
+
 def difference(file: ImageFile) -> str | None:
     """How the file differs now from its recorded facts, or why it cannot be read; None if neither."""
     found = _check(str(file.path), "", decoded=True)
@@ -61,20 +78,27 @@ def _check(path: str, name: str, decoded: bool) -> tuple | str:
     try:
         status = os.stat(path)
         with open_regular(path) as file:
-            if decoded:
-                facts, hashed, thumbnail = inspect(path, file.read())
-            else:
-                with identify(path, file) as image:
-                    facts = facts_of(image)
-                hashed = sha256(f"not decoded|{status.st_size}|{name}".encode()).digest()[:16]
-                thumbnail = bytes(ROWS * COLUMNS)
+            facts, fingerprint = _seen(path, file, name, status.st_size, decoded)
     except UnreadableImageError as error:
         return error.reason
     except OSError as error:
         gone = isinstance(error, FileNotFoundError) and not os.path.islink(path)
         return "vanished while it was read" if gone else unreadable(path, error).reason
-    as_bytes = (np.frombuffer(hashed, np.uint8), np.frombuffer(thumbnail, np.uint8))
-    return (*facts, status.st_size, status.st_mtime_ns, decoded, *as_bytes)
+    return (*facts, status.st_size, status.st_mtime_ns, decoded, *fingerprint)
+
+
+def _seen(
+    path: str, file: BinaryIO, name: str, size: int, decoded: bool
+) -> tuple[tuple, tuple[np.ndarray, np.ndarray]]:
+    """The facts of an image, and its hash and thumbnail; of one that is not `decoded`, a hash of name and size."""
+    if decoded:
+        facts, hashed, thumbnail = inspect(path, file.read())
+    else:
+        with identify(path, file) as image:
+            facts = facts_of(image)
+        hashed = sha256(f"not decoded|{size}|{name}".encode()).digest()[:16]
+        thumbnail = bytes(ROWS * COLUMNS)
+    return facts, (np.frombuffer(hashed, np.uint8), np.frombuffer(thumbnail, np.uint8))
 
 
 def inspect(path: str, data: bytes) -> tuple[tuple, bytes, bytes]:

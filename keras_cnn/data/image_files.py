@@ -42,12 +42,12 @@ FACTS = {
 class ImageFiles(Sequence[ImageFile]):
     """N image files as columns. `take` shares them.
 
-    root: the folder of the names that are not absolute.
+    root: the folder of the names that are not absolute; for images in shards, the cache folder of remote ones.
     names: (K,) POSIX paths below the root; for images in shards, their keys.
     columns: (K,) arrays: FACTS and, for images in shards, `container` (an index into `containers`) and `offset`.
         They may have more, such as `key`.
     rows: (N,) int64, the row of each file; by default all in order.
-    containers: the paths of the shards.
+    containers: the paths or URLs of the shards.
     """
 
     def __init__(

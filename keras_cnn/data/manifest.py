@@ -16,7 +16,7 @@ from keras_cnn.data.image_files import FACTS
 from keras_cnn.errors import Stopped
 from keras_cnn.operating_system import lock_file
 
-_VERSION = f"3, Pillow {PIL.__version__}"
+VERSION = f"3, Pillow {PIL.__version__}"
 RECORD = np.dtype(
     [
         *FACTS.items(),
@@ -114,7 +114,7 @@ def read(path: Path) -> Manifest:
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         columns, facts = read_columns(path)
         names = Texts(columns.pop("letters"), columns.pop("ends"))
-        if facts["version"] == _VERSION and _is_intact(names, columns):
+        if facts["version"] == VERSION and _is_intact(names, columns):
             return Manifest(names, columns)
     empty = np.empty(0, RECORD)
     return Manifest(Texts.of(()), {name: empty[name] for name in RECORD.names or ()})
@@ -138,7 +138,7 @@ def write(path: Path, manifest: Manifest) -> Manifest:
     columns = {"letters": names.letters, "ends": names.ends, **manifest.columns}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_columns(path, columns, {"version": _VERSION})
+        write_columns(path, columns, {"version": VERSION})
     except (OSError, Stopped):
         return manifest
     written = read(path)

@@ -1,8 +1,8 @@
 """Batches of uint8 images from a Split, in a predetermined order, from any (epoch, step) on, decoded ahead."""
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from keras_cnn.data.fast_decoding import DecodingPlan, decoder, plans, to_bytes
 from keras_cnn.data.image_files import ImageFiles
 from keras_cnn.data.resized_crops import crop_windows
 from keras_cnn.distribution.shares import WHOLE, Share
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, Stopped
 from keras_cnn.operating_system import cores
 
 CACHES = ("auto", "none", "memory", "disk")
@@ -50,6 +50,7 @@ class FileBatches:
 
     dataset: tf.data.Dataset
     split: Split
+    stops: Sequence[Stopped] = ()  # raised while reading shards; TensorFlow keeps their text alone
 
     def __iter__(self) -> Iterator[Batch]:
         iterator = iter(self.dataset)
@@ -64,6 +65,8 @@ class FileBatches:
 
     def reason(self, error: tf.errors.OpError) -> Exception:
         """Stopped for an image that can no longer be read; else the error itself."""
+        if self.stops:
+            return self.stops[0]
         return error if self.split.files is None else no_longer_readable(self.split.files, error)
 
 
@@ -130,11 +133,12 @@ def batches(
     threads = threads or len(cores())
     indices = _indices(len(split), batch_size, seed, start=start, epochs=epochs, share=share)
     labelled = _labelled(split)
+    stops: list[Stopped] = []
     if split.pixels is None:
         files = split.files
         assert files is not None
         most = batch_size if share.is_whole else share.most_rows(len(split), batch_size)
-        reading = _Reading(files, image_shape, fit, split.keys, crop)
+        reading = _Reading(files, image_shape, fit, split.keys, crop, stops)
         images = _from_files(reading, indices, batch_size=most, threads=threads)
     else:
         images = _from_pixels(split.pixels, image_shape, indices, fit, threads)
@@ -143,7 +147,8 @@ def batches(
         _, index, _ = which
         return labelled(images[: tf.size(index)], *which)
 
-    return FileBatches(tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options()), split)
+    dataset = tf.data.Dataset.zip(indices, images).map(batch).prefetch(2).with_options(_options())
+    return FileBatches(dataset, split, stops)
 
 
 def row_batches(
@@ -333,6 +338,7 @@ class _Reading:
     fit: str
     keys: np.ndarray | None = None
     crop: RandomCrop | None = None
+    stops: list[Stopped] = field(default_factory=list)  # raised while reading shards
 
     def decoder(self):
         return decoder(self.files, self.image_shape, self.fit, in_windows=self.crop is not None)
@@ -349,7 +355,11 @@ class _Reading:
     def _chosen(self, epoch, index):
         index = np.maximum(index, 0)
         some = self.files.take(index)
-        where = contents(some) if some.containers else [os.fsencode(path) for path in some.paths()]
+        try:
+            where = contents(some) if some.containers else [os.fsencode(path) for path in some.paths()]
+        except Stopped as stop:
+            self.stops.append(stop)
+            raise
         windows = None
         if self.crop is not None and self.keys is not None:
             height, width = some.upright_sizes()

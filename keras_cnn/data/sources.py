@@ -25,6 +25,7 @@ from keras_cnn.data.decoding import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fi
 from keras_cnn.data.duplicates import overlaps
 from keras_cnn.data.folders import AuditOptions, read_folder
 from keras_cnn.data.labelled_tables import read_labelled_table
+from keras_cnn.data.shards.source import read_shards
 from keras_cnn.data.splits import LabelledSource, SourcePart
 from keras_cnn.data.tables import ImageTable, read_csv, read_parquet
 from keras_cnn.data.user_files import user_path
@@ -157,6 +158,11 @@ def _table(kind: str, argument: str, read: Callable[[Path], ImageTable], options
     )
 
 
+def _shards(argument: str, options: ReadOptions) -> LabelledSource:
+    audit = AuditOptions(options.corrupt, options.cache, options.verify)
+    return read_shards(argument, audit, empty_classes=options.uncut)
+
+
 def _tfds(argument: str, options: ReadOptions) -> LabelledSource:
     from keras_cnn.data.tfds import read_tfds
 
@@ -194,6 +200,7 @@ READERS = {
     "folder": SourceReader("PATH", _folder),
     "npz": SourceReader("FILE", lambda argument, options: read_npz(user_path(argument))),
     "parquet": SourceReader("FILE", _parquet),
+    "shards": SourceReader("PATTERN", _shards),
     "tfds": SourceReader("NAME[/CONFIG]", _tfds),
 }
 

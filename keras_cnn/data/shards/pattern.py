@@ -36,7 +36,7 @@ def is_shard(name: str) -> bool:
 
 def is_array_record(name: str) -> bool:
     """Whether a shard is an ArrayRecord file by its name, such as `mnist-train.array_record-00000-of-00004`."""
-    return bool(_ARRAY_RECORD.search(_last(name)))
+    return bool(_ARRAY_RECORD.search(last_part(name)))
 
 
 def expanded(where: str, pattern: str) -> Iterator[str]:
@@ -94,7 +94,7 @@ def parts_of(where: str, shards: list[str]) -> list[str]:
         return ["train"] * len(shards)
     if None in found:
         odd, other = shards[found.index(None)], next(name for name, part in zip(shards, found, strict=True) if part)
-        raise InputError(f"{where}: {_last(other)} names a split, but {_last(odd)} none; expected all or none")
+        raise InputError(f"{where}: {last_part(other)} names a split, but {last_part(odd)} none; expected all or none")
     if "train" not in found:
         raise InputError(f"{where}: shards of {', '.join(sorted(set(map(str, found))))}, but none of train")
     return [str(part) for part in found]
@@ -102,12 +102,12 @@ def parts_of(where: str, shards: list[str]) -> list[str]:
 
 def _part(where: str, name: str) -> str | None:
     """The split that the name of a shard has as a word, if any."""
-    last = _last(name).lower()
+    last = last_part(name).lower()
     record = _ARRAY_RECORD.search(last)
     words = [record[1]] if record else re.split(r"[^a-z]+", last.removesuffix(".tar"))
     parts = {PART_OF[word] for word in words if word in PART_OF}
     if len(parts) > 1:
-        raise InputError(f"{where}: {_last(name)} has the names of several splits; expected one")
+        raise InputError(f"{where}: {last_part(name)} has the names of several splits; expected one")
     return next(iter(parts), None)
 
 
@@ -116,5 +116,6 @@ def folder_of(shard: str) -> str:
     return shard.rpartition("/")[0] if remote.is_url(shard) else str(Path(shard).parent)
 
 
-def _last(name: str) -> str:
+def last_part(name: str) -> str:
+    """The file name at the end of a path or URL."""
     return re.split(r"[/\\]", name)[-1]

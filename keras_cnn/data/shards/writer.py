@@ -18,7 +18,7 @@ from keras_cnn.data import worker_processes
 from keras_cnn.data.decoding import UnreadableImageError, open_regular
 from keras_cnn.data.shards.resizing import resized
 from keras_cnn.data.shards.shard_manifest import MANIFEST, ShardManifest, ShardRecord, read_manifest
-from keras_cnn.data.shards.writing_plan import Sample, WriteOptions, WritingPlan
+from keras_cnn.data.shards.writing_plan import ShardSample, WriteOptions, WritingPlan
 from keras_cnn.data.user_files import located
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.messages import counted, logger
@@ -122,7 +122,7 @@ def _remove_partial(folder: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_shard(path: Path, part: str, samples: Sequence[Sample], options: WriteOptions) -> ShardRecord:
+def write_shard(path: Path, part: str, samples: Sequence[ShardSample], options: WriteOptions) -> ShardRecord:
     """Writes one shard atomically.
 
     Raises Stopped for a full disk and for an image that cannot be read any more; nothing remains then.
@@ -150,7 +150,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(member, io.BytesIO(content))
 
 
-def _content(sample: Sample, options: WriteOptions) -> bytes:
+def _content(sample: ShardSample, options: WriteOptions) -> bytes:
     """The bytes of a sample's image. Stopped if it cannot be read, as all could when they were checked."""
     path = Path(sample.path)
     try:

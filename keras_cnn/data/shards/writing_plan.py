@@ -33,7 +33,7 @@ class WriteOptions:
     quality: int  # of the JPEG files of resized images, 1 to 95
 
 
-class Sample(NamedTuple):
+class ShardSample(NamedTuple):
     """A sample to write."""
 
     key: str
@@ -60,7 +60,7 @@ class WritingPlan:
     shards: list[PlannedShard]
     escaped: dict[str, np.ndarray]  # part -> (N,) bool: whether an image's key is its escaped id
 
-    def samples(self, shard: PlannedShard) -> Iterator[Sample]:
+    def samples(self, shard: PlannedShard) -> Iterator[ShardSample]:
         """The samples of a shard, in its order."""
         split = self.source.parts[shard.part].split
         assert split.files is not None
@@ -70,7 +70,7 @@ class WritingPlan:
             identity, shrink = split.ids[row], bool(shrinks[row])
             extension = _extension(identity, formats[row].decode(), shrink)
             key = escaped_key(identity) if escaped[row] else identity.rpartition(".")[0]
-            yield Sample(key, extension, int(split.labels[row]), path, shrink)
+            yield ShardSample(key, extension, int(split.labels[row]), path, shrink)
 
     def settings(self, source: str) -> dict:
         """What the manifest says of the shards' making, with a hash of all that they depend on."""
