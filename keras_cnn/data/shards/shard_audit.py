@@ -5,6 +5,7 @@ for all shards of a source are joined in the order of the ids in one file, which
 """
 
 import hashlib
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -207,16 +208,19 @@ def _write_joined(
         failed |= {start + int(place): reason for place, reason in own["failed"].items()}
         start += len(columns["label"])
     names = joined([Texts(columns["letters"], columns["ends"]) for columns, _ in parts])
-    texts = list(names)
-    order = np.array(sorted(range(len(texts)), key=texts.__getitem__), np.int64)
     counts = [len(columns["label"]) for columns, _ in parts]
-    order, twins = _without_twins(texts, order, facts["shards"], counts)
-    whole = {name: np.concatenate([c[name] for c, _ in parts])[order] for name in (*(RECORD.names or ()), "offset")}
+    order, twins = _in_order(names, facts["shards"], counts)
+    fields = (*(RECORD.names or ()), "offset")
+    whole = {name: np.concatenate([c[name] for c, _ in parts])[order] for name in fields}
     whole["container"] = np.repeat(np.arange(len(parts), dtype=np.int32), counts)[order]
     whole["label"] = np.concatenate(labels)[order]
-    packed = names.take(order).packed()
+    packed = names.take(np.arange(len(names))[order]).packed()
     whole |= {"letters": packed.letters, "ends": packed.ends}
-    places = {row: place for place, row in enumerate(order.tolist()) if row in failed}
+    places = (
+        {row: place for place, row in enumerate(np.arange(len(names))[order].tolist()) if row in failed}
+        if failed
+        else {}
+    )
     facts = facts | {
         "titles": list(titles),
         "failed": {places[row]: reason for row, reason in failed.items() if row in places},
@@ -227,11 +231,18 @@ def _write_joined(
     return read_columns(path)
 
 
+def _in_order(names: Texts, shards: Sequence[str], counts: Sequence[int]) -> tuple[np.ndarray | slice, dict[str, str]]:
+    """The rows in the order of their ids; those whose id an earlier row has are left out, with their reasons."""
+    if all(a < b for a, b in itertools.pairwise(names)):  # the usual case, without a million strings in memory
+        return slice(None), {}
+    texts = list(names)
+    return _without_twins(texts, sorted(range(len(texts)), key=texts.__getitem__), shards, counts)
+
+
 def _without_twins(
-    texts: list[str], order: np.ndarray, shards: Sequence[str], counts: Sequence[int]
+    texts: list[str], rows: list[int], shards: Sequence[str], counts: Sequence[int]
 ) -> tuple[np.ndarray, dict[str, str]]:
     """The rows without those whose id an earlier row has, and the reasons for these by "shard: id"."""
-    rows = order.tolist()
     ends = np.cumsum(counts)
     twins, before = {}, -1
     kept = []
