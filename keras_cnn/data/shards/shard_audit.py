@@ -214,13 +214,10 @@ def _write_joined(
     whole = {name: np.concatenate([c[name] for c, _ in parts])[order] for name in fields}
     whole["container"] = np.repeat(np.arange(len(parts), dtype=np.int32), counts)[order]
     whole["label"] = np.concatenate(labels)[order]
-    packed = names.take(np.arange(len(names))[order]).packed()
+    rows = np.arange(len(names))[order]
+    packed = names.take(rows).packed()
     whole |= {"letters": packed.letters, "ends": packed.ends}
-    places = (
-        {row: place for place, row in enumerate(np.arange(len(names))[order].tolist()) if row in failed}
-        if failed
-        else {}
-    )
+    places = {int(row): place for place, row in enumerate(rows) if row in failed} if failed else {}
     facts = facts | {
         "titles": list(titles),
         "failed": {places[row]: reason for row, reason in failed.items() if row in places},
