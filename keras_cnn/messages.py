@@ -12,6 +12,8 @@ from collections.abc import Container, Sequence
 
 logger = logging.getLogger("keras_cnn")
 WIDTH = 80  # characters of a line where there is no terminal
+MOST_CLASSES = 40  # up to which every class has its own row, column, cell or line; of more, the worst have
+_NAMED = 5  # of a long list of names in a sentence
 _LEAST_WIDTH = 48  # characters: a date in an indented line fits
 
 # Control characters except tab, line and paragraph separators, and characters that set the text direction.
@@ -26,6 +28,13 @@ def printable(text: str) -> str:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """The number with its noun: "1 image", "2,000 images". `plural` is the noun's if it does not end in "s"."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Sequence[str], most: int = MOST_CLASSES) -> str:
+    """The names with commas; of more than `most`, the first five and how many more there are."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED:,} more"
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_cnn.messages import logger
+from keras_cnn.messages import MOST_CLASSES, logger
 from keras_cnn.run_folder import quoted, read_json
 
 INIT_SECONDS = 5  # with a key but no network, W&B would otherwise wait 100 s
+MOST_MISTAKES = 300  # sent in place of a confusion matrix of more than MOST_CLASSES classes
 FINISH_SECONDS = 4  # without a network, W&B would otherwise never return; in all, ending takes 5 s
 
 
@@ -63,6 +64,8 @@ class Tracker:
     ) -> None:
         """Sends the final numbers and figures, a confusion matrix per split, and a table with a row per class.
 
+        Of more than MOST_CLASSES classes, a table of the most frequent mistakes takes the place of a matrix.
+
         `confusion` has (labels, predicted) of each split; the table has the `columns` of `metrics["per_class"]`. The
         numbers of the summary are named "test/accuracy" and so on, because "accuracy" is the last training epoch's.
         """
@@ -99,12 +102,25 @@ def _final(
 
     final: dict[str, Any] = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
     for name, (labels, predicted) in confusion.items():
+        if len(classes) > MOST_CLASSES:
+            final[f"mistakes/{name}"] = wandb.Table(
+                columns=["true", "predicted", "images"], data=_mistakes(labels, predicted, classes)
+            )
+            continue
         final[f"confusion/{name}"] = wandb.plot.confusion_matrix(
             y_true=[int(v) for v in labels], preds=[int(v) for v in predicted], class_names=list(classes)
         )
     rows = [[name, *(scores[c] for c in columns)] for name, scores in metrics["per_class"].items()]
     final["classes"] = wandb.Table(columns=["class", *columns], data=rows)
     return final
+
+
+def _mistakes(labels, predicted, classes: Sequence[str]) -> list[list]:
+    """The most frequent mistakes: true class, predicted class, images."""
+    wrong = np.flatnonzero(np.asarray(labels) != np.asarray(predicted))
+    pairs, images = np.unique(np.stack([labels, predicted], axis=1)[wrong], axis=0, return_counts=True)
+    order = np.argsort(-images, kind="stable")[:MOST_MISTAKES]
+    return [[classes[pairs[i, 0]], classes[pairs[i, 1]], int(images[i])] for i in order]
 
 
 def _mode(wanted: str) -> str:

@@ -22,7 +22,7 @@ from keras_cnn.analysis.table import ABSENT, varying_fields
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.comparison import Comparison, compare
 from keras_cnn.evaluation.intervals import mean_interval, welch_interval
-from keras_cnn.evaluation.predictions import read_predictions
+from keras_cnn.evaluation.predictions import TABLES, find_predictions, read_predictions
 from keras_cnn.evaluation.repeats import ENOUGH_PAIRS
 from keras_cnn.run_folder.record import Record
 
@@ -317,7 +317,8 @@ def _single_runs(compared: ComparedRuns) -> tuple[list[Claim], list[Conclusion]]
             continue
         pair = compared.rows((best, other))
         try:
-            before, after = (read_predictions(compared.runs[i].path / "predictions.csv") for i in (other, best))
+            folders = (compared.runs[i].path for i in (other, best))
+            before, after = (read_predictions(find_predictions(folder) or folder / TABLES[0]) for folder in folders)
             comparison = compare(before, after)
         except InputError as error:
             text = f"{pair[0]} and {pair[1]} cannot be compared image by image: {error}"

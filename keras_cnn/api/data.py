@@ -20,6 +20,7 @@ from keras_cnn.data.dataset import Dataset
 from keras_cnn.data.splits import part_names
 from keras_cnn.data.tables import GROUP_COLUMNS, LABEL_COLUMNS, PATH_COLUMNS, SPLIT_COLUMNS, ImageTable
 from keras_cnn.errors import InputError
+from keras_cnn.messages import listed
 from keras_cnn.operating_system import available_memory
 from keras_cnn.run_folder import write_text
 
@@ -258,7 +259,7 @@ def _labels(name: str, given: Any, known: list[str] | None) -> tuple[np.ndarray,
     if labels.dtype.kind == "U":
         names = known or [str(label) for label in present]
         if unknown := [label for label in present if label not in names]:
-            raise InputError(f"{name}: the label {unknown[0]!r} is none of the classes {', '.join(names)}")
+            raise InputError(f"{name}: the label {unknown[0]!r} is none of the classes {listed(names)}")
         index = {title: number for number, title in enumerate(names)}
         return np.array([index[label] for label in labels.tolist()], np.int32), names
     count = len(known) if known else present[-1] + 1

@@ -109,6 +109,7 @@ class BarRows:
 
     names: tuple[str, ...]  # (R,)
     columns: tuple[BarColumn, ...]
+    long_names: bool = False  # the names get twice the room
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,7 @@ class TextTable:
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    searched: bool = False  # the page has a field above the table, which keeps the rows with its words
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,93 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_cnn.charts import FAINT, MUTED, ChartAxis, HeatMap, Histogram, Plot, Series, colour, dash
+from keras_cnn.charts import (
+    FAINT,
+    MUTED,
+    BarColumn,
+    BarRows,
+    ChartAxis,
+    HeatMap,
+    Histogram,
+    Plot,
+    Series,
+    colour,
+    dash,
+)
 from keras_cnn.figures.style import BLUE, ORANGE
+from keras_cnn.messages import MOST_CLASSES
 
 CHANGE_NOTE = "Images, after minus before. Blue is better: more on the diagonal or fewer elsewhere. Orange is worse."
 RECALLS = [index / 100 for index in range(101)]  # of a detector's precisions
 _PALE_ORANGE = "#ecb78c"
 _PERCENT: dict[str, Any] = {"limits": (0, 101), "number": ".1f", "unit": " %"}
-_ROWS = 40  # classes that fit on a printed page
+MISTAKES = 30  # kinds of mistake in the chart that takes the place of a matrix of more than MOST_CLASSES classes
 
 
 # --- confusion --------------------------------------------------------------------------------------------------------
+
+
+def frequent(matrix: np.ndarray, number: int | None = None) -> list[tuple[int, int, int]]:
+    """The most frequent mistakes of (C, C) counts, or changes of them, as (true, predicted, images).
+
+    Of equally frequent ones, the lower classes come first. `number` is the most of them; all by default.
+    """
+    true, predicted = np.nonzero(matrix)
+    wrong = true != predicted
+    true, predicted = true[wrong], predicted[wrong]
+    images = matrix[true, predicted]
+    order = np.argsort(-np.abs(images), kind="stable")[:number]
+    return list(zip(true[order].tolist(), predicted[order].tolist(), images[order].tolist(), strict=True))
+
+
+def confusion_drawing(counts: ArrayLike, names: Sequence[str]) -> HeatMap | BarRows:
+    """The matrix or, of more than MOST_CLASSES classes, the most frequent mistakes."""
+    return confusion(counts, names) if len(names) <= MOST_CLASSES else mistakes(counts, names)
+
+
+def confusion_drawings(counts: ArrayLike, names: Sequence[str]) -> tuple[HeatMap | BarRows, ...]:
+    """`confusion_pair` or, of more than MOST_CLASSES classes, the most frequent mistakes."""
+    return confusion_pair(counts, names) if len(names) <= MOST_CLASSES else (mistakes(counts, names),)
+
+
+def change_drawing(change: ArrayLike, names: Sequence[str]) -> HeatMap | BarRows:
+    """`confusion_change` or, of more than MOST_CLASSES classes, the mistakes that have changed most."""
+    if len(names) <= MOST_CLASSES:
+        return confusion_change(change, names)
+    cells = frequent(np.asarray(change), MISTAKES)
+    return _bars(cells, names, "fewer mistakes, images", [-images for *_, images in cells], signed=True)
+
+
+def mistakes(counts: ArrayLike, names: Sequence[str]) -> BarRows:
+    """The most frequent mistakes of the counts (C, C), as shares of the images of the true class."""
+    counts = np.asarray(counts)
+    cells = frequent(counts, MISTAKES)
+    shares = [100 * images / int(counts[true].sum()) for true, _, images in cells]
+    return _bars(cells, names, "images of the true class, %", shares)
+
+
+def mistakes_note(counts: ArrayLike) -> str:
+    """How many of the mistakes a chart of the most frequent ones has; "" where a matrix has them all."""
+    counts = np.asarray(counts)
+    if len(counts) <= MOST_CLASSES:
+        return ""
+    cells, shown = frequent(counts), min(MISTAKES, len(frequent(counts)))
+    total = sum(abs(images) for *_, images in cells)
+    part = sum(abs(images) for *_, images in cells[:shown])
+    return (
+        f"The {shown} most frequent of {len(cells):,} kinds of mistake, with their images: {part:,} of {total:,} wrong"
+        " images. True class → predicted class."
+    )
+
+
+def _bars(
+    cells: Sequence[tuple[int, int, int]], names: Sequence[str], title: str, values: Sequence[float], **look: Any
+) -> BarRows:
+    unknown = [math.nan] * len(cells)
+    rows = tuple(
+        f"{names[true]} → {names[predicted]}: {images:{'+' if look else ''}}" for true, predicted, images in cells
+    )
+    return BarRows(rows, (BarColumn(title, values, unknown, unknown, **look),), long_names=True)
 
 
 def confusion(counts: ArrayLike, names: Sequence[str]) -> HeatMap:
@@ -176,11 +252,15 @@ def class_differences(changes: Mapping[str, ClassChange]) -> tuple[Plot, Plot]:
     """The accuracy of each class before and after, and `class_changes`; of many classes, those that changed most."""
     before, after = _accuracies(changes)
     names, remark = list(changes), ""
-    if len(names) > _ROWS:
+    if len(names) > MOST_CLASSES:
         largest_first = np.argsort(-np.nan_to_num(np.abs(after - before), nan=-1), kind="stable")
-        shown = np.sort(largest_first[:_ROWS])
+        shown = np.sort(largest_first[:MOST_CLASSES])
         changes = {names[i]: changes[names[i]] for i in shown}
-        before, after, remark = before[shown], after[shown], f"the {_ROWS} of {len(names)} classes that changed most"
+        before, after, remark = (
+            before[shown],
+            after[shown],
+            f"the {MOST_CLASSES} of {len(names)} classes that changed most",
+        )
     rows = np.arange(len(changes))
     ends: dict[str, Any] = {"low": np.minimum(before, after), "high": np.maximum(before, after), "across": True}
     accuracies = (

@@ -34,6 +34,7 @@ DASHES = {"": "solid", "solid": "solid", "dashed": "6px,3px", "dotted": "2px,2px
 _MARKERS = {"circle": "circle", "square": "square", "diamond": "diamond", "triangle": "triangle-up", "dash": "line-ew"}
 _PIXELS = 1.6  # of a marker, per point on paper
 _NAME, _NAME_OF_MANY = 22, 14  # characters to which names beside an axis are cut; those of a large square map
+_LONG_NAME = 34  # characters to which two names beside an axis are cut
 _AXIS_NAME = 15  # characters to which texts on an axis of parallel coordinates are cut
 _READABLE_CELLS = 144  # a heat map with more cells does not print its texts
 # From the lowest to the highest result; each stands out from the page in light and in dark.
@@ -224,7 +225,7 @@ def _bar_rows(rows: BarRows) -> go.Figure:
             error_x=_errors([column.values[i] for i in known], ends),
             text=[escape(rows.names[i]) for i in known],
             textposition="none",
-            customdata=[f"[{low:.2f}, {high:.2f}]" for low, high in ends],
+            customdata=[f"[{low:.2f}, {high:.2f}]" if math.isfinite(low + high) else "" for low, high in ends],
             hovertemplate=f"%{{text}}<br>{escape(column.title)} %{{x:.2f}} %{{customdata}}<extra></extra>",
         )
         axis: dict[str, Any] = {
@@ -236,7 +237,8 @@ def _bar_rows(rows: BarRows) -> go.Figure:
         axis |= {"zeroline": True, "zerolinecolor": _COLOURS[FAINT]} if column.signed else {"rangemode": "tozero"}
         drawn.update_layout({f"xaxis{number}": axis | ({"anchor": "y"} if place else {})})
     size = {"height": 70 + 26 * len(rows.names), "margin": {"t": 46, "b": 8}}
-    drawn.update_layout(yaxis=_named_rows(rows.names), hovermode="closest", **size)
+    limit = _LONG_NAME if rows.long_names else _NAME
+    drawn.update_layout(yaxis=_named_rows(rows.names, limit), hovermode="closest", **size)
     return drawn
 
 
@@ -267,11 +269,11 @@ def _interval_rows(data: IntervalRows) -> go.Figure:
     return drawn
 
 
-def _named_rows(names: Sequence[str]) -> dict[str, Any]:
+def _named_rows(names: Sequence[str], limit: int = _NAME) -> dict[str, Any]:
     return {
         "tickmode": "array",
         "tickvals": list(range(len(names))),
-        "ticktext": [escape(name) for name in short(names)],
+        "ticktext": [escape(name) for name in short(names, limit)],
         "range": [len(names) - 0.5, -0.5],
         "automargin": True,
     }

@@ -20,8 +20,9 @@ EXAMPLES = """examples:
   python predict.py runs/photos/export/model.onnx new/   an export: .onnx, .tflite or SavedModel
 
 Results are written to predictions/NAME/predictions.csv, with a row for each image; an image that cannot be read has its
-reason there. A .csv with a column of paths lists images. A detector gives boxes, as in detect.py. A SavedModel is a
-program: open only your own.
+reason there. Of more than 40 classes, a row has the five most probable ones, and predictions.npy has all probabilities.
+A .csv with a column of paths lists images. A detector gives boxes, as in detect.py. A SavedModel is a program: open
+only your own.
 """
 
 

@@ -20,6 +20,7 @@ from keras_cnn.data.dataset import Split
 from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_names
 from keras_cnn.data.user_files import located
 from keras_cnn.errors import InputError
+from keras_cnn.messages import listed
 from keras_cnn.operating_system import available_memory
 from keras_cnn.run_folder.files import replacing
 
@@ -240,7 +241,7 @@ def _class_names(path: Path, titles: np.ndarray | None, labels: np.ndarray) -> d
 def _indices(path: Path, name: str, labels: np.ndarray, names: dict) -> np.ndarray:
     unknown = sorted(set(labels.tolist()) - set(names))
     if unknown:
-        raise InputError(f"{path}: {name} has the label {unknown[0]!r}; the classes are {', '.join(names.values())}")
+        raise InputError(f"{path}: {name} has the label {unknown[0]!r}; the classes are {listed([*names.values()])}")
     index = {value: i for i, value in enumerate(names)}
     return np.array([index[value] for value in labels.tolist()], np.int32)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_cnn.data.columns import Texts, text_keys
 from keras_cnn.data.image_files import ImageFiles
+from keras_cnn.messages import MOST_CLASSES
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,7 +91,12 @@ class Dataset:
     def _repr_html_(self) -> str:
         """The number of images of each class in each split, for notebooks."""
         counts = [np.bincount(split.labels, minlength=len(self.classes)) for split in self.splits.values()]
-        rows = [(name, *(f"{count[label]:,}" for count in counts)) for label, name in enumerate(self.classes)]
+        shown = range(len(self.classes))
+        if len(shown) > MOST_CLASSES:
+            shown = np.argsort(counts[0], kind="stable")[:MOST_CLASSES]  # those with the fewest training images
+        rows = [(self.classes[label], *(f"{count[label]:,}" for count in counts)) for label in shown]
+        if left := len(self.classes) - len(shown):
+            rows.append((f"{left:,} more, with more training images", *("" for _ in counts)))
         rows = [("class", *self.splits), *rows, ("in all", *(f"{len(split):,}" for split in self.splits.values()))]
         cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
         table = "".join(f"<tr>{row}</tr>" for row in cells)

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.checks import checked_labels, checked_probabilities, checked_scores
+from keras_cnn.evaluation.checks import blocks, checked_labels, checked_probabilities, checked_scores
 from keras_cnn.evaluation.intervals import wilson
 
 BINS = 15
@@ -39,6 +39,56 @@ class Reliability:
         }
 
 
+@dataclass(frozen=True)
+class ImageScores:
+    """What the logits of N images of C classes say about each image, without an (N, C) array of probabilities."""
+
+    predicted: np.ndarray  # (N,) the class of the largest logit, the lower of equal ones
+    ranks: np.ndarray  # (N,) rank of the true class, from 0, see `metrics.true_class_ranks`
+    losses: np.ndarray  # (N,) cross-entropy in nats
+    distances: np.ndarray  # (N,) in [0, 2], see `squared_distances`
+    confidence: np.ndarray  # (N,) largest probability
+    right: np.ndarray  # (N,) bool, whether the class of the largest probability is the true one
+
+
+def image_scores(labels, logits) -> ImageScores:
+    """The scores of each image. Raises InputError for logits that are not finite and labels out of range."""
+    logits = checked_scores("logits", logits)
+    labels = checked_labels(labels, logits)
+    images = len(labels)
+    found = ImageScores(
+        *(np.empty(images, np.int64) for _ in range(2)),
+        *(np.empty(images) for _ in range(3)),
+        np.empty(images, bool),
+    )
+    for rows in blocks(images):
+        own, scores = labels[rows], np.asarray(logits[rows], np.float64)
+        every = np.arange(len(own))
+        log_p = log_softmax(scores)
+        p = np.exp(log_p)
+        found.predicted[rows] = scores.argmax(axis=1)
+        found.ranks[rows] = ranks_of(own, scores)
+        found.losses[rows] = -log_p[every, own]
+        found.confidence[rows] = np.clip(p.max(axis=1), 0, 1)
+        found.right[rows] = p.argmax(axis=1) == own
+        p[every, own] -= 1
+        found.distances[rows] = np.sum(p**2, axis=1)
+    return found
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, C) logarithms of the probabilities; no finite logit overflows."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def ranks_of(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(N,) ranks of the true class among the C scores of an image, from 0 for the largest; lower classes win ties."""
+    own = scores[np.arange(len(labels)), labels][:, None]
+    before = np.arange(scores.shape[1]) < labels[:, None]
+    return np.sum((scores > own) | ((scores == own) & before), axis=1)
+
+
 def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
     """The reliability diagram of top-label confidences and its expected calibration error (ECE) in [0, 1].
 
@@ -51,8 +101,14 @@ def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
         raise InputError(f"reliability: {bins} bins; expected at least 1")
     probabilities = checked_probabilities(probabilities)
     labels = checked_labels(labels, probabilities)
+    confidence = np.clip(probabilities.max(axis=1), 0, 1)
+    return reliability_of(confidence, probabilities.argmax(axis=1) == labels, bins)
+
+
+def reliability_of(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> Reliability:
+    """The reliability diagram of (N,) confidences in [0, 1], and (N,) whether the predictions are right."""
     edges = np.arange(bins + 1) / bins  # each correctly rounded: 3/15 is 0.2, which linspace misses
-    confidence, place = _in_bins(probabilities, edges)
+    place = _bins_of(confidence, edges)
     counts = np.bincount(place, minlength=bins)
     filled = counts > 0
 
@@ -60,9 +116,9 @@ def reliability(labels, probabilities, bins: int = BINS) -> Reliability:
         sums = np.bincount(place, weights=values, minlength=bins)
         return np.divide(sums, counts, out=np.full(bins, np.nan), where=filled)
 
-    stated, right = mean_of(confidence), mean_of(probabilities.argmax(axis=1) == labels)
-    error = np.sum(counts[filled] * np.abs(right - stated)[filled]) / len(labels)
-    return Reliability(edges, counts, stated, right, float(error))
+    stated, accuracy = mean_of(confidence), mean_of(right)
+    error = np.sum(counts[filled] * np.abs(accuracy - stated)[filled]) / len(right)
+    return Reliability(edges, counts, stated, accuracy, float(error))
 
 
 def accuracy_intervals(accuracy: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -74,21 +130,17 @@ def accuracy_intervals(accuracy: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.array([wilson(min(int(hits), int(count)), int(count)) for hits, count in zip(right, counts, strict=True)])
 
 
-def gaps(labels, probabilities, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) correctness (1 or 0) minus confidence, and (N,) the bin of each image, from 0.
+def gaps(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) correctness (1 or 0) minus confidence in [0, 1], and (N,) the bin of each image, from 0.
 
-    The ECE is the sum over bins of the absolute sum of their gaps, divided by N. Raises what `reliability` raises.
+    The ECE is the sum over bins of the absolute sum of their gaps, divided by N.
     """
-    probabilities = checked_probabilities(probabilities)
-    labels = checked_labels(labels, probabilities)
-    confidence, place = _in_bins(probabilities, np.arange(bins + 1) / bins)
-    return (probabilities.argmax(axis=1) == labels) - confidence, place
+    return right - confidence, _bins_of(confidence, np.arange(bins + 1) / bins)
 
 
-def _in_bins(probabilities: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) confidences in [0, 1] and (N,) their bins; a bin contains low < confidence <= high."""
-    confidence = np.clip(probabilities.max(axis=1), 0, 1)
-    return confidence, np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
+def _bins_of(confidence: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(N,) bins of the confidences; a bin contains low < confidence <= high."""
+    return np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
 
 
 def brier(labels, probabilities) -> float:
@@ -128,20 +180,29 @@ def fit_temperature(labels, logits) -> float:
     """
     logits = checked_scores("logits", logits)
     labels = checked_labels(labels, logits)
-    gaps = logits - logits[np.arange(len(labels)), labels][:, None]  # loss of an image: log sum exp(gaps / T)
-    if not gaps.any():
+    if not any(_gaps_of(labels, logits, rows).any() for rows in blocks(len(labels))):
         return 1.0
     coldest, hottest = TEMPERATURES
-    if _slope(1 / hottest, gaps) >= 0:
+    if _slope(1 / hottest, labels, logits) >= 0:
         return hottest
-    if _slope(1 / coldest, gaps) <= 0:
+    if _slope(1 / coldest, labels, logits) <= 0:
         return coldest
     from scipy.optimize import brentq  # takes a tenth of a second
 
-    return 1 / cast(float, brentq(_slope, 1 / hottest, 1 / coldest, args=(gaps,), xtol=1e-14))
+    return 1 / cast(float, brentq(_slope, 1 / hottest, 1 / coldest, args=(labels, logits), xtol=1e-14))
 
 
-def _slope(inverse: float, gaps: np.ndarray) -> float:
+def _gaps_of(labels: np.ndarray, logits: np.ndarray, rows: slice) -> np.ndarray:
+    """The logits of images minus that of the true class; the loss of an image is log sum exp(gaps / T)."""
+    own, scores = labels[rows], np.asarray(logits[rows], np.float64)
+    return scores - scores[np.arange(len(own)), own][:, None]
+
+
+def _slope(inverse: float, labels: np.ndarray, logits: np.ndarray) -> float:
     """The derivative of the mean loss with respect to 1 / T."""
-    weights = np.exp(inverse * (gaps - gaps.max(axis=1, keepdims=True)))
-    return float(np.mean(np.sum(weights * gaps, axis=1) / weights.sum(axis=1)))
+    slopes = np.empty(len(labels))
+    for rows in blocks(len(labels)):
+        gaps = _gaps_of(labels, logits, rows)
+        weights = np.exp(inverse * (gaps - gaps.max(axis=1, keepdims=True)))
+        slopes[rows] = np.sum(weights * gaps, axis=1) / weights.sum(axis=1)
+    return float(np.mean(slopes))

@@ -1,7 +1,7 @@
 """Checks that labels, scores and probabilities are arrays of the right shape and range; otherwise InputError."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -10,13 +10,25 @@ from keras_cnn.errors import InputError
 ROUNDING = 1e-3  # a bfloat16 softmax lies this close to the range [0, 1]
 
 
+BLOCK = 4096  # images computed at a time, so that temporary arrays stay small: 33 MB of float64 for 1,000 classes
+
+
+def blocks(images: int) -> Iterator[slice]:
+    """The images in blocks of BLOCK."""
+    return (slice(start, min(start + BLOCK, images)) for start in range(0, images, BLOCK))
+
+
 def checked_scores(name: str, values) -> np.ndarray:
-    """`values` as an (N, C) float64 array of finite numbers; `name` begins the error message. Raises InputError."""
-    values = np.asarray(values, np.float64)
+    """`values` as an (N, C) array of finite numbers; `name` begins the error message. Raises InputError.
+
+    It is float64, or float32 if `values` are, which is then not copied.
+    """
+    values = np.asarray(values)
+    values = values if values.dtype == np.float32 else np.asarray(values, np.float64)
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(f"{name} have shape {values.shape}; expected (images, classes) with at least one of each")
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
+    if not (np.isfinite(values.min()) and np.isfinite(values.max())):  # NaN is the least and the largest number
+        bad = np.argwhere(~np.isfinite(values))
         row, column = bad[0]
         raise InputError(
             f"{name}[{row}, {column}] is {values[row, column]} ({len(bad)} in all); expected finite numbers"
@@ -26,10 +38,9 @@ def checked_scores(name: str, values) -> np.ndarray:
 
 def checked_probabilities(values) -> np.ndarray:
     """`values` as an (N, C) float64 array in [0, 1], up to rounding. Raises InputError."""
-    values = checked_scores("probabilities", values)
-    bad = np.argwhere((values < -ROUNDING) | (values > 1 + ROUNDING))
-    if len(bad):
-        row, column = bad[0]
+    values = checked_scores("probabilities", np.asarray(values, np.float64))
+    if values.min() < -ROUNDING or values.max() > 1 + ROUNDING:
+        row, column = np.argwhere((values < -ROUNDING) | (values > 1 + ROUNDING))[0]
         raise InputError(f"probabilities[{row}, {column}] is {values[row, column]}; expected 0 to 1 (logits?)")
     return values
 

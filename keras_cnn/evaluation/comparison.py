@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation import confusions
 from keras_cnn.evaluation.intervals import Interval, holm, mcnemar_exact, paired_bootstrap, wilson
 from keras_cnn.evaluation.metrics import CONFIDENCE_LEVEL, confusion_matrix
 from keras_cnn.evaluation.predictions import Predictions
@@ -76,9 +77,9 @@ class Comparison:
             "confidence_level": CONFIDENCE_LEVEL,
             "classes_tested": self.classes_tested,
             "per_class": {name: change.as_json() for name, change in self.per_class.items()},
-            "confusion_before": self.confusion_before.tolist(),
-            "confusion_after": self.confusion_after.tolist(),
-            "confusion_difference": self.confusion_difference.tolist(),
+            "confusion_before": confusions.as_json(self.confusion_before),
+            "confusion_after": confusions.as_json(self.confusion_after),
+            "confusion_difference": confusions.as_json(self.confusion_difference),
             "newly_wrong": [self.ids[i] for i in self.newly_wrong],
             "newly_right": [self.ids[i] for i in self.newly_right],
         }
@@ -140,7 +141,8 @@ def _aligned(before: Predictions, after: Predictions) -> Predictions:
     place = {image: i for i, image in enumerate(after.ids)}
     common = [(i, place[image]) for i, image in enumerate(before.ids) if image in place]
     ours, theirs = np.array(common, int).reshape(-1, 2).T
-    columns = [after.classes.index(name) for name in before.classes]
+    column_of = {name: i for i, name in enumerate(after.classes)}
+    columns = [column_of[name] for name in before.classes]
     labels = np.argsort(columns)[after.labels[theirs]]  # the new index of column j is its place in `columns`
     known = set(before.ids)
     different = {
@@ -155,7 +157,10 @@ def _aligned(before: Predictions, after: Predictions) -> Predictions:
             "expected the same images with the same true classes"
         )
     paths = tuple(after.paths[i] for i in theirs)
-    return Predictions(before.ids, paths, before.classes, labels, after.probabilities[theirs][:, columns])
+    probabilities = after.probabilities
+    if not np.array_equal(theirs, np.arange(len(after))) or columns != list(range(len(columns))):
+        probabilities = probabilities[theirs][:, columns]
+    return Predictions(before.ids, paths, before.classes, labels, probabilities)
 
 
 def _examples(ids: list[str]) -> str:

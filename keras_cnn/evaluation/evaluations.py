@@ -14,12 +14,13 @@ from keras_cnn.data import pipeline
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation import metrics, ranking
-from keras_cnn.evaluation.calibration import Reliability, brier, fit_temperature, reliability
+from keras_cnn.evaluation import confusions, metrics, ranking
+from keras_cnn.evaluation.calibration import Reliability, fit_temperature, image_scores, reliability_of
 from keras_cnn.evaluation.comparison import Comparison, compare
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions, write_predictions
 from keras_cnn.evaluation.test_time_augmentation import ONE, Views, mean_of_views
+from keras_cnn.messages import MOST_CLASSES
 from keras_cnn.run_folder import replacing, write_json
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Evaluation:
             "computed_in": self.computed_in,
             "views": views,
             **metrics.summary(labels, self._scaled_logits, classes),
-            "classes_without_images": [name for i, name in enumerate(classes) if i not in labels],
+            "classes_without_images": [classes[i] for i in np.setdiff1d(np.arange(len(classes)), labels)],
             "ranking": _ranking_metrics(labels, self.probabilities, classes),
             "temperature": _temperature_effect(self),
         }
@@ -94,7 +95,7 @@ class Evaluation:
         import pandas as pd
 
         true, predicted = (pd.Index(self.classes, name=name) for name in ("true", "predicted"))
-        return pd.DataFrame(self.metrics["confusion"], index=true, columns=predicted)
+        return pd.DataFrame(confusions.from_json(self.metrics["confusion"]), index=true, columns=predicted)
 
     @property
     def per_class(self) -> "pd.DataFrame":
@@ -118,24 +119,27 @@ class Evaluation:
         return f"<Evaluation: accuracy {self.accuracy:.4f} [{low:.4f}, {high:.4f}] on {of}>"
 
     def _repr_html_(self) -> str:
-        rounded = self.per_class.map(lambda value: [round(v, 4) for v in value] if isinstance(value, list) else value)
-        return f"<p>{html.escape(repr(self))}</p>{rounded.to_html(float_format='%.4f')}"
+        rows, more = self.per_class, ""
+        if len(rows) > MOST_CLASSES:
+            shown = rows[rows["support"] > 0].sort_values("recall", kind="stable").head(MOST_CLASSES)
+            rows, more = shown, f"<p>The {len(shown)} of {len(rows):,} classes of lowest recall.</p>"
+        rounded = rows.map(lambda value: [round(v, 4) for v in value] if isinstance(value, list) else value)
+        return f"<p>{html.escape(repr(self))}</p>{rounded.to_html(float_format='%.4f')}{more}"
 
     @cached_property
     def predictions(self) -> Predictions:
-        """The predictions as predictions.csv stores them."""
+        """The predictions as their table stores them."""
         split = self.images
         return Predictions(tuple(split.ids), tuple(split.paths), self.classes, split.labels, self.probabilities)
 
     @cached_property
     def reliabilities(self) -> dict[str, Reliability]:
         """Reliability of the unscaled probabilities and, where a temperature was fitted, at that temperature."""
-        labels = self.images.labels
-        diagrams = {"as predicted": reliability(labels, metrics.softmax(self.logits))}
+        logits = {"as predicted": self.logits}
         if self.temperature is not None:
-            scaled = metrics.softmax(self.logits / self.temperature)
-            diagrams[f"at temperature {self.temperature:.3f}"] = reliability(labels, scaled)
-        return diagrams
+            logits[f"at temperature {self.temperature:.3f}"] = self.logits / self.temperature
+        single = {name: image_scores(self.images.labels, values) for name, values in logits.items()}
+        return {name: reliability_of(scores.confidence, scores.right) for name, scores in single.items()}
 
     def pixels(self, indices) -> np.ndarray:
         """(n, H, W, C) uint8: the images at `indices` in the model's size, 0 to 255."""
@@ -218,16 +222,8 @@ def computed_in(model: keras.Model) -> str:
 
 
 def _ranking_metrics(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict:
-    level = metrics.CONFIDENCE_LEVEL
-    per_class = {
-        name: {
-            "roc_area": ranking.roc(labels, probabilities, i).area,
-            "roc_area_interval": ranking.roc_area_interval(labels, probabilities, i, level),
-            "average_precision": ranking.precision_recall(labels, probabilities, i).average_precision,
-            "average_precision_interval": ranking.average_precision_interval(labels, probabilities, i, level),
-        }
-        for i, name in enumerate(classes)
-    }
+    areas = ranking.areas(labels, probabilities, metrics.CONFIDENCE_LEVEL)
+    per_class = dict(zip(classes, areas, strict=True))
     macro = {}
     for key in ("roc_area", "average_precision"):
         values = [scores[key] for scores in per_class.values() if scores[key] is not None]
@@ -241,9 +237,9 @@ def _temperature_effect(evaluation: Evaluation) -> dict | None:
     labels = evaluation.images.labels
 
     def scores(logits: np.ndarray) -> dict:
-        probabilities = metrics.softmax(logits)
-        error = reliability(labels, probabilities).error
-        return {"loss": metrics.cross_entropy(labels, logits), "brier": brier(labels, probabilities), "ece": error}
+        single = image_scores(labels, logits)
+        loss, brier = (float(np.mean(values)) for values in (single.losses, single.distances))
+        return {"loss": loss, "brier": brier, "ece": reliability_of(single.confidence, single.right).error}
 
     return {
         "value": evaluation.temperature,
@@ -256,9 +252,11 @@ def _temperature_effect(evaluation: Evaluation) -> dict | None:
 
 
 def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
-    """Writes metrics.json, predictions.csv, logits.npy (float32) and softmax.npy (float64) into `folder`.
+    """Writes metrics.json, the predictions, logits.npy (float32) and softmax.npy (float64) into `folder`.
 
-    metrics.json also contains the values of `more`."""
+    metrics.json also contains the values of `more`. Of more than MOST_CLASSES classes, the probabilities are in
+    predictions.npy (float32), and there is no softmax.npy.
+    """
     split, classes = evaluation.images, evaluation.classes
     write_predictions(
         folder / "predictions.csv",
@@ -268,7 +266,10 @@ def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
         evaluation.probabilities,
         classes=classes,
     )
-    for name, array in (("logits", evaluation.logits), ("softmax", evaluation.probabilities)):
+    arrays = {"logits": evaluation.logits}
+    if len(classes) <= MOST_CLASSES:
+        arrays["softmax"] = evaluation.probabilities
+    for name, array in arrays.items():
         with replacing(folder / f"{name}.npy") as temporary:
             np.save(temporary, array, allow_pickle=False)
     write_json(folder / "metrics.json", more | evaluation.metrics)

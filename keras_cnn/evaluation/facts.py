@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from keras_cnn.data.duplicates import LISTED_WITHIN
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation import confusions
 from keras_cnn.run_folder.record import Record
 
 SPLITS = ("train", "validation", "test")
@@ -255,19 +258,21 @@ def _class_table(where: str, scores: dict) -> ClassAccuracies | None:
 
 
 def _accuracy(where: str, scores: dict) -> Quoted | None:
-    confusion, accuracy = _counts(_read(scores, "confusion", list)), _read(scores, "accuracy", float)
-    images = sum(map(sum, confusion))
+    confusion, accuracy = _counts(scores.get("confusion")), _read(scores, "accuracy", float)
+    images = int(confusion.sum())
     if accuracy is None or not images:
         return None
-    correct = sum(row[i] for i, row in enumerate(confusion))
+    correct = int(np.trace(confusion))
     return Quoted(f"the accuracy ({where}) against its confusion matrix", accuracy, correct / images)
 
 
-def _counts(rows: list | None) -> list[list[int]]:
-    """`rows` if it is a square table of counts, otherwise an empty list."""
-    rows = rows or []
-    square = all(isinstance(row, list) and len(row) == len(rows) for row in rows)
-    return rows if square and all(isinstance(n, int) and n >= 0 for row in rows for n in row) else []
+def _counts(value: Any) -> np.ndarray:
+    """The confusion matrix (C, C) if `value` is one of counts, otherwise an empty one."""
+    try:
+        matrix = confusions.from_json(value)
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return np.zeros((0, 0), np.int64)
+    return matrix if matrix.min() >= 0 else np.zeros((0, 0), np.int64)
 
 
 def _best_of_history(record: Record) -> Iterator[Quoted]:

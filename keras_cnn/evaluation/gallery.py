@@ -8,15 +8,17 @@ from matplotlib.figure import Figure
 
 from keras_cnn.charts import evaluation as charts
 from keras_cnn.charts import png
-from keras_cnn.evaluation import metrics, ranking
+from keras_cnn.data.dataset import evenly_spaced
+from keras_cnn.evaluation import confusions, metrics, ranking
 from keras_cnn.evaluation.calibration import accuracy_intervals
 from keras_cnn.evaluation.comparison import Comparison
 from keras_cnn.evaluation.evaluations import Evaluation
 from keras_cnn.figures import ranking as ranking_figures
 from keras_cnn.figures import sheets, style
+from keras_cnn.messages import MOST_CLASSES
 
 SHEET, RANKED = 30, 10  # images on a sheet, and in a row of ranked images
-MOST_CLASSES = 10  # classes on a sheet of ranked images, unless chosen
+RANKED_CLASSES = 10  # on a sheet of ranked images, unless chosen; of curves with a panel
 _SEED = 0  # seed of the random choice of images, so that two models are shown with the same images
 
 
@@ -29,12 +31,14 @@ def draw(evaluation: Evaluation, folder: Path, title: str, classes: Sequence[str
     folder.mkdir(parents=True, exist_ok=True)
     figures = {
         "reliability": _reliability(evaluation, title),
-        "confusion": png.figure(
-            charts.confusion_pair(evaluation.metrics["confusion"], evaluation.classes), f"{title}: confusion"
+        "confusion": confusion_figure(evaluation.metrics["confusion"], evaluation.classes, f"{title}: confusion"),
+        "roc": ranking_figures.roc_curves(
+            _roc(evaluation), f"{title}: ROC, each class against the others", len(evaluation.classes)
         ),
-        "roc": ranking_figures.roc_curves(_roc(evaluation), f"{title}: ROC, each class against the others"),
         "precision_recall": ranking_figures.precision_recall_curves(
-            _precision_recall(evaluation), f"{title}: precision and recall of each class"
+            _precision_recall(evaluation),
+            f"{title}: precision and recall of each class",
+            len(evaluation.classes),
         ),
         "scores": _ranked(evaluation, title, classes),
         "sample": _sample(evaluation, title),
@@ -45,6 +49,12 @@ def draw(evaluation: Evaluation, folder: Path, title: str, classes: Sequence[str
         style.save(figure, folder / f"{name}.png")
 
 
+def confusion_figure(confusion, classes: Sequence[str], title: str) -> Figure:
+    """The confusion matrix of metrics.json or, of more than MOST_CLASSES classes, its most frequent mistakes."""
+    counts = confusions.from_json(confusion)
+    return png.figure(charts.confusion_drawings(counts, classes), title, charts.mistakes_note(counts))
+
+
 def draw_comparison(comparison: Comparison, after: Evaluation, folder: Path, title: str) -> None:
     """Writes the figures of a comparison into `folder`; `after` is the evaluation of the second model."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,9 +63,9 @@ def draw_comparison(comparison: Comparison, after: Evaluation, folder: Path, tit
             charts.class_differences(comparison.per_class), f"{title}: accuracy of each class"
         ),
         "confusion_difference": png.figure(
-            [charts.confusion_change(comparison.confusion_difference, comparison.classes)],
+            [charts.change_drawing(comparison.confusion_difference, comparison.classes)],
             f"{title}: confusion, after minus before",
-            charts.CHANGE_NOTE,
+            charts.mistakes_note(comparison.confusion_difference) or charts.CHANGE_NOTE,
         ),
         "newly_wrong": _newly_wrong(comparison, after, title),
     }
@@ -73,7 +83,7 @@ def _reliability(evaluation: Evaluation, title: str) -> Figure:
 
 def _roc(evaluation: Evaluation) -> dict[str, ranking_figures.ClassCurve]:
     labels, probabilities = evaluation.images.labels, evaluation.probabilities
-    curves = {name: ranking.roc(labels, probabilities, i) for i, name in enumerate(evaluation.classes)}
+    curves = {evaluation.classes[i]: ranking.roc(labels, probabilities, i) for i in _drawn(evaluation, "roc_area")}
     return {
         n: ranking_figures.ClassCurve(c.false_positive_rate, c.true_positive_rate, c.area) for n, c in curves.items()
     }
@@ -82,11 +92,24 @@ def _roc(evaluation: Evaluation) -> dict[str, ranking_figures.ClassCurve]:
 def _precision_recall(evaluation: Evaluation) -> dict[str, ranking_figures.ClassCurve]:
     labels, probabilities = evaluation.images.labels, evaluation.probabilities
     curves = {}
-    for i, name in enumerate(evaluation.classes):
+    for i in _drawn(evaluation, "average_precision"):
         curve = ranking.precision_recall(labels, probabilities, i)
         chance = float(np.mean(labels == i))
-        curves[name] = ranking_figures.ClassCurve(curve.recall, curve.precision, curve.average_precision, chance)
+        curves[evaluation.classes[i]] = ranking_figures.ClassCurve(
+            curve.recall, curve.precision, curve.average_precision, chance
+        )
     return curves
+
+
+def _drawn(evaluation: Evaluation, area: str) -> list[int]:
+    """Indices of the classes whose curves are drawn: all; of many, those of the lowest areas and some evenly spaced."""
+    classes = evaluation.classes
+    if len(classes) <= MOST_CLASSES:
+        return list(range(len(classes)))
+    areas = [evaluation.metrics["ranking"]["per_class"][name][area] for name in classes]
+    known = [i for i in range(len(classes)) if areas[i] is not None]
+    lowest = sorted(known, key=lambda i: areas[i])[:RANKED_CLASSES]
+    return sorted({*lowest, *(known[i] for i in evenly_spaced(len(known), MOST_CLASSES))})
 
 
 def _ranked(evaluation: Evaluation, title: str, chosen: Sequence[str] | None) -> Figure:
@@ -114,11 +137,11 @@ def _ranked(evaluation: Evaluation, title: str, chosen: Sequence[str] | None) ->
 def _of_lowest_recall(evaluation: Evaluation) -> list[int]:
     """Indices of all classes or, if there are many, of those with images that have the lowest recall."""
     classes = evaluation.classes
-    if len(classes) <= MOST_CLASSES:
+    if len(classes) <= RANKED_CLASSES:
         return list(range(len(classes)))
     scores = [evaluation.metrics["per_class"][name] for name in classes]
     known = [i for i, score in enumerate(scores) if score["support"]]
-    return sorted(sorted(known, key=lambda i: scores[i]["recall"])[:MOST_CLASSES])
+    return sorted(sorted(known, key=lambda i: scores[i]["recall"])[:RANKED_CLASSES])
 
 
 def _sample(evaluation: Evaluation, title: str) -> Figure:

@@ -11,9 +11,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation import bootstrap
-from keras_cnn.evaluation.calibration import BINS, gaps, reliability, squared_distances
-from keras_cnn.evaluation.checks import check_classes, checked_labels, checked_probabilities, checked_scores
+from keras_cnn.evaluation import bootstrap, confusions
+from keras_cnn.evaluation.calibration import (
+    BINS,
+    ImageScores,
+    gaps,
+    image_scores,
+    log_softmax,
+    ranks_of,
+    reliability_of,
+)
+from keras_cnn.evaluation.checks import blocks, check_classes, checked_labels, checked_probabilities, checked_scores
 from keras_cnn.evaluation.intervals import wilson
 
 CONFIDENCE_LEVEL = 0.95
@@ -23,12 +31,16 @@ _CONFIRMING_EPOCHS = 3  # one or two worse epochs after the best are often noise
 
 def softmax(logits) -> np.ndarray:
     """(N, C) probabilities in float64; rows sum to 1, and no finite logit overflows."""
-    return np.exp(_log_softmax(checked_scores("logits", logits)))
+    logits = checked_scores("logits", logits)
+    probabilities = np.empty(logits.shape)
+    for rows in blocks(len(logits)):
+        probabilities[rows] = np.exp(log_softmax(np.asarray(logits[rows], np.float64)))
+    return probabilities
 
 
 def cross_entropy(labels, logits) -> float:
     """Mean of -log p(true class) in nats; computed from logits, so that a probability of 1e-400 has a finite loss."""
-    return float(np.mean(_losses(labels, logits)))
+    return float(np.mean(image_scores(labels, logits).losses))
 
 
 def confusion_matrix(labels, predicted, classes: int) -> np.ndarray:
@@ -51,6 +63,7 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
     has the interval [0, 1]. The other intervals are percentiles of `bootstrap`, except for the ECE: resampling biases
     it upwards, so its interval is reflected, see `bootstrap.reflected`.
 
+    `confusion` has a row of counts for each true class; of more than MOST_CLASSES classes see `confusions.as_json`.
     `top_k` has those k of 2, 3 and 5 that are below C. `ece` has the bins of the reliability diagram, see
     `calibration`; a bin without images has None. `worst_pair` is the most frequent mistake, with its share of the
     images of the true class; it is None if there is no mistake.
@@ -61,21 +74,20 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
     logits = checked_scores("logits", logits)
     labels = checked_labels(labels, logits).astype(np.int64)
     check_classes(classes, logits)
-    confusion = confusion_matrix(labels, logits.argmax(axis=1), len(classes))
+    single = image_scores(labels, logits)
+    confusion = confusion_matrix(labels, single.predicted, len(classes))
     correct, images = int(np.trace(confusion)), len(labels)
-    scores, probabilities = class_scores(confusion), softmax(logits)
-    losses, distances = _losses(labels, logits), squared_distances(labels, probabilities)
-    calibration = reliability(labels, probabilities)
-    resamples = _resampled(labels, logits.argmax(axis=1), losses, distances, probabilities)
+    scores, calibration = class_scores(confusion), reliability_of(single.confidence, single.right)
+    resamples = _resampled(labels, single, len(classes))
     return {
         "images": images,
         "accuracy": correct / images,
         "accuracy_interval": list(wilson(correct, images, CONFIDENCE_LEVEL)),
         "confidence_level": CONFIDENCE_LEVEL,
-        "top_k": _top_k(true_class_ranks(labels, logits), len(classes)),
-        "loss": float(np.mean(losses)),
+        "top_k": _top_k(single.ranks, len(classes)),
+        "loss": float(np.mean(single.losses)),
         "loss_interval": _percentiles(resamples["loss"]),
-        "brier": float(np.mean(distances)),
+        "brier": float(np.mean(single.distances)),
         "brier_interval": _percentiles(resamples["brier"]),
         "ece": calibration.as_json()
         | {"interval": list(bootstrap.reflected(resamples["ece"], calibration.error, CONFIDENCE_LEVEL))},
@@ -83,7 +95,7 @@ def summary(labels, logits, classes: Sequence[str]) -> dict:
         "macro": _means(scores, resamples, lambda scores: np.ones_like(scores["support"])),
         "weighted": _means(scores, resamples, lambda scores: scores["support"]),
         "bootstrap": {"resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED},
-        "confusion": confusion.tolist(),
+        "confusion": confusions.as_json(confusion),
         "worst_pair": _worst_pair(confusion, classes),
     }
 
@@ -95,9 +107,7 @@ def true_class_ranks(labels, scores) -> np.ndarray:
     """
     scores = checked_scores("scores", scores)
     labels = checked_labels(labels, scores)
-    own = scores[np.arange(len(labels)), labels][:, None]
-    before = np.arange(scores.shape[1]) < labels[:, None]
-    return np.sum((scores > own) | ((scores == own) & before), axis=1)
+    return ranks_of(labels, scores)
 
 
 def worst_mistakes(labels, probabilities, n: int) -> np.ndarray:
@@ -130,12 +140,12 @@ def overfitting_onset(train_loss, val_loss) -> int | None:
     return onset + 1
 
 
-def _resampled(labels, predicted, losses, distances, probabilities) -> dict[str, np.ndarray]:
+def _resampled(labels: np.ndarray, single: ImageScores, classes: int) -> dict[str, np.ndarray]:
     """Metrics of each of S resamples: loss, Brier score and ECE (S,), scores and support of each class (S, C)."""
-    images, classes = probabilities.shape
-    gap, bins = gaps(labels, probabilities)
-    right, by_label, by_prediction = (labels == predicted).astype(np.float64), (labels, classes), (predicted, classes)
-    terms = bootstrap.terms((*by_label, right), by_label, by_prediction, (bins, BINS, gap), losses, distances)
+    images, (gap, bins) = len(labels), gaps(single.confidence, single.right)
+    hit, by_label = (labels == single.predicted).astype(np.float64), (labels, classes)
+    by_prediction, of_bins = (single.predicted, classes), (bins, BINS, gap)
+    terms = bootstrap.terms((*by_label, hit), by_label, by_prediction, of_bins, single.losses, single.distances)
     sums = np.concatenate([counts @ terms for counts in bootstrap.resampled(images)])
     ends = np.cumsum([classes, classes, classes, BINS, 1])
     hits, support, positives, gaps_of_bins, loss, distance = np.split(sums, ends, axis=1)
@@ -145,18 +155,6 @@ def _resampled(labels, predicted, losses, distances, probabilities) -> dict[str,
 
 def _percentiles(values: np.ndarray) -> list[float]:
     return list(bootstrap.percentile(values, CONFIDENCE_LEVEL))
-
-
-def _losses(labels, logits) -> np.ndarray:
-    """(N,) cross-entropy of each image in nats."""
-    logits = checked_scores("logits", logits)
-    labels = checked_labels(labels, logits)
-    return -_log_softmax(logits)[np.arange(len(labels)), labels]
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def _scores(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.predictions import find_predictions
 from keras_cnn.run_folder import naming_a_full_disk
 
 _REPLACED = ".{}.replaced"  # name of an old folder while the new one takes its place
@@ -64,7 +65,7 @@ def restore_evaluations(run: Path) -> None:
 
 def keep_comparisons(old: Path, new: Path) -> None:
     """Copies the comparisons in the old folder of an evaluation to the new one if their predictions are equal."""
-    names = ("predictions.csv",)
-    if old.is_dir() and filecmp.cmpfiles(old, new, names, shallow=False)[0] == list(names):
+    table = find_predictions(new)
+    if old.is_dir() and table and filecmp.cmpfiles(old, new, [table.name], shallow=False)[0]:
         for comparison in old.glob("against_*"):
             shutil.copytree(comparison, new / comparison.name)

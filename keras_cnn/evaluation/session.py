@@ -4,17 +4,17 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from keras_cnn.errors import InputError, UsageError
+from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.evaluation import gallery, protocol, repeats, tables
 from keras_cnn.evaluation.comparison import compare
 from keras_cnn.evaluation.evaluations import Evaluation, evaluate, write
 from keras_cnn.evaluation.facts import facts_of, known
 from keras_cnn.evaluation.model_checks import model_facts
-from keras_cnn.evaluation.predictions import read_predictions
+from keras_cnn.evaluation.predictions import find_predictions, read_predictions
 from keras_cnn.evaluation.recorded import check_metrics
 from keras_cnn.evaluation.results_folder import check_writable, keep_comparisons, replacing_folder, restore_evaluations
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget, open_target, overlaps_with_training
@@ -70,15 +70,16 @@ def compare_runs(path: Path, other: Path, options: EvaluateOptions) -> None:
     outcome = evaluate_run(path, options)
     if file_before is None:
         logger.info("")
-        file_before = evaluate_run(other, options).folder / "predictions.csv"
-    before, after = read_predictions(file_before), read_predictions(outcome.folder / "predictions.csv")
+        file_before = _table_in(evaluate_run(other, options).folder)
+    file_after = _table_in(outcome.folder)
+    before, after = read_predictions(file_before), read_predictions(file_after)
     try:
         comparison = compare(before, after)
     except InputError as error:
-        raise InputError(f"{file_before} (first) and {outcome.folder / 'predictions.csv'} (second): {error}") from None
+        raise InputError(f"{file_before} (first) and {file_after} (second): {error}") from None
     folder = outcome.folder / f"against_{before_record.name}"
     with replacing_folder(folder, outcome.target.folder.path) as staged:
-        files = {"before": str(file_before), "after": str(outcome.folder / "predictions.csv")}
+        files = {"before": str(file_before), "after": str(file_after)}
         title = f"{outcome.target.name} against {before_record.name}, {_images_named(options)}"
         gallery.draw_comparison(comparison, outcome.evaluation, staged / "figures", title)
         write_json(staged / "comparison.json", {"predictions": files} | comparison.as_json())
@@ -287,7 +288,13 @@ def _measured(path: Path, options: EvaluateOptions) -> tuple[Record, str]:
 def _predictions_of(other: Path, options: EvaluateOptions) -> Path | None:
     """The file of the other run's predictions for the same images, if it is on record."""
     evaluated = other / "evaluations" / options.name
-    if (evaluated / "metrics.json").is_file() and (evaluated / "predictions.csv").is_file():
-        return evaluated / "predictions.csv"
-    own = other / "predictions.csv"
-    return own if options.name == "test" and own.is_file() else None
+    if (evaluated / "metrics.json").is_file() and (table := find_predictions(evaluated)):
+        return table
+    return find_predictions(other) if options.name == "test" else None
+
+
+def _table_in(folder: Path) -> Path:
+    """The table of predictions that an evaluation has just written."""
+    table = find_predictions(folder)
+    require(table is not None, str(folder), "found no predictions", "those of the evaluation")
+    return cast(Path, table)

@@ -9,7 +9,7 @@ from keras_cnn.evaluation.comparison import Change, Comparison
 from keras_cnn.evaluation.protocol import NOTE, Finding
 from keras_cnn.evaluation.repeats import SeedGroup
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget
-from keras_cnn.messages import WIDTH, counted, wrapped
+from keras_cnn.messages import MOST_CLASSES, WIDTH, counted, listed, wrapped
 from keras_cnn.run_folder.record import Record
 
 _MOST_CLASSES = 20  # largest number of classes in a table
@@ -84,7 +84,8 @@ def _worst_pair(metrics: dict) -> Iterator[str]:
             f" {worst['share']:.1%} of {worst['true']}"
         )
     if absent := metrics.get("classes_without_images"):
-        yield f"note        no images of {', '.join(absent)}: their scores have no meaning"
+        names = listed(absent) if len(absent) <= MOST_CLASSES else f"{len(absent):,} classes, such as {listed(absent)}"
+        yield f"note        no images of {names}: their scores have no meaning"
 
 
 def _scaled(metrics: dict, name: str) -> str:

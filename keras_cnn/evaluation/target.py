@@ -25,6 +25,7 @@ from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.test_time_augmentation import Views, choose_views
 from keras_cnn.loading import BUILDERS, load_dataset
+from keras_cnn.messages import MOST_CLASSES, listed
 from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import RunFolder, is_detection_run
 from keras_cnn.run_folder.record import Record, read_record
@@ -152,8 +153,9 @@ def _other_dataset(
     if not classes:
         raise InputError(f"{folder / 'split.json'}: does not list the run's classes, and its images are not available")
     images = _source_dataset(options, config, shape, classes)
-    if absent := [repr(c) for i, c in enumerate(classes) if i not in images.test.labels]:
-        notes.append(f"{options.source}: no images of {'class' if len(absent) == 1 else 'classes'} {', '.join(absent)}")
+    if absent := [repr(classes[i]) for i in np.setdiff1d(np.arange(len(classes)), images.test.labels)]:
+        number = f"{len(absent):,} classes, such as" if len(absent) > MOST_CLASSES else "classes"
+        notes.append(f"{options.source}: no images of {'class' if len(absent) == 1 else number} {listed(absent)}")
     if own is None:
         none = Split((), np.zeros(0, np.int32), pixels=np.zeros((0, *images.image_shape), np.uint8))
         return replace(images, train=none, validation=none), notes
@@ -183,7 +185,8 @@ def _source_dataset(
     if not chosen:
         raise InputError(f"{source}: has no {options.split} images; without --split all images are evaluated")
     joined = _joined(chosen)
-    order = np.array([classes.index(name) for name in dataset.classes], np.int32)
+    place = {name: i for i, name in enumerate(classes)}
+    order = np.array([place[name] for name in dataset.classes], np.int32)
     return replace(dataset, classes=classes, test=replace(joined, labels=order[joined.labels]))
 
 
@@ -220,10 +223,12 @@ def _joined(parts: list[Split]) -> Split:
 
 
 def _check_same_classes(source: str, classes: tuple[str, ...], expected: tuple[str, ...]) -> None:
-    missing, extra = [c for c in expected if c not in classes], [c for c in classes if c not in expected]
+    missing, extra = (
+        [c for c in one if c not in set(other)] for one, other in ((expected, classes), (classes, expected))
+    )
     if extra:  # classes that are only missing are allowed: the others can still be measured
-        parts = [f"{words} {', '.join(names)}" for words, names in (("no", missing), ("unknown", extra)) if names]
-        raise InputError(f"{source}: {'; '.join(parts)}; expected the run's classes: {', '.join(expected)}")
+        parts = [f"{words} {listed(names)}" for words, names in (("no", missing), ("unknown", extra)) if names]
+        raise InputError(f"{source}: {'; '.join(parts)}; expected the run's classes: {listed(expected)}")
 
 
 def _check_classes(chosen: tuple[str, ...], classes: tuple[str, ...]) -> None:

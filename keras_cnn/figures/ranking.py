@@ -32,25 +32,26 @@ class ClassCurve:
 
 
 @styled
-def roc_curves(curves: Mapping[str, ClassCurve], title: str) -> Figure:
+def roc_curves(curves: Mapping[str, ClassCurve], title: str, classes: int | None = None) -> Figure:
     """True-positive rate against false-positive rate of each class against all others, with the area under the curve.
 
     A panel has one class in blue in front of the others in grey, and the area below the blue curve. With more than ten
-    classes, only the ten with the smallest areas have a panel. Raises ValueError without classes.
+    classes, only the ten with the smallest areas have a panel. `classes` is the number of all classes, if `curves` are
+    of some of them. Raises ValueError without classes.
     """
     words = _Words("false-positive rate", "true-positive rate", "area", "guessing: area 0.5")
-    return _panels(curves, title, words, _diagonal)
+    return _panels(curves, title, words, _diagonal, classes)
 
 
 @styled
-def precision_recall_curves(curves: Mapping[str, ClassCurve], title: str) -> Figure:
+def precision_recall_curves(curves: Mapping[str, ClassCurve], title: str, classes: int | None = None) -> Figure:
     """Precision against recall of each class against all others, with the average precision, AP.
 
     The dashed line is the precision of guessing: the share of the images that are of the class. The rest is
     as in `roc_curves`.
     """
     words = _Words("recall", "precision", "AP", "guessing: the class's share of the images")
-    return _panels(curves, title, words, _chance)
+    return _panels(curves, title, words, _chance, classes)
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,14 @@ class _Words:
     baseline: str
 
 
-def _panels(curves: Mapping[str, ClassCurve], title: str, words: _Words, baseline: Callable) -> Figure:
+def _panels(
+    curves: Mapping[str, ClassCurve], title: str, words: _Words, baseline: Callable, classes: int | None
+) -> Figure:
     if not curves:
         raise ValueError("no class to draw; expected at least one")
     shown = _hardest(curves)
     if len(shown) < len(curves):
-        title = f"{title}: the {len(shown)} lowest of {len(curves)}"
+        title = f"{title}: the {len(shown)} lowest of {classes or len(curves):,}"
     columns = min(_COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
     panel = min(_LARGEST_PANEL, (WIDTH - 0.6) / columns)
@@ -77,15 +80,16 @@ def _panels(curves: Mapping[str, ClassCurve], title: str, words: _Words, baselin
     thin = {name: _thinned(curve) for name, curve in curves.items() if curve.area is not None}
     for place, name in enumerate(shown):
         ax = figure.add_subplot(grid[divmod(place, columns)])
-        others = [line for other, line in thin.items() if other != name]
-        ax.add_collection(LineCollection(others, colors=_OTHERS, linewidths=0.7, zorder=1))
+        rest = [line for other, line in thin.items() if other != name]
+        ax.add_collection(LineCollection(rest, colors=_OTHERS, linewidths=0.7, zorder=1))
         baseline(ax, curves[name])
         if name in thin:
             ax.plot(*thin[name].T, color=BLUE, zorder=3)
         _frame(ax, words, first=place % columns == 0, last=place + columns >= len(shown))
         _name(ax, name, curves[name].area, words.area, panel)
     lines = [Line2D([], [], color=BLUE), Line2D([], [], color=_OTHERS, linewidth=0.7), Line2D([], [], **_DASHES)]
-    figure.legend(lines, ["the class named", "the other classes", words.baseline], loc="outside lower left", ncols=3)
+    others = f"{len(thin) - 1} of the other classes" if classes and classes > len(curves) else "the other classes"
+    figure.legend(lines, ["the class named", others, words.baseline], loc="outside lower left", ncols=3)
     return figure
 
 

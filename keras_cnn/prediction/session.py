@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_cnn.data.walking import ignored_text
 from keras_cnn.errors import InputError, require
+from keras_cnn.evaluation import probability_files
 from keras_cnn.messages import counted, log_command, log_sentence, logger, wrapped
 from keras_cnn.prediction.classifier import Classifier, open_classifier
 from keras_cnn.prediction.images import ImageListing
@@ -42,6 +43,7 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
     Raises InputError if no image can be read, after their reasons are written, and for a file that may not be replaced.
     """
     table_file, submission_file = _files(stem, options)
+    is_new = not table_file.exists()
     _check_replaceable(table_file, COLUMNS)
     classifier = open_classifier(
         source,
@@ -50,6 +52,11 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
         input_range=options.input_range,
         calibrated=options.calibrated,
     )
+    if probability_files.lists_few(classifier.classes) and is_new:
+        for file in (probability_files.array_file(table_file), probability_files.classes_file(table_file)):
+            require(
+                not file.exists(), str(file), "exists and is not replaced", f"no such file beside {table_file.name}"
+            )
     if options.explain:
         from keras_cnn.prediction.explaining import check_method  # with Matplotlib, which takes a second
 
@@ -63,6 +70,9 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
     if plan and submission_file:
         _submit(submission_file, plan, predictions)
     log_command("written", str(table_file), "a row for each image", 12)
+    if probability_files.lists_few(classifier.classes):
+        array = str(probability_files.array_file(table_file))
+        log_command("", array, f"all {len(classifier.classes):,} probabilities of each image", 12)
     if options.explain:
         _explain(classifier, listing, predictions, options.explain, table_file.parent / options.explain)
     return predictions

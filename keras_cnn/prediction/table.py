@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_cnn.csv_tables import CsvWriter
-from keras_cnn.evaluation.predictions import open_csv
+from keras_cnn.evaluation import probability_files
+from keras_cnn.evaluation.predictions import listed_cells, open_csv
 from keras_cnn.messages import counted
 from keras_cnn.run_folder import replacing
 
@@ -64,14 +65,24 @@ class ImagePredictions:
 
     @property
     def table(self) -> "pd.DataFrame":
-        """A row for each image: image, predicted, probability, error, then `p_<class>` for every class."""
+        """A row for each image: image, predicted, probability, error, then the columns that `to_csv` describes."""
         import pandas as pd
 
         best = [None if i in self.errors else float(row.max()) for i, row in enumerate(self.probabilities)]
         errors = [self.errors.get(index) for index in range(len(self))]
-        columns = zip(COLUMNS, (self.images, self.predicted, best, errors), strict=True)
+        columns = dict(zip(COLUMNS, (self.images, self.predicted, best, errors), strict=True))
+        if probability_files.lists_few(self.classes):
+            return pd.DataFrame(columns | self._most_probable())
         probabilities = {f"p_{name}": self.probabilities[:, number] for number, name in enumerate(self.classes)}
-        return pd.DataFrame(dict(columns) | probabilities)
+        return pd.DataFrame(columns | probabilities)
+
+    def _most_probable(self) -> dict[str, list[str | None] | np.ndarray]:
+        """The columns class_1, p_1 to class_5, p_5; None and NaN for an image that could not be read."""
+        order, columns = probability_files.most_probable(self.probabilities), {}
+        for place, best in enumerate(order.T, 1):
+            columns[f"class_{place}"] = [None if i in self.errors else self.classes[c] for i, c in enumerate(best)]
+            columns[f"p_{place}"] = self.probabilities[np.arange(len(best)), best]
+        return columns
 
     @property
     def counts(self) -> dict[str, int]:
@@ -81,21 +92,27 @@ class ImagePredictions:
     def to_csv(self, path: str | Path) -> None:
         """Writes a row for each image: image, predicted, probability, error, then `p_<class>` for every class.
 
-        The file is UTF-8. Texts that a spreadsheet would run as a formula have an apostrophe in front. Probabilities
-        have nine significant digits. The file is replaced atomically.
+        Of more than 40 classes, `class_1`, `p_1` to `class_5`, `p_5` are the most probable ones; a `.npy` file beside
+        the table has all probabilities, float32 (N, C), NaN for an image that could not be read, and a `.json` file the
+        names of the classes. The table is UTF-8. Texts that a spreadsheet would run as a formula have an apostrophe in
+        front. Probabilities have nine significant digits. Each file is replaced atomically.
         """
-        with replacing(Path(path)) as temporary, open_csv(temporary) as file:
+        path, order = Path(path), None
+        if probability_files.lists_few(self.classes):
+            probability_files.write_array(path, self.probabilities, self.classes)
+            order = probability_files.most_probable(self.probabilities)
+        columns = [f"p_{name}" for name in self.classes] if order is None else probability_files.LISTED_COLUMNS
+        with replacing(path) as temporary, open_csv(temporary) as file:
             rows = CsvWriter(file)
-            rows.writerow([*COLUMNS, *(f"p_{name}" for name in self.classes)])
+            rows.writerow([*COLUMNS, *columns])
             for index, image in enumerate(self.images):
-                rows.writerow([image, *self._cells(index)])
-
-    def _cells(self, index: int) -> list[str]:
-        if index in self.errors:
-            return ["", "", self.errors[index], *("" for _ in self.classes)]
-        row = self.probabilities[index]
-        best = int(row.argmax())
-        return [self.classes[best], f"{row[best]:.9g}", "", *(f"{value:.9g}" for value in row)]
+                row = self.probabilities[index]
+                if index in self.errors:
+                    rows.writerow([image, "", "", self.errors[index], *("" for _ in columns)])
+                    continue
+                cells = [f"{p:.9g}" for p in row] if order is None else listed_cells(row, order[index], self.classes)
+                best = int(row.argmax())
+                rows.writerow([image, self.classes[best], f"{row[best]:.9g}", "", *cells])
 
     @property
     def _title(self) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation import confusions
 from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import number
 from keras_cnn.run_folder import read_json
@@ -63,7 +64,7 @@ def read_comparisons(run: ReportedRun) -> tuple[list[StoredComparison], list[str
 def _comparison(run: ReportedRun, path: Path) -> StoredComparison:
     stored = read_json(path)
     classes = {str(name): _change(row, "p_holm") for name, row in stored["per_class"].items()}
-    confusion = np.array(stored["confusion_difference"], np.int64)
+    confusion = confusions.from_json(stored["confusion_difference"])
     if confusion.shape != (len(classes), len(classes)):
         raise ValueError(f"confusion_difference of shape {confusion.shape} for {len(classes)} classes")
     return StoredComparison(

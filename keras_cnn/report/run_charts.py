@@ -132,18 +132,18 @@ def reliability(runs: Sequence[tuple[ReportedRun, SplitScores]]) -> Plot:
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
-def recalls(runs: Sequence[ReportedRun]) -> Plot:
-    """The recall of each class with its interval: a row for each class, with all runs."""
-    names = list(dict.fromkeys(score.name for run in runs for score in run.result.classes))
-    series = []
+def recalls(runs: Sequence[ReportedRun], names: Sequence[str]) -> Plot:
+    """The recall of the classes with its interval: a row for each of `names`, with all runs."""
+    places, series = {name: i for i, name in enumerate(names)}, []
     for place, run in enumerate(runs):
         shift = 0.7 * ((place + 0.5) / len(runs) - 0.5)
-        rows = [(score, score.recall) for score in run.result.classes if score.recall is not None and score.support]
+        shown = [score for score in run.result.classes if score.name in places]
+        rows = [(score, score.recall) for score in shown if score.recall is not None and score.support]
         ends = [_ends(recall, score.recall_interval) for score, recall in rows]
         series.append(
             Series(
                 x=[100 * recall for _, recall in rows],
-                y=[names.index(score.name) + shift for score, _ in rows],
+                y=[places[score.name] + shift for score, _ in rows],
                 colour=colour(run.number),
                 marker=marker(run.number),
                 size=3.8 if len(runs) > 2 else 4.4,

@@ -9,8 +9,9 @@ from typing import Any
 from keras_cnn.checking import near_path
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import wilson
-from keras_cnn.evaluation.predictions import read_predictions
+from keras_cnn.evaluation.predictions import find_predictions, read_predictions
 from keras_cnn.evaluation.results_folder import restore_evaluations
+from keras_cnn.messages import listed
 from keras_cnn.report.scores import SplitScores, number, read_scores
 from keras_cnn.run_folder import is_detection_run
 from keras_cnn.run_folder.record import Record, read_record
@@ -174,8 +175,8 @@ def _damage(record: Record) -> Iterator[str]:
         return
     if not (record.path / "model.keras").is_file():
         yield f"{record.path / 'model.keras'}: missing, so the run cannot be evaluated again"
-    predictions = record.path / "predictions.csv"
-    if not predictions.is_file():
+    predictions = find_predictions(record.path)
+    if predictions is None:
         return
     try:
         stored = read_predictions(predictions)
@@ -184,8 +185,8 @@ def _damage(record: Record) -> Iterator[str]:
         return
     classes = record.split.get("classes")
     if isinstance(classes, list) and list(stored.classes) != classes:
-        own = ", ".join(map(str, classes))
-        yield f"{predictions}: classes {', '.join(stored.classes)}; expected those of the run: {own}"
+        own = listed(list(map(str, classes)))
+        yield f"{predictions}: classes {listed(stored.classes)}; expected those of the run: {own}"
     images = number(record.metrics.get("images"))
     if images is not None and len(stored) != images:
         yield f"{predictions}: {len(stored):,} images; expected {images:,.0f}, as in metrics.json"

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_cnn.evaluation import confusions
+from keras_cnn.messages import MOST_CLASSES, listed
+
 _MAX_SUM_ERROR = 1e-9  # rounding error of a float64 mean over any number of images
 
 
@@ -118,11 +121,11 @@ def read_scores(metrics: dict, place: str) -> tuple[SplitScores, list[str]]:
             " expected the same number; the confusion matrix is left out"
         )
         scores = replace(scores, confusion=None)
-    problems += [
-        f"{place}: class {score.name!r} has no images, so its recall is not known"
-        for score in scores.classes
-        if score.support == 0
-    ]
+    absent = [repr(score.name) for score in scores.classes if score.support == 0]
+    if len(absent) > MOST_CLASSES:
+        problems.append(f"{place}: {len(absent):,} classes have no images, such as {listed(absent)}")
+    else:
+        problems += [f"{place}: class {name} has no images, so its recall is not known" for name in absent]
     return scores, problems
 
 
@@ -181,11 +184,11 @@ def _top_k(value: dict) -> dict[int, float]:
     return {int(k): _share(row["accuracy"]) for k, row in value.items()}
 
 
-def _confusion(value: list) -> np.ndarray:
-    rows = [[_count(cell) for cell in row] for row in value]
-    if not rows or any(len(row) != len(rows) for row in rows):
-        raise ValueError("not square")
-    return np.array(rows, np.int64)
+def _confusion(value: Any) -> np.ndarray:
+    matrix = confusions.from_json(value)
+    if matrix.min() < 0:
+        raise ValueError("a negative count")
+    return matrix
 
 
 def _calibration(value: dict) -> Calibration:

@@ -8,12 +8,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_cnn.messages import counted
+from keras_cnn.messages import MOST_CLASSES, counted, listed
 from keras_cnn.run_folder.files import write_text
 from keras_cnn.run_folder.record import Record, read_record
 
 FILE = "README.md"
-MOST_CLASSES = 40  # that are listed one by one
 _FEW = 100  # test images of a class below which its numbers are called uncertain
 
 
@@ -62,9 +61,8 @@ def _data(record: Record) -> Iterator[str]:
     )
     classes = record.split.get("classes") or list(record.metrics["per_class"])
     yield ""
-    listed = ", ".join(classes[:MOST_CLASSES])
-    more = f", and {len(classes) - MOST_CLASSES:,} more (`split.json`)" if len(classes) > MOST_CLASSES else ""
-    yield f"Classes, in the order of the outputs: {listed}{more}."
+    number = f"{len(classes):,} classes, all in `split.json`" if len(classes) > MOST_CLASSES else "Classes"
+    yield f"{number}, in the order of the outputs: {listed(classes)}."
 
 
 def _numbers(record: Record) -> Iterator[str]:
@@ -78,9 +76,16 @@ def _numbers(record: Record) -> Iterator[str]:
         if key in metrics:
             yield _row(name, metrics, key)
     yield ""
+    rows = list(metrics["per_class"].items())
+    if len(rows) > MOST_CLASSES:
+        known = sorted((item for item in rows if item[1]["support"]), key=lambda item: item[1]["recall"])
+        number = f"{min(MOST_CLASSES, len(known))} of {len(rows):,}"
+        yield f"The {number} classes with the lowest recall; `metrics.json` has all:"
+        yield ""
+        rows = known[:MOST_CLASSES]
     yield "| class | precision | recall | recall's interval | test images |"
     yield "|---|---|---|---|---|"
-    for name, row in list(metrics["per_class"].items())[:MOST_CLASSES]:
+    for name, row in rows:
         yield (
             f"| {name.replace('|', chr(92) + '|')} | {row['precision']:.3f} | {row['recall']:.3f} |"
             f" {_interval(row, 'recall', 3)} | {row['support']:,} |"
@@ -102,7 +107,7 @@ def _limits(record: Record) -> Iterator[str]:
     yield "- The numbers hold for images like those of the source. Any other image is also given one of the classes."
     yield "- They are of one seed. The intervals are about the images, not about another training."
     yield f"- The test split was read {'once' if readings == 1 else f'{readings} times'} (`test_readings.csv`)."
-    weakest = min(rows, key=lambda name: rows[name]["recall"])
+    weakest = min((name for name in rows if rows[name]["support"]), key=lambda name: rows[name]["recall"])
     yield f"- The weakest class is {weakest}, with a recall of {rows[weakest]['recall']:.3f}."
     if few := [name for name, row in rows.items() if row["support"] < _FEW]:
         yield f"- {len(few)} of {len(rows)} classes have fewer than {_FEW} test images: their numbers are uncertain."
@@ -112,12 +117,17 @@ def _limits(record: Record) -> Iterator[str]:
 
 
 def _use(record: Record) -> Iterator[str]:
-    names = json.dumps(record.split.get("classes") or list(record.metrics["per_class"]), ensure_ascii=False)
+    classes = record.split.get("classes") or list(record.metrics["per_class"])
+    is_long = len(classes) > MOST_CLASSES
     yield "```python"
+    if is_long:
+        yield "import json"
+        yield ""
     yield "import keras"
     yield "import numpy as np"
     yield ""
-    yield f"CLASSES = {names}"
+    in_file = 'list(json.load(open("metrics.json", encoding="utf-8"))["per_class"])'
+    yield f"CLASSES = {in_file if is_long else json.dumps(classes, ensure_ascii=False)}"
     yield 'model = keras.saving.load_model("model.keras", compile=False)'
     yield "height, width, channels = model.input_shape[1:]"
     yield 'mode = "grayscale" if channels == 1 else "rgb"'

@@ -109,13 +109,13 @@ def _draw_comparison(
     figures = [save_figure(out, "ablation-classes", figure, arrays, line)]
     for name, matrix in (("before", result.confusion_before), ("after", result.confusion_after)):
         title = f"{opened.name} {name} the ablation, {images.words}"
-        figure = png.figure(evaluation.confusion_pair(matrix, classes)[:1], title)
+        figure = png.figure(evaluation.confusion_drawings(matrix, classes)[:1], title, evaluation.mistakes_note(matrix))
         arrays, line = {"classes": classes, "confusion": matrix}, f"{counted(int(np.trace(matrix)), 'image')} right"
         figures.append(save_figure(out, f"ablation-confusion-{name}", figure, arrays, line))
     difference = result.confusion_difference
-    drawing = evaluation.confusion_change(difference, classes)
+    drawing = evaluation.change_drawing(difference, classes)
     title = f"{opened.name}: after the ablation minus before"
-    figure = png.figure([drawing], title, evaluation.CHANGE_NOTE)
+    figure = png.figure([drawing], title, evaluation.mistakes_note(difference) or evaluation.CHANGE_NOTE)
     line = f"{counted(len(result.newly_wrong), 'image')} newly wrong, {len(result.newly_right):,} newly right"
     arrays = {"classes": classes, "confusion": difference}
     return [*figures, save_figure(out, "ablation-confusion-difference", figure, arrays, line)]

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from keras_cnn.evaluation import bootstrap, metrics
-from keras_cnn.evaluation.calibration import gaps, reliability
+from keras_cnn.evaluation.calibration import gaps, image_scores, reliability
 
 
 def case(seed: int, n: int = 150, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def test_every_interval_of_the_summary_is_scipys_on_scikit_learns_scores():
     basic = by_scipy(n, lambda i: reliability(labels[i], p[i]).error, "basic")
     assert found["ece"]["interval"] == pytest.approx(np.maximum(0, basic), abs=1e-9)
 
-    again = metrics._resampled(labels, predicted, losses, squares, p)
+    again = metrics._resampled(labels, image_scores(labels, logits), 4)
     generator, names = np.random.default_rng(bootstrap.SEED), ("precision", "recall", "f1")
     for i in range(60):  # the others are as many again of the same
         rows = generator.integers(0, n, n)
@@ -82,7 +82,7 @@ def test_mirrored_intervals_reach_the_error_of_a_calibrated_model_where_percenti
     for _ in range(60):
         p = rng.dirichlet(np.full(5, 0.6), 400)
         labels = (p.cumsum(axis=1) > rng.random((400, 1))).argmax(axis=1)
-        gap, bins = gaps(labels, p)
+        gap, bins = gaps(p.max(axis=1), p.argmax(axis=1) == labels)
         terms = bootstrap.terms((bins, 15, gap))
         again = [np.abs(n @ terms).sum(axis=1) / 400 for n in bootstrap.resampled(400, 400)]
         again, found = np.concatenate(again), reliability(labels, p).error

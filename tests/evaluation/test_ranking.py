@@ -5,14 +5,15 @@ import pytest
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.metrics import softmax
-from keras_cnn.evaluation.ranking import (
-    average_precision_interval,
-    highest_losses,
-    precision_recall,
-    roc,
-    roc_area_interval,
-    top_and_bottom,
-)
+from keras_cnn.evaluation.ranking import areas, highest_losses, precision_recall, roc, top_and_bottom
+
+
+def roc_area_interval(labels, probabilities, index: int):
+    return areas(np.asarray(labels), probabilities)[index]["roc_area_interval"]
+
+
+def average_precision_interval(labels, probabilities, index: int):
+    return areas(np.asarray(labels), probabilities)[index]["average_precision_interval"]
 
 
 def random_case(seed: int, decimals: int | None, n: int = 300, classes: int = 4):
@@ -223,3 +224,19 @@ def test_values_that_are_no_probabilities_are_named():
         roc(LABELS, np.where(PROBABILITIES == 0.1, np.nan, PROBABILITIES), 0)
     with pytest.raises(InputError, match="logits"):
         highest_losses(LABELS, 9 * PROBABILITIES, 3)
+
+
+@pytest.mark.parametrize("decimals", [None, 2])
+def test_the_areas_of_all_classes_at_once_are_scikit_learns(decimals):
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    labels, probabilities = random_case(8, decimals, n=700, classes=70)
+    labels[labels == 3] = 4  # a class without images; more classes than are sorted at a time
+    found = areas(labels, probabilities)
+    for i, row in enumerate(found):
+        if i == 3:
+            assert set(row.values()) == {None}
+            continue
+        assert row["roc_area"] == pytest.approx(roc_auc_score(labels == i, probabilities[:, i]), rel=1e-12)
+        assert row["roc_area"] == roc(labels, probabilities, i).area
+        assert row["average_precision"] == average_precision_score(labels == i, probabilities[:, i])

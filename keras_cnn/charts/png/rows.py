@@ -46,7 +46,8 @@ def draw_bars(rows: BarRows, title: str, caption: str) -> Figure:
             ax.set_xlim(left=0)
         if column.signed:
             ax.axvline(0, color=GREY, linewidth=0.8)
-    axes[0].set_yticks(at, [fit(name, SMALL_SIZE, _LABEL) for name in rows.names])
+    room = 2 * _LABEL if rows.long_names else _LABEL
+    axes[0].set_yticks(at, [fit(name, SMALL_SIZE, room) for name in rows.names])
     axes[0].set_ylim(len(rows.names) - 0.4, -0.6)
     return drawn
 

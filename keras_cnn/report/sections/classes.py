@@ -6,41 +6,94 @@ import numpy as np
 
 from keras_cnn.charts import Chart, TextTable, evaluation
 from keras_cnn.charts.text import count, percent, percent_with_interval, with_interval
-from keras_cnn.messages import counted
+from keras_cnn.messages import MOST_CLASSES, counted
 from keras_cnn.report import run_charts
 from keras_cnn.report.runs import AGAIN, SPLITS, ReportedRun
+from keras_cnn.report.scores import ClassMetrics, Ranking
 
 MATRIX_IN_FULL = 16  # most classes for which the table below a confusion matrix has every cell
 MISTAKES_LISTED = 60
+MISTAKES_SEARCHED = 300  # in a table of more than MOST_CLASSES classes
+ROWS_SEARCHED = 2000  # of all runs in a table of classes, the worst first: 0.7 MB of the page
 
 
 def classes(runs: Sequence[ReportedRun]) -> list[Chart]:
-    """Recall of each class for all runs; no chart where no run has it."""
+    """Recall of each class for all runs; no chart where no run has it.
+
+    Of more than MOST_CLASSES classes, the chart has those of lowest mean recall, and the table has the worst first.
+    """
     known = [run for run in runs if any(score.recall is not None for score in run.result.classes)]
     if not known:
         return []
-    rows = tuple(
-        (
-            score.name,
-            run.label,
-            percent_with_interval(score.recall, score.recall_interval, 1),
-            percent_with_interval(score.precision, score.precision_interval, 1),
-            percent_with_interval(score.f1, score.f1_interval, 1),
-            count(score.support),
-        )
-        for name in dict.fromkeys(score.name for run in known for score in run.result.classes)
-        for run in known
-        for score in run.result.classes
-        if score.name == name
+    names = list(dict.fromkeys(score.name for run in known for score in run.result.classes))
+    if len(names) > MOST_CLASSES:
+        return [_of_many(known, names)]
+    by_name = [(run, {score.name: score for score in run.result.classes}) for run in known]
+    rows = tuple(_row(run, scores[name]) for name in names for run, scores in by_name if name in scores)
+    drawing = run_charts.recalls(known, names)
+    return [Chart("classes", "Recall of each class", drawing, TextTable(_HEAD, rows), _images_of(known))]
+
+
+_HEAD = ("class", "run", "recall", "precision", "F1", "images")
+
+
+def _row(run: ReportedRun, score: ClassMetrics) -> tuple[str, ...]:
+    return (
+        score.name,
+        run.label,
+        percent_with_interval(score.recall, score.recall_interval, 1),
+        percent_with_interval(score.precision, score.precision_interval, 1),
+        percent_with_interval(score.f1, score.f1_interval, 1),
+        count(score.support),
     )
-    head = ("class", "run", "recall", "precision", "F1", "images")
-    return [
-        Chart("classes", "Recall of each class", run_charts.recalls(known), TextTable(head, rows), _images_of(known))
-    ]
+
+
+def _of_many(runs: Sequence[ReportedRun], names: Sequence[str]) -> Chart:
+    """The recall of the worst of many classes, and a table with what each class is most often taken for."""
+    by_name = [(run, {score.name: score for score in run.result.classes}, _taken_for(run)) for run in runs]
+    means = {
+        name: _mean([scores[name].recall for _, scores, _ in by_name if _is_known(scores.get(name))]) for name in names
+    }
+    worst_first = sorted(names, key=lambda name: (means[name] is None, means[name] or 0))
+    listed = worst_first[: max(MOST_CLASSES, ROWS_SEARCHED // len(runs))]
+    rows = tuple(
+        (*_row(run, scores[name]), taken.get(name, "–"))
+        for name in listed
+        for run, scores, taken in by_name
+        if name in scores
+    )
+    known = [name for name in worst_first[:MOST_CLASSES] if means[name] is not None]
+    left_out = f" The table has the {len(listed):,} lowest." if len(listed) < len(names) else ""
+    note = f"{_images_of(runs)} The table has the lowest first, and what each class is most often taken for.{left_out}"
+    title = f"Recall of the {len(known)} classes of lowest recall, of {len(names):,}"
+    table = TextTable((*_HEAD, "most often taken for"), rows, searched=True)
+    return Chart("classes", title, run_charts.recalls(runs, known), table, note)
+
+
+def _is_known(score: ClassMetrics | None) -> bool:
+    return score is not None and score.recall is not None and score.support != 0
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _taken_for(run: ReportedRun) -> dict[str, str]:
+    """The most frequent mistake of each class that has one, with its images."""
+    names, matrix = [score.name for score in run.result.classes], run.result.confusion
+    if matrix is None or len(matrix) != len(names):
+        return {}
+    wrong = matrix - np.diag(np.diag(matrix))
+    most = wrong.argmax(axis=1)
+    return {names[i]: f"{names[j]}: {wrong[i, j]:,}" for i, j in enumerate(most.tolist()) if wrong[i, j]}
 
 
 def ranking(runs: Sequence[ReportedRun]) -> TextTable:
-    """ROC area and average precision of each class in every evaluation with a ranking."""
+    """ROC area and average precision of each class in every evaluation with a ranking; of many, the lowest first."""
+    found = [(run, name, scores.ranking) for run in runs for name, scores in run.scores.items() if scores.ranking]
+    is_long = any(len(scores) > MOST_CLASSES for *_, scores in found)
+    most = max(MOST_CLASSES, ROWS_SEARCHED // len(found)) if is_long else None
     rows = tuple(
         (
             score.name,
@@ -49,11 +102,14 @@ def ranking(runs: Sequence[ReportedRun]) -> TextTable:
             with_interval(score.roc_area, score.roc_area_interval),
             with_interval(score.average_precision, score.average_precision_interval),
         )
-        for run in runs
-        for name, scores in run.scores.items()
-        for score in scores.ranking
+        for run, name, scores in found
+        for score in (sorted(scores, key=_average_precision)[:most] if is_long else scores)
     )
-    return TextTable(("class", "run", "images of", "ROC area", "average precision"), rows)
+    return TextTable(("class", "run", "images of", "ROC area", "average precision"), rows, searched=is_long)
+
+
+def _average_precision(score: Ranking) -> float:
+    return 2.0 if score.average_precision is None else score.average_precision
 
 
 def _images_of(runs: Sequence[ReportedRun]) -> str:
@@ -76,31 +132,30 @@ def confusions(runs: Sequence[ReportedRun]) -> list[tuple[Chart, bool]]:
             names = [score.name for score in scores.classes] or list(map(str, range(len(scores.confusion))))
             table, note = _confusion_table(scores.confusion, names)
             right = f"{percent(scores.accuracy)} right. " if scores.accuracy is not None else ""
-            drawing = evaluation.confusion(scores.confusion, names)
-            chart = Chart(f"confusion-{len(matrices)}", title, drawing, table, right + note, run)
+            drawing = evaluation.confusion_drawing(scores.confusion, names)
+            of_many = evaluation.mistakes_note(scores.confusion)
+            chart = Chart(f"confusion-{len(matrices)}", title, drawing, table, right + (of_many or note), run)
             matrices.append((chart, name != run.result_split))
     return matrices
 
 
 def _confusion_table(matrix: np.ndarray, names: Sequence[str]) -> tuple[TextTable, str]:
-    totals = matrix.sum(axis=1)
-    mistakes = sorted(
-        (-int(matrix[i, j]), i, j) for i in range(len(names)) for j in range(len(names)) if i != j and matrix[i, j]
-    )
+    totals, mistakes = matrix.sum(axis=1), evaluation.frequent(matrix)
     worst = ""
     if mistakes:
-        n, i, j = -mistakes[0][0], *mistakes[0][1:]
+        i, j, n = mistakes[0]
         worst = (
             f"Most frequent mistake: {names[i]} predicted as {names[j]}, {n:,} of {counted(int(totals[i]), 'image')}."
         )
     if len(names) <= MATRIX_IN_FULL:
         rows = tuple((name, *map(count, row)) for name, row in zip(names, matrix.tolist(), strict=True))
         return TextTable(("true \\ predicted", *names), rows), worst
-    listed = mistakes[:MISTAKES_LISTED]
-    rows = tuple((names[i], names[j], count(-n), percent(-n / int(totals[i]), 1)) for n, i, j in listed)
+    is_long = len(names) > MOST_CLASSES
+    listed = mistakes[: MISTAKES_SEARCHED if is_long else MISTAKES_LISTED]
+    rows = tuple((names[i], names[j], count(n), percent(n / int(totals[i]), 1)) for i, j, n in listed)
     if len(mistakes) > len(listed):
         worst += f" The table lists the {len(listed)} most frequent of {len(mistakes):,} kinds of mistake."
-    return TextTable(("true", "predicted", "images", "share of the true class"), rows), worst
+    return TextTable(("true", "predicted", "images", "share of the true class"), rows, searched=is_long), worst
 
 
 def calibration(runs: Sequence[ReportedRun]) -> list[Chart]:

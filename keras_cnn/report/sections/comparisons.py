@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from keras_cnn.charts import Chart, TextTable, evaluation
 from keras_cnn.charts.text import count, percent
+from keras_cnn.messages import MOST_CLASSES
 from keras_cnn.report.comparisons import StoredChange, StoredComparison
-from keras_cnn.report.sections.classes import MATRIX_IN_FULL, MISTAKES_LISTED
+from keras_cnn.report.sections.classes import MATRIX_IN_FULL, MISTAKES_LISTED, MISTAKES_SEARCHED, ROWS_SEARCHED
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class ComparisonSection:
 
 def comparison_section(stored: StoredComparison, place: int) -> ComparisonSection:
     """The section of a comparison; `place` makes the names of its charts unique on the page."""
-    rows = (("all images", stored.overall), *stored.classes.items())
+    is_long = len(stored.classes) > MOST_CLASSES
+    classes = _largest_first(stored)[:ROWS_SEARCHED] if is_long else list(stored.classes.items())
+    rows = (("all images", stored.overall), *classes)
     head = ("class", "before", "after", "difference", "95 % interval", "only before", "only after", "McNemar p")
     note = (
         "Differences in points, after minus before, with paired bootstrap intervals over the images. Only before:"
@@ -31,7 +34,7 @@ def comparison_section(stored: StoredComparison, place: int) -> ComparisonSectio
     return ComparisonSection(
         stored,
         _sentence(stored),
-        TextTable(head, tuple(_row(name, change) for name, change in rows)),
+        TextTable(head, tuple(_row(name, change) for name, change in rows), searched=is_long),
         (_differences(stored, place), _confusion(stored, place)),
         note,
     )
@@ -69,11 +72,21 @@ def _row(name: str, change: StoredChange) -> tuple[str, ...]:
 
 
 def _differences(stored: StoredComparison, place: int) -> Chart:
-    rows = tuple(_row(name, change)[:5] for name, change in stored.classes.items())
-    drawing = evaluation.class_changes(stored.classes)
+    shown, title = stored.classes, "Change of each class"
+    if len(shown) > MOST_CLASSES:
+        shown = dict(_largest_first(stored)[:MOST_CLASSES])
+        title = f"The {MOST_CLASSES} of {len(stored.classes):,} classes that changed most"
+    rows = tuple(_row(name, change)[:5] for name, change in shown.items())
     head = ("class", "before", "after", "difference", "95 % interval")
     note = "Filled marks: the interval excludes 0."
-    return Chart(f"change-{place}", "Change of each class", drawing, TextTable(head, rows), note)
+    return Chart(f"change-{place}", title, evaluation.class_changes(shown), TextTable(head, rows), note)
+
+
+def _largest_first(stored: StoredComparison) -> list[tuple[str, StoredChange]]:
+    """The classes, those that changed most first; those without images last."""
+    return sorted(
+        stored.classes.items(), key=lambda item: -1 if item[1].difference is None else -abs(item[1].difference)
+    )
 
 
 def _confusion(stored: StoredComparison, place: int) -> Chart:
@@ -82,10 +95,9 @@ def _confusion(stored: StoredComparison, place: int) -> Chart:
         rows = tuple((name, *(f"{n:+d}" for n in row)) for name, row in zip(names, matrix.tolist(), strict=True))
         table = TextTable(("true \\ predicted", *names), rows)
     else:
-        cells = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j and matrix[i, j]]
-        listed = sorted(cells, key=lambda cell: -abs(int(matrix[cell])))[:MISTAKES_LISTED]
-        rows = tuple((names[i], names[j], f"{matrix[i, j]:+d}") for i, j in listed)
-        table = TextTable(("true", "predicted", "images"), rows)
-    drawing = evaluation.confusion_change(matrix, names)
-    title = "Change of the confusion matrix"
-    return Chart(f"confusion-change-{place}", title, drawing, table, evaluation.CHANGE_NOTE)
+        is_long = len(names) > MOST_CLASSES
+        listed = evaluation.frequent(matrix, MISTAKES_SEARCHED if is_long else MISTAKES_LISTED)
+        rows = tuple((names[i], names[j], f"{n:+d}") for i, j, n in listed)
+        table = TextTable(("true", "predicted", "images"), rows, searched=is_long)
+    drawing, note = evaluation.change_drawing(matrix, names), evaluation.mistakes_note(matrix) or evaluation.CHANGE_NOTE
+    return Chart(f"confusion-change-{place}", "Change of the confusion matrix", drawing, table, note)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from keras_cnn.analysis.claims import Conclusion
 from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
-from keras_cnn.charts import Chart, TextTable
+from keras_cnn.charts import Chart, HeatMap, TextTable
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import repeats
 from keras_cnn.report import published
@@ -67,6 +67,11 @@ class Content:
     reproduce: list[Reproduction]
     checks: TextTable | None = None  # number of runs with each verdict, where there are many
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def has_matrices(self) -> bool:
+        """Whether confusions are shown as matrices and not, of many classes, as their most frequent mistakes."""
+        return any(isinstance(chart.drawing, HeatMap) for chart in (*self.confusions, *self.more_confusions))
 
     @property
     def publications(self) -> list[PublishedResults]:

@@ -50,6 +50,29 @@
     });
   }
 
+  // --- long tables: a field that keeps the rows with all of its words ---
+  for (const table of all("table[data-search]")) {
+    const rows = [...table.tBodies[0].rows];
+    const texts = rows.map((row) => row.textContent.toLowerCase());
+    const label = document.createElement("label"), field = document.createElement("input"), found = document.createElement("output");
+    label.className = "search";
+    field.type = "search";
+    field.placeholder = "words of a class";
+    const keep = () => {
+      const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let kept = 0;
+      rows.forEach((row, index) => {
+        row.hidden = !words.every((word) => texts[index].includes(word));
+        kept += !row.hidden;
+      });
+      found.textContent = words.length ? `${kept} of ${rows.length} rows` : `${rows.length} rows`;
+    };
+    field.addEventListener("input", keep);
+    label.append("Search ", field, " ", found);
+    table.parentElement.before(label);
+    keep();
+  }
+
   // --- folded sections: a link to one opens it ---
   const unfold = () => {
     const fold = location.hash.length > 1 && document.getElementById(location.hash.slice(1))?.querySelector(":scope > .fold");

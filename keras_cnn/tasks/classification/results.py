@@ -6,10 +6,10 @@ import keras
 import numpy as np
 
 from keras_cnn.charts import png
-from keras_cnn.charts.evaluation import confusion_pair
 from keras_cnn.charts.training import run_history
 from keras_cnn.data import pipeline
 from keras_cnn.evaluation import metrics
+from keras_cnn.evaluation.gallery import confusion_figure
 from keras_cnn.evaluation.predictions import write_predictions
 from keras_cnn.figures import sheets
 from keras_cnn.models.class_names import save_with_classes
@@ -87,8 +87,7 @@ def draw_figures(setup: TrainingSetup, folder: RunFolder, run_metrics: dict, pro
     save_figure(png.figure(above, f"{name}: {setup.config.model.name}", below=below), folder, "curves")
     for split in ("validation", "train"):
         title = f"{name}: confusion on the {split} split"
-        pair = confusion_pair(run_metrics[split]["confusion"], classes)
-        save_figure(png.figure(pair, title), folder, f"confusion_{split}")
+        save_figure(confusion_figure(run_metrics[split]["confusion"], classes, title), folder, f"confusion_{split}")
     test = setup.dataset.test
     worst = metrics.worst_mistakes(test.labels, probabilities, MISTAKES)
     worst = worst[np.argsort(-probabilities[worst].max(axis=1), kind="stable")]  # by what stands below the images
