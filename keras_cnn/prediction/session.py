@@ -43,7 +43,6 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
     Raises InputError if no image can be read, after their reasons are written, and for a file that may not be replaced.
     """
     table_file, submission_file = _files(stem, options)
-    is_new = not table_file.exists()
     _check_replaceable(table_file, COLUMNS)
     classifier = open_classifier(
         source,
@@ -52,11 +51,7 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
         input_range=options.input_range,
         calibrated=options.calibrated,
     )
-    if probability_files.lists_few(classifier.classes) and is_new:
-        for file in (probability_files.array_file(table_file), probability_files.classes_file(table_file)):
-            require(
-                not file.exists(), str(file), "exists and is not replaced", f"no such file beside {table_file.name}"
-            )
+    check_array_replaceable(table_file, classifier.classes)
     if options.explain:
         from keras_cnn.prediction.explaining import check_method  # with Matplotlib, which takes a second
 
@@ -142,6 +137,14 @@ def _check_replaceable(file: Path, header: tuple[str, ...], kept: tuple[Path | N
         is_ours = content.readline().decode("utf-8", "replace").rstrip("\r\n").startswith(",".join(header))
     if not is_ours or any(other is not None and file.samefile(other) for other in kept):
         raise InputError(f"{file}: exists and is not replaced; expected a new file or an earlier result")
+
+
+def check_array_replaceable(table: Path, classes: Sequence[str]) -> None:
+    """Raises InputError if the files beside a new table of many classes exist; those of an earlier table are ours."""
+    if table.exists() or not probability_files.lists_few(classes):
+        return
+    for file in (probability_files.array_file(table), probability_files.classes_file(table)):
+        require(not file.exists(), str(file), "exists and is not replaced", f"no such file beside {table.name}")
 
 
 def _make(folder: Path) -> None:

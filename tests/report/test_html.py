@@ -618,3 +618,22 @@ def test_text_colours_are_readable_in_both_themes(nasty_page):
     for theme in themes:
         assert contrast(theme["ink"], theme["paper"]) >= 7
         assert min(contrast(theme[name], theme["paper"]) for name in ("grey", "link", "bad")) >= 4.5
+
+
+def test_a_page_of_a_thousand_classes_shows_the_worst_and_searches_the_rest(make_run, tmp_path):
+    names = [f"kind {i}" for i in range(1000)]
+    runs = [make_run(tmp_path / f"run-{seed}", classes=names, images=3000, seed=seed) for seed in (1, 2)]
+    page = write_report(runs, tmp_path / "page.html")
+    text = page.read_text(encoding="utf-8")
+    assert page.stat().st_size < 5_000_000
+    charts = {m[1]: json.loads(m[2]) for m in re.finditer(r'id="chart-([\w-]+)">(.*?)</script>', text)}
+    numbers = [json.loads((run / "metrics.json").read_text())["per_class"] for run in runs]
+    recalls = {n: [scores[n]["recall"] for scores in numbers if scores[n]["support"]] for n in names}
+    means = {n: np.mean(values) for n, values in recalls.items() if values}
+    shown = charts["classes"]["layout"]["yaxis"]["ticktext"]
+    assert len(shown) == 40
+    assert [means[n] for n in shown] == sorted(means.values())[:40]
+    assert "Recall of the 40 classes of lowest recall, of 1,000" in text
+    assert len(charts["confusion-0"]["layout"]["yaxis"]["ticktext"]) == 30
+    assert re.findall(r'<table data-search="(\d+)">', text) == ["2000", "300", "300"]
+    assert "have no images, such as" in text  # in one line for all of them

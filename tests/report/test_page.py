@@ -397,3 +397,21 @@ def test_without_webgl_the_numbers_of_the_coordinates_are_shown(browser, sweep_p
     assert browser.js("return arguments[0].closest('.chart').querySelector('details').open", plot)
     browser.js("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
     assert severe(browser.said()) == []
+
+
+def test_the_table_of_many_classes_is_searched_by_words_in_any_order(browser, make_run, tmp_path):
+    names = [f"kind {i // 10} no. {i % 10}" for i in range(60)]
+    browser.open(write_report([make_run(tmp_path / "run", classes=names, images=600)], tmp_path / "page.html"))
+    browser.unfold()
+    browser.js("for (const details of document.querySelectorAll('details')) details.open = true")
+    field = browser.all("#classes .search input")[0]
+    rows = "[...document.querySelector('#classes table[data-search]').tBodies[0].rows].filter((row) => !row.hidden)"
+    assert browser.js(f"return {rows}.length") == 60
+    field.send_keys("NO. 3 kind 4")
+    found = browser.js(f"return {rows}.map((row) => row.textContent)")
+    assert [row for row in found if "kind 4 no. 3" in row]
+    assert 0 < len(found) < 60
+    assert (
+        browser.js("return document.querySelector('#classes .search output').textContent") == f"{len(found)} of 60 rows"
+    )
+    assert browser.said() == []
