@@ -30,7 +30,7 @@ def coded(texts: Iterable[str]) -> Coded:
     return Coded(tuple(places), codes)
 
 
-def write(path: Path, ids, paths, labels, probabilities: np.ndarray, classes: Sequence[str]) -> None:
+def write(path: Path, ids, paths, labels, probabilities: np.ndarray, *, classes: Sequence[str]) -> None:
     """Writes the table that `predictions.write_predictions` describes; probabilities are float32."""
     import pyarrow as pa
     from pyarrow import parquet

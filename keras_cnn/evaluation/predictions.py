@@ -82,12 +82,12 @@ def write_predictions(path, ids, paths, labels, probabilities, *, classes: Seque
         logger.info(f"note        {len(labels):,} predictions as CSV; smaller as .parquet: {install_line('parquet')}")
     table = path.with_suffix(".parquet") if as_parquet else path
     write = prediction_parquet.write if as_parquet else _write_csv
-    write(table, ids, paths, labels, probabilities, classes)
+    write(table, ids, paths, labels, probabilities, classes=classes)
     path.with_suffix(".csv" if as_parquet else ".parquet").unlink(missing_ok=True)  # of an earlier run in this folder
     return table
 
 
-def _write_csv(path: Path, ids, paths, labels, probabilities: np.ndarray, classes: Sequence[str]) -> None:
+def _write_csv(path: Path, ids, paths, labels, probabilities: np.ndarray, *, classes: Sequence[str]) -> None:
     few = probability_files.lists_few(classes)
     best = probability_files.most_probable(probabilities) if few else None
     with replacing(path) as temporary, open_csv(temporary) as file:
