@@ -103,14 +103,13 @@ def _final(
     final: dict[str, Any] = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
     for name, (labels, predicted) in confusion.items():
         if len(classes) > MOST_CLASSES:
-            final[f"mistakes/{name}"] = wandb.Table(
-                columns=["true", "predicted", "images"], data=_mistakes(labels, predicted, classes)
-            )
+            mistakes: list[Any] = _mistakes(labels, predicted, classes)
+            final[f"mistakes/{name}"] = wandb.Table(columns=["true", "predicted", "images"], data=mistakes)
             continue
         final[f"confusion/{name}"] = wandb.plot.confusion_matrix(
             y_true=[int(v) for v in labels], preds=[int(v) for v in predicted], class_names=list(classes)
         )
-    rows = [[name, *(scores[c] for c in columns)] for name, scores in metrics["per_class"].items()]
+    rows: list[Any] = [[name, *(scores[c] for c in columns)] for name, scores in metrics["per_class"].items()]
     final["classes"] = wandb.Table(columns=["class", *columns], data=rows)
     return final
 

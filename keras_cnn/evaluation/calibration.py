@@ -57,8 +57,11 @@ def image_scores(labels, logits) -> ImageScores:
     labels = checked_labels(labels, logits)
     images = len(labels)
     found = ImageScores(
-        *(np.empty(images, np.int64) for _ in range(2)),
-        *(np.empty(images) for _ in range(3)),
+        np.empty(images, np.int64),
+        np.empty(images, np.int64),
+        np.empty(images),
+        np.empty(images),
+        np.empty(images),
         np.empty(images, bool),
     )
     for rows in blocks(images):

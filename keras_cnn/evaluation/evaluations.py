@@ -121,7 +121,7 @@ class Evaluation:
     def _repr_html_(self) -> str:
         rows, more = self.per_class, ""
         if len(rows) > MOST_CLASSES:
-            shown = rows[rows["support"] > 0].sort_values("recall", kind="stable").head(MOST_CLASSES)
+            shown = rows.loc[rows["support"] > 0].sort_values(by="recall", kind="stable").head(MOST_CLASSES)
             rows, more = shown, f"<p>The {len(shown)} of {len(rows):,} classes of lowest recall.</p>"
         rounded = rows.map(lambda value: [round(v, 4) for v in value] if isinstance(value, list) else value)
         return f"<p>{html.escape(repr(self))}</p>{rounded.to_html(float_format='%.4f')}{more}"

@@ -4,6 +4,7 @@ The names of the features and of the classes stand in the files that TensorFlow 
 and `LABEL.labels.txt`.
 """
 
+import importlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -92,8 +93,7 @@ def open_reader(path: Path) -> Any:
     """A reader of the file's records by their number. Raises InputError if it cannot be opened."""
     if missing_modules(["array_record"]):
         raise InputError(f"{path}: needs the package array_record: pip install array_record")
-    from array_record.python import array_record_module
-
+    array_record_module = importlib.import_module("array_record.python.array_record_module")
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected an ArrayRecord file")
     try:

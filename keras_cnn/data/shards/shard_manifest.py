@@ -81,7 +81,9 @@ def read_manifest(folder: str) -> ShardManifest | None:
         return None  # another program's file of this name
     if content["format"] != _FORMAT:
         raise InputError(f"{where}: the format is {content['format']!r}, expected {_FORMAT!r}")
-    shards, classes, settings = (content.get(name) for name in ("shards", "classes", "settings"))
+    shards: Any = content.get("shards")
+    classes: Any = content.get("classes")
+    settings: Any = content.get("settings")
     if not _is_list_of(classes, str) or not _is_list_of(shards, dict) or not isinstance(settings, dict):
         raise InputError(f"{where}: classes, settings or shards are missing; expected what keras-cnn shards writes")
     records = {}

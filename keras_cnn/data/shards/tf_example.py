@@ -53,7 +53,7 @@ def _example() -> Any:
     for title, fields in _MESSAGES.items():
         message = file.message_type.add(name=title)
         for name, number, kind, repeated in fields:
-            field = message.field.add(name=name, number=number, label=3 if repeated else 1)
+            field: Any = message.field.add(name=name, number=number, label=3 if repeated else 1)
             field.type = _MESSAGE if isinstance(kind, str) else kind
             if isinstance(kind, str):
                 field.type_name = f".{_PACKAGE}.{kind}"

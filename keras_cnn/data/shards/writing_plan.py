@@ -67,8 +67,8 @@ class WritingPlan:
         shrinks, escaped = _shrinks(split, self.options), self.escaped[shard.part]
         formats = split.files.column("format")
         for row, path in zip(shard.rows.tolist(), split.files.paths(shard.rows), strict=True):
-            identity, shrink = split.ids[row], bool(shrinks[row])
-            extension = _extension(identity, formats[row].decode(), shrink)
+            identity, shrink = str(split.ids[row]), bool(shrinks[row])
+            extension = _extension(identity, bytes(formats[row]).decode(), shrink)
             key = escaped_key(identity) if escaped[row] else identity.rpartition(".")[0]
             yield ShardSample(key, extension, int(split.labels[row]), path, shrink)
 
@@ -147,7 +147,9 @@ def _bytes(split: Split, rows: np.ndarray, options: WriteOptions) -> np.ndarray:
         chosen = rows[np.flatnonzero(shrink)[:SAMPLED]]
         sizes = [len(resized(Path(path), options.resize, options.quality)) for path in split.files.paths(chosen)]
         images[shrink] = round(sum(sizes) / len(sizes))
-    return (images + 511) // 512 * 512 + _HEADERS + _LONG_NAME * np.array([_is_long(split.ids[row]) for row in rows])
+    return (
+        (images + 511) // 512 * 512 + _HEADERS + _LONG_NAME * np.array([_is_long(str(split.ids[row])) for row in rows])
+    )
 
 
 def _is_long(identity: str) -> bool:
