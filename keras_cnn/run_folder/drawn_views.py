@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_cnn.errors import InputError
+from keras_cnn.messages import counted
 from keras_cnn.run_folder.files import write_json
 from keras_cnn.run_folder.json_files import read_json
 
@@ -22,6 +23,12 @@ class DrawnView:
     pages: tuple[Path, ...] = ()  # HTML
     lines: Mapping[str, tuple[str, ...]] | None = None  # name of a figure's file -> what it shows
     left_out: str = ""  # why the last `all` could not draw the view
+
+    @property
+    def amount(self) -> str:
+        """What was drawn, such as "3 figures" or "1 page"."""
+        kinds = ((len(self.figures), "figure"), (len(self.pages), "page"))
+        return ", ".join(counted(number, noun) for number, noun in kinds if number)
 
     def words(self, figure: Path) -> tuple[str, ...]:
         """The lines on what a figure shows."""

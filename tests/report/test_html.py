@@ -516,7 +516,7 @@ def test_what_was_drawn_is_folded_by_view_within_the_limit(make_run, tmp_path, m
     shown = [image["alt"] for image in page.all("img")]
     assert sum(": attribution, " in alt for alt in shown) == 21
     assert sum(": activations, " in alt for alt in shown) == 12
-    assert "21 figures: what it sees" in page.text()
+    assert "21 figures, 1 page: what it sees" in page.text()
     for i in range(1, 10):
         shutil.copytree(first, tmp_path / f"run-{i}")
     place = write_report([tmp_path])

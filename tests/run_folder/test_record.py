@@ -105,7 +105,15 @@ def test_a_view_keeps_the_lines_of_its_earlier_figures(tmp_path):
         record_view(tmp_path, "filters", "what they answer to", {name: lines})
     ((view,), problems) = read_views(tmp_path)
     assert [view.words(figure) for figure in view.figures] == [("one",), ("two", "three")]
-    assert (view.summary, problems) == ("what they answer to", [])
+    assert (view.summary, view.amount, problems) == ("what they answer to", "2 figures", [])
+
+
+def test_a_view_that_is_a_page_counts_no_figures(tmp_path):
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "page.html").touch()
+    record_view(tmp_path, "page", "one to explore", {})
+    ((view,), _) = read_views(tmp_path)
+    assert view.amount == "1 page"
 
 
 def test_what_is_no_run_is_refused(tmp_path):
