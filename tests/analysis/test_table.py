@@ -210,13 +210,14 @@ def test_what_changes_while_a_run_trains_is_no_setting(tmp_path):
 def test_the_best_epoch_is_the_validation_images_where_there_are_any():
     epochs = pd.DataFrame(
         {
-            "run": list("aabb"),
-            "epoch": [1, 2, 1, 2],
-            "validation_accuracy": [0.5, 0.4, 0.3, math.nan],
-            "test_accuracy": [0.1, 0.9, 0.1, 0.9],
+            "run": list("aabbc"),
+            "epoch": [1, 2, 1, 2, 1],
+            "validation_accuracy": [0.5, 0.4, 0.3, math.nan, math.nan],
+            "test_accuracy": [0.1, 0.9, 0.1, 0.9, 0.9],
         }
     )
-    assert best_rows(epochs)["epoch"].tolist() == [1, 1]
+    assert best_rows(epochs)[["run", "epoch"]].to_numpy().tolist() == [["a", 1], ["b", 1]]
+    assert "1 run has no validation accuracy: c" in runs_of_epochs(epochs).attrs["notes"]
 
 
 def test_columns_and_factors_can_be_named(tmp_path):

@@ -137,3 +137,5 @@ def test_a_detector_has_its_losses_their_terms_and_its_map(check_nothing_cut):
     assert line(scores, "@0.5").get_ydata().tolist() == [6, 3, 2]
     assert scores.get_title("right") == "best: 2.500"
     check_nothing_cut(figure)
+    rows[0] |= {"val_map": math.nan, "val_map50": math.inf}
+    assert detector_history(rows, 2)["validation mAP"].y.limits == pytest.approx((0, 1.05 * 3))

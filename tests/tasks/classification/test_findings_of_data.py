@@ -13,7 +13,7 @@ from keras_cnn.data.duplicates import overlaps
 from keras_cnn.data.image_files import ImageFile
 from keras_cnn.data.splits import SourcePart
 from keras_cnn.tasks.classification.setup import data_notes
-from keras_cnn.tasks.classification.summary import _advice
+from keras_cnn.tasks.classification.summary import _advice, _classes
 
 
 def part(name: str, pixels: np.ndarray, labels: list[int]) -> SourcePart:
@@ -77,3 +77,12 @@ def test_advice_follows_from_the_numbers_of_images(settings, advice):
         **{name: given[name] for name in ("loaded", "steps", "monitor")},
     )
     assert list(_advice(setup)) == advice
+
+
+def test_the_smallest_and_the_largest_class_are_named():
+    dataset = SimpleNamespace(classes=("cat", "dog", "owl"), source="folder:pets")
+    words = [_classes(SimpleNamespace(train=images(*n), dataset=dataset)).strip() for n in ((5, 3, 1200), (4, 4, 4))]
+    assert words == [
+        "folder:pets, 3 (dog) to 1,200 (owl) training images a class",
+        "folder:pets, 4 training images in each class",
+    ]
