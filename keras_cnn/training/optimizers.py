@@ -93,7 +93,10 @@ class _SGD(_OfSummedGradients, keras.optimizers.SGD):
 
 
 def exclude_from_decay(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
-    """Excludes every variable that is not a kernel from weight decay. Call before the optimizer is built."""
+    """Excludes every variable that is not a kernel from weight decay. Call before the optimizer is built.
+
+    The two kernels of a separable convolution are `depthwise_kernel` and `pointwise_kernel`.
+    """
     inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.weight_decay is not None:
-        inner.exclude_from_weight_decay(var_list=[v for v in variables if v.path.split("/")[-1] != "kernel"])
+        inner.exclude_from_weight_decay(var_list=[v for v in variables if not v.path.endswith("kernel")])

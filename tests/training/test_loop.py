@@ -313,8 +313,10 @@ def test_each_epoch_is_saved_and_the_last_save_says_that_the_run_ended():
 def test_checkpoints_inside_an_epoch_come_when_they_are_due(monkeypatch):
     session = Recorder()
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: session.steps))  # a step takes a second
-    fit(session, size=1, epochs=1, checkpoint_seconds=2.5)
-    assert session.saves == [(0, 3, False), (0, 6, False), (0, 9, False), (1, 0, True)]
+    fit(session, size=1, epochs=2, checkpoint_seconds=2.5)
+    assert session.saves[:4] == [(0, 3, False), (0, 6, False), (0, 9, False), (1, 0, False)]
+    # The last of ten steps is not over when the seconds are read.
+    assert [(row["epoch_seconds"], row["run_seconds"]) for row in session.rows] == [(9, 9), (9, 18)]
 
 
 def test_a_signal_is_heeded_between_steps_after_a_checkpoint():
