@@ -118,7 +118,10 @@ class DataConfig:
     verify: Annotated[
         Literal["full", "sample", "none"], "which image files are decoded before training, and compared at each start"
     ] = "full"
-    cache: Annotated[Literal["auto", "none", "memory", "disk"], "keep decoded images; auto: memory if it fits"] = "auto"
+    cache: Annotated[
+        Literal["auto", "none", "memory", "disk", "jpeg"],
+        "keep decoded images; auto: memory if it fits; jpeg: smaller files on the disk, lossy",
+    ] = "auto"
     cache_dir: Annotated[str | None, "for decoded images and what is known of files; null: the user's cache"] = None
     augment: Annotated[Choice, "augmentation recipe, optionally with changed settings"] = Choice("none")
 

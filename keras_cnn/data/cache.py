@@ -65,7 +65,7 @@ def on_disk(
     """
     folder, dtype = checked_folder(folder), np.dtype(dtype)
     path = folder / f"{prefix}{key.hex()[:32]}.npy"
-    with _locked(folder, prefix):
+    with locked(folder, prefix):
         if not _is_complete(path, shape, dtype, key):
             for left in folder.glob(f"{prefix}{'[0-9a-f]' * 32}.part"):
                 left.unlink()  # left by a killed process: a running one would hold the lock
@@ -140,7 +140,8 @@ def checked_folder(cache_dir: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, prefix: str):
+def locked(folder: Path, prefix: str):
+    """Makes the folder and waits for other processes that use the same `prefix` in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / f".{prefix}lock").open("w")
@@ -166,7 +167,7 @@ def _is_complete(path: Path, shape, dtype: np.dtype, key: bytes) -> bool:
 def _write(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: bytes, *, batches: Iterable, what: str) -> None:
     need, free = math.prod(shape) * dtype.itemsize, shutil.disk_usage(path.parent).free
     if need > free:
-        raise _too_small(path.parent, need, free, what)
+        raise too_small(path.parent, need, free, what)
     part = path.with_suffix(".part")
     try:
         with open(part, "wb") as file:
@@ -178,12 +179,13 @@ def _write(path: Path, shape: tuple[int, ...], dtype: np.dtype, key: bytes, *, b
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise _too_small(path.parent, need, shutil.disk_usage(path.parent).free, what) from error
+        raise too_small(path.parent, need, shutil.disk_usage(path.parent).free, what) from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def _too_small(folder, need, free, what):
+def too_small(folder: Path, need: int, free: int, what: str) -> InputError:
+    """The error for a disk with less free than needed bytes."""
     return InputError(
         f"the {what} needs {need / 2**20:,.2f} MiB in {folder}, where {free / 2**20:,.2f} MiB are free; "
         f"expected a cache_dir with more room, or {what.split()[-1]}: none"

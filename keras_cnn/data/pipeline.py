@@ -16,12 +16,13 @@ from keras_cnn.data.dataset import Split
 from keras_cnn.data.decoding import crop_box, pad_size
 from keras_cnn.data.fast_decoding import DecodingPlan, decoder, plans, to_bytes
 from keras_cnn.data.image_files import ImageFiles
+from keras_cnn.data.jpeg_cache import keep_as_jpegs
 from keras_cnn.data.resized_crops import crop_windows
 from keras_cnn.distribution.shares import WHOLE, Share
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.operating_system import cores
 
-CACHES = ("auto", "none", "memory", "disk")
+CACHES = ("auto", "none", "memory", "disk", "jpeg")
 
 
 class RandomCrop(NamedTuple):
@@ -200,9 +201,10 @@ def _ready(split: Split, image_shape: tuple[int, int, int]) -> np.ndarray | None
 
 
 def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=None, threads=None) -> Split:
-    """`split` with its files decoded once to uint8 `pixels` of `image_shape`. A cache changes no pixel.
+    """`split` with its files decoded once to uint8 `pixels` of `image_shape`. No cache but `jpeg` changes a pixel.
 
-    `memory` holds them in an array, `disk` in a memory-mapped file in `cache_dir`; `cache.chosen` decides for `auto`.
+    `memory` holds them in an array, `disk` in a memory-mapped file in `cache_dir`; `cache.chosen` decides for `auto`;
+    `jpeg` keeps smaller files there, see `keep_as_jpegs`.
     Raises `InputError` for an unknown name, and if the disk is too small.
     """
     if cache not in CACHES:
@@ -218,10 +220,12 @@ def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=Non
         cache = caching.chosen(split, image_shape, cache_dir, decode)
     if cache == "none":
         return split
+    if cache in ("disk", "jpeg") and cache_dir is None:
+        raise InputError(f"data.cache is {cache!r} without data.cache_dir; expected a folder for the images")
+    if cache == "jpeg":
+        return keep_as_jpegs(split, image_shape, cache_dir)
     images = (batch.images.numpy() for batch in batches(split, image_shape, 64, fit=fit, threads=threads))
     if cache == "disk":
-        if cache_dir is None:
-            raise InputError("data.cache is 'disk' without data.cache_dir; expected a folder for the decoded images")
         return caching.keep_on_disk(split, image_shape, fit, cache_dir, images)
     return caching.keep_in_memory(split, image_shape, images)
 

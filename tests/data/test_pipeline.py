@@ -218,7 +218,7 @@ def test_every_kind_of_file_comes_out_like_the_pillow_decoders(mixed, fit, chann
 def test_an_unknown_fit_or_cache_is_named(photos):
     with pytest.raises(InputError, match=r"data.fit is 'squeeze'; expected one of crop, center, stretch, pad"):
         batches(photos, SHAPE, 4, fit="squeeze")
-    with pytest.raises(InputError, match=r"data.cache is 'ram'; expected one of auto, none, memory, disk"):
+    with pytest.raises(InputError, match=r"data.cache is 'ram'; expected one of auto, none, memory, disk, jpeg"):
         batches(photos, SHAPE, 4, cache="ram")
     with pytest.raises(InputError, match=r"without data.cache_dir"):
         cached(photos, SHAPE, cache="disk")

@@ -233,7 +233,9 @@ class PhaseRunner:
 
     @cached_property
     def _train_images(self) -> Split:
-        return self._setup.train if self._setup.file_crops[0] else self._setup.cached(self._setup.train)
+        keeps_files = self._setup.config.data.cache == "jpeg"
+        is_kept = keeps_files or not self._setup.file_crops[0]
+        return self._setup.cached(self._setup.train) if is_kept else self._setup.train
 
     @cached_property
     def _validation_images(self) -> Split:

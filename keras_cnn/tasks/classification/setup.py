@@ -87,7 +87,12 @@ class TrainingSetup:
         return pipeline.batches(split, shape, batch_size or self.config.train.batch_size, fit=fit, **options)
 
     def cached(self, split: Split) -> Split:
-        """The split with its images decoded once, if the config asks for a cache."""
+        """The split with its images decoded once, if the config asks for a cache.
+
+        Smaller JPEG files are for training alone: what is measured is measured on the images themselves.
+        """
+        if self.config.data.cache == "jpeg" and split is not self.train:
+            return split
         if self.shared:
             return self.shared.decoded(split, self.dataset, self.config)
         return _decoded(split, self.dataset, self.config)
@@ -175,7 +180,7 @@ def prepare_setup(
     if augmentation.crops and train.files is not None:
         cuts = f"with the recipe {config.data.augment.name}, which cuts each crop from its file"
         cache, rows = config.data.cache, config.train.on_device
-        require(cache in ("auto", "none"), "data.cache", f"found {cache}, {cuts}", "none")
+        require(cache in ("auto", "none", "jpeg"), "data.cache", f"found {cache}, {cuts}", "none or jpeg")
         require(rows in ("auto", "no"), "train.on_device", f"found {rows}, {cuts}", "no")
     finetune = config.finetune
     planned = phases(
