@@ -5,6 +5,7 @@ import importlib
 
 NAMES = (
     "pipeline",
+    "shards",
     "training",
     "small_networks",
     "optimizers",

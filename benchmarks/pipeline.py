@@ -18,7 +18,8 @@ from PIL import Image
 
 from benchmarks.interleave import interleave, table
 from keras_cnn.data.augment import Augmentation, augment
-from keras_cnn.data.dataset import ImageFile, Split
+from keras_cnn.data.dataset import Split
+from keras_cnn.data.image_files import ImageFile
 from keras_cnn.data.pipeline import batches, cached
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet200.zip"

@@ -60,7 +60,7 @@ def load_data(
     <Dataset ...: 27 train, 3 validation, 6 test; 2 classes; 32×32×3>
 
     Args:
-        source: `folder:PATH`, `csv:FILE`, `npz:FILE`, `tfds:NAME`, `fashion-mini`, ...; or arrays `(x, y)`; or
+        source: `folder:PATH`, `csv:FILE`, `shards:PATTERN`, `npz:FILE`, `tfds:NAME`, ...; or arrays `(x, y)`; or
             `((x, y), (x_test, y_test))`, as `keras.datasets` returns them; or a finite `tf.data.Dataset` of images and
             labels; or a dict of these by split: `{"train": ..., "validation": ..., "test": ...}`; or a data frame of
             pandas with the columns path and label, optionally split and group, or with the other names that a table

@@ -1,5 +1,6 @@
 """Checks of a command that need no TensorFlow, whose import takes seconds: a wrong command is answered at once."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from keras_cnn.errors import InputError
 from keras_cnn.run_folder import newest_runs
 
 FOLDER = "folder:"
-PHOTOS = (FOLDER, "csv:", "parquet:")  # how a source of photos begins
+SHARDS = "shards:"
+PHOTOS = (FOLDER, "csv:", "parquet:", SHARDS)  # how a source of photos begins
 TABLES = {".csv": "csv:", ".parquet": "parquet:"}  # suffix of a table of labels -> its kind of source
 
 
@@ -48,11 +50,18 @@ def _check_weights(config: Config) -> None:
 
 
 def as_source(text: str) -> str:
-    """The data source that a text means: an existing folder or table by its path alone; anything else stays."""
+    """The data source that a text means: an existing folder or table by its path alone; anything else stays.
+
+    In a URL of shards, a path has made one slash of two.
+    """
+    if text.startswith(SHARDS):
+        return re.sub(r"^(shards:[a-z0-9]+):/(?!/)", r"\1://", text)
     path = Path(text).expanduser()
     if path.is_file() and path.suffix.lower() in TABLES:
         return f"{TABLES[path.suffix.lower()]}{text}"
-    return f"{FOLDER}{text}" if path.is_dir() else text
+    if not path.is_dir():
+        return text
+    return f"{SHARDS}{text}" if (path / "manifest.json").is_file() and any(path.glob("*.tar")) else f"{FOLDER}{text}"
 
 
 def with_sources(overrides: Sequence[str]) -> list[str]:

@@ -98,7 +98,7 @@ class TableColumns:
 
 @dataclass(frozen=True)
 class DataConfig:
-    source: Annotated[str, "fashion-mini, fashion-mnist, folder:, csv:, parquet:, npz:FILE or tfds:NAME[/CONFIG]"] = (
+    source: Annotated[str, "fashion-mini, fashion-mnist, folder:, csv:, parquet:, shards:, npz:FILE or tfds:NAME"] = (
         "fashion-mini"
     )
     table: TableColumns = TableColumns()
