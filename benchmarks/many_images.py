@@ -127,6 +127,33 @@ def exponents(rows: dict[int, dict[str, float]]) -> dict[str, float]:
     }
 
 
+def draw(results: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
+    """Draws seconds to the first batch and growth in MiB against the number of images, both axes logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+    for panel, names, title in zip(
+        panels,
+        (("cold", "warm"), ("cold MiB", "warm MiB")),
+        ("seconds to the first batch", "memory above TensorFlow's import, MiB"),
+        strict=True,
+    ):
+        for kind, colour in zip(results, ("#0b6bcb", "#b3541e"), strict=False):
+            rows = results[kind]
+            slopes = exponents(rows)
+            for name, style in zip(names, ("--", "-"), strict=True):
+                values = [row[name] for row in rows.values()]
+                label = f"{kind}, {name.split()[0]}: exponent {slopes[name]:.2f}"
+                panel.loglog([*rows], values, style, color=colour, marker="o", markersize=4, label=label)
+        panel.set(title=title, xlabel="images")
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=7, frameon=False)
+    figure.savefig(path, dpi=150)
+
+
 def main(images: tuple[int, ...] = IMAGES, keep: Path | None = None) -> dict[str, dict[int, dict[str, float]]]:
     """Prints a table for folders and one for shards; returns their numbers."""
     kinds: dict[str, Callable[[int, Path], str]] = {"folder": write_folder, "shards": write_shards}
@@ -151,5 +178,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=IMAGES, help="numbers of images")
     parser.add_argument("--keep", type=Path, help="a folder with room for the images (4 GB for a million)")
+    parser.add_argument("--figure", type=Path, help="the PNG file of the numbers as curves")
     options = parser.parse_args()
-    main(tuple(options.images), options.keep)
+    numbers = main(tuple(options.images), options.keep)
+    if options.figure:
+        draw(numbers, options.figure)
