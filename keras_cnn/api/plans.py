@@ -59,7 +59,8 @@ def dry_run(call: Callable[Parameters, Any], *arguments: Parameters.args, **keyw
     plan = next((plan for known, plan in _PLANS.items() if known is call), None)
     if plan is None:
         names = ", ".join(each.__name__ for each in _PLANS)
-        raise InputError(f"call: found {getattr(call, '__name__', call)!r}, expected one of {names}")
+        found = str(getattr(call, "__name__", call)).rpartition(".")[2]  # `report` may be the package of that name
+        raise InputError(f"call: found {found!r}, expected one of {names}")
     given = bound(call, arguments, keywords)
     given.apply_defaults()
     with collected_lines() as lines, own_settings():

@@ -43,7 +43,7 @@ def test_a_row_has_five_classes_and_the_array_has_all(predicted, tmp_path):
 @pytest.mark.parametrize("name", ["new.npy", "new.json"])
 def test_files_of_the_users_beside_a_new_table_are_kept(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(InputError, match=rf"{name}: exists and is not replaced; expected no such file beside new\.csv"):
+    with pytest.raises(InputError, match=rf"{name}: exists and is not replaced, expected no such file beside new\.csv"):
         check_array_replaceable(Path(tmp_path / "new.csv"), CLASSES)
     check_array_replaceable(tmp_path / "new.csv", CLASSES[:40])  # a column for each class: no array
     (tmp_path / "new.csv").write_text("an earlier result")

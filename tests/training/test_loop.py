@@ -241,7 +241,8 @@ def batches_of(size: int):
         for start in range(0, len(LABELS), size):
             chosen = slice(start, start + size)
             count = len(LABELS[chosen])
-            yield Batch(IMAGES[chosen], LABELS[chosen], np.zeros((count, 2), np.int32), np.int32(0), count)
+            keys, epoch = np.zeros((count, 2), np.int32), np.int32(0)
+            yield Batch(IMAGES[chosen], LABELS[chosen], keys, epoch, np.int32(count))
 
 
 class Recorder:

@@ -50,7 +50,7 @@ def test_an_image_is_decoded_once_whoever_wants_it(files, monkeypatch):
 
 
 def test_without_memory_the_images_are_read_from_their_files(files, monkeypatch):
-    monkeypatch.setattr(image_stream.cache, "fits_in_memory", lambda *_: False)
+    monkeypatch.setattr(image_stream.cache, "bytes_fit", lambda *_: False)
     found = DecodedSplit(files, (16, 16, 3), "crop").take(np.array([2, 0]))
     assert found.pixels is None
     assert found.ids == (files.ids[2], files.ids[0])
