@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -200,7 +201,15 @@ def _ready(split: Split, image_shape: tuple[int, int, int]) -> np.ndarray | None
     return pixels if is_ready else None
 
 
-def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=None, threads=None) -> Split:
+def cached(
+    split: Split,
+    image_shape,
+    *,
+    fit: str = "crop",
+    cache: str = "auto",
+    cache_dir: str | Path | None = None,
+    threads: int | None = None,
+) -> Split:
     """`split` with its files decoded once to uint8 `pixels` of `image_shape`. No cache but `jpeg` changes a pixel.
 
     `memory` holds them in an array, `disk` in a memory-mapped file in `cache_dir`; `cache.chosen` decides for `auto`;
@@ -220,14 +229,14 @@ def cached(split: Split, image_shape, *, fit="crop", cache="auto", cache_dir=Non
         cache = caching.chosen(split, image_shape, cache_dir, decode)
     if cache == "none":
         return split
-    if cache in ("disk", "jpeg") and cache_dir is None:
+    images = (batch.images.numpy() for batch in batches(split, image_shape, 64, fit=fit, threads=threads))
+    if cache == "memory":
+        return caching.keep_in_memory(split, image_shape, images)
+    if cache_dir is None:
         raise InputError(f"data.cache is {cache!r} without data.cache_dir; expected a folder for the images")
     if cache == "jpeg":
         return keep_as_jpegs(split, image_shape, cache_dir)
-    images = (batch.images.numpy() for batch in batches(split, image_shape, 64, fit=fit, threads=threads))
-    if cache == "disk":
-        return caching.keep_on_disk(split, image_shape, fit, cache_dir, images)
-    return caching.keep_in_memory(split, image_shape, images)
+    return caching.keep_on_disk(split, image_shape, fit, cache_dir, images)
 
 
 def decoded(split: Split, image_shape: tuple[int, int, int], fit: str = "crop") -> np.ndarray:
