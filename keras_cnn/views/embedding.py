@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from keras_cnn.figures.style import GREY, HEADER, INK, SMALL_SIZE, WIDTH, fit, new_figure, styled
+from keras_cnn.messages import MOST_CLASSES
 from keras_cnn.run_folder import write_text
 from keras_cnn.views.support.html_page import as_image, as_json, data_url, render
 from keras_cnn.views.support.image_stream import Measurements, PlannedReads, SplitName, measured, stream
@@ -179,19 +180,27 @@ def hover_page(
 
 
 def _traces(points: np.ndarray, images: ClassifiedPoints) -> list[go.Scatter]:
-    labels = np.unique(images.labels)
-    colours = [to_hex(colour) for colour in class_colours(max(10, len(labels)))]
+    """A trace for each class; of more than MOST_CLASSES, for each of the 20 most frequent, and one for the others."""
+    found, own, counts = np.unique(images.labels, return_inverse=True, return_counts=True)
+    names = ["class not known" if label < 0 else html.escape(images.classes[int(label)]) for label in found]
+    grey = found < 0
+    if len(found) > MOST_CLASSES:
+        shown = np.sort(np.argsort(-counts, kind="stable")[:_CLASSES_SHOWN])
+        place = np.full(len(found), len(shown))  # of the trace of the others
+        place[shown] = np.arange(len(shown))
+        own, names, grey = place[own], [*(names[i] for i in shown), "other classes"], np.append(grey[shown], True)
+    colours = [to_hex(colour) for colour in class_colours(max(10, len(names)))]
     traces = []
-    for number, label in enumerate(labels):
-        chosen = np.flatnonzero(images.labels == label)
+    for number, name in enumerate(names):
+        chosen = np.flatnonzero(own == number)
         edges = np.where(images.wrong[chosen], 1.5, 0.0)
-        colour = "#5c6066" if label < 0 else colours[number % len(colours)]
+        colour = "#5c6066" if grey[number] else colours[number % len(colours)]
         traces.append(
             go.Scatter(
                 x=points[chosen, 0],
                 y=points[chosen, 1],
                 mode="markers",
-                name="class not known" if label < 0 else html.escape(images.classes[int(label)]),
+                name=name,
                 customdata=chosen,
                 hoverinfo="none",
                 marker={"size": 7, "color": colour, "line": {"color": "black", "width": edges}},
