@@ -10,7 +10,7 @@ from their papers. Nothing of keras_cnn is imported, so that none of its errors 
 
 RUN/evaluations/NAME has logits.npy and softmax.npy; RUN itself has predictions.csv with nine significant digits. Every
 number in the file is either compared or listed as not recomputed, with the reason. Exit status: 0 if all agree to
-1e-6; 1 if a number differs; 2 if files cannot be read.
+1e-6; 1 if a number differs; 2 if files cannot be read, or have more than 40 classes.
 """
 
 import argparse
@@ -380,6 +380,8 @@ def best_epoch(history: Path, monitor: str) -> int:
 def read_predictions(path: Path) -> Predictions:
     with path.open(encoding="utf-8", newline="") as file:
         head, *rows = list(csv.reader(file))
+    if head[5:6] == ["class_1"]:
+        raise ValueError(f"{path}: has more than 40 classes; expected at most 40, which are recomputed one by one")
     classes = [name.removeprefix("p_") for name in head[5:]]
     place = {name: i for i, name in enumerate(classes)}
     place |= {f"'{name}": i for name, i in place.items()}  # cells like formulas have an apostrophe in front

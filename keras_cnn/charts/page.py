@@ -34,7 +34,7 @@ DASHES = {"": "solid", "solid": "solid", "dashed": "6px,3px", "dotted": "2px,2px
 _MARKERS = {"circle": "circle", "square": "square", "diamond": "diamond", "triangle": "triangle-up", "dash": "line-ew"}
 _PIXELS = 1.6  # of a marker, per point on paper
 _NAME, _NAME_OF_MANY = 22, 14  # characters to which names beside an axis are cut; those of a large square map
-_LONG_NAME = 34  # characters to which two names beside an axis are cut
+_LONG_NAME = 42  # characters to which two names beside an axis are cut, with their number of images
 _AXIS_NAME = 15  # characters to which texts on an axis of parallel coordinates are cut
 _READABLE_CELLS = 144  # a heat map with more cells does not print its texts
 # From the lowest to the highest result; each stands out from the page in light and in dark.
@@ -83,10 +83,16 @@ def shape(chart: Chart) -> str:
 
 
 def short(names: Sequence[str], limit: int = _NAME) -> list[str]:
-    """The names, shortened in the middle to about `limit` characters if longer; equal ones get numbers."""
-    kept = limit // 2
-    cut = [name if len(name) <= limit else f"{name[:kept]}…{name[-kept:]}" for name in names]
+    """The names, shortened in the middle to about `limit` characters if longer; equal ones get numbers.
+
+    Both names of a pair, such as "cat → dog", are shortened, so that each can still be told.
+    """
+    cut = [" → ".join(_cut(part, limit // (1 + name.count(" → "))) for part in name.split(" → ")) for name in names]
     return [f"{name} ({i})" if cut.count(name) > 1 else name for i, name in enumerate(cut)]
+
+
+def _cut(name: str, limit: int) -> str:
+    return name if len(name) <= limit else f"{name[: limit // 2]}…{name[-(limit // 2) :]}"
 
 
 def frame(x: str, y: str) -> go.Figure:

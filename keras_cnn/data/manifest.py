@@ -97,7 +97,7 @@ def manifest_path(root: Path, cache_dir: Path) -> Path:
 
 @contextlib.contextmanager
 def only_one_process(path: Path) -> Iterator[None]:
-    """Waits for other processes that audit the same files. Without a folder that may be written to, it does not."""
+    """Waits for other processes that audit the same files, where the cache folder can be written to and has locks."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("w")
@@ -105,7 +105,8 @@ def only_one_process(path: Path) -> Iterator[None]:
         yield  # the manifest cannot be written either: see `write`
         return
     with lock:
-        lock_file(lock)
+        with contextlib.suppress(OSError):  # a file system without locks: the same files may be checked twice
+            lock_file(lock)
         yield
 
 

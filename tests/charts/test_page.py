@@ -128,3 +128,11 @@ def test_texts_that_attack_are_escaped_everywhere():
         ParallelCoordinates((axis, axis), 0),
     ):
         assert "<img" not in repr(page.figure(Chart("c", "T", drawing)))
+
+
+def test_both_names_of_a_pair_are_shortened():
+    assert page.short(["birch robin no. 0 → birch robin no. 4: 14"], 42) == [
+        "birch robin no. 0 → birch robin no. 4: 14"
+    ]
+    long = "a rather long name of a class → another rather long name: 3"
+    assert page.short([long], 42) == ["a rather l…of a class → another ra…ng name: 3"]
