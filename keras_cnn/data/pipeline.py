@@ -24,6 +24,8 @@ from keras_cnn.errors import InputError, Stopped
 from keras_cnn.operating_system import cores
 
 CACHES = ("auto", "none", "memory", "disk", "jpeg")
+# Functions without control flow are traced as they are; AutoGraph would first rewrite their source, which takes longer.
+_as_graph = tf.autograph.experimental.do_not_convert
 
 
 class RandomCrop(NamedTuple):
@@ -145,6 +147,7 @@ def batches(
     else:
         images = _from_pixels(split.pixels, image_shape, indices, fit, threads)
 
+    @_as_graph
     def batch(which, images):
         _, index, _ = which
         return labelled(images[: tf.size(index)], *which)
@@ -246,18 +249,38 @@ def decoded(split: Split, image_shape: tuple[int, int, int], fit: str = "crop") 
 
 
 def preview(
-    split: Split, image_shape: tuple[int, int, int], recipe: Augmentation, seed: int, *, views: int, fit: str = "crop"
+    split: Split,
+    image_shape: tuple[int, int, int],
+    recipe: Augmentation,
+    seed: int,
+    *,
+    views: int,
+    batch_size: int,
+    fit: str = "crop",
 ) -> np.ndarray:
-    """(N, 1 + views, H, W, C) uint8: the images, and their augmentations by `recipe` in the first `views` epochs."""
-    whole, label = _first(batches(split, image_shape, len(split), fit=fit)), tf.zeros((len(split), 1))
+    """(N, 1 + views, H, W, C) uint8: the images, and their augmentations by `recipe` in the first `views` epochs.
+
+    The images are repeated up to `batch_size`, that of training, so that XLA compiles the augmentation once for both.
+    """
+    count = len(split)
+    rows = max(batch_size, count)
+    repeated = np.arange(-rows, 0) % count  # ends with all images, behind the last one, the first one's partner
+    whole = _first(batches(split, image_shape, count, fit=fit))
     crop, recipe = in_files(split, recipe, seed)
+
+    def augmented(images, keys, epoch):
+        return to_bytes(augment(images, tf.zeros((tf.size(keys) // 2, 1)), keys, epoch, seed=seed, recipe=recipe)[0])
+
+    signature = [((None, *image_shape), tf.uint8), ((None, 2), tf.int32), ((), tf.int32)]
+    augmented = tf.function(augmented, autograph=False, input_signature=[tf.TensorSpec(*spec) for spec in signature])
     columns = [whole.images]
     for epoch in range(views):
         batch = whole
         if crop:
             options = {"start": (epoch, 0), "epochs": epoch + 1, "crop": crop, "cache": "none"}
-            batch = _first(batches(split, image_shape, len(split), fit=fit, **options))
-        columns.append(to_bytes(augment(batch.images, label, batch.keys, epoch, seed=seed, recipe=recipe)[0]))
+            batch = _first(batches(split, image_shape, count, fit=fit, **options))
+        filled = augmented(tf.gather(batch.images, repeated), tf.gather(batch.keys, repeated), epoch)
+        columns.append(filled[rows - count :])
     return np.stack([column.numpy() for column in columns], axis=1)
 
 
@@ -284,9 +307,11 @@ def _indices(count, batch_size, seed, *, start, epochs, share):
     steps = -(-count // batch_size)
     first_epoch, first_step = divmod(start[0] * steps + start[1], steps) if steps else (0, 0)
 
+    @_as_graph
     def one_epoch(epoch):
         permutation = tf.numpy_function(lambda e: order(seed, e, count), [epoch], tf.int64, stateful=False)
 
+        @_as_graph
         def one_batch(step):
             index = permutation[step * batch_size : (step + 1) * batch_size]
             size = tf.size(index)
@@ -306,6 +331,7 @@ def _indices(count, batch_size, seed, *, start, epochs, share):
 def _from_pixels(pixels, image_shape, indices, fit, threads):
     """Batches gathered by NumPy, which reads only the indexed rows of a memory-mapped array."""
 
+    @_as_graph
     def batch(_, index, count):
         images = tf.numpy_function(lambda i: np.take(pixels, i, axis=0), [index], tf.uint8, stateful=False)
         return _conformed(tf.ensure_shape(images, [None, *pixels.shape[1:]]), image_shape, fit)

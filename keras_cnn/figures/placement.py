@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import BboxImage
+from matplotlib.transforms import Bbox, TransformedBbox
 
 from keras_cnn.figures.style import DPI, GREY, SMALL_SIZE, text_width
 
@@ -19,10 +21,7 @@ def whole_pixels(inches: float) -> float:
 
 def bare_axes(figure: Figure, left: float, top: float, size: tuple[float, float]) -> Axes:
     """Axes of `size` (height, width) without ticks and spines."""
-    total_width, total_height = figure.get_size_inches()
-    height, width = size
-    bounds = (left / total_width, 1 - (top + height) / total_height, width / total_width, height / total_height)
-    axes = figure.add_axes(bounds, xticks=[], yticks=[])
+    axes = figure.add_axes(_bounds(figure, left, top, size), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return axes
 
@@ -34,12 +33,33 @@ def place_text(figure: Figure, left: float, top: float, text: str, colour: str, 
     figure.text(left / width, 1 - top / height, text, **look)
 
 
-def place_image(figure: Figure, left: float, top: float, size: tuple[float, float], image: np.ndarray) -> Axes:
-    """An image (H, W, 1 or 3) uint8 in `size` (height, width); an enlarged one shows every pixel as a square."""
+def place_image(figure: Figure, left: float, top: float, size: tuple[float, float], image: np.ndarray) -> None:
+    """An image (H, W, 1 or 3) uint8 in `size` (height, width); an enlarged one shows every pixel as a square.
+
+    It has no axes, whose ticks take most of the time of a sheet of many images.
+    """
+    box = TransformedBbox(Bbox.from_bounds(*_bounds(figure, left, top, size)), figure.transFigure)
+    placed = BboxImage(box, interpolation=_interpolation(size, image), origin="upper", resample=True)
+    placed.set_data(as_rgb(image))
+    figure.add_artist(placed)
+
+
+def image_axes(figure: Figure, left: float, top: float, size: tuple[float, float], image: np.ndarray) -> Axes:
+    """As `place_image`, in axes with the image's pixels as coordinates, for what is drawn over it."""
     axes = bare_axes(figure, left, top, size)
-    enlarged = size[1] * DPI >= image.shape[1]
-    axes.imshow(as_rgb(image), interpolation="nearest" if enlarged else "antialiased", aspect="auto")
+    axes.imshow(as_rgb(image), interpolation=_interpolation(size, image), aspect="auto")
     return axes
+
+
+def _interpolation(size: tuple[float, float], image: np.ndarray) -> str:
+    return "nearest" if size[1] * DPI >= image.shape[1] else "antialiased"
+
+
+def _bounds(figure: Figure, left: float, top: float, size: tuple[float, float]) -> tuple[float, float, float, float]:
+    """Left, bottom, width and height as fractions of the figure."""
+    total_width, total_height = figure.get_size_inches()
+    height, width = size
+    return left / total_width, 1 - (top + height) / total_height, width / total_width, height / total_height
 
 
 def place_colour_key(

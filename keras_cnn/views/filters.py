@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from keras_cnn.errors import require
 from keras_cnn.figures import style
 from keras_cnn.figures.panels import number
-from keras_cnn.figures.placement import bare_axes, place_image, place_text
+from keras_cnn.figures.placement import bare_axes, image_axes, place_image, place_text
 from keras_cnn.figures.style import (
     BLUE,
     FAINT,
@@ -188,11 +188,13 @@ def top_images(
         below = top + tile[0] + _GAP
         for k in range(count):
             left = MARGIN + k * (_TILE + _GAP)
-            axes = place_image(figure, left, top, tile, images[f, k])
             if has_patches:
+                axes = image_axes(figure, left, top, tile, images[f, k])
                 box = Box(*map(int, boxes[f, k]))
                 _draw_frame(axes, boxes[f, k])
                 _draw_patch(figure, (left, below), np.asarray(patches[f][k]), box, (height, width))
+            else:
+                place_image(figure, left, top, tile, images[f, k])
             if captions:
                 words = fit(captions[f][k], SMALL_SIZE, _TILE + _GAP / 2)
                 place_text(figure, left, top + tile[0] + below_tile - 0.6 * _GAP, words, GREY)

@@ -358,12 +358,15 @@ def test_a_write_that_fails_half_way_leaves_nothing(photos, tmp_path, error, rai
 
 
 def test_the_preview_shows_originals_beside_what_training_sees(photos):
-    sheet = preview(photos.take([5, 1, 8, 0]), SHAPE, RECIPES["standard"], 3, views=2)
+    mixed = dataclasses.replace(RECIPES["standard"], mixup=0.5)
+    sheet = preview(photos.take([5, 1, 8, 0]), SHAPE, mixed, 3, views=2, batch_size=4)
+    filled = preview(photos.take([5, 1, 8, 0]), SHAPE, mixed, 3, views=2, batch_size=9)
+    np.testing.assert_array_equal(filled, sheet)
     assert sheet.shape == (4, 3, *SHAPE)
     assert sheet.dtype == np.uint8
     np.testing.assert_array_equal(sheet[:, 0], images_of(batches(photos, SHAPE, 11))[[5, 1, 8, 0]])
     assert (sheet[:, 1] != sheet[:, 2]).any(axis=(1, 2, 3)).all()
-    none = preview(photos, SHAPE, RECIPES["none"], 3, views=1)
+    none = preview(photos, SHAPE, RECIPES["none"], 3, views=1, batch_size=4)
     assert none.shape == (11, 2, *SHAPE)
     np.testing.assert_array_equal(none[:, 0], none[:, 1])
 

@@ -142,7 +142,7 @@ def test_numbers_are_scikit_learns_and_the_matrix_is_stored_by_its_cells(found):
     ],
 )
 def test_what_is_no_confusion_matrix_is_refused(value):
-    with pytest.raises(ValueError, match="lengths|out of range|whole numbers|as many rows"):
+    with pytest.raises(ValueError, match=r"lengths|out of range|whole numbers|as many rows"):
         confusions.from_json(value)
 
 

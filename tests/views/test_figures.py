@@ -73,8 +73,9 @@ def test_top_images(check_nothing_cut, rendered, shape, count):
     figure = top_images(images, boxes, patches, ["filter 0", LONG], title=LONG)
     check_nothing_cut(figure)
     check_nothing_cut(top_images(images, boxes, patches, ["filter 0", "b"], title="t", captions=[[LONG] * count] * 2))
-    assert len(figure.axes) == 6 * count  # the image, what is hatched beyond its border, and the patch
-    whole, patch = (axes.get_position() for axes in figure.axes[1:3])
+    assert len(figure.axes) == 4 * count  # the image, and what is hatched beyond its border
+    assert len(figure.artists) == 2 * count  # the patch
+    whole, patch = figure.axes[1].get_window_extent(), figure.artists[0].get_window_extent()
     assert patch.height / whole.height == pytest.approx(5 / 7)  # two rows lie above the image
     assert patch.width / whole.width == pytest.approx(4 / 12)
     assert (patch.x0, patch.y0) == pytest.approx((whole.x0, whole.y0))  # and eight columns right of it
@@ -88,9 +89,9 @@ def test_patches_that_are_whole_images_are_not_drawn_twice():
     whole, part = np.tile([0, 7, 0, 7], (2, 3, 1)), np.tile([1, 6, 0, 7], (2, 3, 1))
     texts = ["filter 0", "filter 1"]
     without = top_images(images, whole, list(images), texts, title="t")
-    assert len(without.axes) == 6
+    assert (len(without.axes), len(without.artists)) == (0, 6)
     both = top_images(images, part, list(images[:, :, 1:6]), texts, title="t")
-    assert len(both.axes) == 12
+    assert (len(both.axes), len(both.artists)) == (6, 6)  # with its frame, the image has axes
     assert both.get_size_inches()[1] > without.get_size_inches()[1]
 
 

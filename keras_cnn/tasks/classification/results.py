@@ -105,8 +105,8 @@ def draw_augmentation(setup: TrainingSetup, folder: RunFolder) -> None:
     """Draws a few training images, original and augmented."""
     rows, config = min(PREVIEW_ROWS, len(setup.train)), setup.config
     sample = setup.train.take(np.linspace(0, len(setup.train) - 1, rows).astype(int))
-    shape = setup.dataset.image_shape
-    views = pipeline.preview(sample, shape, setup.augmentation, config.seed, views=PREVIEW_VIEWS, fit=config.data.fit)
+    settings = {"views": PREVIEW_VIEWS, "batch_size": config.train.batch_size, "fit": config.data.fit}
+    views = pipeline.preview(sample, setup.dataset.image_shape, setup.augmentation, config.seed, **settings)
     captions = [setup.dataset.classes[label] for label in sample.labels]
     title = f"{folder.path.name}: augmentation '{config.data.augment.name}', the original first"
     save_figure(sheets.augmentation_sheet(views, captions, title), folder, "augmentation")
