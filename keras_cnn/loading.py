@@ -35,6 +35,7 @@ def load_dataset(config: Config, source: str | None = None) -> Dataset:
         per_class=options.per_class,
         subset=options.subset,
         seed=config.seed,
+        group=options.group,
         corrupt=options.corrupt,
         verify=options.verify,
         cache_dir=options.cache_dir,

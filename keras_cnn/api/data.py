@@ -45,6 +45,7 @@ def load_data(
     per_class: int | None = None,
     subset: int | None = None,
     seed: int = 1,
+    group: int | str | Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
     corrupt: str = "fail",
     verify: str = "full",
     cache_dir: str | Path | None = None,
@@ -58,6 +59,8 @@ def load_data(
     <Dataset fashion-mini: 200 train, 1,000 validation, 2,000 test; 10 classes; 28×28×1>
     >>> keras_cnn.load_data({"train": (images, labels), "test": (images[:6], labels[:6])}, classes=["cat", "dog"])
     <Dataset ...: 27 train, 3 validation, 6 test; 2 classes; 32×32×3>
+    >>> keras_cnn.load_data("photos", group=r"/(\\d)").findings["groups"]["across_splits"]
+    0
 
     Args:
         source: `folder:PATH`, `csv:FILE`, `shards:PATTERN`, `npz:FILE`, `tfds:NAME`, ...; or arrays `(x, y)`; or
@@ -73,6 +76,9 @@ def load_data(
         train, validation, test: a fraction below 1, or a number of images, to cut; the source's own splits are kept.
         per_class, subset: the most images of a class in each part of the source; in the training split alone.
         seed: decides the splits, and everything random in a training on this data.
+        group: images that stay in one split, such as those of a patient: a column of a table or a data frame; 1 for the
+            folder that holds the image, 2 for the one above; or a pattern of its path with the group in parentheses,
+            such as "(P\\\\d+)_". For arrays, the group of each image, `(N,)`, or a dict of these by split.
         corrupt: "fail" names every image that cannot be read; "skip" leaves them out and lists them.
         verify: which image files are decoded before training, and compared at each start: "full" all, "sample" 1,000,
             "none" none.
@@ -94,7 +100,13 @@ def load_data(
         "verify": verify,
     }
     options |= cutting
+    if isinstance(group, int | str | None):
+        options["group"] = group
     if isinstance(source, str | Path):
+        if "group" not in options:
+            raise InputError(
+                f"load_data: group: found a {type(group).__name__}; expected a column, a level or a pattern"
+            )
         if classes is not None or value_range is not None:
             name = "classes" if classes is not None else "value_range"
             raise InputError(f"load_data: {name} is for arrays; {source} has its own")
@@ -102,8 +114,11 @@ def load_data(
         return data.load(name, cache_dir=cache_dir, table=_columns(table), **options)
     folder = checked_folder(cache_dir) if cache_dir else default_cache_dir()
     if hasattr(source, "columns") and hasattr(source, "to_csv"):
-        return data.load(f"csv:{_kept_frame(source, folder)}", cache_dir=cache_dir, **options)
+        file = _kept_frame(source, folder, options.pop("group", group))
+        return data.load(f"csv:{file}", cache_dir=cache_dir, **options)
     arrays = _arrays(source, classes, value_range)
+    if "group" not in options:
+        arrays |= _groups(source, group)
     return data.load(keep_arrays(arrays, folder), cache_dir=cache_dir, **options)
 
 
@@ -117,13 +132,16 @@ def _columns(table: Mapping[str, str] | None) -> TableColumns | None:
     return TableColumns(**table)
 
 
-def _kept_frame(frame: Any, cache: Path) -> Path:
+def _kept_frame(frame: Any, cache: Path, group: Any = None) -> Path:
     """The CSV file below `cache` with the rows of a data frame; its paths are absolute."""
     columns = tuple(str(name) for name in frame.columns)
+    if group is not None and group not in columns:
+        raise InputError(f"data frame: group: no column {group!r}{nearest(str(group), columns)}")
     found = {name: ImageTable(Path("data frame"), columns, (), ()).find(names) for name, names in _COLUMNS.items()}
     if missing := [name for name in ("path", "label") if found[name] is None]:
         expected = "expected path (or image, filename) and label (or class), optionally split and group"
         raise InputError(f"data frame: no column {missing[0]} among {', '.join(columns) or 'none'}; {expected}")
+    found |= {} if group is None else {"group": group}
     kept = type(frame)({name: frame[frame.columns[columns.index(own)]] for name, own in found.items() if own})
     kept = kept.assign(path=[os.path.abspath(os.path.expanduser(str(path))) for path in kept["path"]])
     text = kept.to_csv(index=False)
@@ -146,6 +164,16 @@ def _arrays(source: Any, classes: Sequence[str] | None, value_range: Range | Non
             counts = f"{len(arrays[f'x{ending}']):,} images, y{ending} has {len(arrays[f'y{ending}']):,} labels"
             raise InputError(f"x{ending} has {counts}; expected a label for each image")
     return arrays | {"classes": np.array(names)}
+
+
+def _groups(source: Any, given: Any) -> dict[str, np.ndarray]:
+    """The groups of arrays by the names that `data.arrays.read_npz` reads, as text."""
+    parts = list(_parts(source))
+    by_split = given if isinstance(given, Mapping) else {parts[0]: given}
+    if len(by_split) < len(parts) or set(by_split) - set(parts):
+        found, expected = ", ".join(map(repr, by_split)), ", ".join(map(repr, parts))
+        raise InputError(f"load_data: group: found {found}; expected the groups of each split: a dict of {expected}")
+    return {f"group_{name}" if name else "group": np.array(list(map(str, by_split[name]))) for name in parts}
 
 
 def _parts(source: Any) -> dict[str, Any]:

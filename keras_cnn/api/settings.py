@@ -23,6 +23,7 @@ IMAGES = (
     "image_size",
     "channels",
     "fit",
+    "group",
     "train",
     "validation",
     "test",

@@ -17,6 +17,7 @@ import numpy as np
 from keras_cnn.checking import nearest
 from keras_cnn.data import fingerprints
 from keras_cnn.data.dataset import Split
+from keras_cnn.data.groups import numbered as numbers_of_groups
 from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_names
 from keras_cnn.data.user_files import located
 from keras_cnn.errors import InputError
@@ -106,8 +107,9 @@ def read_npz(path: Path) -> LabelledSource:
     """Reads the arrays x_train and y_train, optionally x_val and y_val, x_test and y_test; or just x and y.
 
     x is (N, H, W) or (N, H, W, 1 or 3) uint8, y is (N,) or (N, 1) whole numbers or strings. The optional array
-    `classes` names the classes 0, 1, ... of whole-number labels. Raises InputError for anything else; nothing is
-    unpickled.
+    `classes` names the classes 0, 1, ... of whole-number labels. The optional arrays group, or group_train and so on,
+    (N,) whole numbers or strings, name groups of images that stay in one split. Raises InputError for anything else;
+    nothing is unpickled.
     """
     if not path.is_file():
         raise InputError(f"npz:{located(path)}: {'not a file' if path.exists() else 'no such file'}")
@@ -126,7 +128,26 @@ def read_npz(path: Path) -> LabelledSource:
         pixels = _pixels(path, arrays, suffix, len(raw[part]))
         labels = _indices(path, f"y{suffix}", raw[part], names)
         parts[part] = part_of(pixels, labels, numbered(suffix[1:] or "images", range(len(labels))))
-    return LabelledSource(tuple(map(str, names.values())), parts)
+    parts, groups = _with_groups(path, arrays, suffixes, parts)
+    return LabelledSource(tuple(map(str, names.values())), parts, group_names=groups)
+
+
+def _with_groups(
+    path: Path, arrays: Mapping[str, np.ndarray], suffixes: Mapping[str, str], parts: dict[str, SourcePart]
+) -> tuple[dict[str, SourcePart], tuple[str, ...]]:
+    """The parts with the groups of the arrays that have them, and the names of the groups."""
+    given = {part: arrays.get(f"group{suffix}") for part, suffix in suffixes.items()}
+    if all(groups is None for groups in given.values()):
+        return parts, ()
+    for part, groups in given.items():
+        count = len(parts[part].split)
+        if groups is None or groups.shape != (count,) or groups.dtype.kind not in "iuU":
+            found = "is missing" if groups is None else f"is {groups.dtype} {groups.shape}"
+            raise InputError(f"{path}: group{suffixes[part]} {found}; expected ({count},) whole numbers or strings")
+    names = {part: list(map(str, groups.tolist())) for part, groups in given.items() if groups is not None}
+    numbers, known = numbers_of_groups([name for of_part in names.values() for name in of_part])
+    cuts = np.split(numbers, np.cumsum([len(of_part) for of_part in names.values()])[:-1])
+    return {part: replace(parts[part], groups=cut) for part, cut in zip(names, cuts, strict=True)}, known
 
 
 def keep_arrays(arrays: Mapping[str, np.ndarray], cache: Path) -> str:
@@ -207,7 +228,8 @@ def _check_memory(path: Path, size: int) -> None:
 
 def _check_names(path: Path, arrays: Iterable[str]) -> None:
     """Raises InputError for an array with an unknown name, because it may be a split."""
-    known = ["classes", "x", "y", *(f"{kind}_{name}" for kind in "xy" for name in PART_OF)]
+    kinds = ("x", "y", "group")
+    known = ["classes", *kinds, *(f"{kind}_{name}" for kind in kinds for name in PART_OF)]
     for name in arrays:
         if name.lower() not in known:
             raise InputError(f"{path}: unknown array {name}{nearest(name, known)}")

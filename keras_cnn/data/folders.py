@@ -34,11 +34,14 @@ class ListedImages:
     labels: np.ndarray  # (N,) int32, index into `titles`
     titles: tuple[str, ...]
     groups: np.ndarray | None = None  # see `SourcePart.groups`
+    group_names: tuple[str, ...] = ()
 
     def take(self, indices: np.ndarray) -> "ListedImages":
         """The files at `indices`, in that order."""
         groups = None if self.groups is None else self.groups[indices]
-        return ListedImages(self.names.take(indices), self.parts[indices], self.labels[indices], self.titles, groups)
+        return replace(
+            self, names=self.names.take(indices), parts=self.parts[indices], labels=self.labels[indices], groups=groups
+        )
 
     def in_order(self) -> "ListedImages":
         """The files in order of their ids."""
@@ -128,7 +131,7 @@ def source_of(
     ]
     notes = _unusable(problems, names, images) + _not_decoded(audited, options.verify)
     findings = {"skipped": skipped, "notes": notes, "verified": _verified(audited, options.verify)}
-    return LabelledSource(tuple(titles), parts, findings)
+    return LabelledSource(tuple(titles), parts, findings, images.group_names)
 
 
 def _verified(audited: AuditResult, verify: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from keras_cnn.config.schema import TableColumns
 from keras_cnn.data.columns import Texts
 from keras_cnn.data.folders import AuditOptions, ListedImages, labelled_source
+from keras_cnn.data.groups import numbered
 from keras_cnn.data.manifest import image_id
 from keras_cnn.data.splits import NAMES, PART_OF, LabelledSource
 from keras_cnn.data.tables import GROUP_COLUMNS, SPLIT_COLUMNS, FoundFiles, ImageTable, find_files
@@ -110,7 +111,6 @@ def _rows(
         notes.append(f"splits are in the column {split_column!r}")
     if group_column:
         notes.append(f"the {len(set(groups) - {''}):,} groups of the column {group_column!r} are kept together")
-        notes += _divided(parts, groups)
     return [_LabelledRow(*row) for row in zip(table.lines, paths, labels, parts, groups, strict=True)], notes
 
 
@@ -159,18 +159,6 @@ def _parts(table: ImageTable, column: str) -> list[str]:
     return parts
 
 
-def _divided(parts: Sequence[str], groups: Sequence[str]) -> list[str]:
-    """A note if the table's own splits divide groups."""
-    where: dict[str, set[str]] = {}
-    for part, group in zip(parts, groups, strict=True):
-        where.setdefault(group, set()).add(part)
-    divided = sorted(group for group, names in where.items() if group and len(names) > 1)
-    if not divided:
-        return []
-    groups_are = counted(len(divided), "group is", "groups are")
-    return [f"{groups_are} in several of the table's own splits, the first {divided[0]!r}"]
-
-
 def _listed(
     table: Path, rows: Sequence[_LabelledRow], paths: Sequence[Path | None], root: Path
 ) -> tuple[ListedImages, list[str]]:
@@ -200,13 +188,14 @@ def _listed(
     ordered = sorted(names)
     kept = [first[name] for name in ordered]
     titles = {title: number for number, title in enumerate(dict.fromkeys(row.label for row in kept))}
-    groups = {"": -1} | {group: number for number, group in enumerate({row.group for row in kept} - {""})}
+    groups, group_names = numbered([row.group for row in kept])
     images = ListedImages(
         Texts.of(names[name] for name in ordered),
         np.array([NAMES.index(row.part) for row in kept], np.uint8),
         np.array([titles[row.label] for row in kept], np.int32),
         tuple(titles),
-        np.array([groups[row.group] for row in kept], np.int64),
+        groups,
+        group_names,
     )
     return images, notes
 

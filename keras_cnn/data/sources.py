@@ -24,13 +24,15 @@ from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.data.decoding import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fitted
 from keras_cnn.data.duplicates import overlaps
 from keras_cnn.data.folders import AuditOptions, read_folder
-from keras_cnn.data.labelled_tables import read_labelled_table
+from keras_cnn.data.groups import column_of, group_findings, group_names, leaks_in_words, numbered
+from keras_cnn.data.labelled_tables import NO_COLUMN, read_labelled_table
 from keras_cnn.data.shards.source import read_shards
 from keras_cnn.data.splits import LabelledSource, SourcePart
 from keras_cnn.data.tables import ImageTable, read_csv, read_parquet
 from keras_cnn.data.user_files import user_path
 from keras_cnn.errors import InputError
 
+TABLES = ("csv", "parquet")  # the kinds of sources that have columns
 KEEP_SIZE = 256  # pixels; image files keep their size if all have the same, up to this
 
 
@@ -46,6 +48,7 @@ def load(
     per_class: int | None = None,
     subset: int | None = None,
     seed: int = 1,
+    group: int | str | None = None,
     corrupt: str = "fail",
     verify: str = "full",
     cache_dir: str | Path | None = None,
@@ -62,6 +65,9 @@ def load(
     train: a fraction or count of the same images; by default all that remain.
     per_class: the most images to keep of each class in each part of the source, before anything is cut.
     subset: the most images to keep of each class in train; validation and test do not change.
+    group: images that stay in one split, such as those of a patient: a column of a table, 1 for the folder that holds
+        the image (2 for the one above), or a pattern of the id with the group in parentheses. Groups that the source's
+        own splits divide are in the findings.
     corrupt: "fail" names every image file that cannot be used, "skip" leaves them out and lists them in the findings.
     verify: "full" decodes every image file once and then compares its size and time at each start; "sample" does so for
         1,000, evenly spaced, and reads the headers of new files; "none" reads the headers of new files alone.
@@ -79,7 +85,9 @@ def load(
     in_train = None if subset is None else _positive("subset", subset)
     for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
         splits.check_share(name, share)
-    labelled = _read(source, ReadOptions(size, channels, fit, corrupt, cache, table or TableColumns(), uncut, verify))
+    columns = _with_group_column(source, table or TableColumns(), group)
+    labelled = _read(source, ReadOptions(size, channels, fit, corrupt, cache, columns, uncut, verify))
+    labelled = _grouped(labelled, group, source)
     if len(labelled.classes) < 2 and not uncut:
         raise InputError(f"{source}: only one class, {', '.join(map(repr, labelled.classes))}; expected at least two")
     parts = labelled.parts
@@ -99,6 +107,10 @@ def load(
     shape, notes = _image_shape(parts.values(), size, channels)
     notes += [*labelled.findings.get("notes", ()), *_absent_classes(parts, labelled.classes)]
     findings = labelled.findings | overlaps(parts, cache) | {"notes": notes, "own_splits": own}
+    if labelled.group_names:
+        groups = {name: part.groups for name, part in parts.items() if part.groups is not None}
+        findings["groups"] = group_findings(groups, labelled.group_names)
+        notes += leaks_in_words(findings["groups"])
     final = {name: _at_shape(part.split, shape, fit) for name, part in parts.items()}
     return Dataset(source, labelled.classes, shape, **final, findings=findings, settings=settings)
 
@@ -123,6 +135,39 @@ def read_source(
     """All labelled images of `source`, checked and not cut; the options are those of `load`. Raises InputError."""
     cache = checked_folder(cache_dir) if cache_dir else default_cache_dir()
     return _read(source, ReadOptions(None, None, "crop", corrupt, cache, table or TableColumns(), False, "full"))
+
+
+def _with_group_column(source: str, columns: TableColumns, group: int | str | None) -> TableColumns:
+    """The columns of a table with the one that `group` names; with none where `group` is of the paths."""
+    if group is None or source.partition(":")[0] not in TABLES:
+        return columns
+    if columns.group is not None:
+        found = f"data.group {group} and data.table.group {columns.group}"
+        raise InputError(f"{source}: {found}: expected one of the two")
+    return replace(columns, group=column_of(group) or NO_COLUMN)
+
+
+def _grouped(source: LabelledSource, group: int | str | None, where: str) -> LabelledSource:
+    """The source with the groups that `group` finds in the paths of its images; those of a column are there already.
+
+    Raises InputError for a source without such a column, and for images of an array, which have no paths.
+    """
+    if group is None or source.group_names:
+        return source
+    if column := column_of(group):
+        if where.partition(":")[0] in TABLES:
+            raise InputError(f"{where}: data.group {column}: every cell of the column is empty; expected groups")
+        expected = "a level of folders, as 1, or a pattern with the group in parentheses, as '(P\\d+)_'"
+        raise InputError(f"data.group {column}: {where} has no columns; expected {expected}")
+    if any(part.split.files is None for part in source.parts.values()):
+        raise InputError(f"data.group {group}: the images of {where} have no paths; expected null")
+    names = {name: group_names(part.split.ids, group, where) for name, part in source.parts.items()}
+    numbers, known = numbered([name for of_part in names.values() for name in of_part])
+    ends = np.cumsum([len(of_part) for of_part in names.values()])
+    cuts = dict(zip(names, np.split(numbers, ends[:-1]), strict=True))
+    parts = {name: replace(part, groups=cuts[name]) for name, part in source.parts.items()}
+    notes = [*source.findings.get("notes", ()), f"the {len(known):,} groups of data.group {group} are kept together"]
+    return replace(source, parts=parts, group_names=known, findings=source.findings | {"notes": notes})
 
 
 def _read(source: str, options: ReadOptions) -> LabelledSource:

@@ -18,6 +18,7 @@ import numpy as np
 from keras_cnn.data.columns import Texts, joined
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.data.fingerprints import Fingerprints, exact_groups, image_numbers
+from keras_cnn.data.groups import connected, least_of_equal
 from keras_cnn.errors import InputError
 from keras_cnn.messages import counted
 
@@ -60,6 +61,7 @@ class LabelledSource:
     classes: tuple[str, ...]
     parts: dict[str, SourcePart]
     findings: dict = field(default_factory=dict)
+    group_names: tuple[str, ...] = ()  # by the numbers of `SourcePart.groups`
 
 
 def part_names(where: str, names: Iterable[str]) -> dict[str, str]:
@@ -179,7 +181,7 @@ def split_record(dataset: Dataset) -> dict:
         digest.update(piece.encode())
     findings = {
         key: dataset.findings[key]
-        for key in ("skipped", "ignored", "verified", "duplicates", "near_duplicates")
+        for key in ("skipped", "ignored", "verified", "duplicates", "near_duplicates", "groups")
         if key in dataset.findings
     }
     across = findings.get("duplicates", {}).get("sets_across_splits")
@@ -294,10 +296,11 @@ def _group_homes(part: SourcePart, needs: dict[str, list[int]], seed: int) -> np
     for group in exact_groups(numbers):
         contradictory[group] = np.any(labels[group] != labels[group[0]])
     left = {name: np.array(need) for name, need in needs.items()}
-    for members in _together(numbers, part, seed):
+    classes = len(next(iter(needs.values()), ()))
+    for members in together(part, seed):
         if np.any(contradictory[members]):
             continue
-        sizes = np.bincount(labels[members], minlength=len(next(iter(left.values()))))
+        sizes = np.bincount(labels[members], minlength=classes)
         for name, need in left.items():
             if np.all(2 * need[sizes > 0] >= sizes[sizes > 0]):
                 homes[members] = name
@@ -306,31 +309,14 @@ def _group_homes(part: SourcePart, needs: dict[str, list[int]], seed: int) -> np
     return homes
 
 
-def _together(numbers: np.ndarray, part: SourcePart, seed: int) -> list[np.ndarray]:
+def together(part: SourcePart, seed: int) -> list[np.ndarray]:
     """Indices of the images that share a group or their pixels, directly or through others, in order of rank."""
-    groups, alone = part.groups, np.arange(len(numbers))
-    assert groups is not None
-    linked = np.where(groups < 0, len(numbers) + alone, groups)
-    first = alone
-    while True:
-        before = first
-        for values in (numbers, linked):
-            first = _least_of_equal(values, first)
-        if np.array_equal(first, before):
-            break
+    numbers = image_numbers(part.fingerprints.pixel_hashes)
+    first = connected(numbers, *([] if part.groups is None else [part.groups]))
     order = in_rank_order(part.split.ids, seed)
-    best = _least_of_equal(first, np.argsort(order))  # the rank of the image of each set that ranks first
-    by_set = np.lexsort((alone, best))
+    best = least_of_equal(first, np.argsort(order))  # the rank of the image of each set that ranks first
+    by_set = np.lexsort((np.arange(len(numbers)), best))
     return np.split(by_set, np.flatnonzero(np.diff(best[by_set])) + 1)
-
-
-def _least_of_equal(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """(N,) for each element the least of `numbers` among the elements with the same value."""
-    order = np.argsort(values, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(values[order]) != 0][: len(order)])
-    least = np.empty_like(numbers)
-    least[order] = np.repeat(np.minimum.reduceat(numbers[order], starts), np.diff(np.r_[starts, len(order)]))
-    return least
 
 
 def _check_classes(cuts: dict[str, SourcePart], wanted: list[str], classes: Sequence[str], labels: np.ndarray) -> None:
@@ -340,9 +326,16 @@ def _check_classes(cuts: dict[str, SourcePart], wanted: list[str], classes: Sequ
                 kept = "identical ones" if cuts["train"].groups is None else "groups and identical images"
                 images = counted(int(np.count_nonzero(labels == label)), "image")
                 raise InputError(
-                    f"class {title!r} has {images} ({kept} stay together),"
+                    f"class {title!r} has {images}{_in_groups(cuts, label)} ({kept} stay together),"
                     f" too few for one in each of {', '.join(wanted)}"
                 )
+
+
+def _in_groups(cuts: dict[str, SourcePart], label: int) -> str:
+    """The number of groups that a class has, in words; "" without groups."""
+    found = [p.groups[p.split.labels == label] for p in cuts.values() if p.groups is not None]
+    groups = {number for numbers in found for number in numbers.tolist() if number >= 0}
+    return f" in {counted(len(groups), 'group')}" if groups else ""
 
 
 def _check_disjoint(splits: Mapping[str, Split]) -> None:

@@ -64,6 +64,9 @@ class Protocol:
     exact_duplicates_in_test: int | None = None  # test images in these sets
     near_duplicates: int | None = None  # pairs of nearly identical images in two different splits
     near_duplicates_in_test: int | None = None  # test images in these pairs
+    groups: int | None = None  # groups of images, such as those of a patient, that should stay in one split
+    groups_across: int | None = None  # those in more than one split
+    groups_in_test: int | None = None  # test images of a group that is in another split too
     epochs: int | None = None  # trained epochs, from which one was chosen
     epoch_chosen_on: str | None = None  # one of CHOSEN_ON
     configurations: int | None = None  # tried configurations, from which one was chosen
@@ -135,6 +138,7 @@ def _of_split(record: Record) -> Protocol:
     split = record.split
     counts = {f"{name}_images": _read(split, f"counts.{name}", int) for name in SPLITS}
     exact, near = _read(split, "duplicates", dict) or {}, _read(split, "near_duplicates", dict) or {}
+    groups = _read(split, "groups", dict) or {}
     sets, pairs = _read(exact, "sets_across_splits", int), _read(near, "pairs_across_splits", int)
     crossing_sets, crossing_pairs = _crossing(exact), _crossing(near)
     of = {name: f"split.json: counts.{name.removesuffix('_images')}" for name in counts}
@@ -145,6 +149,9 @@ def _of_split(record: Record) -> Protocol:
         exact_duplicates_in_test=_test_images(crossing_sets, sets),
         near_duplicates=pairs,
         near_duplicates_in_test=_test_images(crossing_pairs, pairs),
+        groups=_read(groups, "groups", int),
+        groups_across=_read(groups, "across_splits", int),
+        groups_in_test=_read(groups, "test_images_of_groups_elsewhere", int),
         sources=of
         | {
             "ids_disjoint": "split.json: disjoint_by_id",
@@ -153,6 +160,9 @@ def _of_split(record: Record) -> Protocol:
             "near_duplicates": f"split.json: near_duplicates.pairs_across_splits{_example(crossing_pairs)}"
             + (f"; rule: {near['rule']}" if _read(near, "rule", str) else ""),
             "near_duplicates_in_test": "split.json: near_duplicates.listed",
+            "groups": "split.json: groups.groups",
+            "groups_across": "split.json: groups.across_splits",
+            "groups_in_test": "split.json: groups.test_images_of_groups_elsewhere",
         },
     )
 

@@ -206,6 +206,25 @@ def _copies(facts: Protocol, groups: int | None, in_test: int | None, noun: str,
     )
 
 
+def _groups_across(facts: Protocol) -> Iterator[Verdict]:
+    """Invalid if the images of known groups can change the test accuracy by more than half its interval."""
+    if facts.groups_across is None:
+        yield UNKNOWN, "whether images of one patient, site or burst are in two splits is not known: no data.group"
+    elif facts.groups_across == 0:
+        yield PASSED, f"Each of the {_count(facts.groups or 0, 'group')} of images is in one split."
+    elif not facts.groups_in_test:
+        yield NOTE, f"{_count(facts.groups_across, 'group')} across training and validation, none of them in test."
+    else:
+        share = facts.groups_in_test / facts.test_images if facts.test_images else 1.0
+        interval = _interval(facts)
+        beyond = interval is not None and share > (interval[1] - interval[0]) / 2
+        yield (
+            INVALIDATES if beyond else WEAKENS,
+            f"{_count(facts.groups_across, 'group')} across splits: {_count(facts.groups_in_test, 'test image')} are of"
+            " groups that the network was trained or chosen on, so the test accuracy is not that of new groups.",
+        )
+
+
 def _split_by_id_only(facts: Protocol) -> Iterator[Verdict]:
     if facts.exact_duplicates is not None or facts.near_duplicates is not None:
         yield PASSED, "The splits were compared by their pixels, not only by names."
@@ -382,6 +401,7 @@ _CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {
         _near_duplicates,
         ("near_duplicates", "near_duplicates_in_test", "test_images"),
     ),
+    "groups-across-splits": (_groups_across, ("groups", "groups_across", "groups_in_test", "test_images")),
     "split-compared-by-id-only": (_split_by_id_only, ("ids_disjoint", "exact_duplicates", "near_duplicates")),
     "class-average-contradicts-overall": (_class_average, ("class_accuracies",)),
     "quoted-number-contradicted": (_contradicted, ("quoted",)),

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from keras_cnn.config.schema import TableColumns
-from keras_cnn.data import load
-from keras_cnn.data.labelled_tables import _divided
+from keras_cnn.data import load, split_record
 from keras_cnn.data.tables import find_files, read_csv
 from keras_cnn.errors import InputError
 
@@ -93,9 +92,45 @@ def test_groups_stay_together(place):
     assert "the 4 groups of the column 'patient_id' are kept together" in dataset.findings["notes"]
     alone = read("csv:train.csv", validation=3, test=3, table=TableColumns(group="none"))
     assert not any("groups" in note for note in alone.findings["notes"])
-    assert _divided(["train", "validation"] * 2, ["", "", "p", "p"]) == [
-        "1 group is in several of the table's own splits, the first 'p'"  # images of no group are none
+
+
+def test_groups_that_the_own_splits_divide_are_findings(place):
+    """p0 to p3 have three photos each; p1 has a photo in each split; images of no group are none."""
+    splits = (
+        ["train"] * 3 + ["train", "validation", "test"] + ["train"] * 2 + ["test"] + ["validation", "test", "train"]
+    )
+    rows = [
+        f"{name},{'cup' if int(name) % 2 else 'fork'},{split},{f'p{int(name) // 3}' if int(name) < 9 else ''}"
+        for name, split in zip(NAMES, splits, strict=True)
     ]
+    source = written("image,label,split,burst", rows)
+    assert "groups" not in read(source).findings
+    dataset = read(source, group="burst")
+    assert dataset.findings["groups"] == {
+        "groups": 3,
+        "largest": 3,
+        "across_splits": 2,
+        "test_images_of_groups_elsewhere": 2,
+        "listed": [["p1", {"train": 1, "validation": 1, "test": 1}], ["p2", {"train": 2, "test": 1}]],
+    }
+    words = "2 groups are in several of the source's own splits, the first 'p1': 1 train, 1 validation, 1 test images"
+    assert words in dataset.notes
+    assert "the 3 groups of the column 'burst' are kept together" in dataset.notes
+    assert split_record(dataset)["groups"] == dataset.findings["groups"]
+
+
+def test_a_group_of_a_table_is_a_column_or_in_the_path(place):
+    rows = [f"images/{name}.png,{'cup' if int(name) % 2 else 'fork'},p{int(name) // 3}" for name in NAMES]
+    source = written("path,label,patient", rows)
+    assert read(source, group=r"/00(\d\d)").findings["groups"]["groups"] == 12  # not those of the column patient
+    assert read(source, group="patient").findings["groups"]["groups"] == 4
+    with pytest.raises(InputError, match=r"--data\.table\.group: no column 'patent'; did you mean patient\?"):
+        read(source, group="patent")
+    both = {"group": "patient", "table": TableColumns(group="patient")}
+    with pytest.raises(
+        InputError, match=r"data\.group patient and data\.table\.group patient: expected one of the two"
+    ):
+        read(source, **both)
 
 
 def test_spaces_around_labels_and_repeated_rows_are_noted(place):

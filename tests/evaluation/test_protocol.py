@@ -533,6 +533,18 @@ def test_duplicates_across_splits_are_counted_by_their_test_images():
     assert facts_of(one_set).exact_duplicates_in_test is None
 
 
+@pytest.mark.parametrize(
+    ("across", "in_test", "severity"),
+    [(0, 0, "passed"), (2, 0, "note"), (2, 1, "weakens"), (2, 9, "invalidates")],  # of 10 test images, 0.6 right
+)
+def test_groups_across_splits_are_judged_by_their_test_images(across, in_test, severity):
+    groups = {"groups": 5, "largest": 4, "across_splits": across, "test_images_of_groups_elsewhere": in_test}
+    facts = facts_of(with_split(groups=groups))
+    found = {finding.flaw: finding.severity for finding in (*audit(facts), *passed(facts))}
+    assert found["groups-across-splits"] == severity
+    assert "groups-across-splits" in {finding.flaw for finding in unknown(facts_of(RECORD))}
+
+
 def test_a_split_record_without_pixels_is_a_check_by_ids_only():
     without = {k: v for k, v in RECORD.split.items() if "duplicates" not in k} | {"disjoint_by_pixels": None}
     facts = facts_of(replace(RECORD, split=without))

@@ -96,7 +96,7 @@ def make_plan(where: str, source: LabelledSource, options: WriteOptions) -> Writ
     for name, part in source.parts.items():
         if part.split.files is None:
             raise InputError(f"{where}: has arrays of pixels; expected image files, as of folder: or csv:")
-        if part.groups is not None and len(part.groups):
+        if source.group_names:
             raise InputError(
                 f"{where}: has groups, which shards do not keep; expected --data.table.group none, to leave them out"
             )

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from keras_cnn.checking import nearest
 from keras_cnn.data.user_files import located, read_text
 from keras_cnn.detection.annotations.dataset import AnnotatedBox, AnnotatedImage, Reading, check_unique
 from keras_cnn.errors import InputError, require
@@ -15,17 +17,18 @@ _SPLIT_WORDS = {"validation": ("val", "valid", "validation"), "test": ("test",)}
 _OTHER_SPLIT = re.compile(r"(?<![A-Za-z])(val|valid|validation|test|dev)(?![A-Za-z])", re.IGNORECASE)
 
 
-def read(file: Path, reading: Reading) -> tuple[list[str], dict[str, list[AnnotatedImage]]]:
+def read(file: Path, reading: Reading, group: str | None = None) -> tuple[list[str], dict[str, list[AnnotatedImage]]]:
     """The names of the classes, and the images of each split.
 
     If the name of the file or its folder has the word train, as `instances_train2017.json` or
     `train/_annotations.coco.json`, the file with val, valid, validation or test in its place is another split.
+    `group` is the field of the images that names their group.
     """
     require(file.is_file(), located(file), "no such file", "a COCO file of annotations, as instances_train.json")
     names, splits = None, {}
     files = _files(file)
     for split, path in files.items():
-        categories, splits[split] = _Annotations(path, reading).read()
+        categories, splits[split] = _Annotations(path, reading, group).read()
         names = names or categories
         require(names == categories, f"{path}: categories", f"found {categories}", f"{names}, as in {file}")
     others = sorted(
@@ -63,8 +66,8 @@ def _files(file: Path) -> dict[str, Path]:
 class _Annotations:
     """Reads one file. An entry that cannot be understood is recorded as a problem; the other entries are still read."""
 
-    def __init__(self, file: Path, reading: Reading):
-        self._file, self._reading, self._content = file, reading, _content(file)
+    def __init__(self, file: Path, reading: Reading, group: str | None = None):
+        self._file, self._reading, self._content, self._group = file, reading, _content(file), group
 
     def read(self) -> tuple[dict[int, str], list[AnnotatedImage]]:
         """The category names by their ids, and the images with their boxes."""
@@ -86,6 +89,7 @@ class _Annotations:
                 boxes[image].append(_box(annotation, numbers[category], where))
             except InputError as error:
                 self._reading.problems.append(str(error))
+        self._check_group([entry for _, entry, _ in entries.values()])
         images = [self._image(*entry, boxes[identity]) for identity, entry in entries.items()]
         return names, [image for image in images if image]
 
@@ -132,7 +136,18 @@ class _Annotations:
             return None
         if header is None or not self._reading.fits(header, declared, f"{where}: {name}"):
             return None
-        return self._reading.image(name, path, boxes, (header.height, header.width))
+        image = self._reading.image(name, path, boxes, (header.height, header.width))
+        return image if self._group is None else replace(image, group=str(entry[self._group]))
+
+    def _check_group(self, entries: list[dict]) -> None:
+        """Raises InputError unless each image has the field that names its group, as a number or text."""
+        known = list(dict.fromkeys(name for entry in entries for name in entry))
+        for i, entry in enumerate(entries if self._group is not None else ()):
+            if not isinstance(value := entry.get(self._group), int | str) or value == "":
+                hint = "" if self._group in known else nearest(str(self._group), known)
+                found = "no such field" if self._group not in entry else f"found {value!r}"
+                where = f"data.group {self._group}: {self._file}: images[{i}]"
+                raise InputError(f"{where}: {found}; expected a number or text in each image{hint}")
 
 
 def _box(annotation: dict, number: int, where: str) -> AnnotatedBox:

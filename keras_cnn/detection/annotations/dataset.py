@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +27,14 @@ class AnnotatedImage:
     classes: np.ndarray  # (N,) int64
     crowd: np.ndarray  # (N,) bool: the box surrounds many objects, COCO's iscrowd
     ignored: np.ndarray  # (N,) bool: crowds and VOC's difficult boxes, which count neither as found nor as missed
+    group: str = ""  # of images that stay in one split, such as those of one camera; "" for none
 
     def of_classes(self, kept: Sequence[int]) -> "AnnotatedImage":
         """The image with only the boxes of the classes `kept`; each class is renumbered by its place in `kept`."""
         chosen = np.isin(self.classes, kept)
         numbers = np.array([list(kept).index(number) for number in self.classes[chosen]], np.int64)
-        return AnnotatedImage(
-            self.id, self.path, self.size, self.boxes[chosen], numbers, self.crowd[chosen], self.ignored[chosen]
-        )
+        crowd, ignored = self.crowd[chosen], self.ignored[chosen]
+        return replace(self, boxes=self.boxes[chosen], classes=numbers, crowd=crowd, ignored=ignored)
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class BoxDataset:
     splits: dict[str, tuple[AnnotatedImage, ...]]
     own_splits: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    groups: dict = field(default_factory=dict)  # the groups of images across splits, see `data.groups.group_findings`
     duplicates: tuple[tuple[str, ...], ...] = ()  # ids of image files that are identical byte for byte
     files_sha256: str = ""  # over the SHA-256 of every image file, in the order of their ids
 

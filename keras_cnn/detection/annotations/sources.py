@@ -4,9 +4,13 @@ import hashlib
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from keras_cnn.data.audit import audit, default_cache_dir
+from keras_cnn.data.groups import column_of, connected, group_findings, group_names, leaks_in_words, numbered
 from keras_cnn.data.pipeline import order
 from keras_cnn.data.user_files import user_path
 from keras_cnn.detection.annotations import coco, voc, yolo_txt
@@ -25,20 +29,23 @@ def load(
     validation: int | float = 0.1,
     test: int | float = 0.1,
     seed: int = 1,
+    group: int | str | None = None,
     bad_boxes: str = "fail",
 ) -> BoxDataset:
     """Reads a source. Missing splits are cut from its training images; `validation` and `test` are counts or shares.
 
-    Image files that are identical byte for byte stay together in these cuts. Raises InputError, with a line
-    for each problem, for annotations that cannot be read, boxes outside their image or without area (unless
-    `bad_boxes` is "skip"), classes without a name, missing or damaged images, and a split without an image.
+    Image files that are identical byte for byte stay together in these cuts, and so do images of one group: `group` is
+    a field of COCO's images, a level of folders, 1 for the one that holds the image, or a pattern of the id. Raises
+    InputError, with a line for each problem, for annotations that cannot be read, boxes outside their image or without
+    area (unless `bad_boxes` is "skip"), classes without a name, missing or damaged images, and a split without an
+    image.
     """
     kind, _, place = source.partition(":")
     if kind not in KINDS or not place:
         raise InputError(f"data.source: found {source!r}, expected coco:FILE.json, yolo:FOLDER or voc:FOLDER")
     reading, path = Reading(bad_boxes == "skip"), user_path(place)
     if kind == "coco":
-        names, splits = coco.read(path, reading)
+        names, splits = coco.read(path, reading, column_of(group))
     elif kind == "yolo":
         names, splits = yolo_txt.read(path, classes, reading)
     else:
@@ -46,6 +53,7 @@ def load(
     reading.problems += _damaged([image.path for images in splits.values() for image in images])
     reading.conclude()
     require(sum(map(len, splits.values())) > 0, source, "no image", "images with boxes")
+    splits = _grouped(splits, group, source)
     kept = chosen_classes(names, classes, source)
     splits = {name: [image.of_classes(kept) for image in images] for name, images in splits.items() if images}
     require("train" in splits, source, f"splits {', '.join(splits)}", "images to train on")
@@ -61,7 +69,34 @@ def load(
     identical = tuple(tuple(group) for group in copies.values() if len(group) > 1)
     chosen = tuple(names[number] for number in kept)
     files = hashlib.sha256("".join(hashes[identity] for identity in sorted(hashes)).encode()).hexdigest()
-    return BoxDataset(source, chosen, cuts, own, tuple(_notes(cuts, identical, reading)), identical, files)
+    groups = _group_findings(cuts) if group is not None else {}
+    notes = (*_notes(cuts, identical, reading), *(leaks_in_words(groups) if groups else ()))
+    return BoxDataset(source, chosen, cuts, own, notes, groups, identical, files)
+
+
+def _grouped(
+    splits: dict[str, list[AnnotatedImage]], group: int | str | None, source: str
+) -> dict[str, list[AnnotatedImage]]:
+    """The images with the groups that `group` finds in their ids; those of a field are there already."""
+    if group is None:
+        return splits
+    if column := column_of(group):
+        expected = "a level of folders, as 1, or a pattern with the group in parentheses, as '(P\\d+)_'"
+        require(source.startswith("coco:"), f"data.group {column}", f"{source} has no fields of images", expected)
+        return splits
+    return {
+        name: [
+            replace(image, group=found)
+            for image, found in zip(images, group_names([i.id for i in images], group, source), strict=True)
+        ]
+        for name, images in splits.items()
+    }
+
+
+def _group_findings(cuts: dict[str, tuple[AnnotatedImage, ...]]) -> dict:
+    numbers, names = numbered([image.group for images in cuts.values() for image in images])
+    ends = np.cumsum([len(images) for images in cuts.values()])
+    return group_findings(dict(zip(cuts, np.split(numbers, ends[:-1]), strict=True)), names)
 
 
 def _damaged(paths: Sequence[Path]) -> list[str]:
@@ -78,12 +113,9 @@ def _damaged(paths: Sequence[Path]) -> list[str]:
 def _cut(
     splits: dict[str, list[AnnotatedImage]], hashes: dict[str, str], shares: dict, seed: int, source: str
 ) -> dict[str, tuple[AnnotatedImage, ...]]:
-    """The three splits. Each group of identical files goes to one split, in an order that depends on the seed."""
+    """The three splits. Identical files and images of one group go to one split, in an order of the seed."""
     images = splits["train"]
-    groups: dict[str, list[AnnotatedImage]] = {}
-    for image in images:
-        groups.setdefault(hashes[image.id], []).append(image)
-    members = list(groups.values())
+    members = together(images, hashes)
     waiting = [members[i] for i in order(seed, 0, len(members))]
     cuts = {name: list(own) for name, own in splits.items() if name != "train"}
     for name, share in shares.items():
@@ -100,6 +132,18 @@ def _cut(
         found = f"{len(images)} images leave none for the {name} split"
         require(len(cuts[name]) > 0, source, found, "at least 1 a split; see data.validation and data.test")
     return {name: tuple(cuts[name]) for name in SPLITS}
+
+
+def together(images: Sequence[AnnotatedImage], hashes: dict[str, str]) -> list[list[AnnotatedImage]]:
+    """The images in sets of those that share their file's hash or their group, directly or through others."""
+    if not images:
+        return []
+    files, _ = numbered([hashes[image.id] for image in images])
+    groups, _ = numbered([image.group for image in images])
+    sets: dict[int, list[AnnotatedImage]] = {}
+    for image, first in zip(images, connected(files, groups).tolist(), strict=True):
+        sets.setdefault(first, []).append(image)
+    return list(sets.values())
 
 
 def _notes(splits: dict[str, tuple[AnnotatedImage, ...]], identical: tuple, reading: Reading):

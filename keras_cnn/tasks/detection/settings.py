@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 from keras_cnn.checking import Limit
 from keras_cnn.config import AT_LEAST_1, DEVICES_HELP, FILE_NAME, FRACTION, POSITIVE, SEED, OptimConfig, TrackingConfig
-from keras_cnn.config.schema import AUTO_OR_AT_LEAST_1, BatchSize
+from keras_cnn.config.schema import AUTO_OR_AT_LEAST_1, GROUP_HELP, BatchSize
 
 OPTIM = OptimConfig(learning_rate=1e-3, schedule="cosine", warmup_epochs=1.0, clip_norm=10.0)
 TRACKING = TrackingConfig()
 STRIDE = 32  # pixels between the cells of YOLO's coarsest map
 SIZE = Limit(f"a multiple of {STRIDE}", lambda v: v >= STRIDE and v % STRIDE == 0)
 CHANCE = Limit("a number from 0 to 1", lambda v: 0 <= v <= 1)
+BOX_GROUP_HELP = GROUP_HELP.replace("a column of the table", "a field of COCO's images, as location")
 HUE = Limit("a number from 0 to 0.5", lambda v: 0 <= v <= 0.5)
 
 
@@ -21,6 +22,7 @@ class BoxData:
 
     source: Annotated[str, "coco:FILE.json, yolo:FOLDER or voc:FOLDER"] = "yolo:boxes"
     image_size: Annotated[int, "side of the network's images in pixels", SIZE] = 416
+    group: Annotated[int | str | None, BOX_GROUP_HELP] = None
     classes: Annotated[tuple[str, ...] | None, "only these classes, in this order; null: all"] = None
     validation: Annotated[int | float, "validation images, where the source has none: a count or a share", POSITIVE] = (
         0.1

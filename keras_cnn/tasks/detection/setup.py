@@ -91,6 +91,7 @@ def prepare_setup(config: BoxConfig, chosen_precision: str | None, ranks: Ranks 
         validation=settings.validation,
         test=settings.test,
         seed=config.seed,
+        group=settings.group,
         bad_boxes=settings.bad_boxes,
     )
     sizes = box_sizes(dataset, settings.image_size)
@@ -141,6 +142,7 @@ def split_record(dataset: BoxDataset) -> dict:
         "own_splits": list(dataset.own_splits),
         "disjoint_by_bytes": across == 0,
         "duplicates": [list(group) for group in dataset.duplicates],
+        **({"groups": dataset.groups} if dataset.groups else {}),
         "ids": {name: [picture.id for picture in dataset.splits[name]] for name in SPLITS},
     }
 

@@ -107,6 +107,41 @@ def test_identical_files_stay_in_one_split(tmp_path):
             load(f"coco:{file}", seed=seed, **SHARES)
 
 
+def grouped_coco(folder: Path, **of_image) -> str:
+    """Twelve images with a box each, two of each of six cameras, as `location` and as a folder say."""
+    images = [{"id": i, "file_name": f"cam{i // 2}/{i}.png", "location": i // 2} | of_image for i in range(12)]
+    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [1, 1, 5, 5]} for i in range(12)]
+    for i in range(12):
+        image(folder / f"cam{i // 2}" / f"{i}.png", value=i)
+    file = folder / "instances.json"
+    file.write_text(json.dumps({"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "deer"}]}))
+    return f"coco:{file}"
+
+
+@pytest.mark.parametrize("group", ["location", 1, r"(cam\d)"])
+def test_images_of_one_camera_stay_in_one_split(tmp_path, group):
+    dataset = load(grouped_coco(tmp_path), group=group, validation=3, test=3)
+    cameras = [{picture.id.split("/")[0] for picture in pictures} for pictures in dataset.splits.values()]
+    assert [len(pictures) for pictures in dataset.splits.values()] == [4, 4, 4]
+    assert len(set.union(*cameras)) == sum(map(len, cameras)) == 6
+    assert dataset.groups["groups"] == 6
+    assert not dataset.groups["across_splits"]
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("locaton", r"data\.group locaton: .*images\[0\]: no such field; expected .*; did you mean location\?"),
+        ("seq", r"data\.group seq: .*images\[0\]: found None; expected a number or text in each image"),
+    ],
+)
+def test_a_field_that_names_no_group_is_told(tmp_path, group, words):
+    with pytest.raises(InputError, match=words):
+        load(grouped_coco(tmp_path, seq=None), group=group)
+    with pytest.raises(InputError, match=r"data\.group location: yolo:.* has no fields of images, expected a level"):
+        load(f"yolo:{yolo(tmp_path / 'other')}", group="location", validation=1, test=1)
+
+
 def yolo(folder: Path, names: str = "classes.txt") -> Path:
     for split in ("train", "val", "test"):
         for number in range(2):
