@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: train test lint bench gpu-check docs notebooks witnesses clean
+.PHONY: train test lint bench gpu-check docs notebooks reproduce witnesses clean
 .DELETE_ON_ERROR:
 
 train: $(CORE)                 ## train on the embedded default; ARGS="--train.epochs 5" passes options on
@@ -34,6 +34,9 @@ docs: $(VENV)/.docs            ## the book, in docs/_build/html; a warning is an
 
 notebooks: $(VENV)/.docs       ## executes the notebooks on tiny data and keeps their output
 	@$(BIN)/python notebooks/execute.py
+
+reproduce: $(CORE)             ## the experiments of the five reports that wait: make reproduce ARGS="--data cifar10 --hours 4"
+	@$(BIN)/python scripts/reproduce.py $(ARGS)
 
 witnesses: $(VENV)/.witnesses  ## PyTorch and Captum, whose answers the tests compare with ours; without them those tests are skipped
 

@@ -1,0 +1,151 @@
+"""A report's conclusion in words, beside our difference with its interval."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from keras_cnn.errors import InputError
+from keras_cnn.evaluation.intervals import mean_interval, student_t, welch_interval
+from reproduction.evidence import Quantity, Runs
+from reproduction.plan import Experiment, values_of
+
+ClaimVerdict = Literal["holds", "does not hold", "undecided", "cannot be tested", "waits"]
+CLAIM_VERDICTS: tuple[ClaimVerdict, ...] = ("holds", "does not hold", "undecided", "cannot be tested", "waits")
+SIMILAR = 0.02  # two accuracies are similar if the whole interval of their difference is within ± this
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference with its 95 % interval; nan where none can be had."""
+
+    size: float
+    low: float = math.nan
+    high: float = math.nan
+    what: str = ""  # what was subtracted from what, and how many pairs or seeds there were
+
+    @property
+    def leaves_out_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One conclusion of a report, in its words, with our verdict."""
+
+    report: str
+    place: str
+    words: str
+    verdict: ClaimVerdict
+    finding: str
+    difference: Difference | None = None
+    unit: str = "points"  # of the difference: points are hundredths
+
+
+def larger(difference: Difference | None) -> tuple[ClaimVerdict, str]:
+    """The verdict on "the difference is above 0"."""
+    if difference is None:
+        return "waits", "its runs have not been done"
+    if math.isnan(difference.low):
+        return "undecided", f"{difference.what}; without an interval"
+    verdict = "holds" if difference.low > 0 else "does not hold" if difference.high < 0 else "undecided"
+    return verdict, difference.what
+
+
+def similar(difference: Difference | None) -> tuple[ClaimVerdict, str]:
+    """The verdict on "the two are similar"."""
+    if difference is None:
+        return "waits", "its runs have not been done"
+    if math.isnan(difference.low):
+        return "undecided", f"{difference.what}; without an interval"
+    inside = difference.low > -SIMILAR and difference.high < SIMILAR
+    outside = difference.low > SIMILAR or difference.high < -SIMILAR
+    verdict = "holds" if inside else "does not hold" if outside else "undecided"
+    return verdict, f"{difference.what}; similar means within {100 * SIMILAR:.0f} points"
+
+
+def paired(
+    runs: Runs,
+    cells: Sequence[Experiment],
+    field: str,
+    levels: tuple[float, float],
+    quantity: Quantity,
+    where: Mapping[str, Any] | None = None,
+) -> Difference | None:
+    """The mean of quantity(first level) - quantity(second) over pairs of cells that are equal otherwise.
+
+    None if a cell of a pair has no run. The interval is Student's over the pairs.
+    """
+    where = where or {}
+    kept = [each for each in cells if all(values_of(each)[name] == value for name, value in where.items())]
+    groups: dict[tuple, dict[float, str]] = {}
+    for each in kept:
+        values = values_of(each)
+        others = tuple(sorted((n, v) for n, v in values.items() if n != field))
+        groups.setdefault(others, {})[values[field]] = each.name
+    differences = []
+    for group in groups.values():
+        found = [runs.of(group[level])[:1] for level in levels]
+        if not all(found):
+            return None
+        differences.append(quantity(found[0][0]) - quantity(found[1][0]))
+    name = field.rpartition(".")[2]
+    what = f"{name} {levels[0]:g} minus {levels[1]:g}, {len(differences)} pairs of cells"
+    return _of_pairs(differences, what)
+
+
+def between(runs: Runs, first: str, second: str, quantity: Quantity) -> Difference | None:
+    """The difference of two experiments' means over seeds, with Welch's interval."""
+    a, b = ([quantity(result) for result in runs.of(name)] for name in (first, second))
+    if not a or not b:
+        return None
+    what = f"{first} minus {second}, {len(a)} and {len(b)} seeds"
+    if min(len(a), len(b)) < 2:
+        return Difference(float(np.mean(a) - np.mean(b)), what=what)
+    return Difference(float(np.mean(a) - np.mean(b)), *welch_interval(a, b), what)
+
+
+def best_against_next(runs: Runs, prefix: str, best: str, quantity: Quantity) -> Difference | None:
+    """One experiment of a grid minus the best of the others; s over seeds is pooled over the grid."""
+    cells, known = runs.cells(prefix), runs.spread(f"{prefix}.", quantity)
+    if best not in cells or len(cells) < 2 or known is None:
+        return None
+    means = {name: float(np.mean([quantity(result) for result in runs.of(name)])) for name in cells}
+    other = max((name for name in means if name != best), key=means.__getitem__)
+    size = means[best] - means[other]
+    half = student_t(0.95, known[1]) * known[0] * math.sqrt(1 / len(runs.of(best)) + 1 / len(runs.of(other)))
+    return Difference(
+        size, size - half, size + half, f"minus {other.removeprefix(f'{prefix}.')}, the best of the others"
+    )
+
+
+def over_cells(runs: Runs, cells: Sequence[Experiment], quantity: Quantity, what: str) -> Difference | None:
+    """The mean over all cells of a quantity that is itself a difference."""
+    found = [runs.of(each.name)[:1] for each in cells]
+    if not all(found):
+        return None
+    return _of_pairs([quantity(each[0]) for each in found], f"{what}, {len(found)} cells")
+
+
+def over_seeds(runs: Runs, name: str, quantity: Quantity, what: str) -> Difference | None:
+    """The mean over the seeds of an experiment of a quantity that is itself a difference."""
+    found = runs.of(name)
+    return _of_pairs([quantity(each) for each in found], f"{what}, {len(found)} seeds") if found else None
+
+
+def counts(claims: Sequence[Claim]) -> dict[ClaimVerdict, int]:
+    return {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in CLAIM_VERDICTS}
+
+
+def minus(first: Quantity, second: Quantity) -> Callable[[Mapping[str, Any]], float]:
+    return lambda result: first(result) - second(result)
+
+
+def _of_pairs(differences: Sequence[float], what: str) -> Difference:
+    try:
+        low, high = mean_interval(differences)
+    except InputError:  # fewer than two
+        low = high = math.nan
+    return Difference(float(np.mean(differences)), low, high, what)

@@ -1,0 +1,126 @@
+"""What the kept runs say: numbers of one run, means over cells and epochs, and how much another seed changes them."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_cnn.evaluation.intervals import student_t, wilson
+from reproduction.verdicts import Measured, NotMeasured
+
+Result = Mapping[str, Any]  # what `results.read` returns
+Quantity = Callable[[Result], float]
+
+
+def column(result: Result, name: str) -> np.ndarray:
+    """(E,) a column of the epochs; "overfit" is 100 (train - test accuracy), 0 where that is negative."""
+    epochs = result["epochs"]
+    if name == "overfit":
+        return 100 * np.maximum(0.0, np.subtract(epochs["accuracy"], epochs["test_accuracy"]))
+    return np.asarray(epochs[name], float)
+
+
+def last(name: str) -> Quantity:
+    return lambda result: float(column(result, name)[-1])
+
+
+def at(name: str, epoch: int) -> Quantity:
+    """The value after an epoch, counted from 1; nan for shorter runs."""
+    return lambda result: float(column(result, name)[epoch - 1]) if len(column(result, name)) >= epoch else math.nan
+
+
+def mean(name: str) -> Quantity:
+    """The mean over all epochs."""
+    return lambda result: float(column(result, name).mean())
+
+
+def best_epoch(by: str, smallest: bool = False) -> Quantity:
+    """The epoch, counted from 1, with the largest or smallest value; the first of equal ones."""
+
+    def epoch(result: Result) -> float:
+        values = column(result, by)
+        return float((values.argmin() if smallest else values.argmax()) + 1)
+
+    return epoch
+
+
+def at_best(name: str, by: str, smallest: bool = False) -> Quantity:
+    """The value at the epoch with the largest or smallest value of another column."""
+    choose = best_epoch(by, smallest)
+    return lambda result: float(column(result, name)[int(choose(result)) - 1])
+
+
+def chosen(name: str) -> Quantity:
+    """A number of the epoch that validation chose."""
+    return lambda result: float(result["chosen"][name])
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The results that are kept, by experiment and seed."""
+
+    results: tuple[Result, ...]
+
+    def of(self, name: str) -> list[Result]:
+        """The runs of an experiment, one for each seed."""
+        return [result for result in self.results if result["experiment"] == name]
+
+    def cells(self, prefix: str) -> dict[str, Result]:
+        """The runs with seed 1 of all experiments of a grid, by name."""
+        found = [r for r in self.results if r["experiment"].startswith(f"{prefix}.") and r["seed"] == 1]
+        return {result["experiment"]: result for result in found}
+
+    def spread(self, prefix: str, quantity: Quantity) -> tuple[float, int] | None:
+        """The standard deviation over seeds of the same experiment, pooled over a grid, and its degrees of freedom."""
+        names = {r["experiment"] for r in self.results if r["experiment"].startswith(prefix)}
+        groups = [[quantity(result) for result in self.of(name)] for name in sorted(names)]
+        groups = [group for group in groups if len(group) > 1]
+        freedom = sum(len(group) - 1 for group in groups)
+        if not freedom:
+            return None
+        return math.sqrt(sum(np.var(group) * len(group) for group in groups) / freedom), freedom
+
+    def number(self, name: str, quantity: Quantity, *, images: int = 0, note: str = "") -> Measured | NotMeasured:
+        """A number of one published run beside the mean over our seeds.
+
+        The interval is that of one more run: mean ± t s √(1 + 1/n), s being the standard deviation of three seeds or
+        more or, for fewer, that of other cells of the grid. Without any, `images` says on how many images an
+        accuracy was measured, and the interval is Wilson's, which leaves the seed out.
+        """
+        found = self.of(name)
+        if not found:
+            return NotMeasured(f"{name} has not been run", waits=True)
+        values, epochs = [quantity(result) for result in found], len(found[0]["epochs"]["loss"])
+        value, n = float(np.mean(values)), len(values)
+        prefix = name if n >= 3 else f"{name.rpartition('.')[0]}." if name.count(".") > 1 else name
+        known = self.spread(prefix, quantity)
+        if known:
+            half = student_t(0.95, known[1]) * known[0] * math.sqrt(1 + 1 / n)
+            return Measured(value, "run", value - half, value + half, n, epochs, note=note)
+        if images:
+            low, high = wilson(round(value * images), images)
+            return Measured(value, "run", low, high, n, epochs, note=_joined("of the images alone", note))
+        return Measured(value, "run", seeds=n, epochs=epochs, note=note)
+
+    def group(self, names: Sequence[str], prefix: str, quantity: Quantity, note: str = "") -> Measured | NotMeasured:
+        """A published mean over the cells of a grid beside ours, one run a cell on both sides.
+
+        The interval is that of another such mean: t s √(2/m), s being the standard deviation over seeds.
+        """
+        cells = self.cells(prefix)
+        missing = [name for name in names if name not in cells]
+        if missing:
+            return NotMeasured(f"{len(missing)} of {len(names)} runs of the group have not been done", waits=True)
+        values = [quantity(cells[name]) for name in names]
+        value, m = float(np.mean(values)), len(values)
+        epochs, known = len(cells[names[0]]["epochs"]["loss"]), self.spread(prefix, quantity)
+        if known is None:
+            return Measured(value, "run", seeds=1, epochs=epochs, note=note)
+        half = student_t(0.95, known[1]) * known[0] * math.sqrt(2 / m)
+        return Measured(value, "run", value - half, value + half, 1, epochs, note=_joined(f"mean of {m} runs", note))
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)

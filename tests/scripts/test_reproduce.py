@@ -1,0 +1,260 @@
+"""The reproduction of the reports: a tiny experiment from the plan to the document, resumed, and its verdicts."""
+
+import json
+import math
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_cnn.errors import InputError, Interrupted
+from keras_cnn.tasks.classification.setup import SharedResources
+from reproduction import claims, evidence, images, results, running, training, verdicts, writing
+from reproduction.claims import Difference
+from reproduction.evidence import Runs
+from reproduction.plan import Experiment, chosen, grid, plan, values_of
+from reproduction.verdicts import Measured, NotMeasured, Printed, judged
+
+TINY = ("--train.epochs=3", "--train.batch_size=8", "--model.l1_oc=6", "--data.cache=none")
+EXPERIMENT = Experiment("cs7015.net1.tiny", "cs7015_net1", "net1", 3, TINY)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes of 12 training and 6 test images of 32 pixels."""
+    folder, generator = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for split, count in (("train", 12), ("test", 6)):
+        for level, name in enumerate(("dark", "light")):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(128 * level, 128 * level + 127, (32, 32, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{number}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory):
+    """(run folder, folder of results) of the tiny experiment, interrupted after an epoch, then run within a budget."""
+    work = tmp_path_factory.mktemp("work")
+    runs, kept, source = work / "runs", work / "kept", f"folder:{photos}"
+    write_log, interrupted = training.TestedTask.write_log, pytest.MonkeyPatch()
+
+    def stop_after_it(task, folder, history):
+        write_log(task, folder, history)
+        signal.raise_signal(signal.SIGTERM)
+
+    interrupted.setattr(training.TestedTask, "write_log", stop_after_it)
+    with interrupted.context(), pytest.raises(Interrupted):
+        training.train(EXPERIMENT, source, runs / EXPERIMENT.key, SharedResources(), 600)
+    interrupted.undo()
+    assert len(training.read_curve(runs / EXPERIMENT.key)) == 1
+    assert running.run_all([EXPERIMENT], source, runs, kept, {}, hours=1)
+    return runs / EXPERIMENT.key, kept
+
+
+def test_an_interrupted_experiment_goes_on_and_each_epoch_has_its_test_accuracy(finished):
+    run, kept = finished
+    result = results.read(results.path_of(kept, EXPERIMENT))
+    curve = training.read_curve(run)
+    assert [row["epoch"] for row in curve] == [1, 2, 3]
+    epochs = result["epochs"]
+    assert epochs["test_accuracy"] == pytest.approx([row["test_accuracy"] for row in curve], abs=1e-6)
+    best = result["chosen"]["epoch"]
+    assert epochs["test_accuracy"][best - 1] == pytest.approx(result["chosen"]["test_accuracy"], abs=1e-6)
+    assert result["images"] == {"train": 22, "validation": 2, "test": 12}
+    assert np.sum(result["chosen"]["confusion"]) == 12
+
+
+def test_every_reading_of_the_test_split_is_counted(finished):
+    run, _ = finished
+    lines = (run / "test_readings.csv").read_text("utf-8").splitlines()[1:]
+    assert len(lines) == 3 + 1  # after each epoch, and the final evaluation
+    assert sum("nothing is chosen by it" in line for line in lines) == 3
+
+
+def test_what_is_kept_is_enough_on_another_machine(finished, tmp_path):
+    _, kept = finished
+    done = results.read_all(kept, [EXPERIMENT])
+    assert list(done) == [EXPERIMENT.key]
+    assert running.run_all([EXPERIMENT], "folder:nowhere", tmp_path / "no_runs", kept, done, hours=1)
+    assert not (tmp_path / "no_runs").exists()
+
+
+def test_a_folder_with_another_config_is_refused(finished, photos):
+    run, _ = finished
+    other = Experiment(EXPERIMENT.name, EXPERIMENT.config, "net1", 4, (*TINY[1:], "--train.epochs=4"))
+    with pytest.raises(InputError, match=r"a run of another config .*train\.epochs"):
+        training.train(other, f"folder:{photos}", run, SharedResources(), 600)
+
+
+def test_a_budget_that_is_too_small_names_the_first_experiment(tmp_path):
+    experiment = Experiment("cs7015.net4.x", "cs7015_net4", "net4", 100)
+    with pytest.raises(InputError, match=r"--hours: found 0\.5, expected at least 4\.\d+: .*cs7015\.net4\.x\.seed1"):
+        running.run_all([experiment], "folder:x", tmp_path, tmp_path, {}, hours=0.5)
+
+
+def test_results_of_another_version_or_of_no_experiment_are_refused(finished, tmp_path):
+    _, kept = finished
+    old = json.loads(results.path_of(kept, EXPERIMENT).read_text("utf-8")) | {"version": 0}
+    path = results.path_of(tmp_path, EXPERIMENT)
+    path.parent.mkdir()
+    path.write_text(json.dumps(old), "utf-8")
+    with pytest.raises(InputError, match=r"seed1\.json: version: found 0, expected 1") as caught:
+        results.read_all(tmp_path, [EXPERIMENT])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"seed1\.json: of no experiment of the plan"):
+        results.read_all(tmp_path, [])
+
+
+def test_images_that_are_not_cifar10_are_refused(photos, monkeypatch):
+    with pytest.raises(InputError, match=r"airplane: found 0 \.jpg files, expected 5,000 of CIFAR-10"):
+        images.cifar10(photos)
+    monkeypatch.setattr(images, "CLASSES", ("dark", "light"))
+    monkeypatch.setattr(images, "PER_CLASS", {"train": 12, "test": 6})
+    with pytest.raises(InputError, match=r"not the CIFAR-10 of these experiments: SHA-256 [0-9a-f]{64}, expected ab68"):
+        images.cifar10(photos)
+    monkeypatch.setattr(images, "SHA256", images.sha256_of_images(photos))
+    assert images.cifar10(photos) == f"folder:{photos}"
+
+
+def test_the_plan_has_every_cell_once_and_finds_names():
+    experiments = plan()
+    keys = [each.key for each in experiments]
+    assert len(keys) == len(set(keys))
+    assert [len(grid(f"cs7015_{name}")) for name in ("first", "net1", "net2", "net3", "net4")] == [6, 24, 9, 9, 2]
+    best = next(each for each in grid("cs7015_net2") if each.name.endswith("kernel_size5-l1_oc64"))
+    assert values_of(best)["model.l1_oc"] == 64
+    assert best.epochs == 30
+    assert {each.name for each in chosen(experiments, "tdt4265.lenet")} == {"tdt4265.lenet"}
+    with pytest.raises(InputError, match=r"--only: found cs7015\.net9"):
+        chosen(experiments, "cs7015.net9")
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def result(experiment, seed, **epochs):
+    return {"experiment": experiment, "seed": seed, "epochs": {"loss": [1.0, 1.0], **epochs}}
+
+
+def test_the_interval_of_seeds_is_that_of_one_more_run():
+    """0.5, 0.6, 0.7: mean 0.6, s 0.1, t of two degrees of freedom 4.3027; 4.3027 · 0.1 · √(4/3) = 0.49683."""
+    runs = Runs(tuple(result("a.b", seed, test_accuracy=[0, value]) for seed, value in ((1, 0.5), (2, 0.6), (3, 0.7))))
+    found = runs.number("a.b", evidence.last("test_accuracy"))
+    assert isinstance(found, Measured)
+    assert (found.value, found.seeds, found.epochs) == (pytest.approx(0.6), 3, 2)
+    assert (found.low, found.high) == (pytest.approx(0.6 - 0.49683, abs=1e-5), pytest.approx(0.6 + 0.49683, abs=1e-5))
+
+
+def test_the_interval_of_a_group_uses_the_spread_over_seeds():
+    """Means of two cells; s from the two seeds of one cell, 0.02/√2 with one degree of freedom: t = 12.706."""
+    runs = Runs(
+        (
+            result("r.g.x", 1, accuracy=[0.4, 0.6]),
+            result("r.g.x", 2, accuracy=[0.42, 0.62]),
+            result("r.g.y", 1, accuracy=[0.2, 0.4]),
+        )
+    )
+    found = runs.group(["r.g.x", "r.g.y"], "r.g", evidence.mean("accuracy"))
+    assert isinstance(found, Measured)
+    half = 12.7062 * 0.02 / math.sqrt(2) * math.sqrt(2 / 2)
+    assert (found.value, found.high - found.value) == (pytest.approx(0.4), pytest.approx(half, rel=1e-4))
+    missing = runs.group(["r.g.x", "r.g.z"], "r.g", evidence.mean("accuracy"))
+    assert isinstance(missing, NotMeasured)
+    assert missing.waits
+
+
+def test_overfit_is_never_below_zero():
+    found = evidence.column(result("a.b", 1, accuracy=[0.2, 0.9], test_accuracy=[0.3, 0.7]), "overfit")
+    assert found.tolist() == pytest.approx([0, 20])
+
+
+@pytest.mark.parametrize(
+    ("text", "measured", "verdict"),
+    [
+        ("0.5", Measured(0.549, "computed"), "agrees"),  # rounds to 0.5
+        ("0.5", Measured(0.551, "computed"), "differs"),
+        ("640", Measured(650, "computed"), "differs"),  # a count has no rounding
+        ("0.50", Measured(0.6, "run", 0.504, 0.7), "agrees"),
+        ("0.50", Measured(0.6, "run", 0.506, 0.7), "differs"),
+        ("0.50", Measured(0.5, "run"), "waits"),  # one seed says nothing of another
+        ("0.50", NotMeasured("no images"), "cannot be compared"),
+        ("0.50", NotMeasured("later", waits=True), "waits"),
+    ],
+)
+def test_verdicts(text, measured, verdict):
+    assert judged(Printed("R", "p", "w", text), measured).verdict == verdict
+
+
+def test_conclusions_need_an_interval_without_zero():
+    assert claims.larger(Difference(0.1, 0.05, 0.15, "x"))[0] == "holds"
+    assert claims.larger(Difference(-0.1, -0.15, -0.05, "x"))[0] == "does not hold"
+    assert claims.larger(Difference(0.1, -0.05, 0.25, "x"))[0] == "undecided"
+    assert claims.larger(None)[0] == "waits"
+    assert claims.similar(Difference(0.01, -0.005, 0.015, "x"))[0] == "holds"
+    assert claims.similar(Difference(0.01, -0.005, 0.035, "x"))[0] == "undecided"
+
+
+def test_pairs_of_cells_differ_in_one_setting():
+    """Stride 1 minus 2 in two pairs: 0.2 and 0.4; mean 0.3, interval ± 12.706 · 0.1."""
+    cells = [each for each in grid("cs7015_net1") if values_of(each)["model.l1_oc"] == 6]
+    cells = [each for each in cells if values_of(each)["model.filter_multiplier"] == 2]
+    values = {(3, 1): 0.6, (3, 2): 0.4, (5, 1): 0.8, (5, 2): 0.4}
+    found = []
+    for each in cells:
+        options = values_of(each)
+        value = values[options["model.kernel_size"], options["model.stride"]]
+        found.append(result(each.name, 1, test_accuracy=[value, value]))
+    difference = claims.paired(Runs(tuple(found)), cells, "model.stride", (1, 2), evidence.mean("test_accuracy"))
+    assert difference is not None
+    assert difference.size == pytest.approx(0.3)
+    assert difference.low == pytest.approx(0.3 - 12.7062 * 0.1, rel=1e-4)
+    assert claims.paired(Runs(()), cells, "model.stride", (1, 2), evidence.mean("test_accuracy")) is None
+
+
+# --- the document -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def document(finished, tmp_path_factory):
+    kept = tmp_path_factory.mktemp("docs") / "reproductions"
+    writing.write(kept, Runs((results.read(results.path_of(finished[1], EXPERIMENT)),)), [])
+    return kept
+
+
+def test_numbers_that_need_no_training_have_verdicts():
+    rows = writing.numbers(Runs(()))
+    decided = [row for row in rows if row.verdict in ("agrees", "differs")]
+    assert len(decided) >= 150
+    by_name = {(row.printed.report, row.printed.what): row for row in rows}
+    assert by_name["CS7015", "net1: parameters"].verdict == "agrees"  # 173,026
+    assert by_name["TDT4265", "equation (5): parameters of layer 5"].measured.value == 650  # 64 · 10 + 10, print: 640
+    assert by_name["CS7015", "Conv 4; Filt 0: side of the receptive field"].measured.value == 12  # 7 + 1 + 2 · 2
+    assert by_name["COMP5623", "values after the last pool of 128-pixel images"].verdict == "agrees"
+    assert verdicts.counts(rows)["cannot be compared"] > 0
+
+
+def test_document_and_page_say_the_same(document):
+    text, page = document.with_suffix(".md").read_text("utf-8"), (document / "page.html").read_text("utf-8")
+    counted = re.search(r"The five reports print ([\d,]+) numbers", text)
+    assert counted is not None
+    assert counted[0] in page
+    assert "cs7015.net1.tiny" in text
+    assert "<script" not in page
+    assert not re.search(r"(src|href)=\"https?:", page)  # self-contained
+    lines = (document / "numbers.csv").read_text("utf-8").splitlines()
+    total = sum(int(row.printed.count) for row in writing.numbers(Runs(())))
+    assert counted[1] == f"{total:,}"
+    assert lines[0].startswith("report,place,number,count,published")
+
+
+def test_the_document_of_the_repository_is_what_the_kept_results_give(tmp_path):
+    kept = Path(__file__).resolve().parents[2] / "docs" / "reproductions"
+    done = results.read_all(kept, plan())
+    waiting = [each for each in plan() if each.key not in done]
+    writing.write(tmp_path / "reproductions", Runs(tuple(done.values())), waiting)
+    written = (tmp_path / "reproductions.md").read_text("utf-8")
+    assert written == kept.with_suffix(".md").read_text("utf-8")
