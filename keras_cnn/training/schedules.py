@@ -41,7 +41,7 @@ def _decay(optim: OptimConfig, epochs: int) -> Callable[[float], float]:
             return lambda progress: optim.gamma**progress
         case "cosine":
             begin, length = optim.warmup_epochs, max(epochs - optim.warmup_epochs, 1e-9)
-            return lambda progress: 0.5 * (1 + math.cos(math.pi * min(max((progress - begin) / length, 0.0), 1.0)))
+            return lambda progress: 0.5 * (1 + math.cos(math.pi * max((progress - begin) / length, 0.0)))
     known = "constant, step, exponential, cosine, one_cycle or plateau"
     raise InputError(f"optim.schedule: found {optim.schedule!r}, expected {known}")
 

@@ -69,8 +69,9 @@ def machine(monkeypatch):
 
         def seconds(config, prepare, steps):
             tried.append(config.train.batch_size)
-            kept = "auto" if gpu else "none"
+            kept = "auto" if gpu and config.train.on_device != "no" else "none"
             assert (config.data.cache, config.finetune.strategy, config.finetune.features) == (kept, "fixed", "none")
+            assert config.optim.learning_rate_batch is None
             if gpu and config.train.batch_size > room:
                 raise MemoryError("OOM when allocating tensor")
 
@@ -98,10 +99,17 @@ def machine(monkeypatch):
         (10**6, 20, 16, [18]),
     ],
 )
-def test_a_gpu_is_filled_by_doubling_until_it_refuses(machine, room, images, expected, tried):
+@pytest.mark.parametrize("on_device", ["auto", "no"])
+def test_a_gpu_is_filled_by_doubling_until_it_refuses(machine, messages, on_device, room, images, expected, tried):
     prepare = machine(gpu=True, room=room, images=images)
-    assert batch_size.resolved(AUTO, prepare).train.batch_size == expected
+    config = replace(of("sgd", "auto", 1), train=replace(AUTO.train, on_device=on_device))
+    assert batch_size.resolved(config, prepare).train.batch_size == expected
     assert machine.tried == tried
+    found, _ = messages
+    why = f"twice as many would be more than the {images:,} training images"
+    if 2 * expected <= images:
+        why = f"{2 * expected} do not fit in the memory of the GPU"
+    assert found == f"batch     {expected} images a step: {why}"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +117,8 @@ def test_a_gpu_is_filled_by_doubling_until_it_refuses(machine, room, images, exp
     [
         (1100, 0, 512, [32, 64, 128, 256, 512]),  # half of the memory is 550
         (1100, 200, 128, [32, 64, 128]),  # 328 bytes for 128: twice as much would be too much
+        (1024, 0, 512, [32, 64, 128, 256, 512]),  # all of its half
+        (64, 0, 32, [32]),
         (40, 0, 16, [32, 16]),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from keras_cnn.operating_system import STOP_SIGNALS
 from keras_cnn.run_folder import RunFolder
-from keras_cnn.training import experiment
+from keras_cnn.training import experiment, session
 from keras_cnn.training.interrupt import Interrupt
 from tests.training.test_identity import CONFIG, OneLayer, train
 
@@ -32,6 +32,16 @@ def test_an_epoch_without_a_lower_validation_loss_halves_the_rate_of_the_next(
     rows = RunFolder(tmp_path / "run").history()
     assert rows[1]["loss"] > rows[0]["loss"]  # that of training decides nothing
     assert [row["learning_rate"] for row in rows] == pytest.approx(rates)
+
+
+def test_a_run_takes_what_its_phase_takes_to_begin_and_its_checkpoints_are_minutes_apart(tmp_path, monkeypatch):
+    clock, seconds, fit = iter([0.0, 50.0]), [], experiment.fit
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(experiment, "fit", lambda *a, **s: seconds.append(s["checkpoint_seconds"]) or fit(*a, **s))
+    settings = dataclasses.replace(CONFIG.train, checkpoint_minutes=1.5)
+    train(tmp_path / "run", [0.1, 0.2, 0.3], config=dataclasses.replace(CONFIG, train=settings))
+    assert seconds == [90]
+    assert 50 < RunFolder(tmp_path / "run").history()[0]["run_seconds"] < 100
 
 
 def test_the_first_steps_are_not_timed(monkeypatch):

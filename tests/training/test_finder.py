@@ -62,6 +62,9 @@ def test_the_suggestion_is_the_middle_of_the_five_steps_with_the_largest_fall():
     rates = np.geomspace(1e-6, 1, 30).tolist()
     fall = [2.0] * 16 + [1.5, 1.0, 0.5, 0.0] + [0.1] * 10  # steps 15 to 19
     assert finder._steepest(rates, fall) == rates[17]
+    early = [10.0] * 10 + [9.0, 8.7, 8.4, 8.0, 7.5, 7.3] + [7.2] * 14  # falls of 2 from step 9, of 1.5 from step 10
+    assert finder._steepest(rates, early) == rates[finder.MEMORY + 2] == rates[12]
+    assert finder._steepest(rates, sorted(fall)) == rates[2]  # it never falls
 
 
 def test_a_fall_among_the_first_noisy_batches_is_not_suggested():

@@ -19,8 +19,8 @@ BUILT = {"cuda_compute_capabilities": ["sm_60", "sm_70", "sm_80", "sm_89", "comp
 def machine(monkeypatch, tmp_path):
     """Describes a machine: its driver, its packages, its environment, and the GPUs that TensorFlow has hidden."""
 
-    def describe(driver=None, packages=(), visible=None, platform="linux", physical=0):
-        monkeypatch.setattr(gpus.shutil, "which", lambda name: None)
+    def describe(driver=None, packages=(), visible=None, platform="linux", physical=0, tool=None):
+        monkeypatch.setattr(gpus.shutil, "which", lambda name: name if name == tool else None)
         monkeypatch.setattr(gpus, "DRIVER", tmp_path / "version")
         if driver:
             line = f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {driver}  Thu Feb 22 01:44:30 UTC 2024\n"
@@ -46,7 +46,7 @@ def machine(monkeypatch, tmp_path):
             ["a GPU is present, but its driver 470.82.01 is too old for CUDA 12; install driver 525 or newer"],
         ),
         (
-            {"driver": "550.54.15", "packages": [gpus.CUDNN]},
+            {"driver": "525.60.13", "packages": [gpus.CUDNN]},  # the oldest that will do
             [
                 "a GPU is present, but TensorFlow cannot use it; its reason: python -c 'import tensorflow as tf;"
                 " tf.zeros(1)'"
@@ -56,6 +56,11 @@ def machine(monkeypatch, tmp_path):
             {"driver": "550.54.15", "visible": "-1"},
             ["a GPU is present, but hidden by the environment variable CUDA_VISIBLE_DEVICES"],
         ),
+        (
+            {"tool": "nvidia-smi", "visible": ""},
+            ["a GPU is present, but hidden by the environment variable CUDA_VISIBLE_DEVICES"],
+        ),
+        ({"tool": "nvidia-smi", "visible": "0"}, ["a GPU is present, but TensorFlow cannot use it: {install}"]),
         (
             {"driver": "550.54.15", "platform": "win32"},
             ["a GPU is present, but TensorFlow uses no GPU on Windows; install keras_cnn in WSL2"],

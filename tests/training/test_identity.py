@@ -161,6 +161,9 @@ def refused(path: Path, **changes) -> str:
 
 
 def test_a_run_that_nobody_changed_goes_on(begun):
+    checkpoint = checkpoints.load(begun / "checkpoint")
+    assert checkpoint.state["config"].pop("optim.clip_norm") is None  # as written before there was this option
+    checkpoints.save(begun / "checkpoint", checkpoint.groups, checkpoint.state)
     assert train(begun, [0.5])["best_epoch"] == 1
 
 
@@ -207,6 +210,10 @@ def test_an_edited_history_is_refused_and_a_missing_one_written_anew(begun):
     assert refused(begun) == line
     history.write_text("".join(text.splitlines(keepends=True)[:2]))
     assert refused(begun) == f"{history}: found 1 rows, expected 2 as in the checkpoint"
+    history.write_text(text + "".join(text.splitlines(keepends=True)[1:3]))
+    assert refused(begun) == f"{history}: found 5 rows, expected 2 as in the checkpoint"
+    history.write_text(text + text.splitlines(keepends=True)[1])
+    assert refused(begun) == f"{history}: found 4 rows, expected 2 as in the checkpoint"
     history.unlink()
     train(begun, [0.5])
     assert history.read_text().startswith("".join(text.splitlines(keepends=True)[:3]))

@@ -313,11 +313,16 @@ def test_each_epoch_is_saved_and_the_last_save_says_that_the_run_ended():
 
 def test_checkpoints_inside_an_epoch_come_when_they_are_due(monkeypatch):
     session = Recorder()
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: session.steps))  # a step takes a second
-    fit(session, size=1, epochs=2, checkpoint_seconds=2.5)
-    assert session.saves[:4] == [(0, 3, False), (0, 6, False), (0, 9, False), (1, 0, False)]
-    # The last of ten steps is not over when the seconds are read.
-    assert [(row["epoch_seconds"], row["run_seconds"]) for row in session.rows] == [(9, 9), (9, 18)]
+    session.state.epoch_seconds = 5.0  # of a process before
+    validate, waited = session.validate, []
+    session.validate = lambda: waited.append(2) or validate()
+    # A step takes a second and a validation two.
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: session.steps + sum(waited)))
+    fit(session, size=1, epochs=2, checkpoint_seconds=4)
+    assert session.saves == [(0, 5, False), (1, 0, False), (1, 5, False), (2, 0, True)]
+    # The last of ten steps is not over when the seconds are read, and is in the time of the validation.
+    assert [row["epoch_seconds"] for row in session.rows] == [14, 9]
+    assert [row["run_seconds"] for row in session.rows] == [16, 27]
 
 
 def test_a_signal_is_heeded_between_steps_after_a_checkpoint():
@@ -329,6 +334,10 @@ def test_a_signal_is_heeded_between_steps_after_a_checkpoint():
 
 def test_a_signal_in_the_last_step_of_all_lets_the_run_end():
     assert fit(Recorder(signal_at=3), epochs=1).saves == [(1, 0, True)]
+    session = Recorder(signal_at=3)
+    with pytest.raises(Stopped, match="stopped by SIGTERM after 1 epochs; the checkpoint is complete"):
+        fit(session)
+    assert session.saves == [(1, 0, False)]
 
 
 def test_a_loss_that_is_not_finite_names_epoch_and_step_and_saves_nothing():

@@ -21,7 +21,7 @@ def test_step_schedule_is_pytorchs_step_lr():
 def test_exponential_and_cosine_by_hand():
     assert schedule("exponential", 1.0, 10, 10, gamma=0.5)(2.5) == pytest.approx(0.125 * math.sqrt(2))
     cosine = schedule("cosine", 2.0, 12, 100, warmup_epochs=2)
-    assert [cosine(e) for e in (2, 7, 12)] == pytest.approx([2, 1, 0])
+    assert [cosine(e) for e in (1, 2, 7, 12)] == pytest.approx([2 * 1.01 / 2, 2, 1, 0])  # first a warm-up alone
     third = 2 + 10 / 3
     assert cosine(third) == pytest.approx(2 * 0.75)  # (1 + cos 60°) / 2
 

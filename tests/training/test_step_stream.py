@@ -67,13 +67,17 @@ def test_the_number_of_steps_of_a_call(wanted, numbers):
     [
         (2.0, 0.005, 10_000, 20),  # 0.1 s a call
         (2.0, 0.0001, 10_000, 32),  # the most
-        (2.0, 0.005, 1_000, 1),  # 1 s saved, 2 s to compile
+        (2.0, 0.005, 2_001, 20),
+        (2.0, 0.005, 2_000, 1),  # 2 s saved, and 2 s to compile
         (2.0, 0.2, 10_000, 1),  # a step takes longer than a call shall
     ],
 )
 def test_auto_makes_several_steps_a_call_where_they_save_more_than_they_cost(first, step, left, number):
     _, stream = stream_of("auto")
-    stream._seconds, stream._left = [first, *[step] * MEASURED], left
+    assert MEASURED == 8
+    stream._seconds, stream._left = [first, *[step / 10] * 3, *[step * 10] * 3, step], left
+    assert stream.next_steps(100) == 1  # too few steps to tell
+    stream._seconds.append(step)
     assert stream.next_steps(100) == number
 
 
