@@ -140,7 +140,7 @@ class TrainingSession:
     def clean_up(self) -> None:
         """Removes the file that only an unfinished run needs."""
         if not self._task.keeps_whole_model:
-            self._best_model.path.unlink(missing_ok=True)
+            self._best_model.path.unlink()
 
     # --- what the loop asks for ---
 

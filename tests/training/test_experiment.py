@@ -1,13 +1,15 @@
 """What the engine decides at the end of an epoch, how it times its steps, and how it is stopped."""
 
 import dataclasses
+import itertools
 import signal
 from types import SimpleNamespace
 
 import pytest
 
+from keras_cnn.errors import Stopped
 from keras_cnn.operating_system import STOP_SIGNALS
-from keras_cnn.run_folder import RunFolder
+from keras_cnn.run_folder import RunFolder, shell_command
 from keras_cnn.training import experiment, session
 from keras_cnn.training.interrupt import Interrupt
 from tests.training.test_identity import CONFIG, OneLayer, train
@@ -42,6 +44,38 @@ def test_a_run_takes_what_its_phase_takes_to_begin_and_its_checkpoints_are_minut
     train(tmp_path / "run", [0.1, 0.2, 0.3], config=dataclasses.replace(CONFIG, train=settings))
     assert seconds == [90]
     assert 50 < RunFolder(tmp_path / "run").history()[0]["run_seconds"] < 100
+
+
+@pytest.mark.parametrize(
+    ("is_trial", "moment", "noted"),
+    [(False, "validate", True), (False, "log_summary", False), (True, "validate", False)],
+)
+def test_a_stop_says_how_to_go_on_once_there_is_something_to_go_on_with(tmp_path, monkeypatch, is_trial, moment, noted):
+    """A trial says nothing: its sweep goes on with it."""
+
+    def stopped(task):
+        raise Stopped("enough")
+
+    monkeypatch.setattr(OneLayer, "is_trial", is_trial)
+    monkeypatch.setattr(OneLayer, moment, stopped)
+    with pytest.raises(Stopped) as caught:
+        train(tmp_path / "run", [])
+    found = getattr(caught.value, "__notes__", [])
+    assert found == [f"go on with: {shell_command('train', '--resume', tmp_path / 'run')}"] * noted
+
+
+def test_the_range_test_takes_the_first_batches_and_leaves_its_numbers(tmp_path, monkeypatch):
+    task, asked = OneLayer(CONFIG, [], True), []
+    (batch, *_) = task.batches(0, 0)
+    monkeypatch.setattr(task, "batches", lambda *where: asked.append(where) or itertools.repeat(batch, 12))
+    monkeypatch.setattr(experiment.finder, "LOWEST", 1e-9)
+    with RunFolder.open_or_create(tmp_path / "run") as folder:
+        suggested = experiment.find_learning_rate(CONFIG, folder, lambda *_: task)
+    assert asked == [(0, 0, 100)]
+    rows = [line.split(",") for line in (tmp_path / "run" / "learning_rates.csv").read_text().splitlines()]
+    assert rows[0] == ["learning_rate", "loss"]
+    assert [float(rate) for rate, _ in rows[1:]] == pytest.approx([1e-9 * 1e9 ** (step / 99) for step in range(12)])
+    assert suggested in [float(rate) for rate, _ in rows[1:]]
 
 
 def test_the_first_steps_are_not_timed(monkeypatch):

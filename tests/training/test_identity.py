@@ -20,6 +20,7 @@ from keras_cnn.data.pipeline import Batch
 from keras_cnn.distribution.replicas import SINGLE
 from keras_cnn.errors import InputError, explained
 from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, shell_command
+from keras_cnn.run_folder.files import sha256_of
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.training import checkpoints, experiment
 from keras_cnn.training.best_model import BestModel
@@ -163,14 +164,18 @@ def refused(path: Path, **changes) -> str:
 def test_a_run_that_nobody_changed_goes_on(begun):
     checkpoint = checkpoints.load(begun / "checkpoint")
     assert checkpoint.state["config"].pop("optim.clip_norm") is None  # as written before there was this option
+    assert checkpoint.state.pop("replicas") == 1
     checkpoints.save(begun / "checkpoint", checkpoint.groups, checkpoint.state)
     assert train(begun, [0.5])["best_epoch"] == 1
 
 
 def test_another_runs_model_is_refused(begun):
+    checkpoint = checkpoints.load(begun / "checkpoint")
     keras.Model(inputs := keras.Input((2, 2, 1)), keras.layers.Flatten()(inputs)).save(begun / "model.keras")
-    assert refused(begun).startswith(
-        f"{begun / 'model.keras'}: not the best model that the checkpoint names: found sha256"
+    found, expected = (name[:12] for name in (sha256_of(begun / "model.keras"), checkpoint.state["best_model"]))
+    assert refused(begun) == (
+        f"{begun / 'model.keras'}: not the best model that the checkpoint names: found sha256 {found}, expected"
+        f" {expected}; put back the run's own file, or start the run anew"
     )
 
 

@@ -137,6 +137,8 @@ def test_the_plan_of_a_fixed_part_that_ends_inside_a_stage(resnet):
     assert re.search(rf"{LAYER2:,}  trained, 2 layers frozen +1 of 5 inference +0\.0013$", lines["layer2"])
     assert re.search(r"trained +training +0\.005$", lines["layer4"])
     assert re.search(r"3,078  trained +- +0\.01$", lines["head"])
+    assert text.splitlines()[0].split()[0] == "stage"
+    assert len({len(line) for line in text.splitlines()[:-1]}) == 1  # the rates are flush right
     total = resnet.count_params()
     frozen = CONV1 + LAYER1 + 3 * 3 * 64 * 128 + 4 * 128
     assert re.search(rf"41 +{total:,}  {frozen:,} frozen to the end$", lines["in"])
