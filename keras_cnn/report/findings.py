@@ -127,7 +127,7 @@ def _worst_confusion(confusion: np.ndarray, classes: Sequence[str], name: str) -
 
     expected = float(images[i] / (images[i] + images[j]))
     pairs = len(mistakes) * (len(mistakes) - 1) // 2
-    p = min(1.0, pairs * float(binomtest(there, there + back, expected).pvalue))  # Bonferroni: picked from all pairs
+    p = pairs * float(binomtest(there, there + back, expected).pvalue)  # Bonferroni: picked from all pairs
     share, interval = there / (there + back), wilson(there, there + back)
     a, b = classes[i], classes[j]
     sentence = (

@@ -109,7 +109,7 @@ def render(
     problems = [*problems, *(problem for run in content.runs for problem in run.problems), *content.problems]
     views, wrong = pictures.find_views(content.shown)
     bare = _page(content, PagePictures(views=views), [*problems, *wrong], analysed)
-    room = max(0, LIMIT - _RESERVE - len(bare.encode()))
+    room = _room(bare)
     shown, more, damaged = pictures.embed(sources, room // 2 if views else room)
     room -= sum(len(picture.url) for picture in shown)
     files = pictures.in_turn(views)
@@ -138,8 +138,13 @@ def render_detection(path: Path) -> str:
         )
 
     bare = page([], [], problems)
-    shown, more, damaged = pictures.embed(sources, max(0, LIMIT - _RESERVE - len(bare.encode())))
+    shown, more, damaged = pictures.embed(sources, _room(bare))
     return page(shown, more, [*problems, *damaged])
+
+
+def _room(bare: str) -> int:
+    """The bytes that pictures may take on a page that has these contents without them."""
+    return max(0, LIMIT - _RESERVE - len(bare.encode()))
 
 
 def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[ReportedRun], list[str]]:

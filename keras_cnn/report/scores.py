@@ -146,7 +146,7 @@ def _share(value: Any) -> float:
 
 
 def _count(value: Any) -> int:
-    if not _is_number(value) or value != int(value) or value < 0:
+    if number(value) is None or value != int(value) or value < 0:
         raise ValueError(value)
     return int(value)
 

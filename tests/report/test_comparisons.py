@@ -1,6 +1,7 @@
 """The comparison that `evaluate.py RUN --against OTHER` left, on the page."""
 
 import json
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from keras_cnn.evaluation.predictions import Predictions
 from keras_cnn.figures.style import BLUE, ORANGE
 from keras_cnn.report import pictures
 from keras_cnn.report import wandb as report_wandb
-from keras_cnn.report.comparisons import read_comparisons
+from keras_cnn.report.comparisons import StoredChange, StoredComparison, read_comparisons
 from keras_cnn.report.html import write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.sections.comparisons import comparison_section
@@ -67,6 +68,47 @@ def test_numbers_worked_out_by_hand(run):
     change = dict(zip(CLASSES, shown.charts[1].table.rows, strict=True))
     assert change["cat"] == ("cat", "-10", "+10", "+0", "+0")
     assert change["dog"] == ("dog", "-40", "+40", "+0", "+0")
+
+
+def test_a_difference_whose_interval_reaches_zero_may_be_chance():
+    change = StoredChange(10, 0.5, 0.5, 0.0, (-0.1, 0.2), only_before=2, only_after=3, p=0.03)
+    stored = StoredComparison(None, "older", "test", Path(), change, {"cat": change}, 1, np.zeros((1, 1), int))
+    sentences = {
+        ends: comparison_section(replace(stored, overall=replace(change, difference_interval=ends)), 0).sentence
+        for ends in ((-0.1, 0.2), (0.0, 0.2), (-0.2, 0.0), (0.001, 0.2), (-0.2, -0.001), None)
+    }
+    chance = "; the interval includes 0, so the difference may be chance. Newly right: 3; newly wrong: 2."
+    assert [sentence.endswith(chance) for sentence in sentences.values()] == [True, True, True, False, False, False]
+    assert "+0.00 points [−10.00, +20.00], McNemar p 0.03" in sentences[-0.1, 0.2]
+    assert sentences[None] == "older and this run have no test images in common."
+
+
+def test_of_more_than_forty_classes_those_that_changed_most_come_first():
+    names = [f"kind {i}" for i in range(41)]
+    change = StoredChange(10, 0.5, 0.5, 0.0, (-0.1, 0.2), only_before=2, only_after=3, p=0.3)
+    classes = {name: replace(change, difference=(-1) ** i * i / 100) for i, name in enumerate(names)}
+    classes["kind 40"] = replace(change, difference=None)  # of which there is no image
+    matrix = np.zeros((41, 41), int)
+    matrix[1, 2], matrix[3, 4], matrix[5, 5], matrix[6, 1] = -5, 4, 9, 4
+    shown = comparison_section(StoredComparison(None, "older", "test", Path(), change, classes, 40, matrix), 7)
+    order = [names[i] for i in range(39, -1, -1)]
+    assert [row[0] for row in shown.table.rows] == ["all images", *order, "kind 40"]
+    assert [row[3] for row in shown.table.rows[1:3]] == ["−39.00", "+38.00"]
+    of_classes, confusion = shown.charts
+    assert (of_classes.name, confusion.name) == ("change-7", "confusion-change-7")
+    assert of_classes.title == "The 40 of 41 classes that changed most"
+    assert [row[0] for row in of_classes.table.rows] == order
+    mistakes = [("kind 1", "kind 2", "-5"), ("kind 3", "kind 4", "+4"), ("kind 6", "kind 1", "+4")]
+    assert list(confusion.table.rows) == mistakes
+    assert confusion.drawing.columns[0].values == [5, -4, -4]  # fewer of them
+    assert confusion.note.startswith("The 3 most frequent of 3 kinds of mistake, with their images: 13 of 13 wrong")
+    assert (shown.table.searched, of_classes.table.searched, confusion.table.searched) == (True, False, True)
+    fewer = replace(shown.stored, classes=dict(list(classes.items())[:40]), confusion=matrix[:40, :40])
+    few = comparison_section(fewer, 0)
+    assert [row[0] for row in few.table.rows] == ["all images", *names[:40]]
+    assert few.charts[0].title == "Change of each class"
+    assert list(few.charts[1].table.rows) == mistakes
+    assert (few.table.searched, few.charts[1].table.searched) == (False, False)
 
 
 def test_blue_is_better_on_and_beside_the_diagonal():

@@ -90,10 +90,12 @@ def test_what_the_page_draws_is_no_picture_and_the_telling_ones_come_first(make_
         picture(run / "figures" / f"{name}.png")
     for name in ("confusion", "reliability", "roc", "sample", "scores", "mistakes"):
         picture(run / "evaluations" / "test" / "figures" / f"{name}.png")
+    picture(run / "evaluations" / "test" / "against_older" / "figures" / "newly_wrong.png")
     picture(run / "evaluations" / "flip" / "figures" / "reliability.png")  # of which the page has no chart
     runs, _ = find_runs([run])
     shown, (more,), problems = pictures.embed(pictures.find(runs), 1_000_000)
     assert [(p.source.group, p.source.path.stem) for p in shown] == [
+        ("test", "newly_wrong"),  # a comparison was asked for
         ("test", "mistakes"),
         ("test", "scores"),
         ("test", "sample"),
@@ -243,6 +245,18 @@ def test_an_unfinished_run_lacks_no_model_and_has_its_best_epoch_so_far(make_run
     assert (found.best_epoch, found.validation.accuracy, found.validation.images) == (3, 0.75, 60)
     # statsmodels' proportion_confint(45, 60, method="wilson")
     assert found.validation.interval == pytest.approx((0.6276792992, 0.8422347747), abs=1e-9)
+    assert found.state == "unfinished: epoch 4 of 4"
+    (run / "config.yaml").write_text("train: {monitor: val_loss}\n")
+    (run / "split.json").unlink()
+    for row, loss, accuracy in zip(rows[1:], "4213", ("0.5", "0.5", "1.5", "0.5"), strict=True):
+        row[rows[0].index("val_loss")], row[rows[0].index("val_accuracy")] = loss, accuracy
+    (run / "history.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    (found,), _ = find_runs([run])
+    assert (found.state, found.monitor, found.best_epoch) == ("unfinished: epoch 4", "val_loss", 3)
+    assert found.validation.accuracy is None  # 1.5 is none
+    (run / "history.csv").write_text((run / "history.csv").read_text().replace(",1.5,", ",1.0,"))
+    (found,), _ = find_runs([run])
+    assert (found.validation.accuracy, found.validation.interval) == (1, None)  # of so many images as nobody knows
 
 
 # --- ties, ticks, matrices --------------------------------------------------------------------------------------------

@@ -89,9 +89,15 @@ def test_every_number_is_recomputable_from_its_rows():
 
 def test_a_run_without_a_counterpart_stays_out_of_the_rows():
     lonely = run("lonely", 0.1, model__filters=256, model__dropout=0.5)
-    (only,) = about(findings([*four_blocks(), lonely]), "dropout 0.3 beats")
+    records = four_blocks()
+    (only,) = about(findings([*records, lonely]), "dropout 0.3 beats")
     assert only.size == pytest.approx(0.0285)
     assert "lonely" not in only.rows
+    for record in records:
+        record.metrics["validation"] = dict(record.metrics)
+    del records[0].metrics["accuracy"]  # not tested, so that all are compared on the validation images
+    (only,) = about(findings(records), "dropout 0.3 beats")
+    assert only.method.startswith("validation accuracy, matched")
 
 
 def test_a_trend_by_hand():
@@ -404,6 +410,10 @@ def test_the_worst_confusion_against_its_reverse():
     assert only.size == pytest.approx(40 / 50 - 0.25)
     assert "40 against 10 images, 80.0 % [" in only.sentence
     assert "where 25.0 % would be no preference" in only.sentence
+    low, high = proportion_confint(40, 50, 0.05, "wilson")
+    assert only.interval == pytest.approx((low - 0.25, high - 0.25), abs=1e-9)
+    for others in ([[50, 0], [0, 50]], [[60, 40], [0, 0]]):  # no mistake; and no image of the class
+        assert not about(of_one_run(others), "more often than")
     assert not about(of_one_run([[80, 12, 8], [9, 85, 6], [5, 5, 90]]), "more often than")
 
 
@@ -455,11 +465,14 @@ def test_overconfidence_by_hand():
     low, high = proportion_confint(750, 1000, 0.05, "wilson")
     assert only.size == pytest.approx(0.08)
     assert only.interval == pytest.approx((0.83 - high, 0.83 - low), abs=1e-9)
-    assert only.sentence.startswith("only is overconfident: its mean confidence lies 8.0 points [")
+    size = points(0.08, (0.83 - high, 0.83 - low))
+    sentence = f"only is overconfident: its mean confidence lies {size} above its accuracy on 1,000 test images"
+    assert only.sentence == sentence
     timid = ece | {"confidence": [None, 0.55, 0.75]}
     (only,) = about(of_one_run([[375, 125], [125, 375]], ece=timid), "confident")
     assert (only.direction, only.size) == ("lower", pytest.approx(-0.08))
-    assert "underconfident: its mean confidence lies 8.0 points [" in only.sentence
+    size = points(0.08, (low - 0.67, high - 0.67))
+    assert f"underconfident: its mean confidence lies {size} below its accuracy" in only.sentence
     assert not about(of_one_run([[375, 125], [125, 375]], ece=ece | {"confidence": [None, 0.65, 0.83]}), "confident")
 
 
@@ -476,7 +489,13 @@ def test_the_gap_to_the_training_images():
     low, high = confint_proportions_2indep(3200, 4000, 700, 1000, method="newcomb")
     assert only.size == pytest.approx(0.1)
     assert only.interval == pytest.approx((low, high), abs=1e-9)
-    assert only.sentence.startswith("only scores 10.0 points [")
+    assert only.sentence.startswith(f"only scores {points(0.1, (low, high))} higher on its training images")
+    fewer = {"images": 2000, "accuracy": 1001 / 2000}  # 1000.9999999999999 of them
+    (only,) = about(of_one_run([[300, 200], [100, 400]], train=fewer), "training images")
+    low, high = confint_proportions_2indep(1001, 2000, 700, 1000, method="newcomb")
+    assert only.interval == pytest.approx((low, high), abs=1e-9)
+    assert (only.direction, only.size) == ("lower", pytest.approx(-0.1995))
+    assert only.sentence.startswith(f"only scores {points(0.1995, (-high, -low))} lower on its training images")
     assert not about(of_one_run([[400, 100], [100, 400]], train={"images": 4000, "accuracy": 0.81}), "training images")
 
 

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from keras_cnn.report import pictures, run_charts
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
 from keras_cnn.report.scores import read_scores
-from keras_cnn.report.sections.classes import confusions
+from keras_cnn.report.sections.classes import calibration, classes, confusions, ranking
 from keras_cnn.report.sections.configuration import differences, layer_tables
-from keras_cnn.report.sections.curves import curves
+from keras_cnn.report.sections.curves import costs, curves
 from keras_cnn.report.sections.environment import environment
 from keras_cnn.report.sections.evaluations import evaluations
+from keras_cnn.report.sections.models import networks
 from keras_cnn.report.sections.runs import lead, table_of_runs
 from keras_cnn.run_folder.drawn_views import record_view
 
@@ -155,6 +157,11 @@ def test_lead_names_the_run_that_validation_chooses(make_run, tmp_path):
     found, _ = find_runs(runs)
     assert "one has the highest validation accuracy, 90.00 %" in lead(found)
     assert "it classifies 50.00 %" in lead(found)
+    low, high = json.loads((runs[0] / "metrics.json").read_text())["accuracy_interval"]
+    right = f"50.00 % [{100 * low:.2f}, {100 * high:.2f}] of 120 test images classified correctly"
+    assert lead(found[:1]) == f"{right}, in epoch 2 of 4, chosen by val_accuracy."
+    tested = [replace(run, scores={"test": run.test}) for run in found]
+    assert lead(tested) == "2 runs, none with a validation accuracy."
 
 
 def test_only_fields_that_differ_are_listed(make_run, tmp_path):
@@ -162,6 +169,10 @@ def test_only_fields_that_differ_are_listed(make_run, tmp_path):
     b = make_run(tmp_path / "b", optim={"learning_rate": 0.01, "momentum": 0.9, "gamma": 0.5})
     runs, _ = find_runs([a, b])
     assert differences(runs).rows == (("optim.learning_rate", "0.1", "0.01"), ("optim.gamma", "-", "0.5"))
+    a_dozen, more = (differences([*[runs[0]] * n, runs[1]]) for n in (11, 12))
+    assert a_dozen.head == ("field", *["a"] * 11, "b")
+    assert more.head == ("run", "optim.learning_rate", "optim.gamma")  # a row for each of many runs
+    assert more.rows == (*[("a", "0.1", "-")] * 12, ("b", "0.01", "0.5"))
     alone, _ = find_runs([a])
     assert differences(alone).rows == (("train.epochs", "10", "4"),)
     with (a / "changes.txt").open("a") as file:
@@ -239,6 +250,19 @@ def test_cost_has_each_run_with_its_interval_over_minutes_and_over_parameters(ma
         assert [", on the Pareto front" in point.hover[0] for point in points] == [i in front for i in range(3)]
         assert points[0].hover[0].startswith("r3 [25.00, 62.50]")
         assert (plot.x.scale, plot.x.limits) == ("linear", (0, 1.08 * max(places)))
+    over_time, over_parameters = (chart.table for chart in costs(found))
+    assert over_time.head == ("run", "time", "test accuracy", "95 % interval", "on the Pareto front")
+    assert over_time.rows == (
+        ("r3", "1 min 00 s", "50.00 %", "[25.00, 62.50]", "yes"),
+        ("r1", "2 min 00 s", "75.00 %", "[50.00, 87.50]", "yes"),
+        ("r2", "4 min 00 s", "62.50 %", "[37.50, 75.00]", "no"),
+    )
+    assert [row[1:2] + row[4:] for row in over_parameters.rows] == [("1,512", "no"), ("504", "yes"), ("1,008", "no")]
+    assert costs(found[:1]) == []
+    for minutes, scale, limits in ((20, "linear", (0, 1.08 * 20)), (20.1, "logarithmic", None)):
+        last = replace(found[1].record, history=({"epoch": 1, "run_seconds": 60 * minutes},))
+        x = run_charts.cost([found[0], replace(found[1], record=last)], "seconds").x
+        assert (x.scale, x.limits) == (scale, limits)
 
 
 def test_recalls_of_two_runs_stand_side_by_side_in_the_row_of_their_class(make_run, tmp_path):
@@ -271,6 +295,11 @@ def test_the_environment_has_what_each_run_recorded(make_run, tmp_path):
         "keras": ("3.15.1", "3.15.1"),
         "git commit": ("0123abc", "0123abc"),
     }
+    assert [fact.name for fact in environment([new, old]) if not fact.shared] == ["data", "split (SHA-256)"]
+    machines = [new.record.environment | {"platform": f"p{number % 6}"} for number in range(13)]
+    many = environment([replace(new, record=replace(new.record, environment=machine)) for machine in machines])
+    spread = "p0 (3 runs); p1 (2 runs); p2 (2 runs); p3 (2 runs); and 2 more"
+    assert {fact.name: fact.texts for fact in many}["platform"] == (spread,)
     (data, images, *_) = environment([old, *[new] * 11, old])
     assert data.texts == ("npz:small (11 runs); folder:photos (2 runs)",)
     assert images.texts == ("train 400, validation 60, test 120",)
@@ -299,6 +328,83 @@ def test_forty_classes_stay_readable_and_small(make_run, tmp_path, blobs):
     for true, predicted, images, share in chart.table.rows[:60]:
         i, j = (int(name.rpartition(" ")[2]) for name in (true, predicted))
         assert (images, share) == (str(matrix[i, j]), f"{100 * matrix[i, j] / matrix[i].sum():.1f} %")
+    true, predicted, images, _ = chart.table.rows[0]
+    of_class = matrix[int(true.rpartition(" ")[2])].sum()
+    wrong = matrix - np.diag(np.diag(matrix))
+    assert int(images) == wrong.max()
+    assert chart.note == (
+        f"{100 * matrix.trace() / 3000:.2f} % right. Most frequent mistake: {true} predicted as {predicted}, {images}"
+        f" of {of_class} images. The table lists the 60 most frequent of {(wrong > 0).sum():,} kinds of mistake."
+    )
+
+
+def test_of_more_than_forty_classes_the_lowest_come_first(make_run, tmp_path):
+    names = [f"kind {i}" for i in range(41)]
+    areas = {name: {"roc_area": 0.9, "average_precision": 0.5 - i / 100} for i, name in enumerate(names)}
+    areas["kind 3"] = {"roc_area": None, "average_precision": None}
+    areas["kind 40"] |= {"roc_area_interval": [0.8, 0.95], "average_precision_interval": [0.05, 0.2]}
+    run = make_run(tmp_path / "run", classes=names, images=400, pictures=0)
+    (found,), _ = find_runs([damage(run, ranking={"per_class": areas})])
+    scores = json.loads((run / "metrics.json").read_text())["per_class"]
+    recalls = {name: scores[name]["recall"] for name in names if scores[name]["support"]}
+    order = [*sorted(recalls, key=recalls.get), *(name for name in names if name not in recalls)]
+    (chart,) = classes([found])
+    table = [dict(zip(chart.table.head, row, strict=True)) for row in chart.table.rows]
+    assert [row["class"] for row in table] == order
+    wrong = found.result.confusion - np.diag(np.diag(found.result.confusion))
+    for row in table:
+        mistakes = wrong[names.index(row["class"])]
+        most = f"{names[mistakes.argmax()]}: {mistakes.max()}" if mistakes.any() else "–"
+        assert row["most often taken for"] == most
+        score = scores[row["class"]]
+        assert row["images"] == str(score["support"])
+        for column, name in (("recall", "recall"), ("precision", "precision"), ("F1", "f1")):
+            if score[name] is not None and score[f"{name}_interval"] is not None:
+                low, high = score[f"{name}_interval"]
+                assert row[column] == f"{100 * score[name]:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    assert chart.title == "Recall of the 40 classes of lowest recall, of 41"
+    assert chart.note == "Test images. The table has the lowest first, and what each class is most often taken for."
+    areas_first = ranking([found])
+    assert areas_first.rows[0] == ("kind 40", "run", "test", "0.9000 [0.8000, 0.9500]", "0.1000 [0.0500, 0.2000]")
+    assert [row[0] for row in areas_first.rows] == [n for n in reversed(names) if n != "kind 3"] + ["kind 3"]
+    assert areas_first.rows[-1] == ("kind 3", "run", "test", "–", "–")
+    fewer = replace(found, scores={"test": replace(found.test, classes=found.test.classes[:39], confusion=None)})
+    (both,) = classes([found, fewer])
+    assert (both.title, len(both.table.rows)) == (chart.title, 41 + 39)
+    of_fewer = [row for before, row in itertools.pairwise(both.table.rows) if before[0] == row[0]]
+    assert [row[-1] for row in of_fewer] == ["–"] * 39
+    (of_many_runs,) = classes([found] * 51)  # 2,000 rows in all, but forty of each run
+    assert len(of_many_runs.table.rows) == len(ranking([found] * 51).rows) == 40 * 51
+    assert of_many_runs.note.endswith("taken for. The table has the 40 lowest.")
+    few = {"per_class": dict(list(areas.items())[:3])}
+    table = ranking([found, find_runs([damage(run, ranking=few)])[0][0]][1:])
+    assert ([row[0] for row in table.rows], table.searched) == (names[:3], False)  # in their own order
+
+
+def test_images_of_tests_and_of_validation_are_told_apart(make_run, tmp_path):
+    tested, trial = (make_run(tmp_path / name, pictures=0) for name in ("tested", "trial"))
+    whole = json.loads((trial / "metrics.json").read_text())
+    own = {name: whole[name] for name in ("validation", "best_epoch", "chosen_by")}
+    (trial / "metrics.json").write_text(json.dumps(own))
+    runs, _ = find_runs([tested, trial])
+    assert [chart.note for chart in classes(runs)] == ["Test images; for trial validation images."]
+    assert classes(runs[1:])[0].note == "Validation images."
+    assert [chart.title for chart, _ in confusions(runs)] == ["tested", "trial: validation"]
+    (chart,) = calibration(runs)
+    ece, test = whole["validation"]["ece"], json.loads((tested / "metrics.json").read_text())["ece"]
+    errors = [
+        f"{name} {100 * e['value']:.2f} % [{100 * e['interval'][0]:.2f}, {100 * e['interval'][1]:.2f}] in"
+        f" {len(e['counts'])} bins"
+        for name, e in (("tested", test), ("trial", ece))
+    ]
+    assert chart.note == (
+        f"Test images; for trial validation images. Expected calibration error: {errors[0]}; {errors[1]}."
+    )
+    bins = list(zip(ece["edges"], ece["edges"][1:], ece["counts"], ece["confidence"], ece["accuracy"], strict=False))
+    assert chart.table.rows[-len(bins) :] == tuple(
+        ("trial", f"{100 * low:.1f} to {100 * high:.1f} %", str(n), *(f"{100 * x:.1f} %" if n else "–" for x in means))
+        for low, high, n, *means in bins
+    )
 
 
 def test_curves_have_the_history_and_the_chosen_epoch(make_run, tmp_path, blobs):
@@ -313,6 +419,9 @@ def test_curves_have_the_history_and_the_chosen_epoch(make_run, tmp_path, blobs)
     assert loss.head == accuracy.head == ("epoch", "run, training", "run, validation")
     assert loss.rows == tuple((row[0], f"{float(row[1]):.4f}", f"{float(row[3]):.4f}") for row in rows)
     assert accuracy.rows == tuple((row[0], f"{100 * float(row[2]):.2f}", f"{100 * float(row[4]):.2f}") for row in rows)
+    plots = [run_charts.curves(found * n, "loss") for n in (1, 4, 5)] + [run_charts.curves(found, "loss", found)]
+    looks = [(plot.unified, plot.legend) for plot in plots]
+    assert looks == [(True, True), (True, False), (False, False), (False, False)]
 
 
 # --- what is wrong with a run -----------------------------------------------------------------------------------------
@@ -404,6 +513,46 @@ def test_scores_of_nothing_are_nothing():
     assert read_scores({}, "f") == (read_scores({}, "g")[0], [])
     found, problems = read_scores({"loss": 0.5, "loss_interval": [0.5, 0.5]}, "f")  # every image costs the same
     assert (found.loss, found.loss_interval, problems) == (0.5, (0.5, 0.5), [])
+
+
+ECE = {"value": 0.1, "edges": [0, 0.5, 1], "counts": [0, 4], "confidence": [None, 0.9], "accuracy": [None, 0.5]}
+
+
+def test_each_number_of_a_split_is_taken_or_named_with_what_is_expected():
+    taken = {
+        ("accuracy", 0): "accuracy",
+        ("accuracy", 1 + 1e-10): "accuracy",  # a mean of float64
+        ("images", 0): "images",
+        ("images", 7.0): "images",
+        ("accuracy_interval", (0.5, 0.5)): "interval",
+        ("loss", -3): "loss",
+    }
+    for (name, value), field in taken.items():
+        found, problems = read_scores({name: value}, "f")
+        assert (getattr(found, field), problems) == (value, [])
+    share, interval = "a number from 0 to 1", "two numbers from 0 to 1, low and high"
+    ranked = {"a": {"roc_area": 0.5, "average_precision": 2}}
+    for name, values, expected in (
+        ("accuracy", [-1e-9, 1 + 1e-8, True, "x" * 90], share),
+        ("images", [-1, 7.5, True, 10**400, "7"], "a whole number of at least 0"),
+        ("accuracy_interval", [[0.6, 0.5], [0.5], [0.5, 1.1], 0.5], interval),
+        ("loss", [float("inf")], "a finite number"),
+        ("brier_interval", [[2, 1]], "two numbers, low and high"),
+        ("top_k", [{"2": {"accuracy": 1.5}}, {"two": {"accuracy": 0.5}}], "an accuracy from 0 to 1 for each k"),
+        ("confusion", [[[1, -1], [0, 2]], [[1, 2, 3]]], "as many rows as columns of counts"),
+        ("ece", [ECE | {name: [0.5] for name in ("edges",)}, ECE | {"counts": [4]}, ECE | {"accuracy": [0.5]},
+                 ECE | {"confidence": [0.5]}, ECE | {"counts": [0, 4.5]}, ECE | {"interval": [1, 0]}],
+         "value, edges, counts, confidence and accuracy"),
+        ("ranking", [{"per_class": ranked}, {}], "ROC area and average precision of each class"),
+    ):  # fmt: skip
+        for value in values:
+            found, problems = read_scores({name: value}, "f")
+            text = repr(value)
+            shown = text if len(text) <= 60 else f"{text[:60]}…"
+            assert problems == [f"f: {name} is {shown}; expected {expected}; left out"]
+            assert found == read_scores({}, "f")[0]
+    found, problems = read_scores({"ece": ECE, "confusion": [[0, 4], [0, 0]]}, "f")
+    assert (found.calibration.counts, found.calibration.accuracy, problems) == ((0, 4), (None, 0.5), [])
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------------
@@ -533,6 +682,31 @@ def test_a_table_of_layers_is_shown_as_a_table(make_run, tmp_path):
     found = layer_tables(find_runs([run])[0])
     assert found[0][1].rows == (("1", "conv", "8", "kernel 5"), ("2", "relu", "", ""), ("3", "<dense>", "3", ""))
     assert "Layers of model.table" in Page(write_report([run]).read_text(encoding="utf-8")).text()
+    other = make_run(tmp_path / "other", pictures=0, model={"name": "layers", "table": layers[:2]})
+    twin = make_run(tmp_path / "twin", pictures=0, model={"name": "layers", "table": layers})
+    append(run / "changes.txt", "model.table: None -> [{'conv': 8}]\n")
+    runs, _ = find_runs([run, other, twin])
+    assert [label for label, _ in layer_tables(runs)] == ["run, twin", "other"]
+    assert differences(runs[:2]).rows == (("model.table", "3 layers, see below", "2 layers, see below"),)
+    assert differences(runs[:1]).rows[-1] == ("model.table", "None", "see its layers below")
+
+
+def test_a_network_has_its_diagram_or_the_reason_why_not(make_run, tmp_path):
+    run = make_run(tmp_path / "run", pictures=0)
+    runs, _ = find_runs([run])
+    assert (networks(runs)[0].diagram, networks(runs)[0].without) == (None, "")  # of an older version
+    for text, size, reason in (
+        (SVG, (40, 20), ""),
+        (SVG + " " * (60_000 - len(SVG)), (40, 20), ""),
+        (SVG + " " * (60_001 - len(SVG)), None, f"The diagram is in {run / 'model.svg'}."),
+        ("<svg>", None, f"{run / 'model.svg'} cannot be shown: no SVG with a width and a height in pixels."),
+    ):
+        (run / "model.svg").write_text(text)
+        (network,) = networks(runs)
+        assert network.without == reason
+        assert (network.diagram and network.diagram[1]) == size
+        if size:
+            assert base64.b64decode(network.diagram[0].removeprefix("data:image/svg+xml;base64,")).decode() == text
 
 
 def test_pictures_keep_their_size_where_there_is_room(make_run, tmp_path):

@@ -162,6 +162,12 @@ def test_figures_of_a_class():
     assert (precision.measured, precision.interval) == (0.75, (0.41, 0.93))
     assert row(record, "f1", 0.52, class_name="cat").finding == "within the measured interval"
     assert row(record, "f1", 0.5714, class_name="dog").verdict == "agrees"
+    for name, value, text in (
+        ("f1", 0.9, "measured 23.33 points lower, 1.6 half-widths"),
+        ("precision", 0.3, "measured 45.00 points higher, 1.7 half-widths"),
+        ("recall", 0.3, "measured 30.00 points higher, 3.0 half-widths"),
+    ):
+        assert row(record, name, value, class_name="cat").finding == f"{text} of the interval"
     assert row(record, "recall", 0.6, class_name="horse").reason == "because the run has no recall of horse"
 
 

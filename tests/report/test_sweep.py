@@ -17,10 +17,11 @@ from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol, repeats
 from keras_cnn.evaluation.facts import facts_of
+from keras_cnn.report import html as html_module
 from keras_cnn.report.findings import findings
 from keras_cnn.report.html import LIMIT, write_report
 from keras_cnn.report.runs import find_runs
-from keras_cnn.report.sections.audits import audits
+from keras_cnn.report.sections.audits import audits, checks
 from keras_cnn.report.sections.content import _findings
 from keras_cnn.report.sections.runs import lead
 from keras_cnn.run_folder.record import read_record
@@ -256,6 +257,12 @@ def test_the_audit_of_a_sweep_knows_how_many_were_tried(grid_sweep, make_sweep, 
     assert by_run["best"].worst("configuration-chosen-on-test") == protocol.PASSED
     assert by_run["best"].worst("best-configuration-quoted") == protocol.PASSED
     assert by_run["0001-seed1"].worst("best-configuration-quoted") == protocol.WEAKENS
+    table = checks(list(by_run.values()))
+    assert table.head[0] == "check"
+    counts = {row[0]: dict(zip(table.head[1:], map(int, row[1:]), strict=True)) for row in table.rows}
+    assert {sum(row.values()) for row in counts.values()} == {9}
+    quoted = counts["best configuration quoted"]
+    assert {name: n for name, n in quoted.items() if n} == {"weakens": 8, "passed": 1}
     for results, severity in (([40], protocol.NOTE), ([40, 50], protocol.WEAKENS)):  # one trial is no comparison
         sweep = make_sweep(tmp_path / severity, BAYES, results, finished=True)
         runs, _ = find_runs([sweep])
@@ -282,7 +289,14 @@ def test_parameters_keep_their_own_names_and_values(make_sweep, tmp_path):
 def test_failed_trials_have_their_reasons_and_no_numbers(make_sweep, tmp_path):
     reason = "0002: stage2_pool: the map is 1 x 1, smaller than its window"
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40, reason, 60, 50, "out of memory"])
+    (sweep / "0005").mkdir()  # all that it left, which is no problem of the page
+    (sweep / "0005" / "config.yaml").write_text("seed: 1\n")
     page = page_of(sweep)
+    assert 'id="problems"' not in page
+    runs, _ = html_module._runs([sweep], find_table([sweep]))
+    assert {run.label: run.state for run in runs} == dict.fromkeys(("0001", "0003", "0004"), "finished") | {
+        "0005": "failed"
+    }
     assert "5 trials: 3 finished, 2 failed." in page
     found = section(page, "sweep")
     assert reason in found

@@ -84,9 +84,7 @@ def _differences(stored: StoredComparison, place: int) -> Chart:
 
 def _largest_first(stored: StoredComparison) -> list[tuple[str, StoredChange]]:
     """The classes, those that changed most first; those without images last."""
-    return sorted(
-        stored.classes.items(), key=lambda item: -1 if item[1].difference is None else -abs(item[1].difference)
-    )
+    return sorted(stored.classes.items(), key=lambda item: (item[1].difference is None, -abs(item[1].difference or 0)))
 
 
 def _confusion(stored: StoredComparison, place: int) -> Chart:
