@@ -15,6 +15,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_cnn.api.backbones import BackboneRanking, rank_backbones
     from keras_cnn.api.data import load_data
     from keras_cnn.api.demo import demo
     from keras_cnn.api.detections import ImageDetections
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from keras_cnn.prediction.table import ImagePredictions
 
 __all__ = [
+    "BackboneRanking",
     "ComparisonResult",
     "Dataset",
     "DetectorRun",
@@ -68,6 +70,7 @@ __all__ = [
     "open_run",
     "overfit_batch",
     "predict",
+    "rank_backbones",
     "report",
     "resume",
     "sweep",
@@ -86,6 +89,7 @@ _WITHOUT_TENSORFLOW = {
     "report": "api.page",
 }
 _WITH_TENSORFLOW = {
+    "BackboneRanking": "api.backbones",
     "ComparisonResult": "api.sweeps",
     "DetectorRun": "api.detectors",
     "DryRun": "api.plans",
@@ -112,6 +116,7 @@ _WITH_TENSORFLOW = {
     "open_run": "api.run",
     "overfit_batch": "api.training",
     "predict": "api.predicting",
+    "rank_backbones": "api.backbones",
     "resume": "api.training",
     "sweep": "api.sweeps",
     "train": "api.training",

@@ -21,11 +21,20 @@ from keras_cnn.models.class_names import classes_in
 from keras_cnn.tasks.detection.settings import BoxConfig
 
 PUBLIC = (
-    *("ComparisonResult", "Dataset", "DetectorRun", "DryRun", "Evaluation", "Explanation", "Figures"),
+    *(
+        "BackboneRanking",
+        "ComparisonResult",
+        "Dataset",
+        "DetectorRun",
+        "DryRun",
+        "Evaluation",
+        "Explanation",
+        "Figures",
+    ),
     *("ImageDetections", "ImagePredictions", "InputError", "MachineReport", "ObjectDetector", "Run", "SeedSummary"),
     *("Stopped", "SweepResult", "build_model", "compare", "demo", "doctor", "dry_run", "evaluate_runs", "explain"),
     *("find_learning_rate", "finetune", "list_models", "list_options", "load_data", "open_detector", "open_run"),
-    *("overfit_batch", "predict", "report", "resume", "sweep", "train", "train_detector", "view"),
+    *("overfit_batch", "predict", "rank_backbones", "report", "resume", "sweep", "train", "train_detector", "view"),
 )
 PIXELS = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3))
 LABELS = np.arange(90) % 3

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from keras_cnn import config as config_module
-from keras_cnn.cli import compare, early
+from keras_cnn.cli import compare, early, probe
 from keras_cnn.cli.parser import Parser
 from keras_cnn.cli.train import add_config, add_options, find_chosen_config, photos_named, start
 from keras_cnn.config import Config
@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   python finetune.py photos/ --backbone xception --freeze-upto block10 --dry-run
   python finetune.py photos/ --backbone resnet50 --unfreeze-last 3 --weights resnet50.pth
   python finetune.py photos/ --freeze-upto 0 --finetune.strategy gradual
+  python finetune.py photos/ --probe                           which backbone? all with weights at hand, untrained
   python finetune.py --compare quick                           recipes, with seeds and intervals
   python finetune.py --export runs/finetune --formats litert,onnx
   python finetune.py --resume                                  goes on with the last unfinished run
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> None:
     parser.option("--unfreeze-last", type=int, metavar="K", help="train the last K layers with weights, and the head")
     add_options(parser, resumes="a run or a comparison", shows="data, what is frozen, and cost")
     compare.add_options(parser)
+    probe.add_options(parser)
     parser.option("--export", type=Path, metavar="RUN", help="write a finished run's model for other programs")
     parser.option("--formats", metavar="F,...", help="of --export: keras, savedmodel, litert, onnx; default all")
     parser.fields(config_module.names())
@@ -47,6 +49,11 @@ def main(arguments: list[str]) -> None:
         return
     if _names_nothing(chosen, overrides):
         compare.demonstrate(chosen, overrides)
+        return
+    if chosen.probe is not None:
+        overrides = early.with_sources([*photos_named(chosen, overrides), *overrides])
+        find_chosen_config(chosen)
+        probe.main(chosen, overrides)
         return
     overrides = early.with_sources([*photos_named(chosen, overrides), *_as_overrides(chosen), *overrides])
     find_chosen_config(chosen)
@@ -59,7 +66,7 @@ def main(arguments: list[str]) -> None:
 def _names_nothing(chosen: argparse.Namespace, overrides: list[str]) -> bool:
     """Whether the command names neither a config, images nor a network, and asks for nothing else than fine-tuning."""
     named = [chosen.config, chosen.named_config, chosen.backbone, chosen.weights, chosen.unfreeze_last]
-    named += [chosen.resume, chosen.compare]
+    named += [chosen.resume, chosen.compare, chosen.probe]
     other = [chosen.find_learning_rate, chosen.overfit_batch, chosen.options]
     fields = {word.partition("=")[0] for word in overrides}
     return named == [None] * len(named) and not any(other) and not fields & {"--data.source", "--model.name"}

@@ -29,7 +29,7 @@ from keras_cnn.charts import page as chart_page
 from keras_cnn.charts import text
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import detection, pictures, run_charts
+from keras_cnn.report import backbones, detection, pictures, run_charts
 from keras_cnn.report.recipes import recipe_sections
 from keras_cnn.report.runs import ReportedRun, find_runs
 from keras_cnn.report.sections.audits import VERDICTS
@@ -75,6 +75,10 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
     if detector := detection.find(paths):
         place = out or detector / "report.html"
         _write(place, lambda: render_detection(detector))
+        return place
+    if ranking := backbones.find(paths):
+        place = out or ranking / "report.html"
+        _write(place, lambda: render_ranking(ranking))
         return place
     table = table or find_table(paths)
     runs, problems = _runs(paths, table)
@@ -145,6 +149,13 @@ def render_detection(path: Path) -> str:
 def _room(bare: str) -> int:
     """The bytes that pictures may take on a page that has these contents without them."""
     return max(0, LIMIT - _RESERVE - len(bare.encode()))
+
+
+def render_ranking(path: Path) -> str:
+    """The page about the ranking of backbones at `path`."""
+    about = backbones.read(path)
+    content = {"sections": [backbones.section(about)], "shown": [], "more": [], "problems": []}
+    return _filled("detection.html", title=path.name, lead=backbones.lead(about), **content)
 
 
 def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[ReportedRun], list[str]]:

@@ -209,7 +209,7 @@ def test_a_full_disk_is_named_with_need_and_room_and_left_as_it_was(refused, sma
 
 def test_the_options_of_all_backbones_are_listed_once(refused):
     text = refused[1]["options"]["out"]
-    assert len(text.splitlines()) < 120
+    assert len(text.splitlines()) < 150  # not again for each of the fifty backbones
     assert text.count("--model.weights ") == text.count("--finetune.freeze_upto ") == 1
     assert text.count("efficientnetv2b0") == 1
 

@@ -16,7 +16,7 @@ from keras_cnn.models.weights import keras_files, safetensors_files, torch_files
 from keras_cnn.models.weights.matching import LoadedWeights, assign
 from keras_cnn.models.weights.stored import Stored, canonically_named, snake_case
 
-__all__ = ["LoadedWeights", "is_torch_file", "load_weights"]
+__all__ = ["LoadedWeights", "is_torch_file", "load_weights", "weights_at_hand"]
 
 SHIPPED = Path(__file__).parents[1] / "shipped"  # weights that come with the package (scripts/pretrain_resnet8.py)
 FASHION = "fashion"
@@ -56,6 +56,20 @@ def load_weights(model: keras.Model, source: str | Path) -> LoadedWeights:
         if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
             raise InputError(f"{path}: a pointer of Git LFS instead of the weights; git lfs pull downloads them")
     return assign(model, _read(model, path), str(path))
+
+
+def weights_at_hand(name: str, input_shape: tuple[int, int, int]) -> list[str]:
+    """The sources of published weights of a backbone that need no download: imagenet, fashion, both or none.
+
+    Keras's weights of some networks depend on the size of the images (H, W, C).
+    """
+    if name in APPLICATIONS:
+        application = APPLICATIONS[name]
+        file = application.weights_file(application.weights_side(*input_shape[:2]))
+    else:
+        file = classics.find(name).weights_file
+    found = ["imagenet"] if file and _cached(file).is_file() else []
+    return [*found, FASHION] if (SHIPPED / f"{name}_{FASHION}.keras").is_file() else found
 
 
 def _shipped(network: str) -> Path:
