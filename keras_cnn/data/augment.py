@@ -120,7 +120,8 @@ class Augmentation:
 
 
 # The reports name their augmentations. Where they give no numbers (COMP5623's affine map, CS6910's switch), the values
-# are our own.
+# are our own. CS7015's text names brightness, contrast and saturation, again without numbers; the settings known of its
+# code are 0.5, 0.5 and none, so that the code alone is {name: cs7015, saturation: 0}.
 RECIPES = {
     "none": Augmentation(),
     "light": Augmentation(flip=0.5, translation=0.05, fill="reflect"),
@@ -130,7 +131,7 @@ RECIPES = {
     ),
     "imagenet": Augmentation(crop_area=(0.08, 1.0), flip=0.5, brightness=0.4, contrast=0.4, saturation=0.4),
     "fashion": Augmentation(flip=0.5, pad_crop=2),
-    "cs7015": Augmentation(pad_crop=4, flip=0.5, brightness=0.5, contrast=0.5),
+    "cs7015": Augmentation(pad_crop=4, flip=0.5, brightness=0.5, contrast=0.5, saturation=0.5),
     "comp5623": Augmentation(rotation=15, scale=(0.9, 1.1), translation=0.1, flip=0.2),
     "cs6910": Augmentation(rotation=20, scale=(0.8, 1.2), translation=0.1, flip=0.5, fill="nearest"),
     "tdt4265": Augmentation(),

@@ -1,7 +1,7 @@
 """The networks of three published reports, with exactly the trainable parameters that the reports print."""
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -9,6 +9,7 @@ from keras_cnn.errors import require
 from keras_cnn.models.blocks import Chain, TorchDefault
 
 Shape = tuple[int, int, int]
+Downsampling = Literal["pool", "stride"]
 
 XavierChain = partial(Chain, initializer=keras.initializers.GlorotUniform)  # TDT4265
 TorchChain = partial(Chain, initializer=TorchDefault)  # CS7015 and COMP5623
@@ -24,37 +25,73 @@ def lenet(input_shape: Shape, classes: int) -> keras.Model:
     return chain.model(classes)
 
 
-def model1(input_shape: Shape, classes: int) -> keras.Model:
-    """Model 1 of TDT4265, task 2. The report prints no kernel size; 3×3 with same padding is our choice."""
+def model1(
+    input_shape: Shape,
+    classes: int,
+    *,
+    dropout: float = 0.1,
+    batch_norm: bool = True,
+    downsampling: Downsampling = "pool",
+) -> keras.Model:
+    """Model 1 of TDT4265, task 2. The report prints no kernel size; 3×3 with same padding is our choice.
+
+    The options are the variants that its discussion (2.5 e) compares.
+
+    Options:
+        dropout: share of the channels of the first convolution that training drops
+        batch_norm: batch norm at the end of each stage and behind the last hidden dense layer
+        downsampling: pool ends a stage with a 2×2 max pool; stride has its last convolution move by 2 instead
+    """
     chain = XavierChain("model1", input_shape)
     for stage in ((32,), (64, 128), (256, 512)):
         for filters in stage:
-            chain.conv(filters)
+            chain.conv(filters, stride=2 if downsampling == "stride" and filters == stage[-1] else 1)
             chain.activation("relu")
         if stage == (32,):
-            chain.spatial_dropout(0.1)
-        chain.batch_norm()
-        chain.pool()
+            chain.spatial_dropout(dropout)
+        if batch_norm:
+            chain.batch_norm()
+        if downsampling == "pool":
+            chain.pool()
     chain.flatten()
     for units in (2048, 64):
         _dense(chain, units)
-    chain.batch_norm()
+    if batch_norm:
+        chain.batch_norm()
     return chain.model(classes)
 
 
-def model2(input_shape: Shape, classes: int) -> keras.Model:
-    """Model 2 of TDT4265, task 2: LeNet with batch norm in each hidden layer and channel dropout in the first."""
+def model2(
+    input_shape: Shape,
+    classes: int,
+    *,
+    dropout: float = 0.1,
+    batch_norm: bool = True,
+    downsampling: Downsampling = "pool",
+) -> keras.Model:
+    """Model 2 of TDT4265, task 2: LeNet with batch norm in each hidden layer and channel dropout in the first.
+
+    The options are the variants that its discussion (2.5 e) compares.
+
+    Options:
+        dropout: share of the channels of the first convolution that training drops
+        batch_norm: batch norm before each activation
+        downsampling: pool puts a 2×2 max pool behind each convolution; stride has the convolution move by 2 instead
+    """
     chain = XavierChain("model2", input_shape)
     for filters in (32, 64, 128):
-        chain.conv(filters, kernel=5)
+        chain.conv(filters, kernel=5, stride=2 if downsampling == "stride" else 1)
         if filters == 32:
-            chain.spatial_dropout(0.1)
-        chain.batch_norm()
+            chain.spatial_dropout(dropout)
+        if batch_norm:
+            chain.batch_norm()
         chain.activation("relu")
-        chain.pool()
+        if downsampling == "pool":
+            chain.pool()
     chain.flatten()
     chain.dense(64)
-    chain.batch_norm()
+    if batch_norm:
+        chain.batch_norm()
     chain.activation("relu")
     return chain.model(classes)
 

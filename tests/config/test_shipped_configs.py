@@ -28,6 +28,7 @@ PUBLISHED = {
     "cs7015_net4": 4_403_518,
     "tdt4265_lenet": 390_410,
     "comp5623_full": 40_940_852,
+    "in4310_resnet18": 11_179_590 + 4 * 513,  # the report's 6 outputs, and 4 more of 512 weights and a bias
     "tdt4265_resnet18": 8_398_858,  # of torchvision's resnet18: layer4, and fc with 10 outputs
 }
 
@@ -59,7 +60,7 @@ def test_published_counts_name_existing_configs():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_no_config_sets_a_field_without_effect(path):
-    own_splits = ["train"] if path.stem in ("photos", "finetune") else ["train", "test"]
+    own_splits = ["train"] if path.stem in ("photos", "finetune", "in4310_resnet18") else ["train", "test"]
     assert config.without_effect(config.load(path, [], BUILDERS), own_splits) == []
 
 
@@ -70,7 +71,7 @@ def test_comparison_opens_with_its_command_and_number_of_runs(path):
     command, *said = path.read_text().split("program:")[0].splitlines()
     assert command.startswith(f"# python finetune.py --compare configs/comparisons/{path.name}")
     runs = len(space.cells(sweep)) * sweep.repeats
-    assert re.search(rf": {runs} runs, {sweep.repeats} seeds a (# )?recipe", " ".join(said))
+    assert re.search(rf": {runs} runs, {sweep.repeats} seeds? a (# )?recipe", " ".join(said))
     assert sweep.notes == ()
 
 
@@ -78,9 +79,26 @@ def test_comparison_opens_with_its_command_and_number_of_runs(path):
 def test_every_recipe_of_a_comparison_is_a_fine_tuning_of_its_own(path):
     sweep = sweep_file.read_sweep(path)
     found = [trial_config(sweep, sweep.base, cell) for cell in space.cells(sweep)]
-    recipes = {(c.model.name, c.model.options["weights"], c.finetune.freeze_upto) for c in found}
+    recipes = {
+        (c.model.name, c.model.options["weights"], c.finetune.freeze_upto, c.optim.optimizer, c.train.epochs)
+        for c in found
+    }
     assert len(recipes) == len(found)
     assert {name for name, *_ in recipes} <= set(backbones.names())
     for each in found:
         notes = config.without_effect(each, ["train"])
         assert [note for note in notes if not note.startswith("data.")] == []
+
+
+def test_the_networks_of_cs6910_are_its_seven_with_what_is_trained_by_which_optimizer_and_for_how_long():
+    sweep = sweep_file.read_sweep(FOLDER / "comparisons" / "cs6910_networks.yaml")
+    found = [trial_config(sweep, sweep.base, cell) for cell in space.cells(sweep)]
+    names = {"resnet50", "resnet101", "inceptionv3", "densenet161", "squeezenet1_1", "vgg11", "alexnet"}
+    recipes = {(c.finetune.freeze_upto, c.optim.optimizer, c.train.epochs) for c in found}
+    assert {c.model.name for c in found} == names
+    assert recipes == {
+        *((upto, "sgd", 5) for upto in ("all", -3, 0)),
+        *((-3, optimizer, 5) for optimizer in ("adam", "adagrad")),
+        *((-3, "sgd", epochs) for epochs in (10, 15)),
+    }
+    assert len(found) == len(names) * len(recipes) == 49

@@ -323,7 +323,9 @@ def test_an_impossible_option_is_named(options, named):
 
 
 def test_the_recipe_of_cs7015_is_the_published_one():
-    assert RECIPES["cs7015"] == Augmentation(pad_crop=4, flip=0.5, brightness=0.5, contrast=0.5, saturation=0.0)
+    """Its text: "random cropping 32x32 (after padding of 4), random horizontal flips, color jittering, i.e., randomly
+    changing the brightness, contrast, and saturation"."""
+    assert RECIPES["cs7015"] == Augmentation(pad_crop=4, flip=0.5, brightness=0.5, contrast=0.5, saturation=0.5)
     assert RECIPES["comp5623"].flip == 0.2
     assert RECIPES["tdt4265"] == Augmentation()
 

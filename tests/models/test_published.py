@@ -137,6 +137,31 @@ def test_tdt4265_models_in_the_order_of_table_2(name, order):
     assert [x.kernel.shape[-1] for x in model.layers if hasattr(x, "kernel")] == [*widths, 10]
 
 
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("model1", "conv1 relu1 bn1 conv2 relu2 conv3 relu3 bn2 conv4 relu4 conv5 relu5 bn3 flatten dense1 relu6"),
+        ("model2", "conv1 bn1 relu1 conv2 bn2 relu2 conv3 bn3 relu3 flatten dense1"),
+    ],
+)
+def test_tdt4265_strides_stand_for_the_pools(name, order):
+    model = build(name, (32, 32, 3), dropout=0.0, downsampling="stride")
+    names = [layer.name for layer in model.layers[2:]]
+    assert names[: len(order.split())] == order.split()
+    assert not [n for n in names if n.startswith(("pool", "spatial_dropout"))]
+    assert model.get_layer("flatten").input.shape[1:3] == (4, 4)  # as behind three pools
+    assert _trainable(model) == _cifar(name)
+
+
+@pytest.mark.parametrize(("name", "normalised"), [("model1", 32 + 128 + 512 + 64), ("model2", 32 + 64 + 128 + 64)])
+def test_tdt4265_variants_without_batch_norm_and_with_more_dropout(name, normalised):
+    plain = build(name, (32, 32, 3), batch_norm=False, dropout=0.3)
+    assert not [layer for layer in plain.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert _trainable(plain) == _cifar(name) - 2 * normalised
+    assert plain.get_layer("spatial_dropout1").rate == 0.3
+    assert build(name, (32, 32, 3)).get_layer("spatial_dropout1").rate == 0.1
+
+
 def test_comp5623_at_128_pixels():
     model = build("imagenet10", (128, 128, 3))
     assert model.get_layer("flatten").output.shape[1] == 9216

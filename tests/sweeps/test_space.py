@@ -418,6 +418,7 @@ def test_values_that_are_not_finite_do_not_count_as_iterations():
 # --- the files of the repository --------------------------------------------------------------------------------------
 
 TRIALS = {"cs7015_first": 6, "cs7015_net1": 24, "cs7015_net2": 9, "cs7015_net3": 9, "cs7015_net4": 2}
+TRIALS |= {"in4310": 2 * 2, "tdt4265": 2 * 6}
 
 
 def load(sweep, assignment):
@@ -450,8 +451,9 @@ def test_every_cell_of_a_published_grid_loads(name):
     sweep = sweep_file.read_sweep(FOLDER / f"{name}.yaml")
     found = [load(sweep, cell) for cell in space.cells(sweep)]
     assert len({config.dump(cell) for cell in found}) == len(found) == TRIALS[name]
-    assert {cell.data.source for cell in found} == {"tfds:cifar10"}
-    assert {(cell.optim.optimizer, cell.optim.momentum) for cell in found} == {("sgd", 0.9)}
+    if name.startswith("cs7015"):
+        assert {cell.data.source for cell in found} == {"tfds:cifar10"}
+        assert {(cell.optim.optimizer, cell.optim.momentum) for cell in found} == {("sgd", 0.9)}
 
 
 def test_first_grid_trains_the_network_of_the_tutorial():
@@ -496,8 +498,37 @@ def test_net3_and_net4_grids_have_the_published_weights():
     assert trainable(load(net4, space.cells(net4)[0])) == 4_403_518
 
 
+def test_in4310_grid_is_both_optimizers_at_both_rates_on_the_printed_split():
+    sweep = sweep_file.read_sweep(FOLDER / "in4310.yaml")
+    found = [load(sweep, cell) for cell in space.cells(sweep)]
+    assert {(cell.optim.optimizer, cell.optim.learning_rate) for cell in found} == {
+        (name, rate) for name in ("sgd", "adam") for rate in (0.01, 0.001)
+    }
+    assert {cell.model.name for cell in found} == {"resnet18"}
+    assert {(cell.seed, cell.train.batch_size) for cell in found} == {(42, 64)}
+    data = found[0].data
+    assert (data.per_class, data.validation, data.test) == (2500, 2700, 1500)
+    assert 6 * data.per_class - data.validation - data.test == 10_800
+
+
+def test_tdt4265_variants_change_one_thing_of_a_printed_model():
+    sweep = sweep_file.read_sweep(FOLDER / "tdt4265.yaml")
+    found = {(c["model.name"], c["variant"]): load(sweep, c) for c in space.cells(sweep)}
+    weights = {key: trainable(cell) for key, cell in found.items()}
+    for name, normalised in (("model1", 32 + 128 + 512 + 64), ("model2", 32 + 64 + 128 + 64)):
+        printed = weights[name, "printed"]
+        assert weights[name, "no_batch_norm"] == printed - 2 * normalised  # a scale and an offset for each channel
+        assert {weights[name, other] for other in ("no_dropout", "dropout_0.3", "stride", "sgd")} == {printed}
+        assert found[name, "dropout_0.3"].model.options["dropout"] == 0.3
+        assert found[name, "stride"].model.options["downsampling"] == "stride"
+        assert found[name, "sgd"].optim.optimizer == "sgd"
+        assert {found[name, v].optim.optimizer for _, v in found if v != "sgd"} == {"adam"}
+    assert {cell.train.epochs for cell in found.values()} == {10}
+
+
 def test_cs6910_sweep_is_the_published_space():
     sweep = sweep_file.read_sweep(FOLDER / "cs6910.yaml")
+    assert sweep.run_cap == 50  # "Run set 50"
     columns = {name: distribution.grid() for name, distribution in sweep.parameters.items()}
     assert math.prod(map(len, columns.values())) == 3 * 3 * 4 * 3 * 2 * 2 * 4 * 3 * 2 * 3 * 2 == 62_208
     sampler = Sampler(sweep, 0)
