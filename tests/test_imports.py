@@ -22,6 +22,7 @@ ORDER = (
     "tensorflow_import",
     "networks",
     "checking",
+    "closed_formulas",
     "config",
     "run_folder",
     "tracking",

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from keras_cnn.closed_formulas import five_conv_counts
 from keras_cnn.errors import InputError
 from keras_cnn.models import FROM_SCRATCH, arithmetic, build
 from keras_cnn.models.arithmetic import Axis
@@ -240,7 +241,7 @@ def _weighted(model, norms=False):
 def test_closed_formulas_without_pools_equal_the_built_model(m, k, l, n):  # noqa: E741
     convolutions = [{"conv": m, "kernel": k, "padding": "valid"}, {"relu": None}] * 5
     model = build("layers", (l, l, 3), table=[*convolutions, {"flatten": None}, {"dense": n}, {"relu": None}])
-    *rows, total = arithmetic.five_conv_counts(m, k, l, n)
+    *rows, total = five_conv_counts(m, k, l, n)
     assert [tuple(row) for row in rows] == _weighted(model)
     assert tuple(total) == ("total", *arithmetic.totals(arithmetic.table(model))[::2])
     side = l - 5 * (k - 1)
@@ -261,16 +262,16 @@ def test_closed_formulas_with_pools_equal_five_block(m, k, l, n, norm):  # noqa:
         batch_norm=norm,
         padding="valid",
     )
-    *rows, total = arithmetic.five_conv_counts(m, k, l, n, pools=True, batch_norm=norm)
+    *rows, total = five_conv_counts(m, k, l, n, pools=True, batch_norm=norm)
     assert [tuple(row) for row in rows] == _weighted(model, norms=norm)
     assert (total.parameters, total.multiply_adds) == arithmetic.totals(arithmetic.table(model))[::2]
 
 
 def test_closed_formulas_name_the_layer_that_does_not_fit():
     with pytest.raises(InputError, match="conv5: a map of 0 pixels"):
-        arithmetic.five_conv_counts(8, 3, 10, 4)
+        five_conv_counts(8, 3, 10, 4)
     with pytest.raises(InputError, match="pool4: a map of 0 pixels"):
-        arithmetic.five_conv_counts(8, 2, 26, 4, pools=True)
+        five_conv_counts(8, 2, 26, 4, pools=True)
 
 
 def test_the_record_is_the_table_as_json():
