@@ -3,6 +3,7 @@
 An experiment of `published/*.yaml` may have `means`: the `grid` with its levels, and `tables`, each with the fields
 that it groups by (or `epoch`), the names of its means, and one row per group. Every mean is over all epochs of all runs
 of the group, the default of `grouped_means`; the runs' own means cover the same cells and are computed the same way.
+`accurate_epochs` are means over those epochs alone whose held-out accuracy is above a limit.
 """
 
 import itertools
@@ -20,6 +21,7 @@ from keras_cnn.analysis.factors import show
 from keras_cnn.analysis.grouped import grouped_means
 from keras_cnn.analysis.table import groups, listed, words
 from keras_cnn.errors import InputError
+from keras_cnn.messages import counted
 from keras_cnn.publications import PublishedDataset
 from keras_cnn.run_folder.record import Record
 
@@ -39,6 +41,16 @@ class PublishedTable:
 
 
 @dataclass(frozen=True)
+class AccurateEpochs:
+    """A printed mean over the epochs, of all runs of the grid, with a test accuracy above a limit."""
+
+    above: float  # of the accuracy, in [0, 1]
+    mean: str  # such as overfit_percent
+    published: float
+    source: str
+
+
+@dataclass(frozen=True)
 class PublishedGrid:
     """The grid of runs behind the tables."""
 
@@ -48,6 +60,7 @@ class PublishedGrid:
     dataset: PublishedDataset
     caveats: tuple[str, ...]
     tables: tuple[PublishedTable, ...]
+    accurate_epochs: tuple[AccurateEpochs, ...] = ()
 
     @property
     def cells(self) -> list[tuple[Any, ...]]:
@@ -84,6 +97,18 @@ class MeansTable:
 
 
 @dataclass(frozen=True)
+class AccurateEpochsMean:
+    """A mean of `AccurateEpochs` beside that of the runs' own epochs above the limit."""
+
+    printed: AccurateEpochs
+    measured: float  # NaN without such epochs
+    runs: int  # with such epochs
+    rows: int  # epochs
+    cells: int  # of the grid, with such epochs
+    published_cells: int
+
+
+@dataclass(frozen=True)
 class MeansComparison:
     """All tables of a grid, and what hinders the comparison, in words."""
 
@@ -92,6 +117,7 @@ class MeansComparison:
     hindrances: tuple[str, ...]
     caveats: tuple[str, ...]  # of the publication
     tables: tuple[MeansTable, ...]
+    accurate_epochs: tuple[AccurateEpochsMean, ...] = ()
 
     def frame(self) -> pd.DataFrame:
         """Every mean in one table: `by` and `group` as text, the columns of `MeansTable.rows`, and `source`."""
@@ -102,9 +128,29 @@ class MeansComparison:
             measured_as = [measured_name(mean, self.held_out) for mean in table.rows["mean"]]
             plain = table.rows.drop(columns=list(table.by))
             parts.append(plain.assign(**described, measured_as=measured_as, source=table.source))
+        parts += [pd.DataFrame([_accurate_row(each, self.held_out)]) for each in self.accurate_epochs]
         first = ["by", "group", "mean", "measured_as"]
         joined = pd.concat(parts, ignore_index=True)
         return pd.DataFrame(joined[[*first, *(name for name in joined if name not in first)]])
+
+
+def _accurate_row(each: AccurateEpochsMean, held_out: str) -> dict[str, Any]:
+    """The row of `MeansComparison.frame` for a mean over accurate epochs."""
+    printed = each.printed
+    return {
+        "by": "epochs by held-out accuracy",
+        "group": f"above {show(printed.above)}",
+        "mean": printed.mean,
+        "measured_as": measured_name(printed.mean, held_out),
+        "published": printed.published,
+        "measured": each.measured,
+        "difference": each.measured - printed.published,
+        "runs": each.runs,
+        "rows": each.rows,
+        "cells": each.cells,
+        "published_cells": each.published_cells,
+        "source": printed.source,
+    }
 
 
 def measured_name(mean: str, held_out: str) -> str:
@@ -133,7 +179,11 @@ def read_grid(name: str) -> PublishedGrid | None:
     )
     conditions = {field: value for field, value in experiment.get("conditions", {}).items() if field not in levels}
     caveats = (*experiment.get("caveats", ()), *means.get("caveats", ()))
-    return PublishedGrid(name, levels, conditions, publications.dataset_of(publication), caveats, tables)
+    accurate = tuple(
+        AccurateEpochs(**entry | {"source": f"{report.upper()}, {entry['source']}"})
+        for entry in means.get("accurate_epochs", ())
+    )
+    return PublishedGrid(name, levels, conditions, publications.dataset_of(publication), caveats, tables, accurate)
 
 
 def compare_means(
@@ -158,6 +208,7 @@ def compare_means(
         measured = grouped_means(table, printed.by)
         notes += measured.attrs["notes"]
         tables.append(_measured_table(printed, measured, table, grid, held_out))
+    accurate = tuple(_over_accurate_epochs(each, table, grid, held_out) for each in grid.accurate_epochs)
     hindrances = [
         *_other_conditions(table, columns, record, grid),
         *_held_out(held_out, record),
@@ -166,7 +217,8 @@ def compare_means(
         *_cells(table, grid, outside),
         *notes,
     ]
-    return MeansComparison(grid.name, held_out, tuple(dict.fromkeys(hindrances)), grid.caveats, tuple(tables))
+    said = tuple(dict.fromkeys(hindrances))
+    return MeansComparison(grid.name, held_out, said, grid.caveats, tuple(tables), accurate)
 
 
 def order(published_means: Sequence[float], measured_means: Sequence[float]) -> Order | None:
@@ -184,6 +236,17 @@ def order(published_means: Sequence[float], measured_means: Sequence[float]) -> 
         kendall=tau,
         p=p,
     )
+
+
+def accurate_sentence(each: AccurateEpochsMean, held_out: str) -> str:
+    """The published mean over accurate epochs and the measured one."""
+    printed, limit = each.printed, f"{100 * each.printed.above:g} %"
+    name = "overfit%" if printed.mean == "overfit_percent" else words(printed.mean)
+    text = f"Over all epochs with a test accuracy above {limit} the published mean {name} is {printed.published:g}"
+    if not each.rows:
+        return f"{text}; here no epoch has a {words(held_out)} above {limit}"
+    of = f"{counted(each.rows, 'epoch')} of {counted(each.runs, 'run')} with a {words(held_out)} above {limit}"
+    return f"{text}; here it is {each.measured:.2f} over {of}"
 
 
 def order_sentence(table: MeansTable, short: Mapping[str, str], held_out: str) -> str:
@@ -267,6 +330,18 @@ def _measured_table(
     return MeansTable(
         printed.by, printed.means, frame, {mean: each for mean, each in orders.items() if each}, printed.source
     )
+
+
+def _over_accurate_epochs(
+    printed: AccurateEpochs, table: pd.DataFrame, grid: PublishedGrid, held_out: str
+) -> AccurateEpochsMean:
+    accurate = pd.DataFrame(table[table[held_out] > printed.above]).assign(every="epoch")
+    if not len(accurate):
+        return AccurateEpochsMean(printed, math.nan, 0, 0, 0, len(grid.cells))
+    (row,) = grouped_means(accurate, ["every"]).to_dict("records")
+    value = float(row.get(measured_name(printed.mean, held_out), math.nan))
+    there = set(_cells_of(accurate, grid))
+    return AccurateEpochsMean(printed, value, int(row["runs"]), int(row["rows"]), len(there), len(grid.cells))
 
 
 def _agrees(cell: Mapping[str, Any], at: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from keras_cnn.analysis.published_means import (
     HELD_OUT,
     MeansComparison,
     MeansTable,
+    accurate_sentence,
     measured_name,
     order_sentence,
 )
@@ -52,6 +53,7 @@ def published_section(view: AnalysedRuns) -> PageSection | None:
     caption = "; ".join(["means over all epochs of all runs", *means.hindrances])
     orders = _orders(means, short)
     findings = [order_sentence(table, short, means.held_out) for table in means.tables]
+    findings += [accurate_sentence(each, means.held_out) for each in means.accurate_epochs]
     if means.hindrances:
         findings.append(f"What differs: {'; '.join(means.hindrances)}")
     return PageSection(
@@ -69,7 +71,8 @@ def _notes(means: MeansComparison) -> list[str]:
     """How the numbers on both sides were computed."""
     overfit = [_OVERFIT] if any("overfit_percent" in table.means for table in means.tables) else []
     explained = [_ORDER] if any(table.orders for table in means.tables) else []
-    source = f"source: {'; '.join(table.source for table in means.tables)}"
+    sources = [*(table.source for table in means.tables), *(each.printed.source for each in means.accurate_epochs)]
+    source = f"source: {'; '.join(sources)}"
     return [_CONVENTION, *overfit, *explained, *(f"of the publication: {text}" for text in means.caveats), source]
 
 

@@ -16,6 +16,7 @@ from keras_cnn.analysis import sections
 from keras_cnn.analysis.published_means import (
     PublishedGrid,
     PublishedTable,
+    accurate_sentence,
     compare_means,
     order,
     order_sentence,
@@ -172,6 +173,27 @@ def test_means_at_an_epoch_and_epochs_that_no_run_has():
     assert (first["cells"], first["published_cells"]) == (3, 4)
     assert np.isnan(ninth["measured"])
     assert (ninth["runs"], ninth["cells"], ninth["published_cells"]) == (0, 0, 4)
+
+
+def test_the_mean_over_accurate_epochs_by_hand():
+    """CS7015, network 4: "The mean overfit% observed for all epochs having a test accuracy score > 88% was 8.13%"."""
+    (printed,) = read_grid("cs7015/net4").accurate_epochs
+    assert (printed.above, printed.mean, printed.published) == (0.88, "overfit_percent", 8.13)
+    grid = replace(GRID, accurate_epochs=(replace(printed, above=0.31), replace(printed, above=0.6)))
+    found = compare_means(frame(), COLUMNS, RECORD, grid)
+    some, none = found.accurate_epochs
+    # above 0.31: 0.32 and 0.46 of run a, 0.40 and 0.60 of run c, with overfit% 0 (train 0.30), 4, 0 and 10
+    assert (some.measured, some.runs, some.rows) == (pytest.approx((0 + 4 + 0 + 10) / 4), 2, 4)
+    assert np.isnan(none.measured)
+    assert (none.runs, none.rows) == (0, 0)
+    assert accurate_sentence(some, found.held_out) == (
+        "Over all epochs with a test accuracy above 31 % the published mean overfit% is 8.13; here it is 3.50 over 4"
+        " epochs of 2 runs with a validation accuracy above 31 %"
+    )
+    assert accurate_sentence(none, found.held_out).endswith("here no epoch has a validation accuracy above 60 %")
+    row = found.frame().set_index("by").loc["epochs by held-out accuracy"].iloc[0]
+    assert (row["group"], row["published"], row["cells"], row["published_cells"]) == ("above 0.31", 8.13, 2, 4)
+    assert (row["measured"], row["difference"]) == pytest.approx((3.5, 3.5 - 8.13))
 
 
 def test_what_hinders_the_comparison_is_said():
