@@ -22,7 +22,7 @@ from keras_cnn.views.support.image_stream import (
     measured_before,
     stream,
 )
-from keras_cnn.views.support.opened_model import OpenedModel
+from keras_cnn.views.support.opened_model import OpenedModel, OptionalCount
 from keras_cnn.views.support.published_ablation import beside_published, draw_beside_published
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.ablation import CONTROLS, Ablation, ablate
@@ -41,6 +41,7 @@ def draw(
     controls: int = CONTROLS,
     seed: int = 0,
     most: int | None = None,
+    first: OptionalCount = None,
     split: SplitName = "validation",
 ) -> list[SavedFigure]:
     """Accuracy by class, confusion matrices, newly wrong images, and the random choices; ablation.json has the numbers.
@@ -53,11 +54,13 @@ def draw(
         controls: number of random choices of as many filters of the same layers, for comparison
         seed: seed of these random choices
         most: number of images, at even distances in the split; default all, and with the view `all` 2,500
+        first: number of images from the beginning of the split instead, such as the first 256 test images
         split: which images of the run: validation, train or test; a reading of test images is recorded
     """
     require(controls >= 0, "command line: --controls", f"found {controls}", "at least 0")
     require(most is None or most >= 1, "command line: --most", f"found {most}", "at least 1")
-    images = stream(opened, "ablation", split, most)
+    require(most is None or first is None, "command line: --first", f"found {first} with --most {most}", "one of them")
+    images = stream(opened, "ablation", split, most, first=first)
     if opened.classes is None:
         raise InputError(f"{opened.name}: ablation: class names that are not known, expected a run")
     require(bool((images.labels >= 0).all()), f"{opened.name}: ablation", "images without a true class", "a run's own")

@@ -20,6 +20,7 @@ _COLUMNS = 8
 _PERCENTILE = 99.0  # one extreme value would leave all others pale
 
 Scale = Literal["layer", "channel"]
+Part = Literal["all", "convolution", "batch-norm", "activation"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,11 @@ def draw(
     count: Count = 16,
     scale: Scale = "layer",
     percentile: float = _PERCENTILE,
+    part: Part = "all",
 ) -> list[SavedFigure]:
     """A figure for each layer and image; one figure with all images for a dense layer.
+
+    64 channels of one part fill a page with 8×8 maps, as in figures 8 and 9 of TDT4265.
 
     Options:
         layer: layers of any kind; default the first and the last convolution
@@ -57,12 +61,13 @@ def draw(
         count: number of channels, if none are named
         scale: layer: all maps below a heading share their colours; channel: each map has its own
         percentile: share in % of a map's values, by magnitude, that the colours tell apart; larger ones look alike
+        part: of a convolution, only its own maps, those behind its batch norm or those behind its activation
     """
     require(0 < percentile <= 100, "command line: --percentile", f"found {percentile:g}", "above 0, at most 100")
     colours = ColourScale(scale == "channel", percentile)
     figures = []
     for name in layer or first_and_last(opened.probe):
-        figures += _draw_layer(opened, out, name, channels, count=count, colours=colours)
+        figures += _draw_layer(opened, out, name, channels, count=count, colours=colours, part=part)
     return figures
 
 
@@ -72,9 +77,16 @@ def reads(opened: OpenedModel) -> PlannedReads:
 
 
 def _draw_layer(
-    opened: OpenedModel, out: Path, name: str, channels: tuple[int, ...], *, count: int, colours: ColourScale
+    opened: OpenedModel,
+    out: Path,
+    name: str,
+    channels: tuple[int, ...],
+    *,
+    count: int,
+    colours: ColourScale,
+    part: Part,
 ) -> list[SavedFigure]:
-    points = _points(opened, name)
+    points = _of_part(opened, name, part)
     read = opened.maps(points.values())
     maps = {heading: read[point] for heading, point in points.items()}
     last = list(maps.values())[-1]  # the activation: a channel that is 0 there on every image has nothing to show
@@ -103,6 +115,19 @@ def _points(opened: OpenedModel, name: str) -> dict[str, str]:
     if point in [block.name for block in opened.probe.convolutions]:
         return {f"{part} ({where})": where for part, where in parts_of(opened.probe, point).items()}
     return {point: point}
+
+
+def _of_part(opened: OpenedModel, name: str, part: Part) -> dict[str, str]:
+    """The points of a layer, or the one of that part. InputError for a layer without it."""
+    points = _points(opened, name)
+    if part == "all":
+        return points
+    parts = {_array_name(heading).replace("_", "-"): heading for heading in points}
+    where = f"{opened.name}: {name}: --part {part}"
+    is_convolution = opened.probe.point(name) in [block.name for block in opened.probe.convolutions]
+    require(is_convolution, where, "a layer of one part", "a convolution, or no --part")
+    require(part in parts, where, "none", f"{' or '.join(parts)}")
+    return {parts[part]: points[parts[part]]}
 
 
 def _array_name(heading: str) -> str:

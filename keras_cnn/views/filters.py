@@ -1,6 +1,7 @@
 """`filters`: what each filter responds to, over a whole split in one pass."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +30,7 @@ from keras_cnn.figures.style import (
     new_figure,
     styled,
 )
+from keras_cnn.messages import aligned
 from keras_cnn.models.arithmetic import ReceptiveField
 from keras_cnn.views.support.image_stream import ImageStream, PlannedReads, SplitName, measured
 from keras_cnn.views.support.opened_model import OpenedModel
@@ -71,9 +73,9 @@ def draw(
         require(not unknown, f"{opened.name}: {name}", f"filter {unknown and unknown[0]}", f"0 to {count - 1}")
     (all_responses,) = measured(opened, wanted)
     images, responses = wanted[0][0], {layer.layer: layer for layer in all_responses}
-    figures = [_draw_summary(opened, out, images, all_responses)]
+    chosen = [(responses[name], number) for name in names for number in filters]
+    figures = [_draw_summary(opened, out, images, all_responses, chosen)]
     if opened.classes is not None and (images.labels >= 0).all():
-        chosen = [(responses[name], number) for name in names for number in filters]
         figures.append(_draw_classes(opened, opened.classes, out, images, chosen))
     fields, shown = receptive_field.receptive_fields(opened.model), list(filters)[:_ROWS]
     return figures + [
@@ -85,16 +87,33 @@ def reads(opened: OpenedModel) -> PlannedReads:
     return PlannedReads(measured=responses_to(opened, "filters"))
 
 
-def _draw_summary(opened: OpenedModel, out: Path, images: ImageStream, layers: list[Responses]) -> SavedFigure:
+def _draw_summary(
+    opened: OpenedModel,
+    out: Path,
+    images: ImageStream,
+    layers: list[Responses],
+    chosen: list[tuple[Responses, int]],
+) -> SavedFigure:
     names = [responses.layer for responses in layers]
     title = f"{opened.name}: every filter of every convolution on {images.words}"
     figure = filter_summary(names, [r.largest for r in layers], [r.mean for r in layers], title)
     arrays = {}
     for r in layers:
-        for name in ("top", "responses", "labels", "units", "peaks", "mean", "largest"):
+        for name in ("top", "responses", "labels", "units", "peaks", "mean", "top_mean", "largest"):
             arrays[f"{r.layer}_{name}".replace("/", "-")] = getattr(r, name)
     counts = ", ".join(f"{r.layer} {int(r.dead.sum())} of {len(r.dead)}" for r in layers if r.dead.any())
-    return save_figure(out, "filters-summary", figure, arrays, f"dead ({DEAD}): {counts or 'none'}")
+    saved = save_figure(out, "filters-summary", figure, arrays, f"dead ({DEAD}): {counts or 'none'}")
+    return replace(saved, table=tuple(_response_table(chosen)))
+
+
+def _response_table(chosen: list[tuple[Responses, int]]) -> list[str]:
+    """The mean response of each chosen filter to its top images, its largest and its mean one (CS7015, table 3)."""
+    top = chosen[0][0].top.shape[1]
+    rows: list[tuple[str, ...]] = [("response", f"mean of top {top}", "largest", "mean of all")]
+    for layer, place in chosen:
+        values = (layer.top_mean[place], layer.maximum[place], layer.mean[place])
+        rows.append((f"{layer.layer} filter {place}", *(number(value, 6) for value in values)))
+    return [f"  {line}" for line in aligned(rows, right=(1, 2, 3))]
 
 
 def _draw_classes(
@@ -139,14 +158,15 @@ def _draw_layer(
 
 
 def _heading(opened: OpenedModel, responses: Responses, filter_number: int) -> str:
-    most, mean = (number(values[filter_number], 4) for values in (responses.maximum, responses.mean))
-    value = number(responses.largest[filter_number])
-    text = f"filter {filter_number}: largest response {most}, mean {mean}, largest value {value}"
+    measured = (responses.maximum, responses.top_mean, responses.mean)
+    most, top_mean, mean = (number(values[filter_number], 4) for values in measured)
+    value, count = number(responses.largest[filter_number]), responses.top.shape[1]
+    text = f"filter {filter_number}: response {most}, of top {count} {top_mean}, of all {mean}; largest value {value}"
     if responses.dead[filter_number]:
         text += ", dead"
     if opened.classes and (responses.labels >= 0).all():
         most_seen = responses.class_most_seen(len(opened.classes))[filter_number]
-        text += f"; top {responses.top.shape[1]} mostly {opened.classes[most_seen]}"
+        text += f"; top {count} mostly {opened.classes[most_seen]}"
     return text
 
 

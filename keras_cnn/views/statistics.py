@@ -49,12 +49,12 @@ def draw(
     """Shares of non-positive values by layer, and eigenvalues of the covariance of the features, with intervals.
 
     Options:
-        layer: layers whose values are counted; default the layer behind the activation of each convolution
+        layer: layers or stages whose values are counted; avgpool: means over the last map; default all activations
         point: layer of the features; default the last before the class scores, or the last map
         reduction: pooled (means over the map) or flattened
         most: number of images of each set
         against: other runs, model files or backbones, for the same images
-        images_of: other sources of images, such as folder:PATH, for the same networks
+        images_of: other sources of images, such as folder:PATH: their validation images, or all if they have no splits
         split: which images of the run: validation, train or test; a reading of test images is recorded
     """
     require(most >= 2, "command line: --most", f"found {most}", "at least 2")
@@ -114,8 +114,9 @@ def _image_sets(
     images = stream(opened, "statistics", split, most, of=first)
     sets = {images.words: images}
     for name in sources:
-        dataset = data.load(name, image_size=(height, width), channels=channels)
-        images = stream_of(opened, dataset.validation, most, f"images of {name}")
+        dataset = data.load(name, image_size=(height, width), channels=channels, uncut=True)
+        split_shown = dataset.validation if len(dataset.validation) else dataset.train
+        images = stream_of(opened, split_shown, most, f"images of {name}")
         sets[images.words] = images
     return sets
 

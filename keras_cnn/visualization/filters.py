@@ -39,6 +39,11 @@ class Responses:
         return self.responses[:, 0]
 
     @property
+    def top_mean(self) -> np.ndarray:
+        """(C,) float64: mean response to the top images, "Avg. response of T20 images" in CS7015."""
+        return self.responses.mean(axis=1, dtype=np.float64)
+
+    @property
     def dead(self) -> np.ndarray:
         """(C,) bool, see DEAD: after a ReLU, the output of such a filter is 0 on all these images."""
         return self.largest <= 0

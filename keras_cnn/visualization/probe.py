@@ -6,7 +6,8 @@ network's own layers are never called. Everything is computed in inference mode,
 float32.
 
 A point is a place in the network where a tensor can be read: the name of a node of the `Graph` for its output, or
-`NAME:linear` for the output of a convolution or dense layer before its own activation argument.
+`NAME:linear` for the output of a convolution or dense layer before its own activation argument. The name of a stage
+that no node has, such as `layer2`, stands for the last node of the stage.
 """
 
 import functools
@@ -25,6 +26,7 @@ from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.predict import LINEAR
 from keras_cnn.models.graph import Graph, GraphNode, call_operation, twin
 from keras_cnn.models.layer_kinds import AFFINE, CONVOLUTIONS, is_activation, is_channel_flip, is_element_wise
+from keras_cnn.models.stages import HEAD, INPUT, stages
 
 Built = TypeVar("Built")
 
@@ -148,15 +150,22 @@ class Probe:
         )
 
     def node(self, name: str) -> GraphNode:
-        """The node of that name or path. InputError with the nearest name if there is none."""
-        node = self.graph.find(name)
+        """The node of that name or path, or the last of that stage. InputError, with the nearest name, without any."""
+        node = self.graph.find(name) or self.graph.find(self._stage_ends.get(name, ""))
         if node is not None:
             return node
         names = [n for n, node in self.nodes.items() if isinstance(node.operation, layers.Layer)]
-        hint = nearest(name, names)
+        hint = nearest(name, dict.fromkeys((*names, *self._stage_ends)))
         if hint.startswith("; expected") and len(names) > 12:
             hint = f"; it has {len(names)}, from {', '.join(names[:3])} to {', '.join(names[-3:])}"
         raise InputError(f"{self.name}: no layer {name!r}{hint}")
+
+    @functools.cached_property
+    def _stage_ends(self) -> dict[str, str]:
+        """Stage, as `--freeze-upto` takes it -> its last layer; nothing for a Sequential model, which has no stages."""
+        if isinstance(self.model, keras.Sequential):
+            return {}
+        return {stage: members[-1].name for stage, members in stages(self.model) if stage not in (INPUT, HEAD)}
 
     def point(self, name: str) -> str:
         """The canonical name of a point. InputError for an unknown layer or one without a linear part."""

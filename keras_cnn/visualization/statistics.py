@@ -17,6 +17,7 @@ from keras_cnn.evaluation.metrics import CONFIDENCE_LEVEL
 from keras_cnn.visualization.probe import ModelOrProbe, Probe
 
 Reduction = Literal["pooled", "flattened"]
+AVGPOOL = "avgpool"  # torchvision's name of the means over the last map, which the report measures too
 
 SAMPLES = 200  # bootstrap samples
 _LARGEST = 2**30  # most bytes of features to keep
@@ -76,25 +77,34 @@ class Spectrum:
 class NotPositive:
     """Measures the share of the values that are at most 0 at each of `points`, see `probe`, as a list of `Sparsity`.
 
-    One number per image and point is kept. Raises InputError for an unknown point, and for values that are not finite.
+    Where the point `AVGPOOL` is no layer of the network, it stands for the means over the network's last map. One
+    number per image and point is kept. Raises InputError for an unknown point, and for values that are not finite.
     """
 
     def __init__(self, model: ModelOrProbe, points: Sequence[str]):
         probe = Probe.of(model)
-        self.points = tuple(points)
-        self.key = ("not positive", self.points)
-        self._shapes = [probe.fixed_shape(point) for point in points]
+        self._names = tuple(points)
+        self._pooled = [point == AVGPOOL and probe.graph.find(point) is None for point in points]
+        self.points = tuple(
+            probe.last_map() if pooled else point for point, pooled in zip(points, self._pooled, strict=True)
+        )
+        self.key = ("not positive", self._names)
+        self._shapes = [
+            probe.fixed_shape(point)[-1:] if pooled else probe.fixed_shape(point)
+            for point, pooled in zip(self.points, self._pooled, strict=True)
+        ]
         self._shares: list[list[np.ndarray]] = []  # of each batch, the shares at each point
 
     def compute(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        return [_not_positive(value) for value in values]
+        pooled = zip(values, self._pooled, strict=True)
+        return [_not_positive(tf.reduce_mean(value, axis=[1, 2]) if means else value) for value, means in pooled]
 
     def add(self, computed: Sequence[tf.Tensor], labels: np.ndarray) -> None:
         self._shares.append([shares.numpy() for shares in computed])
 
     def result(self) -> list[Sparsity]:
         result = []
-        for name, shape, parts in zip(self.points, self._shapes, zip(*self._shares, strict=True), strict=True):
+        for name, shape, parts in zip(self._names, self._shapes, zip(*self._shares, strict=True), strict=True):
             shares = np.concatenate(parts).astype(np.float64)
             require(bool(np.isfinite(shares).all()), f"statistics: {name}", "values that are not finite", "numbers")
             result.append(Sparsity(name, shape, shares, paired_bootstrap(shares, CONFIDENCE_LEVEL)))

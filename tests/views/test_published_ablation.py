@@ -100,6 +100,14 @@ def test_other_images_filters_and_ways_are_stated(folder, tmp_path):
     assert stated[2] == "the batch norm behind each filter is silent too, and was not there"
 
 
+def test_the_first_images_are_stated_as_a_part_of_the_split(folder, tmp_path):
+    words = [str(folder), "ablation", "--split", "test", "--first", "16", "--controls", "0", "--out", str(tmp_path)]
+    assert run_program(visualize.main, words) == 0
+    record = json.loads((tmp_path / "ablation" / "ablation.json").read_text())
+    assert record["of"] == "the first 16 images of the test split"
+    assert "16 of the 40 test images here" in record["published"]["differences"]
+
+
 def test_a_run_of_other_images_has_nothing_to_stand_beside(run, tmp_path):
     config = (run / "config.yaml").read_text()
     try:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
 from keras_cnn import views
 from keras_cnn.data.dataset import Dataset, Split
@@ -109,6 +110,42 @@ def test_the_ablation_says_what_was_chosen(opened, tmp_path):
     assert f"as bad or worse: {as_bad} of 8 random choices" in " ".join(figure.line for figure in saved)
     assert record["left_behind"] == {"conv1": [0.0, 0.0]}
     assert f"{100 * record['before']:.2f} % before" in saved[0].line
+
+
+def test_the_means_of_the_top_responses_are_a_table(opened, tmp_path):
+    summary, *_ = views.find("filters").draw(opened, tmp_path, filters=(3, 0), top=5)
+    with np.load(summary.arrays) as arrays:
+        numbers = {name: (arrays[f"{name}_responses"], arrays[f"{name}_mean"]) for name in ("conv1", "conv2")}
+    head, *rows = (line.split() for line in summary.table)
+    assert head == ["response", "mean", "of", "top", "5", "largest", "mean", "of", "all"]
+    assert [" ".join(row[:3]) for row in rows] == [f"conv{c} filter {f}" for c in (1, 2) for f in (3, 0)]
+    for layer, _, number, *values in rows:
+        responses, mean = numbers[layer]
+        expected = responses[int(number)].mean(), responses[int(number), 0], mean[int(number)]
+        found = [float(value.replace("−", "-")) for value in values]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_ablation_of_the_first_images_of_a_split(opened, tmp_path):
+    views.find("ablation").draw(opened, tmp_path, first=7, controls=0)
+    record = json.loads((tmp_path / "ablation.json").read_text())
+    assert record["of"] == "the first 7 images of the validation split"
+    assert sum(change["images"] for change in record["per_class"].values()) == 7
+    assert [record["per_class"][name]["images"] for name in CLASSES] == [3, 2, 2]  # labels 0 1 2 0 1 2 0
+    assert set(record["newly_wrong"]) <= {f"validation/{number:03}" for number in range(7)}
+    with pytest.raises(InputError, match="--first: found 7 with --most 9, expected one of them"):
+        views.find("ablation").draw(opened, tmp_path, first=7, most=9)
+
+
+def test_all_images_of_a_source_without_splits_are_measured(opened, tmp_path):
+    photos = tmp_path / "photos" / "all"
+    photos.mkdir(parents=True)
+    for number in range(11):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 14, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(photos / f"{number}.png")
+    saved = views.find("statistics").draw(opened, tmp_path, images_of=(f"folder:{photos.parent}",), most=12)
+    with np.load(saved[-1].arrays) as arrays:
+        assert f"tiny on 11 images of folder:{photos.parent}" in arrays["series"].tolist()[1]
 
 
 def test_several_networks_and_sets_side_by_side(opened, tmp_path):

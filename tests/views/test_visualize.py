@@ -61,6 +61,37 @@ def test_activations_are_of_images_of_the_validation_split(run, tmp_path):
         assert arrays["values"].shape == (2, 5)
 
 
+def test_maps_of_one_part_fill_a_page(run, photo, tmp_path, capsys):
+    words = [str(run), "activations", "--out", str(tmp_path), "--image", str(photo), "--count", "64"]
+    assert run_program(visualize.main, [*words, "--layer", "conv1", "--part", "batch-norm"]) == 0
+    with np.load(tmp_path / "activations" / "conv1_1_photo.npz") as arrays:
+        assert sorted(arrays) == ["batch_norm", "channels", "image"]
+        model = keras.saving.load_model(run / "model.keras")
+        normalised = keras.Model(model.inputs[0], model.get_layer("bn1").output)
+        expected = normalised(arrays["image"][None].astype("float32"))[0].numpy()
+        np.testing.assert_allclose(arrays["batch_norm"], expected, atol=1e-4)  # all six channels
+    assert "conv1: batch norm (bn1) of photo" in capsys.readouterr().out
+    assert run_program(visualize.main, [*words, "--layer", "conv2", "--part", "batch-norm"]) == 2
+    assert "conv2: --part batch-norm: none, expected convolution or activation" in capsys.readouterr().err
+    assert run_program(visualize.main, [*words, "--layer", "relu1", "--part", "activation"]) == 2
+    assert "relu1: --part activation: a layer of one part, expected a convolution" in capsys.readouterr().err
+
+
+def test_alexnet_pairs_of_three_images_at_three_depths(photo, tmp_path):
+    """The figures of COMP5623, question 2.2.1, by one command; its layers 0, 3 and 10 are features_0, _3 and _10."""
+    images = [str(photo)] * 3
+    words = ["alexnet", "pairs", "--weights", "none", "--image-size", "64", "--image", *images, "--count", "2"]
+    words += ["--layer", "features_0", "features_3", "features_10", "--out", str(tmp_path)]
+    assert run_program(visualize.main, words) == 0
+    drawn = {path.stem: np.load(path) for path in (tmp_path / "kernel-map-pairs").glob("*.npz")}
+    assert sorted(drawn) == ["features_0_1-3", "features_10_1-3", "features_3_1-3"]
+    for stem, depth, filters in (("features_0_1-3", 3, 11), ("features_3_1-3", 64, 5), ("features_10_1-3", 256, 3)):
+        arrays = drawn[stem]
+        assert arrays["kernels"].shape == (filters, filters, depth, 2)
+        assert arrays["convolved"].shape == arrays["activated"].shape == (3, *arrays["convolved"].shape[1:3], 2)
+        np.testing.assert_array_equal(arrays["activated"], np.maximum(arrays["convolved"], 0))
+
+
 def test_pairs_say_how_well_the_maps_were_recomputed(run, photo, tmp_path, capsys):
     five = ["--image", *(str(photo) for _ in range(5))]
     assert run_program(visualize.main, [str(run), "pairs", "--out", str(tmp_path), "--channels", "1", "3", *five]) == 0

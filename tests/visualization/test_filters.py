@@ -72,6 +72,7 @@ def test_equals_a_numpy_loop(size):
         r, sums = found[name], values.sum(axis=(1, 2), dtype=np.float64)
         assert r.images == 23
         np.testing.assert_allclose(r.mean, sums.mean(axis=0), rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(r.top_mean, -np.sort(-sums, axis=0)[:6].mean(axis=0), rtol=1e-5, atol=1e-4)
         np.testing.assert_allclose(r.largest, values.max(axis=(0, 1, 2)), rtol=1e-5, atol=1e-5)
         for f in range(values.shape[-1]):
             order = sorted(range(23), key=lambda i: -sums[i, f])[:6]

@@ -158,6 +158,19 @@ def test_a_copy_has_the_weights_and_not_the_variables(small, photos, state_of):
     assert state_of(small) == before
 
 
+def test_a_stage_is_its_last_layer_with_the_shapes_that_in4310_prints():
+    probe = Probe(build("resnet18", (224, 224, 3), 6, weights="none"))
+    printed = {"maxpool": (56, 56, 64), "layer1": (56, 56, 64), "layer2": (28, 28, 128)}
+    printed |= {"layer3": (14, 14, 256), "layer4": (7, 7, 512)}
+    assert {name: probe.map_shape(name) for name in printed} == printed
+    for name in ("layer1", "layer2", "layer3", "layer4"):  # the ReLU behind the sum of the second block
+        assert probe.point(name) == f"{name}_1_relu"
+        assert isinstance(probe.node(probe.node(name).inputs[0]).operation, layers.Add)
+    assert probe.point("conv1") == "conv1"  # a layer of that name comes before the stage
+    with pytest.raises(InputError, match="resnet18: no layer 'layer5'; did you mean layer4"):
+        probe.point("layer5")
+
+
 def test_errors_name_what_was_found_and_what_is_near(small, photos):
     probe = Probe(small)
     with pytest.raises(InputError, match=r"small: no layer 'cnv1'; did you mean conv1\?"):

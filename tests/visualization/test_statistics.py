@@ -52,6 +52,21 @@ def test_shares_of_non_positive_values(model, pixels):
     assert 0.05 < found["relu"].share < 0.95
 
 
+def test_avgpool_is_the_means_over_the_last_map_unless_a_layer_has_that_name(model, pixels):
+    kernel, bias = model.get_layer("conv").get_weights()
+    model.get_layer("conv").set_weights([kernel, bias - 0.5])  # so that some means are 0
+    (found,) = sparsity(model, ["avgpool"], batches(pixels))
+    means = at(model, "relu", pixels).mean(axis=(1, 2))
+    assert (found.layer, found.shape) == ("avgpool", (5,))
+    np.testing.assert_allclose(found.shares, (means <= 0).mean(axis=1), atol=1e-6)
+    (own,) = sparsity(model, ["gap"], batches(pixels))
+    np.testing.assert_array_equal(own.shares, found.shares)
+    model.get_layer("conv").set_weights([kernel, bias])
+    named = keras.Sequential([keras.Input((9, 8, 3)), layers.AveragePooling2D(3, name="avgpool"), layers.Conv2D(2, 2)])
+    (found,) = sparsity(named, ["avgpool"], batches(pixels))
+    assert found.shape == (3, 2, 3)
+
+
 def test_features_pooled_and_flattened(model, pixels):
     maps = at(model, "relu", pixels)
     np.testing.assert_allclose(features(model, "relu", batches(pixels)), maps.mean(axis=(1, 2)), atol=1e-5)

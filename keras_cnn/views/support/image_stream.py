@@ -108,13 +108,19 @@ class PlannedReads:
 
 
 def stream(
-    opened: OpenedModel, view: str, split: SplitName, most: int | None = None, *, of: OpenedModel | None = None
+    opened: OpenedModel,
+    view: str,
+    split: SplitName,
+    most: int | None = None,
+    *,
+    of: OpenedModel | None = None,
+    first: int | None = None,
 ) -> ImageStream:
     """The `split` of a run, or the images of the command line; at most `most` of them, at even distances.
 
-    They have the size that the network takes; with `of` they are the images of another opened network. Before images of
-    the test split of a run are read, the reading is recorded in the run folder with the name of the `view`. UsageError
-    if there are no images.
+    With `first`, they are that many from the beginning instead. They have the size that the network takes; with `of`
+    they are the images of another opened network. Before images of the test split of a run are read, the reading is
+    recorded in the run folder with the name of the `view`. UsageError if there are no images.
     """
     of, shape = of or opened, opened.image_shape
     if of.options.images or of.dataset is None:
@@ -126,7 +132,11 @@ def stream(
         raise UsageError(f"command line: --split {split}: {of.name} has no images there")
     decoded = of.once(("decoded", words, shape), lambda: DecodedSplit(images, shape, of.fit))
     is_test = split == "test" and words != "images given"
-    return _evenly_spaced(decoded, most, words, (lambda: _count_reading(opened, of, view)) if is_test else lambda: None)
+    before = (lambda: _count_reading(opened, of, view)) if is_test else lambda: None
+    if first is not None:
+        numbers = np.arange(min(first, len(images)))
+        return ImageStream(decoded, numbers, f"the first {len(numbers):,} {words}", before)
+    return _evenly_spaced(decoded, most, words, before)
 
 
 def stream_of(opened: OpenedModel, split: Split, most: int | None, words: str) -> ImageStream:

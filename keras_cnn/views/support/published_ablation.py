@@ -112,6 +112,9 @@ def _differences(
 ) -> Iterator[str]:
     if split != table.split:
         yield f"the {split} split here, the {table.split} split there"
+    images, whole = ablation.comparison.overall.images, publications.images_in(record, split)
+    if whole and images != whole:
+        yield f"{images:,} of the {whole:,} {split} images here"
     same = first_filters(opened.probe, convs=table.convolutions, filters=table.filters)
     if ablation.filters != same:
         yield f"other filters than the first {table.filters} of each of the first {table.convolutions} convolutions"
