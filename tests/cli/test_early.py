@@ -97,7 +97,7 @@ ANSWERS = {  # program and arguments -> words of its error; none of them may imp
     ("models", "resnet5"): "resnet5: no network; did you mean resnet50?",
     ("models", "--draw", "pictures"): "--draw pictures: no network, expected: models NAME",
     ("models", "net4", "--formula"): "--formula: found net4, expected: models five_block --formula",
-    ("models", "five_block", "--formula", "m=32", "K=3"): "--formula K=3: unknown letter 'K'; expected one of m, k, l, n, c, o",
+    ("models", "five_block", "--formula", "m=32", "K=3"): "unknown letter 'K'; expected one of m, k, l, n, c, o",
     ("models", "five_block", "--formula", "m=32", "k=3"): "--formula: no number for l, n; expected m, k, l and n",
     ("models", "five_block", "--formula", "m=0"): "--formula m=0: expected LETTER=NUMBER",
     ("models", "five_block", "--formula", "m=8", "k=3", "l=10", "n=4"): "conv5: a map of 0 pixels",
