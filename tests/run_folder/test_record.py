@@ -35,12 +35,23 @@ def test_a_complete_run_has_everything_and_no_problem(run):
     assert record.test_readings == ({"date": "2026-01-01", "command": "python train.py"},)
     assert (record.metrics, record.evaluations) == ({"is": "metrics"}, {"test": {"is": "evaluations/test/metrics"}})
     assert (record.name, record.finished, record.changes, record.problems) == ("run", True, ("seed: 1 -> 3",), ())
+    (run / "evaluations" / ".test.partial").mkdir()  # of an evaluation under way
+    (run / "evaluations" / ".test.partial" / "metrics.json").write_text('{"is": "half of it"}')
+    for name in ("changes.txt", "test_readings.csv"):  # a trial has no reading
+        (run / name).unlink()
+    record = read_record(run)
+    assert (record.changes, record.test_readings, record.other_readings, record.problems) == ((), (), (), ())
+    assert list(record.evaluations) == ["test"]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("metrics.json", None, "missing; the run is not finished"),
+        ("environment.json", None, "missing; how the run was made is not known"),
+        ("history.csv", None, "missing; no epoch has been completed"),
+        ("split.json", None, "missing; whether the images are still the same, and duplicates, are not known"),
+        ("model.json", None, "missing; written by an older version: no table of layers"),
         ("metrics.json", '{"accuracy": 0.', "cannot be read"),
         ("split.json", "[1]", "found list, expected a mapping"),
         ("environment.json", "\ud800", "cannot be read"),
@@ -114,6 +125,31 @@ def test_a_view_that_is_a_page_counts_no_figures(tmp_path):
     record_view(tmp_path, "page", "one to explore", {})
     ((view,), _) = read_views(tmp_path)
     assert view.amount == "1 page"
+
+
+def test_views_come_in_the_order_of_their_first_drawing_and_then_by_name(tmp_path):
+    for place in ("occlusion/b.png", "occlusion/a.svg", "occlusion/.c.partial.png", "occlusion/notes.txt", "old/1.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).touch()
+    (tmp_path / "empty").mkdir()
+    record_view(tmp_path, "occlusion", "what it looks at", {})
+    record_view(tmp_path, "filters", "", {}, left_out="no convolution")
+    record_view(tmp_path, "occlusion", "where it looks", {"b.png": ["here"]})
+    views, problems = read_views(tmp_path)
+    assert [(view.name, view.summary, view.left_out, view.amount) for view in views] == [
+        ("occlusion", "where it looks", "", "2 figures"),
+        ("filters", "", "no convolution", ""),
+        ("old", "", "", "1 figure"),
+    ]
+    assert [figure.name for figure in views[0].figures] == ["a.svg", "b.png"]
+    assert problems == []
+    (tmp_path / "views.json").write_text("[")
+    views, (problem,) = read_views(tmp_path)
+    assert [(view.name, view.words(tmp_path / "b.png")) for view in views] == [("occlusion", ()), ("old", ())]
+    assert problem.startswith(f"{tmp_path / 'views.json'}: cannot be read (")
+    assert problem.endswith("expected what a run writes; the figures are shown without their findings")
+    record_view(tmp_path, "old", "anew", {})
+    assert read_views(tmp_path)[0][0].summary == "anew"
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -149,12 +149,18 @@ def test_a_disk_too_full_for_the_folder_is_a_stop_and_leaves_nothing(tmp_path, m
 def test_an_error_of_the_machine_is_given_the_command_that_resumes(tmp_path):
     folder = run_folder.RunFolder.create("a", tmp_path)
     folder.describe(config.Config(), config.Config(), {})
+    with pytest.raises(MemoryError) as before, run_folder.RunFolder.create("b", tmp_path):
+        raise MemoryError  # before there is anything to go on with
+    assert not hasattr(before.value, "__notes__")
 
     def fails(error: Exception) -> None:
         with folder:
             raise error
 
-    for error, notes in ((MemoryError("256 TiB"), 1), (OSError(errno.EIO, "x"), 1), (InputError("x"), 0)):
+    errors = (MemoryError("256 TiB"), OSError(errno.EIO, "x"), InputError("x"), Stopped("x"), MemoryError("at its end"))
+    for error, notes in zip(errors, (1, 1, 0, 0, 0), strict=True):
+        if "at its end" in str(error):  # of a run that is complete
+            (folder / "metrics.json").touch()
         with pytest.raises(type(error)) as caught:
             fails(error)
         found = getattr(caught.value, "__notes__", [])
@@ -273,6 +279,8 @@ def test_the_last_unfinished_run_is_found(tmp_path):
     (tmp_path / "done" / "metrics.json").write_text("{}")
     os.utime(tmp_path / "done", (2000, 2000))
     assert run_folder.latest_unfinished(tmp_path).name == "new"
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "metrics.json").write_text("{}")  # no run: it has no config.yaml
     for age, name in enumerate(["old", "done", "new"]):
         (tmp_path / name / "metrics.json").write_text("{}")
         os.utime(tmp_path / name / "metrics.json", (1000 + age, 1000 + age))
@@ -402,13 +410,19 @@ def test_a_difference_of_any_part_of_the_environment_is_listed():
 
 
 @pytest.mark.parametrize(
-    ("status", "commit"), [("", "abc"), (" M train.py", "abc with uncommitted changes"), (None, None)]
+    ("status", "commit"),
+    [
+        ("", "abc"),
+        (" M train.py", "abc with uncommitted changes"),
+        (FileNotFoundError("git"), None),
+        (subprocess.CalledProcessError(128, "git"), None),  # no repository
+    ],
 )
 def test_the_commit_is_that_of_the_code_and_says_what_is_not_committed(monkeypatch, status, commit):
     def git(words, cwd, **settings):
         assert (Path(cwd) / "process.py").is_file()
-        if status is None:
-            raise FileNotFoundError("git")
+        if isinstance(status, Exception):
+            raise status
         return subprocess.CompletedProcess(words, 0, stdout={"rev-parse": "abc\n", "status": status}[words[1]])
 
     monkeypatch.setattr(process.subprocess, "run", git)
