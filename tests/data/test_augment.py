@@ -219,6 +219,13 @@ def test_jitter_is_pillows_brightness_contrast_and_colour():
     assert np.abs(ours - np.asarray(pillow)).max() < 3  # Pillow truncates after each of the three steps
 
 
+@pytest.mark.parametrize(("height", "width", "rows", "columns"), [(64, 100, 2, 3), (63, 96, 1, 3)])
+def test_means_are_of_every_second_or_third_pixel_of_a_larger_image(height, width, rows, columns):
+    image = np.random.default_rng(8).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+    mean, *_ = module._colour_map(tf.constant(image), draws(1), Augmentation(contrast=0.5))
+    np.testing.assert_allclose(mean[0], image[0, ::rows, ::columns].mean(axis=(0, 1)), rtol=1e-5)
+
+
 def test_jitter_is_clipped_to_the_range_of_pixels(images, keys):
     out, _ = run(images, keys, Augmentation(brightness=3, contrast=3))
     assert out.min() == 0
@@ -313,6 +320,13 @@ def test_grey_and_float_images_are_taken_too(images, keys):
         ({"rotation": -3}, "augmentation.rotation is -3"),
         ({"scale": (1.2, 0.8)}, "augmentation.scale is"),
         ({"shear": 90}, "augmentation.shear is 90"),
+        ({"vertical_flip": 1.01}, "augmentation.vertical_flip is 1.01"),
+        ({"rotation": float("inf")}, "augmentation.rotation is inf"),
+        ({"scale": (0, 1)}, "augmentation.scale is"),
+        ({"scale": (1, 1, 1)}, "augmentation.scale is"),
+        ({"crop_area": (0, 1)}, "augmentation.crop_area is"),
+        ({"crop_area": (0.5, 1.01)}, "augmentation.crop_area is"),
+        ({"crop_area": (0.5, 0.4)}, "augmentation.crop_area is"),
         ({"fill": "wrap"}, "augmentation.fill is 'wrap'"),
         ({"mixup": float("nan")}, "augmentation.mixup is nan"),
     ],
@@ -320,6 +334,16 @@ def test_grey_and_float_images_are_taken_too(images, keys):
 def test_an_impossible_option_is_named(options, named):
     with pytest.raises(InputError, match=named):
         Augmentation(**options)
+    Augmentation(flip=1, vertical_flip=1, scale=(2, 2), crop_area=(1, 1), shear=89)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 3), (8, 1, 3), (8, 8, 5)])
+def test_an_image_that_cannot_be_warped_is_named(keys, shape):
+    with pytest.raises(
+        InputError, match=r"an image of shape \(.* cannot be augmented; expected H, W of at least 2 and"
+    ):
+        run(np.zeros((16, *shape), np.uint8), keys, Augmentation())
+    assert run(np.zeros((16, 2, 2, 4), np.uint8), keys, Augmentation(flip=1))[0].shape == (16, 2, 2, 4)
 
 
 def test_the_recipe_of_cs7015_is_the_published_one():
@@ -327,7 +351,8 @@ def test_the_recipe_of_cs7015_is_the_published_one():
     changing the brightness, contrast, and saturation"."""
     assert RECIPES["cs7015"] == Augmentation(pad_crop=4, flip=0.5, brightness=0.5, contrast=0.5, saturation=0.5)
     assert RECIPES["comp5623"].flip == 0.2
-    assert RECIPES["tdt4265"] == Augmentation()
+    assert RECIPES["tdt4265"] == RECIPES["none"] == Augmentation()
+    assert RECIPES["imagenet"].crop_area == (0.08, 1)  # Szegedy et al. 2015
 
 
 # --- without XLA ---

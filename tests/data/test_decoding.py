@@ -34,6 +34,11 @@ def test_crop_box_by_hand():
     assert crop_box(300, 100, (100, 200)) == (50, 0, 250, 100)
     assert crop_box(1, 50, (64, 64)) == (0, 24, 1, 25)
     assert crop_box(7, 7, (5, 5)) == (0, 0, 7, 7)
+    assert crop_box(256, 256, (224, 224), "center") == (16, 16, 240, 240)
+    assert crop_box(200, 100, (50, 50), "center") == (56, 6, 144, 94)  # 88 of 100: 87.5
+    assert crop_box(224, 224, (224, 224), "center") == (0, 0, 224, 224)  # it has the size already
+    assert crop_box(224, 448, (224, 224), "center") == (14, 126, 210, 322)
+    assert crop_box(1, 1, (8, 8), "center") == (0, 0, 1, 1)
 
 
 def test_pad_size_by_hand():

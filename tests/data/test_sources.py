@@ -178,6 +178,10 @@ def test_sizes_and_channels_of_files(tmp_path, read):
     fill(tmp_path / "photos" / "b", mode="1")
     assert read().image_shape == (20, 20, 1)
     assert read(channels=3, image_size=(10, 30)).image_shape == (10, 30, 3)
+    for width, shape in ((256, (4, 256, 3)), (257, (128, 128, 3))):  # the largest common size that is kept
+        for title in "ab":
+            fill(tmp_path / f"{width}" / title, 3, size=(width, 4))
+        assert read(f"{width}").image_shape == shape
     picture((21, 20)).save(tmp_path / "photos" / "b" / "wide.png")
     data = read()
     assert data.image_shape == (128, 128, 3)
@@ -307,6 +311,12 @@ def test_arrays_of_another_type_are_other_arrays_though_their_bytes_are_the_same
     labels = np.array(["a", "b"])
     kept = {arrays.keep_arrays({"y": each}, tmp_path) for each in (labels, labels.view(np.int32), labels.copy())}
     assert len(kept) == 2
+    with pytest.raises(InputError, match=r"^arrays:0123: expected the 16 digits that load_data gave the arrays$"):
+        arrays.read_kept("0123", tmp_path)
+    with pytest.raises(InputError, match=r"^arrays:0{16}: no .*/arrays/0{16}\.npz: the arrays of the library's"):
+        arrays.read_kept("0" * 16, tmp_path)
+    key = arrays.keep_arrays({"x": images(4, 3, 3), "y": np.arange(4) % 2}, tmp_path)
+    assert arrays.read_kept(key.removeprefix("arrays:"), tmp_path).classes == ("0", "1")
 
 
 def test_npz_without_splits(tmp_path):
@@ -394,6 +404,19 @@ def test_damaged_idx_files(tmp_path, monkeypatch):
     assert "damaged gzip file" in refused(load, "fashion-mnist")
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(arrays.gzip.compress(b"\0\0\x08\x03" + bytes(12) + b"x"))
     assert "complete IDX file" in refused(load, "fashion-mnist")
+    small = b"\0\0\x08\x03" + np.array([2, 1, 3], ">u4").tobytes() + bytes(range(6))
+    labels = b"\0\0\x08\x01" + np.array([3], ">u4").tobytes() + bytes(3)
+    for content, words in (
+        (small[:-1], "complete IDX file of bytes in 3 dimensions"),
+        (small + b"x", "complete IDX file of bytes in 3 dimensions"),
+        (labels, "complete IDX file of bytes in 3 dimensions"),
+        (small[:9], "complete IDX file of bytes in 3 dimensions"),
+        (small, f"{tmp_path}: 2 train images but 3 labels"),
+    ):
+        (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(arrays.gzip.compress(content))
+        (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(arrays.gzip.compress(labels))
+        assert words in refused(load, "fashion-mnist")
+    assert arrays.read_idx(tmp_path / "train-images-idx3-ubyte.gz", 3).tolist() == [[[0, 1, 2]], [[3, 4, 5]]]
 
 
 def test_tiff_of_every_depth_is_read_among_other_images(tmp_path, read):

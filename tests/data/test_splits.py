@@ -199,6 +199,13 @@ def test_impossible_shares(shares, train, message):
     assert "\n" not in str(error.value)
 
 
+def test_all_images_may_be_cut_as_long_as_every_class_has_one_in_train():
+    cuts = cut(part([10, 10]), "ab", {"test": 10, "validation": 8})
+    assert [counts(cuts[name], 2) for name in ("train", "validation", "test")] == [[1, 1], [4, 4], [5, 5]]
+    cuts = cut(part([10, 10]), "ab", {"test": 10}, train=10)
+    assert [counts(cuts[name], 2) for name in ("train", "test")] == [[5, 5], [5, 5]]
+
+
 def test_class_too_small():
     with pytest.raises(InputError, match="class 'b' has 2 images"):
         cut(part([30, 2]), "ab", {"validation": 0.1, "test": 0.1})
@@ -255,6 +262,25 @@ def test_overlaps_are_counted_and_listed():
     assert found["listed"][0] == [("train", "t0/000"), ("test", "e1/003")]
     assert found["listing"].startswith("1 of 1 sets across splits, then 1 of 1 inside one split;")
     json.dumps(found)
+
+
+def test_the_findings_of_many_images_are_kept_until_an_image_or_a_label_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(duplicates, "_MANY", 9)
+    parts = {"train": part([3, 2], {1: "same", 2: "same"}, prefix="t"), "test": part([2, 2], prefix="e")}
+    found = json.loads(json.dumps(overlaps(parts, tmp_path)))
+    (kept,) = (tmp_path / "duplicates").iterdir()
+    assert json.loads(kept.read_text()) == found
+    for damaged in ("{", "[]", "{}"):
+        kept.write_text(damaged)
+        assert json.loads(json.dumps(overlaps(parts, tmp_path))) == json.loads(kept.read_text()) == found
+    kept.write_text(json.dumps(found | {"pixels_sha256": "kept"}))
+    assert overlaps(parts, tmp_path)["pixels_sha256"] == "kept"
+    labels = parts["test"].split.labels[::-1].copy()
+    other = parts | {"test": replace(parts["test"], split=replace(parts["test"].split, labels=labels))}
+    assert overlaps(other, tmp_path)["pixels_sha256"] == found["pixels_sha256"]
+    monkeypatch.setattr(duplicates, "_MANY", 10)
+    overlaps(parts, tmp_path / "of few")
+    assert not (tmp_path / "of few").exists()
 
 
 def textured(part, seed):

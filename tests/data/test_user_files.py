@@ -12,6 +12,7 @@ from keras_cnn.errors import InputError
 def test_text_is_read_with_and_without_a_byte_order_mark(tmp_path, encoding):
     (tmp_path / "x.txt").write_text("été\n汽车\n", encoding=encoding)
     assert read_text(tmp_path / "x.txt", "names") == "été\n汽车\n"
+    assert read_text(tmp_path / "x.txt", "names", limit=(tmp_path / "x.txt").stat().st_size) == "été\n汽车\n"
 
 
 @pytest.mark.parametrize(
