@@ -154,13 +154,15 @@ def test_page_without_a_comparison_has_no_such_section(make_run, tmp_path):
         lambda whole: "{",
         lambda whole: json.dumps(whole | {"per_class": 3}),
         lambda whole: json.dumps(whole | {"confusion_difference": [[1]]}),
-        lambda whole: json.dumps(whole | {"difference": "much"}),
+        lambda whole: json.dumps(whole | {"difference": "much" * 100}),
         lambda whole: json.dumps({key: value for key, value in whole.items() if key != "classes_tested"}),
     ],
 )
 def test_a_damaged_comparison_is_one_line_and_the_rest_is_shown(run, damage):
     path = run / "evaluations" / "test" / "against_older" / "comparison.json"
     path.write_text(damage(json.loads(path.read_text())))
+    _, (line,) = read_comparisons(find_runs([run])[0][0])
+    assert len(line) < len(str(path)) + 210  # of a long value the beginning is enough
     page = write_report([run]).read_text()
     assert 'id="comparisons"' not in page
     assert f"{path}: cannot be read" in unescape(page)

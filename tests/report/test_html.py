@@ -155,6 +155,20 @@ def test_lead_names_the_run_that_validation_chooses(make_run, tmp_path):
         whole["accuracy"], whole["validation"]["accuracy"] = test, accuracy
         (run / "metrics.json").write_text(json.dumps(whole))
     found, _ = find_runs(runs)
+    columns, (first, _) = table_of_runs(found)
+    one = json.loads((runs[0] / "metrics.json").read_text())
+    assert dict(zip((name for name, _ in columns), ((cell.text, cell.value) for cell in first), strict=True)) == {
+        "run": ("one", "one"),
+        "test accuracy": ("50.00 %", 0.5),
+        "validation accuracy": ("90.00 %", 0.9),
+        "test loss": (f"{one['loss']:.4f}", one["loss"]),
+        "best epoch": ("2 of 4", 2),
+        "parameters": ("504", 504),
+        "multiply-adds": ("437 k", 437_400),
+        "time": ("10.0 s", 10.0),
+        "seed": ("1", 1),
+        "state": ("finished", "finished"),
+    }
     assert "one has the highest validation accuracy, 90.00 %" in lead(found)
     assert "it classifies 50.00 %" in lead(found)
     low, high = json.loads((runs[0] / "metrics.json").read_text())["accuracy_interval"]
@@ -312,6 +326,9 @@ def test_confusion_heatmap_has_counts_and_shares_of_rows(make_run, tmp_path, blo
     (heatmap,) = blobs(written(run))["confusion-0"]["data"]
     assert heatmap["text"] == [[f"{count:,}" for count in row] for row in matrix.tolist()]
     assert np.allclose(heatmap["z"], 100 * matrix / matrix.sum(axis=1, keepdims=True), atol=0.05)
+    ((chart, _),) = confusions(find_runs([run])[0])
+    assert chart.table.head == ("true \\ predicted", "cat", "dog", "eel")
+    assert chart.table.rows == tuple((n, *map(str, row)) for n, row in zip(("cat", "dog", "eel"), matrix, strict=True))
     assert heatmap["texttemplate"]
 
 
@@ -653,6 +670,8 @@ def test_what_was_drawn_is_folded_by_view_within_the_limit(make_run, tmp_path, m
             Image.fromarray(maps).save(folder / f"figure_{i}.png")
     (first / "visualizations" / "attribution" / "drawn.svg").write_text(SVG)
     (first / "visualizations" / "attribution" / "page.html").write_text("")
+    (first / "visualizations" / "explore").mkdir()
+    (first / "visualizations" / "explore" / "page.html").write_text("")
     record_view(first / "visualizations", "attribution", "what it sees", {"figure_3.png": ["verdict: <b>passed</b>"]})
     rooms, embed = [], pictures.embed
     with monkeypatch.context() as patch:
@@ -660,7 +679,7 @@ def test_what_was_drawn_is_folded_by_view_within_the_limit(make_run, tmp_path, m
         page = Page(write_report([first]).read_text(encoding="utf-8"))
     own = sum(len(image["src"]) for image in page.all("img") if image["alt"].startswith("run-0: picture"))
     assert rooms[1] in (2 * rooms[0] - own, 2 * rooms[0] + 1 - own)  # the views have what the run's own have left
-    assert len(page.all("details", **{"class": "view"})) == 3
+    assert len(page.all("details", **{"class": "view"})) == 4  # one has a page to explore, and no figure
     assert "verdict: <b>passed</b>" in page.text()  # as text
     shown = [image["alt"] for image in page.all("img")]
     assert sum(": attribution, " in alt for alt in shown) == 21
@@ -672,6 +691,7 @@ def test_what_was_drawn_is_folded_by_view_within_the_limit(make_run, tmp_path, m
     page = Page(place.read_text(encoding="utf-8"))
     shown = [image["alt"] for image in page.all("img")]
     assert place.stat().st_size < LIMIT
+    assert len(page.all("details", **{"class": "view"})) == 4 * 10
     for view in ("activations", "attribution", "unknown"):  # every view of every run shows a figure
         assert len({alt.split(":")[0] for alt in shown if f": {view}, " in alt}) == 10
 
@@ -682,19 +702,36 @@ def test_a_table_of_layers_is_shown_as_a_table(make_run, tmp_path):
     found = layer_tables(find_runs([run])[0])
     assert found[0][1].rows == (("1", "conv", "8", "kernel 5"), ("2", "relu", "", ""), ("3", "<dense>", "3", ""))
     assert "Layers of model.table" in Page(write_report([run]).read_text(encoding="utf-8")).text()
-    other = make_run(tmp_path / "other", pictures=0, model={"name": "layers", "table": layers[:2]})
+    other = make_run(tmp_path / "other", pictures=0, model={"name": "layers", "table": layers[:2], "x": ["é", 1]})
     twin = make_run(tmp_path / "twin", pictures=0, model={"name": "layers", "table": layers})
     append(run / "changes.txt", "model.table: None -> [{'conv': 8}]\n")
     runs, _ = find_runs([run, other, twin])
     assert [label for label, _ in layer_tables(runs)] == ["run, twin", "other"]
-    assert differences(runs[:2]).rows == (("model.table", "3 layers, see below", "2 layers, see below"),)
+    assert differences(runs[:2]).rows == (
+        ("model.table", "3 layers, see below", "2 layers, see below"),
+        ("model.x", "-", '["é", 1]'),
+    )
     assert differences(runs[:1]).rows[-1] == ("model.table", "None", "see its layers below")
 
 
 def test_a_network_has_its_diagram_or_the_reason_why_not(make_run, tmp_path):
     run = make_run(tmp_path / "run", pictures=0)
     runs, _ = find_runs([run])
-    assert (networks(runs)[0].diagram, networks(runs)[0].without) == (None, "")  # of an older version
+    (network,) = networks(runs)
+    assert (network.name, network.runs, network.diagram, network.without) == ("net1", tuple(runs), None, "")
+    assert network.totals == {"trainable": 504, "other": 0, "multiply_adds": 437_400}
+    assert network.layers == (
+        {
+            "layer": "conv1",
+            "type": "Conv2D",
+            "output": "30×30×18",
+            "trainable": "504",
+            "other": "0",
+            "multiply_adds": "437,400",
+            "field": "3",
+            "stride": "1",
+        },
+    )
     for text, size, reason in (
         (SVG, (40, 20), ""),
         (SVG + " " * (60_000 - len(SVG)), (40, 20), ""),
@@ -717,6 +754,9 @@ def test_pictures_keep_their_size_where_there_is_room(make_run, tmp_path):
     runs, _ = find_runs([run])
     (picture,), more, problems = pictures.embed(pictures.find(runs), 1_000_000)
     assert (picture.size, picture.original, more, problems) == ((400, 300), (400, 300), [], [])
+    (run / "figures" / "scores.png").write_bytes(b"x")
+    _, more, problems = pictures.embed(pictures.find(runs), 1_000_000)
+    assert (more, len(problems)) == ([], 1)  # what is damaged is not said to be elsewhere
 
 
 def test_pictures_share_the_room(make_run, tmp_path):

@@ -99,6 +99,9 @@ def test_findings_are_in_it_with_their_runs(tmp_path):
         (path / "config.yaml").write_text(yaml.safe_dump(config))
     written = text(report_wandb.build(paths))
     assert "**model.l1_oc 18 beats 6 by " in written
+    # 0.53, and 0.006 more each time: mean 0.545, standard deviation 0.006 · √3.5, Student's t(5) 2.571.
+    by_seed = ", ".join(f"{seed}: {53 + 0.6 * seed:.2f} %" for seed in range(6))
+    assert f"| 6 | 54.50 % | 1.12 % | [53.32, 55.68] | {by_seed} |" in written
     assert "Holm's correction over 1 comparison at 5 %; w18s0, w18s1" in written
 
 
