@@ -30,7 +30,7 @@ class BackboneRanking:
     @property
     def best(self) -> str:
         """The name of the first backbone, for `finetune`."""
-        return self.table["backbone"][0]
+        return str(self.table["backbone"].iloc[0])
 
     def __repr__(self) -> str:
         return "\n".join(report.as_text(report.read(self.path)))
