@@ -14,6 +14,7 @@ from reproduction.plan import Experiment, values_of
 
 ClaimVerdict = Literal["holds", "does not hold", "undecided", "cannot be tested", "waits"]
 CLAIM_VERDICTS: tuple[ClaimVerdict, ...] = ("holds", "does not hold", "undecided", "cannot be tested", "waits")
+FEWEST = 3  # pairs of cells
 SIMILAR = 0.02  # two accuracies are similar if the whole interval of their difference is within ± this
 
 
@@ -76,7 +77,7 @@ def paired(
 ) -> Difference | None:
     """The mean of quantity(first level) - quantity(second) over pairs of cells that are equal otherwise.
 
-    None if a cell of a pair has no run. The interval is Student's over the pairs.
+    The interval is Student's over the pairs whose two cells have run; None with fewer than FEWEST of them.
     """
     where = where or {}
     kept = [each for each in cells if all(values_of(each)[name] == value for name, value in where.items())]
@@ -88,12 +89,13 @@ def paired(
     differences = []
     for group in groups.values():
         found = [runs.of(group[level])[:1] for level in levels]
-        if not all(found):
-            return None
-        differences.append(quantity(found[0][0]) - quantity(found[1][0]))
-    name = field.rpartition(".")[2]
-    what = f"{name} {levels[0]:g} minus {levels[1]:g}, {len(differences)} pairs of cells"
-    return _of_pairs(differences, what)
+        if all(found):
+            differences.append(quantity(found[0][0]) - quantity(found[1][0]))
+    if len(differences) < min(FEWEST, len(groups)):
+        return None
+    name, pairs = field.rpartition(".")[2], len(differences)
+    some = f"{pairs} of {len(groups)}" if pairs < len(groups) else f"{pairs}"
+    return _of_pairs(differences, f"{name} {levels[0]:g} minus {levels[1]:g}, {some} pairs of cells")
 
 
 def between(runs: Runs, first: str, second: str, quantity: Quantity) -> Difference | None:

@@ -24,8 +24,8 @@ METHOD = (
     " run is that of one more run with another seed (Student); of a mean over a grid, that of another such mean. With"
     " one seed alone and no other cell to learn the spread from, it is Wilson's over the test images.",
     "The published numbers are of one seed each. Here training uses 45,000 of the 50,000 images, since 5,000 choose the"
-    " epoch; the images are CIFAR-10 re-encoded as JPEG; settings that a report does not print are our choice. A number"
-    " that differs may do so for these reasons alone.",
+    " epoch; the images are CIFAR-10 re-encoded as JPEG; settings that a report does not print are our choice, such as"
+    " two epochs for CS7015's first table. A number that differs may do so for these reasons alone.",
     "Differences are our number minus the printed one.",
     "Recomputed means that a number follows, or does not, from others that the same report prints. Settings, such as"
     " the rates that were tried, are not counted as numbers.",

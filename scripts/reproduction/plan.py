@@ -49,7 +49,7 @@ class Experiment:
         return [*self.options, f"--seed={self.seed}"]
 
 
-_FLIPPED = ("--data.augment.name=cs7015", "--data.augment.pad_crop=2", "--data.augment.brightness=0")
+_FLIPPED = ("--data.augment.name=none", "--data.augment.pad_crop=2", "--data.augment.flip=0.5")
 # Our recipes within the published parameters and epochs: the networks are the published ones.
 OWN = (
     Experiment(
@@ -70,7 +70,6 @@ OWN = (
         30,
         (
             *_FLIPPED,
-            "--data.augment.contrast=0",
             *("--optim.optimizer=adamw", "--optim.learning_rate=4e-3", "--optim.momentum=0"),
             *("--optim.weight_decay=0.01", "--optim.schedule=one_cycle"),
         ),
@@ -163,10 +162,12 @@ def _seeds(experiment: Experiment, *seeds: int) -> Iterator[Experiment]:
         yield replace(experiment, seed=seed)
 
 
-def _width(cell: Experiment) -> tuple[float, float]:
-    """Cells with the same width together, for the tables have a mean for each; the widest first."""
+def _width(cell: Experiment) -> int:
+    """Cells of one width together, for each mean of a table is over them; the widest and the narrowest first."""
     values = values_of(cell)
-    return -values["model.l1_oc"], -values["model.filter_multiplier"]
+    return ((18, 2), (6, 2), (6, 1.5), (18, 1.5), (12, 2), (12, 1.5)).index(
+        (values["model.l1_oc"], values["model.filter_multiplier"])
+    )
 
 
 def _named(cells: Sequence[Experiment], cell: str) -> Experiment:

@@ -1,5 +1,6 @@
 """Writes the document, the page and the tables."""
 
+import base64
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from markupsafe import Markup
 
 from keras_cnn.charts import TextTable
 from keras_cnn.run_folder import write_text
-from reproduction import contents
+from reproduction import contents, picture
 from reproduction.claims import Claim
 from reproduction.contents import Section
 from reproduction.evidence import Runs
@@ -34,6 +35,8 @@ LEAD = (
     "Every number that the five published reports print, beside what this package measures, computes or recomputes for"
     " it, and every conclusion that they draw in words."
 )
+PICTURE = "accuracies.png"
+ALTERNATIVE = "Each printed accuracy that runs have measured, beside ours with its 95 % interval"
 COMMAND = "python scripts/reproduce.py --data cifar10 --hours 4"
 
 
@@ -54,18 +57,19 @@ def write(kept: Path, runs: Runs, waiting: Sequence[Experiment]) -> list[Path]:
     rows, words = numbers(runs), conclusions(runs)
     found = contents.sections(rows, words, runs, waiting)
     kept.mkdir(parents=True, exist_ok=True)
+    has_picture = picture.write(rows, kept / PICTURE)
     texts = {
-        kept.with_suffix(".md"): markdown(found),
-        kept / "page.html": html(found),
+        kept.with_suffix(".md"): markdown(found, f"{kept.name}/{PICTURE}" if has_picture else None),
+        kept / "page.html": html(found, kept / PICTURE if has_picture else None),
         kept / "numbers.csv": _table(contents.records(rows)),
         kept / "conclusions.csv": _table(contents.claim_records(words)),
     }
     for path, text in texts.items():
         write_text(path, text)
-    return list(texts)
+    return [*texts, *([kept / PICTURE] if has_picture else [])]
 
 
-def markdown(found: Sequence[Section]) -> str:
+def markdown(found: Sequence[Section], image: str | None) -> str:
     lines = [
         f"# {TITLE}",
         "",
@@ -78,6 +82,8 @@ def markdown(found: Sequence[Section]) -> str:
         "goes on with the runs that wait, keeps what came out in `docs/reproductions/`, and writes this document, the"
         " page `docs/reproductions/page.html` and two CSV files beside it.",
     ]
+    if image:
+        lines += ["", f"![{ALTERNATIVE}]({image})"]
     for section in found:
         lines += ["", f"## {section.title}"]
         for sentence in section.sentences:
@@ -87,7 +93,7 @@ def markdown(found: Sequence[Section]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def html(found: Sequence[Section]) -> str:
+def html(found: Sequence[Section], image: Path | None) -> str:
     """One file that opens without a network."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -97,7 +103,10 @@ def html(found: Sequence[Section]) -> str:
         lstrip_blocks=True,
     )
     style = resources.files("keras_cnn.report").joinpath("templates", "style.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(title=TITLE, lead=LEAD, sections=found, style=Markup(style))
+    url = "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode() if image else ""
+    return environment.get_template("page.html").render(
+        title=TITLE, lead=LEAD, sections=found, style=Markup(style), image=url, alternative=ALTERNATIVE
+    )
 
 
 def _markdown_table(table: TextTable) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import reproduce
 from keras_cnn.errors import InputError, Interrupted
 from keras_cnn.tasks.classification.setup import SharedResources
 from reproduction import claims, evidence, images, results, running, training, verdicts, writing
@@ -107,6 +108,29 @@ def test_results_of_another_version_or_of_no_experiment_are_refused(finished, tm
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"seed1\.json: of no experiment of the plan"):
         results.read_all(tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--hours", "0"], "--hours: found 0, expected a number above 0"),
+        (["--hours", "1"], "--data: missing, expected the folder of CIFAR-10"),
+        (["--list", "--only", "cs9999"], "--only: found cs9999"),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments, line, tmp_path):
+    with pytest.raises(InputError, match=line) as caught:
+        reproduce.main([*arguments, "--kept", str(tmp_path)])
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_says_what_is_done(finished, capsys, monkeypatch):
+    monkeypatch.setattr(reproduce, "plan", lambda: [EXPERIMENT, Experiment("own.later", "cs7015_net4", "net4", 100)])
+    reproduce.main(["--list", "--kept", str(finished[1]), "--runs", str(finished[0].parent)])
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"cs7015\.net1\.tiny\.seed1 +3 epochs +done in \d\.\d minutes", first)
+    assert re.fullmatch(r"own\.later\.seed1 +100 epochs +about 24\d minutes", second)  # 100 · 45,000 / 310 s
 
 
 def test_images_that_are_not_cifar10_are_refused(photos, monkeypatch):
@@ -212,6 +236,8 @@ def test_pairs_of_cells_differ_in_one_setting():
     assert difference is not None
     assert difference.size == pytest.approx(0.3)
     assert difference.low == pytest.approx(0.3 - 12.7062 * 0.1, rel=1e-4)
+    partly = claims.paired(Runs(tuple(found[:2])), cells, "model.stride", (1, 2), evidence.mean("test_accuracy"))
+    assert partly is None  # one of two pairs
     assert claims.paired(Runs(()), cells, "model.stride", (1, 2), evidence.mean("test_accuracy")) is None
 
 

@@ -70,15 +70,12 @@ def first_grid(runs: Runs) -> Iterator[Row]:
         ("0.01", "256"): ("1.560710", "0.435316", "0.45656"),
         ("0.01", "512"): ("1.971460", "0.264850", "0.28071"),
     }
-    note = "the printed table names no epochs; 2 here, those of the tutorial whose network it is"
     for (rate, batch), texts in printed.items():
         name = f"cs7015.first.learning_rate{rate}-batch_size{batch}"
         for text, mean, images in zip(texts, _QUANTITIES, (0, 0, IMAGES), strict=False):
             what = f"{mean.replace('_', ' ')}, learning rate {rate}, batch {batch}"
             quantity = evidence.last(_QUANTITIES[mean])
-            yield judged(
-                Printed(REPORT, "Part 1, table", what, text), runs.number(name, quantity, images=images, note=note)
-            )
+            yield judged(Printed(REPORT, "Part 1, table", what, text), runs.number(name, quantity, images=images))
 
 
 def best_rows(runs: Runs) -> Iterator[Row]:
