@@ -10,7 +10,17 @@ from PIL import Image
 from keras_cnn.analysis import sections, setting_sections, write_analysis
 from keras_cnn.analysis.csv_files import read_table
 from keras_cnn.analysis.effects import marginal_differences
-from keras_cnn.analysis.run_sections import coordinates_section
+from keras_cnn.analysis.factors import factor_of
+from keras_cnn.analysis.run_sections import (
+    _nearest_places,
+    _parallel_axis,
+    _result_axis,
+    coordinates_section,
+    cost_section,
+    landscape_section,
+    progress_section,
+    setting_axis,
+)
 from keras_cnn.analysis.run_tables import RunTable
 from keras_cnn.analysis.sections import AnalysedRuns
 from keras_cnn.analysis.table import chooser, epochs_table, runs_of_epochs, runs_table
@@ -58,6 +68,12 @@ def grid(tmp_path_factory):
     records, folder = grid_records(), tmp_path_factory.mktemp("grid")
     runs, epochs = runs_table(records), epochs_table(records)
     return folder, runs, epochs, written(folder, runs, epochs)
+
+
+@pytest.fixture(scope="module")
+def view(grid) -> AnalysedRuns:
+    _, runs, *_ = grid
+    return AnalysedRuns(RunTable("runs", runs, None, "validation_accuracy"))
 
 
 def written(folder, runs, epochs=None, metric=None):
@@ -117,10 +133,10 @@ def test_the_known_effects_are_in_the_tables(grid):
     assert found.loc[("model.stride", "1 → 2"), "difference"] == pytest.approx(-0.1, abs=0.002)
 
 
-def test_settings_and_result_fill_their_parallel_axes(grid):
+def test_settings_and_result_fill_their_parallel_axes(grid, view):
     """Numbers of more than a factor of four by their logarithm; words at whole places, from one end to the other."""
     _, runs, _, _ = grid
-    (chart,) = coordinates_section(AnalysedRuns(RunTable("runs", runs, None, "validation_accuracy"))).charts
+    (chart,) = coordinates_section(view).charts
     *settings, result = chart.drawing.axes
     axes = {axis.name: axis for axis in settings}
     assert set(axes["width"].places) == {math.log10(width) for width in (8, 16, 32)}
@@ -131,6 +147,81 @@ def test_settings_and_result_fill_their_parallel_axes(grid):
     assert list(result.places) == pytest.approx(accuracies)
     assert (result.low, result.high) == pytest.approx((min(accuracies), max(accuracies)))
     assert chart.drawing.best == int(np.argmax(accuracies))
+    best_first = sorted(zip(runs["run"], accuracies, strict=True), key=lambda run: -run[1])
+    assert [(row[0], row[-1]) for row in chart.table.rows] == [(name, f"{a:.2f} %") for name, a in best_first]
+
+
+def test_many_values_have_few_ticks_on_their_parallel_axis():
+    for values, logarithmic in ([*range(1, 41)], False), ([10**i for i in range(9)], True):
+        values = [*values, values[-1]]
+        axis = _parallel_axis("x", factor_of("x", [value + 100 for value in values] if not logarithmic else values))
+        places, texts = zip(*axis.ticks, strict=True)
+        assert 3 <= len(places) <= 6
+        assert np.ptp(np.diff(places)) < 1e-9
+        assert axis.low <= places[0] < places[-1] <= axis.high
+        if logarithmic:
+            assert (axis.low, axis.high, places) == (0, 8, (0, 2, 4, 6, 8))
+            assert texts == ("1", "100", "10k", "1M", "100M")
+        else:
+            assert (axis.low, axis.high) == (101, 140)
+            assert [float(text) for text in texts] == list(places)
+    constant = _result_axis("accuracy", [0.5, 0.5])
+    assert (constant.ticks, constant.low, constant.high) == (((0.5, "0.5"),), -0.5, 1.5)
+
+
+def test_progress_has_the_best_so_far(grid, view):
+    _, runs, *_ = grid
+    (chart,) = progress_section(view).charts
+    best, each = chart.drawing.series
+    accuracies = 100 * runs["validation_accuracy"].to_numpy()
+    times = [f"2026-11-21 12:{4 * i:02}:00" for i in range(12)]
+    assert best.x == each.x == times
+    assert (each.y, each.hover) == (pytest.approx(accuracies.tolist()), [f"t{i}" for i in range(12)])
+    assert best.y == pytest.approx(np.maximum.accumulate(accuracies).tolist())
+    assert chart.table.rows[-1] == ("t11", times[-1], f"{accuracies[-1]:.2f} %", f"{accuracies.max():.2f} %")
+
+
+def test_cost_has_the_runs_that_no_other_beats(grid, view):
+    """A run takes three times its width in seconds, and has a hundred times its width in parameters."""
+    _, runs, *_ = grid
+    accuracies = 100 * runs["validation_accuracy"].to_numpy()
+    best = [int(np.argmax(np.where(runs["model.width"] == width, accuracies, 0))) for width in (8, 16, 32)]
+    for chart, scale, text in zip(cost_section(view).charts, (3 / 60, 100), ("24.0 s", "800"), strict=True):
+        others, front = chart.drawing.series
+        assert list(front.x) == pytest.approx([8 * scale, 16 * scale, 32 * scale])
+        assert list(front.y) == pytest.approx(accuracies[best])
+        assert list(front.hover) == [f"t{i}" for i in best]
+        assert len(others.x) == len(others.hover) == 9
+        assert chart.drawing.x.scale == "logarithmic"  # from a span of four on
+        yes = [row for row in chart.table.rows if row[-1] == "yes"]
+        assert yes[0] == (f"t{best[0]}", text, f"{accuracies[best[0]]:.2f} %", "yes")
+        assert len(yes) == 3
+
+
+def test_the_landscape_has_every_run_at_its_settings(grid, view):
+    _, runs, *_ = grid
+    accuracies = 100 * runs["validation_accuracy"].to_numpy()
+    by_stride, by_width, over_both = landscape_section(view).charts
+    for chart, name, levels in ((by_stride, "model.stride", [1, 2]), (by_width, "model.width", [8, 16, 32])):
+        each, mean = chart.drawing.series
+        assert (list(each.x), list(each.y)) == (runs[name].tolist(), pytest.approx(accuracies))
+        means = [accuracies[runs[name] == level].mean() for level in levels]
+        assert (mean.x, mean.y) == (levels, pytest.approx(means))
+        assert chart.drawing.x.ticks == tuple((level, str(level)) for level in levels)
+        assert chart.table.rows[5] == ("t5", str(runs[name][5]), f"{accuracies[5]:.2f} %")
+    assert (by_stride.drawing.x.scale, by_width.drawing.x.scale) == ("linear", "logarithmic")
+    heat = over_both.drawing
+    assert (heat.rows, heat.columns) == (("8", "16", "32"), ("1", "2"))
+    assert heat.dots == ([0] * 4 + [1] * 4 + [2] * 4, [0, 0, 1, 1] * 3)
+    cells = [[accuracies[(runs["model.width"] == w) & (runs["model.stride"] == s)].mean() for s in (1, 2)]
+             for w in (8, 16, 32)]  # fmt: skip
+    np.testing.assert_allclose(heat.values, cells, atol=2)
+    assert over_both.table.head == ("stride \\ width", "8", "16", "32")
+    assert over_both.table.rows[1][1:] == tuple(row[1] for row in heat.texts)
+    words = setting_axis("kind", factor_of("kind", ["tanh", "relu"]))
+    assert (words.scale, words.levels) == ("category", ("relu", "tanh"))
+    assert _nearest_places([0.1, 1.0, 10.0], [0.2, 6, 100]) == [0, 2, 2]
+    assert _nearest_places(["a", "b"], ["b", "a"]) == [1, 0]
 
 
 def test_the_notes_say_what_was_done(grid):
@@ -223,11 +314,10 @@ def test_epochs_of_one_run_for_each_value_are_averaged(tmp_path):
 
 
 @pytest.mark.parametrize(("limit", "settings"), [(3, ["stride", "width", "activation"]), (2, ["stride", "width"])])
-def test_means_by_more_settings_than_a_page_holds_are_by_the_most_important_ones(monkeypatch, limit, settings):
+def test_means_by_more_settings_than_a_page_holds_are_by_the_most_important_ones(monkeypatch, view, limit, settings):
     """The variances that stride and width bring are 0.0025 and 0.0017."""
     for name in ("MEANS", "DRAWN"):
         monkeypatch.setattr(setting_sections, name, limit)
-    view = AnalysedRuns(RunTable("runs", runs_table(grid_records()), None, "validation_accuracy"))
     part = setting_sections.means_section(view)
     assert [caption.split()[1].strip(",") for caption, _ in part.tables] == settings
     assert len(part.folded) == limit * (limit - 1) / 2  # a table for each pair
