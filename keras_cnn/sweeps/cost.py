@@ -36,9 +36,6 @@ class CellCost:
     parameters: int
     assignment: Mapping[str, Any]
 
-    def __post_init__(self):
-        object.__setattr__(self, "assignment", dict(self.assignment))
-
     @property
     def above_limit(self) -> bool:
         available = available_memory()

@@ -334,18 +334,61 @@ def test_a_sweep_of_which_nothing_came_is_no_success(sweep_of, monkeypatch):
 
 def test_the_messages_at_the_end_of_a_sweep(sweep_of, tmp_path, monkeypatch, messages):
     monkeypatch.setattr(local, "worker_pool", lambda *_: _NoWorkers())
-    run_ended(sweep_of("method: grid\nparameters: {seed: {values: [1, 2]}}\n"), "NaN", None)
+    study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2, 3, 4]}}\n")
+    with pytest.raises(InputError, match="sweep: no trial has finished; nothing to choose from"):
+        local.finish(study)
+    stopped, running = study.lease(), study.lease()
+    study.stop(stopped)
+    study.end(running, state="early", value=0.25, reason="stopped by hyperband")
+    again = study.lease()
+    run_ended(study, "NaN", None)
     end = messages[messages.index("") + 1 :]
-    assert end[0].endswith("2 trials: 1 finished, 1 failed")
+    assert end[0].endswith("4 trials: 1 finished, 1 early, 1 failed")
     assert end[1] == f"          all of them: {tmp_path}/sweep/trials.csv"
-    assert end[2] == "best      trial 0002  val_accuracy 0.5000   seed=2"
-    assert end[3].startswith(f"next      keras-cnn train --sweep --finish {tmp_path}/sweep")
+    assert end[2] == f"          trial 0001 is running, {again.trial.worker}"
+    assert end[3] == "best      trial 0004  val_accuracy 0.5000   seed=4"
+    assert end[4].startswith(f"next      keras-cnn train --sweep --finish {tmp_path}/sweep")
 
 
-@pytest.mark.parametrize(("workers", "log", "count"), [(1, "worker-1", "1 worker"), (2, "worker-N", "2 workers")])
-def test_the_logs_of_all_workers_are_named_at_the_beginning(sweep_of, monkeypatch, messages, workers, log, count):
+def test_each_trial_is_said_when_it_begins_and_when_it_ends(sweep_of, messages):
+    study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2, 3, 4]}}\n")
+    study.end(study.lease(), state="failed", reason="NaN")  # before the reporter
+    reporter = local._TrialReporter(study)
+    first, second = study.lease(), study.lease()
+    reporter.report()
+    assert reporter.ended == 1
+    study.end(first, state="finished", value=0.5)
+    study.end(second, state="finished", value=0.25)
+    study.end(study.lease(), state="finished", value=0.75)
+    reporter.report()
+    reporter.report()
+    assert reporter.ended == 4
+    assert messages == [
+        "trial 0002  seed=2",
+        "trial 0003  seed=3",
+        "trial 0002  val_accuracy 0.5000   best 0.7500 (0004)",
+        "trial 0003  val_accuracy 0.2500   best 0.7500 (0004)",
+        "trial 0004  seed=4",
+        "trial 0004  val_accuracy 0.7500   best so far",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("workers", "ended", "log", "count"),
+    [
+        (1, 0, "worker-1", "1 worker"),
+        (2, 0, "worker-N", "2 workers"),
+        (5, 0, "worker-N", "3 workers"),
+        (2, 2, "worker-1", "1 worker"),  # for the trial that is left
+    ],
+)
+def test_the_logs_of_all_workers_are_named_at_the_beginning(
+    sweep_of, monkeypatch, messages, workers, ended, log, count
+):
     monkeypatch.setattr(local, "worker_pool", lambda *_: _NoWorkers())
     study = sweep_of("method: grid\nparameters: {seed: {values: [1, 2, 3]}}\n")
+    for _ in range(ended):
+        study.end(study.lease(), state="finished", value=0.5)
     local.run(study, workers)
     assert messages[0] == f"sweep     {study.folder}   (grid, 3 trials, {count})"
     assert messages[1] == f"epochs    in {study.folder}/{log}.log"

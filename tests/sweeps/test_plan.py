@@ -63,6 +63,11 @@ def test_a_dry_run_says_what_would_be_tried_and_leaves_nothing(dry_run, tmp_path
     ]
     assert lines[7].startswith("trials    0001  augmented=")
     assert lines[10] == "          ... from 0011 on by what was found before"
+    assert "          ... from 0011 on by what was found before" in dry_run(SWEEP, run_cap=11)
+    endless = dry_run(SWEEP.replace("run_cap: 12", "name: endless"))
+    (first,) = (line for line in endless if line.startswith("sweep"))
+    assert first.endswith("s.yaml: bayes, trials without end, val_loss minimized")
+    assert "          ... from 0011 on by what was found before" in endless
     (cost,) = (line for line in lines if line.startswith("cost"))
     assert "9 epochs of 4 steps, 900 training images" in cost
     assert lines[-1] == "dry run: no run folder was made, no image kept"
@@ -84,6 +89,9 @@ def test_a_grid_has_its_number_of_cells_and_seeds(dry_run):
     assert lines[1] == "          each trained with 3 seeds, 5 to 7; its value is their mean"
     assert "          6 different trials in all" in lines
     assert "          ..." in lines
+    lines = dry_run(grid, run_cap=1)
+    assert lines[0].endswith("grid, 1 trial, val_accuracy maximized")
+    assert lines[1] == "base      the default of every field"
     lines = dry_run(grid, run_cap=3)  # as many as are shown
     assert lines[0].endswith("grid, 3 trials, val_accuracy maximized")
     assert "          ..." not in lines
@@ -91,7 +99,9 @@ def test_a_grid_has_its_number_of_cells_and_seeds(dry_run):
 
 def test_bayes_that_cannot_learn_is_noted(dry_run):
     note = "note      run_cap: 10; bayes draws its first 10 at random, so none learns from"
-    assert dry_run(SWEEP, run_cap=10)[:2] == [note, "          another"]
+    lines = dry_run(SWEEP, run_cap=10)
+    assert lines[:2] == [note, "          another"]
+    assert "          ..." in lines
     assert note not in dry_run(SWEEP, run_cap=11)
 
 

@@ -92,6 +92,8 @@ def test_counted_values_have_half_open_steps(distribution):
     dice = distribution(min=1, max=6)
     assert [dice.from_unit(u) for u in (0.0, 0.1666, 0.1667, 0.5, 1 - 2**-53)] == [1, 1, 2, 4, 6]
     assert distribution(value=0.5).from_unit(0.9) == 0.5
+    near = distribution(values=["a", "b"], probabilities=[0.5, 0.50001])  # as W&B, which says 1 of it
+    assert [near.from_unit(u) for u in (0.0, 0.49999, 0.5, 1 - 2**-53)] == list("aabb")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,7 @@ def test_numbers_with_exponents_are_numbers(read):
         ("{value: 1, values: [1]}", "value: unknown field of categorical; did you mean values?"),
         ("{values: [1, 2], probabilities: [1]}", "2 values and 1 probabilities, expected one probability per value"),
         ("{values: [1, 2], probabilities: [0.5, 0.6]}", "their sum is 1.1, expected 1"),
+        ("{values: [1, 2], probabilities: [0.5, 0.50002]}", "their sum is 1.00002, expected 1"),
         ("{values: [1, 2], probabilities: [-0.5, 1.5]}", "expected probabilities of at least 0"),
         ("{values: [1], probabilities: [1], distribution: categorical}", "probabilities: unknown field of categorical"),
         ("7", r"found 7, expected a section such as \{value: 7\}"),
@@ -357,6 +360,16 @@ parameters:
         assert words in said
     assert len(sweep.notes) == 7
     assert (sweep.project, sweep.metric.goal, sweep.early_terminate.strict) == ("p", "minimize", True)
+    (only,) = read("""
+method: random
+run_cap: 3
+program: train.py
+metric: {name: val_loss, goal: minimize}
+early_terminate: {type: hyperband, min_iter: 3, max_iter: 27, s: 2, strict: false}
+parameters: {optim.learning_rate: {distribution: log_uniform_values, min: 0.001, max: 0.1}}
+""").notes
+    assert only.endswith(":6: early_terminate.min_iter: not used, as by W&B; max_iter is given")
+    assert read("method: grid\nparameters: {seed: {values: [1, 2]}}\n").notes == ()
 
 
 # --- early termination ------------------------------------------------------------------------------------------------
