@@ -352,7 +352,13 @@ def test_the_recipe_of_cs7015_is_the_published_one():
     assert RECIPES["cs7015"] == Augmentation(pad_crop=4, flip=0.5, brightness=0.5, contrast=0.5, saturation=0.5)
     assert RECIPES["comp5623"].flip == 0.2
     assert RECIPES["tdt4265"] == RECIPES["none"] == Augmentation()
-    assert RECIPES["imagenet"].crop_area == (0.08, 1)  # Szegedy et al. 2015
+    colours = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4}
+    assert RECIPES["imagenet"] == Augmentation(crop_area=(0.08, 1), flip=0.5, **colours)  # Szegedy et al. 2015
+    assert RECIPES["fashion"] == Augmentation(flip=0.5, pad_crop=2)
+    assert RECIPES["light"] == Augmentation(flip=0.5, translation=0.05, fill="reflect")
+    assert RECIPES["cs6910"] == Augmentation(rotation=20, scale=(0.8, 1.2), translation=0.1, flip=0.5, fill="nearest")
+    assert (RECIPES["comp5623"].rotation, RECIPES["standard"].rotation) == (15, 15)
+    assert (RECIPES["comp5623"].scale, RECIPES["standard"].scale) == ((0.9, 1.1), (0.85, 1.2))
 
 
 # --- without XLA ---

@@ -444,7 +444,7 @@ def test_how_many_images_of_a_class_cannot_be_used_is_said(tmp_path, read):
     assert notes == ["class b: 2 images left out, the first: b/x.png: empty (0 bytes)"]
 
 
-def test_arrays_that_declare_more_than_the_memory_are_not_read(tmp_path):
+def test_arrays_that_declare_more_than_the_memory_are_not_read(tmp_path, monkeypatch):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 42, 28, 28)})
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive:
@@ -452,6 +452,12 @@ def test_arrays_that_declare_more_than_the_memory_are_not_read(tmp_path):
         archive.writestr("y.npy", header.getvalue())
     message = refused(load, f"npz:{tmp_path}/bomb.npz")
     assert "bomb.npz: declares arrays of 6,422,528.0 GiB, where" in message
+    source = npz(tmp_path, x=images(20, 4, 4), y=np.arange(20, dtype=np.int64) % 2)
+    for memory in (20 * 4 * 4 + 20 * 8, 0):  # as much as they take; and not known
+        monkeypatch.setattr(arrays, "available_memory", lambda memory=memory: memory)
+        load(source)
+    monkeypatch.setattr(arrays, "available_memory", lambda: 20 * 4 * 4 + 20 * 8 - 1)
+    assert "data.npz: declares arrays of 0.0 GiB, where 0.0 GiB of memory are available" in refused(load, source)
 
 
 def test_two_configs_for_one_folder_of_photos_cut_the_same_splits():
