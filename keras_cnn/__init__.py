@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from keras_cnn.api.demo import demo
     from keras_cnn.api.detections import ImageDetections
     from keras_cnn.api.detectors import DetectorRun, ObjectDetector, open_detector, train_detector
+    from keras_cnn.api.folds import FoldsResult, cross_validate, cross_validate_detector
     from keras_cnn.api.looking import Explanation, Figures, explain, view
     from keras_cnn.api.machine import MachineReport, doctor
     from keras_cnn.api.models import build_model, list_models
@@ -45,6 +46,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Figures",
+    "FoldsResult",
     "ImageDetections",
     "ImagePredictions",
     "InputError",
@@ -56,6 +58,8 @@ __all__ = [
     "SweepResult",
     "build_model",
     "compare",
+    "cross_validate",
+    "cross_validate_detector",
     "demo",
     "doctor",
     "dry_run",
@@ -96,6 +100,7 @@ _WITH_TENSORFLOW = {
     "Evaluation": "evaluation.evaluations",
     "Explanation": "api.looking",
     "Figures": "api.looking",
+    "FoldsResult": "api.folds",
     "ImageDetections": "api.detections",
     "ImagePredictions": "prediction.table",
     "ObjectDetector": "api.detectors",
@@ -104,6 +109,8 @@ _WITH_TENSORFLOW = {
     "SweepResult": "api.sweeps",
     "build_model": "api.models",
     "compare": "api.sweeps",
+    "cross_validate": "api.folds",
+    "cross_validate_detector": "api.folds",
     "demo": "api.demo",
     "dry_run": "api.plans",
     "evaluate_runs": "api.seeds",

@@ -36,6 +36,7 @@ def load_dataset(config: Config, source: str | None = None) -> Dataset:
         subset=options.subset,
         seed=config.seed,
         group=options.group,
+        fold=options.fold,
         corrupt=options.corrupt,
         verify=options.verify,
         cache_dir=options.cache_dir,

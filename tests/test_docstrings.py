@@ -15,7 +15,7 @@ from PIL import Image
 
 import keras_cnn
 from keras_cnn import machine
-from keras_cnn.api import sweeps
+from keras_cnn.api import folds, sweeps
 from keras_cnn.api.recorded_run import RecordedRun
 from keras_cnn.messages import logger
 from keras_cnn.sweeps import worker
@@ -29,6 +29,7 @@ ORDER = [  # an example may use what one before it has made
     *("evaluate_runs", "SeedSummary"),
     *("doctor", "MachineReport", "Run", "RecordedRun", "Dataset", "Evaluation", "ImagePredictions", "explain"),
     *("Explanation", "Figures", "view", "sweep", "SweepResult", "compare", "ComparisonResult", "report", "demo"),
+    *("cross_validate", "FoldsResult", "cross_validate_detector"),
     *("open_detector", "ObjectDetector", "DetectorRun", "ImageDetections", "train_detector", "InputError", "Stopped"),
 ]
 
@@ -81,7 +82,8 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
     monkeypatch.setattr(machine, "STEPS", 2)
-    monkeypatch.setattr(sweeps, "PrewarmedWorkers", lambda count: contextlib.nullcontext())
+    for module in (sweeps, folds):
+        monkeypatch.setattr(module, "PrewarmedWorkers", lambda count: contextlib.nullcontext())
     monkeypatch.setattr(sweeps.local, "run", lambda study, *_, **__: worker.work(study))  # in this process
     for name in COLOURS:
         (tmp_path / "photos" / name).mkdir(parents=True)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from keras_cnn.analysis.factors import usable
+from keras_cnn.analysis.folds_section import folds_section
 from keras_cnn.analysis.published_section import published_section
 from keras_cnn.analysis.run_sections import (
     best_section,
@@ -49,6 +50,8 @@ _TITLES: dict[Callable[[AnalysedRuns], PageSection | None], tuple[str, str, str]
 def sections(table: RunTable) -> tuple[PageSection, ...]:
     """The sections about a sweep or a table of runs. A section that these runs do not allow holds only the reason."""
     swept = (swept_section(table.swept),) if table.swept else ()
+    if table.swept and table.swept.sweep.folds:
+        return (folds_section(table.swept), *swept)
     if not len(table.runs):
         reason = "no trial has ended with a number" if table.swept else "the table has no rows"
         warning = f"There is nothing to analyse yet: {reason}."

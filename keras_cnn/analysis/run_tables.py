@@ -25,6 +25,7 @@ from keras_cnn.analysis.table import (
     runs_table,
 )
 from keras_cnn.errors import InputError
+from keras_cnn.run_folder import is_detection_run
 from keras_cnn.run_folder.record import Record, read_record
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial, best_of
@@ -51,6 +52,11 @@ class Swept:
     folder: Path
     sweep: Sweep
     trials: tuple[Trial, ...]
+
+    @classmethod
+    def of(cls, study: Study) -> "Swept":
+        """The sweep of a study, as it is now."""
+        return cls(study.folder, study.sweep, tuple(study.trials()))
 
     @property
     def metric(self) -> str:
@@ -148,12 +154,12 @@ def read_swept(folder: Path) -> RunTable:
     """
     try:
         study = Study(folder)
-        swept = Swept(folder, study.sweep, tuple(study.trials()))
+        swept = Swept.of(study)
     except (OSError, ValueError, KeyError, TypeError) as error:  # a damaged journal or sweep.json
         raise InputError(f"{folder}: cannot be read as a sweep's folder: {type(error).__name__}: {error}") from None
     done = [(trial, record) for trial in swept.trials if trial.state in _DONE for record in _records(folder, trial)]
     metric = _COLUMNS.get(swept.metric, swept.metric)
-    if not done:
+    if not done or is_detection_run(done[0][1].path):  # the folds of a detector have no other columns in common
         return RunTable(folder.resolve().name, pd.DataFrame(columns=["run"]), None, metric, swept)
     records = [record for _, record in done]
     names = factor_names(swept.sweep)

@@ -11,7 +11,7 @@ from keras_cnn.analysis.sections import PageSection
 from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count
 from keras_cnn.messages import counted
-from keras_cnn.run_folder import shell_command
+from keras_cnn.run_folder import is_config_of_boxes, shell_command
 from keras_cnn.sweeps.distributions import Distribution
 from keras_cnn.sweeps.space import fields_of
 from keras_cnn.sweeps.study import Trial
@@ -31,8 +31,7 @@ def swept_section(swept: Swept) -> PageSection:
     tables = [("", TextTable(("what", "as"), tuple(_facts(swept)))), ("Parameters", TextTable(head, rows))]
     if failed:
         tables.append(("Failed trials", _ends(failed)))
-    program = ("finetune", "--compare") if (swept.folder / FOLDER).is_dir() else ("train", "--sweep")
-    command = shell_command(*program, swept.folder / "sweep.yaml")
+    command = _command(swept)
     files = [(f"{name} of the sweep", _text_of(swept.folder / name)) for name in ("sweep.yaml", "base.yaml")]
     return PageSection(
         "sweep",
@@ -43,6 +42,15 @@ def swept_section(swept: Swept) -> PageSection:
         folded=((f"{counted(len(early), 'trial')} ended early", _ends(early)),) if early else (),
         code=(("The command that makes it again", command), *((name, text) for name, text in files if text)),
     )
+
+
+def _command(swept: Swept) -> str:
+    base = swept.folder / "base.yaml"
+    if count := swept.sweep.folds:
+        program = ("detect", "--train") if is_config_of_boxes(base) else ("train",)
+        return shell_command(*program, base, "--folds", str(count))
+    program = ("finetune", "--compare") if (swept.folder / FOLDER).is_dir() else ("train", "--sweep")
+    return shell_command(*program, swept.folder / "sweep.yaml")
 
 
 def _facts(swept: Swept) -> list[tuple[str, str]]:

@@ -46,6 +46,7 @@ def load_data(
     subset: int | None = None,
     seed: int = 1,
     group: int | str | Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
+    fold: str | None = None,
     corrupt: str = "fail",
     verify: str = "full",
     cache_dir: str | Path | None = None,
@@ -79,6 +80,7 @@ def load_data(
         group: images that stay in one split, such as those of a patient: a column of a table or a data frame; 1 for the
             folder that holds the image, 2 for the one above; or a pattern of its path with the group in parentheses,
             such as "(P\\\\d+)_". For arrays, the group of each image, `(N,)`, or a dict of these by split.
+        fold: the fold that is held out as the test split, as "2/5"; see `cross_validate`.
         corrupt: "fail" names every image that cannot be read; "skip" leaves them out and lists them.
         verify: which image files are decoded before training, and compared at each start: "full" all, "sample" 1,000,
             "none" none.
@@ -96,6 +98,7 @@ def load_data(
         "channels": channels,
         "fit": fit,
         "seed": seed,
+        "fold": fold,
         "corrupt": corrupt,
         "verify": verify,
     }

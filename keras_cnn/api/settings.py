@@ -24,6 +24,7 @@ IMAGES = (
     "channels",
     "fit",
     "group",
+    "fold",
     "train",
     "validation",
     "test",

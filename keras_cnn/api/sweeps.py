@@ -67,7 +67,7 @@ class SweepResult:
         Traceback (most recent call last):
         keras_cnn.errors.InputError: runs/sweep: this sweep is complete; next: ...
         """
-        with messages(verbose), PrewarmedWorkers(_checked(workers)) as ready:
+        with messages(verbose), PrewarmedWorkers(checked_workers(workers)) as ready:
             local.resume(self._study, workers, ready, may_join=False)
 
     @public
@@ -174,8 +174,8 @@ def sweep(
         InputError: for a file that W&B would refuse, and for wrong settings; no folder is left then.
         Stopped: on Ctrl-C or a fault of the machine; every trial has its checkpoint.
     """
-    given = _given("sweep", data, settings, options)
-    with messages(verbose), PrewarmedWorkers(_checked(workers)) as ready, _file(file, "sweep") as read:
+    given = given_settings("sweep", data, settings, options)
+    with messages(verbose), PrewarmedWorkers(checked_workers(workers)) as ready, _file(file, "sweep") as read:
         study = plan.create(read, overrides(given), run_cap=run_cap, run_dir=_folder(path), accepted=True)
         local.run(study, workers, is_new=True, ready=ready, may_join=False)
     return SweepResult(study.folder)
@@ -207,8 +207,8 @@ def compare(
         InputError: for a file that is no grid, and for wrong settings; no folder is left then.
         Stopped: on Ctrl-C or a fault of the machine; every run has its checkpoint.
     """
-    given = _given("compare", data, settings, options)
-    with messages(verbose), PrewarmedWorkers(_checked(workers)) as ready, _file(file, "comparison") as read:
+    given = given_settings("compare", data, settings, options)
+    with messages(verbose), PrewarmedWorkers(checked_workers(workers)) as ready, _file(file, "comparison") as read:
         check_comparison(sweep_file.read_sweep(read))
         study = plan.create(read, overrides(given), run_dir=_folder(path), accepted=True)
         going_on = shell_command("finetune", "--resume", study.folder)
@@ -227,7 +227,7 @@ def dry_run_sweep(
     options: Mapping[str, Any] | None,
 ) -> tuple[int | None, TrainingCost]:
     """Logs what `sweep` would do. Returns the number of trials, None without end, and the cost of the first one."""
-    given = _given("sweep", data, settings, options)
+    given = given_settings("sweep", data, settings, options)
     with _file(file, "sweep") as read:
         return plan.dry_run(read, overrides(given), run_cap)
 
@@ -236,19 +236,21 @@ def dry_run_comparison(
     file: str | Path | Mapping[str, Any], data: Any, settings: Mapping[str, Any], options: Mapping[str, Any] | None
 ) -> tuple[int | None, TrainingCost]:
     """Logs what `compare` would do. Returns the number of recipes and the cost of the first one."""
-    given = _given("compare", data, settings, options)
+    given = given_settings("compare", data, settings, options)
     with _file(file, "comparison") as read:
         check_comparison(sweep_file.read_sweep(read))
         return plan.dry_run(read, overrides(given), None)
 
 
-def _checked(workers: int) -> int:
+def checked_workers(workers: int) -> int:
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise InputError(f"workers: found {workers!r}, expected a whole number from 1")
     return workers
 
 
-def _given(call: str, data: Any, settings: Mapping[str, Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
+def given_settings(
+    call: str, data: Any, settings: Mapping[str, Any], options: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """The options of all trials by dotted name, with those of the data."""
     given = dotted_settings(call, settings, options)
     if data is None:

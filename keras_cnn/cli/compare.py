@@ -34,7 +34,7 @@ def add_options(parser: Parser) -> None:
     )
     parser.option("--yes", action="store_true", help="start a comparison whose largest recipe is above the limits")
     parser.option(
-        "--workers", type=int, metavar="N", help="processes of a comparison, which share the cores; default 1"
+        "--workers", type=int, metavar="N", help="processes of --compare or --folds, which share the cores; default 1"
     )
 
 

@@ -68,3 +68,17 @@ def next_commands(metrics: dict, record: Record, share: float) -> Iterator[tuple
 def _log_commands(commands: Iterator[tuple[str, str]]) -> None:
     for number, (command, purpose) in enumerate(commands):
         log_command("" if number else "next", command, purpose, 15)
+
+
+def conclude_folds(folder: Path) -> None:
+    """Writes the pooled predictions and the page of a cross-validation, and prints its result."""
+    from keras_cnn.analysis.folds_section import write_folds
+    from keras_cnn.analysis.run_tables import read_swept
+    from keras_cnn.report.pages import write_pages
+
+    swept = read_swept(folder).swept
+    assert swept is not None
+    logger.info("")
+    for line in write_folds(swept):
+        logger.info(line)
+    write_pages([folder], None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
-from keras_cnn.cli import early, hosts, train
+from keras_cnn.cli import early, folds, hosts, train
 from keras_cnn.cli.parser import SHORT_NAMES, Parser
 from keras_cnn.config.shipped import described, find_config
 from keras_cnn.detection.named_models import NAMED, named_files
@@ -27,6 +27,7 @@ training on boxes of your own:
   python detect.py --train --data.source coco:annotations/train.json --dry-run     what would be trained on what
   python detect.py --train boxes --data.source yolo:FOLDER --model.weights yolov3-tiny.weights
   python detect.py --train --data.source voc:VOC2012 --data.classes [car,bus,person] --train.epochs 30
+  python detect.py --train --data.source yolo:FOLDER --folds 5       cross-validation: five runs
   python detect.py --resume runs/boxes                               goes on with it
   python detect.py photos/ --model runs/boxes                        detects with it
 
@@ -73,6 +74,7 @@ def main(arguments: list[str]) -> None:
     )
     resume = {"nargs": "?", "type": Path, "const": Path(), "metavar": "RUN"}
     parser.option("--resume", **resume, help="continue a training; default the last one")
+    folds.add_options(parser, workers=True)
     hosts.add_options(parser)
     parser.option("--dry-run", action="store_true", help="with --train: print data, network and cost, and stop")
     parser.option("--options", action="store_true", help="list the fields of a training's config")
@@ -83,6 +85,8 @@ def main(arguments: list[str]) -> None:
     if chosen.train or chosen.resume or chosen.options:
         _train(chosen, overrides)
         return
+    if chosen.folds is not None or chosen.workers is not None:
+        raise InputError("command line: --folds and --workers are for a training; expected --train with them")
     if overrides:
         raise InputError(f"command line: unrecognized arguments: {overrides[0]}; fields of a config go with --train")
     if chosen.model is None:
@@ -125,6 +129,11 @@ def _train(chosen: argparse.Namespace, overrides: list[str]) -> None:
         chosen.train = find_config(chosen.train)
         early.check_config(chosen.train, overrides, BoxConfig)
         logger.info(f"config    {described(chosen.train)}")
+    if folds.is_asked_for(chosen):
+        folds.start(chosen, overrides, chosen.train, "detect", kind=BoxConfig)
+        return
+    if chosen.workers is not None:
+        raise InputError("command line: --workers is for a cross-validation; expected --folds with it")
     ranks = ALONE if chosen.options or chosen.dry_run else hosts.join(chosen, "detect")
     import_tensorflow()
     from keras_cnn.tasks.detection.task import prepare

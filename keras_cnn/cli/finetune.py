@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from keras_cnn import config as config_module
-from keras_cnn.cli import compare, early, probe
+from keras_cnn.cli import compare, early, folds, probe
 from keras_cnn.cli.parser import Parser
-from keras_cnn.cli.train import add_config, add_options, find_chosen_config, photos_named, start
+from keras_cnn.cli.train import add_config, add_options, find_chosen_config, photos_named, start, start_folds
 from keras_cnn.config import Config
 from keras_cnn.errors import InputError
 from keras_cnn.tensorflow_import import import_tensorflow
@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   python finetune.py photos/ --freeze-upto 0 --finetune.strategy gradual
   python finetune.py photos/ --probe                           which backbone? all with weights at hand, untrained
   python finetune.py --compare quick                           recipes, with seeds and intervals
+  python finetune.py photos/ --folds 5                          cross-validation: five runs
   python finetune.py --export runs/finetune --formats litert,onnx
   python finetune.py --resume                                  goes on with the last unfinished run
 """
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.option("--unfreeze-last", type=int, metavar="K", help="train the last K layers with weights, and the head")
     add_options(parser, resumes="a run or a comparison", shows="data, what is frozen, and cost")
+    folds.add_options(parser, workers=False)
     compare.add_options(parser)
     probe.add_options(parser)
     parser.option("--export", type=Path, metavar="RUN", help="write a finished run's model for other programs")
@@ -51,12 +53,17 @@ def main(arguments: list[str]) -> None:
         compare.demonstrate(chosen, overrides)
         return
     if chosen.probe is not None:
+        if chosen.folds is not None:
+            raise InputError("command line: --folds does not fit --probe; expected one of them")
         overrides = early.with_sources([*photos_named(chosen, overrides), *overrides])
         find_chosen_config(chosen)
         probe.main(chosen, overrides)
         return
     overrides = early.with_sources([*photos_named(chosen, overrides), *_as_overrides(chosen), *overrides])
     find_chosen_config(chosen)
+    if folds.is_asked_for(chosen):
+        start_folds(chosen, overrides, "finetune", check=_require_backbone)
+        return
     if compare.is_asked_for(chosen):
         compare.main(chosen, overrides)
         return
@@ -66,7 +73,7 @@ def main(arguments: list[str]) -> None:
 def _names_nothing(chosen: argparse.Namespace, overrides: list[str]) -> bool:
     """Whether the command names neither a config, images nor a network, and asks for nothing else than fine-tuning."""
     named = [chosen.config, chosen.named_config, chosen.backbone, chosen.weights, chosen.unfreeze_last]
-    named += [chosen.resume, chosen.compare, chosen.probe]
+    named += [chosen.resume, chosen.compare, chosen.probe, chosen.folds]
     other = [chosen.find_learning_rate, chosen.overfit_batch, chosen.options]
     fields = {word.partition("=")[0] for word in overrides}
     return named == [None] * len(named) and not any(other) and not fields & {"--data.source", "--model.name"}

@@ -2,9 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_cnn.cli import early
-from keras_cnn.cli.conclusion import conclude
+from keras_cnn.cli.conclusion import conclude, conclude_folds
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import names
 from keras_cnn.config.shipped import described, find_config
@@ -12,6 +13,9 @@ from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
 from keras_cnn.sweeps.prewarmed_workers import PLACEHOLDER, PrewarmedWorkers, receive_assignment
 from keras_cnn.tensorflow_import import import_tensorflow
+
+if TYPE_CHECKING:
+    from keras_cnn.sweeps.study import Study
 
 DEFAULT_SWEEP = Path("quick")
 NOT_FOR_SWEEPS = ("find_learning_rate", "overfit_batch", "options")
@@ -54,7 +58,7 @@ def add_options(parser: Parser) -> None:
 
 def _add_shared_options(parser: Parser) -> None:
     parser.option("--yes", action="store_true", help="start a sweep whose largest cell is above the limits")
-    parser.option("--workers", type=int, metavar="N", help="processes of a sweep, which share the cores; default 1")
+    parser.option("--workers", type=int, metavar="N", help="processes of a sweep or --folds, on all cores; default 1")
     parser.option("--run-cap", type=int, metavar="N", help="number of trials, in place of the sweep file's run_cap")
     parser.option("--join", type=Path, metavar="SWEEP", help="be one more worker of a sweep's folder")
     parser.option(
@@ -119,7 +123,7 @@ def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: 
     elif chosen.resume is not None:
         begun = study.Study(_folder(chosen.resume, "--resume"))
         local.resume(begun, workers, ready)
-        _write_page(begun.folder)
+        _conclude(begun)
     elif chosen.dry_run:
         plan.dry_run(chosen.sweep, overrides, chosen.run_cap)
     else:
@@ -127,6 +131,13 @@ def _run(chosen: argparse.Namespace, overrides: list[str], workers: int, ready: 
             chosen.sweep, overrides, run_cap=chosen.run_cap, run_dir=chosen.run_dir, accepted=chosen.yes
         )
         local.run(begun, workers, is_new=True, ready=ready)
+        _write_page(begun.folder)
+
+
+def _conclude(begun: "Study") -> None:
+    if begun.sweep.folds:  # of `keras-cnn sweep --resume`
+        conclude_folds(begun.folder)
+    else:
         _write_page(begun.folder)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
-from keras_cnn.cli import early, hosts, sweep
+from keras_cnn.cli import early, folds, hosts, sweep
 from keras_cnn.cli.conclusion import conclude, conclude_batch
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import Config, memorising
@@ -28,6 +28,10 @@ EXAMPLES = """examples:
   python train.py cs7015_net1 --seed 7                         an experiment of a published report
   python train.py --resume                                     goes on with the last unfinished run
 
+cross-validation:
+  python train.py photos/ --folds 5                            five runs, each tested on a fifth of the photos
+  python train.py labels.csv --folds 5 --data.group patient    a patient's photos are all in one fold
+
 sweeps:
   python train.py --sweep                                      a small one on the embedded images, some minutes
   python train.py --sweep cs7015_net1 --dry-run                what a W&B sweep file would try, and what it costs
@@ -42,6 +46,7 @@ def main(arguments: list[str]) -> None:
     parser = Parser(prog="python train.py", description="Trains a CNN from scratch.", epilog=EXAMPLES)
     add_config(parser, "default")
     add_options(parser, resumes="a run or a sweep", shows="data, network and cost")
+    folds.add_options(parser, workers=False)
     sweep.add_options(parser)
     parser.fields(config_module.names())
     chosen, overrides = parser.split(arguments)
@@ -49,6 +54,9 @@ def main(arguments: list[str]) -> None:
     if photos := photos_named(chosen, overrides):
         default, overrides = "photos", [*photos, *overrides]
     find_chosen_config(chosen)
+    if folds.is_asked_for(chosen):
+        start_folds(chosen, overrides, default)
+        return
     if sweep.is_asked_for(chosen):
         sweep.start(chosen, early.with_sources(overrides))
         return
@@ -167,6 +175,22 @@ def start(
             metrics = experiment.train(config, folder, own, watch=watch, other_devices=names_devices(overrides))
             if ranks.rank == 0:
                 (conclude_batch if config.train.memorise else conclude)(metrics, folder.path)
+
+
+def start_folds(
+    chosen: argparse.Namespace,
+    overrides: list[str],
+    default: str,
+    *,
+    check: Callable[[Config], None] = lambda config: None,
+) -> None:
+    """Trains a classifier once for each fold; the arguments are those of `start`."""
+    file, overrides = None, early.with_sources(overrides)
+    if chosen.folds is not None:
+        file = chosen.config or find_config(Path(default))
+        early.check_config(file, overrides)
+        logger.info(f"config    {described(file)}")
+    folds.start(chosen, overrides, file, "finetune" if default == "finetune" else "train", check=check)
 
 
 def _memorising() -> list[str]:

@@ -28,6 +28,7 @@ GROUP_HELP = (
     "images that stay in one split: a column of the table; 1 for the folder that holds the image, 2 for the one above;"
     " or a pattern of the path with the group in parentheses, as '(P\\d+)_'"
 )
+FOLD_HELP = "the fold that is held out as test images, as 2/5: the second of five; --folds 5 trains one run for each"
 FILE_NAME = Limit(  # a folder of this name can be copied to every system
     'a name without / \\ : * ? " < > | that does not start with a dot, nor end with a dot or a space',
     lambda v: (
@@ -115,6 +116,7 @@ class DataConfig:
     )
     train: Annotated[int | float | None, "training images: a count, a fraction, or null for the rest", POSITIVE] = None
     group: Annotated[int | str | None, GROUP_HELP] = None
+    fold: Annotated[str | None, FOLD_HELP] = None
     validation: Annotated[int | float, "validation images: a count or a fraction below 1", POSITIVE] = 0.1
     test: Annotated[int | float, "test images where the source has no test split of its own", POSITIVE] = 0.1
     per_class: Annotated[int | None, "limit of images per class in each part of the source", AT_LEAST_1] = None

@@ -24,6 +24,7 @@ from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.data.decoding import DEFAULT_SIZE, FITS, GREY_MODES, as_array, fitted
 from keras_cnn.data.duplicates import overlaps
 from keras_cnn.data.folders import AuditOptions, read_folder
+from keras_cnn.data.folds import hold_out
 from keras_cnn.data.groups import column_of, group_findings, group_names, leaks_in_words, numbered
 from keras_cnn.data.labelled_tables import NO_COLUMN, read_labelled_table
 from keras_cnn.data.shards.source import read_shards
@@ -49,6 +50,7 @@ def load(
     subset: int | None = None,
     seed: int = 1,
     group: int | str | None = None,
+    fold: str | None = None,
     corrupt: str = "fail",
     verify: str = "full",
     cache_dir: str | Path | None = None,
@@ -68,6 +70,8 @@ def load(
     group: images that stay in one split, such as those of a patient: a column of a table, 1 for the folder that holds
         the image (2 for the one above), or a pattern of the id with the group in parentheses. Groups that the source's
         own splits divide are in the findings.
+    fold: the fold that is held out as the test split, as "2/5", the second of five, instead of `test`. Folds are cut
+        from the images from which test would be cut; a test split of the source's own is left out.
     corrupt: "fail" names every image file that cannot be used, "skip" leaves them out and lists them in the findings.
     verify: "full" decodes every image file once and then compares its size and time at each start; "sample" does so for
         1,000, evenly spaced, and reads the headers of new files; "none" reads the headers of new files alone.
@@ -95,6 +99,10 @@ def load(
     if per_class is not None:
         limit = _positive("per_class", per_class)
         parts = {name: splits.at_most_per_class(part, limit, seed) for name, part in parts.items()}
+    notes_of_fold = []
+    if fold is not None:
+        parts, notes_of_fold = _with_fold(parts, labelled.classes, fold, seed)
+        own = [name for name in splits.NAMES if name in parts]
     shares = {"validation": validation, "test": test}
     shares = {name: share for name, share in shares.items() if name not in parts}
     if uncut:
@@ -105,7 +113,7 @@ def load(
         parts["train"] = splits.at_most_per_class(parts["train"], in_train, seed)
     parts = {name: parts[name] for name in splits.NAMES}
     shape, notes = _image_shape(parts.values(), size, channels)
-    notes += [*labelled.findings.get("notes", ()), *_absent_classes(parts, labelled.classes)]
+    notes += [*labelled.findings.get("notes", ()), *notes_of_fold, *_absent_classes(parts, labelled.classes)]
     findings = labelled.findings | overlaps(parts, cache) | {"notes": notes, "own_splits": own}
     if labelled.group_names:
         groups = {name: part.groups for name, part in parts.items() if part.groups is not None}
@@ -113,6 +121,17 @@ def load(
         notes += leaks_in_words(findings["groups"])
     final = {name: _at_shape(part.split, shape, fit) for name, part in parts.items()}
     return Dataset(source, labelled.classes, shape, **final, findings=findings, settings=settings)
+
+
+def _with_fold(
+    parts: dict[str, SourcePart], classes: tuple[str, ...], fold: str, seed: int
+) -> tuple[dict[str, SourcePart], list[str]]:
+    """The parts with a fold of the training images as "test", and notes about that."""
+    rest, held = hold_out(parts["train"], classes, fold, seed)
+    notes = [f"fold {fold}: {len(held.split):,} of {len(parts['train'].split):,} images are held out as the test split"]
+    if "test" in parts:
+        notes.append(f"the source's own test split of {len(parts['test'].split):,} images is left out of the folds")
+    return parts | {"train": rest, "test": held}, notes
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,25 @@ def mean_interval(values, level: float = 0.95) -> Interval:
     return float(values.mean() - half), float(values.mean() + half)
 
 
+def corrected_interval(values, ratio: float, level: float = 0.95) -> Interval:
+    """The interval, as (low, high), of the mean of scores (J,) of J trainings on overlapping images, J at least 2.
+
+    ratio: images tested on to images trained on; 1 / (K - 1) for K folds.
+
+    The variance of the mean is S² (1 / J + ratio) instead of S² / J: the scores are not independent, because the
+    trainings share images. It is that of the corrected resampled t-test, with J - 1 degrees of freedom.
+
+    Raises InputError for fewer than two values, values that are not finite, a ratio of 0 or less, or a level outside
+    (0, 1).
+    Source: C. Nadeau and Y. Bengio, Inference for the Generalization Error, Machine Learning 52 (2003).
+    """
+    values = _checked("corrected_interval", values, at_least=2)
+    if not ratio > 0:
+        raise InputError(f"corrected_interval: ratio {ratio}; expected test images over training images, above 0")
+    half = student_t(level, len(values) - 1) * values.std(ddof=1) * math.sqrt(1 / len(values) + ratio)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
 def welch_interval(a, b, level: float = 0.95) -> Interval:
     """Welch's t interval, as (low, high), of mean(a) - mean(b), for independent `a` (n,) and `b` (m,), n, m at least 2.
 

@@ -23,6 +23,7 @@ from markupsafe import Markup
 from keras_cnn import charts
 from keras_cnn import run_folder as run_folders
 from keras_cnn.analysis import sections
+from keras_cnn.analysis.folds_section import folds_lead
 from keras_cnn.analysis.run_tables import RunTable, find_table, is_sweep
 from keras_cnn.analysis.sections import PageSection
 from keras_cnn.charts import page as chart_page
@@ -81,6 +82,10 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
         _write(place, lambda: render_ranking(ranking))
         return place
     table = table or find_table(paths)
+    if table and table.swept and table.swept.sweep.folds and not len(table.runs):  # of a detector, or none finished
+        swept, place = table.swept, out or table.swept.folder / "report.html"
+        _write(place, lambda: _sections_alone(swept.folder.resolve().name, folds_lead(swept), sections(table)))
+        return place
     runs, problems = _runs(paths, table)
     place = out or _place(paths, runs, table)
 
@@ -156,6 +161,11 @@ def render_ranking(path: Path) -> str:
     about = backbones.read(path)
     content = {"sections": [backbones.section(about)], "shown": [], "more": [], "problems": []}
     return _filled("detection.html", title=path.name, lead=backbones.lead(about), **content)
+
+
+def _sections_alone(title: str, lead: str, about: Sequence[PageSection]) -> str:
+    """A page of sections without runs of their own."""
+    return _filled("detection.html", title=title, lead=lead, sections=about, shown=[], more=[], problems=[])
 
 
 def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[ReportedRun], list[str]]:

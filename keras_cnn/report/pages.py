@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from keras_cnn.analysis import write_analysis
+from keras_cnn.analysis import sections, write_analysis
 from keras_cnn.analysis.run_tables import RunTable, find_table
+from keras_cnn.analysis.sections import write_section
 from keras_cnn.errors import InputError
-from keras_cnn.messages import log_command, logger
+from keras_cnn.messages import counted, log_command, logger
 from keras_cnn.report.html import write_report
 from keras_cnn.run_folder import is_detection_run, model_card
 
@@ -23,7 +24,11 @@ def write_pages(paths: list[Path], out: Path | None = None, *, wandb: bool = Fal
             model_card.write_model_card(run)
     place = write_report(paths, out, table)
     log_command("report", str(place), f"{place.stat().st_size / 1e6:.1f} MB; opens in any browser, without a network")
-    if table is not None and len(table.runs):
+    if table is not None and table.swept and table.swept.sweep.folds and not len(table.runs):
+        folder = table.swept.folder / "analysis"
+        files = [path for section in sections(table) for path in write_section(folder, section)]
+        log_command("analysis", str(folder), f"{counted(len(files), 'file')}: tables as CSV")
+    elif table is not None and len(table.runs):
         folder = table.swept.folder / "analysis" if table.swept else place.with_name(f"{place.stem}_analysis")
         files = write_analysis(folder, table)
         log_command("analysis", str(folder), f"{len(files)} files: figures as PNG, tables as CSV, notes.txt")

@@ -217,7 +217,11 @@ def _make(path: Path) -> bool:
 
 def is_detection_run(path: Path) -> bool:
     """Whether a run folder belongs to a training on boxes, by its config."""
-    config = path / "config.yaml"
+    return is_config_of_boxes(path / "config.yaml")
+
+
+def is_config_of_boxes(config: Path) -> bool:
+    """Whether a file is the config of a training on boxes."""
     try:
         return config.is_file() and "model.cfg" in read_flat(config)
     except InputError:  # the next reader of the config reports what is wrong

@@ -24,7 +24,7 @@ def resume(study: Study, workers: int, ready: PrewarmedWorkers, *, may_join: boo
     """Resumes a sweep. Raises InputError if it is complete."""
     if study.ended():
         is_finished = (study.folder / "best" / "metrics.json").is_file()
-        following = _report(study) if is_finished else _command("--finish", study)
+        following = _report(study) if is_finished or study.sweep.folds else _command("--finish", study)
         raise InputError(f"{study.folder}: this sweep is complete; next: {following}")
     run(study, workers, ready=ready, may_join=may_join)
 
@@ -83,6 +83,9 @@ def finish(study: Study) -> dict:
     Raises InputError if no trial has finished, or if this has been done before.
     """
     best = study.best()
+    if study.sweep.folds:
+        train = shell_command("train", study.folder / "base.yaml")
+        raise InputError(f"{study.folder}: folds have no best one; a network of all the images: {train}")
     if best is None:
         raise InputError(f"{study.folder}: no trial has finished; nothing to choose from")
     path = study.folder / "best"
@@ -129,7 +132,7 @@ class _TrialReporter:
 
 
 def _best_so_far(study: Study, trial: Trial) -> str:
-    best = study.best()
+    best = None if study.sweep.folds else study.best()
     return "" if best is None else "   best so far" if best == trial else f"   best {best.value:.4f} ({best.label})"
 
 
@@ -143,12 +146,12 @@ def _conclude(study: Study) -> None:
     for trial in trials:
         if not trial.ended:
             logger.info(f"          trial {trial.label} is {trial.state}, {trial.worker}")
-    if best:
+    if best and not study.sweep.folds:
         found = f"trial {best.label}  {outcome(study.sweep, best)}   {settings(study.sweep, best.assignment)}"
         log_sentence("best", found)
         log_command("next", _command("--finish", study), "train it again, and read the test split once")
         log_command("", _report(study), "what matters, on one page")
-    elif trials and study.ended():
+    elif trials and best is None and study.ended():
         raise Stopped(f"{study.folder}: no trial came to a value; the last, {trials[-1].label}: {trials[-1].reason}")
 
 

@@ -183,7 +183,7 @@ def _engine(plan: SweepPlan) -> str:
 
 def _notes(plan: SweepPlan) -> Iterator[str]:
     sweep, epochs = plan.sweep, plan.first.train.epochs
-    if (name := sweep.metric_name) in ("loss", "accuracy"):
+    if (name := sweep.metric_name) in ("loss", "accuracy") and not sweep.folds:
         yield f"metric.name: {name} is of the training images; what generalises is chosen by val_{name}"
     are_swept = any("train.epochs" in space.fields_of(sweep, name) for name in sweep.parameters)
     if sweep.early_terminate and not are_swept and (first := rungs(sweep.early_terminate)[0]) >= epochs:

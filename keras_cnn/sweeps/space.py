@@ -14,6 +14,7 @@ from keras_cnn.sweeps.distributions import Distribution, key
 from keras_cnn.sweeps.hyperband import Hyperband
 
 SECTION = "keras_cnn"  # of a sweep's file, for settings that W&B lacks
+FOLD = "data.fold"  # the only parameter of a cross-validation
 _MOST_CELLS = 1_000_000
 
 
@@ -59,9 +60,22 @@ class Sweep:
         return self.metric.goal if self.metric else "maximize"
 
     @property
+    def folds(self) -> int:
+        """The number of folds of a cross-validation, a grid of them all and nothing else; 0 for another sweep."""
+        if self.method != "grid" or list(self.parameters) != [FOLD]:
+            return 0
+        values = self.parameters[FOLD].values() or []
+        return len(values) if values == fold_names(len(values)) else 0
+
+    @property
     def sign(self) -> int:
         """The factor with which a larger value of the metric is better."""
         return 1 if self.goal == "maximize" else -1
+
+
+def fold_names(count: int) -> list[str]:
+    """The values of `data.fold` for every fold: 1/3, 2/3, 3/3."""
+    return [f"{number}/{count}" for number in range(1, count + 1)]
 
 
 def cells(sweep: Sweep) -> list[dict[str, Any]]:

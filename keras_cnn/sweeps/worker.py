@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import keras
 
@@ -17,16 +17,19 @@ from keras_cnn.config.batch_size import require_number, with_scaled_rate
 from keras_cnn.errors import BUG, InputError, Interrupted, Stopped, brief, explained
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import logger
-from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, read_json
+from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, is_config_of_boxes, read_json
 from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import should_stop
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial, TrialLease
 from keras_cnn.tasks.classification.setup import SharedResources
-from keras_cnn.tasks.classification.task import trials_of
+from keras_cnn.tasks.classification.task import folds_of, trials_of
+from keras_cnn.tasks.detection import task as detection_task
+from keras_cnn.tasks.detection.settings import BoxConfig
 from keras_cnn.training import experiment
 from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.loop import NotFinite
+from keras_cnn.training.task import Prepare
 
 History = list[dict[str, float]]
 
@@ -138,10 +141,19 @@ def _train(study: Study, trial: Trial, engine: Engine, shared: SharedResources, 
         names.append(trial.label if study.sweep.repeats == 1 else f"{trial.label}-seed{config.seed}")
         with _begun(study.folder / names[-1]) as folder:
             if not folder.finished:
-                experiment.train(config, folder, trials_of(shared), watch=lambda rows: engine.stops(trial, rows))
+                experiment.train(
+                    config, folder, _prepare(study.sweep, config, shared), watch=lambda rows: engine.stops(trial, rows)
+                )
             values.append(metric_of(study.sweep, folder))
             early = early or early_end(config, folder)
     return sum(values) / len(values), early
+
+
+def _prepare(sweep: Sweep, config: Config | BoxConfig, shared: SharedResources) -> Prepare:
+    """What makes the task of a trial: one that does not read the test split or, of a fold, one that does."""
+    if isinstance(config, BoxConfig):
+        return detection_task.fold
+    return cast(Prepare, folds_of(shared) if sweep.folds else trials_of(shared))
 
 
 def _begun(path: Path) -> RunFolder:
@@ -158,7 +170,8 @@ def trial_config(
 
     Raises InputError if the base does not allow the settings.
     """
-    config = config_module.load(base, space.overrides(sweep, assignment), BUILDERS)
+    builders, kind = ({}, BoxConfig) if is_config_of_boxes(base) else (BUILDERS, Config)
+    config = config_module.load(base, space.overrides(sweep, assignment), builders, kind)
     require_number(config, "the trials of a sweep differ in its parameters alone")
     config = with_scaled_rate(config)
     tracking = replace(config.tracking, group=config.tracking.group or group)
@@ -166,7 +179,9 @@ def trial_config(
 
 
 def metric_of(sweep: Sweep, folder: RunFolder) -> float:
-    """The sweep's metric in the epoch that the run keeps as its best."""
+    """The sweep's metric in the epoch that the run keeps as its best; of a fold, that of the held-out images."""
+    if sweep.folds:
+        return float(read_json(folder / "metrics.json", {sweep.metric_name: float})[sweep.metric_name])
     return float(folder.history()[_best_epoch(folder) - 1][sweep.metric_name])
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import (
+    corrected_interval,
     holm,
     mcnemar_exact,
     mean_interval,
@@ -324,3 +325,31 @@ def test_bootstrap_mirrors():
 def test_impossible_input_is_named(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_corrected_interval_by_hand():
+    """Five folds: S^2 = 0.00025, variance of the mean S^2 (1/5 + 1/4), t of 4 degrees of freedom 2.776445."""
+    scores = [0.80, 0.82, 0.84, 0.81, 0.83]
+    half = 2.776445 * math.sqrt(0.00025 * (1 / 5 + 1 / 4))
+    assert corrected_interval(scores, 1 / 4) == pytest.approx((0.82 - half, 0.82 + half), abs=1e-6)
+    assert corrected_interval([2.0, 2.0], 1.0) == (2.0, 2.0)
+
+
+def test_corrected_interval_fits_the_corrected_t_test_of_scikit_learns_example():
+    """The p value of the corrected t-test is 5 % at the end of the 95 % interval of a difference."""
+    stats = pytest.importorskip("scipy.stats")
+    differences = np.random.default_rng(3).normal(0.02, 0.03, 100)  # 10 times 10 folds
+
+    def p_value(shift: float) -> float:
+        moved = differences - shift
+        corrected_std = np.sqrt(np.var(moved, ddof=1) * (1 / 100 + 10 / 90))
+        return 2 * float(stats.t.sf(abs(np.mean(moved) / corrected_std), 99))
+
+    for end in corrected_interval(differences, 10 / 90):
+        assert p_value(end) == pytest.approx(0.05, abs=1e-9)
+
+
+@pytest.mark.parametrize(("values", "ratio"), [([1.0], 0.25), ([1.0, 2.0], 0.0), ([1.0, np.nan], 0.25)])
+def test_corrected_interval_refuses(values, ratio):
+    with pytest.raises(InputError, match="corrected_interval: "):
+        corrected_interval(values, ratio)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn.data.audit import audit, default_cache_dir
+from keras_cnn.data.folds import fold_numbers, parse_fold
 from keras_cnn.data.groups import column_of, connected, group_findings, group_names, leaks_in_words, numbered
 from keras_cnn.data.pipeline import order
 from keras_cnn.data.user_files import user_path
@@ -30,6 +31,7 @@ def load(
     test: int | float = 0.1,
     seed: int = 1,
     group: int | str | None = None,
+    fold: str | None = None,
     bad_boxes: str = "fail",
 ) -> BoxDataset:
     """Reads a source. Missing splits are cut from its training images; `validation` and `test` are counts or shares.
@@ -59,6 +61,9 @@ def load(
     require("train" in splits, source, f"splits {', '.join(splits)}", "images to train on")
     own = tuple(name for name in SPLITS if name in splits and len(splits) > 1)
     hashes = {image.id: sha256_of(image.path) for images in splits.values() for image in images}
+    notes = []
+    if fold is not None:
+        splits, notes = _with_fold(splits, hashes, fold, seed)
     cuts = _cut(splits, hashes, {"validation": validation, "test": test}, seed, source)
     for name in SPLITS:
         boxes = sum((~image.ignored).sum() for image in cuts[name])
@@ -70,8 +75,27 @@ def load(
     chosen = tuple(names[number] for number in kept)
     files = hashlib.sha256("".join(hashes[identity] for identity in sorted(hashes)).encode()).hexdigest()
     groups = _group_findings(cuts) if group is not None else {}
-    notes = (*_notes(cuts, identical, reading), *(leaks_in_words(groups) if groups else ()))
-    return BoxDataset(source, chosen, cuts, own, notes, groups, identical, files)
+    notes += [*_notes(cuts, identical, reading), *(leaks_in_words(groups) if groups else ())]
+    return BoxDataset(source, chosen, cuts, own, tuple(notes), groups, identical, files)
+
+
+def _with_fold(
+    splits: dict[str, list[AnnotatedImage]], hashes: dict[str, str], fold: str, seed: int
+) -> tuple[dict[str, list[AnnotatedImage]], list[str]]:
+    """The splits with a fold of the training images as "test", and notes. An image counts for its rarest class."""
+    images, (number, count) = splits["train"], parse_fold(fold)
+    members = together(images, hashes)
+    place = {image.id: index for index, image in enumerate(images)}
+    sets = [[place[image.id] for image in members[i]] for i in order(seed, 0, len(members))]
+    frequency = np.bincount(np.concatenate([image.classes for image in images]).astype(np.int64))
+    none = len(frequency)  # the class of images without a box
+    labels = np.array([min(i.classes.tolist(), key=lambda c: (frequency[c], c), default=none) for i in images])
+    held = fold_numbers(labels, [np.array(each) for each in sets], count) == number - 1
+    notes = [f"fold {fold}: {np.count_nonzero(held):,} of {len(images):,} images are held out as the test split"]
+    if "test" in splits:
+        notes.append(f"the source's own test split of {len(splits['test']):,} images is left out of the folds")
+    kept = {"train": [image for image, out in zip(images, held, strict=True) if not out]}
+    return splits | kept | {"test": [image for image, out in zip(images, held, strict=True) if out]}, notes
 
 
 def _grouped(

@@ -42,7 +42,7 @@ def audits(runs: Sequence[ReportedRun], groups: Sequence[repeats.SeedGroup], swe
     `groups` are groups of runs that differ only in their seed, including groups of one run.
     """
     choice = Protocol()
-    if swept and swept.trials:
+    if swept and swept.trials and not swept.sweep.folds:  # no fold is chosen
         split = "validation" if swept.metric.startswith("val_") else "train"
         choice = Protocol(
             configurations=len(swept.trials),

@@ -144,6 +144,8 @@ def _findings(runs: Sequence[ReportedRun], shown: Sequence[ReportedRun], swept: 
     others = [run.record for run in runs if run not in trials]
     conclusions = [*findings([run.record for run in trials]), *(findings(others) if others else [])]
     names = {run.record.name for run in shown}
+    if swept and swept.sweep.folds:  # one recipe: its folds are not compared with each other
+        conclusions = [conclusion for conclusion in conclusions if len(conclusion.rows) == 1]
     return [conclusion for conclusion in conclusions if len(conclusion.rows) > 1 or set(conclusion.rows) <= names]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from keras_cnn.analysis.factors import show
+from keras_cnn.analysis.folds_section import folds_lead
 from keras_cnn.analysis.run_tables import RETRAINED, RunTable, Swept
 from keras_cnn.charts.text import count, digits, duration, interval, large, percent
 from keras_cnn.messages import counted
@@ -33,6 +34,8 @@ def lead(runs: Sequence[ReportedRun], table: RunTable | None = None) -> str:
         settings = f"{len(factors)} setting{'s' if len(factors) > 1 else ''}: {', '.join(factors)}"
         return f"{len(table.runs):,} runs in a table, {settings if factors else 'no settings'}."
     swept, best = table.swept, table.swept.best
+    if swept.sweep.folds:
+        return folds_lead(swept)
     total = len(swept.trials)
     states = ", ".join(f"{n:,} {'ended early' if s == 'early' else s}" for s, n in swept.counts.items())
     text = f"{counted(total, 'trial')}: {states}. " if total else "No trial has started. "

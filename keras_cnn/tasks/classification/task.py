@@ -54,6 +54,11 @@ def trials_of(shared: SharedResources):
     return lambda config, chosen_precision: ClassificationTrial(prepare_setup(config, chosen_precision, shared=shared))
 
 
+def folds_of(shared: SharedResources):
+    """A `Prepare` for the runs of a cross-validation."""
+    return lambda config, chosen_precision: ClassificationFold(prepare_setup(config, chosen_precision, shared=shared))
+
+
 class ClassificationTask:
     """A classifier's run, from scratch or from pretrained weights."""
 
@@ -147,6 +152,14 @@ class ClassificationTrial(ClassificationTask):
     is_trial = True
 
     _evaluate = staticmethod(results.finish_trial)
+
+    def draw_augmentation(self, folder: RunFolder) -> None: ...
+
+
+class ClassificationFold(ClassificationTask):
+    """A run of a cross-validation: it is silent, and measured once on the images that are held out."""
+
+    is_trial = True
 
     def draw_augmentation(self, folder: RunFolder) -> None: ...
 

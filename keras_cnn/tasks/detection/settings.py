@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from keras_cnn.checking import Limit
 from keras_cnn.config import AT_LEAST_1, DEVICES_HELP, FILE_NAME, FRACTION, POSITIVE, SEED, OptimConfig, TrackingConfig
-from keras_cnn.config.schema import AUTO_OR_AT_LEAST_1, GROUP_HELP, BatchSize
+from keras_cnn.config.schema import AUTO_OR_AT_LEAST_1, FOLD_HELP, GROUP_HELP, BatchSize
 
 OPTIM = OptimConfig(learning_rate=1e-3, schedule="cosine", warmup_epochs=1.0, clip_norm=10.0)
 TRACKING = TrackingConfig()
@@ -23,6 +23,7 @@ class BoxData:
     source: Annotated[str, "coco:FILE.json, yolo:FOLDER or voc:FOLDER"] = "yolo:boxes"
     image_size: Annotated[int, "side of the network's images in pixels", SIZE] = 416
     group: Annotated[int | str | None, BOX_GROUP_HELP] = None
+    fold: Annotated[str | None, FOLD_HELP] = None
     classes: Annotated[tuple[str, ...] | None, "only these classes, in this order; null: all"] = None
     validation: Annotated[int | float, "validation images, where the source has none: a count or a share", POSITIVE] = (
         0.1

@@ -85,15 +85,7 @@ def prepare_setup(config: BoxConfig, chosen_precision: str | None, ranks: Ranks 
     precision.apply(config.seed, number_format, config.deterministic)
     settings = config.data
     base_cfg = find_cfg(config.model.cfg)
-    dataset = load(
-        settings.source,
-        classes=settings.classes,
-        validation=settings.validation,
-        test=settings.test,
-        seed=config.seed,
-        group=settings.group,
-        bad_boxes=settings.bad_boxes,
-    )
+    dataset = load_boxes(config)
     sizes = box_sizes(dataset, settings.image_size)
     clusters = kmeans(sizes, anchor_count(base_cfg), config.seed)[0] if config.model.anchors == "kmeans" else None
     cfg = rewritten(base_cfg, len(dataset.classes), settings.image_size, clusters)
@@ -112,6 +104,21 @@ def prepare_setup(config: BoxConfig, chosen_precision: str | None, ranks: Ranks 
         model=model,
         loaded=loaded,
         replicas=replicas,
+    )
+
+
+def load_boxes(config: BoxConfig) -> BoxDataset:
+    """The annotated images of the config."""
+    settings = config.data
+    return load(
+        settings.source,
+        classes=settings.classes,
+        validation=settings.validation,
+        test=settings.test,
+        seed=config.seed,
+        group=settings.group,
+        fold=settings.fold,
+        bad_boxes=settings.bad_boxes,
     )
 
 

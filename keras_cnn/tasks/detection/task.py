@@ -85,6 +85,19 @@ class DetectionTask:
         return results.finish(self.setup, folder, tracker, best_epoch)
 
 
+class DetectionFold(DetectionTask):
+    """A run of a cross-validation: it is silent, and measured once on the images that are held out."""
+
+    is_trial = True
+
+    def draw_augmentation(self, folder: RunFolder) -> None: ...
+
+
+def fold(config: BoxConfig, chosen_precision: str | None = None) -> DetectionFold:
+    """The task of a fold."""
+    return DetectionFold(prepare_setup(config, chosen_precision))
+
+
 class DetectionPhase:
     """The only phase of a training on boxes, in which the whole network trains."""
 
