@@ -50,11 +50,11 @@ class FoldRuns:
     @property
     def ratio(self) -> float:
         """Images held out to images trained on, the mean over the folds."""
-        return float((self.runs["images"] / self.runs["trained_on"]).mean())
+        return float(np.mean(self.runs["images"].to_numpy(float) / self.runs["trained_on"].to_numpy(float)))
 
     def mean(self, measure: str) -> float:
         """The mean of a measure over the folds."""
-        return float(self.runs[measure].mean())
+        return float(np.mean(self.runs[measure].to_numpy(float)))
 
     def interval(self, measure: str) -> Interval | None:
         """Its corrected 95 % interval, of a share within [0, 1]; None for fewer than two folds."""
@@ -70,7 +70,7 @@ class FoldRuns:
         rows = []
         for measure in self.measures:
             low, high = self.interval(measure) or (np.nan, np.nan)
-            spread = float(self.runs[measure].std(ddof=1)) if len(self.runs) >= LEAST else np.nan
+            spread = float(np.std(self.runs[measure].to_numpy(float), ddof=1)) if len(self.runs) >= LEAST else np.nan
             row = {"measure": measure, "folds": len(self.runs), "mean": self.mean(measure), "low": low, "high": high}
             rows.append(row | {"std": spread})
         return pd.DataFrame(rows)

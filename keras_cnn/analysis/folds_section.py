@@ -56,7 +56,7 @@ def folds_lead(swept: Swept) -> str:
     except InputError:
         return f"Cross-validation with {swept.sweep.folds} folds; none has finished."
     first = folds.measures[0]
-    images = count(float(folds.runs["images"].sum()))
+    images = count(sum(folds.runs["images"].tolist()))
     held_out = f"{counted(len(folds.runs), 'fold')} of {folds.folds}, {images} images held out in turn"
     return f"{held_out}: {WORDS[first]} {_text(folds, first)}."
 

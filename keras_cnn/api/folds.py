@@ -69,6 +69,16 @@ class FoldsResult:
         columns = {f"p_{name}": pooled.probabilities[:, c] for c, name in enumerate(pooled.classes)}
         return pd.DataFrame(head | columns).set_index("id")
 
+    def label_errors(self) -> pd.DataFrame:
+        """The labels of all images that are probably wrong, see `Run.label_errors`; from out-of-fold predictions.
+
+        >>> keras_cnn.FoldsResult("runs/run-folds").label_errors().index.name
+        'rank'
+        """
+        from keras_cnn.evaluation.label_error_files import list_label_errors
+
+        return list_label_errors(self.path).table
+
     @public
     def resume(self, workers: int = 1, *, verbose: bool = True) -> None:
         """Goes on with a cross-validation that was stopped. InputError if it is complete.

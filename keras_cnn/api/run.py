@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
+
 from keras_cnn.api.calls import messages, public
 from keras_cnn.api.data import load_data
 from keras_cnn.api.detectors import DetectorRun
@@ -173,6 +175,21 @@ class Run(RecordedRun):
         names = [image.name for image in listed]
         write_submission(Path(path), plan, as_predictions(classifier, names, scores, errors))
         return Path(path)
+
+    @public
+    def label_errors(self, split: str = "test") -> pd.DataFrame:
+        """The labels of a split that are probably wrong, by confident learning; nothing is written or changed.
+
+        >>> run.label_errors("validation").columns.tolist()
+        ['id', 'path', 'label', 'suggested', 'p_label', 'p_suggested']
+
+        A row for each image by its rank, the least probable label first; `split` is test or validation. Raises
+        InputError for the training split, which the network knows.
+        """
+        from keras_cnn.evaluation.label_error_files import list_label_errors
+
+        with messages(False):
+            return list_label_errors(self.path, split).table
 
     @public
     def export(

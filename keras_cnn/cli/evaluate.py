@@ -1,5 +1,6 @@
 """The command line of `python evaluate.py`."""
 
+import argparse
 from pathlib import Path
 
 from keras_cnn.cli import early
@@ -14,6 +15,7 @@ EXAMPLES = """examples:
   python evaluate.py runs/fashion --source folder:new_photos        other images of the same classes
   python evaluate.py runs/after --against runs/before               which is better, and where
   python evaluate.py runs/net4 runs/net4-2 runs/net4-3              several seeds together
+  python evaluate.py runs/fashion-folds --label-errors              which labels are probably wrong
 
 Metrics, predictions and figures are written to RUN/evaluations/NAME. Every reading of test images is counted in
 RUN/test_readings.csv. Several runs are compared by their recorded metrics; runs without them are evaluated.
@@ -53,6 +55,11 @@ def main(arguments: list[str]) -> None:
         choices=("fail", "skip"),
         help="handling of unreadable images of a source; default: that of the run",
     )
+    parser.add_argument(
+        "--label-errors",
+        action="store_true",
+        help="list the labels that are probably wrong, of the test or validation split, or of all images of --folds",
+    )
     parser.add_argument("--devices", default="auto", metavar="D", help=DEVICES_HELP)
     parser.add_argument("--full", action="store_true", help="print all numbers and findings, not ten lines")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -61,6 +68,9 @@ def main(arguments: list[str]) -> None:
         raise InputError(
             f"command line: --against compares one run with another; found {len(chosen.run)} runs before it"
         )
+    if chosen.label_errors:
+        _list_label_errors(chosen)
+        return
     if len(chosen.run) == 1:
         early.check_run(chosen.run[0])
         logger.info(f"evaluating  {chosen.run[0]}")
@@ -86,3 +96,26 @@ def main(arguments: list[str]) -> None:
         session.evaluate_run(chosen.run[0], options)
         if options.source is None and chosen.full:
             logger.info(f"next        {session.next_command(chosen.run[0], options)}")
+
+
+def _list_label_errors(chosen: argparse.Namespace) -> None:
+    """Lists the suspected label errors of a run or of a cross-validation."""
+    given = {
+        "--source": chosen.source,
+        "--against": chosen.against,
+        "--views": chosen.views,
+        "--temperature": chosen.temperature,
+        "--class": chosen.classes,
+        "--corrupt": chosen.corrupt,
+        "several runs": len(chosen.run) > 1,
+    }
+    if wrong := next((name for name, value in given.items() if value), None):
+        raise InputError(f"command line: {wrong} does not fit --label-errors; expected one run or cross-validation")
+    run = chosen.run[0]
+    early.check_exists(run)
+    if not (run / "sweep.json").is_file():
+        early.check_run(run)
+    import_tensorflow()
+    from keras_cnn.evaluation.label_error_files import write_label_errors
+
+    write_label_errors(run, chosen.split)

@@ -35,6 +35,7 @@ from keras_cnn.report.recipes import recipe_sections
 from keras_cnn.report.runs import ReportedRun, find_runs
 from keras_cnn.report.sections.audits import VERDICTS
 from keras_cnn.report.sections.content import Content, collect
+from keras_cnn.report.sections.label_errors import label_error_sections
 
 LIMIT = 5_000_000  # bytes of the page; pictures are compressed to fit
 _RESERVE = 60_000  # for the markup around the pictures
@@ -92,7 +93,11 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
     def page() -> str:
         content = collect(runs, table)
         analysed = [*recipe_sections(table), *sections(table)] if table else []
-        return render(content, pictures.find(content.shown), problems, analysed)
+        folders = [run.record.path for run in content.shown] if table is None else []
+        if table and table.swept:
+            folders = [table.swept.folder]
+        suspected, damaged = label_error_sections(folders)
+        return render(content, pictures.find(content.shown), [*problems, *damaged], [*analysed, *suspected])
 
     _write(place, page)
     return place

@@ -186,6 +186,7 @@ def _folders(path: Path) -> list[tuple[str, str, Path]]:
     compared = sorted(path.glob("evaluations/*/against_*/figures"))
     return [
         ("", "", path / "figures"),
+        ("label errors", "", path / "label_errors"),
         *evaluated,
         *((p.parents[1].name, p.parent.name.removeprefix("against_"), p) for p in compared),
     ]

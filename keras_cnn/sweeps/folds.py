@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from keras_cnn import config as config_module
 from keras_cnn.config import Config
@@ -22,6 +22,7 @@ from keras_cnn.tasks.detection import setup as box_setup
 from keras_cnn.tasks.detection import task as detection
 from keras_cnn.training import experiment
 from keras_cnn.training.experiment import TrainingCost
+from keras_cnn.training.task import Prepare
 
 LEAST = 2
 Check = Callable[[Any], None]  # raises InputError for a config that the program does not train
@@ -60,7 +61,7 @@ def dry_run(
     """Logs what the run of the first fold would do, and returns its cost. Raises InputError as `create` does."""
     with _planned(file, overrides, count, kind, check) as (_, _, first):
         logger.info(f"folds     {count} runs; what the first one would do")
-        return experiment.dry_run(first, prepare if isinstance(first, Config) else detection.prepare)
+        return experiment.dry_run(first, cast(Prepare, prepare if isinstance(first, Config) else detection.prepare))
 
 
 @contextlib.contextmanager

@@ -152,7 +152,7 @@ def _train(study: Study, trial: Trial, engine: Engine, shared: SharedResources, 
 def _prepare(sweep: Sweep, config: Config | BoxConfig, shared: SharedResources) -> Prepare:
     """What makes the task of a trial: one that does not read the test split or, of a fold, one that does."""
     if isinstance(config, BoxConfig):
-        return detection_task.fold
+        return cast(Prepare, detection_task.fold)
     return cast(Prepare, folds_of(shared) if sweep.folds else trials_of(shared))
 
 

@@ -12,8 +12,10 @@ from sklearn.metrics import accuracy_score
 from keras_cnn.analysis.folds import read_folds
 from keras_cnn.analysis.folds_section import folds_section, write_folds
 from keras_cnn.analysis.run_tables import Swept
-from keras_cnn.cli import detect, finetune, program, train
+from keras_cnn.cli import detect, evaluate, finetune, program, train
+from keras_cnn.config.shipped import find_config
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.label_errors import find_label_errors
 from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.report.pages import write_pages
 from keras_cnn.run_folder import read_json
@@ -30,11 +32,15 @@ OPTIONS = [
 def trained(tmp_path_factory) -> Path:
     """A cross-validation of two folds, and the second fold trained alone, by train.py."""
     place = tmp_path_factory.mktemp("folds")
-    study = folds.create(None, OPTIONS, 2, run_dir=place / "folds")
+    study = folds.create(find_config(Path("default")), OPTIONS, 2, run_dir=place / "folds")
     worker.work(study)
     alone = [*OPTIONS, "--data.fold", "2/2", "--run-dir", str(place / "alone")]
     assert program.run(train.main, ["default", *alone]) == 0
     return place
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(table.read_text().splitlines()))
 
 
 def swept(folder: Path) -> Swept:
@@ -47,7 +53,7 @@ def test_a_fold_is_the_run_that_holds_it_out(trained):
     tables = [(run / "predictions.csv").read_text() for run in runs]
     assert tables[0] == tables[1]
     assert read_json(runs[0] / "split.json")["counts"] == {"train": 50, "validation": 10, "test": 60}
-    assert len(list(csv.DictReader((runs[0] / "test_readings.csv").open()))) == 1
+    assert len(rows_of(runs[0] / "test_readings.csv")) == 1
 
 
 def test_pooled_predictions_have_each_image_once_from_the_run_that_has_not_seen_it(trained):
@@ -64,7 +70,7 @@ def test_pooled_predictions_have_each_image_once_from_the_run_that_has_not_seen_
     numbers = json.loads((trained / "folds" / "out_of_fold" / "metrics.json").read_text())
     assert numbers["accuracy"] == accuracy_score(pooled.labels, pooled.predicted)
     assert numbers["images"] == 120
-    assert "corrected for the overlap" in "\n".join(written)
+    assert "corrected for the folds' overlap" in "\n".join(written)
 
 
 def test_the_mean_has_the_corrected_interval(trained):
@@ -100,6 +106,45 @@ def test_a_fold_that_is_missing_is_said(trained):
     assert len(found.pooled) == 60
     empty = folds_section(Swept(trained / "folds", study.sweep, ()))
     assert empty.warnings == (f"Not shown: {trained / 'folds'}: no fold has finished; nothing to sum up.",)
+
+
+def test_suspected_label_errors_of_all_folds_are_listed(trained, capsys):
+    """The table has the images of the pooled predictions in the order of the probability of their label."""
+    folder = trained / "folds"
+    write_folds(swept(folder))
+    before = {path: path.read_bytes() for path in folder.glob("0*/*.csv")}
+    assert program.run(evaluate.main, [str(folder), "--label-errors"]) == 0
+    assert "of 120 suspected, of the out of fold images" in capsys.readouterr().out
+    pooled = read_predictions(folder / "out_of_fold" / "predictions.csv")
+    expected = find_label_errors(pooled.labels, pooled.probabilities)
+    rows = rows_of(folder / "label_errors" / "out_of_fold.csv")
+    assert [row["id"] for row in rows] == [pooled.ids[i] for i in expected.indices]
+    assert [float(row["p_label"]) for row in rows] == sorted(float(row["p_label"]) for row in rows)
+    assert read_json(folder / "label_errors" / "out_of_fold.json")["suspected"] == len(rows) > 0
+    assert (folder / "label_errors" / "out_of_fold.png").stat().st_size > 10_000
+    assert {path: path.read_bytes() for path in folder.glob("0*/*.csv")} == before
+    page = write_pages([folder]).read_text()
+    assert f"{len(rows)} of 120 labels are suspected" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["alone", "--label-errors", "--split", "train"],
+            "the network knows these images; expected test",
+        ),
+        (["folds", "--label-errors", "--split", "test"], "found test; expected a cross-validation of a classifier"),
+        (["alone", "folds", "--label-errors"], "several runs does not fit --label-errors"),
+        (["alone", "--label-errors", "--views", "flip"], "--views does not fit --label-errors"),
+    ],
+)
+def test_a_wrong_question_for_label_errors_is_one_line(trained, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(trained)
+    assert program.run(evaluate.main, arguments) == 2
+    said = capsys.readouterr().err.strip()
+    assert words in said
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_boxes_are_cross_validated(tmp_path, small_cfg, rectangles, monkeypatch)
     worker.work(study)
     assert [trial.state for trial in study.trials()] == ["finished", "finished"]
     write_folds(Swept.of(Study(tmp_path / "folds")))
-    rows = list(csv.DictReader((tmp_path / "folds" / "out_of_fold" / "predictions.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "folds" / "out_of_fold" / "predictions.csv").read_text().splitlines()))
     held = [set(read_json(tmp_path / "folds" / run / "split.json")["ids"]["test"]) for run in ("0001", "0002")]
     assert not held[0] & held[1]
     assert len(held[0] | held[1]) == 16
