@@ -39,7 +39,8 @@ def place_image(figure: Figure, left: float, top: float, size: tuple[float, floa
     It has no axes, whose ticks take most of the time of a sheet of many images.
     """
     box = TransformedBbox(Bbox.from_bounds(*_bounds(figure, left, top, size)), figure.transFigure)
-    placed = BboxImage(box, interpolation=_interpolation(size, image), origin="upper", resample=True)
+    # Axes have the zorder 0; the hatching behind a patch would cover it.
+    placed = BboxImage(box, interpolation=_interpolation(size, image), origin="upper", resample=True, zorder=1)
     placed.set_data(as_rgb(image))
     figure.add_artist(placed)
 

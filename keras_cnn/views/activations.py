@@ -168,7 +168,10 @@ def feature_maps(
             else:
                 bounds = colours.limits(values)
                 panels = [Panel(values[..., u], "", bounds) for u in chosen]
-                rows.append(PanelRow(panels, f"{heading}: {value_range(values)}", bounds, titles))
+                if start and len(maps) == 1:  # the scale stands above the first row
+                    rows.append(PanelRow(panels, "", None, titles))
+                else:
+                    rows.append(PanelRow(panels, f"{heading}: {value_range(values)}", bounds, titles))
             titles = ()
     share = "" if colours.percentile == 100 else f"colours end at the {colours.percentile:g}th percentile of the values"
     return sheet(rows, title, share, columns=_COLUMNS)

@@ -80,6 +80,11 @@ def test_top_images(check_nothing_cut, rendered, shape, count):
     assert patch.width / whole.width == pytest.approx(4 / 12)
     assert (patch.x0, patch.y0) == pytest.approx((whole.x0, whole.y0))  # and eight columns right of it
     assert figure.axes[0].get_xlim() == (-0.5, shape[1] - 0.5)  # the frame does not move the picture
+    pixels = rendered(figure)
+    scale = pixels.shape[1] / figure.bbox.width
+    seen = scale**2 * sum(artist.get_window_extent().width * artist.get_window_extent().height
+                          for artist in figure.artists)  # fmt: skip
+    assert (pixels == 200).all(axis=-1).sum() == pytest.approx(seen, rel=0.1)  # no hatching lies over the patches
     with pytest.raises(ValueError, match="headings"):
         top_images(images, boxes, patches, ["filter 0"], title="t")
 
@@ -312,6 +317,11 @@ def test_one_extreme_value_leaves_the_other_maps_their_colours():
     told = activations.feature_maps(
         np.zeros((10, 10, 1), np.uint8), {"a": maps}, [0, 1], "t", "c", colours=activations.ColourScale(percentile=99)
     )
+    page = activations.feature_maps(
+        np.zeros((10, 10, 1), np.uint8), {"a": RNG.normal(size=(4, 4, 64))}, range(64), "t", "c"
+    )
+    assert len(page.axes) == 1 + 64 + 1  # the image, 8×8 maps and one key to their colours
+    assert sum(text.get_text().startswith("a: ") for text in page.texts) == 1
     notes = [" ".join(text.get_text() for text in figure.texts) for figure in (own, told)]
     assert ["colours end at the 99th percentile" in note for note in notes] == [False, True]
     assert "percentile" not in notes[0]
