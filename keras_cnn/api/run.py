@@ -17,11 +17,15 @@ from keras_cnn.api.settings import chosen_names
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.data.splits import NAMES
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.conformal import LEVEL, check_level
 from keras_cnn.evaluation.evaluations import Evaluation
+from keras_cnn.evaluation.outliers import OutlierDetection
+from keras_cnn.evaluation.robustness import measure_corruptions
 from keras_cnn.evaluation.session import evaluate_run
 from keras_cnn.evaluation.target import EvaluateOptions
 from keras_cnn.prediction.classifier import Classifier, open_classifier
 from keras_cnn.prediction.images import list_images
+from keras_cnn.prediction.outliers import measure_outliers
 from keras_cnn.prediction.predicting import as_predictions, predict, predict_files
 from keras_cnn.prediction.submission import plan_submission, write_submission
 from keras_cnn.prediction.table import ImagePredictions
@@ -54,6 +58,7 @@ class Run(RecordedRun):
         data: Any = None,
         views: int | str | None = None,
         temperature: bool = False,
+        coverage: float = LEVEL,
         classes: str | int | Sequence[str | int] = (),
         corrupt: Literal["fail", "skip"] | None = None,
         devices: int | str = "auto",
@@ -70,6 +75,7 @@ class Run(RecordedRun):
             data: other images of the same classes, as for `load_data`; all of them are measured.
             views: test-time augmentation: "flip", or a number of augmented views.
             temperature: whether probabilities are calibrated by the temperature of the validation images.
+            coverage: share of the prediction sets that are to hold the true class, see `Evaluation.prediction_sets`.
             classes: classes, by name or number, whose highest and lowest scores are drawn among the figures.
             corrupt: with `data`, what happens to images that cannot be read; by default as in the run.
             devices: that share each batch, see `train`.
@@ -77,6 +83,7 @@ class Run(RecordedRun):
 
         Raises InputError for images that are not those of the run, and for other classes.
         """
+        check_level(coverage, "coverage")
         several = [classes] if isinstance(classes, str | int) else classes
         source = None
         if data is not None:
@@ -89,11 +96,75 @@ class Run(RecordedRun):
             tuple(chosen_names(each, self.classes, "classes") for each in several),
             corrupt,
             devices=str(devices),
+            coverage=coverage,
         )
         with messages(verbose):
             evaluation = evaluate_run(self.path, options).evaluation
         self.__dict__.pop("_record", None)
         return evaluation
+
+    @public
+    def outliers(
+        self, images: str | Path, *, split: str | int = "test", data: str | None = None, verbose: bool = False
+    ) -> OutlierDetection:
+        """How well scores tell the images of a split from images of none of the classes, as `evaluate.py --outliers`.
+
+        >>> detection = run.outliers("new")
+        >>> known, unknown = detection.scores("energy")
+        >>> len(known), len(unknown)
+        (8, 2)
+        >>> sorted(detection.as_json()["scores"])
+        ['energy', 'max_softmax']
+
+        Args:
+            images: a folder, a glob, a table or a file of images of none of the classes.
+            split: test, validation or train, or its number: 0 for train, 1 for validation, 2 for test.
+            data: another source of images of the classes, such as "folder:photos", in place of the split.
+            verbose: whether the results are printed.
+
+        Raises InputError for images that do not exist or cannot be read, and for what `evaluate` refuses.
+        """
+        options = EvaluateOptions(chosen_names(split, NAMES, "split") if data is None else None, data)
+        with messages(verbose):
+            measured = measure_outliers(self.path, str(images), options)
+        self.__dict__.pop("_record", None)
+        return measured.detection
+
+    @public
+    def corruptions(
+        self,
+        images: int = 1000,
+        *,
+        split: str | int = "test",
+        data: str | None = None,
+        against: "str | Path | Run | None" = None,
+        verbose: bool = False,
+    ) -> dict[str, Any]:
+        """Errors under fifteen common corruptions at five strengths, as `evaluate.py --corruptions` measures them.
+
+        >>> found = run.corruptions(images=4)
+        >>> len(found["corruptions"]), len(found["corruptions"]["fog"]["errors"])
+        (15, 5)
+        >>> low, high = found["mean_error_interval"]
+        >>> low <= found["mean_error"] <= high
+        True
+
+        Args:
+            images: number of evenly spaced images of the split.
+            split: test, validation or train, or its number: 0 for train, 1 for validation, 2 for test.
+            data: another source of images of the classes, such as "folder:photos", in place of the split.
+            against: a run that was measured so before, to which the errors are relative.
+            verbose: whether the results are printed.
+
+        Returns the content of corruptions.json, errors in [0, 1]. Raises InputError for images that are not those of
+        the run, and for another run without these results or with other images.
+        """
+        options = EvaluateOptions(chosen_names(split, NAMES, "split") if data is None else None, data)
+        other = against.path if isinstance(against, Run) else None if against is None else Path(against)
+        with messages(verbose):
+            found = measure_corruptions(self.path, options, images, other)
+        self.__dict__.pop("_record", None)
+        return found
 
     @cached_property
     def _classifier(self) -> Classifier:
@@ -200,8 +271,8 @@ class Run(RecordedRun):
         >>> run.export("keras", verbose=False)["keras"].name
         'model.keras'
 
-        `formats` are keras, savedmodel, litert and onnx. Returns the path of each format. Raises InputError for an
-        unknown format, a missing package and an unfinished run.
+        `formats` are keras, savedmodel, litert, onnx and litert-int8. Returns the path of each format. Raises
+        InputError for an unknown format, a missing package and an unfinished run.
         """
         from keras_cnn.export.run import export_run
 

@@ -19,6 +19,7 @@ from keras_cnn.charts import (
     Series,
     colour,
     dash,
+    marker,
 )
 from keras_cnn.figures.style import BLUE, ORANGE
 from keras_cnn.messages import MOST_CLASSES
@@ -291,3 +292,40 @@ def precision_over_recall(precisions: Mapping[str, Sequence[float]], labels: Seq
         ChartAxis("precision", limits=(0, 1.02), number=".3f"),
     )
     return Plot(recall, precision, tuple(series), **look)
+
+
+def score_shares(title: str, row: Mapping[str, Any]) -> Plot:
+    """Shares of known and unknown images over a score, from the `edges`, `known` and `unknown` of outliers.json."""
+    edges = list(row["edges"])
+
+    def series(name: str, colour_of: str) -> Series:
+        shares = [100 * share for share in row[name]]
+        return Series(edges, [*shares, shares[-1]], f"{name} images", colour_of, dash="solid", steps=True)
+
+    return Plot(
+        ChartAxis(title),
+        ChartAxis("% of the images", number=".1f", unit=" %"),
+        (series("known", BLUE), series("unknown", ORANGE)),
+        verticals=((row["threshold"], "threshold"),),
+    )
+
+
+def corruption_curves(numbers: Mapping[str, Any]) -> Plot:
+    """The error in percent over the strength, 0 without corruption, of each corruption in corruptions.json."""
+    clean = 100 * numbers["clean_error"]
+    series = tuple(
+        Series(
+            list(range(1 + len(row["errors"]))),
+            [clean, *(100 * error for error in row["errors"])],
+            name.replace("_", " "),
+            colour(i),
+            dash=dash(i),
+            marker=marker(i),
+        )
+        for i, (name, row) in enumerate(numbers["corruptions"].items())
+    )
+    return Plot(
+        ChartAxis("strength of the corruption", "whole"),
+        ChartAxis("error, %", limits=(0, 100), number=".1f", unit=" %"),
+        series,
+    )

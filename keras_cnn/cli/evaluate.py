@@ -7,6 +7,7 @@ from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import DEVICES_HELP
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.conformal import LEVEL, check_level
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
 
@@ -14,6 +15,7 @@ EXAMPLES = """examples:
   python evaluate.py runs/fashion                                   the test split
   python evaluate.py runs/fashion --source folder:new_photos        other images of the same classes
   python evaluate.py runs/after --against runs/before               which is better, and where
+  python evaluate.py runs/fashion --outliers other_photos           which score tells unknown images apart
   python evaluate.py runs/net4 runs/net4-2 runs/net4-3              several seeds together
   python evaluate.py runs/fashion-folds --label-errors              which labels are probably wrong
 
@@ -34,6 +36,20 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--source", help="other images of the same classes: folder:PATH, npz:FILE, tfds:NAME, ...")
     parser.add_argument("--against", type=Path, metavar="RUN", help="an older run to compare with on the same images")
     parser.add_argument(
+        "--outliers",
+        metavar="IMAGES",
+        help="images of none of the classes (folder, glob, list or file): how well scores tell them from known ones",
+    )
+    parser.add_argument(
+        "--corruptions",
+        type=int,
+        nargs="?",
+        const=1000,
+        metavar="N",
+        help="errors on N evenly spaced images (default 1000) under the fifteen common corruptions at five strengths;"
+        " with --against, relative to those of another run that was measured so before",
+    )
+    parser.add_argument(
         "--views",
         metavar="flip|N",
         help="test-time augmentation: average the probabilities of the image and its mirror image, or of the image and"
@@ -41,6 +57,14 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument(
         "--temperature", action="store_true", help="scale the logits by the temperature fitted on the validation images"
+    )
+    parser.add_argument(
+        "--coverage",
+        type=float,
+        metavar="SHARE",
+        default=LEVEL,
+        help="share of the prediction sets that are to hold the true class, calibrated on the validation images;"
+        f" default: {LEVEL:g}",
     )
     parser.add_argument(
         "--class",
@@ -68,6 +92,13 @@ def main(arguments: list[str]) -> None:
         raise InputError(
             f"command line: --against compares one run with another; found {len(chosen.run)} runs before it"
         )
+    if chosen.outliers and (chosen.against or chosen.views or len(chosen.run) > 1):
+        found = "--against" if chosen.against else "--views" if chosen.views else f"{len(chosen.run)} runs"
+        raise InputError(f"command line: --outliers measures one run on single images; found {found} beside it")
+    if chosen.corruptions is not None and (chosen.outliers or chosen.views or len(chosen.run) > 1):
+        found = "--outliers" if chosen.outliers else "--views" if chosen.views else f"{len(chosen.run)} runs"
+        raise InputError(f"command line: --corruptions measures one run on single images; found {found} beside it")
+    check_level(chosen.coverage, "command line: --coverage")
     if chosen.label_errors:
         _list_label_errors(chosen)
         return
@@ -87,8 +118,17 @@ def main(arguments: list[str]) -> None:
         chosen.corrupt,
         chosen.full,
         chosen.devices,
+        chosen.coverage,
     )
-    if chosen.against:
+    if chosen.corruptions is not None:
+        from keras_cnn.evaluation.robustness import measure_corruptions
+
+        measure_corruptions(chosen.run[0], options, chosen.corruptions, chosen.against)
+    elif chosen.outliers:
+        from keras_cnn.prediction.outliers import measure_outliers
+
+        measure_outliers(chosen.run[0], chosen.outliers, options)
+    elif chosen.against:
         session.compare_runs(chosen.run[0], chosen.against, options)
     elif len(chosen.run) > 1:
         session.show_runs(chosen.run, options)

@@ -43,7 +43,11 @@ def main(arguments: list[str]) -> None:
     compare.add_options(parser)
     probe.add_options(parser)
     parser.option("--export", type=Path, metavar="RUN", help="write a finished run's model for other programs")
-    parser.option("--formats", metavar="F,...", help="of --export: keras, savedmodel, litert, onnx; default all")
+    parser.option(
+        "--formats",
+        metavar="F,...",
+        help="of --export: keras, savedmodel, litert, onnx, litert-int8; default: all but litert-int8",
+    )
     parser.fields(config_module.names())
     chosen, overrides = parser.split(arguments)
     if chosen.export or chosen.formats:

@@ -14,9 +14,10 @@ from keras_cnn.data import pipeline
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation import confusions, metrics, ranking
+from keras_cnn.evaluation import conformal, confusions, metrics, ranking
 from keras_cnn.evaluation.calibration import Reliability, fit_temperature, image_scores, reliability_of
 from keras_cnn.evaluation.comparison import Comparison, compare
+from keras_cnn.evaluation.conformal import METHODS, PredictionSets, prediction_sets, write_sets
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions, write_predictions
 from keras_cnn.evaluation.test_time_augmentation import ONE, Views, mean_of_views
@@ -41,6 +42,8 @@ class Evaluation:
     logits: np.ndarray  #: (N, C) float32; with several views the logarithm of their mean probability
     temperature: float | None  #: fitted on the validation images; None without them
     scaled: bool  #: whether probabilities and metrics are computed at the temperature
+    validation_logits: np.ndarray | None = None  #: as `logits`, of the validation images; None without them
+    coverage: float = conformal.LEVEL  #: share of prediction sets in the metrics that are to hold the true class
 
     @property
     def images(self) -> Split:
@@ -57,7 +60,42 @@ class Evaluation:
 
     @property
     def _scaled_logits(self) -> np.ndarray:
-        return self.logits / self.temperature if self.scaled else self.logits
+        return self._scale(self.logits)
+
+    def _scale(self, logits: np.ndarray) -> np.ndarray:
+        return logits / self.temperature if self.scaled else logits
+
+    def prediction_sets(self, method: str = "lac", level: float | None = None) -> PredictionSets:
+        """Conformal prediction sets of the images, calibrated on the validation images, see `evaluation.conformal`.
+
+        Args:
+            method: "lac" for the smallest sets on average, or "aps" to cover hard images as often as easy ones.
+            level: share of the sets that are to hold the true class, above 0 and below 1; by default `coverage`.
+
+        Raises InputError for another method or level, for the validation split itself and without validation images.
+        """
+        if self.validation_logits is None or self.split == "validation":
+            found = "the validation split itself" if self.split == "validation" else "no validation images"
+            raise InputError(f"prediction sets: found {found}; expected other images than those of validation")
+        validation = self.dataset.validation
+        return prediction_sets(
+            self.images.labels,
+            self.probabilities,
+            validation.labels,
+            metrics.softmax(self._scale(self.validation_logits)),
+            classes=self.classes,
+            ids=self.images.ids,
+            calibration_ids=validation.ids,
+            method=method,
+            level=self.coverage if level is None else level,
+        )
+
+    @cached_property
+    def _sets(self) -> list[PredictionSets]:
+        """The prediction sets of each method at the evaluation's `coverage`; [] where there can be none."""
+        if self.validation_logits is None or self.split == "validation":
+            return []
+        return [self.prediction_sets(method) for method in METHODS]
 
     @cached_property
     def metrics(self) -> dict:
@@ -76,6 +114,7 @@ class Evaluation:
             "classes_without_images": [classes[i] for i in np.setdiff1d(np.arange(len(classes)), labels)],
             "ranking": _ranking_metrics(labels, self.probabilities, classes),
             "temperature": _temperature_effect(self),
+            "prediction_sets": conformal.summary(self._sets),
         }
 
     @property
@@ -155,13 +194,15 @@ def evaluate(
     fit: str = "crop",
     views: Views = ONE,
     scale: bool = False,
+    coverage: float = conformal.LEVEL,
     replicas: Replicas = SINGLE,
 ) -> Evaluation:
     """Measures `model`, which maps images (N, H, W, C) from 0 to 255 to logits (N, C), on a split of `dataset`.
 
     The temperature is fitted on the validation split only, with the same views. With `scale`, the probabilities and
     all numbers that follow from them are computed at the temperature; without it, its effect is only reported.
-    `replicas` are the model's, if it was loaded in their scope.
+    `coverage` is the share of prediction sets that are to hold the true class. `replicas` are the model's, if it was
+    loaded in their scope.
 
     Raises InputError for a split without images, a model with another input shape or number of classes, logits that
     are not finite (naming the first image), and `scale` without validation images.
@@ -177,11 +218,11 @@ def evaluate(
         return _logits(predictor, dataset, name, batch_size=batch_size, fit=fit, views=views)
 
     logits = logits_of(split)
-    temperature = None
+    temperature, known = None, None
     if len(dataset.validation):
         known = logits if split == "validation" else logits_of("validation")
         temperature = fit_temperature(dataset.validation.labels, known)
-    return Evaluation(dataset, split, fit, views, computed_in(model), logits, temperature, scale)
+    return Evaluation(dataset, split, fit, views, computed_in(model), logits, temperature, scale, known, coverage)
 
 
 def _check_fit(model: keras.Model, dataset: Dataset, split: str) -> None:
@@ -252,7 +293,7 @@ def _temperature_effect(evaluation: Evaluation) -> dict | None:
 
 
 def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
-    """Writes metrics.json, the predictions, logits.npy (float32) and softmax.npy (float64) into `folder`.
+    """Writes metrics.json, the predictions and their sets, logits.npy (float32) and softmax.npy (float64).
 
     metrics.json also contains the values of `more`. Of more than MOST_CLASSES classes, the probabilities are in
     predictions.npy (float32), and there is no softmax.npy.
@@ -272,4 +313,6 @@ def write(evaluation: Evaluation, folder: Path, more: dict) -> None:
     for name, array in arrays.items():
         with replacing(folder / f"{name}.npy") as temporary:
             np.save(temporary, array, allow_pickle=False)
+    if evaluation._sets:
+        write_sets(folder / conformal.TABLE, split.ids, evaluation._sets)
     write_json(folder / "metrics.json", more | evaluation.metrics)

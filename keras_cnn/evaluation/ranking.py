@@ -154,6 +154,12 @@ def _roc_area_interval(own: np.ndarray, others: np.ndarray, level: float) -> lis
     return _logit_interval(float(above.mean()), math.sqrt(variance), level)
 
 
+def separation(own: np.ndarray, others: np.ndarray, level: float = 0.95) -> tuple[float, list[float] | None]:
+    """The area under the ROC curve of scores (N,) that should be higher than `others` (M,), and its interval."""
+    own, others = np.sort(own), np.sort(others)
+    return float(np.mean(_share_below(others, own))), _roc_area_interval(own, others, level)
+
+
 def _average_precision_interval(average: float | None, images: int, level: float) -> list[float] | None:
     """Interval of the average precision of a class with this number of images, as [low, high] in [0, 1].
 

@@ -27,6 +27,7 @@ _FIELDS = {
     "classes_without_images": list[str] | None,
     "ranking": dict | None,
     "temperature": dict | None,
+    "prediction_sets": dict | None,
 }
 _INNER = {
     "ece": {"value": float, "bins": int, "interval": _Ends | None},
@@ -40,8 +41,10 @@ _INNER = {
         "after": dict[str, float],
     },
     "bootstrap": {"resamples": int},
+    "prediction_sets": {"level": float, "calibration_images": int, "methods": dict[str, dict]},
 }
 _OF_CLASS = {"precision": float, "recall": float, "f1": float, "support": int}
+_OF_SETS = {"coverage": float, "coverage_interval": _Ends, "expected_range": _Ends, "mean_size": float}
 _OF_TOP_K = {"accuracy": float, "interval": _Ends}
 
 
@@ -58,6 +61,8 @@ def check_metrics(metrics: Mapping[str, Any], place: str) -> None:
         _check_fields(row, _OF_CLASS, place, f"per_class.{name}.")
     for k, row in (metrics.get("top_k") or {}).items():
         _check_fields(row, _OF_TOP_K, place, f"top_k.{k}.")
+    for method, row in ((metrics.get("prediction_sets") or {}).get("methods") or {}).items():
+        _check_fields(row, _OF_SETS, place, f"prediction_sets.methods.{method}.")
     areas = (metrics.get("ranking") or {}).get("per_class", metrics["per_class"])
     if set(areas) != set(metrics["per_class"]):
         raise InputError(f"{place}: ranking.per_class has other classes than per_class; expected the same")

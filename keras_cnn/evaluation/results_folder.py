@@ -67,5 +67,5 @@ def keep_comparisons(old: Path, new: Path) -> None:
     """Copies the comparisons in the old folder of an evaluation to the new one if their predictions are equal."""
     table = find_predictions(new)
     if old.is_dir() and table and filecmp.cmpfiles(old, new, [table.name], shallow=False)[0]:
-        for comparison in old.glob("against_*"):
+        for comparison in (*old.glob("against_*"), *old.glob("outliers_*")):
             shutil.copytree(comparison, new / comparison.name)

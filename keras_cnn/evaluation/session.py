@@ -170,6 +170,7 @@ def _evaluate(path: Path, options: EvaluateOptions) -> EvaluatedRun:
         fit=config.data.fit,
         views=target.views,
         scale=options.scale,
+        coverage=options.coverage,
         replicas=target.replicas,
     )
     readings = len(_readings(read_record(path), options))

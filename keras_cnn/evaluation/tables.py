@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from keras_cnn.evaluation.calibration import TEMPERATURES
 from keras_cnn.evaluation.comparison import Change, Comparison
+from keras_cnn.evaluation.conformal import METHODS
 from keras_cnn.evaluation.protocol import NOTE, Finding
 from keras_cnn.evaluation.repeats import SeedGroup
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget
@@ -55,6 +56,7 @@ def evaluation(metrics: dict) -> Iterator[str]:
         line = f"ECE         {_with_interval(scores, 'ece')}{above}  {ece['bins']} equal-width bins"
         yield line + _scaled(metrics, "ece")
     yield from _temperature(metrics)
+    yield from prediction_sets(metrics)
     yield ""
     yield from _classes(metrics)
     yield ""
@@ -106,6 +108,20 @@ def _temperature(metrics: dict) -> Iterator[str]:
     yield f"temperature {temperature['value']:.4f}  fitted on {images}{applied}"
     if temperature["value"] in TEMPERATURES:
         yield "note        the temperature is at the end of its range: these images cannot calibrate the model"
+
+
+def prediction_sets(metrics: dict) -> Iterator[str]:
+    """The coverage and the size of the conformal prediction sets of each method."""
+    sets = metrics.get("prediction_sets")
+    if not sets:
+        return
+    for method, row in sets["methods"].items():
+        low, high = row["expected_range"]
+        place = "below" if row["coverage"] < low else "above" if row["coverage"] > high else "within"
+        yield (
+            f"sets        {METHODS.get(method, method)}: coverage {_with_interval(row, 'coverage')} at"
+            f" {sets['level']:g}, {place} the expected [{low:.4f}, {high:.4f}]; {row['mean_size']:.2f} classes each"
+        )
 
 
 def _classes(metrics: dict) -> Iterator[str]:

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -17,15 +17,18 @@ import tensorflow as tf
 from keras_cnn import run_folder
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
+from keras_cnn.evaluation.comparison import Change
 from keras_cnn.evaluation.results_folder import check_writable, replacing_folder
-from keras_cnn.export import keras_file, litert, onnx, savedmodel
+from keras_cnn.export import keras_file, litert, litert_int8, onnx, savedmodel
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, in_float32, signature
 from keras_cnn.export.programs import write_program
+from keras_cnn.export.quantisation import Quantisation, compared
 from keras_cnn.extras import require_extra
 from keras_cnn.messages import wrapped
 from keras_cnn.operating_system import cores
 
 FORMATS = {"keras": keras_file, "savedmodel": savedmodel, "litert": litert, "onnx": onnx}
+QUANTISED = {"litert-int8": litert_int8}  # whose logits differ; written if named
 
 # Fraction of the largest absolute logit. A different order of float32 sums changes logits by about 1e-6 in a network of
 # fifty layers; different padding, preprocessing or statistics change them by more than 1e-2.
@@ -35,6 +38,10 @@ CALLS = {1: 20, 32: 5}  # batch size -> timed calls
 _WARM_UP = 2
 _DISTURBED = 1.5  # a median above this multiple of the fastest call means that other programs used the cores
 _BATCH = 32
+
+
+ALL = FORMATS | QUANTISED
+Run = Callable[[np.ndarray], np.ndarray]  # uint8 images (N, H, W, C) -> float32 logits (N, classes)
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class ExportedModel:
     same_predictions: int  # images with the same predicted class
     latencies: tuple[Latency, ...]
     runtime: str  # name and version of the package that ran it
+    accuracy: Change | None = None  # from Keras to a quantised format, on the labelled images
 
     @property
     def milliseconds(self) -> dict[int, float]:
@@ -77,6 +85,7 @@ def export(
     *,
     fit: str = "crop",
     temperature: Mapping[str, float] | None = None,
+    quantisation: Quantisation | None = None,
 ) -> list[ExportedModel]:
     """Writes a classifier of 0-255 images in each of `formats` into `folder`, with classes.json and export.json.
 
@@ -87,23 +96,39 @@ def export(
     is loaded again and compared with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after
     all formats have passed; after an error the older one is unchanged. `model` is not changed.
 
-    Raises InputError for an unknown format, a missing package, images or class names that do not fit the model, and a
-    format whose logits differ from those of Keras by more than TOLERANCE times the largest absolute logit.
+    A format of QUANTISED needs `quantisation`: sample images, and labelled images on which its accuracy is compared
+    with that of Keras by McNemar's test. The formats are timed in turn, call by call, so that each meets the same load.
+
+    Raises InputError for an unknown format, a missing package, images or class names that do not fit the model, and an
+    exact format whose logits differ from those of Keras by more than TOLERANCE times the largest absolute logit.
     """
     require_available(formats)
     check_writable(folder.parent)
+    if quantisation is None and (needs := [name for name in formats if name in QUANTISED]):
+        raise InputError(f"formats: {needs[0]}: found no sample images; expected them as `quantisation`")
+    samples = None if quantisation is None else quantisation.samples
     _check(model, images, classes)
     model = in_float32(model)
     infer = tf.function(classify(model), signature(model), autograph=False).get_concrete_function()
-    expected = _in_batches(lambda batch: infer(tf.constant(batch))[OUTPUT].numpy(), images)
+
+    def keras_logits(batch: np.ndarray) -> np.ndarray:
+        return infer(tf.constant(batch))[OUTPUT].numpy()
+
+    expected = _in_batches(keras_logits, images)
     count = int((~np.isfinite(expected).all(axis=1)).sum())
     actual = f"found logits that are not finite for {count} of {len(images)} images"
     require(count == 0, f"{model.name}: export", actual, "numbers")
     with _replacing(folder) as staged:
-        exported = [
-            _export(model, name, classes, images=images, expected=expected, staged=staged, folder=folder)
-            for name in dict.fromkeys(formats)
-        ]
+        written, runs = [], {}
+        for name in dict.fromkeys(formats):
+            one, runs[name] = _export(
+                model, name, classes, images=images, expected=expected, staged=staged, folder=folder, samples=samples
+            )
+            if name in QUANTISED and quantisation is not None:
+                one = replace(one, accuracy=compared(keras_logits, runs[name], quantisation, classes))
+            written.append(one)
+        latencies = _latencies(runs, images)
+        exported = [replace(one, latencies=latencies[one.format]) for one in written]
         for one in exported:
             shape, divisor = tuple(images.shape[1:]), temperature["value"] if temperature else 1.0
             write_program(staged, one.format, one.path.name, shape, fit=fit, temperature=divisor)
@@ -115,12 +140,12 @@ def export(
 
 def require_available(formats: Sequence[str]) -> None:
     """Raises InputError for an unknown format or a format whose package is not installed."""
-    require(len(formats) > 0, "formats", "none given", f"some of {', '.join(FORMATS)}")
+    require(len(formats) > 0, "formats", "none given", f"some of {', '.join(ALL)}")
     for name in formats:
-        if name not in FORMATS:
-            raise InputError(f"formats: unknown format {name!r}{nearest(name, FORMATS)}")
+        if name not in ALL:
+            raise InputError(f"formats: unknown format {name!r}{nearest(name, ALL)}")
     for name in formats:
-        require_extra("export", f"formats: {name}", FORMATS[name].MODULES)
+        require_extra("export", f"formats: {name}", ALL[name].MODULES)
 
 
 def table(exported: Sequence[ExportedModel]) -> Iterator[str]:
@@ -133,6 +158,9 @@ def table(exported: Sequence[ExportedModel]) -> Iterator[str]:
         same = f"{model.same_predictions}/{model.images}"
         difference = f"{model.max_relative_difference:11.1e}"
         yield f"{model.format:11}{model.bytes / 1e6:7.2f}{times}{difference}{same:>11}  {model.path.name}"
+    for model in exported:
+        if model.accuracy is not None:
+            yield from wrapped(f"{model.format}: {accuracy_in_words(model.accuracy)}", "accuracy    ", 12)
     disturbed = [
         f"{model.format} {latency.fastest:.2f} to {latency.slowest:.2f} ms at batch {latency.batch}"
         for model in exported
@@ -142,6 +170,15 @@ def table(exported: Sequence[ExportedModel]) -> Iterator[str]:
     if disturbed:
         text = f"the machine was not idle, so these times an image are too long: {', '.join(disturbed)}"
         yield from wrapped(text, "note        ", 12)
+
+
+def accuracy_in_words(change: Change) -> str:
+    """The accuracy of Keras and of a quantised format on the same images, with their difference and its evidence."""
+    low, high = (100 * end for end in change.difference_interval or (0, 0))
+    return (
+        f"{change.before:.4f} in float32, {change.after:.4f} quantised, on {change.images:,} validation images:"
+        f" {100 * (change.difference or 0):+.2f} points [{low:+.2f}, {high:+.2f}], McNemar p {change.p:.2g}"
+    )
 
 
 @contextmanager
@@ -175,21 +212,25 @@ def _export(
     expected: np.ndarray,
     staged: Path,
     folder: Path,
-) -> ExportedModel:
-    module = FORMATS[name]
+    samples: np.ndarray | None,
+) -> tuple[ExportedModel, Run]:
+    module = ALL[name]
     path = staged / module.FILE
-    module.write(model, path, classes)
+    if name in QUANTISED:
+        QUANTISED[name].write(model, path, classes, samples)
+    else:
+        module.write(model, path, classes)
     run = module.load(path)
     logits = _in_batches(run, images)
     difference = float(np.abs(logits - expected).max())
     relative = difference / (float(np.abs(expected).max()) or 1.0)
-    if not relative <= TOLERANCE:  # also true for NaN
+    if name in FORMATS and not relative <= TOLERANCE:  # also true for NaN
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise InputError(
             f"{name}: the logits of {len(images)} images differ from those of Keras by {relative:.2g} of the largest"
             f" logit ({difference:.2g}); expected at most {TOLERANCE:g}; the file is removed"
         )
-    return ExportedModel(
+    described = ExportedModel(
         format=name,
         path=folder / module.FILE,
         bytes=_size(path),
@@ -197,25 +238,31 @@ def _export(
         max_abs_difference=difference,
         max_relative_difference=relative,
         same_predictions=int((logits.argmax(axis=1) == expected.argmax(axis=1)).sum()),
-        latencies=tuple(_latency(run, images, batch, calls) for batch, calls in CALLS.items()),
+        latencies=(),
         runtime=_runtime(name),
     )
+    return described, run
 
 
-def _in_batches(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+def _in_batches(run: Run, images: np.ndarray) -> np.ndarray:
     return np.concatenate([run(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)])
 
 
-def _latency(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, batch: int, calls: int) -> Latency:
-    several = np.resize(images, (batch, *images.shape[1:]))  # repeats images if there are fewer
-    for _ in range(_WARM_UP):
-        run(several)
-    times = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        run(several)
-        times.append((time.perf_counter() - start) * 1e3 / batch)
-    return Latency(batch, calls, statistics.median(times), min(times), max(times))
+def _latencies(runs: Mapping[str, Run], images: np.ndarray) -> dict[str, tuple[Latency, ...]]:
+    """The latencies of each format, whose calls take turns."""
+    found = {name: [] for name in runs}
+    for batch, calls in CALLS.items():
+        several = np.resize(images, (batch, *images.shape[1:]))  # repeats images if there are fewer
+        times = {name: [] for name in runs}
+        for call in range(_WARM_UP + calls):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run(several)
+                if call >= _WARM_UP:
+                    times[name].append((time.perf_counter() - start) * 1e3 / batch)
+        for name, values in times.items():
+            found[name].append(Latency(batch, calls, statistics.median(values), min(values), max(values)))
+    return {name: tuple(latencies) for name, latencies in found.items()}
 
 
 def _size(path: Path) -> int:
@@ -224,7 +271,7 @@ def _size(path: Path) -> int:
 
 
 def _runtime(name: str) -> str:
-    package = FORMATS[name].RUNTIME
+    package = ALL[name].RUNTIME
     return f"{package} {metadata.version(package)}"
 
 

@@ -1,6 +1,7 @@
 """LiteRT, formerly TensorFlow Lite: a file for phones and small computers, with LiteRT's built-in operations only."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,17 +22,25 @@ MODULES = ("ai_edge_litert",)  # of the extra `export`
 classes_in = class_names.classes_in
 
 
-def write(model: keras.Model, path: Path, classes: Sequence[str]) -> None:
+def write(
+    model: keras.Model,
+    path: Path,
+    classes: Sequence[str],
+    settings: Callable[[tf.lite.TFLiteConverter], None] = lambda _: None,
+) -> None:
     """Writes `path`, a model from `image` (N, H, W, C) uint8 to `logits`; its input can be resized to any N.
 
     The names of the classes are an associated file, as TensorFlow Lite's metadata calls it: classes.json in a zip
-    archive at the end, which `unzip model.tflite` takes out.
+    archive at the end, which `unzip model.tflite` takes out. `settings` may change the converter.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, quiet("tensorflow"):
         savedmodel.write(model, Path(folder), classes)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
+        settings(converter)
         try:
-            path.write_bytes(converter.convert())
+            with warnings.catch_warnings():  # the converter itself calibrates with it
+                warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
+                path.write_bytes(converter.convert())
         except ConverterError as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"litert: {model.name} cannot be converted: {reason}") from None

@@ -67,6 +67,13 @@ _FORMATS = {  # needs, packages, imports, load, run
         'run = Interpreter(str(here / "model.tflite")).get_signature_runner()',
         'run(image={pixels})["logits"][0]',
     ),
+    "litert-int8": (
+        "LiteRT",
+        "ai-edge-litert",
+        "from ai_edge_litert.interpreter import Interpreter",
+        'run = Interpreter(str(here / "model_int8.tflite")).get_signature_runner()',
+        'run(image={pixels})["logits"][0]',
+    ),
     "onnx": (
         "ONNX Runtime",
         "onnxruntime",
@@ -79,7 +86,7 @@ _FORMATS = {  # needs, packages, imports, load, run
 
 def program_name(name: str) -> str:
     """The file name of the program for a format."""
-    return f"predict_{name}.py"
+    return f"predict_{name.replace('-', '_')}.py"
 
 
 def write_program(

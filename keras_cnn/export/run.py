@@ -1,16 +1,17 @@
 """Export of a finished run: its best model, checked on its validation images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_cnn.config import Config
 from keras_cnn.data import pipeline
+from keras_cnn.data.dataset import Dataset, evenly_spaced
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.recorded_temperature import recorded_temperature
 from keras_cnn.evaluation.results_folder import check_writable
 from keras_cnn.export import exports
+from keras_cnn.export.quantisation import Quantisation
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import log_command, log_sentence, logger
 from keras_cnn.models.model_files import load_model
@@ -18,6 +19,7 @@ from keras_cnn.run_folder import RunFolder, is_detection_run
 from keras_cnn.run_folder.record import read_record
 
 IMAGES = 64
+SAMPLES = 256  # training images that calibrate a quantised format
 
 
 def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]:
@@ -38,17 +40,26 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
     with RunFolder.open(run).lock() as folder:
         model = load_model(folder / "model.keras")
         config, found = folder.config(BUILDERS), recorded_temperature(record)
-        images = validation_images(config)
+        dataset = load_dataset(config)
+        images = validation_images(dataset, config.data.fit)
         classes = record.split.get("classes")
         if not classes:
             raise InputError(f"{run / 'split.json'}: does not list the run's classes; expected their names")
         temperature = {"value": found.value, "validation_images": found.images} if found else None
         exported = exports.export(
-            model, images, folder / "export", formats, classes, fit=config.data.fit, temperature=temperature
+            model,
+            images,
+            folder / "export",
+            formats,
+            classes,
+            fit=config.data.fit,
+            temperature=temperature,
+            quantisation=_quantisation(dataset, config.data.fit) if set(formats) & set(exports.QUANTISED) else None,
         )
     size = "×".join(map(str, images.shape[1:]))
     log_sentence("run", f"{run}: {model.name} in float32; uint8 images of {size} to logits", 12)
     bound = f"within {exports.TOLERANCE:g} of the top logit"
+    bound += "; 8 bits by the accuracy" if set(formats) & set(exports.QUANTISED) else ""
     log_sentence("compared", f"with Keras on {len(images)} validation images: {bound}", 12)
     for line in exports.table(exported):
         logger.info(line)
@@ -56,10 +67,19 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
     return exported
 
 
-def validation_images(config: Config) -> np.ndarray:
+def validation_images(dataset: Dataset, fit: str) -> np.ndarray:
     """(N, H, W, C) uint8, N at most 64: evenly spaced images of the validation split."""
-    dataset = load_dataset(config)
-    chosen = np.unique(np.linspace(0, len(dataset.validation) - 1, IMAGES).astype(int))
-    split = dataset.validation.take(chosen)
-    batches = pipeline.batches(split, dataset.image_shape, IMAGES, fit=config.data.fit)
-    return np.concatenate([batch.images.numpy() for batch in batches])
+    chosen = evenly_spaced(len(dataset.validation), IMAGES)
+    return pipeline.decoded(dataset.validation.take(chosen), dataset.image_shape, fit)
+
+
+def _quantisation(dataset: Dataset, fit: str) -> Quantisation:
+    """Evenly spaced training images to calibrate, and the validation split to compare accuracies."""
+
+    def batches() -> Iterator[np.ndarray]:
+        found = pipeline.batches(dataset.validation, dataset.image_shape, IMAGES, fit=fit)
+        return (batch.images.numpy() for batch in found)
+
+    chosen = dataset.train.take(evenly_spaced(len(dataset.train), SAMPLES))
+    samples = pipeline.decoded(chosen, dataset.image_shape, fit)
+    return Quantisation(samples, batches, dataset.validation.labels, dataset.validation.ids)

@@ -13,6 +13,7 @@ RUN, MODEL_FILE, EXPORT, DETECTOR = "run", "model file", "export", "detector"
 KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
 EXPORT_ENDINGS = (".onnx", ".tflite")
 _SWEEP = "study.journal"
+_EXPORTED = ("model.keras", "model.onnx", "model.tflite", "model_int8.tflite", "savedmodel")
 
 
 def kind_of(source: str | Path) -> str | None:
@@ -33,7 +34,7 @@ def kind_of(source: str | Path) -> str | None:
         runs = sorted(config.parent for config in path.glob("*/config.yaml"))
         raise InputError(f"{text}: a sweep; expected one of its runs" + (f", such as {runs[0]}" if runs else ""))
     if (path / "export.json").is_file():
-        files = [name for name in ("model.keras", "model.onnx", "model.tflite", "savedmodel") if (path / name).exists()]
+        files = [name for name in _EXPORTED if (path / name).exists()]
         raise InputError(f"{text}: a folder of exports; expected one of them: {', '.join(files)}")
     if any((path / name).is_file() for name in ("config.yaml", "model.keras")):
         return DETECTOR if is_detection_run(path) else RUN

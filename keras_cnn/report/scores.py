@@ -51,6 +51,27 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class SetScores:
+    """The conformal prediction sets of one method."""
+
+    method: str
+    level: float  # promised coverage
+    calibration_images: int
+    coverage: float
+    coverage_interval: tuple[float, float]
+    expected_range: tuple[float, float]  # of the coverage, if the images are like those of the calibration
+    mean_size: float  # classes
+    mean_size_interval: tuple[float, float]
+    empty: float  # share of the sets
+    single: float
+    lowest_class: str
+    lowest_coverage: float
+    splits_mean: float | None  # coverage over random halves of the images; None for fewer than two images
+    splits_expected: float | None
+    splits: int | None
+
+
+@dataclass(frozen=True)
 class SplitScores:
     """The metrics of a split; None or empty where the file lacks them."""
 
@@ -68,6 +89,7 @@ class SplitScores:
     confusion: np.ndarray | None = None  # (C, C) int64; a row is a true class
     calibration: Calibration | None = None
     ranking: tuple[Ranking, ...] = ()
+    sets: tuple[SetScores, ...] = ()
 
 
 def number(value: Any) -> float | None:
@@ -114,6 +136,7 @@ def read_scores(metrics: dict, place: str) -> tuple[SplitScores, list[str]]:
         confusion=read("confusion", _confusion, "as many rows as columns of counts"),
         calibration=read("ece", _calibration, "value, edges, counts, confidence and accuracy"),
         ranking=read("ranking", _ranking, "ROC area and average precision of each class") or (),
+        sets=read("prediction_sets", _sets, "coverage and mean size of each method") or (),
     )
     if scores.confusion is not None and scores.classes and len(scores.confusion) != len(scores.classes):
         problems.append(
@@ -213,4 +236,30 @@ def _ranking(value: dict) -> tuple[Ranking, ...]:
             _optional(_interval, row.get("average_precision_interval")),
         )
         for name, row in value["per_class"].items()
+    )
+
+
+def _sets(value: dict) -> tuple[SetScores, ...]:
+    level, images = _share(value["level"]), _count(value["calibration_images"])
+    return tuple(_sets_of(str(method), row, level, images) for method, row in value["methods"].items())
+
+
+def _sets_of(method: str, row: dict, level: float, images: int) -> SetScores:
+    splits = row.get("splits") or {}
+    return SetScores(
+        method,
+        level,
+        images,
+        coverage=_share(row["coverage"]),
+        coverage_interval=_interval(row["coverage_interval"]),
+        expected_range=_interval(row["expected_range"]),
+        mean_size=_finite(row["mean_size"]),
+        mean_size_interval=_ends(row["mean_size_interval"]),
+        empty=_share(row["empty"]),
+        single=_share(row["single"]),
+        lowest_class=str(row["lowest_class"]["class"]),
+        lowest_coverage=_share(row["lowest_class"]["coverage"]),
+        splits_mean=_optional(_share, splits.get("mean")),
+        splits_expected=_optional(_share, splits.get("expected")),
+        splits=_optional(_count, splits.get("number")),
     )

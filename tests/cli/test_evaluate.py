@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
 from keras_cnn.cli import evaluate, program
+from keras_cnn.prediction.predicting import predict
 from keras_cnn.run_folder.record import read_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -251,7 +252,7 @@ def test_the_folder_is_complete_and_nothing_else_is_left(runs, call_and_draw):
     assert {p.name for p in (runs / "one").iterdir()} == before | {"evaluations"}
     folder = runs / "one" / "evaluations" / "test"
     files = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    arrays = {"metrics.json", "predictions.csv", "logits.npy", "softmax.npy"}
+    arrays = {"metrics.json", "predictions.csv", "prediction_sets.csv", "logits.npy", "softmax.npy"}
     assert files == arrays | {f"figures/{name}.png" for name in FIGURES.split()}
     assert all((folder / name).stat().st_size for name in files)
 
@@ -622,6 +623,99 @@ def test_classes_to_show_are_checked(runs, call):
     assert (status, err) == (2, ["error: command line: --class 'Dog': unknown class; did you mean dog?"])
     assert readings(runs / "one") == 1
     assert call(runs / "one", "--class", "dog")[0] == 0
+
+
+def test_prediction_sets_are_calibrated_on_validation_and_measured_on_the_evaluated_images(runs, call):
+    _, out, _ = call(runs / "one", "--coverage", "0.75")
+    folder = runs / "one" / "evaluations" / "test-coverage-0.75"
+    found = read_json(folder / "metrics.json")["prediction_sets"]
+    assert (found["level"], found["calibration_images"]) == (0.75, 12)
+    assert call(runs / "one", "--split", "validation")[0] == 0
+    validation = runs / "one" / "evaluations" / "validation"
+    assert read_json(validation / "metrics.json")["prediction_sets"] is None
+    assert not (validation / "prediction_sets.csv").exists()
+    _, labels, chances = read_table(validation / "predictions.csv")
+    limit = np.sort(1 - chances[np.arange(12), labels])[9]  # the 10th of 12: ⌈13 · 0.75⌉
+    assert found["methods"]["lac"]["threshold"] == pytest.approx(limit, abs=1e-7)
+    rows, labels, chances = read_table(folder / "predictions.csv")
+    members = 1 - chances <= limit + 1e-7
+    with (folder / "prediction_sets.csv").open(encoding="utf-8", newline="") as file:
+        sets = list(csv.DictReader(file))
+    assert [row["id"] for row in sets] == [row["id"] for row in rows]
+    assert [json.loads(row["lac"]) for row in sets] == [[CLASSES[c] for c in np.flatnonzero(row)] for row in members]
+    coverage = members[np.arange(len(labels)), labels].mean()
+    assert found["methods"]["lac"]["coverage"] == pytest.approx(coverage)
+    assert f"LAC: coverage {coverage:.4f}" in out
+
+
+@pytest.mark.parametrize("level", ["0", "90", "nan"])
+def test_a_coverage_that_is_no_share_is_the_only_line(runs, call, level):
+    status, _, err = call(runs / "one", "--coverage", level)
+    expected = "expected a share of images above 0 and below 1, such as 0.9"
+    assert (status, err) == (2, [f"error: command line: --coverage {level}: {expected}"])
+    assert readings(runs / "one") == 1
+
+
+def test_unknown_images_are_compared_with_the_evaluated_ones(runs, call, tmp_path):
+    unknown = tmp_path / "unknown"
+    (unknown / "deeper").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number in range(5):
+        pixels = random.integers(0, 256, (20, 14, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(unknown / "deeper" / f"{number}.png")
+    (unknown / "broken.png").write_bytes(b"no image")
+    status, out, err = call(runs / "one", "--outliers", unknown)
+    assert (status, err) == (0, [])
+    (folder,) = (runs / "one" / "evaluations" / "test").glob("outliers_unknown-*")
+    found = read_json(folder / "outliers.json")
+    assert (found["known_images"], found["unknown_images"]) == (len(CLASSES) * TEST, 5)
+    assert list(found["unreadable"]) == [str(unknown / "broken.png")]
+    assert "1 file cannot be read" in out
+    with (folder / "outliers.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    logits = np.load(folder.parent / "logits.npy").astype(np.float64)
+    known = np.log(np.exp(logits).sum(axis=1))
+    scores = np.concatenate([known, [float(row["energy"]) for row in rows]])
+    area = sklearn_metrics.roc_auc_score(np.repeat([1, 0], [len(known), 5]), scores)
+    assert found["scores"]["energy"]["roc_area"] == pytest.approx(area)
+    predicted = [answer.classes[0] for answer in predict(runs / "one", [row["image"] for row in rows])]
+    assert [row["predicted"] for row in rows] == predicted
+    assert call(runs / "one")[0] == 0
+    assert (folder / "outliers.json").is_file()  # of the same predictions
+
+
+def test_unknown_images_that_are_not_there_are_named_before_any_reading(runs, call, tmp_path):
+    status, _, err = call(runs / "one", "--outliers", tmp_path / "nowhere")
+    assert status == 2
+    assert len(err) == 1
+    assert "nowhere: no such" in err[0]
+    assert readings(runs / "one") == 1
+    status, _, err = call(runs / "one", "--outliers", tmp_path, "--views", "flip")
+    expected = "error: command line: --outliers measures one run on single images; found --views beside it"
+    assert (status, err) == (2, [expected])
+
+
+def test_errors_under_corruption_are_relative_to_those_of_another_run(runs, call):
+    status, _, err = call(runs / "one", "--corruptions", "5", "--against", runs / "two")
+    assert (status, len(err)) == (2, 1)
+    assert "two: was not measured under corruption; expected" in err[0]
+    assert readings(runs / "one") == 1
+    assert call(runs / "two", "--corruptions", "5")[0] == 0
+    status, out, err = call(runs / "one", "--corruptions", "5", "--against", runs / "two")
+    assert (status, err, readings(runs / "one")) == (0, [], 2)
+    new, old = (
+        read_json(runs / name / "evaluations" / "corruptions-test" / "corruptions.json") for name in ("one", "two")
+    )
+    assert new["ids"] == old["ids"]
+    assert len(new["ids"]) == 5
+    fog = sum(new["corruptions"]["fog"]["errors"]) / sum(old["corruptions"]["fog"]["errors"])
+    assert new["corruptions"]["fog"]["relative_to_reference"] == pytest.approx(fog)
+    assert f"mCE {new['mce']:.3f}" in " ".join(out.split())
+    assert (runs / "one" / "evaluations" / "corruptions-test" / "figures" / "curves.png").is_file()
+    err = call(runs / "one", "--corruptions", "4", "--against", runs / "two")[2]
+    assert "was measured on other images" in err[0]
+    err = call(runs / "one", "--corruptions", "0")[2]
+    assert err == ["error: command line: --corruptions 0: expected a number of images from 1"]
 
 
 def test_a_run_against_itself_or_many_is_refused(runs, call):

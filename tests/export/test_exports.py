@@ -21,10 +21,11 @@ from PIL import Image
 
 from keras_cnn.data.decoding import decode, read_image_file
 from keras_cnn.errors import InputError, Stopped
-from keras_cnn.export import exports, litert
+from keras_cnn.export import exports, litert, litert_int8
 from keras_cnn.export.endpoint import in_float32
 from keras_cnn.export.exports import CALLS, FORMATS, TOLERANCE, export
 from keras_cnn.export.programs import program_name, write_program
+from keras_cnn.export.quantisation import Quantisation
 from keras_cnn.extras import install_line
 from keras_cnn.models.blocks import BatchNormalization
 
@@ -126,6 +127,35 @@ def test_what_was_found_is_told_and_written(exported, model):
         assert [(found.batch, found.calls) for found in one.latencies] == list(CALLS.items()) == [(1, 20), (32, 5)]
         for found in one.latencies:
             assert 0 < found.fastest <= found.median == one.milliseconds[found.batch] <= found.slowest
+
+
+def test_quantised_weights_are_the_folded_kernels_to_half_a_step(model, tmp_path):
+    images, labels = images_of(SHAPE, 60), np.arange(60) % 5
+    needs = Quantisation(images[:40], lambda: [images[:32], images[32:]], labels, [str(i) for i in range(60)])
+    (result,) = export(model, images[:5], tmp_path / "export", ["litert-int8"], CLASSES, quantisation=needs)
+    reader = Interpreter(model_path=str(result.path))
+    reader.allocate_tensors()
+    kernel, _ = model.get_layer("conv1").get_weights()
+    gamma, _, _, variance = model.get_layer("bn1").get_weights()
+    folded = np.moveaxis(kernel * gamma / np.sqrt(variance + 1e-5), -1, 0)  # (8, 3, 3, 3), as LiteRT keeps kernels
+    (stored,) = (t for t in reader.get_tensor_details() if t["dtype"] == np.int8 and tuple(t["shape"]) == (8, 3, 3, 3))
+    steps = stored["quantization_parameters"]["scales"]
+    np.testing.assert_allclose(steps, np.abs(folded).max(axis=(1, 2, 3)) / 127, rtol=1e-4)  # one for each channel
+    values = reader.get_tensor(stored["index"]).astype(np.float64) * steps[:, None, None, None]
+    assert np.abs(values - folded).max() <= steps.max() * 0.501
+    found, expected = litert_int8.load(result.path)(images), by_hand(model, images)
+    assert 1e-5 < distance(found, expected) < 0.05
+    before, after = expected.argmax(axis=1) == labels, found.argmax(axis=1) == labels
+    assert (result.accuracy.before, result.accuracy.after) == (before.mean(), after.mean())
+    assert (result.accuracy.b, result.accuracy.c) == (np.sum(before & ~after), np.sum(~before & after))
+    assert result.max_relative_difference > TOLERANCE
+    assert litert_int8.classes_in(result.path) == CLASSES
+
+
+def test_quantisation_without_images_is_refused(model, tmp_path):
+    with pytest.raises(InputError, match=r"^formats: litert-int8: found no sample images"):
+        export(model, images_of(SHAPE), tmp_path / "export", ["litert-int8"], CLASSES)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_table_has_a_line_a_format_and_one_for_a_disturbed_latency():

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from keras_cnn import config as config_module
 from keras_cnn import data, run_folder
 from keras_cnn.errors import InputError
+from keras_cnn.export import litert_int8
 from keras_cnn.export.run import export_run, validation_images
-from keras_cnn.loading import BUILDERS
+from keras_cnn.loading import BUILDERS, load_dataset
+from keras_cnn.models.model_files import load_model
 
 CLASSES = ("Bag", "Boot", "Coat")
 
@@ -67,7 +70,7 @@ def test_a_run_is_exported_and_its_lines_are_shown(path, messages):
 
 def test_the_images_are_spread_over_the_validation_split(path):
     config = run_folder.RunFolder.open(path).config(BUILDERS)
-    found = validation_images(config)
+    found = validation_images(load_dataset(config), config.data.fit)
     ids = json.loads((path / "split.json").read_text())["ids"]["validation"]
     source = np.load(config.data.source.removeprefix("npz:"))["x"]
     places = {source[int(i.partition("/")[2])].tobytes(): place for place, i in enumerate(ids)}
@@ -79,7 +82,25 @@ def test_the_images_are_spread_over_the_validation_split(path):
 def test_a_small_validation_split_is_taken_whole(path):
     settings = (path / "config.yaml").read_text().replace("validation: 100", "validation: 7")
     (path / "config.yaml").write_text(settings)
-    assert validation_images(run_folder.RunFolder.open(path).config(BUILDERS)).shape == (7, 28, 28, 1)
+    config = run_folder.RunFolder.open(path).config(BUILDERS)
+    assert validation_images(load_dataset(config), config.data.fit).shape == (7, 28, 28, 1)
+
+
+def test_a_quantised_run_says_what_its_accuracy_costs_on_the_whole_validation_split(path, messages):
+    (result,) = export_run(path, ["litert-int8"])
+    change = result.accuracy
+    assert change.images == 100
+    stored = json.loads((path / "export" / "export.json").read_text())["formats"][0]["accuracy"]
+    assert (stored["b"], stored["c"], stored["p"]) == (change.b, change.c, change.p)
+    dataset = load_dataset(run_folder.RunFolder.open(path).config(BUILDERS))
+    images, labels = dataset.validation.pixels, dataset.validation.labels
+    right = load_model(path / "model.keras")(images).numpy().argmax(axis=1) == labels
+    quantised = litert_int8.load(path / "export" / "model_int8.tflite")(images).argmax(axis=1) == labels
+    assert (change.b, change.c) == (np.sum(right & ~quantised), np.sum(~right & quantised))
+    assert change.p == pytest.approx(min(1, 2 * binom.cdf(min(change.b, change.c), change.b + change.c, 0.5)))
+    text = " ".join(map(str.strip, messages))
+    assert f"accuracy    litert-int8: {right.mean():.4f} in float32, {quantised.mean():.4f} quantised, on 100" in text
+    assert (path / "export" / "predict_litert_int8.py").is_file()
 
 
 def unfinished(path: Path) -> None:

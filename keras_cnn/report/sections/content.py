@@ -17,10 +17,14 @@ from keras_cnn.report.sections.audits import Audit, audits, checks
 from keras_cnn.report.sections.classes import calibration, classes, confusions, ranking
 from keras_cnn.report.sections.comparisons import ComparisonSection, comparison_section
 from keras_cnn.report.sections.configuration import differences, layer_tables
+from keras_cnn.report.sections.corruptions import corruptions
 from keras_cnn.report.sections.curves import costs, curves
 from keras_cnn.report.sections.environment import Fact, Reproduction, environment, reproduction
 from keras_cnn.report.sections.evaluations import evaluations
+from keras_cnn.report.sections.exports import exports
 from keras_cnn.report.sections.models import NetworkTable, networks
+from keras_cnn.report.sections.outliers import outliers
+from keras_cnn.report.sections.prediction_sets import prediction_sets
 from keras_cnn.report.sections.runs import Cell, Columns, lead, table_of_runs
 
 SHOWN = 6  # number of the best runs that are shown individually where there are many
@@ -60,6 +64,11 @@ class Content:
     more_confusions: list[Chart]  # of further evaluations
     ranking: TextTable
     calibration: list[Chart]
+    prediction_sets: TextTable
+    outliers: TextTable
+    outlier_charts: list[Chart]
+    corruptions: list[Chart]
+    exports: TextTable
     comparisons: list[ComparisonSection]
     models: list[NetworkTable]
     audits: list[Audit]
@@ -91,6 +100,9 @@ def collect(runs: list[ReportedRun], table: RunTable | None = None) -> Content:
     columns, rows = table_of_runs(runs, swept)
     every = audits(runs, groups, swept)
     comparisons, damaged = _comparisons(shown)
+    unknown, unknown_charts, unreadable = outliers(shown)
+    corrupted, unread = corruptions(shown)
+    exported, unlisted = exports(shown)
     matrices = confusions(shown if len(shown) == len(runs) else shown[:MATRICES])
     return Content(
         title=table.name if table else runs[0].label if len(runs) == 1 else f"{len(runs)} runs",
@@ -113,13 +125,18 @@ def collect(runs: list[ReportedRun], table: RunTable | None = None) -> Content:
         more_confusions=[chart for chart, further in matrices if further],
         ranking=ranking(shown),
         calibration=calibration(shown),
+        prediction_sets=prediction_sets(shown),
+        outliers=unknown,
+        outlier_charts=unknown_charts,
+        corruptions=corrupted,
+        exports=exported,
         comparisons=comparisons,
         models=networks(shown),
         audits=[audit for audit in every if audit.run in shown],
         environment=environment(runs),
         reproduce=[reproduction(run) for run in shown],
         checks=checks(every) if len(shown) < len(runs) else None,
-        problems=[*problems, *damaged],
+        problems=[*problems, *damaged, *unreadable, *unread, *unlisted],
     )
 
 
