@@ -126,7 +126,7 @@ def measure_corruptions(path: Path, options: EvaluateOptions, images: int, again
     target = open_target(path, options)
     split = getattr(target.dataset, target.split)
     split = split.take(evenly_spaced(len(split), images))
-    if reference is not None and reference["ids"] != list(split.ids):
+    if reference is not None and list(reference["ids"]) != list(split.ids):
         again = shell_command("evaluate", against, "--corruptions", str(images))
         raise InputError(f"{against}: was measured on other images; expected those of {path}: {again}")
     if options.reads_test:
@@ -150,7 +150,7 @@ def _reference(run: Path, options: EvaluateOptions) -> dict:
     if not file.is_file():
         first = shell_command("evaluate", run, "--corruptions")
         raise InputError(f"{run}: was not measured under corruption; expected {file}: {first}")
-    return read_json(file, {"run": str, "ids": list, "clean_error": float, "corruptions": dict})
+    return read_json(file, {"run": str, "ids": list[str], "clean_error": float, "corruptions": dict})
 
 
 def _show(numbers: dict) -> None:
