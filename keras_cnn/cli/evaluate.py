@@ -147,6 +147,8 @@ def _list_label_errors(chosen: argparse.Namespace) -> None:
         "--temperature": chosen.temperature,
         "--class": chosen.classes,
         "--corrupt": chosen.corrupt,
+        "--outliers": chosen.outliers,
+        "--corruptions": chosen.corruptions is not None,
         "several runs": len(chosen.run) > 1,
     }
     if wrong := next((name for name, value in given.items() if value), None):
