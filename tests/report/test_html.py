@@ -748,12 +748,12 @@ def test_a_network_has_its_diagram_or_the_reason_why_not(make_run, tmp_path):
 
 def test_pictures_keep_their_size_where_there_is_room(make_run, tmp_path):
     run = make_run(tmp_path / "run", pictures=0)
-    original = np.zeros((300, 400, 3), np.uint8)
-    original[:, :200] = 255
+    original = np.zeros((1500, 2000, 3), np.uint8)
+    original[:, :1000] = 255
     Image.fromarray(original).save(run / "figures" / "mistakes.png")
     runs, _ = find_runs([run])
     (picture,), more, problems = pictures.embed(pictures.find(runs), 1_000_000)
-    assert (picture.size, picture.original, more, problems) == ((400, 300), (400, 300), [], [])
+    assert (picture.size, picture.original, more, problems) == ((2000, 1500), (2000, 1500), [], [])
     (run / "figures" / "scores.png").write_bytes(b"x")
     _, more, problems = pictures.embed(pictures.find(runs), 1_000_000)
     assert (more, len(problems)) == ([], 1)  # what is damaged is not said to be elsewhere

@@ -373,6 +373,7 @@ def test_json_has_no_nan_and_the_old_file_stays(tmp_path):
         ('{"seed": 1, "note": [2]}', r"note: found \[2\], expected text or null"),
         ("[" * 100_000, "cannot be read"),
         ("\udcff", "cannot be read"),
+        ('{"seed": ' + "1" * 5000 + "}", r"cannot be read \(Exceeds the limit .{102}\); expected what a run writes"),
     ],
 )
 def test_json_of_another_shape_is_named_with_its_field(tmp_path, content, words):
