@@ -164,12 +164,12 @@ def test_a_dead_workers_trial_is_tried_once_more_and_then_fails(sweep_of):
     assert (second.trial.number, second.trial.attempts) == (1, 2)
     assert second.trial.assignment == first.trial.assignment
     die(second)
-    for name in ("0001-seed1", "0001-seed2", "0002"):
+    for name in ("0001-seed3", "0001-seed1", "0001-seed4", "0001-seed2", "0002"):
         (study.folder / name).mkdir()
         (study.folder / name / "config.yaml").touch()
     assert study.lease().trial.number == 2
     dead = study.trials()[0]
-    assert (dead.state, dead.value, dead.runs) == ("failed", None, ("0001-seed1", "0001-seed2"))
+    assert (dead.state, dead.value, dead.runs) == ("failed", None, tuple(f"0001-seed{n}" for n in (1, 2, 3, 4)))
     assert dead.reason == "its worker died 2 times, killed or out of memory"
     assert [t.state for t in in_optuna(study)] == [TrialState.FAIL, TrialState.RUNNING]
 

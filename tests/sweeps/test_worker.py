@@ -215,11 +215,11 @@ def test_hyperband_stops_at_its_rungs_by_the_other_runs(sweep_of, trained):
 
 def test_the_seeds_of_one_trial_are_not_compared_with_each_other(sweep_of, trained):
     study = sweep_of(
-        SWEEP.replace("[0.1, 0.2, 0.3]", "[1, 2]")
+        SWEEP.replace("[0.1, 0.2, 0.3]", "[1, 2]").replace("maximize", "minimize")
         + "early_terminate: {type: hyperband, min_iter: 1, eta: 100}\nkeras_cnn: {repeats: 3}\n",
         base="train: {epochs: 2}\n",
     )
-    trained({1.0: [0.5, 0.5], 2.0: [0.4, 0.4]})  # of a few values only the best goes on, and later seeds are better
+    trained({1.0: [0.4, 0.4], 2.0: [0.5, 0.5]})  # of a few values only the lowest goes on, and later seeds are higher
     worker.work(study)
     ended = {p.parent.name: len(RunFolder(p.parent).history()) for p in study.folder.glob("0*/history.csv")}
     assert ended == {f"000{n}-seed{s}": 2 if n == 1 else 1 for n in (1, 2) for s in (1, 2, 3)}
