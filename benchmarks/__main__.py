@@ -6,6 +6,7 @@ import importlib
 NAMES = (
     "pipeline",
     "shards",
+    "augmentation",
     "training",
     "small_networks",
     "optimizers",

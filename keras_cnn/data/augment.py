@@ -1,30 +1,31 @@
 """Augmentation of a batch of images as a function of (seed, epoch, image key), fused into one warp and one pass.
 
-All geometry (pad and crop, flips, rotation, scale, shear, translation) is one affine map per image, sampled once; all
-colour jitter is one affine map of the colours. XLA compiles each stage separately. On 2 cores, a batch of 32 images of
-224 x 224 takes 31 ms with `ImageProjectiveTransformV3` and plain TensorFlow arithmetic, 25 ms as one XLA program (which
-recomputes the sampling positions for each of the four neighbours, unvectorised), and 9 ms in stages; the colours alone
-take 1.2 ms instead of 5.9 ms. XLA compiles once for each batch size, so that a partial last batch costs half a second
-once per run.
+All geometry (crops, flips, rotation, scale, shear, translation, and that of a policy) is one affine map per image,
+sampled once; the colours of a policy follow in their order, and all colour jitter is one affine map of the colours.
+XLA compiles each stage separately. On 2 cores, a batch of 32 images of 224 x 224 takes 31 ms with
+`ImageProjectiveTransformV3` and plain TensorFlow arithmetic, 25 ms as one XLA program (which recomputes the sampling
+positions for each of the four neighbours, unvectorised), and 9 ms in stages; the colours alone take 1.2 ms instead of
+5.9 ms. XLA compiles once for each batch size, so that a partial last batch costs half a second once per run.
 
-Where XLA cannot compile for a GPU (see `xla_problem`), the same stages run uncompiled. Every op has a kernel on GPUs:
-pixels and positions are uint32, which has kernels for arithmetic where int32 is computed on the host, and are gathered
-as int32, because uint32 has no kernel for that.
+Where XLA cannot compile for a GPU (see `xla_problem`), the same stages run uncompiled; every op has a kernel on GPUs.
 """
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal, cast, get_args
+from typing import cast
 
 import tensorflow as tf
 
+from keras_cnn.data import policies
+from keras_cnn.data.colours import recoloured
+from keras_cnn.data.erasing import erased_windows, inside_windows
+from keras_cnn.data.policies import POLICIES, Policy
 from keras_cnn.data.resized_crops import into_random_window
-from keras_cnn.data.threefry import threefry
+from keras_cnn.data.threefry import uniform
+from keras_cnn.data.warp import FILLS, Fill, unpacked, warp
 from keras_cnn.data.xla import compiled
 from keras_cnn.errors import InputError
 
-Fill = Literal["constant", "nearest", "reflect"]
-FILLS = get_args(Fill)
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's and torchvision's greyscale
 
 # Every draw has a fixed index, so that switching one option on or off does not change the draws of another.
@@ -53,6 +54,11 @@ class Augmentation:
         brightness: factor from [max(0, 1 - b), 1 + b], as torchvision's ColorJitter
         contrast: the same, about the image's mean grey
         saturation: the same, about each pixel's grey
+        policy: trivialaugment (Müller & Hutter 2021) draws one of 14 operations and its strength, randaugment (Cubuk
+            et al. 2020) several of one strength; see `policies`
+        operations: number of randaugment's operations, 1 to 10
+        magnitude: strength of randaugment's operations, 0 to 30
+        erase: probability that a rectangle of 2 to 33 % of the image gets the image's mean colour (Zhong et al. 2020)
         cutout: side in pixels of a square replaced by the image's mean colour (DeVries & Taylor 2017)
         mixup: alpha of the Beta distribution of the mixing weight (Zhang et al. 2018)
         cutmix: the same, the weight being an area (Yun et al. 2019); with mixup, each image draws one of them
@@ -70,6 +76,10 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    policy: Policy = "none"
+    operations: int = 2
+    magnitude: int = 9
+    erase: float = 0.0
     cutout: int = 0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -82,7 +92,7 @@ class Augmentation:
             value = getattr(self, field.name)
             if isinstance(value, int | float) and not 0 <= value < math.inf:
                 raise InputError(f"augmentation.{field.name} is {value}; expected a number of 0 or more")
-        for name in ("flip", "vertical_flip"):
+        for name in ("flip", "vertical_flip", "erase"):
             if getattr(self, name) > 1:
                 raise InputError(f"augmentation.{name} is {getattr(self, name)}; expected a probability, 0 to 1")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
@@ -93,13 +103,28 @@ class Augmentation:
             )
         if self.shear >= 90:
             raise InputError(f"augmentation.shear is {self.shear}; expected less than 90 degrees")
-        if self.fill not in FILLS:
-            raise InputError(f"augmentation.fill is {self.fill!r}; expected one of {', '.join(FILLS)}")
+        for name, values in (("fill", FILLS), ("policy", POLICIES)):
+            if getattr(self, name) not in values:
+                raise InputError(f"augmentation.{name} is {getattr(self, name)!r}; expected one of {', '.join(values)}")
+        for name, low, high in (("operations", 1, 10), ("magnitude", 0, policies.LEVELS - 1)):
+            value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+            if value not in range(low, high + 1):
+                raise InputError(f"augmentation.{name} is {value}; expected a whole number from {low} to {high}")
+            if value != default and self.policy != "randaugment":
+                raise InputError(
+                    f"augmentation.{name} is {value} with policy {self.policy}; expected policy randaugment with it"
+                )
 
     @property
     def interpolates(self) -> bool:
         """Whether a sampling position may fall between pixels."""
-        return bool(self.crops or self.rotation or self.scale != (1.0, 1.0) or self.translation or self.shear)
+        turns = self.rotation or self.scale != (1.0, 1.0) or self.translation or self.shear
+        return bool(self.crops or turns or self.has_policy)
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether operations are drawn for each image."""
+        return self.policy != "none"
 
     @property
     def crops(self) -> bool:
@@ -130,6 +155,8 @@ RECIPES = {
         fill="reflect",
     ),
     "imagenet": Augmentation(crop_area=(0.08, 1.0), flip=0.5, brightness=0.4, contrast=0.4, saturation=0.4),
+    "trivialaugment": Augmentation(flip=0.5, pad_crop=4, policy="trivialaugment"),
+    "randaugment": Augmentation(flip=0.5, pad_crop=4, policy="randaugment"),
     "fashion": Augmentation(flip=0.5, pad_crop=2),
     "cs7015": Augmentation(pad_crop=4, flip=0.5, brightness=0.5, contrast=0.5, saturation=0.5),
     "comp5623": Augmentation(rotation=15, scale=(0.9, 1.1), translation=0.1, flip=0.2),
@@ -152,31 +179,38 @@ def augment(images, labels, keys, epoch, *, seed, recipe: Augmentation):
     if not images.dtype.is_integer:
         images = tf.clip_by_value(tf.round(images), 0, 255)
     images, labels = tf.cast(images, tf.uint8), tf.cast(labels, tf.float32)
-    draws = _draw(keys, tf.cast(epoch, tf.int64), tf.cast(seed, tf.int64))
+    stream = (tf.cast(epoch, tf.int64), tf.cast(seed, tf.int64))  # as tensors: a number would be compiled in
+    draws = _draw(keys, stream)
     height, width, channels = cast("tuple[int, int, int]", tuple(images.shape[1:]))
     if channels > 4 or min(height, width) < 2:
         raise InputError(f"an image of shape {(height, width, channels)} cannot be augmented; expected H, W of at least"
                          " 2 and at most 4 channels")  # fmt: skip
-    colour = _colour_map(images, draws, recipe) if recipe.jitters or recipe.cutout else None
+    if recipe.has_policy and channels not in (1, 3):
+        raise InputError(f"an image of {channels} channels has no {recipe.policy}; expected 1 or 3 channels")
+    colour = _colour_map(images, draws, recipe) if recipe.jitters or recipe.cutout or recipe.erase else None
+    size = (height, width)
+    drawn = policies.draw(keys, stream, recipe, size) if recipe.has_policy else None
     if recipe.warps:
         matrix = _affine(draws, recipe, height, width)
         if recipe.crops:
-            matrix = into_random_window(matrix, keys, (epoch, seed), recipe.crop_area, (height, width))
-        images = _warp(images, matrix, recipe.interpolates, recipe.fill)
-    result = _finish(images, channels, colour, draws, recipe)
+            matrix = into_random_window(matrix, keys, stream, recipe.crop_area, size)
+        if drawn:
+            matrix = policies.with_geometry(matrix, *drawn, size)
+        images = warp(images, matrix, recipe.interpolates, recipe.fill)
+    if drawn:
+        images = unpacked(images, channels)
+        for operation, strength in zip(*(tf.unstack(each, axis=1) for each in drawn), strict=True):
+            images = recoloured(images, operation, strength)
+    erased = erased_windows(keys, stream, recipe.erase, size) if recipe.erase else None
+    result = _finish(images, channels, colour, draws | {"erased": erased}, recipe)
     return _mix(result, labels, draws, recipe) if recipe.mixes else (result, labels)
 
 
 @compiled
-def _draw(keys, epoch, seed):
+def _draw(keys, stream):
     """A uniform 24-bit number in [0, 1) for each name of `_DRAWS` and each image: {name: (B,) float32}."""
-    words = tf.bitcast(keys, tf.uint32)
-    stream = tf.cast(tf.bitwise.bitwise_and(tf.stack([seed, epoch]), 0xFFFFFFFF), tf.uint32)
-    image = threefry(stream[0], stream[1], words[:, 0], words[:, 1])
-    counter = tf.cast(tf.range(len(_DRAWS) // 2)[None], tf.uint32)
-    bits = threefry(image[0][:, None], image[1][:, None], counter, tf.zeros_like(counter))
-    uniform = tf.cast(tf.bitwise.right_shift(tf.concat(bits, 1), tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
-    return dict(zip(_DRAWS, tf.unstack(uniform, axis=1), strict=True))
+    numbers = uniform(keys, stream, 0, len(_DRAWS) // 2)
+    return dict(zip(_DRAWS, tf.unstack(numbers, axis=1), strict=True))
 
 
 def _between(uniform, low, high):
@@ -210,99 +244,6 @@ def _affine(draws, recipe, height, width):
     return tf.stack([a, b, c, d, e, f], axis=1)
 
 
-def _warp(images, matrix, interpolate, fill):
-    height, width = images.shape[1:3]
-    border = 1 if fill == "constant" else 0
-    packed = _pack(images, border)
-    return _sample(packed, *_positions(matrix, height, width, interpolate, fill), width + 2 * border)
-
-
-@compiled
-def _pack(images, border):
-    """(B, h, w) uint32: each pixel's channels in the four bytes of a word, so that sampling reads whole pixels."""
-    spare = 4 - images.shape[-1]
-    return tf.bitcast(tf.pad(images, [[0, 0], [border, border], [border, border], [0, spare]]), tf.uint32)
-
-
-@compiled
-def _positions(matrix, height, width, interpolate, fill):
-    """The index of the upper left neighbour in the flattened packed batch, and the lower right's weights in 1/256."""
-    x = tf.range(width, dtype=tf.float32)[None, None, :]
-    y = tf.range(height, dtype=tf.float32)[None, :, None]
-    a, b, c, d, e, f = (matrix[:, None, None, k] for k in range(6))
-    border = 1 if fill == "constant" else 0
-    rows, columns = height + 2 * border, width + 2 * border
-    left, weight_x = _split(_fold(a * x + b * y + c, width, fill), columns)
-    top, weight_y = _split(_fold(d * x + e * y + f, height, fill), rows)
-    first = tf.bitcast(tf.range(tf.shape(matrix)[0]), tf.uint32)[:, None, None] * _word(rows * columns)
-    columns = _word(columns)
-    if interpolate:
-        weights = tf.bitwise.bitwise_or(weight_x, tf.bitwise.left_shift(weight_y, _word(16)))
-        return first + top * columns + left, weights
-    eight = _word(8)
-    whole_x, whole_y = left + tf.bitwise.right_shift(weight_x, eight), top + tf.bitwise.right_shift(weight_y, eight)
-    return first + whole_y * columns + whole_x, None
-
-
-def _fold(position, size, fill):
-    """The position in the packed image, which has a border of one black pixel if `fill` is constant."""
-    if fill == "constant":
-        return tf.clip_by_value(position + 1, 0.0, size + 1.0)
-    if fill == "reflect":
-        phase = (position + 0.5) / (2 * size)
-        phase = (phase - tf.floor(phase)) * (2 * size)
-        position = tf.minimum(phase, 2 * size - phase) - 0.5
-    return tf.clip_by_value(position, 0.0, size - 1.0)
-
-
-def _split(position, size):
-    """The whole part, at most size - 2 so that a right neighbour exists, and the rest in 1/256 pixel, 0 to 256."""
-    fixed = tf.bitcast(tf.cast(position * 256 + 0.5, tf.int32), tf.uint32)
-    pixel = tf.minimum(tf.bitwise.right_shift(fixed, _word(8)), _word(size - 2))
-    return pixel, fixed - pixel * _word(256)
-
-
-@compiled
-def _sample(packed, index, weights, columns):
-    """(B, H, W) uint32: the bilinear mean of the four neighbours, two channels at a time in the halves of a word.
-
-    Each of the two interpolations rounds to 8 bits: the result is at most one grey level from the exact value, and
-    equal to it wherever the position is whole.
-    """
-    flat = tf.bitcast(tf.reshape(packed, [-1]), tf.int32)
-
-    def pixels(index):
-        return tf.bitcast(tf.gather(flat, tf.bitcast(index, tf.int32)), tf.uint32)
-
-    if weights is None:
-        return pixels(index)
-    corners = [pixels(index + _word(step)) for step in (0, 1, columns, columns + 1)]
-    x, y = tf.bitwise.bitwise_and(weights, _word(0xFFFF)), tf.bitwise.right_shift(weights, _word(16))
-    even, odd = (_bilinear([half(c) for c in corners], x, y) for half in (_even, _odd))
-    return tf.bitwise.bitwise_or(even, tf.bitwise.left_shift(odd, _word(8)))
-
-
-def _word(value):
-    return tf.constant(value, tf.uint32)
-
-
-def _even(pixels):
-    return tf.bitwise.bitwise_and(pixels, _word(0x00FF00FF))
-
-
-def _odd(pixels):
-    return _even(tf.bitwise.right_shift(pixels, _word(8)))
-
-
-def _bilinear(corners, x, y):
-    def between(first, second, weight):
-        total = first * (_word(256) - weight) + second * weight + _word(0x00800080)
-        return _even(tf.bitwise.right_shift(total, _word(8)))
-
-    upper, lower = between(corners[0], corners[1], x), between(corners[2], corners[3], x)
-    return between(upper, lower, y)
-
-
 @compiled
 def _colour_map(images, draws, recipe):
     """Mean colour (B, C), gain (B,), offset (B,) and saturation (B,).
@@ -328,13 +269,12 @@ def _colour_map(images, draws, recipe):
 def _finish(images, channels, colour, draws, recipe):
     """The uint8 images, packed or not, as float32 after cutout and colour jitter in one pass."""
     if images.dtype == tf.uint32:
-        images = tf.bitcast(images, tf.uint8)[..., :channels]
+        images = unpacked(images, channels)
     pixels = tf.cast(images, tf.float32)
     if colour is None:
         return pixels
     mean, gain, offset, saturation = colour
-    if recipe.cutout:
-        hidden = _box(draws["cutout_x"], draws["cutout_y"], float(recipe.cutout), float(recipe.cutout), images.shape)
+    for hidden in _hidden(draws, recipe, images.shape):
         pixels = tf.where(hidden, mean[:, None, None, :], pixels)
     if recipe.saturation and images.shape[-1] == 3:
         red, green, blue = (pixels[:, :, :, k : k + 1] * GREY[k] for k in range(3))
@@ -343,6 +283,14 @@ def _finish(images, channels, colour, draws, recipe):
     if recipe.jitters:
         pixels = tf.clip_by_value(pixels * gain[:, None, None, None] + offset[:, None, None, None], 0.0, 255.0)
     return pixels
+
+
+def _hidden(draws, recipe, shape):
+    """The (B, H, W, 1) bool masks of what cutout and erasing hide."""
+    if recipe.cutout:
+        yield _box(draws["cutout_x"], draws["cutout_y"], float(recipe.cutout), float(recipe.cutout), shape)
+    if recipe.erase:
+        yield inside_windows(draws["erased"], shape[1], shape[2])
 
 
 def _box(centre_x, centre_y, width, height, shape):

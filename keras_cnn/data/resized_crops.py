@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from keras_cnn.data.threefry import threefry
+from keras_cnn.data.threefry import uniform
 from keras_cnn.data.xla import compiled
 
 ATTEMPTS = 10  # as in torchvision's RandomResizedCrop
@@ -21,17 +21,30 @@ def crop_windows(keys, stream, height, width, area: tuple[float, float]):
     keys: (B, 2) int32. stream: epoch and seed, whole numbers of which the lower 32 bits are used. height, width: (B,)
     int32, of the upright images in pixels.
     """
-    uniform = _draw(keys, *stream)
+    numbers = uniform(keys, stream, _FIRST, ATTEMPTS + 1)
     size = tf.cast(tf.stack([height, width], axis=1), tf.float32)
-    wanted = tf.reduce_prod(size, axis=1)[:, None] * (area[0] + uniform[:, :ATTEMPTS] * (area[1] - area[0]))
-    ratio = tf.exp(_RATIOS[0] + uniform[:, ATTEMPTS : 2 * ATTEMPTS] * (_RATIOS[1] - _RATIOS[0]))
-    sides = tf.round(tf.stack([tf.sqrt(wanted / ratio), tf.sqrt(wanted * ratio)], axis=2))
+    sides = drawn_sides(numbers[:, : 2 * ATTEMPTS], size, area, _RATIOS)
     fits = tf.reduce_all((sides >= 1) & (sides <= size[:, None]), axis=2)
-    chosen = tf.gather(sides, tf.argmax(fits, axis=1), axis=1, batch_dims=1)
-    any_fits = tf.reduce_any(fits, axis=1)[:, None]
-    sides = tf.where(any_fits, chosen, _largest(size))
-    place = tf.where(any_fits, tf.floor(uniform[:, 2 * ATTEMPTS :] * (size - sides + 1)), tf.floor((size - sides) / 2))
+    sides, any_fits = first_of(sides, fits)
+    sides = tf.where(any_fits, sides, _largest(size))
+    place = tf.where(any_fits, tf.floor(numbers[:, 2 * ATTEMPTS :] * (size - sides + 1)), tf.floor((size - sides) / 2))
     return tf.cast(tf.concat([place, sides], axis=1), tf.int32)
+
+
+def drawn_sides(numbers, size, area: tuple[float, float], ratios: tuple[float, float]):
+    """(B, ATTEMPTS, 2) float32: heights and widths in whole pixels, by an area and by width / height.
+
+    The area is a share of the image between the two of `area`, the logarithm of the ratio between the two of `ratios`;
+    both are uniform. numbers: (B, 2 * ATTEMPTS) float32 in [0, 1). size: (B, 2) float32, height and width of the image.
+    """
+    wanted = tf.reduce_prod(size, axis=1)[:, None] * (area[0] + numbers[:, :ATTEMPTS] * (area[1] - area[0]))
+    ratio = tf.exp(ratios[0] + numbers[:, ATTEMPTS:] * (ratios[1] - ratios[0]))
+    return tf.round(tf.stack([tf.sqrt(wanted / ratio), tf.sqrt(wanted * ratio)], axis=2))
+
+
+def first_of(sides, fits):
+    """(B, 2) the first sides that fit, and (B, 1) bool, whether any does; sides: (B, ATTEMPTS, 2), fits without 2."""
+    return tf.gather(sides, tf.argmax(fits, axis=1), axis=1, batch_dims=1), tf.reduce_any(fits, axis=1)[:, None]
 
 
 @compiled
@@ -53,14 +66,3 @@ def _largest(size):
     high = tf.where(is_wide, height, tf.round(width / ratio))
     wide = tf.where(is_wide, tf.round(height * ratio), width)
     return tf.stack([high, wide], axis=1)
-
-
-def _draw(keys, epoch, seed):
-    """(B, 22) float32: uniform numbers in [0, 1) for each image."""
-    words = tf.bitcast(keys, tf.uint32)
-    stream = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-    stream = tf.cast(tf.bitwise.bitwise_and(stream, 0xFFFFFFFF), tf.uint32)
-    image = threefry(stream[0], stream[1], words[:, 0], words[:, 1])
-    counter = tf.cast(_FIRST + tf.range(ATTEMPTS + 1)[None], tf.uint32)
-    bits = tf.concat(threefry(image[0][:, None], image[1][:, None], counter, tf.zeros_like(counter)), 1)
-    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24

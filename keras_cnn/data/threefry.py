@@ -19,6 +19,20 @@ def threefry(key0, key1, counter0, counter1):
     return x, y
 
 
+def uniform(keys, stream, first: int, counters: int):
+    """(B, 2 * counters) float32: uniform 24-bit numbers in [0, 1) for each image, from the counters after `first`.
+
+    keys: (B, 2) int32. stream: epoch and seed, whole numbers of which the lower 32 bits are used.
+    """
+    words, (epoch, seed) = tf.bitcast(keys, tf.uint32), stream
+    wide = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    own = tf.cast(tf.bitwise.bitwise_and(wide, 0xFFFFFFFF), tf.uint32)
+    image = threefry(own[0], own[1], words[:, 0], words[:, 1])
+    counter = tf.cast(first + tf.range(counters)[None], tf.uint32)
+    bits = tf.concat(threefry(image[0][:, None], image[1][:, None], counter, tf.zeros_like(counter)), 1)
+    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
+
+
 def _rotate(word, distance):
     left = tf.bitwise.left_shift(word, tf.constant(distance, tf.uint32))
     return tf.bitwise.bitwise_or(left, tf.bitwise.right_shift(word, tf.constant(32 - distance, tf.uint32)))

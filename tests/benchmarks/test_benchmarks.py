@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RATE = re.compile(r"\d+ images/s")
 TINY = """
 from pathlib import Path
-from benchmarks import inference, interleave, pipeline, prediction, small_networks, training
+from benchmarks import augmentation, inference, interleave, pipeline, prediction, small_networks, training
 interleave.ROUNDS = 1
 pipeline.COUNT, pipeline.BATCH, pipeline.PHOTOS = 20, 8, Path("no such file")
 training.IMAGES, training.BATCH, training.EPOCH_IMAGES, training.PRODUCTS = 8, 4, 120, (16,)
@@ -31,6 +31,10 @@ small_networks.main()
 print("-----")
 inference.IMAGES, inference.BATCH, inference.find_spec = 8, 4, lambda name: None
 inference.main()
+print("-----")
+augmentation.SIZES, augmentation.BATCHES = {16: 4}, 1
+augmentation.WANTED = {name: augmentation.WANTED[name] for name in ("crops and flips", "trivialaugment")}
+augmentation.main()
 """
 
 
@@ -75,6 +79,10 @@ def test_training_steps(printed):
 def test_training_epoch(printed):
     assert len(RATE.findall(printed[2])) == 2
     assert re.search(r"over the bare steps: \d+\.\d{3}   target at most 1\.1", printed[2])
+
+
+def test_augmentation(printed):
+    assert len(RATE.findall(printed[6])) == 3
 
 
 def test_prediction(printed):

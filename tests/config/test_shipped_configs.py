@@ -76,15 +76,18 @@ def test_comparison_opens_with_its_command_and_number_of_runs(path):
 
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda p: p.stem)
-def test_every_recipe_of_a_comparison_is_a_fine_tuning_of_its_own(path):
+def test_every_recipe_of_a_comparison_is_one_of_its_own(path):
     sweep = sweep_file.read_sweep(path)
     found = [trial_config(sweep, sweep.base, cell) for cell in space.cells(sweep)]
     recipes = {
-        (c.model.name, c.model.options["weights"], c.finetune.freeze_upto, c.optim.optimizer, c.train.epochs)
+        (
+            *(c.model.name, c.model.options.get("weights"), c.finetune.freeze_upto),
+            *(c.optim.optimizer, c.train.epochs, repr(c.data.augment)),
+        )
         for c in found
     }
     assert len(recipes) == len(found)
-    assert {name for name, *_ in recipes} <= set(backbones.names())
+    assert all((weights is None) == (name not in backbones.names()) for name, weights, *_ in recipes)
     for each in found:
         notes = config.without_effect(each, ["train"])
         assert [note for note in notes if not note.startswith("data.")] == []
