@@ -64,8 +64,11 @@ class Settings(TypedDict, total=False):
     steps_per_call: int | Literal["auto"]
     on_device: Literal["auto", "yes", "no"]
     xla: bool
+    loss: Literal["cross_entropy", "focal"]
+    focal_gamma: float
     label_smoothing: float
     class_weights: Literal["none", "balanced"]
+    logit_adjustment: float
     ema: float | None
     early_stopping: int | None
     monitor: Literal["auto", "val_accuracy", "val_loss"]

@@ -172,8 +172,18 @@ class TrainConfig:
         "keep the training images on the devices; auto: on GPUs, if they take a quarter of the free memory at most",
     ] = "auto"
     xla: Annotated[bool, "compile the whole step by XLA, on one device; doctor --gpu measures whether it gains"] = False
+    loss: Annotated[
+        Literal["cross_entropy", "focal"], "focal: images that the network knows count less; val_loss: cross-entropy"
+    ] = "cross_entropy"
+    focal_gamma: Annotated[float, "how much less: the cross-entropy times (1 - p)^gamma", POSITIVE] = 2.0
     label_smoothing: Annotated[float, "probability spread over all classes", FRACTION] = 0.0
     class_weights: Annotated[Literal["none", "balanced"], "balanced: inverse to the class's frequency"] = "none"
+    logit_adjustment: Annotated[
+        float,
+        "for unequal classes: this times log of the class's frequency is added to the logits in the loss; 1 is"
+        " usual, 0 off",
+        AT_LEAST_0,
+    ] = 0.0
     ema: Annotated[float | None, "decay of an average of the weights, used for validation and saved", FRACTION] = None
     early_stopping: Annotated[
         int | None, "epochs without improvement after which training stops; null: never", AT_LEAST_1
@@ -261,6 +271,8 @@ ACTS_WITH = {
     "optim.step_epochs": ("optim.schedule", ("step",)),
     "optim.gamma": ("optim.schedule", ("step", "exponential", "plateau")),
     "optim.plateau_patience": ("optim.schedule", ("plateau",)),
+    "train.focal_gamma": ("train.loss", ("focal",)),
+    "train.logit_adjustment": ("train.overfit_batch", (False,)),
     "data.augment.name": ("train.overfit_batch", (False,)),
     "train.checkpoint_minutes": ("train.overfit_batch", (False,)),  # overfit_batch has one step per epoch
     "finetune.head_epochs": ("finetune.strategy", ("staged", "gradual")),

@@ -22,7 +22,8 @@ EPOCHS, STEPS = 2, 4
 TABLE = "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }, {dropout: 0.3}]"
 OPTIONS = {
     "data.train": "250",  # 64, 64, 64 and 58
-    "data.augment.name": "fashion",
+    "data.augment.name": "randaugment",
+    "data.augment.erase": "0.5",
     "data.augment.mixup": "0.2",
     "model.name": "layers",
     "model.table": TABLE,
@@ -32,6 +33,7 @@ OPTIONS = {
     "train.batch_size": "64",
     "train.ema": "0.9",
     "train.class_weights": "balanced",
+    "train.loss": "focal",
     "precision": "float32",
     "tracking.wandb": "off",
 }

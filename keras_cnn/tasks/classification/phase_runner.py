@@ -22,7 +22,7 @@ from keras_cnn.evaluation.predict import Predictor, inference
 from keras_cnn.messages import logger
 from keras_cnn.models import arithmetic, freezing
 from keras_cnn.tasks.classification.features import AugmentedViews, FrozenFeatures, FrozenPart, image_key
-from keras_cnn.tasks.classification.objective import CrossEntropy
+from keras_cnn.tasks.classification.objective import objective_of
 from keras_cnn.tasks.classification.setup import TrainingSetup
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.phases import Phase, rate_factors
@@ -68,7 +68,6 @@ class PhaseRunner:
         layers = [layer for layer in self._trainable_part.layers if layer.variables]
         by_path = {v.path: factors[layer.name] for layer in layers for v in layer.variables}
         features = self._train_features
-        weights = _balanced(setup) if settings.class_weights == "balanced" else None
         in_step = features is None and self._frozen_model is not None
         augment, inputs = (self._augmented, self._image_spec) if features is None else (_unchanged, features.spec)
         if self._rows is not None:
@@ -77,7 +76,7 @@ class PhaseRunner:
             self._trainable_part,
             optimizer,
             augment,
-            objective=CrossEntropy(len(setup.dataset.classes), settings.label_smoothing, weights),
+            objective=objective_of(settings, setup.train.labels, len(setup.dataset.classes)),
             inputs=inputs,
             frozen_part=inference(self._frozen_model) if in_step else None,
             rate_factors=by_path,
@@ -348,12 +347,6 @@ def _digest(layer: keras.layers.Layer) -> str:
 
 def _unchanged(features, labels, keys, epoch):
     return features, labels
-
-
-def _balanced(setup: TrainingSetup) -> np.ndarray:
-    """(classes,) weights N / (classes * images of the class): every class has the same total weight."""
-    counts = np.bincount(setup.train.labels, minlength=len(setup.dataset.classes))
-    return (len(setup.train) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def _size_text(count: int) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_cnn import data, models
 from keras_cnn.config import Config, as_dict, without_effect
@@ -177,6 +178,7 @@ def prepare_setup(
         dataset = replace(dataset, validation=train)
         _remove_dropout(model)
     _require_fixed_images(config, augmentation)
+    _require_frequencies(config, train, dataset.classes)
     if augmentation.crops and train.files is not None:
         cuts = f"with the recipe {config.data.augment.name}, which cuts each crop from its file"
         cache, rows = config.data.cache, config.train.on_device
@@ -217,6 +219,18 @@ def _require_fixed_images(config: Config, augmentation: augment.Augmentation) ->
             f"finetune.augment_views: found {views} with data.augment.{mixing}, which mixes an image with another"
             f" one in every epoch; expected 0, or data.augment.{mixing} 0"
         )
+
+
+def _require_frequencies(config: Config, train: Split, classes: tuple[str, ...]) -> None:
+    """Raises InputError unless every class has images, and no class weights, where logits are adjusted by frequency."""
+    strength, weights = config.train.logit_adjustment, config.train.class_weights
+    if not strength or config.train.overfit_batch:
+        return
+    found = f"found {strength:g} with train.class_weights {weights}, which corrects for the same"
+    require(weights == "none", "train.logit_adjustment", found, "one of them")
+    if len(absent := np.setdiff1d(np.arange(len(classes)), train.labels)):
+        found = f"found {strength:g}, but no training image of {classes[absent[0]]!r}"
+        require(False, "train.logit_adjustment", found, "an image of each class, or 0")
 
 
 def _own_precision(config: Config, model: keras.Model) -> str:

@@ -74,7 +74,8 @@ def _advice(setup: TrainingSetup) -> Iterator[str]:
         yield f"  from fewer: {shell_command('finetune', 'PHOTOS', '--backbone', 'mobilenetv2')}"
     if setup.steps == 1:
         yield f"one step an epoch: a smaller --batch-size than {settings.batch_size}, or more --epochs"
-    if counts.min() and counts.max() / counts.min() > 3 and settings.class_weights == "none":
+    is_corrected = settings.class_weights != "none" or settings.logit_adjustment
+    if counts.min() and counts.max() / counts.min() > 3 and not is_corrected:
         yield "the classes are unequal: --train.class_weights balanced counts them alike"
     validation = len(setup.dataset.validation)
     if validation < CHOOSES_BADLY:

@@ -52,6 +52,7 @@ UNEQUAL = ["the classes are unequal: --train.class_weights balanced counts them 
         ({"train": images(900, 300)}, []),
         ({"train": images(901, 300)}, UNEQUAL),
         ({"train": images(901, 300), "class_weights": "balanced"}, []),
+        ({"train": images(901, 300), "logit_adjustment": 1.0}, []),
         ({"train": images(1200, 0)}, []),
         ({"steps": 1}, ["one step an epoch: a smaller --batch-size than 128, or more --epochs"]),
         ({"train": images(500, 499, in_files=True)}, FEW),
@@ -69,11 +70,12 @@ UNEQUAL = ["the classes are unequal: --train.class_weights balanced counts them 
 )
 def test_advice_follows_from_the_numbers_of_images(settings, advice):
     given = {"train": images(600, 600), "validation": 300, "loaded": None, "steps": 2, "monitor": "val_loss"}
-    given |= {"overfit_batch": False, "class_weights": "none"} | settings
+    given |= {"overfit_batch": False, "class_weights": "none", "logit_adjustment": 0.0} | settings
+    of_training = ("overfit_batch", "class_weights", "logit_adjustment")
     setup = SimpleNamespace(
         train=given["train"],
         dataset=SimpleNamespace(classes=("cat", "dog"), validation=images(given["validation"])),
-        config=SimpleNamespace(train=TrainConfig(**{n: given[n] for n in ("overfit_batch", "class_weights")})),
+        config=SimpleNamespace(train=TrainConfig(**{name: given[name] for name in of_training})),
         **{name: given[name] for name in ("loaded", "steps", "monitor")},
     )
     assert list(_advice(setup)) == advice
