@@ -60,7 +60,7 @@ def draw(keys, stream, recipe, size: tuple[int, int]):
         strength = tf.gather(tf.constant(table[:, recipe.magnitude]), operation)
     else:
         chosen = tf.cast(tf.floor(level * LEVELS), tf.int32)
-        strength = tf.gather_nd(tf.constant(table), tf.stack([operation, chosen], axis=2))
+        strength = tf.gather(tf.constant(table.ravel()), operation * LEVELS + chosen)
     negative = tf.gather(tf.constant(_SIGNED), operation) & (sign < 0.5)
     return operation, tf.where(negative, -strength, strength)
 

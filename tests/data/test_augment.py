@@ -17,7 +17,7 @@ EVERYTHING = Augmentation(
     rotation=30, scale=(0.8, 1.2), translation=0.1, shear=10, flip=0.5, vertical_flip=0.5, pad_crop=2,
     brightness=0.3, contrast=0.3, saturation=0.3, cutout=4, erase=0.5, mixup=0.4, cutmix=1.0,
 )  # fmt: skip
-POLICIES = (Augmentation(policy="trivialaugment"), Augmentation(policy="randaugment", pad_crop=2))
+POLICIES = (Augmentation(policy="trivialaugment"), Augmentation(policy="randaugment", operations=1))
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def test_windows_are_distributed_as_torchvisions():
     for place in range(4):
         assert stats.ks_2samp(ours[:, place], theirs[:, place]).pvalue > 0.001
     share = ours[:, 2] * ours[:, 3] / (32 * 48)
-    assert (share.min(), share.max()) == pytest.approx((0.02, 0.33), abs=0.01)
+    assert (share.min(), share.max()) == pytest.approx((0.02, 0.33), abs=0.02)  # of whole sides
 
 
 def test_a_window_is_a_function_of_seed_epoch_and_image_and_as_frequent_as_asked():
