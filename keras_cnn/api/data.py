@@ -60,7 +60,7 @@ def load_data(
     <Dataset fashion-mini: 200 train, 1,000 validation, 2,000 test; 10 classes; 28×28×1>
     >>> keras_cnn.load_data({"train": (images, labels), "test": (images[:6], labels[:6])}, classes=["cat", "dog"])
     <Dataset ...: 27 train, 3 validation, 6 test; 2 classes; 32×32×3>
-    >>> keras_cnn.load_data("photos", group=r"/(\\d)").findings["groups"]["across_splits"]
+    >>> keras_cnn.load_data("folder:photos", group=r"/(\\d)").findings["groups"]["across_splits"]
     0
 
     Args:
