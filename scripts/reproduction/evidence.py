@@ -75,12 +75,7 @@ class Runs:
     def spread(self, prefix: str, quantity: Quantity) -> tuple[float, int] | None:
         """The standard deviation over seeds of the same experiment, pooled over a grid, and its degrees of freedom."""
         names = {r["experiment"] for r in self.results if r["experiment"].startswith(prefix)}
-        groups = [[quantity(result) for result in self.of(name)] for name in sorted(names)]
-        groups = [group for group in groups if len(group) > 1]
-        freedom = sum(len(group) - 1 for group in groups)
-        if not freedom:
-            return None
-        return math.sqrt(sum(np.var(group) * len(group) for group in groups) / freedom), freedom
+        return _pooled([[quantity(result) for result in self.of(name)] for name in sorted(names)])
 
     def number(self, name: str, quantity: Quantity, *, images: int = 0, note: str = "") -> Measured | NotMeasured:
         """A number of one published run beside the mean over our seeds.
@@ -94,8 +89,8 @@ class Runs:
             return NotMeasured(f"{name} has not been run", waits=True)
         values, epochs = [quantity(result) for result in found], len(found[0]["epochs"]["loss"])
         value, n = float(np.mean(values)), len(values)
-        prefix = name if n >= 3 else f"{name.rpartition('.')[0]}." if name.count(".") > 1 else name
-        known = self.spread(prefix, quantity)
+        grid_prefix = f"{name.rpartition('.')[0]}." if name.count(".") > 1 else name
+        known = _pooled([values]) if n >= 3 else self.spread(grid_prefix, quantity)
         if known:
             half = student_t(0.95, known[1]) * known[0] * math.sqrt(1 + 1 / n)
             return Measured(value, "run", value - half, value + half, n, epochs, note=note)
@@ -120,6 +115,15 @@ class Runs:
             return Measured(value, "run", seeds=1, epochs=epochs, note=note)
         half = student_t(0.95, known[1]) * known[0] * math.sqrt(2 / m)
         return Measured(value, "run", value - half, value + half, 1, epochs, note=_joined(f"mean of {m} runs", note))
+
+
+def _pooled(groups: Sequence[Sequence[float]]) -> tuple[float, int] | None:
+    """The standard deviation within the groups and its degrees of freedom; None without a group of two."""
+    groups = [group for group in groups if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in groups)
+    if not freedom:
+        return None
+    return math.sqrt(sum(float(np.var(group)) * len(group) for group in groups) / freedom), freedom
 
 
 def _joined(*notes: str) -> str:

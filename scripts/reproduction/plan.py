@@ -87,6 +87,16 @@ STAND_INS = (
 )
 
 
+# TDT4265 2.5 e): what it says of its tricks, on model 2. The rate and momentum of its SGD are not printed.
+VARIANTS = {
+    "sgd": ("--optim.optimizer=sgd", "--optim.learning_rate=0.01", "--optim.momentum=0.9"),
+    "no_batch_norm": ("--model.batch_norm=false",),
+    "no_dropout": ("--model.dropout=0",),
+    "dropout0.3": ("--model.dropout=0.3",),
+    "stride": ("--model.downsampling=stride",),
+}
+
+
 def plan() -> list[Experiment]:
     """All experiments in the order in which they are run."""
     net1, net2, net3 = grid("cs7015_net1"), grid("cs7015_net2"), grid("cs7015_net3")
@@ -112,6 +122,7 @@ def plan() -> list[Experiment]:
         model2,
         *_seeds(lenet, 2, 3),
         *_seeds(model2, 2, 3),
+        *(each for variant in _variants(model2) for each in _seeds(variant, 1, 2, 3)),
         model1,
         *sorted(net2, key=lambda each: each != best2),
         *sorted(net3, key=lambda each: each != best3),
@@ -155,6 +166,11 @@ def chosen(experiments: Sequence[Experiment], pattern: str | None) -> list[Exper
 def _published(name: str, network: str, epochs: int, options: tuple[str, ...] = ()) -> list[Experiment]:
     report, _, rest = name.partition("_")
     return [Experiment(f"{report}.{rest}", name, network, epochs, options)]
+
+
+def _variants(experiment: Experiment) -> Iterator[Experiment]:
+    for name, options in VARIANTS.items():
+        yield replace(experiment, name=f"{experiment.name}.{name}", options=(*experiment.options, *options))
 
 
 def _seeds(experiment: Experiment, *seeds: int) -> Iterator[Experiment]:
