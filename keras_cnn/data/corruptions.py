@@ -83,7 +83,8 @@ def _glass_blur(image, setting, scale, random):
 
 
 def _motion_blur(image, setting, scale, random):
-    return moved(image, *(value * scale for value in setting), random.uniform(-45, 45))
+    radius, deviation = setting
+    return moved(image, radius * scale, deviation * scale, random.uniform(-45, 45))
 
 
 def _zoom_blur(image, factors, scale, random):
@@ -201,7 +202,7 @@ def zoomed(image: np.ndarray, factor: float) -> np.ndarray:
     parts = [math.ceil(side / factor) for side in sizes]
     tops = [(side - part) // 2 for side, part in zip(sizes, parts, strict=True)]
     middle = image[tops[0] : tops[0] + parts[0], tops[1] : tops[1] + parts[1]]
-    large = zoom(middle, [*(side / part for side, part in zip(sizes, parts, strict=True)), 1], order=1)
+    large = np.asarray(zoom(middle, [*(side / part for side, part in zip(sizes, parts, strict=True)), 1], order=1))
     return large[: sizes[0], : sizes[1]]
 
 

@@ -126,7 +126,7 @@ def measure_corruptions(path: Path, options: EvaluateOptions, images: int, again
     target = open_target(path, options)
     split = getattr(target.dataset, target.split)
     split = split.take(evenly_spaced(len(split), images))
-    if reference is not None and list(reference["ids"]) != list(split.ids):
+    if against is not None and reference is not None and list(reference["ids"]) != list(split.ids):
         again = shell_command("evaluate", against, "--corruptions", str(images))
         raise InputError(f"{against}: was measured on other images; expected those of {path}: {again}")
     if options.reads_test:

@@ -33,6 +33,7 @@ def test_unknown_images_have_two_rows_and_two_charts(make_run, tmp_path):
     assert softmax["unknown accepted at 95 %"].startswith("50.0 % [")
     assert (softmax["unknown images"], softmax["taken for"]) == ("new", "cat 50.0 %, dog 50.0 %")
     assert len({chart.name for chart in content.outlier_charts}) == 2
+    assert content.outlier_charts[1].title == "photos, test and new: energy"
     assert np.sum(content.outlier_charts[0].drawing.series[1].y[:-1]) == 100
     file.write_text("{}")
     damaged = content_of(run)

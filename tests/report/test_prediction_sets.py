@@ -29,8 +29,8 @@ def test_the_table_has_a_row_for_each_method_of_an_evaluation(make_run, tmp_path
     assert (lac["method"], aps["method"]) == ("LAC", "APS")
     assert lac["coverage"].startswith("50.00 % [")
     assert lac["verdict"] == aps["verdict"] == "too low"
-    assert lac["classes in a set"] == "1.0000 [1.0000, 1.0000]"
-    assert (lac["one class"], lac["none"], lac["lowest coverage of a class"]) == ("100.0 %", "0.0 %", "0.0 % dog")
+    assert lac["classes in a set"] == "1.00 [1.00, 1.00]"
+    assert (lac["one class"], lac["none"], lac["lowest class"]) == ("100.0 %", "0.0 %", "0.0 % dog")
     broken = metrics | {"prediction_sets": summary | {"level": "high"}}
     (evaluated / "metrics.json").write_text(json.dumps(broken))
     (read,), _ = find_runs([run])

@@ -58,6 +58,6 @@ def _chart(run: ReportedRun, path: Path, stored: dict, name: str) -> Chart:
         for low, high, known, unknown in zip(edges[:-1], edges[1:], numbers["known"], numbers["unknown"], strict=True)
     )
     table = TextTable((SCORES[name], "known images", "unknown images"), rows)
-    title = f"{run.label}, {path.parents[1].name}: {SCORES[name]}"
+    title = f"{run.label}, {path.parents[1].name} and {stored['unknown']}: {SCORES[name]}"
     place = f"outliers-{run.number}-{path.parent.name[-6:]}-{name.replace('_', '-')}"
     return Chart(place, title, score_shares(SCORES[name], numbers), table, run=run)

@@ -20,7 +20,7 @@ _HEAD = (
     "classes in a set",
     "one class",
     "none",
-    "lowest coverage of a class",
+    "lowest class",
 )
 
 
@@ -45,7 +45,7 @@ def _cells(sets: SetScores) -> tuple[str, ...]:
         interval(sets.expected_range),
         verdict,
         halves,
-        with_interval(sets.mean_size, sets.mean_size_interval),
+        with_interval(sets.mean_size, sets.mean_size_interval, 2),
         percent(sets.single, 1),
         percent(sets.empty, 1),
         f"{percent(sets.lowest_coverage, 1)} {sets.lowest_class}",
