@@ -29,7 +29,7 @@ from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import show_messages
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.tasks.classification.setup import SharedResources
-from keras_cnn.tasks.classification.task import trials_of
+from keras_cnn.tasks.preparing import trials_of
 from keras_cnn.training import experiment, precision
 
 TRAINED, VALIDATED, EPOCHS, BATCH, SIDE = 500, 100, 5, 32, 224

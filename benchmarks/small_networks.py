@@ -24,7 +24,7 @@ from keras_cnn.config import Config
 from keras_cnn.config.shipped import find_config
 from keras_cnn.loading import BUILDERS
 from keras_cnn.run_folder import RunFolder
-from keras_cnn.tasks.classification.task import prepare
+from keras_cnn.tasks.preparing import prepare
 from keras_cnn.training import precision
 
 IMAGES, VALIDATION, SHAPE, CLASSES, STEPS_A_CALL = 12_800, 64, (28, 28, 1), 10, 32

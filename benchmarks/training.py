@@ -25,7 +25,8 @@ from keras_cnn.loading import BUILDERS
 from keras_cnn.models import arithmetic
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.tasks.classification.objective import CrossEntropy
-from keras_cnn.tasks.classification.task import ClassificationTask, prepare
+from keras_cnn.tasks.classification.task import ClassificationTask
+from keras_cnn.tasks.preparing import prepare
 from keras_cnn.tracking import Tracker
 from keras_cnn.training import precision
 from keras_cnn.training.interrupt import Interrupt

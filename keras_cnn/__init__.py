@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from keras_cnn.data.dataset import Dataset
     from keras_cnn.errors import InputError, Stopped
     from keras_cnn.evaluation.evaluations import Evaluation
+    from keras_cnn.evaluation.multilabel.evaluations import MultilabelEvaluation
+    from keras_cnn.prediction.label_table import LabelPredictions
     from keras_cnn.prediction.table import ImagePredictions
 
 __all__ = [
@@ -50,7 +52,9 @@ __all__ = [
     "ImageDetections",
     "ImagePredictions",
     "InputError",
+    "LabelPredictions",
     "MachineReport",
+    "MultilabelEvaluation",
     "ObjectDetector",
     "Run",
     "SeedSummary",
@@ -103,6 +107,8 @@ _WITH_TENSORFLOW = {
     "FoldsResult": "api.folds",
     "ImageDetections": "api.detections",
     "ImagePredictions": "prediction.table",
+    "LabelPredictions": "prediction.label_table",
+    "MultilabelEvaluation": "evaluation.multilabel.evaluations",
     "ObjectDetector": "api.detectors",
     "Run": "api.run",
     "SeedSummary": "api.seeds",

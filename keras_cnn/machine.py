@@ -93,7 +93,7 @@ def _step_line() -> str:
     from keras_cnn import config
     from keras_cnn.config.shipped import find_config
     from keras_cnn.loading import BUILDERS
-    from keras_cnn.tasks.classification.task import prepare
+    from keras_cnn.tasks.preparing import prepare
     from keras_cnn.training.experiment import step_seconds
 
     default = config.load(find_config(Path("default")), [], BUILDERS)

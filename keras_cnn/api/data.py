@@ -3,20 +3,21 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
 from keras_cnn import data
 from keras_cnn.api.calls import public
-from keras_cnn.checking import nearest
+from keras_cnn.checking import check, nearest, placed
 from keras_cnn.config.schema import TableColumns
 from keras_cnn.data.arrays import keep_arrays
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.cache import MEMORY_SHARE, checked_folder
 from keras_cnn.data.dataset import Dataset
+from keras_cnn.data.label_arrays import are_sets, checked_sets, column_names
+from keras_cnn.data.label_lists import ALL, has_lists
 from keras_cnn.data.splits import part_names
 from keras_cnn.data.tables import GROUP_COLUMNS, LABEL_COLUMNS, PATH_COLUMNS, SPLIT_COLUMNS, ImageTable
 from keras_cnn.errors import InputError
@@ -50,7 +51,7 @@ def load_data(
     corrupt: str = "fail",
     verify: str = "full",
     cache_dir: str | Path | None = None,
-    table: Mapping[str, str] | None = None,
+    table: Mapping[str, Any] | None = None,
     classes: Sequence[str] | None = None,
     value_range: Range | None = None,
 ) -> Dataset:
@@ -69,8 +70,9 @@ def load_data(
             labels; or a dict of these by split: `{"train": ..., "validation": ..., "test": ...}`; or a data frame of
             pandas with the columns path and label, optionally split and group, or with the other names that a table
             may have, such as image and class. Images are `(N, H, W)` or `(N, H, W, C)`
-            with 1 or 3 channels, whole numbers from 0 to 255. Labels are `(N,)`: text, or numbers 0 to C-1. Arrays
-            and data frames are kept in `cache_dir`, so that a run can read them again.
+            with 1 or 3 channels, whole numbers from 0 to 255. Labels are `(N,)`: text, or numbers 0 to C-1; or
+            `(N, C)` of 0 and 1, for images that may have several of C classes. Arrays and data frames are kept in
+            `cache_dir`, so that a run can read them again.
         image_size: side in pixels; by default the size of the images if they agree, else 128.
         channels: 1 or 3; by default 1 if all images are grey.
         fit: how an image of another shape is brought to that size: "crop", "center", "stretch" or "pad".
@@ -85,7 +87,9 @@ def load_data(
         verify: which image files are decoded before training, and compared at each start: "full" all, "sample" 1,000,
             "none" none.
         cache_dir: where arrays and what is known of files are kept; by default `~/.cache/keras_cnn`.
-        table: the columns of a table of labels where they are not recognised: path, label, split, group; and root.
+        table: the columns of a table of labels where they are not recognised: path, label, split, group; and root. For
+            images that may have several labels: separator, the text between those of a cell; or classes, the columns
+            of 0 and 1, or "all".
         classes: names of the classes of arrays, in the order of their numbers.
         value_range: the values of black and white in arrays of floats, such as (0, 1); they are rounded to 256 levels.
 
@@ -117,52 +121,91 @@ def load_data(
         return data.load(name, cache_dir=cache_dir, table=_columns(table), **options)
     folder = checked_folder(cache_dir) if cache_dir else default_cache_dir()
     if hasattr(source, "columns") and hasattr(source, "to_csv"):
-        file = _kept_frame(source, folder, options.pop("group", group))
-        return data.load(f"csv:{file}", cache_dir=cache_dir, **options)
+        file, kept = _kept_frame(source, folder, _columns(table) or TableColumns(), options.pop("group", group))
+        return data.load(f"csv:{file}", cache_dir=cache_dir, table=kept, **options)
+    if table is not None:
+        raise InputError("load_data: table is for tables and data frames; arrays have no columns")
     arrays = _arrays(source, classes, value_range)
     if "group" not in options:
         arrays |= _groups(source, group)
     return data.load(keep_arrays(arrays, folder), cache_dir=cache_dir, **options)
 
 
-def _columns(table: Mapping[str, str] | None) -> TableColumns | None:
+def _columns(table: Mapping[str, Any] | None) -> TableColumns | None:
     if table is None:
         return None
-    names = [field.name for field in fields(TableColumns)]
+    hints = get_type_hints(TableColumns, include_extras=True)
     for name in table:
-        if name not in names:
-            raise InputError(f"load_data: table: unknown column {name!r}{nearest(name, names)}")
-    return TableColumns(**table)
+        if name not in hints:
+            raise InputError(f"load_data: table: unknown column {name!r}{nearest(name, hints)}")
+    return TableColumns(
+        **{name: check(placed(v, "load_data"), hints[name], f"table.{name}") for name, v in table.items()}
+    )
 
 
-def _kept_frame(frame: Any, cache: Path, group: Any = None) -> Path:
-    """The CSV file below `cache` with the rows of a data frame; its paths are absolute."""
+def _kept_frame(frame: Any, cache: Path, table: TableColumns, group: Any = None) -> tuple[Path, TableColumns | None]:
+    """The CSV file below `cache` with the rows of a data frame, and how it is read; its paths are absolute."""
     columns = tuple(str(name) for name in frame.columns)
+    named = ImageTable(Path("data frame"), columns, (), ())
     if group is not None and group not in columns:
         raise InputError(f"data frame: group: no column {group!r}{nearest(str(group), columns)}")
-    found = {name: ImageTable(Path("data frame"), columns, (), ()).find(names) for name, names in _COLUMNS.items()}
-    if missing := [name for name in ("path", "label") if found[name] is None]:
+    given = {name: getattr(table, name) for name in _COLUMNS} | ({} if group is None else {"group": group})
+    found = {
+        name: named.chosen(own, f"table[{name!r}]") if (own := given[name]) else named.find(names)
+        for name, names in _COLUMNS.items()
+    }
+    others = [own for name, own in found.items() if own and name != "label"]
+    classes: tuple[str, ...] = ()
+    if has_lists(table) and table.separator is None:
+        classes = tuple(c for c in columns if c not in others) if table.classes == ALL else tuple(table.classes or ())
+        classes = tuple(named.chosen(name, "table['classes']") for name in classes)
+        found["label"] = None
+    if missing := [name for name in ("path", *(() if classes else ("label",))) if found[name] is None]:
         expected = "expected path (or image, filename) and label (or class), optionally split and group"
         raise InputError(f"data frame: no column {missing[0]} among {', '.join(columns) or 'none'}; {expected}")
-    found |= {} if group is None else {"group": group}
-    kept = type(frame)({name: frame[frame.columns[columns.index(own)]] for name, own in found.items() if own})
+    taken = {name: own for name, own in found.items() if own} | {name: name for name in classes}
+    if clash := [name for name in classes if name in found]:
+        raise InputError(f"data frame: a class is called {clash[0]!r}, as a column is; expected another name")
+    kept = type(frame)({name: frame[frame.columns[columns.index(own)]] for name, own in taken.items()})
     kept = kept.assign(path=[os.path.abspath(os.path.expanduser(str(path))) for path in kept["path"]])
+    if not classes:
+        kept = kept.assign(label=[_as_cell(label, table.separator) for label in kept["label"]])
     text = kept.to_csv(index=False)
     file = cache / "frames" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, text)
-    return file
+    return file, TableColumns(separator=table.separator, classes=classes or table.classes) if has_lists(table) else None
+
+
+def _as_cell(label: Any, separator: str | None) -> Any:
+    """A label as the cell of a table has it: a list of several is joined by the separator."""
+    if not isinstance(label, list | tuple | set | frozenset):
+        return label
+    if separator is None:
+        raise InputError(
+            f"data frame: column label: found the list {label!r}; expected one class an image, or table={{'separator':"
+            " '|'}}, with which an image may have several"
+        )
+    names = sorted(map(str, label)) if isinstance(label, set | frozenset) else list(map(str, label))
+    if wrong := [name for name in names if separator in name]:
+        raise InputError(f"data frame: column label: {wrong[0]!r} has the separator {separator!r}; expected another")
+    return separator.join(names)
 
 
 def _arrays(source: Any, classes: Sequence[str] | None, value_range: Range | None) -> dict[str, np.ndarray]:
     """Images and labels by the names that `data.arrays.read_npz` reads."""
     pairs = {name: _pair(name, part) for name, part in _parts(source).items()}
     names: list[str] | None = None if classes is None else _checked_names(classes)
-    arrays = {}
+    arrays, sets = {}, _sets(pairs)
+    if sets:
+        names = list(column_names("classes", names, next(iter(sets.values())).shape[1]))
     for part, (images, labels) in pairs.items():
         ending = f"_{part}" if part else ""
         arrays[f"x{ending}"] = _pixels(f"x{ending}", images, value_range)
-        arrays[f"y{ending}"], names = _labels(f"y{ending}", labels, names)
+        if sets:
+            arrays[f"y{ending}"] = sets[f"y{ending}"]
+        else:
+            arrays[f"y{ending}"], names = _labels(f"y{ending}", labels, names)
         if len(arrays[f"x{ending}"]) != len(arrays[f"y{ending}"]):
             counts = f"{len(arrays[f'x{ending}']):,} images, y{ending} has {len(arrays[f'y{ending}']):,} labels"
             raise InputError(f"x{ending} has {counts}; expected a label for each image")
@@ -177,6 +220,13 @@ def _groups(source: Any, given: Any) -> dict[str, np.ndarray]:
         found, expected = ", ".join(map(repr, by_split)), ", ".join(map(repr, parts))
         raise InputError(f"load_data: group: found {found}; expected the groups of each split: a dict of {expected}")
     return {f"group_{name}" if name else "group": np.array(list(map(str, by_split[name]))) for name in parts}
+
+
+def _sets(pairs: Mapping[str, tuple[Any, Any]]) -> dict[str, np.ndarray]:
+    """The labels of all parts by their names if images may have several classes, else {}. InputError for others."""
+    given = {f"y_{part}" if part else "y": np.asarray(labels) for part, (_, labels) in pairs.items()}
+    first = next(iter(given.values()))
+    return checked_sets("", given) if are_sets(first) and first.dtype.kind in "iub" else {}
 
 
 def _parts(source: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from keras_cnn.data.splits import NAMES
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.conformal import LEVEL, check_level
 from keras_cnn.evaluation.evaluations import Evaluation
+from keras_cnn.evaluation.multilabel.evaluations import MultilabelEvaluation
 from keras_cnn.evaluation.outliers import OutlierDetection
 from keras_cnn.evaluation.robustness import measure_corruptions
 from keras_cnn.evaluation.session import evaluate_run
@@ -63,7 +64,7 @@ class Run(RecordedRun):
         corrupt: Literal["fail", "skip"] | None = None,
         devices: int | str = "auto",
         verbose: bool = False,
-    ) -> Evaluation:
+    ) -> Evaluation | MultilabelEvaluation:
         """Measures the run on a split, as `evaluate.py` does; every reading of test images is counted.
 
         >>> evaluation = run.evaluate("test")
@@ -81,7 +82,8 @@ class Run(RecordedRun):
             devices: that share each batch, see `train`.
             verbose: whether the results are printed.
 
-        Raises InputError for images that are not those of the run, and for other classes.
+        Images that may have several labels have a `MultilabelEvaluation`. Raises InputError for images that are not
+        those of the run, and for other classes.
         """
         check_level(coverage, "coverage")
         several = [classes] if isinstance(classes, str | int) else classes
@@ -282,6 +284,8 @@ class Run(RecordedRun):
 
     def _result(self) -> str:
         metrics = self._record.metrics
+        if self._record.several_labels and "map" in metrics:
+            return f"{_map_in_words(metrics)}, {self._progress()}"
         if "accuracy" not in metrics:
             return f"{'a trial' if metrics else 'not finished'}, {self._progress()}"
         if metrics.get("split") == "train":
@@ -289,6 +293,14 @@ class Run(RecordedRun):
         low, high = metrics["accuracy_interval"]
         best = f"best epoch {metrics['best_epoch']} of {len(self._record.history)}"
         return f"test accuracy {metrics['accuracy']:.4f} [{low:.4f}, {high:.4f}], {best}"
+
+
+def _map_in_words(metrics: dict[str, Any]) -> str:
+    if metrics.get("split") == "train":
+        return f"exact matches {metrics['exact_match']:.4f} on the one batch that it trained on"
+    interval = metrics["map_interval"]
+    ends = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+    return f"test mAP {metrics['map']:.4f}{ends}, best epoch {metrics['best_epoch']}"
 
 
 @public

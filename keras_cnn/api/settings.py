@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -71,7 +71,7 @@ class Settings(TypedDict, total=False):
     logit_adjustment: float
     ema: float | None
     early_stopping: int | None
-    monitor: Literal["auto", "val_accuracy", "val_loss"]
+    monitor: Literal["auto", "val_accuracy", "val_map", "val_loss"]
     overfit_batch: bool
     memorise: bool
     checkpoint_minutes: float
@@ -186,7 +186,7 @@ def image_settings(dataset: Dataset) -> dict[str, Any]:
         raise InputError(f"image_size: found {made['image_size']}, expected one side for a training")
     fields = {f"data.{name}": made[name] for name in IMAGES}
     if made["table"] is not None:
-        fields |= {f"data.table.{name}": value for name, value in asdict(made["table"]).items()}
+        fields |= {f"data.table.{name}": value for name, value in config_module.as_dict(made["table"]).items()}
     if made["cache_dir"] is not None:
         fields["data.cache_dir"] = str(made["cache_dir"])
     return fields | {"seed": made["seed"]}

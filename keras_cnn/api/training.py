@@ -30,7 +30,8 @@ from keras_cnn.messages import logger
 from keras_cnn.models import backbones, custom
 from keras_cnn.run_folder import RunFolder, is_detection_run
 from keras_cnn.tasks.classification.setup import SharedResources
-from keras_cnn.tasks.classification.task import ClassificationTask, prepare
+from keras_cnn.tasks.classification.task import ClassificationTask
+from keras_cnn.tasks.preparing import prepare
 from keras_cnn.training import experiment
 from keras_cnn.training.session import Watch
 from keras_cnn.training.task import Prepare

@@ -21,7 +21,8 @@ AXES = {
 }
 _THICK, _THIN = 1.9, 1.1  # points of the lines of validation and of training
 _MARKED = 12  # largest number of epochs that a file marks with dots
-_DETECTOR_LINES = {  # title -> (column, label, width)
+Lines = Mapping[str, Sequence[tuple[str, str, float]]]
+_DETECTOR_LINES: Lines = {  # title -> (column, label, width)
     "loss": (("loss", "training", _THIN), ("val_loss", "validation", _THICK)),
     "training loss by term": (
         ("box_loss", "box", 1.6),
@@ -29,6 +30,13 @@ _DETECTOR_LINES = {  # title -> (column, label, width)
         ("class_loss", "class", 1.6),
     ),
     "validation mAP": (("val_map", "@[.5:.95]", _THICK), ("val_map50", "@0.5", 1.6)),
+}
+
+
+_MULTILABEL_LINES: Lines = {
+    "loss": (("loss", "training", _THIN), ("val_loss", "validation", _THICK)),
+    "validation mAP": (("val_map", "mAP", _THICK),),
+    "exact matches": (("exact_match", "training", _THIN), ("val_exact_match", "validation", _THICK)),
 }
 
 
@@ -104,9 +112,18 @@ def run_history(history: History, best_epoch: int, onset: int | None) -> tuple[t
 
 def detector_history(history: History, best_epoch: float | None) -> dict[str, Plot]:
     """Plots of a detector's history by title: the losses, the terms of the training loss, and the validation mAP."""
+    return _plots(history, best_epoch, _DETECTOR_LINES)
+
+
+def multilabel_history(history: History, best_epoch: float | None) -> dict[str, Plot]:
+    """Plots of the history of images with several labels by title: losses, validation mAP and exact matches."""
+    return _plots(history, best_epoch, _MULTILABEL_LINES)
+
+
+def _plots(history: History, best_epoch: float | None, titles: Lines) -> dict[str, Plot]:
     epochs = [row["epoch"] for row in history]
     plots = {}
-    for title, lines in _DETECTOR_LINES.items():
+    for title, lines in titles.items():
         series = []
         for place, (name, label, width) in enumerate(lines):
             look: dict[str, Any] = {"dash": DASH_CYCLE[place]} if len(epochs) > 1 else {"marker": "circle"}

@@ -145,7 +145,7 @@ def start(
     ranks = ALONE if alone else hosts.join(chosen, program)
     import_tensorflow()  # takes seconds; --help and wrong options do not need it
     from keras_cnn.loading import BUILDERS
-    from keras_cnn.tasks.classification.task import prepare
+    from keras_cnn.tasks.preparing import prepare
     from keras_cnn.training import experiment
 
     builders = BUILDERS

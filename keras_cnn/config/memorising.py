@@ -21,4 +21,5 @@ SETTINGS: dict[str, Any] = {  # fields of a config by dotted name; those that th
 
 def is_memorised(history: Sequence[dict]) -> bool:
     """Whether every image of the batch is classified right; with train.memorise the batch is the validation split."""
-    return history[-1]["val_accuracy"] == 1
+    last = history[-1]
+    return last["val_exact_match" if "val_exact_match" in last else "val_accuracy"] == 1

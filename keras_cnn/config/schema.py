@@ -15,6 +15,7 @@ from keras_cnn.checking import Limit
 POSITIVE = Limit("a number above 0", lambda v: v > 0)
 AT_LEAST_0 = Limit("a number of at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Limit("a number of at least 1", lambda v: v >= 1)
+NOT_EMPTY = Limit("a text that is not empty", bool)
 AUTO = "auto"
 AUTO_OR_AT_LEAST_1 = Limit("a number of at least 1, or auto", lambda v: v == AUTO or v >= 1)
 if TYPE_CHECKING:
@@ -96,6 +97,14 @@ class TableColumns:
 
     path: Annotated[str | None, "column of the image files; null: path, image, filename, id, ..."] = None
     label: Annotated[str | None, "column of the classes; null: label, class, category, target, ..."] = None
+    separator: Annotated[
+        str | None, "text between the labels in a cell, such as a comma; with it, an image may have several", NOT_EMPTY
+    ] = None
+    classes: Annotated[
+        tuple[str, ...] | Literal["all"] | None,
+        "with separator: the known labels; without: the columns of 0 and 1, one a class, whose images may have several;"
+        " all: every column but path, split and group",
+    ] = None
     split: Annotated[str | None, "column of the splits; null: split or is_valid; none: no column"] = None
     group: Annotated[str | None, "column of groups that stay in one split; null: group, patient, ...; none"] = None
     root: Annotated[str | None, "folder to which paths are relative; null: that of the table, or one below"] = None
@@ -176,8 +185,13 @@ class TrainConfig:
         Literal["cross_entropy", "focal"], "focal: images that the network knows count less; val_loss: cross-entropy"
     ] = "cross_entropy"
     focal_gamma: Annotated[float, "how much less: the cross-entropy times (1 - p)^gamma", POSITIVE] = 2.0
-    label_smoothing: Annotated[float, "probability spread over all classes", FRACTION] = 0.0
-    class_weights: Annotated[Literal["none", "balanced"], "balanced: inverse to the class's frequency"] = "none"
+    label_smoothing: Annotated[
+        float, "probability spread over all classes; of several labels an image, between yes and no", FRACTION
+    ] = 0.0
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        "balanced: inverse to the class's frequency, or to that of each label and of its absence",
+    ] = "none"
     logit_adjustment: Annotated[
         float,
         "for unequal classes: this times log of the class's frequency is added to the logits in the loss; 1 is"
@@ -189,8 +203,9 @@ class TrainConfig:
         int | None, "epochs without improvement after which training stops; null: never", AT_LEAST_1
     ] = None
     monitor: Annotated[
-        Literal["auto", "val_accuracy", "val_loss"],
-        "what chooses the best epoch; auto: val_accuracy, or val_loss with fewer than 300 validation images",
+        Literal["auto", "val_accuracy", "val_map", "val_loss"],
+        "what chooses the best epoch; auto: val_accuracy, val_map with several labels an image, or val_loss with fewer"
+        " than 300 validation images",
     ] = "auto"
     overfit_batch: Annotated[bool, "train on one batch alone, without augmentation"] = False
     memorise: Annotated[

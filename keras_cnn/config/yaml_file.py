@@ -106,7 +106,7 @@ def parsed(text: str) -> Value:
     """A value from the command line, read as YAML or, if that fails, as plain text."""
     try:
         node = yaml.compose(text, Loader=_Loader)
-        value = None if node is None else _plain(node, None).value
+        value = (text or None) if node is None else _plain(node, None).value  # a space may be meant
     except yaml.YAMLError:
         value = text
     return Value(value, COMMAND_LINE, text)

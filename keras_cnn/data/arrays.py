@@ -18,9 +18,10 @@ from keras_cnn.checking import nearest
 from keras_cnn.data import fingerprints
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.groups import numbered as numbers_of_groups
+from keras_cnn.data.label_arrays import are_sets, checked_sets, column_names
 from keras_cnn.data.splits import PART_OF, LabelledSource, SourcePart, part_names
 from keras_cnn.data.user_files import located
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, require
 from keras_cnn.messages import listed
 from keras_cnn.operating_system import available_memory
 from keras_cnn.run_folder.files import replacing
@@ -106,10 +107,10 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 def read_npz(path: Path) -> LabelledSource:
     """Reads the arrays x_train and y_train, optionally x_val and y_val, x_test and y_test; or just x and y.
 
-    x is (N, H, W) or (N, H, W, 1 or 3) uint8, y is (N,) or (N, 1) whole numbers or strings. The optional array
-    `classes` names the classes 0, 1, ... of whole-number labels. The optional arrays group, or group_train and so on,
-    (N,) whole numbers or strings, name groups of images that stay in one split. Raises InputError for anything else;
-    nothing is unpickled.
+    x is (N, H, W) or (N, H, W, 1 or 3) uint8, y is (N,) or (N, 1) whole numbers or strings, or (N, C) of 0 and 1 for
+    images that may have several of C classes. The optional array `classes` names the classes 0, 1, ... of whole-number
+    labels. The optional arrays group, or group_train and so on, (N,) whole numbers or strings, name groups of images
+    that stay in one split. Raises InputError for anything else; nothing is unpickled.
     """
     if not path.is_file():
         raise InputError(f"npz:{located(path)}: {'not a file' if path.exists() else 'no such file'}")
@@ -121,6 +122,8 @@ def read_npz(path: Path) -> LabelledSource:
     if "train" not in suffixes:
         raise InputError(f"{path}: holds {', '.join(arrays) or 'no arrays'}; expected x_train and y_train, or x and y")
     _check_names(path, arrays)
+    if are_sets(arrays.get(f"y{suffixes['train']}", np.zeros(0))):
+        return _with_sets(path, arrays, suffixes)
     raw = {part: _raw_labels(path, arrays, suffix) for part, suffix in suffixes.items()}
     names = _class_names(path, arrays.get("classes"), raw["train"])
     parts = {}
@@ -148,6 +151,24 @@ def _with_groups(
     numbers, known = numbers_of_groups([name for of_part in names.values() for name in of_part])
     cuts = np.split(numbers, np.cumsum([len(of_part) for of_part in names.values()])[:-1])
     return {part: replace(parts[part], groups=cut) for part, cut in zip(names, cuts, strict=True)}, known
+
+
+def _with_sets(path: Path, arrays: dict[str, np.ndarray], suffixes: dict[str, str]) -> LabelledSource:
+    """The source of images that may have several classes."""
+    for suffix in suffixes.values():
+        require(f"y{suffix}" in arrays, str(path), f"x{suffix} but no y{suffix}", "labels of each part")
+    sets = checked_sets(str(path), {f"y{suffix}": arrays[f"y{suffix}"] for suffix in suffixes.values()})
+    given = arrays.get("classes")
+    columns = sets[f"y{suffixes['train']}"].shape[1]
+    names = column_names(f"{path}: classes", None if given is None else [str(name) for name in given], columns)
+    require(len(set(names)) == len(names), f"{path}: classes", "a name twice", "a different name for each class")
+    parts = {}
+    for part, suffix in suffixes.items():
+        labels = sets[f"y{suffix}"]
+        pixels = _pixels(path, arrays, suffix, len(labels))
+        parts[part] = part_of(pixels, labels, numbered(suffix[1:] or "images", range(len(labels))))
+    parts, groups = _with_groups(path, arrays, suffixes, parts)
+    return LabelledSource(names, parts, group_names=groups)
 
 
 def keep_arrays(arrays: Mapping[str, np.ndarray], cache: Path) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_cnn.data.columns import Texts, text_keys
 from keras_cnn.data.image_files import ImageFiles
+from keras_cnn.data.label_sets import class_counts, has_sets
 from keras_cnn.messages import MOST_CLASSES
 
 
@@ -18,7 +19,8 @@ class Split:
     """The images of one split in a fixed order. Exactly one of `pixels` and `files` is set."""
 
     ids: Sequence[str]  # unique and stable: a POSIX path below the source's root, or "train/00017"
-    labels: np.ndarray  # (N,) int32, index into Dataset.classes
+    # (N,) int32, index into Dataset.classes; or (N, C) uint8, 1 for each class of an image that may have several
+    labels: np.ndarray
     pixels: np.ndarray | None = None  # (N, H, W, C) uint8, in memory or memory-mapped
     files: ImageFiles | None = None
 
@@ -32,7 +34,8 @@ class Split:
 
     def __repr__(self) -> str:
         kept = "files" if self.pixels is None else f"an array {self.pixels.shape}"
-        return f"<Split: {len(self):,} images of {len(np.unique(self.labels))} classes, {kept}>"
+        seen = self.labels.any(axis=0).sum() if has_sets(self.labels) else len(np.unique(self.labels))
+        return f"<Split: {len(self):,} images of {seen} classes, {kept}>"
 
     @cached_property
     def keys(self) -> np.ndarray:
@@ -79,6 +82,11 @@ class Dataset:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @property
+    def several_labels(self) -> bool:
+        """Whether an image may have several classes, or none."""
+        return has_sets(self.train.labels)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of results must know about the images."""
         return tuple(self.findings.get("notes", ()))
@@ -86,11 +94,12 @@ class Dataset:
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
         size = "×".join(map(str, self.image_shape))
-        return f"<Dataset {self.source}: {counts}; {len(self.classes)} classes; {size}>"
+        labels = ", several an image" if self.several_labels else ""
+        return f"<Dataset {self.source}: {counts}; {len(self.classes)} classes{labels}; {size}>"
 
     def _repr_html_(self) -> str:
         """The number of images of each class in each split, for notebooks."""
-        counts = [np.bincount(split.labels, minlength=len(self.classes)) for split in self.splits.values()]
+        counts = [class_counts(split.labels, len(self.classes)) for split in self.splits.values()]
         shown = range(len(self.classes))
         if len(shown) > MOST_CLASSES:
             shown = np.argsort(counts[0], kind="stable")[:MOST_CLASSES]  # those with the fewest training images

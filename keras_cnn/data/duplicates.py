@@ -17,6 +17,7 @@ from keras_cnn.data.fingerprints import (
     near_pairs,
     rows_of,
 )
+from keras_cnn.data.label_sets import label_numbers
 from keras_cnn.data.splits import SourcePart
 from keras_cnn.errors import Stopped
 from keras_cnn.run_folder.files import write_json
@@ -76,7 +77,7 @@ class _Places:
 def _overlaps(parts: Mapping[str, SourcePart]) -> dict:
     where = _Places(parts)
     splits = where.splits
-    labels = np.concatenate([part.split.labels for part in parts.values()])
+    labels = label_numbers(np.concatenate([part.split.labels for part in parts.values()]))
     hashes = np.concatenate([part.fingerprints.pixel_hashes for part in parts.values()])
     numbers = image_numbers(hashes)
     groups = sorted(exact_groups(numbers), key=lambda group: splits[group[0]] == splits[group[-1]])

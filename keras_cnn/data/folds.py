@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_cnn.data.label_sets import has_sets
 from keras_cnn.data.splits import SourcePart, together
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, require
 from keras_cnn.messages import counted
 
 
@@ -30,6 +31,8 @@ def hold_out(part: SourcePart, classes: Sequence[str], fold: str, seed: int) -> 
     Raises InputError for a fold that is none, or if there are too few images for so many folds.
     """
     number, count = parse_fold(fold)
+    several = has_sets(part.split.labels)
+    require(not several, "data.fold", f"found {fold} of images that may have several labels", "one class an image")
     sets, labels = together(part, seed), part.split.labels
     for label, title in enumerate(classes):
         images = int(np.count_nonzero(labels == label))

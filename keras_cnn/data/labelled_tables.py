@@ -12,6 +12,7 @@ from keras_cnn.config.schema import TableColumns
 from keras_cnn.data.columns import Texts
 from keras_cnn.data.folders import AuditOptions, ListedImages, labelled_source
 from keras_cnn.data.groups import numbered
+from keras_cnn.data.label_lists import check_spellings, has_lists, read_lists, with_sets
 from keras_cnn.data.manifest import image_id
 from keras_cnn.data.splits import NAMES, PART_OF, LabelledSource
 from keras_cnn.data.tables import GROUP_COLUMNS, SPLIT_COLUMNS, FoundFiles, ImageTable, find_files
@@ -46,22 +47,34 @@ def read_labelled_table(
     """The labelled images of a table that `read` reads. Raises InputError, in one line, for whatever is wrong in it.
 
     The column of the paths and that of the labels are recognised by their names or given in `columns`; so are those of
-    the splits and of the groups, which a table need not have. Images of one group are kept in one split. With
-    `corrupt` "skip", images that do not exist or cannot be read are left out. With `uncut`, a class may be missing
-    from train.
+    the splits and of the groups, which a table need not have. For several labels an image see `label_lists`. Images of
+    one group are kept in one split. With `corrupt` "skip", images that do not exist or cannot be read are left out.
+    With `uncut`, a class may be missing from train.
     """
     where, table = f"{kind}:{file}", read(file)
     path_column = _column(table, "path", columns.path) or table.path_column(f"{_OPTION}path")
-    label_column = _column(table, "label", columns.label) or table.label_column(path_column, f"{_OPTION}label")
-    rows, notes = _rows(table, path_column, label_column, columns)
-    notes = [f"images are in the column {path_column!r}, labels in {label_column!r}", *notes]
+    split_column = _column(table, "split", columns.split, SPLIT_COLUMNS)
+    group_column = _column(table, "group", columns.group, GROUP_COLUMNS)
+    lists = None
+    if has_lists(columns):
+        lists = read_lists(table, columns, (path_column, split_column, group_column))
+        labels, notes = lists.texts, [f"images are in the column {path_column!r}", *lists.notes]
+    else:
+        label_column = _column(table, "label", columns.label) or table.label_column(path_column, f"{_OPTION}label")
+        labels, notes = _labels(table, label_column)
+        notes = [f"images are in the column {path_column!r}, labels in {label_column!r}", *notes]
+    rows, more = _rows(table, path_column, labels, split_column, group_column)
+    notes += more
     found, more = _found(where, [row.value for row in rows], file.parent, columns.root, skip=options.corrupt == "skip")
     notes += more
-    if gone := {row.label for row in rows} - {r.label for r, p in zip(rows, found.paths, strict=True) if p}:
+    gone = {row.label for row in rows} - {r.label for r, p in zip(rows, found.paths, strict=True) if p}
+    if gone and lists is None:
         notes.append(f"no image is left of {', '.join(map(repr, sorted(gone)))}")
     images, more = _listed(table.file, rows, found.paths, found.root)
     order = _numeric_order if all(row.label.isdecimal() for row in rows) else str
-    source = labelled_source(where, found.root, images, options, empty_classes=uncut, order=order)
+    source = labelled_source(where, found.root, images, options, empty_classes=uncut or lists is not None, order=order)
+    if lists is not None:
+        source = with_sets(source, lists.classes, where, uncut=uncut)
     return replace(source, findings=source.findings | {"notes": [*notes, *more, *source.findings["notes"]]})
 
 
@@ -96,15 +109,13 @@ def _column(table: ImageTable, name: str, given: str | None, names: Sequence[str
 
 
 def _rows(
-    table: ImageTable, path_column: str, label_column: str, columns: TableColumns
+    table: ImageTable, path_column: str, labels: list[str], split_column: str | None, group_column: str | None
 ) -> tuple[list[_LabelledRow], list[str]]:
-    """The rows with their labels in one spelling, and notes about the columns."""
-    labels, notes = _labels(table, label_column)
+    """The rows with their labels, and notes about the columns of the splits and the groups."""
+    notes: list[str] = []
     paths = table.column(path_column)
     if empty := [line for line, path in zip(table.lines, paths, strict=True) if not path]:
         raise InputError(f"{table.file}: column {path_column!r}: {_lines(empty)} without an image; expected its path")
-    split_column = _column(table, "split", columns.split, SPLIT_COLUMNS)
-    group_column = _column(table, "group", columns.group, GROUP_COLUMNS)
     parts = _parts(table, split_column) if split_column else ("train",) * len(paths)
     groups = table.column(group_column) if group_column else ("",) * len(paths)
     if split_column:
@@ -121,14 +132,7 @@ def _labels(table: ImageTable, column: str) -> tuple[list[str], list[str]]:
         raise InputError(
             f"{table.file}: column {column!r}: {_lines(empty)} without a label; expected the image's class"
         )
-    counts, spellings = Counter(labels), {}
-    for label in counts:
-        spellings.setdefault(" ".join(label.casefold().split()), []).append(label)
-    if several := [names for names in spellings.values() if len(names) > 1]:
-        named = "; ".join(" and ".join(f"{name!r} ({counts[name]:,})" for name in names) for names in several[:_LISTED])
-        raise InputError(
-            f"{table.file}: column {column!r}: several spellings of a class: {named}; expected one of each"
-        )
+    check_spellings(table, column, Counter(labels))
     spaced = {raw for raw in table.raw(column) if raw != raw.strip()}
     named = ", ".join(map(repr, sorted(spaced)[:_LISTED]))
     return list(labels), [f"labels with spaces around them are read without: {named}"] if spaced else []

@@ -42,7 +42,7 @@ class Batch(NamedTuple):
     """
 
     images: tf.Tensor  # (B, H, W, C) uint8
-    labels: tf.Tensor  # (B,) int32
+    labels: tf.Tensor  # (B,) int32, or (B, C) of images that may have several classes; see `Split.labels`
     keys: tf.Tensor  # (B, 2) int32, the images' `Split.keys`
     epoch: tf.Tensor  # scalar int32
     size: tf.Tensor  # scalar int32: images of the whole batch
@@ -175,9 +175,9 @@ def row_batches(
 def _labelled(split: Split) -> Callable[..., Batch]:
     """(images, epoch, their numbers, images of the whole batch) -> the `Batch`."""
     with tf.device("CPU:0"):
-        labels, keys = tf.constant(split.labels, tf.int32), tf.constant(split.keys)
+        labels, keys = tf.constant(split.labels), tf.constant(split.keys)
     return lambda images, epoch, index, count: Batch(
-        images, tf.gather(labels, index), tf.gather(keys, index), epoch, count
+        images, tf.cast(tf.gather(labels, index), tf.int32), tf.gather(keys, index), epoch, count
     )
 
 

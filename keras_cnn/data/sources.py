@@ -26,6 +26,8 @@ from keras_cnn.data.duplicates import overlaps
 from keras_cnn.data.folders import AuditOptions, read_folder
 from keras_cnn.data.folds import hold_out
 from keras_cnn.data.groups import column_of, group_findings, group_names, leaks_in_words, numbered
+from keras_cnn.data.label_sets import class_counts, has_sets
+from keras_cnn.data.label_splits import cut_by_iteration
 from keras_cnn.data.labelled_tables import NO_COLUMN, read_labelled_table
 from keras_cnn.data.shards.source import read_shards
 from keras_cnn.data.splits import LabelledSource, SourcePart
@@ -94,7 +96,9 @@ def load(
     labelled = _grouped(labelled, group, source)
     if len(labelled.classes) < 2 and not uncut:
         raise InputError(f"{source}: only one class, {', '.join(map(repr, labelled.classes))}; expected at least two")
-    parts = labelled.parts
+    parts, several = labelled.parts, has_sets(labelled.parts["train"].split.labels)
+    if several:
+        _refuse_limits(source, per_class=per_class, subset=subset)
     own = [name for name in splits.NAMES if name in parts]
     if per_class is not None:
         limit = _positive("per_class", per_class)
@@ -108,7 +112,8 @@ def load(
     if uncut:
         parts = parts | {name: parts["train"].take([]) for name in shares}
     else:
-        parts = parts | splits.cut(parts["train"], labelled.classes, shares, train, seed)
+        cut = cut_by_iteration if several else splits.cut
+        parts = parts | cut(parts["train"], labelled.classes, shares, train, seed)
     if in_train:
         parts["train"] = splits.at_most_per_class(parts["train"], in_train, seed)
     parts = {name: parts[name] for name in splits.NAMES}
@@ -295,6 +300,16 @@ def _check_choices(**choices) -> None:
             raise InputError(f"{name} = {value!r}: expected one of {', '.join(map(str, allowed))}")
 
 
+def _refuse_limits(source: str, **limits: int | None) -> None:
+    """Raises InputError for a limit of images per class: an image with several classes is in several of them."""
+    for name, limit in limits.items():
+        if limit is not None:
+            raise InputError(
+                f"data.{name}: found {limit}, but images of {source} may have several classes; expected null, and"
+                " data.train for a number of images"
+            )
+
+
 def _image_shape(
     parts: Iterable[SourcePart], size: tuple[int, int] | None, channels: int | None
 ) -> tuple[tuple[int, int, int], list[str]]:
@@ -320,11 +335,12 @@ def _image_shape(
 
 
 def _absent_classes(parts: dict[str, SourcePart], classes: tuple[str, ...]) -> list[str]:
+    counts = {name: class_counts(part.split.labels, len(classes)) for name, part in parts.items()}
     return [
         f"{name} has no images of class {title!r}"
         for name, part in parts.items()
         for label, title in enumerate(classes)
-        if len(part.split) and label not in part.split.labels
+        if len(part.split) and not counts[name][label]
     ]
 
 

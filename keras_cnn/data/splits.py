@@ -139,8 +139,8 @@ def cut(
     requested = {name: shares[name] for name in ("test", "validation") if name in shares}
     if train is not None:
         requested["train"] = train
-    wanted = {name: _count(value, name, len(labels), len(classes)) for name, value in requested.items()}
-    _check_counts(wanted, len(labels), len(classes))
+    wanted = {name: wanted_count(value, name, len(labels), len(classes)) for name, value in requested.items()}
+    check_counts(wanted, len(labels), len(classes))
     needs, left = {}, np.bincount(labels, minlength=len(classes)).tolist()
     for name, total in wanted.items():
         needs[name] = apportion(total, left)
@@ -188,6 +188,7 @@ def split_record(dataset: Dataset) -> dict:
     return {
         "source": dataset.source,
         "classes": list(dataset.classes),
+        **({"several_labels": True} if dataset.several_labels else {}),
         "sha256": digest.hexdigest(),
         "counts": {name: len(split) for name, split in dataset.splits.items()},
         "disjoint_by_id": True,
@@ -225,7 +226,7 @@ def check_share(name: str, value: float | int) -> None:
         raise InputError(f"{name} = {value!r}: expected a fraction from 0 to below 1, or a whole number of images")
 
 
-def _count(value: float | int, name: str, available: int, classes: int) -> int:
+def wanted_count(value: float | int, name: str, available: int, classes: int) -> int:
     """The number of images for `value`. Fractions are rounded half up in decimal, so that 0.15 of 10 is always 2."""
     check_share(name, value)
     if isinstance(value, int):
@@ -233,7 +234,7 @@ def _count(value: float | int, name: str, available: int, classes: int) -> int:
     return max(classes, int(Fraction(repr(value)) * available + Fraction(1, 2))) if value else 0
 
 
-def _check_counts(wanted: dict[str, int], available: int, classes: int) -> None:
+def check_counts(wanted: dict[str, int], available: int, classes: int) -> None:
     for name, total in wanted.items():
         if 0 < total < classes:
             raise InputError(f"{name} gets {total} images, too few for {classes} classes: give it a larger share")

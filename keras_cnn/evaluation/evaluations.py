@@ -1,7 +1,7 @@
 """The evaluation of a model on one split of a dataset, and the files of its results."""
 
 import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -207,15 +207,13 @@ def evaluate(
     Raises InputError for a split without images, a model with another input shape or number of classes, logits that
     are not finite (naming the first image), and `scale` without validation images.
     """
-    if split not in SPLITS:
-        raise InputError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
-    _check_fit(model, dataset, split)
+    check_fit(model, dataset, split)
     if scale and not len(dataset.validation):
         raise InputError("no validation images, so no temperature can be fitted")
     predictor = Predictor(model, replicas=replicas)
 
     def logits_of(name: str) -> np.ndarray:
-        return _logits(predictor, dataset, name, batch_size=batch_size, fit=fit, views=views)
+        return logits_of_views(predictor, dataset, name, batch_size=batch_size, fit=fit, views=views)
 
     logits = logits_of(split)
     temperature, known = None, None
@@ -225,7 +223,10 @@ def evaluate(
     return Evaluation(dataset, split, fit, views, computed_in(model), logits, temperature, scale, known, coverage)
 
 
-def _check_fit(model: keras.Model, dataset: Dataset, split: str) -> None:
+def check_fit(model: keras.Model, dataset: Dataset, split: str) -> None:
+    """Raises InputError for a split without images, and for a model that does not fit the images or the classes."""
+    if split not in SPLITS:
+        raise InputError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
     shape, classes = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
     if len(shape) != 3 or any(a not in (None, b) for a, b in zip(shape, dataset.image_shape, strict=True)):
         raise InputError(f"{dataset.source}: images of {dataset.image_shape}; the model takes {shape}")
@@ -235,9 +236,20 @@ def _check_fit(model: keras.Model, dataset: Dataset, split: str) -> None:
         raise InputError(f"{dataset.source}: no images in the {split} split; expected at least one")
 
 
-def _logits(
-    predictor: Predictor, dataset: Dataset, name: str, *, batch_size: int, fit: str, views: Views
+def logits_of_views(
+    predictor: Predictor,
+    dataset: Dataset,
+    name: str,
+    *,
+    batch_size: int,
+    fit: str,
+    views: Views,
+    mean: Callable[[np.ndarray], np.ndarray] = mean_of_views,
 ) -> np.ndarray:
+    """(N, C) float32 logits of a split; `mean` makes one from those of several views (V, N, C).
+
+    Raises InputError, naming the first image, for logits that are not finite.
+    """
     split, shape = getattr(dataset, name), dataset.image_shape
     if len(views) > 1:
         split = pipeline.cached(split, shape, fit=fit)  # otherwise each image is read once for each view
@@ -253,7 +265,7 @@ def _logits(
             f"the model's logits are not finite for {len(bad):,} of {len(split):,} {name} images, the first {first!r};"
             " expected finite numbers (did the training diverge?)"
         )
-    return logits[0] if len(views) == 1 else mean_of_views(logits)
+    return logits[0] if len(views) == 1 else mean(logits)
 
 
 def computed_in(model: keras.Model) -> str:

@@ -224,7 +224,8 @@ def _reading(row: dict[str, str]) -> str:
 
 def _is_tested(record: Record) -> bool:
     """Whether the run's metrics were measured on test images; a trial of a sweep only has validation metrics."""
-    return record.finished and ("accuracy" in record.metrics or not _read(record.metrics, "validation", dict))
+    measured = "accuracy" in record.metrics or "map" in record.metrics
+    return record.finished and (measured or not _read(record.metrics, "validation", dict))
 
 
 def _of_result(record: Record) -> Protocol:
@@ -243,7 +244,7 @@ def _of_result(record: Record) -> Protocol:
     return Protocol(
         result_split=split if split in SPLITS else None,
         accuracy=accuracy if accuracy is not None and 0 <= accuracy <= 1 else None,
-        has_interval="accuracy_interval" in result if result else None,
+        has_interval="accuracy_interval" in result or "map_interval" in result if result else None,
         test_augmentation="none" if record.finished else None,
         class_accuracies=tables or None,
         quoted=quoted or None,

@@ -145,7 +145,7 @@ def _of_lowest_recall(evaluation: Evaluation) -> list[int]:
 
 
 def _sample(evaluation: Evaluation, title: str) -> Figure:
-    chosen = _at_random(np.arange(len(evaluation.images)), SHEET)
+    chosen = at_random(np.arange(len(evaluation.images)), SHEET)
     true = [evaluation.classes[label] for label in evaluation.images.labels[chosen]]
     captions = [
         f"{evaluation.images.short_name(i)}\ntrue: {name}\n{_guess(evaluation, i)}"
@@ -183,7 +183,7 @@ def _loss(evaluation: Evaluation, index: int) -> float:
 
 def _mistakes(evaluation: Evaluation, title: str) -> Figure:
     wrong = np.flatnonzero(~evaluation.predictions.correct)
-    chosen = _at_random(wrong, SHEET)
+    chosen = at_random(wrong, SHEET)
     chosen = _surest_first(evaluation, chosen)
     heading = f"{title}: {len(chosen)} of {len(wrong):,} mistakes, drawn at random, the surest first"
     return sheets.image_sheet(evaluation.pixels(chosen), _mistake_captions(evaluation, chosen), 5, heading)
@@ -192,7 +192,7 @@ def _mistakes(evaluation: Evaluation, title: str) -> Figure:
 def _newly_wrong(comparison: Comparison, after: Evaluation, title: str) -> Figure:
     place = {image: i for i, image in enumerate(after.predictions.ids)}
     indices = np.array([place[comparison.ids[i]] for i in comparison.newly_wrong], int)
-    chosen = _surest_first(after, _at_random(indices, SHEET))
+    chosen = _surest_first(after, at_random(indices, SHEET))
     names, predicted = after.classes, after.predictions.predicted
     captions = [
         f"{after.images.short_name(i)}\nbefore: {names[after.images.labels[i]]}\nafter: {names[predicted[i]]}\n"
@@ -223,6 +223,6 @@ def _surest_first(evaluation: Evaluation, indices: np.ndarray) -> np.ndarray:
     return indices[np.argsort(-probability, kind="stable")]
 
 
-def _at_random(indices: np.ndarray, count: int) -> np.ndarray:
+def at_random(indices: np.ndarray, count: int) -> np.ndarray:
     """Up to `count` random indices in their order; arrays of equal length give the same positions."""
     return np.sort(np.random.default_rng(_SEED).permutation(indices)[:count])

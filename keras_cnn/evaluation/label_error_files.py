@@ -27,6 +27,7 @@ from keras_cnn.figures.style import save
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import counted, log_sentence, logger
 from keras_cnn.run_folder import RunFolder, is_detection_run, shell_command, write_json, write_text
+from keras_cnn.run_folder.record import read_record
 
 FOLDER = "label_errors"
 OUT_OF_FOLD = "out_of_fold"  # the predictions of a cross-validation
@@ -120,6 +121,8 @@ def _table(path: Path, split: str | None) -> tuple[str, Path]:
         return OUT_OF_FOLD, table
     if is_detection_run(path):
         raise InputError(f"{path}: a run of detect.py; expected one of a classifier")
+    if (path / "config.yaml").is_file() and read_record(path).several_labels:
+        raise InputError(f"{path}: images that may have several labels; expected a run of one class an image")
     if split == "train":
         raise InputError("--label-errors --split train: the network knows these images; expected test or validation")
     name = split or "test"

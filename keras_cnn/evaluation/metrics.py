@@ -51,7 +51,7 @@ def confusion_matrix(labels, predicted, classes: int) -> np.ndarray:
 
 def class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Precision, recall and F1 in [0, 1] and support in images, each (C,), from a `confusion_matrix`."""
-    return _scores(np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
+    return scores_of(np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
 
 
 def summary(labels, logits, classes: Sequence[str]) -> dict:
@@ -150,14 +150,14 @@ def _resampled(labels: np.ndarray, single: ImageScores, classes: int) -> dict[st
     ends = np.cumsum([classes, classes, classes, BINS, 1])
     hits, support, positives, gaps_of_bins, loss, distance = np.split(sums, ends, axis=1)
     means = {"loss": loss[:, 0] / images, "brier": distance[:, 0] / images}
-    return means | {"ece": np.abs(gaps_of_bins).sum(axis=1) / images} | _scores(hits, support, positives)
+    return means | {"ece": np.abs(gaps_of_bins).sum(axis=1) / images} | scores_of(hits, support, positives)
 
 
 def _percentiles(values: np.ndarray) -> list[float]:
     return list(bootstrap.percentile(values, CONFIDENCE_LEVEL))
 
 
-def _scores(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+def scores_of(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
     """Scores of the classes from counts (..., C)."""
     return {
         "precision": _ratio(hits, predicted),
@@ -200,14 +200,14 @@ def _per_class(scores: ScoreArrays, confusion: np.ndarray, classes: Sequence[str
             "recall": float(scores["recall"][i]),
             "recall_interval": list(wilson(int(confusion[i, i]), int(scores["support"][i]), CONFIDENCE_LEVEL)),
             "f1": float(scores["f1"][i]),
-            "f1_interval": _f1_interval(int(confusion[i, i]), int(scores["support"][i]), int(predicted[i])),
+            "f1_interval": f1_interval(int(confusion[i, i]), int(scores["support"][i]), int(predicted[i])),
             "support": int(scores["support"][i]),
         }
         for i, name in enumerate(classes)
     }
 
 
-def _f1_interval(hits: int, support: int, predicted: int) -> list[float]:
+def f1_interval(hits: int, support: int, predicted: int) -> list[float]:
     """Interval of F1, from Wilson's interval of the Jaccard index J = hits / (support + predicted - hits).
 
     F1 is 2 J / (1 + J), which rises with J. Resampling would give a class without hits an interval of no width.

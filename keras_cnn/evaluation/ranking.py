@@ -94,11 +94,12 @@ def areas(labels, probabilities, level: float = 0.95) -> list[dict]:
         block = np.ascontiguousarray(
             probabilities[:, start : start + _COLUMNS].T
         )  # a column alone is read 4 times slower
-        found += [_areas_of(labels == start + i, scores, level) for i, scores in enumerate(block)]
+        found += [areas_of(labels == start + i, scores, level) for i, scores in enumerate(block)]
     return found
 
 
-def _areas_of(own: np.ndarray, scores: np.ndarray, level: float) -> dict:
+def areas_of(own: np.ndarray, scores: np.ndarray, level: float) -> dict:
+    """The areas of one class as `areas` gives them, from (N,) bool, whether an image has it, and (N,) its scores."""
     order = np.argsort(scores)
     own, scores = own[order], scores[order]
     images = int(own.sum())
@@ -113,6 +114,15 @@ def _areas_of(own: np.ndarray, scores: np.ndarray, level: float) -> dict:
         "average_precision": average,
         "average_precision_interval": _average_precision_interval(average, images, level),
     }
+
+
+def average_precision(own: np.ndarray, scores: np.ndarray) -> float | None:
+    """The average precision of a class from (N,) bool, whether an image has it, and (N,) its scores; None if none has.
+
+    It is scikit-learn's `average_precision_score`.
+    """
+    order = np.argsort(scores)
+    return _average_precision(*_at_thresholds(own[order], scores[order])) if own.any() else None
 
 
 def _at_thresholds(own: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -151,7 +161,7 @@ def _roc_area_interval(own: np.ndarray, others: np.ndarray, level: float) -> lis
         return None
     above, below = _share_below(others, own), 1 - _share_below(own, others)  # DeLong's V10 and V01
     variance = above.var(ddof=1) / len(own) + below.var(ddof=1) / len(others)
-    return _logit_interval(float(above.mean()), math.sqrt(variance), level)
+    return logit_interval(float(above.mean()), math.sqrt(variance), level)
 
 
 def separation(own: np.ndarray, others: np.ndarray, level: float = 0.95) -> tuple[float, list[float] | None]:
@@ -170,7 +180,7 @@ def _average_precision_interval(average: float | None, images: int, level: float
     """
     if average is None:
         return None
-    return _logit_interval(average, math.sqrt(average * (1 - average) / images), level)
+    return logit_interval(average, math.sqrt(average * (1 - average) / images), level)
 
 
 def top_and_bottom(probabilities, index: int, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +219,7 @@ def _share_below(sorted_scores: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return (ends[0] + ends[1]) / (2 * len(sorted_scores))
 
 
-def _logit_interval(value: float, error: float, level: float) -> list[float] | None:
+def logit_interval(value: float, error: float, level: float) -> list[float] | None:
     """Interval of a proportion with its standard error; None at 0 and 1, where the logit is infinite."""
     if not 0 < value < 1:
         return None

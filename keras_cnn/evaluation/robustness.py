@@ -124,6 +124,8 @@ def measure_corruptions(path: Path, options: EvaluateOptions, images: int, again
     check_writable(path)
     restore_evaluations(path)
     target = open_target(path, options)
+    if target.dataset.several_labels:
+        raise InputError(f"{path}: --corruptions: images that may have several labels; expected one class an image")
     split = getattr(target.dataset, target.split)
     split = split.take(evenly_spaced(len(split), images))
     if against is not None and reference is not None and list(reference["ids"]) != list(split.ids):

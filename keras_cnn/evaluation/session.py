@@ -9,13 +9,11 @@ from typing import Any, cast
 import numpy as np
 
 from keras_cnn.errors import InputError, UsageError, require
-from keras_cnn.evaluation import gallery, protocol, repeats, tables
-from keras_cnn.evaluation.comparison import compare
-from keras_cnn.evaluation.evaluations import Evaluation, evaluate, write
+from keras_cnn.evaluation import protocol, repeats, tables
 from keras_cnn.evaluation.facts import facts_of, known
+from keras_cnn.evaluation.kinds import AnyEvaluation, kind_of
 from keras_cnn.evaluation.model_checks import model_facts
-from keras_cnn.evaluation.predictions import find_predictions, read_predictions
-from keras_cnn.evaluation.recorded import check_metrics
+from keras_cnn.evaluation.predictions import find_predictions
 from keras_cnn.evaluation.results_folder import check_writable, keep_comparisons, replacing_folder, restore_evaluations
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget, open_target, overlaps_with_training
 from keras_cnn.messages import counted, log_sentence, logger
@@ -30,7 +28,7 @@ class EvaluatedRun:
     """A run with its evaluation and the folder of its results."""
 
     target: EvaluationTarget
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     folder: Path
 
 
@@ -64,6 +62,9 @@ def compare_runs(path: Path, other: Path, options: EvaluateOptions) -> None:
         raise InputError(f"--against {other}: the run itself; expected another run")
     restore_evaluations(other)
     before_record = read_record(other)
+    kind = kind_of(before_record.several_labels)
+    if before_record.several_labels is not read_record(path).several_labels:
+        raise InputError(f"--against {other}: one of the runs has several labels an image; expected both or neither")
     file_before = _predictions_of(other, options)
     if file_before is not None:
         _check_same_images(path, options, file_before)
@@ -72,27 +73,26 @@ def compare_runs(path: Path, other: Path, options: EvaluateOptions) -> None:
         logger.info("")
         file_before = _table_in(evaluate_run(other, options).folder)
     file_after = _table_in(outcome.folder)
-    before, after = read_predictions(file_before), read_predictions(file_after)
+    before, after = kind.read(file_before), kind.read(file_after)
     try:
-        comparison = compare(before, after)
+        comparison = kind.compare(before, after)
     except InputError as error:
         raise InputError(f"{file_before} (first) and {file_after} (second): {error}") from None
     folder = outcome.folder / f"against_{before_record.name}"
     with replacing_folder(folder, outcome.target.folder.path) as staged:
         files = {"before": str(file_before), "after": str(file_after)}
         title = f"{outcome.target.name} against {before_record.name}, {_images_named(options)}"
-        gallery.draw_comparison(comparison, outcome.evaluation, staged / "figures", title)
+        kind.draw_comparison(comparison, outcome.evaluation, staged / "figures", title)
         write_json(staged / "comparison.json", {"predictions": files} | comparison.as_json())
     logger.info("")
-    _show(tables.comparison(comparison, before_record.name, outcome.target.name))
+    _show(kind.comparison_lines(comparison, before_record.name, outcome.target.name))
     logger.info(f"written     {folder}   (with figures)")
 
 
 def _check_same_images(path: Path, options: EvaluateOptions, predictions: Path) -> None:
     """Raises InputError, before any image is read, unless `predictions` of another run are for the same images."""
-    others = set(read_predictions(predictions).ids)
-    split = options.split or "test"
-    ids = set(read_record(path).ids_of(split) or ())
+    record, split = read_record(path), options.split or "test"
+    others, ids = set(kind_of(record.several_labels).read(predictions).ids), set(record.ids_of(split) or ())
     if options.source is None and ids and ids != others:
         raise InputError(
             f"{predictions}: the runs have different {split} images: {len(ids & others):,} are in both,"
@@ -161,33 +161,23 @@ def _evaluate(path: Path, options: EvaluateOptions) -> EvaluatedRun:
     if options.reads_test:
         record_test_reading(target.folder, options.source or "test split")
     _show(tables.introduction(target, options))
-    config = target.config
-    evaluation = evaluate(
-        target.model,
-        target.dataset,
-        target.split,
-        batch_size=config.train.batch_size,
-        fit=config.data.fit,
-        views=target.views,
-        scale=options.scale,
-        coverage=options.coverage,
-        replicas=target.replicas,
-    )
+    kind = kind_of(target.dataset.several_labels)
+    evaluation = kind.measure(target, options)
     readings = len(_readings(read_record(path), options))
     more = {"run": target.name, "test_readings": readings, "protocol": _model_facts(target, evaluation)}
     split = overlaps_with_training(target) if options.source is not None else {}
     folder = path / "evaluations" / options.name
     with replacing_folder(folder, path) as staged:
         title = f"{target.name}, {_images_named(options)}"
-        gallery.draw(evaluation, staged / "figures", title, options.classes)
-        write(evaluation, staged, more)
+        kind.draw(evaluation, staged / "figures", title, options.classes)
+        kind.write(evaluation, staged, more)
         if split:
             write_json(staged / "split.json", split)
         keep_comparisons(folder, staged)
     return EvaluatedRun(target, evaluation, folder)
 
 
-def _model_facts(target: EvaluationTarget, evaluation: Evaluation) -> dict:
+def _model_facts(target: EvaluationTarget, evaluation: AnyEvaluation) -> dict:
     """Measured facts about the model for the protocol audit, or the reason why they could not be measured."""
     images = evaluation.pixels(np.arange(min(_CHECKED_IMAGES, len(evaluation.images))))
     try:
@@ -197,13 +187,13 @@ def _model_facts(target: EvaluationTarget, evaluation: Evaluation) -> dict:
 
 
 def _show_results(outcome: EvaluatedRun, options: EvaluateOptions) -> None:
-    metrics = outcome.evaluation.metrics
-    _show(tables.evaluation(metrics) if options.full else tables.brief(metrics))
+    metrics, kind = outcome.evaluation.metrics, kind_of(outcome.target.dataset.several_labels)
+    _show(kind.full(metrics) if options.full else kind.brief(metrics))
     record = read_record(outcome.target.folder.path)
-    recorded = _recorded(outcome.target.record, options).get("accuracy")
-    if recorded not in (None, outcome.evaluation.metrics["accuracy"]):
+    recorded = _recorded(outcome.target.record, options).get(kind.headline)
+    if recorded not in (None, metrics[kind.headline]):
         why = "program versions and machines differ in rounding"
-        log_sentence("note", f"the recorded accuracy is {recorded:.4f}: {why}", 12)
+        log_sentence("note", f"the recorded {kind.headline} is {recorded:.4f}: {why}", 12)
     flaws = protocol.audit(facts_of(_record_of(outcome, record, options)))
     _show(tables.findings(flaws) if options.full else tables.findings_in_brief(flaws))
     if options.reads_test:
@@ -239,12 +229,14 @@ def _images_named(options: EvaluateOptions) -> str:
 
 def _on_record(path: Path, options: EvaluateOptions) -> Iterator[str]:
     try:
-        metrics = _recorded(read_record(path), options)
+        record = read_record(path)
+        metrics = _recorded(record, options)
     except InputError:
         return  # not a run folder
     if metrics:
+        kind = kind_of(record.several_labels)
         yield f"{path}: recorded results, not evaluated again:"
-        yield from (tables.evaluation if options.full else tables.brief)(metrics)
+        yield from (kind.full if options.full else kind.brief)(metrics)
 
 
 def _recorded(record: Record, options: EvaluateOptions) -> dict:
@@ -254,18 +246,18 @@ def _recorded(record: Record, options: EvaluateOptions) -> dict:
     split = options.split or "test"
     if options.views is None and not options.scale:
         metrics = record.metrics if split == "test" else record.metrics.get(split)
-        if metrics and _is_complete(metrics, record.path / "metrics.json"):
+        if metrics and _is_complete(record, metrics, record.path / "metrics.json"):
             return metrics
     metrics = record.evaluations.get(options.name)
-    if metrics and _is_complete(metrics, record.path / "evaluations" / options.name / "metrics.json"):
+    if metrics and _is_complete(record, metrics, record.path / "evaluations" / options.name / "metrics.json"):
         return metrics
     return {}
 
 
-def _is_complete(metrics: Any, place: Path) -> bool:
+def _is_complete(record: Record, metrics: Any, place: Path) -> bool:
     """Whether recorded metrics can be shown; a note says why they cannot."""
     try:
-        check_metrics(metrics if isinstance(metrics, dict) else {}, str(place))
+        kind_of(record.several_labels).check(metrics if isinstance(metrics, dict) else {}, str(place))
     except InputError as error:
         logger.info(f"note        the recorded metrics are not used: {error}")
         return False
@@ -275,6 +267,8 @@ def _is_complete(metrics: Any, place: Path) -> bool:
 def _measured(path: Path, options: EvaluateOptions) -> tuple[Record, str]:
     """The record with the requested metrics, and their origin; the record of an unfinished run is unchanged."""
     record = read_record(path)
+    if record.several_labels:
+        raise InputError(f"{path}: several labels an image; expected it alone, or with --against RUN")
     if not record.finished:
         return record, "not finished"
     metrics, source = _recorded(record, options), "on record"

@@ -41,19 +41,19 @@ def introduction(target: EvaluationTarget, options: EvaluateOptions) -> Iterator
 def evaluation(metrics: dict) -> Iterator[str]:
     """The metrics of metrics.json; those that older versions did not write are left out."""
     yield (
-        f"accuracy    {_with_interval(metrics, 'accuracy')}   95 % Wilson interval,"
+        f"accuracy    {with_interval(metrics, 'accuracy')}   95 % Wilson interval,"
         f" {metrics['images']:,} images; computed in {metrics.get('computed_in', 'an unknown precision')}"
     )
     for k, top in metrics.get("top_k", {}).items():
         low, high = top["interval"]
         yield f"top-{k}       {top['accuracy']:.4f}  [{low:.4f}, {high:.4f}]"
-    yield f"loss        {_with_interval(metrics, 'loss')}  nats" + _scaled(metrics, "loss")
+    yield f"loss        {with_interval(metrics, 'loss')}  nats" + _scaled(metrics, "loss")
     if "brier" in metrics:
-        yield f"Brier       {_with_interval(metrics, 'brier')}  from 0 to 2" + _scaled(metrics, "brier")
+        yield f"Brier       {with_interval(metrics, 'brier')}  from 0 to 2" + _scaled(metrics, "brier")
     if ece := metrics.get("ece"):
         scores = {"ece": ece["value"], "ece_interval": ece.get("interval")}
         above = ", the value above it by chance" if "interval" in ece and ece["value"] > ece["interval"][1] else ""
-        line = f"ECE         {_with_interval(scores, 'ece')}{above}  {ece['bins']} equal-width bins"
+        line = f"ECE         {with_interval(scores, 'ece')}{above}  {ece['bins']} equal-width bins"
         yield line + _scaled(metrics, "ece")
     yield from _temperature(metrics)
     yield from prediction_sets(metrics)
@@ -65,7 +65,7 @@ def evaluation(metrics: dict) -> Iterator[str]:
 
 def brief(metrics: dict) -> Iterator[str]:
     """The metrics in a few lines of 80 characters; `evaluation` has all of them."""
-    yield f"accuracy    {_with_interval(metrics, 'accuracy')}   95 % Wilson interval"
+    yield f"accuracy    {with_interval(metrics, 'accuracy')}   95 % Wilson interval"
     more = [f"macro F1 {metrics['macro']['f1']:.4f}"]
     if ece := metrics.get("ece"):
         more.append(f"ECE {ece['value']:.4f}")
@@ -75,7 +75,8 @@ def brief(metrics: dict) -> Iterator[str]:
     seen = {name: row for name, row in metrics["per_class"].items() if row["support"]}
     lowest = min(seen, key=lambda name: seen[name]["recall"])
     row = seen[lowest]
-    yield f"weakest     {_short(lowest)}: recall {row['recall']:.4f} of {row['support']:,} images, F1 {row['f1']:.4f}"
+    scores = f"recall {row['recall']:.4f} of {row['support']:,} images, F1 {row['f1']:.4f}"
+    yield f"weakest     {short_name(lowest)}: {scores}"
     yield from _worst_pair(metrics)
 
 
@@ -119,7 +120,7 @@ def prediction_sets(metrics: dict) -> Iterator[str]:
         low, high = row["expected_range"]
         place = "below" if row["coverage"] < low else "above" if row["coverage"] > high else "within"
         yield (
-            f"sets        {METHODS.get(method, method)}: coverage {_with_interval(row, 'coverage')} at"
+            f"sets        {METHODS.get(method, method)}: coverage {with_interval(row, 'coverage')} at"
             f" {sets['level']:g}, {place} the expected [{low:.4f}, {high:.4f}]; {row['mean_size']:.2f} classes each"
         )
 
@@ -130,18 +131,18 @@ def _classes(metrics: dict) -> Iterator[str]:
     if len(rows) > _MOST_CLASSES:
         known = [name for name in rows if rows[name]["support"]]
         shown = sorted(known, key=lambda name: rows[name]["recall"])[:_MOST_CLASSES]
-    width = max(len("weighted mean"), *(len(_short(name)) for name in shown))
+    width = max(len("weighted mean"), *(len(short_name(name)) for name in shown))
     yield f"{'class':{width}}" + "".join(f"  {name:{_SCORE}}" for name in _SCORES.values()) + "  images"
     for name in shown:
         row = rows[name]
-        yield f"{_short(name):{width}}{_row(row if row['support'] else {}, _SCORES)}  {row['support']:6,}"
+        yield f"{short_name(name):{width}}{_row(row if row['support'] else {}, _SCORES)}  {row['support']:6,}"
     for name in ("macro", "weighted"):
         yield f"{name + ' mean':{width}}{_row(metrics[name], _SCORES)}  {metrics['images']:6,}"
     if areas := metrics.get("ranking"):
         yield ""
         yield f"{'class':{width}}" + "".join(f"  {name:{_SCORE}}" for name in _AREAS.values()).rstrip()
         for name, row in (*((name, areas["per_class"][name]) for name in shown), ("macro mean", areas["macro"])):
-            yield f"{_short(name):{width}}{_row(row, _AREAS)}".rstrip()
+            yield f"{short_name(name):{width}}{_row(row, _AREAS)}".rstrip()
     if len(shown) < len(rows):
         yield f"{len(rows) - len(shown)} more classes in metrics.json; shown are the {len(shown)} of lowest recall"
     if "bootstrap" in metrics:
@@ -151,10 +152,10 @@ def _classes(metrics: dict) -> Iterator[str]:
 
 
 def _row(scores: dict, names: dict[str, str]) -> str:
-    return "".join(f"  {_with_interval(scores, name):{_SCORE}}" for name in names)
+    return "".join(f"  {with_interval(scores, name):{_SCORE}}" for name in names)
 
 
-def _with_interval(scores: dict, name: str) -> str:
+def with_interval(scores: dict, name: str) -> str:
     """A score such as "0.5219  [0.4917, 0.5521]", without an interval if there is none, or a dash without a score."""
     value, interval = scores.get(name), scores.get(f"{name}_interval")
     if value is None:
@@ -162,7 +163,8 @@ def _with_interval(scores: dict, name: str) -> str:
     return f"{value:.4f}" + (f"  [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
+    """The name, its middle left out if it is long."""
     return name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-_NAME // 2 + 1 :]}"
 
 
@@ -193,7 +195,7 @@ def findings_in_brief(flaws: Sequence[Finding]) -> Iterator[str]:
 def comparison(compared: Comparison, before: str, after: str) -> Iterator[str]:
     """Two runs on the same images, overall and for each class."""
     yield f"before {before}, after {after}: the same {compared.overall.images:,} images"
-    width = max(len("all images"), *(len(_short(name)) for name in compared.classes))
+    width = max(len("all images"), *(len(short_name(name)) for name in compared.classes))
     yield f"{'':{width}}  before   after  difference in points [95 % bootstrap]   only before   only after   McNemar p"
     yield _change("all images", compared.overall, width, compared.overall.p)
     names = list(compared.per_class)
@@ -203,7 +205,7 @@ def comparison(compared: Comparison, before: str, after: str) -> Iterator[str]:
         }
         names = sorted(sizes, key=lambda name: -sizes[name])[:_MOST_CLASSES]
     for name in names:
-        yield _change(_short(name), compared.per_class[name], width, compared.per_class[name].p_holm)
+        yield _change(short_name(name), compared.per_class[name], width, compared.per_class[name].p_holm)
     if len(names) < len(compared.per_class):
         hidden = len(compared.per_class) - len(names)
         yield f"{hidden} more classes in comparison.json; shown are those that changed most"

@@ -18,6 +18,7 @@ from keras_cnn.data import fingerprints, pipeline
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.data.duplicates import overlaps
 from keras_cnn.data.image_files import ImageFiles
+from keras_cnn.data.label_sets import class_counts, has_sets
 from keras_cnn.data.splits import SourcePart
 from keras_cnn.data.user_files import user_path
 from keras_cnn.distribution.replicas import Replicas, open_replicas
@@ -155,18 +156,24 @@ def _other_dataset(
     classes = tuple(record.split.get("classes") or (own.classes if own else ()))
     if not classes:
         raise InputError(f"{folder / 'split.json'}: does not list the run's classes, and its images are not available")
-    images = _source_dataset(options, config, shape, classes)
-    if absent := [repr(classes[i]) for i in np.setdiff1d(np.arange(len(classes)), images.test.labels)]:
+    images = _source_dataset(options, config, shape, classes, several=record.several_labels)
+    counts = class_counts(images.test.labels, len(classes))
+    if absent := [repr(name) for name, count in zip(classes, counts, strict=True) if not count]:
         number = f"{len(absent):,} classes, such as" if len(absent) > MOST_CLASSES else "classes"
         notes.append(f"{options.source}: no images of {'class' if len(absent) == 1 else number} {listed(absent)}")
     if own is None:
-        none = Split((), np.zeros(0, np.int32), pixels=np.zeros((0, *images.image_shape), np.uint8))
+        none = Split((), images.test.labels[:0], pixels=np.zeros((0, *images.image_shape), np.uint8))
         return replace(images, train=none, validation=none), notes
     return replace(images, train=own.train, validation=own.validation), notes
 
 
 def _source_dataset(
-    options: EvaluateOptions, config: Config, shape: tuple[int, int, int], classes: tuple[str, ...]
+    options: EvaluateOptions,
+    config: Config,
+    shape: tuple[int, int, int],
+    classes: tuple[str, ...],
+    *,
+    several: bool,
 ) -> Dataset:
     """The images of a source, or of one of its splits, as the test split; labels index the run's `classes`."""
     source, settings = str(options.source), config.data
@@ -182,6 +189,9 @@ def _source_dataset(
         table=replace(settings.table, root=None),
         uncut=True,
     )
+    if dataset.several_labels is not several:
+        found, expected = ("several labels", "one class") if dataset.several_labels else ("one class", "several labels")
+        raise InputError(f"{source}: {found} an image; expected {expected} an image, as in the run")
     _check_same_classes(source, dataset.classes, classes)
     splits_of_source = [getattr(dataset, name) for name in ([options.split] if options.split else SPLITS)]
     chosen = [split for split in splits_of_source if len(split)]
@@ -190,7 +200,17 @@ def _source_dataset(
     joined = _joined(chosen)
     place = {name: i for i, name in enumerate(classes)}
     order = np.array([place[name] for name in dataset.classes], np.int32)
-    return replace(dataset, classes=classes, test=replace(joined, labels=order[joined.labels]))
+    labels = _reordered(joined.labels, order, len(classes))
+    return replace(dataset, classes=classes, test=replace(joined, labels=labels))
+
+
+def _reordered(labels: np.ndarray, order: np.ndarray, classes: int) -> np.ndarray:
+    """The labels as indices, or columns, of the run's classes; `order` has the run's index of each class."""
+    if not has_sets(labels):
+        return order[labels]
+    columns = np.zeros((len(labels), classes), labels.dtype)
+    columns[:, order] = labels
+    return columns
 
 
 def overlaps_with_training(target: EvaluationTarget) -> dict:

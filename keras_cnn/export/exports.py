@@ -18,6 +18,7 @@ from keras_cnn import run_folder
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.comparison import Change
+from keras_cnn.evaluation.multilabel.metrics import sigmoid
 from keras_cnn.evaluation.results_folder import check_writable, replacing_folder
 from keras_cnn.export import keras_file, litert, litert_int8, onnx, savedmodel
 from keras_cnn.export.endpoint import INPUT, OUTPUT, classify, in_float32, signature
@@ -25,6 +26,7 @@ from keras_cnn.export.programs import write_program
 from keras_cnn.export.quantisation import Quantisation, compared
 from keras_cnn.extras import require_extra
 from keras_cnn.messages import wrapped
+from keras_cnn.models.class_names import SIGMOID, mark_several_labels
 from keras_cnn.operating_system import cores
 
 FORMATS = {"keras": keras_file, "savedmodel": savedmodel, "litert": litert, "onnx": onnx}
@@ -65,7 +67,7 @@ class ExportedModel:
     images: int  # compared images
     max_abs_difference: float  # of any logit
     max_relative_difference: float  # divided by the largest absolute logit of Keras
-    same_predictions: int  # images with the same predicted class
+    same_predictions: int  # images with the same predicted class, or classes
     latencies: tuple[Latency, ...]
     runtime: str  # name and version of the package that ran it
     accuracy: Change | None = None  # from Keras to a quantised format, on the labelled images
@@ -86,15 +88,18 @@ def export(
     fit: str = "crop",
     temperature: Mapping[str, float] | None = None,
     quantisation: Quantisation | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> list[ExportedModel]:
     """Writes a classifier of 0-255 images in each of `formats` into `folder`, with classes.json and export.json.
 
     The exported model maps uint8 images (N, H, W, C) of the model's size, for any N, to float32 logits (N, classes),
     computed in float32 whatever type the model computes in. Each file has the class names in order, and so has
     classes.json. Beside each file lies a program that classifies images with it: it brings them to the model's size
-    as `fit` says, and divides the logits by the `value` of the `temperature`; both are also in export.json. Each file
-    is loaded again and compared with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after
-    all formats have passed; after an error the older one is unchanged. `model` is not changed.
+    as `fit` says, and divides the logits by the `value` of the `temperature`; both are also in export.json. With
+    `thresholds` (classes,), an image may have several classes: the probability of each is the sigmoid of its logit,
+    and it counts from its threshold; export.json and the program say so. Each file is
+    loaded again and compared with Keras on `images` (N, H, W, C) uint8. The new folder replaces an older one after all
+    formats have passed; after an error the older one is unchanged. `model` is not changed.
 
     A format of QUANTISED needs `quantisation`: sample images, and labelled images on which its accuracy is compared
     with that of Keras by McNemar's test. The formats are timed in turn, call by call, so that each meets the same load.
@@ -122,7 +127,15 @@ def export(
         written, runs = [], {}
         for name in dict.fromkeys(formats):
             one, runs[name] = _export(
-                model, name, classes, images=images, expected=expected, staged=staged, folder=folder, samples=samples
+                model,
+                name,
+                classes,
+                images=images,
+                expected=expected,
+                staged=staged,
+                folder=folder,
+                samples=samples,
+                thresholds=thresholds,
             )
             if name in QUANTISED and quantisation is not None:
                 one = replace(one, accuracy=compared(keras_logits, runs[name], quantisation, classes))
@@ -131,9 +144,15 @@ def export(
         exported = [replace(one, latencies=latencies[one.format]) for one in written]
         for one in exported:
             shape, divisor = tuple(images.shape[1:]), temperature["value"] if temperature else 1.0
-            write_program(staged, one.format, one.path.name, shape, fit=fit, temperature=divisor)
+            several = thresholds is not None
+            write_program(
+                staged, one.format, one.path.name, shape, fit=fit, temperature=divisor, several_labels=several
+            )
         run_folder.write_json(staged / "classes.json", list(classes))
         described = _record(model, exported, classes) | {"fit": fit, "temperature": dict(temperature or {}) or None}
+        if thresholds is not None:
+            described["thresholds"] = dict(zip(classes, map(float, thresholds), strict=True))
+            described["output"] |= {"activation": SIGMOID}
         run_folder.write_json(staged / "export.json", described)
     return exported
 
@@ -213,6 +232,7 @@ def _export(
     staged: Path,
     folder: Path,
     samples: np.ndarray | None,
+    thresholds: Sequence[float] | None,
 ) -> tuple[ExportedModel, Run]:
     module = ALL[name]
     path = staged / module.FILE
@@ -220,6 +240,8 @@ def _export(
         QUANTISED[name].write(model, path, classes, samples)
     else:
         module.write(model, path, classes)
+    if thresholds is not None and module is keras_file:
+        mark_several_labels(path)
     run = module.load(path)
     logits = _in_batches(run, images)
     difference = float(np.abs(logits - expected).max())
@@ -237,11 +259,16 @@ def _export(
         images=len(images),
         max_abs_difference=difference,
         max_relative_difference=relative,
-        same_predictions=int((logits.argmax(axis=1) == expected.argmax(axis=1)).sum()),
+        same_predictions=int((_predicted(logits, thresholds) == _predicted(expected, thresholds)).all(axis=1).sum()),
         latencies=(),
         runtime=_runtime(name),
     )
     return described, run
+
+
+def _predicted(logits: np.ndarray, thresholds: Sequence[float] | None) -> np.ndarray:
+    """(N, 1) the predicted class of each image, or (N, classes) those that reach their thresholds."""
+    return logits.argmax(axis=1)[:, None] if thresholds is None else sigmoid(logits) >= np.asarray(thresholds)
 
 
 def _in_batches(run: Run, images: np.ndarray) -> np.ndarray:

@@ -16,16 +16,27 @@ from PIL import Image, ImageOps
 
 here = Path(__file__).resolve().parent
 classes = json.loads((here / "classes.json").read_text(encoding="utf-8"))
-{load}
+{constants}{load}
 for path in sys.argv[1:]:
     image = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("{mode}")
 {fit}
     logits = {run}
+{show}'''
+_ONE_CLASS = """\
     powers = np.exp((logits - logits.max()) / {temperature})
     for index in np.argsort(-powers)[:5]:
         print(f"{{path}}  {{powers[index] / powers.sum():.4f}}  {{classes[index]}}")
-'''
+"""
+_THRESHOLDS = 'thresholds = json.loads((here / "export.json").read_text(encoding="utf-8"))["thresholds"]\n'
+_SEVERAL_LABELS = """\
+    probabilities = (1 + np.tanh(np.float64(logits) / 2)) / 2
+    found = [i for i in np.argsort(-probabilities) if probabilities[i] >= thresholds[classes[i]]]
+    for index in found:
+        print(f"{path}  {probabilities[index]:.4f}  {classes[index]}")
+    if not found:
+        print(f"{path}  none of the classes")
+"""
 _CROP = """\
     width = min(image.width, int(image.height * {w} / {h} + 0.5))
     height = min(image.height, int(image.width * {h} / {w} + 0.5))
@@ -90,12 +101,20 @@ def program_name(name: str) -> str:
 
 
 def write_program(
-    folder: Path, name: str, file: str, shape: tuple[int, int, int], *, fit: str, temperature: float
+    folder: Path,
+    name: str,
+    file: str,
+    shape: tuple[int, int, int],
+    *,
+    fit: str,
+    temperature: float,
+    several_labels: bool = False,
 ) -> None:
     """Writes the program for the format `name`, whose exported model `file` takes images of `shape` (H, W, C).
 
     It brings images to that shape as `data.decoding.decode` does with `fit`, divides the logits by `temperature`, and
-    reads the names of the classes from classes.json.
+    reads the names of the classes from classes.json. With `several_labels` it names each class whose probability
+    reaches its threshold in export.json.
     """
     height, width, channels = shape
     needs, packages, imports, load, run = _FORMATS[name]
@@ -109,6 +128,7 @@ def write_program(
         mode="L" if channels == 1 else "RGB",
         fit=_FITS[fit].format(w=width, h=height),
         run=run.format(pixels=f"np.asarray(image).reshape(1, {height}, {width}, {channels})"),
-        temperature=f"{temperature:g}",
+        constants=_THRESHOLDS if several_labels else "",
+        show=_SEVERAL_LABELS if several_labels else _ONE_CLASS.format(temperature=f"{temperature:g}"),
     )
     (folder / program_name(name)).write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ import numpy as np
 from keras_cnn.data import pipeline
 from keras_cnn.data.dataset import Dataset, evenly_spaced
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation.multilabel.recorded import recorded_thresholds
 from keras_cnn.evaluation.recorded_temperature import recorded_temperature
 from keras_cnn.evaluation.results_folder import check_writable
 from keras_cnn.export import exports
@@ -16,7 +17,7 @@ from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import log_command, log_sentence, logger
 from keras_cnn.models.model_files import load_model
 from keras_cnn.run_folder import RunFolder, is_detection_run
-from keras_cnn.run_folder.record import read_record
+from keras_cnn.run_folder.record import Record, read_record
 
 IMAGES = 64
 SAMPLES = 256  # training images that calibrate a quantised format
@@ -37,6 +38,7 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
     record = read_record(run)
     if not record.finished:
         raise InputError(f"{run}: not finished: it has no metrics.json; expected a finished run")
+    thresholds = _thresholds(record, formats)
     with RunFolder.open(run).lock() as folder:
         model = load_model(folder / "model.keras")
         config, found = folder.config(BUILDERS), recorded_temperature(record)
@@ -55,6 +57,7 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
             fit=config.data.fit,
             temperature=temperature,
             quantisation=_quantisation(dataset, config.data.fit) if set(formats) & set(exports.QUANTISED) else None,
+            thresholds=thresholds,
         )
     size = "×".join(map(str, images.shape[1:]))
     log_sentence("run", f"{run}: {model.name} in float32; uint8 images of {size} to logits", 12)
@@ -65,6 +68,20 @@ def export_run(run: Path, formats: Sequence[str]) -> list[exports.ExportedModel]
         logger.info(line)
     log_command("written", str(run / "export"), "predict_FORMAT.py: programs that use the files", 12)
     return exported
+
+
+def _thresholds(record: Record, formats: Sequence[str]) -> list[float] | None:
+    """The thresholds of a run with several labels an image; None for others. InputError for a quantised format."""
+    if not record.several_labels:
+        return None
+    if quantised := [name for name in formats if name in exports.QUANTISED]:
+        raise InputError(
+            f"formats: {quantised[0]} is compared by accuracy, and {record.path} has several labels an image"
+        )
+    found = recorded_thresholds(record)
+    if found is None:
+        raise InputError(f"{record.path / 'metrics.json'}: thresholds: not found, expected one for each class")
+    return found.tolist()
 
 
 def validation_images(dataset: Dataset, fit: str) -> np.ndarray:

@@ -27,7 +27,7 @@ from keras_cnn.gpu_check.workload import (
     trained,
 )
 from keras_cnn.operating_system import package_environment
-from keras_cnn.tasks.classification.task import prepare
+from keras_cnn.tasks.preparing import prepare
 from keras_cnn.training import experiment, gpus
 
 Numbers = dict[str, Any]

@@ -22,7 +22,7 @@ from keras_cnn.messages import logger
 from keras_cnn.operating_system import memory_growth
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.tasks.classification.setup import SharedResources
-from keras_cnn.tasks.classification.task import trials_of
+from keras_cnn.tasks.preparing import trials_of
 from keras_cnn.training import experiment, precision
 
 CLASSES, VALIDATION = 4, 8

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,12 +13,15 @@ from keras_cnn.data.decoding import FITS
 from keras_cnn.data.user_files import read_text, user_path
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.evaluation.metrics import softmax
+from keras_cnn.evaluation.multilabel.metrics import sigmoid
+from keras_cnn.evaluation.multilabel.recorded import recorded_thresholds
+from keras_cnn.evaluation.multilabel.thresholds import DEFAULT, read_thresholds
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.recorded_temperature import Temperature, recorded_temperature, temperature_in
 from keras_cnn.export import exports
 from keras_cnn.extras import require_extra
 from keras_cnn.models.class_names import FILE as CLASSES
-from keras_cnn.models.class_names import classes_in, parsed_classes
+from keras_cnn.models.class_names import classes_in, has_several_labels, parsed_classes
 from keras_cnn.models.inputs import with_image_shape, with_input_range
 from keras_cnn.models.model_files import load_model
 from keras_cnn.prediction.sources import DETECTOR, EXPORT, MODEL_FILE, RUN, kind_of
@@ -41,6 +44,8 @@ class Classifier:
     to_probabilities: Callable[[np.ndarray], np.ndarray]  # scores (N, units) -> (N, C) float64
     temperature: Temperature | None = None
     model: keras.Model | None = None  # None for an export
+    thresholds: tuple[float, ...] | None = None  # (C,) of images that may have several classes; None: one class each
+    separator: str = ","  # between the classes of an image in one cell of a table
     notes: tuple[str, ...] = field(default=())  # sentences that the user must read
     random_networks: dict = field(default_factory=dict, repr=False, compare=False)  # kept for the next explanation
 
@@ -49,7 +54,7 @@ class Classifier:
         """The network with its layers. InputError for an export, which has none."""
         if self.model is None:
             raise InputError(f"{self.name}: has no layers that can be read")
-        return Probe(self.model)
+        return Probe(self.model, several_labels=self.thresholds is not None)
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """(N, C) float64 in [0, 1] from scores (N, units), calibrated if there is a temperature."""
@@ -94,7 +99,24 @@ def _open_run(path: Path, calibrated: bool) -> Classifier:
     model, classes = load_model(path / _MODEL), run_classes(record)
     _require_same(path / _MODEL, classes_in(path / _MODEL), classes, path / "split.json")
     temperature = recorded_temperature(record) if calibrated else None
-    return _of_keras(model, record.name, classes, fit=fit_of(record), temperature=temperature, notes=notes)
+    thresholds, more = _run_thresholds(record, len(classes))
+    notes += more
+    opened = _of_keras(
+        model, record.name, classes, fit=fit_of(record), temperature=temperature, notes=notes, thresholds=thresholds
+    )
+    return replace(opened, separator=str(record.config.get("data.table.separator") or opened.separator))
+
+
+def _run_thresholds(record: Record, classes: int) -> tuple[tuple[float, ...] | None, list[str]]:
+    """The thresholds of a run with several labels an image, and a note if it has chosen none yet; None for others."""
+    if not record.several_labels:
+        return None, []
+    found = recorded_thresholds(record)
+    return (tuple(map(float, found)), []) if found is not None else _half(classes)
+
+
+def _half(classes: int) -> tuple[tuple[float, ...], list[str]]:
+    return (DEFAULT,) * classes, [f"no thresholds were chosen on validation images: every class counts from {DEFAULT}"]
 
 
 def run_classes(record: Record) -> tuple[str, ...]:
@@ -142,10 +164,32 @@ def _open_file(
         model = with_input_range(model, *input_range)
     elif not Probe(model).scales_images:
         notes.append("no rescaling in the network: it gets 0-255; if it needs another range: --input-range -1 1")
+    thresholds = None
+    if record:
+        thresholds, more = _run_thresholds(record, len(classes))
+    elif path.suffix == ".keras" and has_several_labels(path):
+        thresholds, more = _file_thresholds(path, classes)
+    else:
+        more = []
+    notes += more
     fit = fit_of(record) if record else _export_fit(path)
     # The temperature was fitted to the best model of the run, not to last.keras.
     temperature = recorded_temperature(record) if record and path.name == _MODEL and calibrated else None
-    return _of_keras(model, path.stem, classes, fit=fit, temperature=temperature, notes=notes)
+    return _of_keras(model, path.stem, classes, fit=fit, temperature=temperature, notes=notes, thresholds=thresholds)
+
+
+def _file_thresholds(path: Path, classes: Sequence[str]) -> tuple[tuple[float, ...] | None, list[str]]:
+    """The thresholds of a file with several labels an image: those of the export.json beside it, else 0.5."""
+    if path.with_name("export.json").is_file() and (found := _described_thresholds(_description(path), path, classes)):
+        return found, []
+    return _half(len(classes) or Probe(load_model(path)).head().classes)
+
+
+def _described_thresholds(described: dict, path: Path, classes: Sequence[str]) -> tuple[float, ...] | None:
+    """The thresholds that an export.json has; None if each image has one class."""
+    if described.get("thresholds") is None:
+        return None
+    return tuple(map(float, read_thresholds(described["thresholds"], classes, str(path.with_name("export.json")))))
 
 
 def _of_keras(
@@ -156,8 +200,9 @@ def _of_keras(
     fit: str,
     temperature: Temperature | None,
     notes: list[str],
+    thresholds: tuple[float, ...] | None = None,
 ) -> Classifier:
-    head = Probe(model).head()
+    head = Probe(model, several_labels=thresholds is not None).head()
     if not classes:
         classes = tuple(f"class {number}" for number in range(head.classes))
         notes = [
@@ -176,7 +221,8 @@ def _of_keras(
         head.probabilities,
         temperature,
         model,
-        tuple(notes),
+        thresholds,
+        notes=tuple(notes),
     )
 
 
@@ -208,7 +254,10 @@ def _open_export(path: Path, calibrated: bool) -> Classifier:
     height, width, channels = described["input"]["shape"][1:]
     temperature = temperature_in(described, path.with_name("export.json")) if calibrated else None
     fit = described.get("fit", "crop")
-    return Classifier(path.name, classes, (height, width, channels), fit, scores, softmax, temperature)
+    thresholds = _described_thresholds(described, path, classes)
+    to_probabilities = softmax if thresholds is None else sigmoid
+    shape = (height, width, channels)
+    return Classifier(path.name, classes, shape, fit, scores, to_probabilities, temperature, thresholds=thresholds)
 
 
 def _description(path: Path) -> dict:

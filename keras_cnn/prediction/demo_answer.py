@@ -12,6 +12,7 @@ from keras_cnn.prediction.classifier import Classifier
 from keras_cnn.prediction.explaining import explain_one
 from keras_cnn.prediction.images import ListedImage
 from keras_cnn.prediction.predicting import TOP, as_predictions, predict_files
+from keras_cnn.prediction.table import NO_LABEL, PredictedImage
 
 METHOD = "grad-cam"
 _SIDE = 320  # pixels to which a small picture is enlarged by a whole number, so that each of its pixels shows
@@ -39,13 +40,20 @@ def answer(classifier: Classifier, path: Path, *, top: int = TOP) -> DemoAnswer:
     (row,) = predictions
     if row.error is not None:
         return DemoAnswer(f"{image.name}: {row.error}")
-    words = f"{image.name}: {row.classes[0]}, {row.probabilities[0]:.2%}"
+    words = f"{image.name}: {_in_words(row, several=classifier.thresholds is not None)}"
     probabilities = dict(zip(row.classes, row.probabilities, strict=True))
     try:
         pixels, values, verdict = explain_one(classifier, image, predictions, METHOD)
     except InputError as error:
         return DemoAnswer(words, probabilities, verdict=f"No Grad-CAM: {error}")
     return DemoAnswer(words, probabilities, _enlarged(as_rgb(pixels)), _enlarged(overlaid(values, pixels)), verdict)
+
+
+def _in_words(row: PredictedImage, several: bool) -> str:
+    """The most probable class or, of images that may have several, all that reach their thresholds."""
+    count = len(row.classes) if several else 1
+    named = [f"{name}, {value:.2%}" for name, value in zip(row.classes[:count], row.probabilities[:count], strict=True)]
+    return "; ".join(named) or NO_LABEL
 
 
 def _enlarged(picture: np.ndarray) -> np.ndarray:

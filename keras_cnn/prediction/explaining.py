@@ -1,5 +1,6 @@
 """Draws what each prediction depends on, by an attribution method, with the verdict of its sanity checks."""
 
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from keras_cnn.data.decoding import decode, read_image_file
 from keras_cnn.errors import UsageError
 from keras_cnn.prediction.classifier import Classifier
 from keras_cnn.prediction.images import ListedImage
+from keras_cnn.prediction.label_table import LabelPredictions
 from keras_cnn.prediction.table import ImagePredictions
 from keras_cnn.views.attribution import RANDOM_NETWORKS, draw_each, explain_each
 from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions
@@ -45,16 +47,36 @@ def check_method(classifier: Classifier, method: str) -> None:
 def explain(
     classifier: Classifier, images: Sequence[ListedImage], predictions: ImagePredictions, method: str, folder: Path
 ) -> Iterator[tuple[str, SavedFigure, Verdict]]:
-    """Draws each image that could be read into `folder`, and yields its name, its figure and its verdict."""
+    """Draws each image that could be read into `folder`, and yields its name, its figure and its verdict.
+
+    An image that may have several classes has a figure for each predicted one, or for the most probable.
+    """
     check_method(classifier, method)
     read = [index for index in range(len(images)) if index not in predictions.errors]
     stems = _file_names([images[index].name for index in read])
-    for start in range(0, len(read), _AT_ONCE):
-        indices = read[start : start + _AT_ONCE]
+    explained = [
+        (index, place, stem if classifier.thresholds is None else f"{stem}_{number}-{_safe(classifier.classes[place])}")
+        for index, stem in zip(read, stems, strict=True)
+        for number, place in enumerate(_explained_classes(predictions, index), 1)
+    ]
+    for start in range(0, len(explained), _AT_ONCE):
+        indices, classes, names = zip(*explained[start : start + _AT_ONCE], strict=True)
         opened = _opened(classifier, [images[index] for index in indices], predictions, indices, folder)
-        classes = predictions.probabilities[indices].argmax(axis=1).tolist()
-        drawn = draw_each(opened, folder, method, stems[start : start + _AT_ONCE], classes)
-        yield from ((images[index].name, *one) for index, one in zip(indices, drawn, strict=True))
+        drawn = draw_each(opened, folder, method, names, classes)
+        for index, place, one in zip(indices, classes, drawn, strict=True):
+            label = "" if classifier.thresholds is None else f": {classifier.classes[place]}"
+            yield f"{images[index].name}{label}", *one
+
+
+def _explained_classes(predictions: ImagePredictions, index: int) -> list[int]:
+    """The classes of an image that are explained, the most probable first."""
+    if isinstance(predictions, LabelPredictions) and (names := predictions[index].classes):
+        return [predictions.classes.index(name) for name in names]
+    return [int(predictions.probabilities[index].argmax())]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name)
 
 
 def explain_one(
@@ -85,7 +107,8 @@ def _opened(
     results: dict[Hashable, Any] = {"images": shown, "probabilities": predictions.probabilities[list(indices)]}
     results[RANDOM_NETWORKS] = classifier.random_networks
     name, probe, classes = classifier.name, classifier.probe, classifier.classes
-    return _PredictedImages(name, probe.model, probe, folder, classes, VisualizeOptions(), results=results)
+    given: dict[str, Any] = {"results": results, "thresholds": classifier.thresholds}
+    return _PredictedImages(name, probe.model, probe, folder, classes, VisualizeOptions(), **given)
 
 
 def _file_names(names: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from keras_cnn.prediction.classifier import open_classifier
 from keras_cnn.prediction.images import ListedImage, list_images, stem_of
 from keras_cnn.prediction.predicting import predict_files
 from keras_cnn.run_folder import write_json
+from keras_cnn.run_folder.record import read_record
 
 _LISTED = 5  # classes that unknown images are taken for, on the terminal
 
@@ -40,6 +41,8 @@ def measure_outliers(path: Path, named: str, options: EvaluateOptions) -> Measur
     `named` is a folder, a glob, a table or an image file; its images are of none of the run's classes. Those that
     cannot be read are left out and listed. Raises InputError if none can be read, and what `evaluate_run` raises.
     """
+    if (path / "config.yaml").is_file() and read_record(path).several_labels:
+        raise InputError(f"{path}: --outliers: images that may have several labels; expected one class an image")
     listed = list_images([named]).images
     outcome = evaluate_run(path, options)
     classifier = open_classifier(path, calibrated=False)

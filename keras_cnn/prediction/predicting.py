@@ -13,6 +13,7 @@ from keras_cnn.data.pipeline import decodable_batches
 from keras_cnn.errors import InputError, require
 from keras_cnn.prediction.classifier import Classifier, open_classifier
 from keras_cnn.prediction.images import ListedImage, list_images, read_files
+from keras_cnn.prediction.label_table import LabelPredictions
 from keras_cnn.prediction.table import ImagePredictions
 
 TOP = 5
@@ -59,7 +60,10 @@ def as_predictions(
     probabilities = np.full((len(names), len(classifier.classes)), np.nan)
     if read.any():
         probabilities[read] = classifier.probabilities(scores[read])
-    return ImagePredictions(classifier.name, classifier.classes, tuple(names), probabilities, errors, top)
+    found = classifier.name, classifier.classes, tuple(names), probabilities, errors, top
+    if classifier.thresholds is not None:
+        return LabelPredictions(*found, thresholds=classifier.thresholds, separator=classifier.separator)
+    return ImagePredictions(*found)
 
 
 def predict_files(classifier: Classifier, images: Sequence[ListedImage]) -> tuple[np.ndarray, dict[int, str]]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_cnn.data.walking import ignored_text
-from keras_cnn.errors import InputError, require
+from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.evaluation import probability_files
 from keras_cnn.messages import counted, log_command, log_sentence, logger, wrapped
+from keras_cnn.prediction import label_table
 from keras_cnn.prediction.classifier import Classifier, open_classifier
 from keras_cnn.prediction.images import ImageListing
 from keras_cnn.prediction.predicting import TOP, as_predictions, predict_files
 from keras_cnn.prediction.submission import SubmissionPlan, plan_submission, write_submission
-from keras_cnn.prediction.table import COLUMNS, ImagePredictions, PredictedImage
+from keras_cnn.prediction.table import COLUMNS, NO_LABEL, ImagePredictions, PredictedImage
 
 WIDTH = 80
 _IN_BLOCKS = 4  # images that are shown with a line for each class
@@ -43,7 +44,7 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
     Raises InputError if no image can be read, after their reasons are written, and for a file that may not be replaced.
     """
     table_file, submission_file = _files(stem, options)
-    _check_replaceable(table_file, COLUMNS)
+    _check_replaceable(table_file, COLUMNS[:1])
     classifier = open_classifier(
         source,
         classes=options.classes,
@@ -51,7 +52,15 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
         input_range=options.input_range,
         calibrated=options.calibrated,
     )
-    check_array_replaceable(table_file, classifier.classes)
+    several = classifier.thresholds is not None
+    if several and options.top != TOP:
+        raise UsageError(
+            f"command line: --top {options.top}: images of {source} may have several labels, each from its threshold;"
+            " expected no --top"
+        )
+    _check_replaceable(table_file, label_table.COLUMNS if several else COLUMNS)
+    if not several:
+        check_array_replaceable(table_file, classifier.classes)
     if options.explain:
         from keras_cnn.prediction.explaining import check_method  # with Matplotlib, which takes a second
 
@@ -65,7 +74,7 @@ def predict_named(source: str, listing: ImageListing, stem: str, options: Predic
     if plan and submission_file:
         _submit(submission_file, plan, predictions)
     log_command("written", str(table_file), "a row for each image", 12)
-    if probability_files.lists_few(classifier.classes):
+    if probability_files.lists_few(classifier.classes) and not several:
         array = str(probability_files.array_file(table_file))
         log_command("", array, f"all {len(classifier.classes):,} probabilities of each image", 12)
     if options.explain:
@@ -161,6 +170,8 @@ def _introduction(classifier: Classifier, listing: ImageListing) -> Iterator[str
     yield f"predicts    {classifier.name}: {len(classifier.classes):,} classes, {kind} images of {height}×{width}"
     if found := classifier.temperature:
         yield f"calibrated  by temperature {found.value:.3f}, fitted on {found.images:,} validation images"
+    if classifier.thresholds is not None:
+        yield "labels      several an image, each from the threshold of its class"
     for note in (*classifier.notes, *listing.notes):
         yield from wrapped(note, "note        ", 12)
     left_out = f"; left out: {ignored_text(listing.ignored)}" if listing.ignored else ""
@@ -195,6 +206,8 @@ def _common_folder(images: Sequence[str]) -> str:
 
 def _block(row: PredictedImage) -> Iterator[str]:
     yield shortened(row.image, WIDTH, at_start=True)
+    if not row.classes:
+        yield f"  {NO_LABEL}"
     for name, value in zip(row.classes, row.probabilities, strict=True):
         yield f"  {shortened(name, 50):<50}  {value:7.2%}"
 
@@ -202,6 +215,8 @@ def _block(row: PredictedImage) -> Iterator[str]:
 def _line(row: PredictedImage, width: int) -> str:
     """The name of the image, in `width` columns, and as many classes as fit."""
     text = f"{shortened(row.image, width, at_start=True):<{width}}"
+    if not row.classes:
+        return f"{text}  {NO_LABEL}"
     for number, (name, value) in enumerate(zip(row.classes, row.probabilities, strict=True)):
         part = f"  {shortened(name, 30)} {value:.1%}"
         if number and len(text) + len(part) > WIDTH:

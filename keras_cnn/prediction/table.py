@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("image", "predicted", "probability", "error")
+NO_LABEL = "none of the classes"  # of an image that may have several, or none
 _SHOWN = 10  # rows of the short forms
 
 
@@ -137,4 +138,5 @@ class ImagePredictions:
 def _in_words(row: PredictedImage) -> str:
     if row.error is not None:
         return f"not read: {row.error}"
-    return ", ".join(f"{name} {value:.4f}" for name, value in zip(row.classes, row.probabilities, strict=True))
+    listed = ", ".join(f"{name} {value:.4f}" for name, value in zip(row.classes, row.probabilities, strict=True))
+    return listed or NO_LABEL

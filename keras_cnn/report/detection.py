@@ -5,19 +5,18 @@ from pathlib import Path
 
 from keras_cnn import run_folder as run_folders
 from keras_cnn.analysis.sections import PageSection
-from keras_cnn.charts import Chart, Plot, TextTable
+from keras_cnn.charts import Chart, TextTable
 from keras_cnn.charts.evaluation import RECALLS, precision_over_recall
 from keras_cnn.charts.page import short
-from keras_cnn.charts.text import count, digits, duration, with_interval
+from keras_cnn.charts.text import count, digits, duration
 from keras_cnn.charts.training import detector_history
 from keras_cnn.errors import InputError
 from keras_cnn.report import pictures
 from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import mapping, number
 from keras_cnn.report.sections.configuration import differences
-from keras_cnn.report.sections.environment import environment, reproduction
-from keras_cnn.report.sections.models import networks
-from keras_cnn.run_folder.record import Record, read_record
+from keras_cnn.report.sections.one_run import environment_section, history_table, network, score
+from keras_cnn.run_folder.record import read_record
 
 _DRAWN = ("curves", "precision_recall")  # pictures that the page draws as charts
 
@@ -36,7 +35,7 @@ def content(path: Path) -> tuple[ReportedRun, list[PageSection], list[pictures.P
     """The run at `path`, the sections of its page, its pictures and its problems."""
     record = read_record(path)
     run = ReportedRun(0, record.name, record, {}, record.problems)
-    parts = [_result(run), *_curves(run), *_classes(run), _training(run), *_network(run), _environment(run)]
+    parts = [_result(run), *_curves(run), *_classes(run), _training(run), *network(run), environment_section(run)]
     sources = [source for source in pictures.find([run]) if source.path.stem not in _DRAWN]
     return run, parts, sources, list(record.problems)
 
@@ -44,12 +43,12 @@ def content(path: Path) -> tuple[ReportedRun, list[PageSection], list[pictures.P
 def lead(run: ReportedRun) -> str:
     """The sentence at the top of the page."""
     metrics, source = run.record.metrics, run.record.config.get("data.source", "boxes")
-    network = run.record.config.get("model.cfg", "a detector")
+    name = run.record.config.get("model.cfg", "a detector")
     if not metrics:
-        return f"{network}, in training on {source}."
-    scores = [f"mAP@0.5 {_score(metrics, 'map50')}", f"mAP@[.5:.95] {_score(metrics, 'map')}"]
+        return f"{name}, in training on {source}."
+    scores = [f"mAP@0.5 {score(metrics, 'map50')}", f"mAP@[.5:.95] {score(metrics, 'map')}"]
     images = count(number(metrics.get("images")))
-    return f"{network}, trained on {source}: {' and '.join(scores)} on {images} test images."
+    return f"{name}, trained on {source}: {' and '.join(scores)} on {images} test images."
 
 
 def _result(run: ReportedRun) -> PageSection:
@@ -60,7 +59,7 @@ def _result(run: ReportedRun) -> PageSection:
         text = f"Unfinished: epoch {len(record.history)} of {planned}; the test images have not been read."
         return PageSection("result", "Result", "Result", findings=(text,))
     rows = [
-        (name, *(_score(scores, key) for key in ("map50", "map")), digits(number(scores.get("map75")), 4),
+        (name, *(score(scores, key) for key in ("map50", "map")), digits(number(scores.get("map75")), 4),
          count(number(scores.get("images"))), count(number(scores.get("boxes"))))
         for name, scores in (("test", metrics), ("validation", metrics.get("validation")))
         if isinstance(scores, dict)
@@ -82,29 +81,16 @@ def _result(run: ReportedRun) -> PageSection:
     )
 
 
-def _score(scores: dict, key: str) -> str:
-    interval = scores.get(f"{key}_interval")
-    ends = [end for value in interval if (end := number(value)) is not None] if isinstance(interval, list) else []
-    return with_interval(number(scores.get(key)), (ends[0], ends[1]) if len(ends) == 2 else None)
-
-
 def _curves(run: ReportedRun) -> list[PageSection]:
     record = run.record
     if not record.history:
         return []
     plots = detector_history(record.history, number(record.metrics.get("best_epoch")))
     drawn = [
-        Chart(f"curve-{i}", title, plot, _history_table(record, plot)) for i, (title, plot) in enumerate(plots.items())
+        Chart(f"curve-{i}", title, plot, history_table(record, plot)) for i, (title, plot) in enumerate(plots.items())
     ]
     note = "Dotted line: the best epoch. Training values are measured with augmentation, while the weights change."
     return [PageSection("curves", "Curves", "Curves", charts=tuple(drawn), notes=(note,))]
-
-
-def _history_table(record: Record, plot: Plot) -> TextTable:
-    values = zip(*(line.y for line in plot.series), strict=True)
-    rows = zip((str(row["epoch"]) for row in record.history), values, strict=True)
-    head = ("epoch", *(line.label for line in plot.series))
-    return TextTable(head, tuple((epoch, *(digits(number(value), 4) for value in row)) for epoch, row in rows))
 
 
 def _classes(run: ReportedRun) -> list[PageSection]:
@@ -113,9 +99,9 @@ def _classes(run: ReportedRun) -> list[PageSection]:
     if not isinstance(scores, dict) or not scores:
         return []
     rows = [
-        (name, _score(score, "map50"), _score(score, "map"), count(number(score.get("boxes"))))
-        for name, score in scores.items()
-        if isinstance(score, dict)
+        (name, score(row, "map50"), score(row, "map"), count(number(row.get("boxes"))))
+        for name, row in scores.items()
+        if isinstance(row, dict)
     ]
     head = ("class", "AP@0.5", "AP@[.5:.95]", "test boxes")
     curves = {
@@ -159,31 +145,3 @@ def _training(run: ReportedRun) -> PageSection:
     if changed.rows:
         grids.append(("Fields that differ from the defaults", changed))
     return PageSection("training", "Training", "Training", findings=tuple(facts), tables=tuple(grids))
-
-
-def _network(run: ReportedRun) -> list[PageSection]:
-    head = ("layer", "type", "output", "trainable", "other", "multiply_adds")
-    return [
-        PageSection(
-            "network",
-            f"Network: {network.name}",
-            "Network",
-            findings=(
-                f"{count(network.totals['trainable'])} trainable parameters,"
-                f" {count(network.totals['multiply_adds'])} multiply-adds per image.",
-            ),
-            folded=(
-                ("Layers", TextTable(head, tuple(tuple(layer[name] for name in head) for layer in network.layers))),
-            ),
-        )
-        for network in networks([run])
-    ]
-
-
-def _environment(run: ReportedRun) -> PageSection:
-    facts = [(fact.name, fact.texts[0]) for fact in environment([run])]
-    reproduced = reproduction(run)
-    code = [("Command", reproduced.command)] if reproduced.command else []
-    code.append(("Complete configuration, config.yaml", reproduced.config))
-    grids = (("", TextTable(("fact", "value"), tuple(facts))),)
-    return PageSection("environment", "Environment", "Environment", tables=grids, code=tuple(code))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 
 import jinja2
 import plotly
@@ -30,13 +31,14 @@ from keras_cnn.charts import page as chart_page
 from keras_cnn.charts import text
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol
-from keras_cnn.report import backbones, detection, pictures, run_charts
+from keras_cnn.report import backbones, detection, multilabel, pictures, run_charts
 from keras_cnn.report.recipes import recipe_sections
 from keras_cnn.report.runs import ReportedRun, find_runs
 from keras_cnn.report.sections.audits import VERDICTS
 from keras_cnn.report.sections.content import Content, collect
 from keras_cnn.report.sections.label_errors import label_error_sections
 
+_OF_ONE_RUN = (detection, multilabel)  # kinds of runs with a page of their own
 LIMIT = 5_000_000  # bytes of the page; pictures are compressed to fit
 _RESERVE = 60_000  # for the markup around the pictures
 _CONTROL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]")  # not allowed in HTML; names may contain them
@@ -74,10 +76,11 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
 
     Raises InputError, in one line, for a path that is not a run and for a place that cannot be written.
     """
-    if detector := detection.find(paths):
-        place = out or detector / "report.html"
-        _write(place, lambda: render_detection(detector))
-        return place
+    for kind in _OF_ONE_RUN:
+        if alone := kind.find(paths):
+            place = out or alone / "report.html"
+            _write(place, functools.partial(render_one, kind, alone))
+            return place
     if ranking := backbones.find(paths):
         place = out or ranking / "report.html"
         _write(place, lambda: render_ranking(ranking))
@@ -134,17 +137,20 @@ def render(
     return _page(content, every, [*problems, *wrong, *damaged, *unreadable], analysed)
 
 
-def render_detection(path: Path) -> str:
-    """The page about the detector at `path`, in at most LIMIT bytes if its contents without pictures fit."""
-    run, about, sources, problems = detection.content(path)
+def render_one(kind: ModuleType, path: Path) -> str:
+    """The page about one run of a kind that has its own, in at most LIMIT bytes if its contents without pictures fit.
+
+    `kind` is a module with `content` and `lead`, such as `report/detection.py`.
+    """
+    run, about, sources, problems = kind.content(path)
 
     def page(
         shown: Sequence[pictures.EmbeddedPicture], more: Sequence[pictures.OmittedPictures], problems: list[str]
     ) -> str:
         return _filled(
-            "detection.html",
+            "one_run.html",
             title=run.label,
-            lead=detection.lead(run),
+            lead=kind.lead(run),
             sections=about,
             shown=shown,
             more=more,
@@ -165,7 +171,7 @@ def render_ranking(path: Path) -> str:
     """The page about the ranking of backbones at `path`."""
     about = backbones.read(path)
     content = {"sections": [backbones.section(about)], "shown": [], "more": [], "problems": []}
-    return _filled("detection.html", title=path.name, lead=backbones.lead(about), **content)
+    return _filled("one_run.html", title=path.name, lead=backbones.lead(about), **content)
 
 
 def _sections_alone(title: str, lead: str, about: Sequence[PageSection]) -> str:

@@ -8,6 +8,7 @@ from keras_cnn.analysis.sections import write_section
 from keras_cnn.errors import InputError
 from keras_cnn.messages import counted, log_command, logger
 from keras_cnn.report.html import write_report
+from keras_cnn.report.runs import is_multilabel_run
 from keras_cnn.run_folder import is_detection_run, model_card
 
 
@@ -43,5 +44,7 @@ def _require_runs(paths: list[Path], table: RunTable | None) -> None:
     """Raises InputError for what a W&B Report cannot show: detectors and tables that are not of run folders."""
     if detectors := [path for path in paths if is_detection_run(path)]:
         raise InputError(f"--wandb: a W&B Report is about runs of train.py; {detectors[0]} is one of detect.py")
+    if several := [path for path in paths if is_multilabel_run(path)]:
+        raise InputError(f"--wandb: a W&B Report shows accuracies; {several[0]} has several labels an image")
     if table is not None and table.swept is None:
         raise InputError(f"--wandb: a W&B Report is about runs; {paths[0]} is a table; expected run folders")

@@ -106,14 +106,16 @@ def find_runs(paths: list[Path]) -> tuple[list[ReportedRun], list[str]]:
         named = [path] if (path / "config.yaml").is_file() else _below(path)
         detectors = [folder for folder in named if folder != path and is_detection_run(folder)]
         problems += [f"{folder}: a run of detect.py, which has its own page; left out" for folder in detectors]
-        named = [folder for folder in named if folder not in detectors]
+        several = [folder for folder in named if folder != path and is_multilabel_run(folder)]
+        problems += [f"{folder}: several labels an image, which has its own page; left out" for folder in several]
+        named = [folder for folder in named if folder not in (*detectors, *several)]
         for folder in named:
             folders.setdefault(folder.resolve(), folder)
         if named != [path]:
             problems += [
                 f"{folder}: not a run folder: it has no config.yaml; left out"
                 for folder in sorted(path.iterdir())
-                if folder not in (*named, *detectors)
+                if folder not in (*named, *detectors, *several)
                 and ((folder / "run.lock").is_file() or (folder / "metrics.json").is_file())
             ]
     for folder in folders.values():
@@ -121,6 +123,11 @@ def find_runs(paths: list[Path]) -> tuple[list[ReportedRun], list[str]]:
     records = [read_record(folder) for folder in folders.values()]
     labels = _labels(list(folders))
     return [_run(i, label, record) for i, (label, record) in enumerate(zip(labels, records, strict=True))], problems
+
+
+def is_multilabel_run(path: Path) -> bool:
+    """Whether a folder is that of a run whose images may have several labels."""
+    return (path / "config.yaml").is_file() and read_record(path).several_labels
 
 
 def _below(path: Path) -> list[Path]:

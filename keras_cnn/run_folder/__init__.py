@@ -3,6 +3,7 @@
 from keras_cnn.run_folder.files import naming_a_full_disk, replacing, write_json, write_text
 from keras_cnn.run_folder.folder import (
     HISTORY_COLUMNS,
+    MULTILABEL_COLUMNS,
     RunFolder,
     is_config_of_boxes,
     is_detection_run,
@@ -15,6 +16,7 @@ from keras_cnn.run_folder.test_readings import READING_COLUMNS, TEST_SPLIT, reco
 
 __all__ = [
     "HISTORY_COLUMNS",
+    "MULTILABEL_COLUMNS",
     "READING_COLUMNS",
     "TEST_SPLIT",
     "RunFolder",

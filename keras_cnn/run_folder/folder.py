@@ -27,6 +27,11 @@ HISTORY_COLUMNS = (
     "epoch_seconds",
     "run_seconds",
 )
+MULTILABEL_COLUMNS = (  # of a run whose images may have several labels
+    *("epoch", "loss", "exact_match"),
+    *("val_loss", "val_map", "val_exact_match"),
+    *("learning_rate", "epoch_seconds", "run_seconds"),
+)
 RANK_LOG = re.compile(r"rank-\d+\.log")  # the messages of another process of a run on several hosts
 _DESCRIPTION = ("environment.json", "changes.txt", "config.yaml")
 ENVIRONMENT = {  # fields of environment.json that a resumed run and W&B need

@@ -17,8 +17,11 @@ _FEW = 100  # test images of a class below which its numbers are called uncertai
 
 
 def write_model_card(run: Path) -> Path | None:
-    """Writes README.md into a run folder and returns its path; None for a run without test accuracy: a trial."""
+    """Writes README.md into a run folder and returns its path; None for a run without test results: a trial."""
     record = read_record(run)
+    if record.several_labels and {"map", "per_class", "micro", "macro", "images", "train"} <= set(record.metrics):
+        write_text(run / FILE, model_card(record))
+        return run / FILE
     if not {"accuracy", "accuracy_interval", "per_class", "images"} <= set(record.metrics):
         return None
     write_text(run / FILE, model_card(record))
@@ -30,8 +33,8 @@ def model_card(record: Record) -> str:
     sections = {
         record.name: _what(record),
         "Data": _data(record),
-        "Numbers": _numbers(record),
-        "Limits": _limits(record),
+        "Numbers": _label_numbers(record) if record.several_labels else _numbers(record),
+        "Limits": _label_limits(record) if record.several_labels else _limits(record),
         "Use": _use(record),
         "Cite": _citation(record),
     }
@@ -46,7 +49,8 @@ def _what(record: Record) -> Iterator[str]:
     size = f", {trainable:,} trainable parameters" if isinstance(trainable, int) else ""
     weights = config.get("model.weights")
     begun = f"pretrained weights ({weights})" if weights not in (None, "none") else "random weights"
-    yield f"An image classifier: `{config.get('model.name')}`{size}, trained from {begun}"
+    kind = "A classifier of images that may have several labels" if record.several_labels else "An image classifier"
+    yield f"{kind}: `{config.get('model.name')}`{size}, trained from {begun}"
     epochs = counted(len(record.history), "epoch")
     yield f"for {epochs} with seed {config.get('seed')}. The weights are those of epoch {record.metrics['best_epoch']},"
     yield f"chosen by {record.metrics.get('chosen_by')}. The complete config is in `config.yaml`."
@@ -92,6 +96,45 @@ def _numbers(record: Record) -> Iterator[str]:
         )
 
 
+def _label_numbers(record: Record) -> Iterator[str]:
+    """The numbers of images that may have several classes."""
+    metrics = record.metrics
+    yield f"On {metrics['images']:,} test images, which may have several classes, with 95 % intervals:"
+    yield ""
+    yield "| number | value | interval |"
+    yield "|---|---|---|"
+    if metrics["map_interval"]:
+        yield _row("mean average precision", metrics, "map")
+    for name in ("micro", "macro"):
+        yield _row(f"{name} F1", metrics[name], "f1")
+    yield _row("images with every class right", metrics, "exact_match")
+    yield ""
+    rows = [row for row in metrics["per_class"].items() if row[1]["average_precision"] is not None]
+    if len(rows) > MOST_CLASSES:
+        number = f"{MOST_CLASSES} of {len(rows):,}"
+        yield f"The {number} classes with the lowest average precision; `metrics.json` has all:"
+        yield ""
+        rows = sorted(rows, key=lambda item: item[1]["average_precision"])[:MOST_CLASSES]
+    yield "| class | average precision | F1 | threshold | test images |"
+    yield "|---|---|---|---|---|"
+    for name, row in rows:
+        yield (
+            f"| {name.replace('|', chr(92) + '|')} | {row['average_precision']:.3f} | {row['f1']:.3f} |"
+            f" {row['threshold']:.3f} | {row['support']:,} |"
+        )
+
+
+def _label_limits(record: Record) -> Iterator[str]:
+    rows = record.metrics["per_class"]
+    readings = len(record.test_readings)
+    yield "- The numbers hold for images like those of the source."
+    yield "- The thresholds were chosen on validation images, by the largest F1 of each class."
+    yield "- They are of one seed. The intervals are about the images, not about another training."
+    yield f"- The test split was read {'once' if readings == 1 else f'{readings} times'} (`test_readings.csv`)."
+    if few := [name for name, row in rows.items() if row["support"] < _FEW]:
+        yield f"- {len(few)} of {len(rows)} classes have fewer than {_FEW} test images: their numbers are uncertain."
+
+
 def _row(name: str, numbers: dict, key: str) -> str:
     return f"| {name} | {numbers[key]:.4f} | {_interval(numbers, key, 4)} |"
 
@@ -120,11 +163,12 @@ def _use(record: Record) -> Iterator[str]:
     classes = record.split.get("classes") or list(record.metrics["per_class"])
     is_long = len(classes) > MOST_CLASSES
     yield "```python"
-    if is_long:
+    if is_long or record.several_labels:
         yield "import json"
         yield ""
     yield "import keras"
-    yield "import numpy as np"
+    if not record.several_labels:
+        yield "import numpy as np"
     yield ""
     in_file = 'list(json.load(open("metrics.json", encoding="utf-8"))["per_class"])'
     yield f"CLASSES = {in_file if is_long else json.dumps(classes, ensure_ascii=False)}"
@@ -133,7 +177,12 @@ def _use(record: Record) -> Iterator[str]:
     yield 'mode = "grayscale" if channels == 1 else "rgb"'
     yield 'image = keras.utils.load_img("PHOTO.jpg", color_mode=mode, target_size=(height, width))'
     yield "logits = model(keras.utils.img_to_array(image)[None])  # images of 0 to 255 in, one logit a class out"
-    yield "print(CLASSES[int(np.argmax(logits))])"
+    if record.several_labels:
+        yield "probabilities = keras.ops.convert_to_numpy(keras.ops.sigmoid(logits))[0]"
+        yield 'THRESHOLDS = json.load(open("metrics.json", encoding="utf-8"))["thresholds"]'
+        yield "print([name for name, p in zip(CLASSES, probabilities, strict=True) if p >= THRESHOLDS[name]])"
+    else:
+        yield "print(CLASSES[int(np.argmax(logits))])"
     yield "```"
     yield ""
     yield "`keras-cnn predict . PHOTO.jpg`, called in this folder, fits images as in training"

@@ -56,6 +56,11 @@ class Record:
         return self.path.resolve().name
 
     @property
+    def several_labels(self) -> bool:
+        """Whether an image of the run may have several classes, or none."""
+        return self.split.get("several_labels") is True
+
+    @property
     def finished(self) -> bool:
         """Whether the run is complete, even if its numbers can no longer be read."""
         return bool(self.metrics) or (self.path / "metrics.json").is_file()

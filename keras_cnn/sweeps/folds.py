@@ -17,9 +17,9 @@ from keras_cnn.sweeps import sweep_file
 from keras_cnn.sweeps.space import FOLD, SECTION, Sweep, fold_names
 from keras_cnn.sweeps.study import Study
 from keras_cnn.sweeps.worker import trial_config
-from keras_cnn.tasks.classification.task import prepare
 from keras_cnn.tasks.detection import setup as box_setup
 from keras_cnn.tasks.detection import task as detection
+from keras_cnn.tasks.preparing import prepare
 from keras_cnn.training import experiment
 from keras_cnn.training.experiment import TrainingCost
 from keras_cnn.training.task import Prepare

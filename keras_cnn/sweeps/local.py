@@ -14,7 +14,7 @@ from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
 from keras_cnn.sweeps.study import Study, Trial
 from keras_cnn.sweeps.worker import outcome, settings, trial_config
 from keras_cnn.sweeps.worker_pool import worker_pool
-from keras_cnn.tasks.classification.task import prepare
+from keras_cnn.tasks.preparing import prepare
 from keras_cnn.training import experiment, gpus
 
 SECONDS = 0.5  # between two checks of the workers

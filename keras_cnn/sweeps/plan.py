@@ -21,9 +21,9 @@ from keras_cnn.sweeps.hyperband import rungs
 from keras_cnn.sweeps.sampler import RANDOM_FIRST, Sampler
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import FAILURES_IN_A_ROW, Study
-from keras_cnn.sweeps.worker import check_metric, settings, trial_config
+from keras_cnn.sweeps.worker import check_metric, check_metric_of, settings, trial_config
 from keras_cnn.tasks.classification.setup import SharedResources
-from keras_cnn.tasks.classification.task import prepare
+from keras_cnn.tasks.preparing import prepare
 from keras_cnn.training import experiment
 from keras_cnn.training.experiment import TrainingCost
 
@@ -61,6 +61,7 @@ def read(path: Path, overrides: list[str], run_cap: int | None, change: Change =
     shared = SharedResources()
     with _trial_configs(sweep, base) as config_of:
         assignment, first = _first_possible(sweep, base, config_of)
+        check_metric_of(sweep, shared.dataset(first)[0])
         largest = largest_cell(sweep, assignment, config_of, lambda config: shared.dataset(config)[0])
     plan = SweepPlan(sweep, base, first, largest)
     for note in [*sweep.notes, *_notes(plan)]:
@@ -183,7 +184,7 @@ def _engine(plan: SweepPlan) -> str:
 
 def _notes(plan: SweepPlan) -> Iterator[str]:
     sweep, epochs = plan.sweep, plan.first.train.epochs
-    if (name := sweep.metric_name) in ("loss", "accuracy") and not sweep.folds:
+    if (name := sweep.metric_name) in ("loss", "accuracy", "exact_match") and not sweep.folds:
         yield f"metric.name: {name} is of the training images; what generalises is chosen by val_{name}"
     are_swept = any("train.epochs" in space.fields_of(sweep, name) for name in sweep.parameters)
     if sweep.early_terminate and not are_swept and (first := rungs(sweep.early_terminate)[0]) >= epochs:

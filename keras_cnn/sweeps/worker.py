@@ -14,18 +14,19 @@ import keras
 from keras_cnn import config as config_module
 from keras_cnn.config import Config
 from keras_cnn.config.batch_size import require_number, with_scaled_rate
+from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import BUG, InputError, Interrupted, Stopped, brief, explained
 from keras_cnn.loading import BUILDERS
 from keras_cnn.messages import logger
-from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder, is_config_of_boxes, read_json
+from keras_cnn.run_folder import HISTORY_COLUMNS, MULTILABEL_COLUMNS, RunFolder, is_config_of_boxes, read_json
 from keras_cnn.sweeps import space, wandb
 from keras_cnn.sweeps.hyperband import should_stop
 from keras_cnn.sweeps.space import Sweep
 from keras_cnn.sweeps.study import Study, Trial, TrialLease
 from keras_cnn.tasks.classification.setup import SharedResources
-from keras_cnn.tasks.classification.task import folds_of, trials_of
 from keras_cnn.tasks.detection import task as detection_task
 from keras_cnn.tasks.detection.settings import BoxConfig
+from keras_cnn.tasks.preparing import folds_of, trials_of
 from keras_cnn.training import experiment
 from keras_cnn.training.interrupt import Interrupt
 from keras_cnn.training.loop import NotFinite
@@ -203,9 +204,20 @@ def _best_epoch(folder: RunFolder) -> int:
 
 def check_metric(sweep: Sweep) -> None:
     """Raises InputError if the sweep's metric is no column of a run's history."""
-    numbers = [name for name in HISTORY_COLUMNS if name != "epoch"]
+    numbers = [name for name in dict.fromkeys((*HISTORY_COLUMNS, *MULTILABEL_COLUMNS)) if name != "epoch"]
     if sweep.metric and sweep.metric.name not in numbers:
         raise InputError(f"{sweep.path}: metric.name: {sweep.metric.name!r}; expected one of {', '.join(numbers)}")
+
+
+def check_metric_of(sweep: Sweep, dataset: Dataset) -> None:
+    """Raises InputError if runs on these images, of one class each or of several labels, do not have the metric."""
+    columns = MULTILABEL_COLUMNS if dataset.several_labels else HISTORY_COLUMNS
+    if sweep.metric_name not in columns:
+        kind = "may have several labels" if dataset.several_labels else "have one class each"
+        expected = "{name: val_map, goal: maximize}" if dataset.several_labels else "val_accuracy or val_loss"
+        raise InputError(
+            f"{sweep.path}: metric: {sweep.metric_name}, but images of {dataset.source} {kind}; expected {expected}"
+        )
 
 
 def settings(sweep: Sweep, assignment: Mapping[str, Any]) -> str:

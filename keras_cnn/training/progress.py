@@ -8,7 +8,12 @@ from keras_cnn.messages import logger
 from keras_cnn.progress_bar import ProgressBar, notebook_bar
 from keras_cnn.training.state import TrainingState
 
-SHORT: dict[str, str] = {"accuracy": "acc", "val_accuracy": "val_acc"}  # so that a line has 80 characters
+SHORT: dict[str, str] = {  # so that a line has 80 characters
+    "accuracy": "acc",
+    "val_accuracy": "val_acc",
+    "exact_match": "exact",
+    "val_exact_match": "val_exact",
+}
 SECONDS = ("epoch_seconds", "run_seconds")
 
 

@@ -198,7 +198,7 @@ class TrainingSession:
         return name or "a signal on another rank" if self._task.replicas.ranks.any(name is not None) else None
 
     def _save_model(self, path: Path) -> None:
-        save_with_classes(self._task.model, path, self._task.classes)
+        save_with_classes(self._task.model, path, self._task.classes, several_labels=self._task.several_labels)
 
     def _write_weights(self, path: Path) -> None:
         checkpoints.write(path, {"model": self._changing}, {})

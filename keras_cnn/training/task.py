@@ -88,6 +88,7 @@ class Task(Protocol):
     precision: str
     model: keras.Model
     classes: Sequence[str]  # in the order of the model's outputs
+    several_labels: bool  # an image may have several of the classes: each output has a sigmoid of its own
     split: dict  # content of split.json; its "sha256" changes if any image, label or split does
     train_images: int
     steps: int  # of an epoch

@@ -63,7 +63,9 @@ def draw(
     images = stream(opened, "ablation", split, most, first=first)
     if opened.classes is None:
         raise InputError(f"{opened.name}: ablation: class names that are not known, expected a run")
-    require(bool((images.labels >= 0).all()), f"{opened.name}: ablation", "images without a true class", "a run's own")
+    found = "images that may have several classes" if opened.thresholds is not None else "images without a true class"
+    expected = "a run of one class an image" if opened.thresholds is not None else "a run's own"
+    require(bool((images.labels >= 0).all()), f"{opened.name}: ablation", found, expected)
     ablation = ablate(
         opened.probe,
         images,
@@ -90,7 +92,8 @@ def draw(
 def reads(opened: OpenedModel) -> PlannedReads:
     """The scores of the unchanged network, which other views read too. Without `all`, `ablate` predicts them itself."""
     images = stream(opened, "ablation", "validation", **VIEWS["ablation"].options_in_all)
-    return PlannedReads(measured=[(images, Features(opened.head.point))] if opened.classes else [])
+    has_classes = opened.classes and opened.thresholds is None
+    return PlannedReads(measured=[(images, Features(opened.head.point))] if has_classes else [])
 
 
 def _draw_comparison(

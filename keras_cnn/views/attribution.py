@@ -59,7 +59,7 @@ def draw(
 
     Options:
         method: default all ten, without those that the activations of the network rule out
-        target: the class to explain, by name or number; default the predicted class of each image
+        target: the class to explain, by name or number; default the predicted class, or classes, of each image
         against: a class to subtract: what speaks for the target rather than for this class
         neuron: LAYER:CHANNEL or LAYER:CHANNEL,ROW,COLUMN instead of a class; LAYER for its ten strongest channels
         box: of a detector, which detection of each image by confidence; default 1, the strongest
@@ -208,6 +208,8 @@ def _explained_targets(
         raise UsageError(f"command line: {opened.name} has {found} neurons, such as --neuron {point}")
     index = None if target is None else opened.class_index(target)
     words = "the predicted class" if index is None else opened.class_name(index)
+    if index is None and against is None and opened.thresholds is not None:
+        return [_predicted_labels(opened)]
     if against is None:
         return [_ExplainedTarget(ClassScore(index), images, words, target or "predicted")]
     other = opened.class_index(against)
@@ -215,6 +217,17 @@ def _explained_targets(
     return [
         _ExplainedTarget(ClassDifference(index, other), images, title, f"{target or 'predicted'}-against-{against}")
     ]
+
+
+def _predicted_labels(opened: OpenedModel) -> _ExplainedTarget:
+    """Every predicted class of each image that may have several, in rows of their own; the most probable of none."""
+    rows = [
+        (image, label)
+        for image in range(len(opened.images.names))
+        for label in opened.predicted_labels(image) or [int(opened.probabilities[image].argmax())]
+    ]
+    images, labels = zip(*rows, strict=True)
+    return _ExplainedTarget(ClassScore(labels), np.array(images), "each predicted class", "predicted")
 
 
 def _boxes(opened: OpenedDetector, number: int) -> list[_ExplainedTarget]:

@@ -70,6 +70,7 @@ class ClassHead:
     units: int
     squashing: str | None  # "softmax" or "sigmoid": what the network does to the scores after that point
     words: str  # for titles: "logits", "logits before the softmax of dense_1"
+    several: bool = False  # an image may have several classes: the probability of each is the sigmoid of its score
 
     @property
     def classes(self) -> int:
@@ -86,26 +87,29 @@ class ClassHead:
         return np.concatenate([-scores, scores], axis=1) if self.units == 1 else scores
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """(N, classes) float64 in [0, 1]: the sigmoid of each class if the network ends with one, else a softmax."""
+        """(N, classes) float64 in [0, 1]: the sigmoid of each class if it has one of its own, else a softmax."""
         scores = self.class_scores(np.asarray(scores, np.float64))
-        return expit(scores) if self.squashing == "sigmoid" else softmax(scores, axis=1)
+        return expit(scores) if self.several or self.squashing == "sigmoid" else softmax(scores, axis=1)
 
     def confidences(self, outputs: tf.Tensor) -> tf.Tensor:
         """(N, classes) in [0, 1], from the network's outputs (N, units)."""
         if self.units == 1:
             return tf.concat([1 - outputs, outputs], axis=1)
-        return outputs if self.squashing else tf.nn.softmax(outputs)
+        if self.squashing:
+            return outputs
+        return tf.nn.sigmoid(outputs) if self.several else tf.nn.softmax(outputs)
 
 
 class Probe:
     """A functional or sequential model with one image input, opened for reading.
 
-    `output` is the name of the output whose classes are explained, for a model with several. Raises InputError for a
-    model that is not a graph of layers or does not have one image input, and for an unknown output.
+    `output` is the name of the output whose classes are explained, for a model with several. `several_labels` says that
+    an image may have several classes. Raises InputError for a model that is not a graph of layers or does not have one
+    image input, and for an unknown output.
     """
 
-    def __init__(self, model: keras.Model, output: str | None = None):
-        self.model = model
+    def __init__(self, model: keras.Model, output: str | None = None, *, several_labels: bool = False):
+        self.model, self.several_labels = model, several_labels
         self.graph = Graph(model)
         self._output = None if output is None else self._named_output(output)
         require(len(self.graph.inputs) == 1, model.name, f"{len(self.graph.inputs)} inputs", "one")
@@ -129,7 +133,7 @@ class Probe:
         """A probe of a clone of the model that has variables of its own and the same weights."""
         clone = keras.models.clone_model(self.model, recursive=True)
         clone.set_weights(self.model.get_weights())
-        return Probe(clone, self._output)
+        return Probe(clone, self._output, several_labels=self.several_labels)
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -267,7 +271,7 @@ class Probe:
             point, words = node.inputs[0], f"logits before {node.name}, a {squashing}"
         else:
             point, words = self.output().name, "logits"
-        return ClassHead(point, units or 0, squashing, words)
+        return ClassHead(point, units or 0, squashing, words, self.several_labels)
 
     def _head_problem(self) -> str | None:
         """Why the network has no class scores; None if it has some."""

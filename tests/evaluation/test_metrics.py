@@ -128,7 +128,7 @@ def test_f1_intervals_hold_the_true_f1_about_19_times_of_20_even_where_hits_are_
         union = int(rng.multinomial(100, kinds)[:2].sum())
         hits = int(rng.binomial(union, right))
         support = hits + int(rng.binomial(union - hits, 0.5))
-        low, high = metrics._f1_interval(hits, support, union - support + hits)
+        low, high = metrics.f1_interval(hits, support, union - support + hits)
         held += low <= truth <= high
     assert 465 <= held <= 495
 

@@ -14,7 +14,7 @@ from keras_cnn.loading import BUILDERS
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.sweeps import worker
 from keras_cnn.sweeps.sweep_file import read_sweep
-from keras_cnn.tasks.classification.task import prepare
+from keras_cnn.tasks.preparing import prepare
 from keras_cnn.training import batch_size, experiment
 
 AUTO = Config(train=TrainConfig(batch_size="auto"))

@@ -10,12 +10,13 @@ import numpy as np
 import PIL
 
 from keras_cnn.data.dataset import Split
+from keras_cnn.data.label_sets import has_sets
 from keras_cnn.data.shards.index import escaped_key
 from keras_cnn.data.shards.resizing import resized
 from keras_cnn.data.shards.shard_manifest import settings_hash
 from keras_cnn.data.splits import LabelledSource, in_rank_order
 from keras_cnn.data.walking import IMAGE_EXTENSIONS
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, require
 
 SAMPLED = 64  # images that are resized to learn how large the others become
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -96,6 +97,10 @@ def make_plan(where: str, source: LabelledSource, options: WriteOptions) -> Writ
     for name, part in source.parts.items():
         if part.split.files is None:
             raise InputError(f"{where}: has arrays of pixels; expected image files, as of folder: or csv:")
+        several = has_sets(part.split.labels)
+        require(
+            not several, where, "found images that may have several labels", "one class an image, which shards hold"
+        )
         if source.group_names:
             raise InputError(
                 f"{where}: has groups, which shards do not keep; expected --data.table.group none, to leave them out"

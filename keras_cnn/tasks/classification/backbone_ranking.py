@@ -13,7 +13,7 @@ from keras_cnn.config import Choice, Config
 from keras_cnn.data import pipeline
 from keras_cnn.data.audit import default_cache_dir
 from keras_cnn.data.dataset import Dataset, Split
-from keras_cnn.errors import InputError
+from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation.feature_probes import probe_features
 from keras_cnn.evaluation.intervals import holm, mcnemar_exact, paired_bootstrap, wilson
 from keras_cnn.loading import load_dataset
@@ -113,6 +113,8 @@ def rank(
     for candidate in chosen:
         own = replace(config, model=Choice(candidate.backbone, {"weights": candidate.weights}))
         dataset = load(own)
+        found = f"images of {dataset.source} that may have several labels"
+        require(not dataset.several_labels, "probe", f"found {found}", "one class an image")
         images = images or {"source": dataset.source} | {
             f"{name}_images": len(dataset.splits[name]) for name in ("train", "validation")
         }

@@ -26,7 +26,7 @@ from keras_cnn.tasks.classification.objective import objective_of
 from keras_cnn.tasks.classification.setup import TrainingSetup
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.phases import Phase, rate_factors
-from keras_cnn.training.step import Trainer
+from keras_cnn.training.step import Objective, Trainer
 from keras_cnn.training.task import CheckInterrupt, no_interrupt
 
 VALUES_PER_BATCH = 2**20  # pixel values of an inference batch
@@ -43,6 +43,8 @@ class PhaseRunner:
     computed once for each image or, if they cannot be kept (for example with augmentation), in each step, in inference
     mode and without a gradient.
     """
+
+    measure = "accuracy"  # what is 1 if every image is right
 
     def __init__(self, setup: TrainingSetup, phase: Phase, check_interrupt: CheckInterrupt = no_interrupt):
         self._setup, self._phase, self._check_interrupt = setup, phase, check_interrupt
@@ -76,7 +78,7 @@ class PhaseRunner:
             self._trainable_part,
             optimizer,
             augment,
-            objective=objective_of(settings, setup.train.labels, len(setup.dataset.classes)),
+            objective=self.objective,
             inputs=inputs,
             frozen_part=inference(self._frozen_model) if in_step else None,
             rate_factors=by_path,
@@ -85,6 +87,12 @@ class PhaseRunner:
             share=self._share,
             xla=settings.xla,
         )
+
+    @property
+    def objective(self) -> Objective:
+        """The loss with what it measures."""
+        setup = self._setup
+        return objective_of(setup.config.train, setup.train.labels, len(setup.dataset.classes))
 
     @property
     def _share(self) -> Share:
@@ -126,12 +134,16 @@ class PhaseRunner:
     # --- validation and predictions ---
 
     def validate(self) -> dict[str, float]:
-        """Mean cross-entropy and accuracy on the validation split; nan if a logit is not finite."""
+        """The `scores` of the validation split; all are nan if a logit is not finite."""
         features, labels = self._validation_features, self._setup.dataset.validation.labels
         logits = self.logits("validation") if features is None else self._predict(features)
         self.validated = None if features is not None and self._frozen_part.rounds else logits
         if not np.isfinite(logits).all():
-            return {"val_loss": math.nan, "val_accuracy": math.nan}
+            return dict.fromkeys(self.scores(labels, np.zeros_like(logits)), math.nan)
+        return self.scores(labels, logits)
+
+    def scores(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+        """Mean cross-entropy and accuracy, as columns of the history."""
         accuracy = float(np.mean(logits.argmax(axis=1) == labels))
         return {"val_loss": cross_entropy(labels, logits), "val_accuracy": accuracy}
 
@@ -161,10 +173,10 @@ class PhaseRunner:
         setup = self._setup
         if not setup.config.train.overfit_batch or setup.config.train.memorise:
             return
-        accuracy = float(np.mean(self.logits("train").argmax(axis=1) == setup.train.labels))
-        verdict = "memorised" if accuracy == 1 else "did not memorise"
+        right = self.scores(setup.train.labels, self.logits("train"))[f"val_{self.measure}"]
+        verdict, words = "memorised" if right == 1 else "did not memorise", self.measure.replace("_", " ")
         images = len(setup.train)
-        logger.info(f"one batch: the network {verdict} its {images} images (training accuracy {accuracy:.3f})")
+        logger.info(f"one batch: the network {verdict} its {images} images (training {words} {right:.3f})")
 
     @property
     def _inference_batch(self) -> int:

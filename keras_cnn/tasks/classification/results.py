@@ -8,6 +8,7 @@ import numpy as np
 from keras_cnn.charts import png
 from keras_cnn.charts.training import run_history
 from keras_cnn.data import pipeline
+from keras_cnn.data.label_sets import named
 from keras_cnn.evaluation import metrics
 from keras_cnn.evaluation.gallery import confusion_figure
 from keras_cnn.evaluation.predictions import write_predictions
@@ -23,9 +24,10 @@ from keras_cnn.training.run_figures import save_figure
 PREVIEW_ROWS, PREVIEW_VIEWS, MISTAKES = 6, 6, 30
 
 
-def save_model(model: keras.Model, folder: RunFolder, classes: Sequence[str]) -> None:
+def save_model(model: keras.Model, folder: RunFolder, classes: Sequence[str], several_labels: bool = False) -> None:
+    """Writes model.keras; `several_labels` is recorded in it, see `class_names`."""
     with signals_held_back(), replacing(folder / "model.keras") as temporary:
-        save_with_classes(model, temporary, classes)
+        save_with_classes(model, temporary, classes, several_labels=several_labels)
 
 
 def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run: PhaseRunner, best_epoch: int) -> dict:
@@ -107,6 +109,6 @@ def draw_augmentation(setup: TrainingSetup, folder: RunFolder) -> None:
     sample = setup.train.take(np.linspace(0, len(setup.train) - 1, rows).astype(int))
     settings = {"views": PREVIEW_VIEWS, "batch_size": config.train.batch_size, "fit": config.data.fit}
     views = pipeline.preview(sample, setup.dataset.image_shape, setup.augmentation, config.seed, **settings)
-    captions = [setup.dataset.classes[label] for label in sample.labels]
+    captions = [named(label, setup.dataset.classes) for label in sample.labels]
     title = f"{folder.path.name}: augmentation '{config.data.augment.name}', the original first"
     save_figure(sheets.augmentation_sheet(views, captions, title), folder, "augmentation")

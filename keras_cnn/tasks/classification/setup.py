@@ -64,7 +64,8 @@ class TrainingSetup:
         if settings.monitor != "auto":
             return settings.monitor
         few = len(self.dataset.validation) < CHOOSES_BADLY and not settings.memorise
-        return "val_loss" if few else "val_accuracy"
+        best = "val_map" if self.dataset.several_labels else "val_accuracy"
+        return "val_loss" if few else best
 
     @property
     def steps(self) -> int:

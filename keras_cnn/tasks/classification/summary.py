@@ -1,6 +1,6 @@
 """What a run logs before its first step: images, baseline, network, what is frozen, and advice from the numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -14,8 +14,32 @@ from keras_cnn.training.precision import log_hardware
 FEW_IMAGES = 1000  # for a network trained from scratch
 
 
-def log_summary(setup: TrainingSetup) -> None:
-    """Logs a summary of the data, the findings of its audit, and the network."""
+Lines = Callable[[TrainingSetup], Iterator[str]]
+
+
+def class_lines(setup: TrainingSetup) -> Iterator[str]:
+    """The training images a class, and the accuracy of guessing."""
+    yield _classes(setup)
+    yield _baseline(setup)
+
+
+def class_advice(setup: TrainingSetup) -> Iterator[str]:
+    """Advice from the numbers of images of each class."""
+    counts, validation, settings = _counts(setup), len(setup.dataset.validation), setup.config.train
+    is_corrected = settings.class_weights != "none" or settings.logit_adjustment
+    if counts.min() and counts.max() / counts.min() > 3 and not is_corrected:
+        yield "the classes are unequal: --train.class_weights balanced counts them alike"
+    if validation < CHOOSES_BADLY:
+        chosen = f"{setup.monitor} chooses the best epoch"
+        why = f"val_accuracy of {validation:,} images chooses badly"
+        yield f"{why}: {chosen}" if setup.monitor == "val_loss" else f"{why}; --train.monitor val_loss"
+
+
+def log_summary(setup: TrainingSetup, labels: Lines = class_lines, advice: Lines = class_advice) -> None:
+    """Logs a summary of the data, the findings of its audit, and the network.
+
+    `labels` and `advice` have the lines about the labels of the images.
+    """
     dataset = setup.dataset
     splits = {"train": setup.train, "validation": dataset.validation, "test": dataset.test}
     counts = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
@@ -23,8 +47,8 @@ def log_summary(setup: TrainingSetup) -> None:
     logger.info(f"data      {counts}; {len(dataset.classes)} classes; {size}")
     for line in data_notes(dataset.findings):
         log_sentence("", line)
-    logger.info(_classes(setup))
-    logger.info(_baseline(setup))
+    for line in labels(setup):
+        logger.info(line)
     trainable = sum(int(np.prod(v.shape)) for v in setup.model.trainable_variables)
     logger.info(f"model     {setup.config.model.name}: {trainable:,} trainable parameters")
     log_hardware(setup.config.precision, setup.precision, setup.hardware)
@@ -36,7 +60,7 @@ def log_summary(setup: TrainingSetup) -> None:
             logger.info(f"          {line}")
     for line in setup.notes:
         log_sentence("note", line)
-    for line in _advice(setup):
+    for line in [*_advice(setup), *(() if setup.config.train.overfit_batch else advice(setup))]:
         logger.info(f"advice    {line}")
 
 
@@ -65,7 +89,7 @@ def _baseline(setup: TrainingSetup) -> str:
 
 
 def _advice(setup: TrainingSetup) -> Iterator[str]:
-    images, counts, settings = len(setup.train), _counts(setup), setup.config.train
+    images, settings = len(setup.train), setup.config.train
     if settings.overfit_batch:
         return
     pretrained = setup.loaded is not None and bool(setup.loaded.loaded)
@@ -74,11 +98,3 @@ def _advice(setup: TrainingSetup) -> Iterator[str]:
         yield f"  from fewer: {shell_command('finetune', 'PHOTOS', '--backbone', 'mobilenetv2')}"
     if setup.steps == 1:
         yield f"one step an epoch: a smaller --batch-size than {settings.batch_size}, or more --epochs"
-    is_corrected = settings.class_weights != "none" or settings.logit_adjustment
-    if counts.min() and counts.max() / counts.min() > 3 and not is_corrected:
-        yield "the classes are unequal: --train.class_weights balanced counts them alike"
-    validation = len(setup.dataset.validation)
-    if validation < CHOOSES_BADLY:
-        chosen = f"{setup.monitor} chooses the best epoch"
-        why = f"val_accuracy of {validation:,} images chooses badly"
-        yield f"{why}: {chosen}" if setup.monitor == "val_loss" else f"{why}; --train.monitor val_loss"

@@ -8,10 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from keras_cnn import config as config_module
-from keras_cnn.config import Config
-from keras_cnn.config.batch_size import require_number
-from keras_cnn.config.schema import AUTO
-from keras_cnn.distribution.ranks import ALONE, Ranks
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS
 from keras_cnn.models import custom
@@ -20,49 +16,18 @@ from keras_cnn.run_folder.json_files import read_json
 from keras_cnn.run_folder.split_ids import write_ids
 from keras_cnn.tasks.classification import results
 from keras_cnn.tasks.classification.phase_runner import PhaseRunner, fingerprints
-from keras_cnn.tasks.classification.setup import SharedResources, TrainingSetup, prepare_setup
+from keras_cnn.tasks.classification.setup import TrainingSetup
 from keras_cnn.tasks.classification.summary import log_summary
 from keras_cnn.tracking import Tracker
-from keras_cnn.training import batch_size
 from keras_cnn.training.phases import Phase
 from keras_cnn.training.task import CheckInterrupt, no_interrupt
-
-
-def prepare(
-    config: Config,
-    chosen_precision: str | None = None,
-    *,
-    shared: SharedResources | None = None,
-    run: Path | None = None,
-    ranks: Ranks = ALONE,
-) -> "ClassificationTask":
-    """The task of a config: loads the data, builds the model, sets seeds and number format of this process.
-
-    `shared` may hold the dataset; for `run` and `ranks` see `prepare_setup`.
-    """
-    if ranks.count > 1:
-        require_number(config, "several processes train on one batch")
-    tried, is_auto = SharedResources(), config.train.batch_size == AUTO
-    config = batch_size.resolved(config, lambda other: prepare(other, chosen_precision, shared=tried, run=run))
-    if is_auto:
-        shared = shared or tried  # where the images may be decoded already
-    return ClassificationTask(prepare_setup(config, chosen_precision, shared=shared, run=run, ranks=ranks))
-
-
-def trials_of(shared: SharedResources):
-    """A `Prepare` for the trials of a sweep, which share the dataset."""
-    return lambda config, chosen_precision: ClassificationTrial(prepare_setup(config, chosen_precision, shared=shared))
-
-
-def folds_of(shared: SharedResources):
-    """A `Prepare` for the runs of a cross-validation."""
-    return lambda config, chosen_precision: ClassificationFold(prepare_setup(config, chosen_precision, shared=shared))
 
 
 class ClassificationTask:
     """A classifier's run, from scratch or from pretrained weights."""
 
-    history_columns = HISTORY_COLUMNS
+    history_columns: Sequence[str] = HISTORY_COLUMNS
+    several_labels = False
     is_trial = False
 
     def __init__(self, setup: TrainingSetup):
@@ -136,14 +101,15 @@ class ClassificationTask:
         With train.memorise it evaluates the one batch, and reads no other image.
         """
         if not self.keeps_whole_model:
-            results.save_model(self.model, folder, self.classes)
+            results.save_model(self.model, folder, self.classes, self.several_labels)
         if validated is not None:
             phase_run.known_logits["validation"] = validated
         if self.config.train.memorise:
-            return results.finish_batch(self.setup, folder, tracker, phase_run, best_epoch)
+            return self._evaluate_batch(self.setup, folder, tracker, phase_run, best_epoch)
         return self._evaluate(self.setup, folder, tracker, phase_run, best_epoch)
 
     _evaluate = staticmethod(results.finish)
+    _evaluate_batch = staticmethod(results.finish_batch)
 
 
 class ClassificationTrial(ClassificationTask):

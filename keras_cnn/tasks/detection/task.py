@@ -45,6 +45,7 @@ class DetectionTask:
 
     history_columns = COLUMNS
     program = "detect"
+    several_labels = False
     is_trial = False
     keeps_whole_model = False  # the saved network is a conversion: in float32, with folded batch norms
     keeps_last_model = False

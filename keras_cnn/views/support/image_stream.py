@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_cnn.data import cache, pipeline
 from keras_cnn.data.dataset import Split, evenly_spaced
+from keras_cnn.data.label_sets import has_sets, no_class
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.messages import logger
 from keras_cnn.run_folder import TEST_SPLIT, RunFolder, record_test_reading
@@ -128,6 +129,8 @@ def stream(
         images, words = Split(given.names, given.labels, given.pixels), "images given"
     else:
         images, words = getattr(of.dataset, split), f"images of the {split} split"
+        if has_sets(images.labels):
+            images = replace(images, labels=no_class(images.labels))
     if not len(images):
         raise UsageError(f"command line: --split {split}: {of.name} has no images there")
     decoded = of.once(("decoded", words, shape), lambda: DecodedSplit(images, shape, of.fit))

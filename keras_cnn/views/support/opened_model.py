@@ -15,6 +15,7 @@ from keras_cnn.data import pipeline
 from keras_cnn.data.audit import audit, default_cache_dir
 from keras_cnn.data.dataset import Dataset, evenly_spaced
 from keras_cnn.data.decoding import decode
+from keras_cnn.data.label_sets import has_sets, named, no_class
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.visualization.probe import ClassHead, Probe, taps
@@ -33,6 +34,7 @@ class ShownImages:
     pixels: np.ndarray  # (N, H, W, C) uint8
     names: tuple[str, ...]
     labels: np.ndarray  # (N,) int32 into the classes; -1 where the true class is not known
+    words: tuple[str, ...] = ()  # (N,) the true classes of images that may have several
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class OpenedModel:
     dataset: Dataset | None = None  # of a run
     notes: tuple[str, ...] = ()  # sentences that the user must read
     run: RunFolder | None = None
+    thresholds: tuple[float, ...] | None = None  # (C,) of images that may have several classes; None: one class each
     results: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)  # shared by all views
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -102,7 +105,11 @@ class OpenedModel:
         split = self.dataset.validation if len(self.dataset.validation) else self.dataset.train
         chosen = evenly_spaced(len(split), self.options.image_count or _SHOWN)
         shown = split.take(chosen)
-        return ShownImages(pipeline.decoded(shown, self.dataset.image_shape, self.fit), tuple(shown.ids), shown.labels)
+        pixels, labels = pipeline.decoded(shown, self.dataset.image_shape, self.fit), shown.labels
+        if not has_sets(labels):
+            return ShownImages(pixels, tuple(shown.ids), labels)
+        words = tuple(named(row, self.dataset.classes) for row in labels)
+        return ShownImages(pixels, tuple(shown.ids), no_class(labels), words)
 
     @cached_property
     def head(self) -> ClassHead:
@@ -146,6 +153,11 @@ class OpenedModel:
         known = self.classes or (f"0 to {self.head.classes - 1}",)
         raise UsageError(f"command line: {self.name}: unknown class {name!r}{nearest(name, known)}")
 
+    def predicted_labels(self, index: int) -> list[int]:
+        """The classes of an image on display that reach their thresholds, the most probable first."""
+        row = self.probabilities[index]
+        return [int(i) for i in np.argsort(-row, kind="stable") if row[i] >= (self.thresholds or ())[i]]
+
     def caption(self, index: int, between: str = ", ", after_name: str | None = None) -> str:
         """The name of an image with its true class and its predicted class and probability, as far as known.
 
@@ -153,7 +165,13 @@ class OpenedModel:
         """
         name, label = self.images.names[index], self.images.labels[index]
         parts = [f"true {self.class_name(label)}"] if label >= 0 else []
-        if self.is_classifier:
+        if self.images.words:
+            parts = [f"true {self.images.words[index]}"]
+        if self.thresholds is not None:
+            chosen = self.predicted_labels(index)
+            listed = ", ".join(f"{self.class_name(i)} {self.probabilities[index, i]:.2f}" for i in chosen)
+            parts.append(f"predicted {listed or 'none'}")
+        elif self.is_classifier:
             best = int(self.probabilities[index].argmax())
             parts.append(f"predicted {self.class_name(best)} {self.probabilities[index, best]:.2f}")
         return (between if after_name is None else after_name).join([name, between.join(parts)] if parts else [name])
@@ -173,4 +191,5 @@ def _read_files(paths: tuple[Path, ...], shape: tuple[int, int, int], fit: str) 
 def _some(images: ShownImages, most: int) -> ShownImages:
     chosen = evenly_spaced(len(images.names), most)
     names = tuple(images.names[number] for number in chosen)
-    return ShownImages(images.pixels[chosen], names, images.labels[chosen])
+    words = tuple(images.words[number] for number in chosen) if images.words else ()
+    return ShownImages(images.pixels[chosen], names, images.labels[chosen], words)

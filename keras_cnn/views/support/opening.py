@@ -5,14 +5,16 @@ from pathlib import Path
 from keras_cnn.checking import nearest
 from keras_cnn.detection.named_models import NAMED, is_detector
 from keras_cnn.errors import InputError, UsageError, require
+from keras_cnn.evaluation.multilabel.recorded import recorded_thresholds
+from keras_cnn.evaluation.multilabel.thresholds import DEFAULT
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.models import backbones
 from keras_cnn.models.class_names import FILE as CLASSES
-from keras_cnn.models.class_names import classes_in
+from keras_cnn.models.class_names import classes_in, has_several_labels
 from keras_cnn.models.inputs import with_image_shape, with_input_range
 from keras_cnn.models.model_files import HDF5, KERAS, load_model
 from keras_cnn.run_folder import RunFolder
-from keras_cnn.run_folder.record import read_record
+from keras_cnn.run_folder.record import Record, read_record
 from keras_cnn.views.support.opened_detector import open_detector
 from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
 from keras_cnn.visualization.probe import Probe
@@ -48,15 +50,22 @@ def _open_run(path: Path, options: VisualizeOptions) -> OpenedModel:
     return OpenedModel(
         record.name,
         model,
-        Probe(model),
+        Probe(model, several_labels=record.several_labels),
         options.out or path / "visualizations",
         classes or None,
         options,
+        thresholds=_thresholds(record, len(classes)) if record.several_labels else None,
         config=config,
         dataset=dataset,
         notes=tuple(notes),
         run=folder,
     )
+
+
+def _thresholds(record: Record, classes: int) -> tuple[float, ...]:
+    """The thresholds of a run with several labels an image: those on record, else 0.5."""
+    found = recorded_thresholds(record)
+    return (DEFAULT,) * classes if found is None else tuple(map(float, found))
 
 
 def _open_backbone(name: str, options: VisualizeOptions) -> OpenedModel:
@@ -83,7 +92,8 @@ def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
         raise UsageError(f"command line: --image-size: {found}, expected no size")
     if options.input_range:
         model = with_input_range(model, *options.input_range)
-    probe = Probe(model, options.output)
+    several = path.suffix in KERAS and has_several_labels(path)
+    probe = Probe(model, options.output, several_labels=several)
     if not probe.scales_images:
         notes.append("no rescaling in the network: it gets 0-255; if it needs another range: --input-range -1 1")
     own = classes_in(path) if path.suffix in KERAS else ()
@@ -95,4 +105,5 @@ def _open_model_file(path: Path, options: VisualizeOptions) -> OpenedModel:
         where = f"{path}: {CLASSES}" if own else "command line: --classes"
         require(len(classes) == count, where, f"{len(classes)} names", f"{count}, one for each class")
     out = options.out or Path("visualizations") / path.stem
-    return OpenedModel(path.stem, model, probe, out, classes, options, notes=tuple(notes))
+    thresholds = (DEFAULT,) * probe.head().classes if several else None
+    return OpenedModel(path.stem, model, probe, out, classes, options, thresholds=thresholds, notes=tuple(notes))

@@ -24,7 +24,8 @@ from keras_cnn.tasks.classification import phase_runner, results
 from keras_cnn.tasks.classification.objective import CrossEntropy
 from keras_cnn.tasks.classification.phase_runner import FrozenChanged, PhaseRunner, fingerprints
 from keras_cnn.tasks.classification.setup import SharedResources, TrainingSetup, prepare_setup
-from keras_cnn.tasks.classification.task import ClassificationTask, prepare, trials_of
+from keras_cnn.tasks.classification.task import ClassificationTask
+from keras_cnn.tasks.preparing import prepare, trials_of
 from keras_cnn.training import experiment
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.phases import rate_factors

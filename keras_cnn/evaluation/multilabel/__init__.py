@@ -1,0 +1,1 @@
+"""Evaluation of classifiers of images that may have several labels."""

@@ -1,0 +1,187 @@
+"""The evaluation of a model on images that may have several labels, and the files of its results."""
+
+import html
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_cnn.data import pipeline
+from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.distribution.replicas import SINGLE, Replicas
+from keras_cnn.errors import InputError
+from keras_cnn.evaluation import confusions
+from keras_cnn.evaluation.evaluations import check_fit, computed_in, logits_of_views
+from keras_cnn.evaluation.multilabel import metrics
+from keras_cnn.evaluation.multilabel.comparison import MultilabelComparison, compare
+from keras_cnn.evaluation.multilabel.predictions import MultilabelPredictions, write_predictions
+from keras_cnn.evaluation.multilabel.thresholds import choose_thresholds
+from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.evaluation.test_time_augmentation import ONE, Views
+from keras_cnn.messages import MOST_CLASSES
+from keras_cnn.run_folder import replacing, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False)
+class MultilabelEvaluation:
+    """The logits of a model for the N images of a split, with C classes, and every number that follows from them."""
+
+    dataset: Dataset
+    split: str  #: "test", "validation" or "train" of the dataset
+    fit: str  #: how images are resized to the model's size, see data.decoding
+    views: Views
+    computed_in: str  #: dtype policy
+    logits: np.ndarray  #: (N, C) float32; with several views the logit of their mean probability
+    thresholds: np.ndarray  #: (C,) the probability from which a class counts
+    chosen_on: str  #: the images on which the thresholds were chosen
+
+    @property
+    def images(self) -> Split:
+        return getattr(self.dataset, self.split)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.dataset.classes
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """(N, C) float64; each class has its own, so that rows do not sum to 1."""
+        return metrics.sigmoid(self.logits)
+
+    @cached_property
+    def metrics(self) -> dict:
+        """The contents of metrics.json; see `metrics.summary`."""
+        views = {"name": self.views.name, "number": len(self.views), "what": self.views.in_words()}
+        return {
+            "split": self.split,
+            "source": self.dataset.source,
+            "computed_in": self.computed_in,
+            "views": views,
+            "thresholds_chosen_on": self.chosen_on,
+            **metrics.summary(self.images.labels, self.logits, self.thresholds, self.classes),
+        }
+
+    @property
+    def map(self) -> float | None:
+        """The mean average precision over the classes with images, 0 to 1; None if no image has a class."""
+        return self.metrics["map"]
+
+    @property
+    def map_interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean average precision over the images."""
+        interval = self.metrics["map_interval"]
+        return (interval[0], interval[1]) if interval else None
+
+    @property
+    def per_class(self) -> "pd.DataFrame":
+        """A row for each class: precision, recall, f1, average_precision and roc_area with intervals, threshold, ..."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(self.metrics["per_class"], orient="index")
+
+    @property
+    def cooccurrence(self) -> "pd.DataFrame":
+        """(C, C) numbers of images that have each two classes, by their labels; the diagonal has those of one class."""
+        import pandas as pd
+
+        counts = confusions.from_json(self.metrics["cooccurrence"]["true"])
+        return pd.DataFrame(counts, index=list(self.classes), columns=list(self.classes))
+
+    def against(self, other: Any) -> MultilabelComparison:
+        """What has changed from another model to this one, on the same images, and how certain it is.
+
+        `other` is an evaluation of the same images, or a run, which is evaluated on the same split. Raises InputError
+        for other images, true classes or classes.
+        """
+        evaluation = other if isinstance(other, MultilabelEvaluation) else other.evaluate(self.split)
+        return compare(evaluation.predictions, self.predictions)
+
+    def __repr__(self) -> str:
+        scores = self.metrics
+        interval = f" [{scores['map_interval'][0]:.4f}, {scores['map_interval'][1]:.4f}]" * bool(scores["map_interval"])
+        value = "unknown" if scores["map"] is None else f"{scores['map']:.4f}{interval}"
+        of = f"{len(self.images):,} {self.split} images of {self.dataset.source}"
+        return f"<MultilabelEvaluation: mAP {value}, micro F1 {scores['micro']['f1']:.4f} on {of}>"
+
+    def _repr_html_(self) -> str:
+        rows, more = self.per_class, ""
+        if len(rows) > MOST_CLASSES:
+            rows = rows.sort_values(by="average_precision", kind="stable").head(MOST_CLASSES)
+            more = f"<p>The {len(rows)} of {len(self.classes):,} classes of lowest average precision.</p>"
+        rounded = rows.map(lambda value: [round(v, 4) for v in value] if isinstance(value, list) else value)
+        return f"<p>{html.escape(repr(self))}</p>{rounded.to_html(float_format='%.4f')}{more}"
+
+    @cached_property
+    def predictions(self) -> MultilabelPredictions:
+        """The predictions as their table stores them."""
+        split = self.images
+        return MultilabelPredictions(
+            tuple(split.ids),
+            tuple(split.paths),
+            self.classes,
+            split.labels,
+            self.probabilities >= self.thresholds,
+            self.probabilities,
+        )
+
+    def pixels(self, indices) -> np.ndarray:
+        """(n, H, W, C) uint8: the images at `indices` in the model's size, 0 to 255."""
+        return pipeline.decoded(self.images.take(indices), self.dataset.image_shape, self.fit)
+
+
+def mean_of_views(logits: np.ndarray) -> np.ndarray:
+    """(N, C) float32: the logit of the mean probability over V views, from their logits (V, N, C)."""
+    logits = np.asarray(logits, np.float64)
+    present, absent = (np.logaddexp.reduce(-np.logaddexp(0, sign * logits), axis=0) for sign in (-1, 1))
+    return (present - absent).astype(np.float32)
+
+
+def evaluate(
+    model: keras.Model,
+    dataset: Dataset,
+    split: str = "test",
+    *,
+    batch_size: int = 128,
+    fit: str = "crop",
+    views: Views = ONE,
+    thresholds: np.ndarray | None = None,
+    replicas: Replicas = SINGLE,
+) -> MultilabelEvaluation:
+    """Measures `model`, which maps images (N, H, W, C) from 0 to 255 to a logit of each class, on a split of `dataset`.
+
+    thresholds: (C,) the probability from which a class counts; by default chosen on the validation split, with the
+        same views, see `choose_thresholds`.
+
+    Raises InputError for a split without images, a model with another input shape or number of classes, logits that
+    are not finite (naming the first image), and thresholds that are neither given nor can be chosen.
+    """
+    check_fit(model, dataset, split)
+    predictor = Predictor(model, replicas=replicas)
+
+    def logits_of(name: str) -> np.ndarray:
+        options: dict[str, Any] = {"batch_size": batch_size, "fit": fit, "views": views, "mean": mean_of_views}
+        return logits_of_views(predictor, dataset, name, **options)
+
+    logits, chosen_on = logits_of(split), "validation, by the run"
+    if thresholds is None:
+        if not len(dataset.validation):
+            raise InputError(
+                f"{dataset.source}: no validation images, on which to choose the thresholds of the classes"
+            )
+        known = logits if split == "validation" else logits_of("validation")
+        thresholds, chosen_on = choose_thresholds(dataset.validation.labels, metrics.sigmoid(known)), "validation"
+    return MultilabelEvaluation(dataset, split, fit, views, computed_in(model), logits, thresholds, chosen_on)
+
+
+def write(evaluation: MultilabelEvaluation, folder: Path, more: dict) -> None:
+    """Writes metrics.json, with the values of `more`, predictions.csv and logits.npy (float32) into `folder`."""
+    write_predictions(folder / "predictions.csv", evaluation.predictions)
+    with replacing(folder / "logits.npy") as temporary:
+        np.save(temporary, evaluation.logits, allow_pickle=False)
+    write_json(folder / "metrics.json", more | evaluation.metrics)
