@@ -151,7 +151,7 @@ def _elastic_transform(image, setting, scale, random):
 
 def _pixelate(image, factor, scale, random):
     picture = _picture(image)
-    size = tuple(max(1, int(side * factor)) for side in picture.size)
+    size = (max(1, int(picture.width * factor)), max(1, int(picture.height * factor)))
     box = Image.Resampling.BOX
     return _array(picture.resize(size, box).resize(picture.size, box))
 
