@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from keras_cnn.api.demo import demo
     from keras_cnn.api.detections import ImageDetections
     from keras_cnn.api.detectors import DetectorRun, ObjectDetector, open_detector, train_detector
+    from keras_cnn.api.ensembles import EnsembleResult, evaluate_ensemble
     from keras_cnn.api.folds import FoldsResult, cross_validate, cross_validate_detector
     from keras_cnn.api.looking import Explanation, Figures, explain, view
     from keras_cnn.api.machine import MachineReport, doctor
@@ -45,6 +46,7 @@ __all__ = [
     "Dataset",
     "DetectorRun",
     "DryRun",
+    "EnsembleResult",
     "Evaluation",
     "Explanation",
     "Figures",
@@ -67,6 +69,7 @@ __all__ = [
     "demo",
     "doctor",
     "dry_run",
+    "evaluate_ensemble",
     "evaluate_runs",
     "explain",
     "find_learning_rate",
@@ -101,6 +104,7 @@ _WITH_TENSORFLOW = {
     "ComparisonResult": "api.sweeps",
     "DetectorRun": "api.detectors",
     "DryRun": "api.plans",
+    "EnsembleResult": "api.ensembles",
     "Evaluation": "evaluation.evaluations",
     "Explanation": "api.looking",
     "Figures": "api.looking",
@@ -119,6 +123,7 @@ _WITH_TENSORFLOW = {
     "cross_validate_detector": "api.folds",
     "demo": "api.demo",
     "dry_run": "api.plans",
+    "evaluate_ensemble": "api.ensembles",
     "evaluate_runs": "api.seeds",
     "explain": "api.looking",
     "find_learning_rate": "api.training",

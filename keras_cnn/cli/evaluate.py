@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   python evaluate.py runs/fashion --outliers other_photos           which score tells unknown images apart
   python evaluate.py runs/net4 runs/net4-2 runs/net4-3              several seeds together
   python evaluate.py runs/fashion-folds --label-errors              which labels are probably wrong
+  python evaluate.py runs/net4 runs/net4-2 --ensemble               the mean of their probabilities
 
 Metrics, predictions and figures are written to RUN/evaluations/NAME. Every reading of test images is counted in
 RUN/test_readings.csv. Several runs are compared by their recorded metrics; runs without them are evaluated.
@@ -35,6 +36,15 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--source", help="other images of the same classes: folder:PATH, npz:FILE, tfds:NAME, ...")
     parser.add_argument("--against", type=Path, metavar="RUN", help="an older run to compare with on the same images")
+    together = parser.add_mutually_exclusive_group()
+    together.add_argument(
+        "--ensemble", action="store_true", help="measure the mean of the runs' probabilities beside the best single run"
+    )
+    together.add_argument(
+        "--soup",
+        action="store_true",
+        help="the same for the mean of their weights, of runs that start from the same weights; written as soup.keras",
+    )
     parser.add_argument(
         "--outliers",
         metavar="IMAGES",
@@ -92,6 +102,12 @@ def main(arguments: list[str]) -> None:
         raise InputError(
             f"command line: --against compares one run with another; found {len(chosen.run)} runs before it"
         )
+    kind = "ensemble" if chosen.ensemble else "soup" if chosen.soup else None
+    others = ("against", "classes", "outliers", "corruptions", "label_errors")
+    beside = [name for name in others if getattr(chosen, name) not in (None, [], False, ())]
+    if kind and (beside or len(chosen.run) < 2):
+        given = f"--{beside[0].replace('classes', 'class').replace('_', '-')}" if beside else "one run"
+        raise InputError(f"command line: --{kind} averages several runs; found {given}, expected RUN RUN-2 ... alone")
     if chosen.outliers and (chosen.against or chosen.views or len(chosen.run) > 1):
         found = "--against" if chosen.against else "--views" if chosen.views else f"{len(chosen.run)} runs"
         raise InputError(f"command line: --outliers measures one run on single images; found {found} beside it")
@@ -120,7 +136,11 @@ def main(arguments: list[str]) -> None:
         chosen.devices,
         chosen.coverage,
     )
-    if chosen.corruptions is not None:
+    if kind:
+        from keras_cnn.evaluation.ensemble_session import evaluate_ensemble
+
+        evaluate_ensemble(chosen.run, options, kind)
+    elif chosen.corruptions is not None:
         from keras_cnn.evaluation.robustness import measure_corruptions
 
         measure_corruptions(chosen.run[0], options, chosen.corruptions, chosen.against)

@@ -222,6 +222,19 @@ def _change(name: str, change: Change, width: int, p: float | None) -> str:
     )
 
 
+def members(ensemble: dict) -> Iterator[str]:
+    """The runs of an ensemble or a soup, see `Ensemble.as_json`, with their accuracies."""
+    rows = ensemble["runs"]
+    width = max(len("run"), *(len(row["name"]) for row in rows))
+    yield f"{'run':<{width}}  validation   images evaluated [95 % Wilson]"
+    for row in rows:
+        low, high = row["accuracy_interval"]
+        notes = ["best on validation"] if row["run"] == ensemble["best"] else []
+        notes += ["in the soup" if row["averaged"] else "left out"] if ensemble["kind"] == "soup" else []
+        numbers = f"{row['validation_accuracy']:10.4f}   {row['accuracy']:.4f}  [{low:.4f}, {high:.4f}]"
+        yield f"{row['name']:<{width}}  {numbers}   {', '.join(notes)}".rstrip()
+
+
 def one_run(record: Record, source: str) -> str:
     """The line of one of several runs."""
     low, high = record.metrics["accuracy_interval"]

@@ -742,3 +742,98 @@ def test_the_script_itself_exits_with_2_and_writes_one_line(tmp_path):
     assert (
         done.stderr == f"error: {tmp_path / 'nothing'}: no such folder; expected a run folder, such as runs/fashion\n"
     )
+
+
+# --- ensembles and soups ----------------------------------------------------------------------------------------------
+
+
+def ensemble_folder(run: Path) -> Path:
+    (folder,) = (run / "ensembles").iterdir()
+    return folder
+
+
+def test_an_ensemble_is_the_mean_of_the_probabilities_beside_the_best_single_run(runs, call):
+    """Every number from the recorded predictions of the runs, which validated on different images."""
+    paths = [runs / name for name in ("one", "two", "longer")]
+    before = [readings(path) for path in paths]
+    status, out, err = call(*paths, "--ensemble", full=False)
+    assert (status, err) == (0, [])
+    assert [readings(path) for path in paths] == [count + 1 for count in before]
+    folder = ensemble_folder(paths[0])
+    found, change = read_json(folder / "metrics.json"), read_json(folder / "comparison.json")
+    tables = [read_table(path / "predictions.csv") for path in paths]
+    labels, chances = tables[0][1], np.mean([table[2] for table in tables], axis=0)
+    np.testing.assert_allclose(read_table(folder / "predictions.csv")[2], chances, atol=1e-6)
+    right = chances.argmax(axis=1) == labels
+    assert found["accuracy"] == pytest.approx(right.mean())
+    validation = [read_json(path / "metrics.json")["validation"] for path in paths]
+    best = min(range(3), key=lambda i: (-validation[i]["accuracy"], validation[i]["loss"]))
+    assert found["ensemble"]["best"] == str(paths[best])
+    assert [row["validation_accuracy"] for row in found["ensemble"]["runs"]] == pytest.approx(
+        [each["accuracy"] for each in validation]
+    )
+    alone = tables[best][2].argmax(axis=1) == labels
+    assert (change["before"], change["after"]) == pytest.approx((alone.mean(), right.mean()))
+    assert (change["mcnemar"]["b"], change["mcnemar"]["c"]) == (sum(alone & ~right), sum(~alone & right))
+    low, high = change["difference_interval"]
+    assert low <= change["difference"] <= high
+    assert found["temperature"] is None  # no validation images that all runs kept apart
+    assert "mean probability of 3 runs" in out
+    assert len([line for line in out.splitlines() if "best on validation" in line]) == 1
+
+
+def test_a_soup_is_one_network_with_the_mean_of_the_weights(runs, call):
+    """Of a run and its copy, which is always as accurate; and of two trainings from the same weights."""
+    shutil.copytree(runs / "one", runs / "copy")
+    status, out, err = call(runs / "one", runs / "copy", "--soup", full=False)
+    assert (status, err) == (0, [])
+    assert "mean weights of 2 of 2 runs" in out
+    folder = ensemble_folder(runs / "one")
+    soup, own = (keras.models.load_model(path) for path in (folder / "soup.keras", runs / "one" / "model.keras"))
+    for ours, theirs in zip(soup.get_weights(), own.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    change = read_json(folder / "comparison.json")
+    assert (change["difference"], change["mcnemar"]["p"]) == (0, 1)
+
+    assert call(runs / "longer", runs / "one", "--soup", full=False)[0] == 0
+    folder = ensemble_folder(runs / "longer")
+    weights = [keras.models.load_model(runs / name / "model.keras").get_weights() for name in ("longer", "one")]
+    rows = read_json(folder / "metrics.json")["ensemble"]["runs"]
+    averaged = [arrays for arrays, row in zip(weights, rows, strict=True) if row["averaged"]]
+    for ours, *theirs in zip(keras.models.load_model(folder / "soup.keras").get_weights(), *averaged, strict=True):
+        np.testing.assert_allclose(ours, np.mean(theirs, axis=0), atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (["one", "two"], ["--soup"], "runs/two: found random weights of seed 2 as start, random weights of seed 1 in"),
+        (["one", "one"], ["--ensemble"], "command line: found runs/one, runs/one, expected two or more different runs"),
+        (["one"], ["--ensemble"], "command line: --ensemble averages several runs; found one run, expected RUN RUN-2"),
+        (["one"], ["--soup", "--against", "runs/two"], "command line: --soup averages several runs; found --against,"),
+        (
+            ["one", "two"],
+            ["--ensemble", "--temperature"],
+            "--temperature: found other validation images in runs/two than",
+        ),
+        (
+            ["one", "other"],
+            ["--ensemble"],
+            "runs/other: found the classes ['a', 'b'], expected ['cat', 'dog', 'Äpfel']",
+        ),
+        (["one", "fewer"], ["--ensemble"], "runs/fewer: found 0 test images that runs/one does not have, expected the"),
+    ],
+)
+def test_runs_that_cannot_be_averaged_are_refused_in_one_line(runs, call, names, options, message):
+    for name in {*names} & {"other", "fewer"}:
+        shutil.copytree(runs / "one", runs / name)
+        split = read_json(runs / name / "split.json")
+        split |= {"classes": ["a", "b"]} if name == "other" else {}
+        split["ids"]["test"] = split["ids"]["test"][:-1] if name == "fewer" else split["ids"]["test"]
+        (runs / name / "split.json").write_text(json.dumps(split))
+    before = readings(runs / "one")
+    status, _, err = call(*(runs / name for name in names), *options)
+    assert (status, len(err)) == (2, 1)
+    assert message in err[0]
+    assert not (runs / "one" / "ensembles").exists()
+    assert readings(runs / "one") == before

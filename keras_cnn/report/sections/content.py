@@ -19,6 +19,7 @@ from keras_cnn.report.sections.comparisons import ComparisonSection, comparison_
 from keras_cnn.report.sections.configuration import differences, layer_tables
 from keras_cnn.report.sections.corruptions import corruptions
 from keras_cnn.report.sections.curves import costs, curves
+from keras_cnn.report.sections.ensembles import ensembles
 from keras_cnn.report.sections.environment import Fact, Reproduction, environment, reproduction
 from keras_cnn.report.sections.evaluations import evaluations
 from keras_cnn.report.sections.exports import exports
@@ -55,6 +56,7 @@ class Content:
     unpublished: str  # the runs of a sweep that are left out of `published`, with the reasons; "" for none
     groups: list[repeats.SeedGroup]
     evaluations: TextTable
+    ensembles: TextTable
     differences: TextTable
     layer_tables: list[tuple[str, TextTable]]  # the different model.table, with their runs
     curves: list[Chart]
@@ -103,6 +105,7 @@ def collect(runs: list[ReportedRun], table: RunTable | None = None) -> Content:
     unknown, unknown_charts, unreadable = outliers(shown)
     corrupted, unread = corruptions(shown)
     exported, unlisted = exports(shown)
+    averages, spoilt = ensembles(shown)
     matrices = confusions(shown if len(shown) == len(runs) else shown[:MATRICES])
     return Content(
         title=table.name if table else runs[0].label if len(runs) == 1 else f"{len(runs)} runs",
@@ -116,6 +119,7 @@ def collect(runs: list[ReportedRun], table: RunTable | None = None) -> Content:
         unpublished=left_out,
         groups=[group for group in groups if group.n > 1],
         evaluations=evaluations(shown),
+        ensembles=averages,
         differences=differences(runs, swept),
         layer_tables=layer_tables(shown),
         curves=curves([run for run in runs if run.record.history], shown),
@@ -136,7 +140,7 @@ def collect(runs: list[ReportedRun], table: RunTable | None = None) -> Content:
         environment=environment(runs),
         reproduce=[reproduction(run) for run in shown],
         checks=checks(every) if len(shown) < len(runs) else None,
-        problems=[*problems, *damaged, *unreadable, *unread, *unlisted],
+        problems=[*problems, *damaged, *unreadable, *unread, *unlisted, *spoilt],
     )
 
 
