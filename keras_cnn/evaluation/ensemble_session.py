@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation import gallery, tables
-from keras_cnn.evaluation.ensembles import Ensemble, Kind, Member, ensemble_of, member_of
+from keras_cnn.evaluation.ensembles import Ensemble, EnsembleMember, Kind, ensemble_of, member_of
 from keras_cnn.evaluation.evaluations import evaluate, write
 from keras_cnn.evaluation.results_folder import check_writable, replacing_folder
 from keras_cnn.evaluation.soups import require_one_start, soup_of
@@ -88,9 +88,9 @@ def _records(paths: Sequence[Path], options: EvaluateOptions) -> list[Record]:
     return records
 
 
-def _members(targets: Sequence[EvaluationTarget], options: EvaluateOptions) -> list[Member]:
+def _members(targets: Sequence[EvaluationTarget], options: EvaluateOptions) -> list[EnsembleMember]:
     """The runs, each evaluated; they share the first one's images, also for validation where those are the same."""
-    members: list[Member] = []
+    members: list[EnsembleMember] = []
     for target in targets:
         if options.reads_test:
             record_test_reading(target.folder, options.source or "test split")
@@ -109,7 +109,7 @@ def _members(targets: Sequence[EvaluationTarget], options: EvaluateOptions) -> l
     return members
 
 
-def _on_images_of(first: Member, member: Member) -> Member:
+def _on_images_of(first: EnsembleMember, member: EnsembleMember) -> EnsembleMember:
     dataset, own = first.evaluation.dataset, member.evaluation
     if own.images.ids != first.evaluation.images.ids or not np.array_equal(
         own.images.labels, first.evaluation.images.labels

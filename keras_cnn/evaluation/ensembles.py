@@ -23,7 +23,7 @@ Kind = Literal["ensemble", "soup"]
 
 
 @dataclass(frozen=True)
-class Member:
+class EnsembleMember:
     """A run with its own evaluation, of the images that all members are measured on."""
 
     name: str
@@ -38,12 +38,12 @@ class Ensemble:
     """An ensemble or a soup of runs, measured."""
 
     kind: Kind
-    members: tuple[Member, ...]
+    members: tuple[EnsembleMember, ...]
     averaged: tuple[int, ...]  # the members that the average has
     evaluation: Evaluation
 
     @property
-    def best(self) -> Member:
+    def best(self) -> EnsembleMember:
         """The single run that validation chooses."""
         return self.members[by_validation(self.members)[0]]
 
@@ -68,20 +68,20 @@ class Ensemble:
         return {"kind": self.kind, "best": str(self.best.path), "runs": rows}
 
 
-def member_of(name: str, path: Path, evaluation: Evaluation) -> Member:
+def member_of(name: str, path: Path, evaluation: Evaluation) -> EnsembleMember:
     """A run as a member. Raises InputError without validation images, by which the best run is chosen."""
     logits, labels = evaluation.validation_logits, evaluation.dataset.validation.labels
     require(logits is not None, str(path), "found no validation images", "those that choose the best of the runs")
     scores = image_scores(labels, logits)
-    return Member(name, path, evaluation, float(np.mean(scores.right)), float(np.mean(scores.losses)))
+    return EnsembleMember(name, path, evaluation, float(np.mean(scores.right)), float(np.mean(scores.losses)))
 
 
-def by_validation(members: Sequence[Member]) -> list[int]:
+def by_validation(members: Sequence[EnsembleMember]) -> list[int]:
     """The places of the members in the order of falling validation accuracy, of equal ones by rising loss."""
     return sorted(range(len(members)), key=lambda i: (-members[i].validation_accuracy, members[i].validation_loss))
 
 
-def ensemble_of(members: Sequence[Member]) -> Ensemble:
+def ensemble_of(members: Sequence[EnsembleMember]) -> Ensemble:
     """The mean of the probabilities of all members.
 
     Its temperature is fitted on the validation images if all members have the same ones.

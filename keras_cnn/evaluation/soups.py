@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_cnn.data import pipeline
 from keras_cnn.errors import InputError, require
-from keras_cnn.evaluation.ensembles import Ensemble, Member, by_validation, greedy
+from keras_cnn.evaluation.ensembles import Ensemble, EnsembleMember, by_validation, greedy
 from keras_cnn.evaluation.evaluations import evaluate
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.target import EvaluationTarget
@@ -53,7 +53,7 @@ def _digest(path: Path) -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {expected}") from None
 
 
-def soup_of(targets: Sequence[EvaluationTarget], members: Sequence[Member]) -> tuple[Ensemble, keras.Model]:
+def soup_of(targets: Sequence[EvaluationTarget], members: Sequence[EnsembleMember]) -> tuple[Ensemble, keras.Model]:
     """The greedy soup of the opened runs, measured, and its network, which is the first target's with other weights.
 
     The batch norms of an average are measured again on the training images of the first run, in an order of its seed
