@@ -103,6 +103,7 @@ def _members(targets: Sequence[EvaluationTarget], options: EvaluateOptions) -> l
             views=target.views,
             scale=options.scale,
             replicas=target.replicas,
+            coverage=options.coverage,
         )
         member = member_of(target.name, target.folder.path, evaluation)
         members.append(_on_images_of(members[0], member) if members else member)

@@ -85,6 +85,12 @@ def soup_of(targets: Sequence[EvaluationTarget], members: Sequence[EnsembleMembe
     chosen = greedy(order, members[order[0]].validation_accuracy, score)
     average(chosen)
     own = members[0].evaluation
-    options = {"batch_size": size, "fit": settings.data.fit, "views": first.views, "scale": own.scaled}
+    options = {
+        "batch_size": size,
+        "fit": settings.data.fit,
+        "views": first.views,
+        "scale": own.scaled,
+        "coverage": own.coverage,
+    }
     evaluation = evaluate(model, dataset, first.split, **options)
     return Ensemble("soup", tuple(members), tuple(chosen), evaluation), model
