@@ -54,7 +54,7 @@ class ProbedBackbone:
 
 
 @dataclass(frozen=True)
-class BackboneRanking:
+class ProbeResult:
     """The rows of `table`, and the source, numbers of images, seed and number format that they are for."""
 
     table: pd.DataFrame
@@ -97,7 +97,7 @@ def rank(
     chosen: Sequence[Candidate],
     load: Callable[[Config], Dataset] = load_dataset,
     check_interrupt: CheckInterrupt = no_interrupt,
-) -> BackboneRanking:
+) -> ProbeResult:
     """Ranks the candidates on the images of `config`, which `load` reads.
 
     They have the config's image size, or else each network's own. The classifiers are fitted to the training split and
@@ -124,7 +124,7 @@ def rank(
             f"   k-NN {row.correct_nearest.mean():.4f}   {row.seconds:.1f} s"
         )
         probed.append(row)
-    return BackboneRanking(table(probed), {**images, "seed": config.seed, "precision": number_format})
+    return ProbeResult(table(probed), {**images, "seed": config.seed, "precision": number_format})
 
 
 def _probed(candidate: Candidate, config: Config, dataset: Dataset, check_interrupt: CheckInterrupt) -> ProbedBackbone:
