@@ -5,7 +5,7 @@
     python scripts/reproduce.py                             writes docs/reproductions.md and its page from what is kept
 
 Each experiment is a run of the package in a folder of its own below --runs. What is kept of it, without weights, are
-the small files in docs/reproductions/runs, so that another machine goes on without the run folders.
+the small files in docs/reproductions/results, so that another machine goes on without the run folders.
 """
 
 import argparse

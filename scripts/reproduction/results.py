@@ -33,7 +33,7 @@ _NOT_KEPT = ("data.source", "name", "published", "seed", "tracking.wandb")
 
 
 def path_of(folder: Path, experiment: Experiment) -> Path:
-    return folder / "runs" / f"{experiment.key}.json"
+    return folder / "results" / f"{experiment.key}.json"
 
 
 def summarised(experiment: Experiment, run: Path) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def read_all(folder: Path, experiments: Sequence[Experiment]) -> dict[str, dict[
     InputError for a file of no experiment: it would be left out in silence.
     """
     known = {path_of(folder, each): each for each in experiments}
-    for path in sorted((folder / "runs").glob("*.json")):
+    for path in sorted((folder / "results").glob("*.json")):
         if path not in known:
             raise InputError(f"{path}: of no experiment of the plan; expected a name that --list prints")
     return {each.key: read(path) for path, each in known.items() if path.is_file()}
