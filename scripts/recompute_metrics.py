@@ -106,6 +106,9 @@ def of_evaluation(run: Path, folder: Path, metrics: dict) -> tuple[Leaves, dict[
     assert_close(folder / "predictions.csv", predictions.probabilities, probabilities)
     exact = replace(predictions, probabilities=probabilities)
     again = from_predictions(exact, log_softmax(logits / applied, axis=1))
+    reasons["prediction_sets"] = (
+        "the probabilities of the validation images, which calibrate the sets, are not in the folder"
+    )
     if temperature:
         again |= leaves({"temperature": scores_at(exact, logits, temperature["value"])})
         fitted, reason = fitted_temperature(run, metrics)

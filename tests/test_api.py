@@ -1,6 +1,7 @@
 """The library: what `import keras_cnn` promises, its errors, and the code of its documentation on one tiny data set."""
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
@@ -21,21 +22,13 @@ from keras_cnn.models.class_names import classes_in
 from keras_cnn.tasks.detection.settings import BoxConfig
 
 PUBLIC = (
-    *(
-        "BackboneRanking",
-        "ComparisonResult",
-        "Dataset",
-        "DetectorRun",
-        "DryRun",
-        "Evaluation",
-        "Explanation",
-        "Figures",
-    ),
-    *("ImageDetections", "ImagePredictions", "InputError", "LabelPredictions", "MachineReport"),
-    *("MultilabelEvaluation", "ObjectDetector", "Run", "SeedSummary"),
-    *("Stopped", "SweepResult", "build_model", "compare", "demo", "doctor", "dry_run", "evaluate_runs", "explain"),
-    *("find_learning_rate", "finetune", "list_models", "list_options", "load_data", "open_detector", "open_run"),
-    *("overfit_batch", "predict", "rank_backbones", "report", "resume", "sweep", "train", "train_detector", "view"),
+    *("BackboneRanking", "ComparisonResult", "Dataset", "DetectorRun", "DryRun", "EnsembleResult", "Evaluation"),
+    *("Explanation", "Figures", "FoldsResult", "ImageDetections", "ImagePredictions", "InputError"),
+    *("LabelPredictions", "MachineReport", "MultilabelEvaluation", "ObjectDetector", "Run", "SeedSummary", "Stopped"),
+    *("SweepResult", "build_model", "compare", "cross_validate", "cross_validate_detector", "demo", "doctor"),
+    *("dry_run", "evaluate_ensemble", "evaluate_runs", "explain", "find_learning_rate", "finetune", "list_models"),
+    *("list_options", "load_data", "open_detector", "open_run", "overfit_batch", "predict", "rank_backbones"),
+    *("report", "resume", "sweep", "train", "train_detector", "view"),
 )
 PIXELS = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3))
 LABELS = np.arange(90) % 3
@@ -289,10 +282,11 @@ def test_files_and_runs_predict_alike_with_and_without_the_temperature(run):
 
 
 def test_an_evaluation_takes_what_the_command_takes(run, monkeypatch):
-    from keras_cnn.evaluation import session
+    from keras_cnn.evaluation import kinds
 
     drawn = []
-    monkeypatch.setattr(session.gallery, "draw", lambda evaluation, folder, title, classes: drawn.append(classes))
+    draw = lambda evaluation, folder, title, classes: drawn.append(classes)  # noqa: E731
+    monkeypatch.setattr(kinds, "ONE_CLASS", dataclasses.replace(kinds.ONE_CLASS, draw=draw))
     evaluation = run.evaluate("validation", classes=["dog", 2], devices="cpu")
     assert drawn == [("dog", "owl")]
     assert evaluation.accuracy == run.metrics["validation"]["accuracy"]

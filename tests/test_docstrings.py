@@ -27,6 +27,7 @@ ORDER = [  # an example may use what one before it has made
     *("load_data", "build_model", "list_models", "list_options", "dry_run", "DryRun", "train", "overfit_batch"),
     *("find_learning_rate", "rank_backbones", "BackboneRanking", "finetune", "resume", "open_run", "predict"),
     *("evaluate_runs", "SeedSummary", "evaluate_ensemble", "EnsembleResult"),
+    *("LabelPredictions", "MultilabelEvaluation"),
     *("doctor", "MachineReport", "Run", "RecordedRun", "Dataset", "Evaluation", "ImagePredictions", "explain"),
     *("Explanation", "Figures", "view", "sweep", "SweepResult", "compare", "ComparisonResult", "report", "demo"),
     *("cross_validate", "FoldsResult", "cross_validate_detector"),

@@ -17,7 +17,7 @@ from keras_cnn.api.settings import chosen_names
 from keras_cnn.data.dataset import Dataset
 from keras_cnn.data.splits import NAMES
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.conformal import LEVEL, check_level
+from keras_cnn.evaluation.coverage import LEVEL, check_level
 from keras_cnn.evaluation.evaluations import Evaluation
 from keras_cnn.evaluation.multilabel.evaluations import MultilabelEvaluation
 from keras_cnn.evaluation.outliers import OutlierDetection

@@ -95,6 +95,7 @@ class BoxSettings(TypedDict, total=False):
 
     name: str
     seed: int
+    fold: str | None
     precision: Literal["auto", "float32", "mixed_bfloat16"]
     deterministic: Literal["auto", "yes", "no"]
     devices: int | str

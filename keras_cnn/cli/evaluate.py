@@ -7,7 +7,7 @@ from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
 from keras_cnn.config import DEVICES_HELP
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.conformal import LEVEL, check_level
+from keras_cnn.evaluation.coverage import LEVEL, check_level
 from keras_cnn.messages import logger
 from keras_cnn.tensorflow_import import import_tensorflow
 

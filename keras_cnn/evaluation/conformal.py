@@ -23,21 +23,15 @@ import numpy as np
 from keras_cnn.csv_tables import CsvWriter
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.checks import blocks, checked_labels, checked_probabilities
+from keras_cnn.evaluation.coverage import LEVEL, check_level
 from keras_cnn.evaluation.intervals import Interval, paired_bootstrap, wilson
 from keras_cnn.evaluation.predictions import open_csv
 from keras_cnn.run_folder import replacing
 
-LEVEL = 0.9  # share of images whose set is to hold the true class
 METHODS = {"lac": "LAC", "aps": "APS"}
 SPLITS, SEED = 100, 0  # random halves of the measured images that check the coverage
 TABLE = "prediction_sets.csv"
 _ROUNDING = 1e-9  # (n + 1) · level may be a rounding error above a whole number
-
-
-def check_level(level: float, where: str) -> None:
-    """Raises InputError unless `level` is above 0 and below 1; `where` begins the message."""
-    if not 0 < level < 1:
-        raise InputError(f"{where} {level:g}: expected a share of images above 0 and below 1, such as {LEVEL:g}")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from keras_cnn.evaluation import conformal, confusions, metrics, ranking
 from keras_cnn.evaluation.calibration import Reliability, fit_temperature, image_scores, reliability_of
 from keras_cnn.evaluation.comparison import Comparison, compare
 from keras_cnn.evaluation.conformal import METHODS, PredictionSets, prediction_sets, write_sets
+from keras_cnn.evaluation.coverage import LEVEL
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions, write_predictions
 from keras_cnn.evaluation.test_time_augmentation import ONE, Views, mean_of_views
@@ -43,7 +44,7 @@ class Evaluation:
     temperature: float | None  #: fitted on the validation images; None without them
     scaled: bool  #: whether probabilities and metrics are computed at the temperature
     validation_logits: np.ndarray | None = None  #: as `logits`, of the validation images; None without them
-    coverage: float = conformal.LEVEL  #: share of prediction sets in the metrics that are to hold the true class
+    coverage: float = LEVEL  #: share of prediction sets in the metrics that are to hold the true class
 
     @property
     def images(self) -> Split:
@@ -194,7 +195,7 @@ def evaluate(
     fit: str = "crop",
     views: Views = ONE,
     scale: bool = False,
-    coverage: float = conformal.LEVEL,
+    coverage: float = LEVEL,
     replicas: Replicas = SINGLE,
 ) -> Evaluation:
     """Measures `model`, which maps images (N, H, W, C) from 0 to 255 to logits (N, C), on a split of `dataset`.

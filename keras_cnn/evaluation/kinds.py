@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_cnn.errors import UsageError
-from keras_cnn.evaluation import comparison, conformal, evaluations, gallery, predictions, tables
+from keras_cnn.evaluation import comparison, coverage, evaluations, gallery, predictions, tables
 from keras_cnn.evaluation.evaluations import Evaluation
 from keras_cnn.evaluation.multilabel import comparison as multilabel_comparison
 from keras_cnn.evaluation.multilabel import evaluations as multilabel_evaluations
@@ -67,7 +67,7 @@ def _measure_several(target: EvaluationTarget, options: EvaluateOptions) -> Mult
             f"command line: --temperature: images of {target.folder.path} may have several labels, whose probabilities"
             " have no common temperature; expected none"
         )
-    if options.coverage != conformal.LEVEL:
+    if options.coverage != coverage.LEVEL:
         raise UsageError(
             f"command line: --coverage: images of {target.folder.path} may have several labels, whose sets have no"
             " coverage of one true class; expected none"

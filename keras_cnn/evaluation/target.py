@@ -23,7 +23,7 @@ from keras_cnn.data.splits import SourcePart
 from keras_cnn.data.user_files import user_path
 from keras_cnn.distribution.replicas import Replicas, open_replicas
 from keras_cnn.errors import InputError, UsageError
-from keras_cnn.evaluation import conformal
+from keras_cnn.evaluation.coverage import LEVEL
 from keras_cnn.evaluation.evaluations import SPLITS
 from keras_cnn.evaluation.test_time_augmentation import Views, choose_views
 from keras_cnn.loading import BUILDERS, load_dataset
@@ -45,7 +45,7 @@ class EvaluateOptions:
     corrupt: str | None = None  # handling of unreadable images of a source; None: as in the run
     full: bool = False  # all numbers and findings on the terminal; files have them anyway
     devices: str = "auto"  # that share each batch; see `distribution.devices.open_devices`
-    coverage: float = conformal.LEVEL  # share of prediction sets that are to hold the true class
+    coverage: float = LEVEL  # share of prediction sets that are to hold the true class
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ class EvaluateOptions:
         parts[0] = parts[0] or "test"
         parts += [] if self.views is None else ["flip" if self.views == "flip" else f"{self.views}-views"]
         parts += ["temperature"] if self.scale else []
-        parts += [f"coverage-{self.coverage:g}"] if self.coverage != conformal.LEVEL else []
+        parts += [f"coverage-{self.coverage:g}"] if self.coverage != LEVEL else []
         return "-".join(part for part in parts if part)
 
     @property

@@ -262,10 +262,10 @@ def test_an_evaluation_that_fails_leaves_the_old_one_whole(runs, call, monkeypat
     folder = runs / "one" / "evaluations" / "test"
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("keras_cnn.evaluation.session.write", fail)
+    monkeypatch.setattr("keras_cnn.evaluation.evaluations.write_predictions", fail)
     status, _, err = call(runs / "one")
     assert status == 3
     assert "the disk is full" in err[0]

@@ -275,7 +275,7 @@ def test_a_format_with_other_answers_is_refused_and_nothing_of_it_kept(value, sa
     broken = type(
         "broken", (), vars(litert) | {"write": staticmethod(spoiled(value)), "load": staticmethod(litert.load)}
     )
-    monkeypatch.setitem(FORMATS, "litert", broken)
+    monkeypatch.setitem(exports.ALL, "litert", broken)
     with pytest.raises(
         InputError, match=rf"^litert: the logits of 5 images .*{said}; expected at most 0\.0001; the file is removed$"
     ) as error:

@@ -235,7 +235,7 @@ def test_a_trial_is_the_run_that_train_would_make_and_the_best_one_is_tested_onc
         (["--sweep", "--resume", "x", "--dry-run"], "--dry-run does not fit --resume"),
         (["--sweep", "begun"], "begun: a sweep that was begun; expected a file, or: --resume begun"),
         (["--resume", "begun/0001"], "begun/0001: a trial of begun; expected the sweep itself: --resume begun"),
-        (["--resume", "begun"], r"begun/sweep\.json: cannot be read"),
+        (["--resume", "begun"], r"begun/sweep\.yaml: cannot read the config"),
         (["--sweep", "--resume", "x", "--run-dir", "y"], "--run-dir is for a new sweep; --resume goes on with one"),
         (["--sweep", "--resume", "--finish"], "--resume and --finish: expected one of them"),
         (["--sweep", "--resume", "--seed", "3"], "--resume takes the sweep's own file and settings"),

@@ -46,7 +46,7 @@ class OneLayer:
     classes, split = ("0", "1"), {"sha256": "of the images"}
     phases, history_columns, train_images, steps = (Phase(EPOCHS),), HISTORY_COLUMNS, 4, 1
     is_trial, keeps_last_model, features_place, validated = False, False, None, None
-    monitor, replicas, steps_per_call = "val_accuracy", SINGLE, 1
+    monitor, replicas, steps_per_call, several_labels = "val_accuracy", SINGLE, 1, False
 
     def __init__(self, config, accuracies: list[float], keeps_whole_model: bool):
         keras.backend.clear_session()
