@@ -14,4 +14,4 @@ def test_a_detector_trained_in_two_processes(fork_server, small_cfg, rectangles,
     assert alone.returncode == 0, alone.stderr
     [two], [one] = (RunFolder(tmp_path / name).history() for name in ("two", "one"))
     for name in ("loss", "val_loss"):
-        assert two[name] == pytest.approx(one[name], rel=1e-4)
+        assert two[name] == pytest.approx(one[name], rel=5e-4)  # 1.2e-4 on one processor, below 1e-4 on another
