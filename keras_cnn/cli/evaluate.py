@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
@@ -27,6 +28,19 @@ RUN/test_readings.csv. Several runs are compared by their recorded metrics; runs
 
 def main(arguments: list[str]) -> None:
     """`python evaluate.py`: see its --help."""
+    chosen = _parser().parse_args(arguments)
+    _check(chosen)
+    if chosen.label_errors:
+        _list_label_errors(chosen)
+        return
+    if len(chosen.run) == 1:
+        early.check_run(chosen.run[0])
+        logger.info(f"evaluating  {chosen.run[0]}")
+    import_tensorflow()  # takes seconds, which --help and wrong options avoid
+    _measure(chosen)
+
+
+def _parser() -> Parser:
     parser = Parser(prog="python evaluate.py", description="Measures trained runs.", epilog=EXAMPLES)
     parser.add_argument(
         "run", nargs="+", type=Path, metavar="RUN", help="run folder; runs that differ only in their seed are combined"
@@ -97,12 +111,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--devices", default="auto", metavar="D", help=DEVICES_HELP)
     parser.add_argument("--full", action="store_true", help="print all numbers and findings, not ten lines")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    chosen = parser.parse_args(arguments)
+    return parser
+
+
+def _check(chosen: argparse.Namespace) -> None:
+    """Raises InputError for options that do not fit each other."""
     if chosen.against and len(chosen.run) > 1:
         raise InputError(
             f"command line: --against compares one run with another; found {len(chosen.run)} runs before it"
         )
-    kind = "ensemble" if chosen.ensemble else "soup" if chosen.soup else None
+    kind = _averaged(chosen)
     others = ("against", "classes", "outliers", "corruptions", "label_errors")
     beside = [name for name in others if getattr(chosen, name) not in (None, [], False, ())]
     if kind and (beside or len(chosen.run) < 2):
@@ -115,13 +133,14 @@ def main(arguments: list[str]) -> None:
         found = "--outliers" if chosen.outliers else "--views" if chosen.views else f"{len(chosen.run)} runs"
         raise InputError(f"command line: --corruptions measures one run on single images; found {found} beside it")
     check_level(chosen.coverage, "command line: --coverage")
-    if chosen.label_errors:
-        _list_label_errors(chosen)
-        return
-    if len(chosen.run) == 1:
-        early.check_run(chosen.run[0])
-        logger.info(f"evaluating  {chosen.run[0]}")
-    import_tensorflow()  # takes seconds, which --help and wrong options avoid
+
+
+def _averaged(chosen: argparse.Namespace) -> Literal["ensemble", "soup"] | None:
+    """What of several runs is averaged, their probabilities or their weights; None for nothing."""
+    return "ensemble" if chosen.ensemble else "soup" if chosen.soup else None
+
+
+def _measure(chosen: argparse.Namespace) -> None:
     from keras_cnn.evaluation import session
     from keras_cnn.evaluation.target import EvaluateOptions
 
@@ -136,7 +155,7 @@ def main(arguments: list[str]) -> None:
         chosen.devices,
         chosen.coverage,
     )
-    if kind:
+    if kind := _averaged(chosen):
         from keras_cnn.evaluation.ensemble_session import evaluate_ensemble
 
         evaluate_ensemble(chosen.run, options, kind)

@@ -15,7 +15,7 @@ from keras_cnn.tensorflow_import import import_tensorflow
 
 NOT_FOR_PROBES = (
     *("resume", "dry_run", "find_learning_rate", "overfit_batch", "options", "hosts", "compare", "export"),
-    *("backbone", "weights", "freeze_upto", "unfreeze_last"),
+    *("folds", "workers", "yes", "formats", "backbone", "weights", "freeze_upto", "unfreeze_last"),
 )
 
 

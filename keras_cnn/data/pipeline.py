@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_cnn.data import cache as caching
 from keras_cnn.data.audit import no_longer_readable
-from keras_cnn.data.augment import Augmentation, augment
+from keras_cnn.data.augment import Augmentation
 from keras_cnn.data.contents import contents
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.decoding import crop_box, pad_size
@@ -248,51 +248,11 @@ def decoded(split: Split, image_shape: tuple[int, int, int], fit: str = "crop") 
     return np.concatenate(parts) if parts else np.zeros((0, *image_shape), np.uint8)
 
 
-def preview(
-    split: Split,
-    image_shape: tuple[int, int, int],
-    recipe: Augmentation,
-    seed: int,
-    *,
-    views: int,
-    batch_size: int,
-    fit: str = "crop",
-) -> np.ndarray:
-    """(N, 1 + views, H, W, C) uint8: the images, and their augmentations by `recipe` in the first `views` epochs.
-
-    The images are repeated up to `batch_size`, that of training, so that XLA compiles the augmentation once for both.
-    """
-    count = len(split)
-    rows = max(batch_size, count)
-    repeated = np.arange(-rows, 0) % count  # ends with all images, behind the last one, the first one's partner
-    whole = _first(batches(split, image_shape, count, fit=fit))
-    crop, recipe = in_files(split, recipe, seed)
-
-    def augmented(images, keys, epoch):
-        return to_bytes(augment(images, tf.zeros((tf.size(keys) // 2, 1)), keys, epoch, seed=seed, recipe=recipe)[0])
-
-    signature = [((None, *image_shape), tf.uint8), ((None, 2), tf.int32), ((), tf.int32)]
-    augmented = tf.function(augmented, autograph=False, input_signature=[tf.TensorSpec(*spec) for spec in signature])
-    columns = [whole.images]
-    for epoch in range(views):
-        batch = whole
-        if crop:
-            options = {"start": (epoch, 0), "epochs": epoch + 1, "crop": crop, "cache": "none"}
-            batch = _first(batches(split, image_shape, count, fit=fit, **options))
-        filled = augmented(tf.gather(batch.images, repeated), tf.gather(batch.keys, repeated), epoch)
-        columns.append(filled[rows - count :])
-    return np.stack([column.numpy() for column in columns], axis=1)
-
-
 def in_files(split: Split, recipe: Augmentation, seed: int) -> tuple[RandomCrop | None, Augmentation]:
     """The crops that are cut from the files of `split` while they are decoded, and what is left of the recipe."""
     if split.files is None or not recipe.crops:
         return None, recipe
     return RandomCrop(recipe.crop_area, seed), replace(recipe, crop_area=(1.0, 1.0))
-
-
-def _first(batches: FileBatches | ArrayBatches) -> Batch:
-    return next(iter(batches))
 
 
 def _options():

@@ -10,7 +10,8 @@ import numpy as np
 from keras_cnn.errors import InputError, require
 from keras_cnn.evaluation import gallery, tables
 from keras_cnn.evaluation.ensembles import Ensemble, EnsembleMember, Kind, ensemble_of, member_of
-from keras_cnn.evaluation.evaluations import evaluate, write
+from keras_cnn.evaluation.evaluations import write
+from keras_cnn.evaluation.kinds import measure
 from keras_cnn.evaluation.results_folder import check_writable, replacing_folder
 from keras_cnn.evaluation.soups import require_one_start, soup_of
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget, open_target
@@ -73,6 +74,9 @@ def _records(paths: Sequence[Path], options: EvaluateOptions) -> list[Record]:
     names = ", ".join(map(str, paths))
     require(len(distinct) == len(paths) > 1, "command line", f"found {names}", "two or more different runs to average")
     records = [read_record(path) for path in paths]
+    for record in records:
+        found = "found images that may have several labels"
+        require(not record.several_labels, str(record.path), found, "one class an image to average runs")
     first, split = records[0], options.split or "test"
     for record in records[1:]:
         own, expected = record.split.get("classes"), first.split.get("classes")
@@ -94,17 +98,7 @@ def _members(targets: Sequence[EvaluationTarget], options: EvaluateOptions) -> l
     for target in targets:
         if options.reads_test:
             record_test_reading(target.folder, options.source or "test split")
-        evaluation = evaluate(
-            target.model,
-            target.dataset,
-            target.split,
-            batch_size=target.config.train.batch_size,
-            fit=target.config.data.fit,
-            views=target.views,
-            scale=options.scale,
-            replicas=target.replicas,
-            coverage=options.coverage,
-        )
+        evaluation = measure(target, options)
         member = member_of(target.name, target.folder.path, evaluation)
         members.append(_on_images_of(members[0], member) if members else member)
     return members

@@ -46,7 +46,8 @@ def kind_of(several_labels: bool) -> Kind:
     return SEVERAL_LABELS if several_labels else ONE_CLASS
 
 
-def _measure(target: EvaluationTarget, options: EvaluateOptions) -> Evaluation:
+def measure(target: EvaluationTarget, options: EvaluateOptions) -> Evaluation:
+    """The evaluation of a run whose images have one class each."""
     return evaluations.evaluate(
         target.model,
         target.dataset,
@@ -87,7 +88,7 @@ def _measure_several(target: EvaluationTarget, options: EvaluateOptions) -> Mult
 
 ONE_CLASS = Kind(
     "accuracy",
-    _measure,
+    measure,
     gallery.draw,
     evaluations.write,
     tables.evaluation,

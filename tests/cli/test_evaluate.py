@@ -821,14 +821,15 @@ def test_a_soup_is_one_network_with_the_mean_of_the_weights(runs, call):
             ["--ensemble"],
             "runs/other: found the classes ['a', 'b'], expected ['cat', 'dog', 'Äpfel']",
         ),
+        (["one", "several"], ["--ensemble"], "runs/several: found images that may have several labels, expected one"),
         (["one", "fewer"], ["--ensemble"], "runs/fewer: found 0 test images that runs/one does not have, expected the"),
     ],
 )
 def test_runs_that_cannot_be_averaged_are_refused_in_one_line(runs, call, names, options, message):
-    for name in {*names} & {"other", "fewer"}:
+    for name in {*names} & {"other", "fewer", "several"}:
         shutil.copytree(runs / "one", runs / name)
         split = read_json(runs / name / "split.json")
-        split |= {"classes": ["a", "b"]} if name == "other" else {}
+        split |= {"other": {"classes": ["a", "b"]}, "several": {"several_labels": True}}.get(name, {})
         split["ids"]["test"] = split["ids"]["test"][:-1] if name == "fewer" else split["ids"]["test"]
         (runs / name / "split.json").write_text(json.dumps(split))
     before = readings(runs / "one")

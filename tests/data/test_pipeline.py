@@ -20,7 +20,8 @@ from keras_cnn.data.augment import RECIPES
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.decoding import decode, read_image_file
 from keras_cnn.data.image_files import ImageFile
-from keras_cnn.data.pipeline import batches, cached, order, preview
+from keras_cnn.data.pipeline import batches, cached, order
+from keras_cnn.data.preview import preview
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.operating_system import available_memory
 

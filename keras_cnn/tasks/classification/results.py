@@ -9,6 +9,7 @@ from keras_cnn.charts import png
 from keras_cnn.charts.training import run_history
 from keras_cnn.data import pipeline
 from keras_cnn.data.label_sets import named
+from keras_cnn.data.preview import preview
 from keras_cnn.evaluation import metrics
 from keras_cnn.evaluation.gallery import confusion_figure
 from keras_cnn.evaluation.predictions import write_predictions
@@ -108,7 +109,7 @@ def draw_augmentation(setup: TrainingSetup, folder: RunFolder) -> None:
     rows, config = min(PREVIEW_ROWS, len(setup.train)), setup.config
     sample = setup.train.take(np.linspace(0, len(setup.train) - 1, rows).astype(int))
     settings = {"views": PREVIEW_VIEWS, "batch_size": config.train.batch_size, "fit": config.data.fit}
-    views = pipeline.preview(sample, setup.dataset.image_shape, setup.augmentation, config.seed, **settings)
+    views = preview(sample, setup.dataset.image_shape, setup.augmentation, config.seed, **settings)
     captions = [named(label, setup.dataset.classes) for label in sample.labels]
     title = f"{folder.path.name}: augmentation '{config.data.augment.name}', the original first"
     save_figure(sheets.augmentation_sheet(views, captions, title), folder, "augmentation")

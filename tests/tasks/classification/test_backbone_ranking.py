@@ -116,7 +116,7 @@ def test_a_damaged_ranking_is_refused_with_its_field(ranking, tmp_path, change, 
 
 
 def test_what_does_not_fit_a_probe_is_refused(ranking, tmp_path):
-    for words in (["--freeze-upto", "2"], ["--dry-run"], ["--backbone", "resnet8"]):
+    for words in (["--freeze-upto", "2"], ["--dry-run"], ["--backbone", "resnet8"], ["--folds", "3"]):
         with pytest.raises(InputError, match=rf"{words[0]} does not fit --probe"):
             finetune.main(["--probe", "resnet8=none", *words, *WORDS])
     with pytest.raises(InputError, match="has its own page"):
