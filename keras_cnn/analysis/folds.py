@@ -57,12 +57,12 @@ class FoldRuns:
         return float(np.mean(self.runs[measure].to_numpy(float)))
 
     def interval(self, measure: str) -> Interval | None:
-        """Its corrected 95 % interval, of a share within [0, 1]; None for fewer than two folds."""
+        """Its corrected 95 % interval, a share within [0, 1] and a loss not below 0; None for fewer than two folds."""
         values = self.runs[measure].to_numpy(float)
         if len(values) < LEAST:
             return None
         low, high = corrected_interval(values, self.ratio)
-        return (low, high) if measure == "loss" else (max(0.0, low), min(1.0, high))
+        return max(0.0, low), high if measure == "loss" else min(1.0, high)
 
     @property
     def table(self) -> pd.DataFrame:

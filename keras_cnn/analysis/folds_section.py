@@ -16,7 +16,7 @@ _HEAD = ("measure", "mean of the folds, 95 % interval", "std")
 CONVENTIONS = (
     "each fold's images are read once, by the run that has trained and chosen its epoch on the other folds",
     "interval of a mean: that of the corrected resampled t-test of Nadeau and Bengio (2003), as the training images of"
-    " two folds overlap; it is of a training on so many images",
+    " two folds overlap; it holds for a training on this number of images",
     "interval of a fold: over its images, as of one network",
 )
 
@@ -143,4 +143,9 @@ def _chart(folds: FoldRuns) -> Chart:
     table = TextTable(
         ("fold", axis, "interval"), tuple((r.label, f"{r.value:.2f}", f"[{r.low:.2f}, {r.high:.2f}]") for r in rows)
     )
-    return Chart("folds-scores", f"{WORDS[first]} of the folds", IntervalRows(tuple(rows), axis), table)
+    return Chart(
+        "folds-scores",
+        f"{WORDS[first][0].upper()}{WORDS[first][1:]} of the folds",
+        IntervalRows(tuple(rows), axis),
+        table,
+    )

@@ -28,7 +28,7 @@ def parse_fold(text: str) -> tuple[int, int]:
 def hold_out(part: SourcePart, classes: Sequence[str], fold: str, seed: int) -> tuple[SourcePart, SourcePart]:
     """The images of `part` that are not in the fold, and those that are, each in their original order.
 
-    Raises InputError for a fold that is none, or if there are too few images for so many folds.
+    Raises InputError for a fold that is none, or if a class has fewer images than folds.
     """
     number, count = parse_fold(fold)
     several = has_sets(part.split.labels)
