@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,8 @@ def test_the_mean_has_the_corrected_interval(trained):
     assert row[["mean", "low", "high"]].tolist() == pytest.approx(
         [np.mean(values), np.mean(values) - half, np.mean(values) + half], rel=1e-6
     )
+    apart = replace(read, runs=read.runs.assign(loss=[0.1, 0.9], accuracy=[0.1, 0.9]))
+    assert (apart.interval("loss")[0], apart.interval("accuracy")) == (0.0, (0.0, 1.0))
     trial = Study(trained / "folds").trials()[1]
     assert trial.value == read_json(trained / "folds" / "0002" / "metrics.json")["accuracy"]
 
