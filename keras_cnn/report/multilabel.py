@@ -147,7 +147,8 @@ def _classes(found: dict[str, dict]) -> list[PageSection]:
     if len(drawing.rows) < len(rows):
         title = f"Average precision of the {len(drawing.rows)} lowest of {len(rows)} classes, {name} images"
     searched = len(rows) > MOST_CLASSES
-    chart = Chart("classes", title, drawing, TextTable(head, cells, searched=searched), "The lowest first.")
+    note = "Filled: average precision, with its interval. Hollow: F1 at the class's threshold. Table: the lowest first."
+    chart = Chart("classes", title, drawing, TextTable(head, cells, searched=searched), note)
     return [PageSection("classes", "Classes", "Classes", charts=(chart,))]
 
 
