@@ -109,9 +109,10 @@ def write_report(paths: list[Path], out: Path | None = None, table: RunTable | N
 def _write(place: Path, page: Callable[[], str]) -> None:
     if place.is_dir():
         raise InputError(f"{place}: is a folder; expected a file to write, such as {place / 'report.html'}")
+    text = page()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        run_folders.write_text(place, page())
+        run_folders.write_text(place, text)
     except OSError as error:
         raise InputError(f"{place}: cannot write the report: {error.strerror}") from None
 
@@ -176,7 +177,7 @@ def render_ranking(path: Path) -> str:
 
 def _sections_alone(title: str, lead: str, about: Sequence[PageSection]) -> str:
     """A page of sections without runs of their own."""
-    return _filled("detection.html", title=title, lead=lead, sections=about, shown=[], more=[], problems=[])
+    return _filled("one_run.html", title=title, lead=lead, sections=about, shown=[], more=[], problems=[])
 
 
 def _runs(paths: list[Path], table: RunTable | None) -> tuple[list[ReportedRun], list[str]]:
