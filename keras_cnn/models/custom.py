@@ -8,6 +8,7 @@ from keras import layers
 from keras_cnn.errors import InputError, require
 from keras_cnn.messages import log_sentence
 from keras_cnn.models.graph import Graph, is_graph
+from keras_cnn.models.layer_kinds import is_activation
 from keras_cnn.models.model_files import load_model
 
 NAME = "custom"
@@ -80,7 +81,7 @@ def _with_logits(model: keras.Model) -> keras.Model:
         model = keras.Model(model.inputs[0], last.input, name=model.name)
     elif activation is keras.activations.softmax:
         last.activation = keras.activations.linear
-    elif activation is keras.activations.linear and type(last).__name__ not in ("Softmax", "Sigmoid"):
+    elif activation is keras.activations.linear and not is_activation(last) and type(last).__name__ != "Softmax":
         return model
     else:
         name = getattr(activation, "__name__", type(activation).__name__)

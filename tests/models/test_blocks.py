@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_cnn.errors import InputError
+from keras_cnn.models import blocks
 from keras_cnn.models.blocks import BatchNormalization
 
 STATISTICS = {"moving_mean", "moving_variance"}
@@ -78,21 +80,68 @@ def test_one_number_a_channel_has_no_variance():
 
 
 @pytest.mark.parametrize(
-    ("policy", "training", "fused"),
+    ("options", "training", "fused"),
     [
-        ("float32", True, True),
-        ("float32", False, False),
-        ("mixed_bfloat16", True, True),
-        ("mixed_bfloat16", False, True),
+        ({}, True, True),
+        ({}, False, False),
+        ({"dtype": "mixed_bfloat16"}, True, True),
+        ({"dtype": "mixed_bfloat16"}, False, True),
+        ({"dtype": "mixed_float16"}, False, True),
+        ({"axis": 3}, True, True),
+        ({"axis": 2}, True, False),
+        ({"renorm": True}, True, False),
+        ({"synchronized": True}, True, False),
+        ({"dtype": "float64"}, True, False),
     ],
 )
-def test_the_fused_op_runs_where_it_is_faster(policy, training, fused):
-    layer = BatchNormalization(dtype=policy)
+def test_the_fused_op_runs_where_it_is_faster(options, training, fused):
+    layer = BatchNormalization(**options)
     layer.build((None, 4, 4, 3))
     traced = tf.function(lambda x: layer(x, training=training)).get_concrete_function(
         tf.TensorSpec((None, 4, 4, 3), layer.compute_dtype)
     )
     assert any(op.type == "FusedBatchNormV3" for op in traced.graph.get_operations()) == fused
+
+
+class Replica:
+    """Stands in for the context of one of several devices: `others` are the sums of the others."""
+
+    def __init__(self, others=0.0):
+        self.others, self.own = others, None
+
+    def all_reduce(self, kind, values):
+        assert kind == "SUM"
+        self.own = values
+        return values + self.others
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_each_of_two_devices_norms_its_share_by_the_whole_batch(affine, monkeypatch):
+    x = np.random.default_rng(6).normal(3.0, 2.0, (7, 2, 3, 5)).astype(np.float32)
+    ours, theirs = _pair(scale=affine, center=affine, momentum=0.7, epsilon=1e-3)
+    expected, before = theirs(x, training=True), ours.get_weights()
+
+    def answer(rows, others=0.0):
+        ours.set_weights(before)
+        context = Replica(others)
+        monkeypatch.setattr(blocks, "_replica_context", lambda: context)
+        return np.asarray(ours(rows, training=True)), context.own
+
+    parts = (x[:3], x[3:])
+    sums = [answer(rows)[1] for rows in parts]
+    for rows, others, own in zip(parts, sums[::-1], np.split(np.asarray(expected), [3]), strict=True):
+        np.testing.assert_allclose(answer(rows, others)[0], own, rtol=1e-4, atol=1e-5)
+        for weight, weight0 in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+            np.testing.assert_allclose(weight, weight0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("options", "axis"), [({"axis": 1}, 1), ({"renorm": True}, -1)])
+def test_several_devices_have_no_norm_over_another_axis(options, axis, monkeypatch):
+    monkeypatch.setattr(blocks, "_replica_context", Replica)
+    layer = BatchNormalization(name="bn1", **options)
+    with pytest.raises(InputError, match=f"bn1: batch norm over axis {axis} on several devices; expected the last"):
+        layer(np.ones((2, 3, 3, 4), np.float32), training=True)
+    assert BatchNormalization(axis=3)(np.ones((2, 3, 3, 4), np.float32), training=True).shape == (2, 3, 3, 4)
 
 
 @pytest.mark.parametrize(
