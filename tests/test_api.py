@@ -19,6 +19,7 @@ import keras_cnn as kc
 from keras_cnn.api.settings import BoxSettings, Settings, short_names
 from keras_cnn.config import Config, names
 from keras_cnn.models.class_names import classes_in
+from keras_cnn.models.model_files import load_model
 from keras_cnn.tasks.detection.settings import BoxConfig
 
 PUBLIC = (
@@ -395,6 +396,45 @@ def test_a_built_network_is_its_name_until_it_changes(data):
     assert named_network(model).name == "lenet"
     model.layers[-1].bias.assign([1.0, 0.0, 0.0])
     assert named_network(model) is None
+
+
+def test_a_cross_validation_takes_the_networks_and_configs_of_a_training(data, tmp_path, monkeypatch):
+    """Planned and not trained: the folds start from a copy of the network's weights in their folder."""
+    from keras_cnn.api import folds
+    from keras_cnn.config import load
+    from keras_cnn.loading import BUILDERS
+
+    def begun(model, name, config, **settings):
+        folder = tmp_path / name
+        with pytest.raises(kc.Stopped):
+            kc.cross_validate(model, data, folds=3, config=config, path=folder, verbose=False, **settings)
+        return folder, load(folder / "base.yaml", [], BUILDERS)
+
+    def stop(*arguments, **options):
+        raise kc.Stopped("begun")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(folds.local, "run", stop)
+    monkeypatch.setattr(folds, "PrewarmedWorkers", lambda count: contextlib.nullcontext())
+    (tmp_path / "own.yaml").write_text("train: {epochs: 7}")
+    network = own_network()
+    folder, config = begun(network, "own", tmp_path / "own.yaml")
+    assert (config.train.epochs, config.model.name) == (7, "custom")
+    assert Path(config.model.options["file"]) == folder / "initial.keras"
+    copied = load_model(folder / "initial.keras").get_weights()
+    assert all(map(np.array_equal, copied, network.get_weights()))
+    _, config = begun(kc.build_model("net1", (16, 16, 3), 3, l1_oc=6), "named", {"train": {"epochs": 8}}, batch_size=9)
+    assert (config.train.epochs, config.train.batch_size, config.model.options["l1_oc"]) == (8, 9, 6)
+    _, config = begun(None, "default", "clothes")
+    assert config.name == "clothes"
+    wrong = kc.build_model("lenet", (20, 20, 3), 3)
+    with pytest.raises(kc.InputError, match=r"^lenet: takes images of \(20, 20, 3\), but the data has \(16, 16, 3\)"):
+        kc.cross_validate(wrong, data, path=tmp_path / "never")
+    with pytest.raises(kc.InputError, match=r"^model: found int, expected a name or a Keras model"):
+        kc.cross_validate(3, data, path=tmp_path / "never")
+    with pytest.raises(kc.InputError, match=r"gone\.keras: no model file; expected a \.keras file"):
+        kc.cross_validate("custom", data, options={"model.file": "gone.keras"}, path=tmp_path / "never")
+    assert not (tmp_path / "never").exists()
 
 
 def test_wrong_input_of_a_training_leaves_no_run_folder(data, tmp_path, monkeypatch):

@@ -1,11 +1,13 @@
 """Cross-validation from the library: one training for each fold, and what they say together."""
 
 import html
+import tempfile
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -13,12 +15,17 @@ from keras_cnn.analysis.folds import FoldRuns, read_folds, write_pooled
 from keras_cnn.analysis.folds_section import folds_lead
 from keras_cnn.analysis.run_tables import Swept
 from keras_cnn.api.calls import messages, public
+from keras_cnn.api.data import load_data
+from keras_cnn.api.models import named_network, require_graph
 from keras_cnn.api.settings import BoxSettings, Settings, dotted_settings, overrides
 from keras_cnn.api.sweeps import checked_workers, given_settings
+from keras_cnn.api.training import network_settings
 from keras_cnn.config import Config
 from keras_cnn.config.shipped import find_config
+from keras_cnn.data.dataset import Dataset
 from keras_cnn.errors import InputError
 from keras_cnn.messages import logger
+from keras_cnn.models import custom
 from keras_cnn.sweeps import folds as fold_sweeps
 from keras_cnn.sweeps import local
 from keras_cnn.sweeps.prewarmed_workers import PrewarmedWorkers
@@ -104,7 +111,7 @@ class FoldsResult:
 
 @public
 def cross_validate(
-    model: str | None = None,
+    model: str | keras.Model | None = None,
     data: Any = None,
     *,
     folds: int = 5,
@@ -125,7 +132,7 @@ def cross_validate(
     its validation images from the other folds, and chooses its epoch on them.
 
     Args:
-        model: the name of a network; by default that of the config.
+        model: as for `train`; every fold starts from the weights that a model of your own has.
         data: what `load_data` returns, or anything that it takes; by default the source of the config. A test split of
             its own is left out.
         folds: their number, at least 2.
@@ -137,10 +144,18 @@ def cross_validate(
         InputError: for wrong input and for too few images; no folder is left then.
         Stopped: on Ctrl-C or a fault of the machine; `FoldsResult.resume` goes on.
     """
-    if not isinstance(model, str | None):
-        raise InputError(f"cross_validate: model: found {type(model).__name__}, expected the name of a network")
-    given = given_settings("cross_validate", data, settings, options) | ({} if model is None else {"model.name": model})
-    return _cross_validated(config, given, folds, Config, workers=workers, path=path, verbose=verbose)
+    data = data if isinstance(data, Dataset | None) else load_data(data)
+    given = given_settings("cross_validate", data, settings, options)
+    if isinstance(model, keras.Model) and named_network(model) is None:
+        require_graph(model)
+    if isinstance(model, keras.Model) and model.built and data is not None:
+        custom.require_fits(model, data.image_shape, len(data.classes))
+    with tempfile.TemporaryDirectory() as temporary:
+        network = network_settings(model, Path(temporary))
+        if network.get("model.file") == custom.INITIAL:
+            network["model.file"] = str(Path(temporary, custom.INITIAL))
+        given = network | given
+        return _cross_validated(config, given, folds, Config, workers=workers, path=path, verbose=verbose)
 
 
 @public

@@ -277,7 +277,7 @@ def _prepared(
     dataset = None if data is None else data if isinstance(data, Dataset) else load_data(data)
     if own is not None and own.built and dataset is not None:
         custom.require_fits(own, dataset.image_shape, len(dataset.classes))
-    given = _network_settings(model, temporary) | given
+    given = network_settings(model, temporary) | given
     chosen = training_config(config, given, dataset)
     if dataset is not None and _wants_own_size(chosen, dataset):
         side = backbones.default_side(chosen.model.name)
@@ -292,8 +292,11 @@ def _prepared(
     return chosen, _task(chosen, dataset, temporary)
 
 
-def _network_settings(model: str | keras.Model | None, temporary: Path) -> dict[str, Any]:
-    """The fields of a config for a network; a model of the user's own is saved in the temporary folder."""
+def network_settings(model: str | keras.Model | None, temporary: Path) -> dict[str, Any]:
+    """The fields of a config for a network; a model of the user's own is saved in the folder `temporary`.
+
+    Raises InputError for anything else, and for a model that no file can hold.
+    """
     if model is None:
         return {}
     if isinstance(model, str):

@@ -11,7 +11,7 @@ import numpy as np
 from keras_cnn.config.schema import TableColumns
 from keras_cnn.data.columns import Texts
 from keras_cnn.data.folders import AuditOptions, ListedImages, labelled_source
-from keras_cnn.data.groups import numbered
+from keras_cnn.data.groups import column_of, numbered
 from keras_cnn.data.label_lists import check_spellings, has_lists, read_lists, with_sets
 from keras_cnn.data.manifest import image_id
 from keras_cnn.data.splits import NAMES, PART_OF, LabelledSource
@@ -42,19 +42,21 @@ def read_labelled_table(
     columns: TableColumns,
     options: AuditOptions,
     *,
+    group: int | str | None = None,
     uncut: bool = False,
 ) -> LabelledSource:
     """The labelled images of a table that `read` reads. Raises InputError, in one line, for whatever is wrong in it.
 
     The column of the paths and that of the labels are recognised by their names or given in `columns`; so are those of
-    the splits and of the groups, which a table need not have. For several labels an image see `label_lists`. Images of
-    one group are kept in one split. With `corrupt` "skip", images that do not exist or cannot be read are left out.
+    the splits and of the groups, which a table need not have; `group`, of `data.group`, names a column of groups, or
+    says that they are in the paths. For several labels an image see `label_lists`. Images of one group are kept in one
+    split. With `corrupt` "skip", images that do not exist or cannot be read are left out.
     With `uncut`, a class may be missing from train.
     """
     where, table = f"{kind}:{file}", read(file)
     path_column = _column(table, "path", columns.path) or table.path_column(f"{_OPTION}path")
     split_column = _column(table, "split", columns.split, SPLIT_COLUMNS)
-    group_column = _column(table, "group", columns.group, GROUP_COLUMNS)
+    group_column = _group_column(table, columns.group, group, where)
     lists = None
     if has_lists(columns):
         lists = read_lists(table, columns, (path_column, split_column, group_column))
@@ -106,6 +108,16 @@ def _column(table: ImageTable, name: str, given: str | None, names: Sequence[str
     if given == NO_COLUMN and given not in table.columns:
         return None
     return table.chosen(given, f"{_OPTION}{name}") if given else table.find(names)
+
+
+def _group_column(table: ImageTable, own: str | None, group: int | str | None, where: str) -> str | None:
+    """The column of `data.group`; without it that of `data.table.group`, or one that is called by a name of groups."""
+    if group is None:
+        return _column(table, "group", own, GROUP_COLUMNS)
+    if own is not None:
+        raise InputError(f"{where}: data.group {group} and data.table.group {own}: expected one of the two")
+    column = column_of(group)
+    return column and table.chosen(column, "data.group")
 
 
 def _rows(

@@ -28,7 +28,7 @@ from keras_cnn.data.folds import hold_out
 from keras_cnn.data.groups import column_of, group_findings, group_names, leaks_in_words, numbered
 from keras_cnn.data.label_sets import class_counts, has_sets
 from keras_cnn.data.label_splits import cut_by_iteration
-from keras_cnn.data.labelled_tables import NO_COLUMN, read_labelled_table
+from keras_cnn.data.labelled_tables import read_labelled_table
 from keras_cnn.data.shards.source import read_shards
 from keras_cnn.data.splits import LabelledSource, SourcePart
 from keras_cnn.data.tables import ImageTable, read_csv, read_parquet
@@ -91,8 +91,8 @@ def load(
     in_train = None if subset is None else _positive("subset", subset)
     for name, share in (("validation", validation), ("test", test), ("train", 0.5 if train is None else train)):
         splits.check_share(name, share)
-    columns = _with_group_column(source, table or TableColumns(), group)
-    labelled = _read(source, ReadOptions(size, channels, fit, corrupt, cache, columns, uncut, verify))
+    columns = table or TableColumns()
+    labelled = _read(source, ReadOptions(size, channels, fit, corrupt, cache, columns, uncut, verify, group))
     labelled = _grouped(labelled, group, source)
     if len(labelled.classes) < 2 and not uncut:
         raise InputError(f"{source}: only one class, {', '.join(map(repr, labelled.classes))}; expected at least two")
@@ -151,6 +151,7 @@ class ReadOptions:
     table: TableColumns
     uncut: bool
     verify: str
+    group: int | str | None = None
 
 
 def read_source(
@@ -159,16 +160,6 @@ def read_source(
     """All labelled images of `source`, checked and not cut; the options are those of `load`. Raises InputError."""
     cache = checked_folder(cache_dir) if cache_dir else default_cache_dir()
     return _read(source, ReadOptions(None, None, "crop", corrupt, cache, table or TableColumns(), False, "full"))
-
-
-def _with_group_column(source: str, columns: TableColumns, group: int | str | None) -> TableColumns:
-    """The columns of a table with the one that `group` names; with none where `group` is of the paths."""
-    if group is None or source.partition(":")[0] not in TABLES:
-        return columns
-    if columns.group is not None:
-        found = f"data.group {group} and data.table.group {columns.group}"
-        raise InputError(f"{source}: {found}: expected one of the two")
-    return replace(columns, group=column_of(group) or NO_COLUMN)
 
 
 def _grouped(source: LabelledSource, group: int | str | None, where: str) -> LabelledSource:
@@ -223,6 +214,7 @@ def _table(kind: str, argument: str, read: Callable[[Path], ImageTable], options
         read,
         options.table,
         AuditOptions(options.corrupt, options.cache, options.verify),
+        group=options.group,
         uncut=options.uncut,
     )
 

@@ -1,8 +1,10 @@
 """Cross-validation as a sweep: a grid whose only parameter is the fold that is held out, so each run is a trial."""
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +14,7 @@ from keras_cnn.config.yaml_file import dumped
 from keras_cnn.errors import InputError
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import log_sentence, logger
+from keras_cnn.models import custom
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.sweeps import sweep_file
 from keras_cnn.sweeps.space import FOLD, SECTION, Sweep, fold_names
@@ -48,7 +51,16 @@ def create(
         held, rest = counts.pop("test"), ", ".join(f"{images:,} {name}" for name, images in counts.items())
         logger.info(f"folds     {count}: the first has {held:,} images held out, {rest}")
         with RunFolder.create(f"{base.name}-folds", path=run_dir) as folder:
-            return Study.create(folder.path, sweep, config_module.dump(base), base.seed)
+            return Study.create(folder.path, sweep, config_module.dump(_with_own_copy(base, folder.path)), base.seed)
+
+
+def _with_own_copy(base: Any, folder: Path) -> Any:
+    """The config with a copy in `folder` of the network that comes from a file, from which every fold starts."""
+    if not isinstance(base, Config) or base.model.name != custom.NAME:
+        return base
+    copy = folder.resolve() / custom.INITIAL
+    shutil.copyfile(base.model.options["file"], copy)
+    return replace(base, model=replace(base.model, options={**base.model.options, "file": str(copy)}))
 
 
 def dry_run(
@@ -90,8 +102,13 @@ def _planned(
 
 
 def _images(first: Any) -> dict[str, int]:
-    """The number of images in each split of the first fold; logs what a reader of the results must know about them."""
+    """The number of images in each split of the first fold; logs what a reader of the results must know about them.
+
+    Raises InputError also for a network from a file that does not fit the images.
+    """
     dataset = load_dataset(first) if isinstance(first, Config) else box_setup.load_boxes(first)
+    if isinstance(first, Config) and first.model.name == custom.NAME:
+        custom.custom(dataset.image_shape, len(dataset.classes), **first.model.options)
     notes = [note for note in dataset.notes if not note.startswith(f"fold {first.data.fold}")]
     for note in notes:
         log_sentence("note", note)

@@ -124,8 +124,10 @@ def test_a_group_of_a_table_is_a_column_or_in_the_path(place):
     source = written("path,label,patient", rows)
     assert read(source, group=r"/00(\d\d)").findings["groups"]["groups"] == 12  # not those of the column patient
     assert read(source, group="patient").findings["groups"]["groups"] == 4
-    with pytest.raises(InputError, match=r"--data\.table\.group: no column 'patent'; did you mean patient\?"):
+    with pytest.raises(InputError, match=r"train\.csv: data\.group: no column 'patent'; did you mean patient\?"):
         read(source, group="patent")
+    with pytest.raises(InputError, match=r"--data\.table\.group: no column 'patent'; did you mean patient\?"):
+        read(source, table=TableColumns(group="patent"))
     both = {"group": "patient", "table": TableColumns(group="patient")}
     with pytest.raises(
         InputError, match=r"data\.group patient and data\.table\.group patient: expected one of the two"
