@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_cnn.data.augment import RECIPES, Augmentation, augment
 from keras_cnn.data.fast_decoding import to_bytes
 from keras_cnn.errors import InputError
+from keras_cnn.messages import counted
 
 MAX_VIEWS = 1000
 _SEED = 0
@@ -38,9 +39,8 @@ class Views:
         """Description of the averaged views, such as "the image and its mirror image"."""
         if not self.count:
             return "one view per image"
-        return (
-            "the image and its mirror image" if self.name == "flip" else f"the image and {self.count} augmented views"
-        )
+        others = "its mirror image" if self.name == "flip" else counted(self.count, "augmented view")
+        return f"the image and {others}"
 
 
 ONE = Views("none", RECIPES["none"], 0)

@@ -1,16 +1,19 @@
 import dataclasses
+import hashlib
 import json
 import math
 
 import numpy as np
 import pytest
 from mapie.classification import SplitConformalClassifier
+from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from keras_cnn.csv_tables import csv_rows
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import conformal
 from keras_cnn.evaluation.conformal import METHODS, aps_scores, prediction_sets, split_check, threshold, uniforms
+from keras_cnn.evaluation.intervals import paired_bootstrap, wilson
 
 CLASSES = ("cat", "dog", "owl", "eel")
 
@@ -45,12 +48,14 @@ def test_sets_worked_out_by_hand():
     numbers = found.as_json()
     assert (numbers["coverage"], numbers["mean_size"]) == pytest.approx((1 / 3, 1))
     assert (numbers["empty"], numbers["single"]) == pytest.approx((1 / 3, 1 / 3))
-    assert numbers["lowest_class"] | {"interval": None} == {
-        "class": "cat",
-        "coverage": 0,
-        "images": 1,
-        "interval": None,
-    }
+    assert numbers["coverage_interval"] == list(wilson(1, 3))
+    assert numbers["mean_size_interval"] == list(paired_bootstrap(np.array([2, 0, 1])))
+    lowest = {"class": "cat", "coverage": 0, "images": 1, "interval": list(wilson(0, 1))}
+    assert numbers["lowest_class"] == lowest
+    described = conformal.summary([found])
+    assert described["methods"]["lac"] == numbers
+    assert (described["level"], described["calibrated_on"], described["calibration_images"]) == (0.75, "validation", 9)
+    assert conformal.summary([]) is None
 
 
 def test_adaptive_scores_worked_out_by_hand():
@@ -136,10 +141,27 @@ def test_a_hundred_splits_cover_as_the_theory_says():
     assert check["expected"] == 901 / 1001
     assert check["mean"] == pytest.approx(check["expected"], abs=0.003)
     low, high = check["expected_range"]
-    assert low == pytest.approx(0.9 - 1.96 * math.sqrt(0.09 / 1000 + 0.09 / 1001), abs=2e-3)  # both samples are drawn
-    assert high > check["expected"]
-    assert check["inside"] >= 88
+    half = 1.96 * math.sqrt(0.09 / 1000 + 0.09 / 1001)  # both samples are drawn
+    assert (low, high) == pytest.approx((0.9 - half, 0.9 + half), abs=2e-3)
+    coverages = []
+    for split in range(100):
+        order = np.random.default_rng([0, split]).permutation(2001)
+        first, second = np.split((1 - probabilities[:, 0])[order], [1000])
+        coverages.append(np.mean(second <= np.sort(first)[900]))  # the 901st of 1000
+    assert (check["number"], check["seed"]) == (100, 0)
+    assert (check["mean"], check["std"]) == pytest.approx((np.mean(coverages), np.std(coverages, ddof=1)))
+    assert check["inside"] == sum(low <= coverage <= high for coverage in coverages) >= 88
     assert split_check(np.array([0.5]), 0.9) is None
+
+
+def test_the_expected_range_is_that_of_a_binomial_whose_share_is_drawn():
+    """The 14th of 19 scores: its coverage is Beta(14, 6), and the covered of 30 images are binomial of it."""
+    found = sets_of(drawn(0, 30), drawn(1, 19), level=0.7)
+    shares = stats.beta.ppf((np.arange(2000) + 0.5) / 2000, 14, 6)
+    cumulated = stats.binom.cdf(np.arange(31)[:, None], 30, shares).mean(axis=1)
+    expected = [np.argmax(cumulated >= probability) / 30 for probability in (0.025, 0.975)]
+    assert found.expected_range == pytest.approx(expected)
+    assert 0 < expected[0] < expected[1] < 1
 
 
 def test_images_unlike_the_calibration_are_covered_less_than_expected():
@@ -170,6 +192,8 @@ def test_numbers_of_images_depend_on_their_ids_alone():
     np.testing.assert_array_equal(uniforms(ids[::-1])[::-1], found)
     assert found.min() >= 0
     assert found.max() < 1
+    digest = hashlib.sha256(b"image 0").digest()
+    assert found[0] == pytest.approx(int.from_bytes(digest[:8], "little") / 2**64)
     counts, _ = np.histogram(found, 10, (0, 1))
     assert np.abs(counts - 2000).max() < 5 * math.sqrt(1800)
 
@@ -186,6 +210,7 @@ def test_the_table_has_the_set_of_each_image(tmp_path):
         head, *rows = csv_rows(file)
     assert head == ["id", "true", "lac", "aps"]
     assert [row[0] for row in rows] == test[2]
+    assert [row[1] for row in rows] == [both[0].classes[label] for label in test[0]]
     for place, sets in enumerate(both, 2):
         assert [tuple(json.loads(row[place])) for row in rows] == sets.names
 

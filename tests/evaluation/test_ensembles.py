@@ -1,5 +1,6 @@
 """Ensembles from logits, and the greedy choice of a soup."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.ensembles import by_validation, ensemble_of, greedy, member_of
+from keras_cnn.evaluation import tables
+from keras_cnn.evaluation.ensembles import Ensemble, by_validation, ensemble_of, greedy, member_of
 from keras_cnn.evaluation.evaluations import Evaluation
+from keras_cnn.evaluation.intervals import wilson
 from keras_cnn.evaluation.test_time_augmentation import ONE
 
 LABELS = np.array([0, 1, 1, 0])
@@ -38,9 +41,34 @@ def test_probabilities_are_averaged_and_compared_with_the_run_that_validation_ch
     assert ensemble.best is ONES  # right for both validation images, TWOS for one
     change = ensemble.comparison.overall
     assert (change.before, change.after, change.b, change.c) == (0.5, 0.5, 1, 1)
-    assert ensemble.as_json()["best"] == "one"
+    row = {"run": "two", "name": "two", "averaged": True, "validation_accuracy": 0.5, "accuracy": 0.5}
+    described = ensemble.as_json()
+    assert (described["kind"], described["best"], len(described["runs"])) == ("ensemble", "one", 2)
+    assert described["runs"][0] == row | {"accuracy_interval": list(wilson(2, 4))}
     assert ensemble.evaluation.temperature > 0
     np.testing.assert_allclose(np.exp(ensemble.evaluation.validation_logits), [[0.75, 0.25], [0.45, 0.55]], atol=1e-6)
+
+
+def test_without_common_validation_images_there_is_no_temperature():
+    other = replace(TWOS, evaluation=replace(TWOS.evaluation, validation_logits=None))
+    found = ensemble_of([ONES, other]).evaluation
+    assert (found.temperature, found.validation_logits) == (None, None)
+    scaled = member("scaled", [[0.9, 0.1]] * 4, scaled=True)
+    with pytest.raises(InputError, match="--temperature: found runs with different validation images, expected the"):
+        ensemble_of([scaled, other])
+    assert ensemble_of([scaled, TWOS]).evaluation.scaled
+
+
+def test_what_a_soup_leaves_out_is_said_and_which_run_is_the_best():
+    ensemble = Ensemble("soup", (TWOS, ONES), (1,), ONES.evaluation)
+    described = ensemble.as_json()
+    assert [row["averaged"] for row in described["runs"]] == [False, True]
+    low, high = wilson(2, 4)
+    assert list(tables.members(described)) == [
+        "run  validation   images evaluated [95 % Wilson]",
+        f"two      0.5000   0.5000  [{low:.4f}, {high:.4f}]   left out",
+        f"one      1.0000   0.5000  [{low:.4f}, {high:.4f}]   best on validation, in the soup",
+    ]
 
 
 def test_equal_accuracies_are_ordered_by_loss():

@@ -48,6 +48,19 @@ def test_the_linear_probe_minimises_the_penalised_cross_entropy():
     np.testing.assert_array_equal(moved.linear, found.linear)
 
 
+def test_the_penalty_is_that_of_scikit_learns_cross_validation():
+    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.model_selection import StratifiedKFold
+
+    features, labels = clouds(20, 0, 2.0)
+    folds = StratifiedKFold(3, shuffle=True, random_state=4)
+    penalties = [10.0**p for p in range(-4, 2)]
+    options = {"l1_ratios": (0,), "use_legacy_attributes": False}
+    theirs = LogisticRegressionCV(Cs=penalties, cv=folds, scoring="neg_log_loss", max_iter=1000, **options)
+    theirs.fit((features - features.mean(axis=0)) / features.std(axis=0), labels)
+    assert probe_features(features, labels, features, 4).inverse_penalty == np.unique(theirs.C_).item()
+
+
 def test_noise_gets_a_large_penalty_and_clear_classes_a_small_one():
     rng = np.random.default_rng(0)
     noise, (clear, labels) = rng.standard_normal((60, 8)), clouds(20, 0, 0.1)

@@ -42,6 +42,14 @@ def test_counts_are_scaled_to_all_images_of_a_label():
     assert found.indices.tolist() == [1]  # the second of the two largest margins has its label as the best class
 
 
+def test_a_label_of_which_no_image_looks_like_its_class_keeps_one():
+    """Nine images of label 1 count for class 0, and one for class 1 is added: 9 · 9 / 10 and 9 · 1 / 10, rounded."""
+    labels, probabilities = np.array([0] + [1] * 9), np.tile([0.6, 0.4], (10, 1))
+    found = find_label_errors(labels, probabilities)
+    assert found.joint.tolist() == [[1, 0], [8, 1]]
+    assert found.indices.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]  # of equal ones the first
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_list_is_cleanlabs(seed):
     """The same images in the same order, but for counts that are rounded otherwise."""

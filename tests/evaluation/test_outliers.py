@@ -37,8 +37,18 @@ def test_numbers_are_those_of_scikit_learn(name):
     assert numbers["threshold"] == thresholds[first]
     assert numbers["accepted"] == pytest.approx(false_rate[first])
     assert numbers["accepted_interval"] == list(wilson(round(120 * false_rate[first]), 120))
-    assert sum(numbers["known"]) == pytest.approx(1)
-    assert sum(numbers["unknown"]) == pytest.approx(1)
+    assert numbers["edges"] == pytest.approx(np.linspace(scores.min(), scores.max(), 41))
+    for which, values in (("known", known), ("unknown", unknown)):
+        counts, _ = np.histogram(values, 40, (scores.min(), scores.max()))
+        assert numbers[which] == pytest.approx(counts / len(values))
+    whole = found.as_json()
+    assert (whole["known_images"], whole["unknown_images"], whole["kept"]) == (300, 120, 0.95)
+
+
+def test_the_threshold_keeps_95_percent_and_accepts_what_equals_it():
+    known, unknown = (np.stack([v, np.full(len(v), -1e4)], axis=1) for v in (np.arange(20.0, 0, -1), [2, 1.5, 1, 5]))
+    numbers = outlier_detection(known, unknown, CLASSES[:2]).as_json()["scores"]["energy"]
+    assert (numbers["threshold"], numbers["accepted"]) == (2, 0.5)  # 19 of the known 20 have at least 2
 
 
 def test_the_interval_is_delongs_on_the_logit_scale():

@@ -70,6 +70,11 @@ def test_a_single_run_has_neither_spread_nor_interval():
     assert (found.n, found.mean, found.std, found.interval) == (1, 0.6, None, None)
 
 
+def test_all_right_and_all_wrong_are_accuracies_too():
+    (found,) = sum_up([run(1, 0.0), run(2, 1.0), run(3, 1), run(4, 1.001), run(5, -0.001)])
+    assert found.values == (0, 1, 1)
+
+
 def test_no_runs_make_no_groups():
     assert sum_up([]) == []
     assert left_out([]) == ()

@@ -3,7 +3,7 @@ import pytest
 
 from keras_cnn.data.corruptions import CORRUPTIONS
 from keras_cnn.data.dataset import Split
-from keras_cnn.evaluation.intervals import wilson
+from keras_cnn.evaluation.intervals import paired_bootstrap, wilson
 from keras_cnn.evaluation.robustness import Robustness, corrupted_batches, measure
 
 IDS = ("a", "b", "c", "d")
@@ -26,7 +26,13 @@ def test_errors_and_relative_errors_worked_out_by_hand():
     assert fog["errors"] == [0, 0.25, 0.5, 0.75, 1]
     assert fog["intervals"][1] == list(wilson(1, 4))
     assert fog["error"] == pytest.approx(0.5)
+    assert fog["error_interval"] == list(paired_bootstrap(np.array([0.8, 0.6, 0.4, 0.2])))
     assert found["mean_error"] == pytest.approx(0.5)
+    of_image = (14 * np.array([1, 1, 0, 0]) + [0.8, 0.6, 0.4, 0.2]) / 15  # two wrong under each of the others
+    assert found["mean_error_interval"] == pytest.approx(paired_bootstrap(of_image))
+    assert found["mean_increase_interval"] == pytest.approx(paired_bootstrap(of_image - [1, 0, 0, 0]))
+    assert found["clean_interval"] == list(wilson(1, 4))
+    assert (found["images"], found["ids"], found["seed"]) == (4, list(IDS), 0)
     assert fog["relative_to_reference"] == pytest.approx(0.5 / 0.75)  # CE: sums of errors, divided
     assert fog["degradation_relative"] == pytest.approx((0.5 - 0.25) / (0.75 - 0.25))
     assert (found["mce"], found["relative_mce"]) == pytest.approx((2 / 3, 1 / 2))
@@ -38,6 +44,10 @@ def test_a_reference_that_does_not_get_worse_has_no_relative_error():
     found = of([1, 0, 0, 0], 2).as_json(reference)
     assert found["mce"] == pytest.approx(2)
     assert found["relative_mce"] is None
+    perfect = {"run": "old"} | of([0, 0, 0, 0], 0).as_json()
+    found = of([1, 0, 0, 0], 2).as_json(perfect)
+    assert (found["mce"], found["relative_mce"]) == (None, None)
+    assert found["corruptions"]["fog"]["relative_to_reference"] is None
 
 
 def test_corrupted_images_depend_on_their_ids_and_not_on_the_batch():

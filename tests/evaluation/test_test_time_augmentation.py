@@ -36,6 +36,15 @@ def test_a_view_is_that_of_the_recipe_in_an_epoch_and_of_the_image_alone(some):
     assert np.any(views.of(some, 1) != views.of(some, 2))
 
 
+def test_one_view_and_a_thousand_are_the_limits_and_views_are_said_in_words():
+    found = [choose_views(text, RECIPES["light"]) for text in ("1", "1000", "flip")]
+    assert [len(views) for views in found] == [2, 1001, 2]
+    words = ["the image and 1 augmented view", "the image and 1,000 augmented views", "the image and its mirror image"]
+    assert [views.in_words() for views in found] == words
+    assert choose_views(None, RECIPES["light"]) is ONE
+    assert ONE.in_words() == "one view per image"
+
+
 def test_mixing_two_images_is_left_out():
     views = choose_views("2", Augmentation(flip=0.5, mixup=0.2, cutmix=1.0))
     assert views.recipe == Augmentation(flip=0.5)

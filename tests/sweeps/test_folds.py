@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from keras_cnn.analysis.run_tables import Swept
 from keras_cnn.cli import detect, evaluate, finetune, program, train
 from keras_cnn.config.shipped import find_config
 from keras_cnn.errors import InputError
+from keras_cnn.evaluation import label_error_files
 from keras_cnn.evaluation.label_errors import find_label_errors
 from keras_cnn.evaluation.predictions import read_predictions
 from keras_cnn.report.pages import write_pages
@@ -111,19 +113,45 @@ def test_a_fold_that_is_missing_is_said(trained):
     assert empty.warnings == (f"Not shown: {trained / 'folds'}: no fold has finished; nothing to sum up.",)
 
 
-def test_suspected_label_errors_of_all_folds_are_listed(trained, capsys):
+def test_suspected_label_errors_of_all_folds_are_listed(trained, capsys, monkeypatch):
     """The table has the images of the pooled predictions in the order of the probability of their label."""
     folder = trained / "folds"
     write_folds(swept(folder))
     before = {path: path.read_bytes() for path in folder.glob("0*/*.csv")}
+    draw, sheets = label_error_files.sheets.image_sheet, []
+    monkeypatch.setattr(label_error_files.sheets, "image_sheet", lambda *given: sheets.append(given) or draw(*given))
     assert program.run(evaluate.main, [str(folder), "--label-errors"]) == 0
-    assert "of 120 suspected, of the out of fold images" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "of 120 suspected, of the out of fold images" in out
     pooled = read_predictions(folder / "out_of_fold" / "predictions.csv")
     expected = find_label_errors(pooled.labels, pooled.probabilities)
     rows = rows_of(folder / "label_errors" / "out_of_fold.csv")
     assert [row["id"] for row in rows] == [pooled.ids[i] for i in expected.indices]
     assert [float(row["p_label"]) for row in rows] == sorted(float(row["p_label"]) for row in rows)
-    assert read_json(folder / "label_errors" / "out_of_fold.json")["suspected"] == len(rows) > 0
+    for rank, (row, image, suggested) in enumerate(zip(rows, expected.indices, expected.suggested, strict=True), 1):
+        label, chances = pooled.labels[image], pooled.probabilities[image]
+        assert (row["rank"], row["path"]) == (str(rank), pooled.paths[image])
+        assert (row["label"], row["suggested"]) == (pooled.classes[label], pooled.classes[suggested])
+        assert float(row["p_label"]) == pytest.approx(chances[label], rel=1e-8)
+        assert float(row["p_suggested"]) == pytest.approx(chances[suggested], rel=1e-8)
+    pairs = Counter((row["label"], row["suggested"]) for row in rows).most_common()
+    assert read_json(folder / "label_errors" / "out_of_fold.json") == {
+        "predictions": "out_of_fold",
+        "images": 120,
+        "suspected": len(rows),
+        "pairs": [{"label": label, "suggested": other, "images": n} for (label, other), n in pairs],
+    }
+    (label, other), number = pairs[0]
+    assert f"{label} that may be {other}: {number} image" in " ".join(out.split())
+    [(pixels, captions, columns, title)] = sheets
+    assert len(pixels) == len(captions) == min(30, len(rows)) > 1
+    assert captions[1].split("\n")[1].split() == [
+        "label:",
+        *rows[1]["label"].split(),
+        f"{float(rows[1]['p_label']):.3f}",
+    ]
+    assert captions[1].split("\n")[2].startswith(f"maybe: {rows[1]['suggested']}  ")
+    assert (columns, title.partition(",")[0]) == (5, f"folds: {len(captions)} of {len(rows)} suspected label errors")
     assert (folder / "label_errors" / "out_of_fold.png").stat().st_size > 10_000
     assert {path: path.read_bytes() for path in folder.glob("0*/*.csv")} == before
     page = write_pages([folder]).read_text()

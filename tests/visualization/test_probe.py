@@ -129,6 +129,31 @@ def test_a_sigmoid_a_class_is_kept_as_such(hand, hand_image):
     np.testing.assert_allclose(head.probabilities(scores), [[1 / (1 + np.exp(-4)), 1 / (1 + np.exp(2.5))]])
 
 
+@pytest.mark.parametrize(
+    ("side", "images"), [(16, 64), (104, 64), (106, 62), (224, 13), (None, 13), (836, 1), (3000, 1)]
+)
+def test_700_000_pixels_are_computed_at_once_but_at_most_64_images(side, images):
+    image = keras.Input((side, side, 3))
+    assert Probe(keras.Model(image, layers.Conv2D(1, 1)(image))).batch_size() == images
+
+
+def test_of_several_labels_each_class_has_a_sigmoid(hand, hand_image):
+    probe = Probe(hand(), several_labels=True)
+    assert probe.cloned().several_labels
+    head = probe.head()
+    assert (head.several, head.squashing, head.classes) == (True, None, 2)
+    scores = np.array([[4, -2.5]], np.float32)
+    chances = [[1 / (1 + np.exp(-4)), 1 / (1 + np.exp(2.5))]]
+    np.testing.assert_allclose(head.probabilities(scores), chances, rtol=1e-6)
+    np.testing.assert_allclose(head.confidences(scores), chances, rtol=1e-6)
+    one = Probe(hand()).head()
+    shares = np.exp(scores) / np.exp(scores).sum()
+    np.testing.assert_allclose(one.probabilities(scores), shares, rtol=1e-6)
+    np.testing.assert_allclose(one.confidences(scores), shares, rtol=1e-6)
+    np.testing.assert_array_equal(one.weights(np.array([1, 0, 1])), [[0, 1], [1, 0], [0, 1]])
+    assert one.class_scores(scores) is scores
+
+
 def test_edits_and_replaced_activations_hold_for_one_run(small, photos, state_of):
     probe, before = Probe(small), state_of(small)
     end = probe.output().name

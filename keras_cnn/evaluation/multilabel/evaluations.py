@@ -103,11 +103,11 @@ class MultilabelEvaluation:
         return compare(evaluation.predictions, self.predictions)
 
     def __repr__(self) -> str:
-        scores = self.metrics
-        interval = f" [{scores['map_interval'][0]:.4f}, {scores['map_interval'][1]:.4f}]" * bool(scores["map_interval"])
-        value = "unknown" if scores["map"] is None else f"{scores['map']:.4f}{interval}"
+        value = "unknown" if self.map is None else f"{self.map:.4f}"
+        if interval := self.map_interval:
+            value += f" [{interval[0]:.4f}, {interval[1]:.4f}]"
         of = f"{len(self.images):,} {self.split} images of {self.dataset.source}"
-        return f"<MultilabelEvaluation: mAP {value}, micro F1 {scores['micro']['f1']:.4f} on {of}>"
+        return f"<MultilabelEvaluation: mAP {value}, micro F1 {self.metrics['micro']['f1']:.4f} on {of}>"
 
     def _repr_html_(self) -> str:
         rows, more = self.per_class, ""

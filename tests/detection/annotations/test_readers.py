@@ -128,6 +128,53 @@ def test_images_of_one_camera_stay_in_one_split(tmp_path, group):
     assert not dataset.groups["across_splits"]
 
 
+@pytest.mark.parametrize(("seed", "fold"), [(1, "1/2"), (1, "2/2"), (5, "1/4")])
+def test_a_fold_has_its_share_of_each_images_rarest_class(tmp_path, seed, fold):
+    """Twelve images with a deer, four of them also with a boar, which is rarer, and four with nothing."""
+    images = [{"id": i, "file_name": f"{i}.png"} for i in range(16)]
+    for i in range(16):
+        image(tmp_path / f"{i}.png", value=i)
+    kinds = [(i, 1) for i in range(12)] + [(i, 2) for i in range(4)]
+    boxes = [{"id": n, "image_id": i, "category_id": c, "bbox": [1, 1, 5, 5]} for n, (i, c) in enumerate(kinds)]
+    categories = [{"id": 1, "name": "deer"}, {"id": 2, "name": "boar"}]
+    content = {"images": images, "annotations": boxes, "categories": categories}
+    (tmp_path / "animals.json").write_text(json.dumps(content))
+    count = int(fold[-1])
+    dataset = load(f"coco:{tmp_path / 'animals.json'}", seed=seed, fold=fold, validation=2)
+    held = [int(picture.id.removesuffix(".png")) for picture in dataset.test]
+    assert sorted(["boar", "deer", "deer", "none"][i // 4] for i in held) == sorted(
+        ["boar", "deer", "deer", "none"] * (4 // count)
+    )
+    assert (len(dataset.validation), len(dataset.train)) == (2, 14 - 16 // count)
+    assert len(everything(dataset)) == 16
+    assert dataset.notes == (f"fold {fold}: {16 // count} of 16 images are held out as the test split",)
+    assert dataset.own_splits == ()
+
+
+def test_groups_across_the_sources_own_splits_are_said(tmp_path):
+    """Cameras 0 to 2 are in the training split, 2 and 3 in the test split: five images of camera 2."""
+    folder = tmp_path / "set"
+    for split, cameras in (("train", (0, 0, 1, 2, 2, 2)), ("test", (2, 2, 3))):
+        images = [{"id": n, "file_name": f"{split}/{n}.png", "location": c} for n, c in enumerate(cameras)]
+        for n in range(len(cameras)):
+            image(folder / split / f"{n}.png", value=n if split == "train" else 50 + n)
+        boxes = [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 5, 5]} for n in range(len(cameras))]
+        content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "deer"}]}
+        (folder / f"instances_{split}.json").write_text(json.dumps(content))
+    dataset = load(f"coco:{folder / 'instances_train.json'}", group="location", validation=1)
+    assert dataset.own_splits == ("train", "test")
+    assert dataset.groups["across_splits"] >= 1
+    assert dataset.groups["test_images_of_groups_elsewhere"] == 2
+    assert dict(dataset.groups["listed"])["2"]["test"] == 2
+    assert [note for note in dataset.notes if "several of the source's own splits" in note]
+    fold = load(f"coco:{folder / 'instances_train.json'}", fold="1/3", validation=1)
+    assert fold.notes[:2] == (
+        "fold 1/3: 2 of 6 images are held out as the test split",
+        "the source's own test split of 3 images is left out of the folds",
+    )
+    assert {picture.id.split("/")[0] for picture in fold.test} == {"train"}
+
+
 @pytest.mark.parametrize(
     ("group", "words"),
     [

@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_cnn.detection.annotations import load
 from keras_cnn.detection.loss import FILLER
 from keras_cnn.tasks.detection import batches
-from keras_cnn.tasks.detection.augmentation import MIN_SIDE, VISIBLE, augmented
+from keras_cnn.tasks.detection.augmentation import MIN_SIDE, VISIBLE, Sample, augmented
 from keras_cnn.tasks.detection.images import BoxImages, resized
 from keras_cnn.tasks.detection.settings import BoxAugment
 
@@ -83,11 +84,53 @@ def test_it_is_a_function_of_seed_epoch_and_image_alone(images):
         assert (augmented(images, index, epoch, seed, BoxAugment()).pixels != one.pixels).any()
 
 
-def test_colours_change_and_boxes_do_not(images):
-    recipe = dataclasses.replace(STILL, hue=0.1, saturation=1.5, exposure=1.5)
-    sample = augmented(images, 0, 0, 1, recipe)
-    assert (sample.pixels != images.pixels(0)).mean() > 0.5
-    np.testing.assert_array_equal(sample.boxes, images.pictures[0].boxes)
+def test_hue_turns_and_saturation_and_value_grow_by_one_factor_an_image(images):
+    """As PIL converts the original; over 40 images the whole range is drawn and nothing beyond it."""
+    recipe = dataclasses.replace(STILL, hue=0.1, saturation=1.5, exposure=2)
+    turns, saturations, values = [], [], []
+    for epoch in range(40):
+        sample = augmented(images, 0, epoch, 1, recipe)
+        np.testing.assert_array_equal(sample.boxes, images.pictures[0].boxes)
+        before, after = (
+            np.asarray(Image.fromarray(pixels).convert("HSV")).reshape(-1, 3).astype(int)
+            for pixels in (images.pixels(0), sample.pixels)
+        )
+        clear = (before[:, 1] > 150) & (before[:, 2] > 150)  # the rectangle
+        turn, factor = (after - before)[clear, 0], (after / np.maximum(before, 1))[clear]
+        turns.append(np.median((turn + 128) % 256 - 128))
+        saturations.append(np.median(factor[:, 1]))
+        values.append(np.median(factor[:, 2]))
+        below = after[:, 2] < 255
+        exact = np.mean(after[below, 2] / before[below, 2])
+        assert np.abs(after[:, 2] - np.minimum(before[:, 2] * exact, 255)).max() <= 1
+    assert np.abs(turns).max() <= 26 + 1
+    assert min(turns) < -20 < 20 < max(turns)
+    assert 1 / 1.5 - 0.02 < min(saturations) < 0.75
+    assert 0.5 - 0.02 < min(values) < 0.55
+
+
+def test_images_of_a_mosaic_have_half_to_all_of_their_size(images):
+    (index,) = [i for i in range(len(images)) if len(images.boxes(i)) == 1][:1]
+    alone = BoxImages(images.pictures[index : index + 1], 96, "memory")
+    sides = alone.boxes(0)[0, 2:] - alone.boxes(0)[0, :2]
+    factors = []
+    for epoch in range(60):
+        sample = augmented(alone, 0, epoch, 3, dataclasses.replace(STILL, mosaic=1))
+        assert len(sample.boxes) <= 4
+        found = (sample.boxes[:, 2:] - sample.boxes[:, :2]) / sides
+        factors += found[np.isclose(found[:, 0], found[:, 1], rtol=1e-6), 0].tolist()  # the others are cut
+    assert 0.5 <= min(factors) < 0.6
+    assert 0.9 < max(factors) <= 1
+
+
+def test_batches_of_labels_are_padded_and_never_empty():
+    empty = Sample(np.zeros((8, 8, 3), np.uint8), np.zeros((0, 4)), np.zeros(0, int))
+    boxes = np.array([[0.0, 2, 4, 8], [1, 1, 2, 3]])
+    two = Sample(empty.pixels, boxes, np.array([1, -1]))
+    found = batches.labels_of([two, empty], 8)
+    assert found[0].tolist() == [[0.25, 0.625, 0.5, 0.75, 1], [0.1875, 0.25, 0.125, 0.25, -1]]
+    assert found[1].tolist() == [[0, 0, 0, 0, FILLER]] * 2
+    assert batches.labels_of([empty], 8).shape == (1, 1, 5)
 
 
 def test_batches_begin_at_any_step_and_have_the_boxes_of_their_images(images):
