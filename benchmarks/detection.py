@@ -15,8 +15,6 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import numpy as np
 
 from benchmarks.interleave import interleave, table

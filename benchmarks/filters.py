@@ -6,10 +6,7 @@ Both read 10,000 images of 32 x 32 from memory, in the number format that traini
 compiled anew on each call, as in a view. Keras predicts with autotune off, at the better of two batch sizes.
 """
 
-import os
 from statistics import median
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

@@ -7,15 +7,12 @@ the other 100 photos. Ours computes the frozen part once, keeps checkpoints, wri
 photos from JPEG. Keras gets them as arrays in memory, with tf.data's autotune off because it stalls.
 """
 
-import os
 import tempfile
 import time
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from statistics import median
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

@@ -6,13 +6,10 @@ All fold batch norm into the convolutions, use all cores and predict in batches 
 each of float32 and bfloat16, with glibc's allocator as it is and tuned; ONNX Runtime runs our own export, in float32.
 """
 
-import os
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

@@ -3,10 +3,6 @@
 python -m benchmarks optimizers
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import keras
 import tensorflow as tf
 

@@ -3,13 +3,10 @@
 python -m benchmarks.pipeline
 """
 
-import os
 import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

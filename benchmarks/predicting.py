@@ -7,13 +7,10 @@ random weights, in the number format in which a run would save it, and the same 
 documentation.
 """
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 

@@ -9,12 +9,9 @@ Keras predicts in three ways, each at the best of its batch sizes:
 - the same weights in float32, which is Keras's default, with autotune off.
 """
 
-import os
 import tempfile
 from pathlib import Path
 from statistics import median
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

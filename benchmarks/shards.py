@@ -3,11 +3,8 @@
 python -m benchmarks.shards
 """
 
-import os
 import tempfile
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from benchmarks.interleave import interleave, table
 from benchmarks.pipeline import BATCH, SHAPE, photos

@@ -6,12 +6,9 @@ LeNet in batches of 128 and the default network in its batches of 64, on grey im
 layers, tf.data without autotune, which stalls, and both number formats; it neither validates nor writes anything.
 """
 
-import os
 import tempfile
 from pathlib import Path
 from statistics import median
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

@@ -3,15 +3,12 @@
 python -m benchmarks.training
 """
 
-import os
 import tempfile
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from statistics import median
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

@@ -6,13 +6,10 @@ The default run has random weights and random images of 32 x 32, 5,000 to look t
 in the number format that training chooses here. Its views take as long as those of a trained network.
 """
 
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from keras_cnn.messages import logger, show_messages
+from keras_cnn.tensorflow_import import set_environment
 from tests.fork_server import ForkServer
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("WANDB_MODE", "offline")
+set_environment()  # also where a test imports TensorFlow before the package does
 # Threads of OpenMP that wait for each other sleep: spinning, they took ten times as long beside other test processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # The test processes share the cores; more threads in each of them take a tenth more of the processor's time.

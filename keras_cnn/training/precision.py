@@ -1,5 +1,6 @@
 """Chooses number format and determinism by the machine's hardware, and applies them."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -15,7 +16,11 @@ BF16_GPU, FLOAT16_GPU = [8, 0], [7, 0]  # compute capabilities with bfloat16 (Am
 
 
 def hardware() -> dict:
-    """Processor, cores, GPUs with their compute capabilities, and whether bfloat16 is computed in hardware."""
+    """Processor, cores, GPUs with their compute capabilities, and whether bfloat16 is computed in hardware.
+
+    `onednn` is whether TensorFlow was told to use oneDNN or not to; without the key it chose for itself.
+    """
+    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
     found = gpus.visible_gpus()
     capabilities = [list(gpu.capability or (0, 0)) for gpu in found]
     return {
@@ -23,6 +28,7 @@ def hardware() -> dict:
         "cores": len(cores()),
         "gpus": [gpu.name for gpu in found],
         **({"compute_capabilities": capabilities} if found else {}),
+        **({"onednn": onednn == "1"} if onednn else {}),
         "bfloat16": min(capabilities) >= BF16_GPU if found else bool(BF16_FLAGS & _cpu_flags()),
     }
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 import tensorflow as tf
 
+from keras_cnn import tensorflow_import
 from keras_cnn.data import xla
 from keras_cnn.extras import install_line
 from keras_cnn.tensorflow_import import import_tensorflow
@@ -153,3 +154,14 @@ def test_memory_grows_unless_the_environment_says_no(monkeypatch):
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
     import_tensorflow()
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("processor", "set_to", "expected"),
+    [("x86_64", None, "1"), ("AMD64", None, "1"), ("x86_64", "0", "0"), ("aarch64", None, None)],
+)
+def test_onednn_is_used_on_x86_unless_the_environment_says_no(monkeypatch, processor, set_to, expected):
+    monkeypatch.setattr(tensorflow_import.platform, "machine", lambda: processor)
+    monkeypatch.setattr(os, "environ", {"TF_ENABLE_ONEDNN_OPTS": set_to} if set_to else {})
+    tensorflow_import.set_environment()
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == expected

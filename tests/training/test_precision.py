@@ -110,11 +110,18 @@ def test_a_gpu_has_bfloat16_from_ampere_on_whatever_the_processor_has(processor,
     assert hardware["compute_capabilities"] == [list(each or (0, 0)) for each in capabilities]
 
 
-def test_this_machine_is_described():
+def test_this_machine_is_described(monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     hardware = precision.hardware()
     assert set(hardware) == {"processor", "cores", "gpus", "bfloat16"}
     assert hardware["cores"] >= 1
     assert isinstance(hardware["bfloat16"], bool)
+
+
+@pytest.mark.parametrize(("value", "told"), [("1", True), ("0", False)])
+def test_what_tensorflow_was_told_of_onednn_is_on_record(monkeypatch, value, told):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", value)
+    assert precision.hardware()["onednn"] is told
 
 
 @pytest.fixture
