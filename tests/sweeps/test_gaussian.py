@@ -76,6 +76,36 @@ def test_candidates_are_added_near_the_three_best(monkeypatch):
     np.testing.assert_array_equal(near[0], tried[np.argsort(tried[:, 0])[:-4:-1]])
 
 
+def test_a_nearby_candidate_keeps_half_of_the_leaders_listed_values_and_moves_its_numbers_by_a_tenth():
+    space, leaders = [Dimension(), Dimension(5, ordered=False)], np.array([[0.5, 3.0], [0.4, 1.0]])
+    found = gaussian._candidates(space, leaders, np.random.default_rng(0))
+    anywhere, *near = found[:1000], found[1000:1200], found[1200:]
+    assert [len(some) for some in near] == [200, 200]
+    np.testing.assert_allclose(np.quantile(anywhere[:, 0], (0.1, 0.5, 0.9)), (0.1, 0.5, 0.9), atol=0.05)
+    np.testing.assert_allclose(np.bincount(anywhere[:, 1].astype(int)) / 1000, 0.2, atol=0.05)
+    for leader, some in zip(leaders, near, strict=True):
+        assert some[:, 0].mean() == pytest.approx(leader[0], abs=0.02)
+        assert some[:, 0].std() == pytest.approx(0.1, abs=0.02)
+        assert (some[:, 1] == leader[1]).mean() == pytest.approx(0.5 + 0.5 / 5, abs=0.1)
+    edge = gaussian._candidates(space[:1], np.array([[0.0], [np.nextafter(1, 0)]]), np.random.default_rng(0))[1000:]
+    assert edge.min() == 0
+    assert edge.max() == np.nextafter(1, 0)
+
+
+def test_the_process_begins_with_a_twice_differentiable_kernel_and_a_length_for_each_feature():
+    features = np.random.default_rng(0).random((12, 2))
+    process = gaussian._fitted(features, np.sin(6 * features[:, 0]), 5)
+    begun = {name: value for name, value in process.kernel.get_params().items() if "__" in name}
+    assert begun["k1__k1__constant_value"] == 1
+    assert begun["k1__k2__length_scale"].tolist() == [0.5, 0.5]
+    assert (begun["k1__k2__nu"], begun["k2__noise_level"]) == (2.5, 0.01)
+    bounds = {name: value for name, value in begun.items() if name.endswith("_bounds")}
+    assert list(bounds.values()) == [(0.05, 20.0), (0.1, 10.0), (1e-4, 1.0)]
+    assert (process.n_restarts_optimizer, process.random_state) == (1, 5)
+    seen, without_effect = process.kernel_.k1.k2.length_scale
+    assert seen < 1 < 9 < without_effect
+
+
 def test_trials_that_run_and_equal_values_are_no_obstacle():
     tried = np.random.default_rng(1).random((5, 1))
     for values in ([0.5] * 5, [0.5, np.nan, 0.7, np.nan, 0.1]):

@@ -105,6 +105,27 @@ def test_bayes_that_cannot_learn_is_noted(dry_run):
     assert note not in dry_run(SWEEP, run_cap=11)
 
 
+def test_rungs_to_epoch_100_are_said(dry_run):
+    for first, said in ((100, "100; about the best 1/2.5 of"), (101, "; about the best 1/2.5 of")):
+        lines = dry_run(SWEEP.replace("min_iter: 3, eta: 3", f"min_iter: {first}, eta: 2.5"))
+        (early,) = (line for line in lines if line.startswith("early"))
+        assert early == f"early     hyperband compares after epochs {said} the runs there go on"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"value": "a"}, "a"),
+        ({"values": ["a" * 29, "b" * 29]}, f"{'a' * 29}, {'b' * 29}"),
+        ({"values": ["a" * 30, "b" * 29]}, f"{'a' * 30}, {'b' * 25}..."),
+        ({"values": [1, None], "probabilities": [0.12345, 0.87655]}, "1 (0.123), null (0.877)"),
+        ({"mu": 0.5, "sigma": 1e-7}, "mu 0.5, sigma 1e-07"),
+    ],
+)
+def test_values_are_said_in_sixty_characters(given, said):
+    assert plan._values(given) == said
+
+
 def test_early_termination_without_effect_is_noted(dry_run):
     late = SWEEP.replace("min_iter: 3", "min_iter: 9")
     note = "note      early_terminate: compares after epoch 9 at first; of 9 epochs it stops"

@@ -170,6 +170,9 @@ def test_numbers_with_exponents_are_numbers(read):
         ("7", r"found 7, expected a section such as \{value: 7\}"),
         ("[7, 8]", r"found \[7, 8\], expected a section such as \{values: \[7, 8\]\}"),
         ("{value: 2020-01-02}", r"parameters\.seed: found a date or bytes; expected numbers, or text in quotes"),
+        ("{min: 3, max: 2}", "found min 3 and max 2, expected min below max"),
+        ("{max: 1}", r"found \{'max': 1\}, expected value, values"),
+        ("{parameters: {1x: {value: 1}}}", r"parameters\.seed\.parameters\.1x: found '1x', expected letters, digits"),
         ("{parameters: {}}", r"parameters\.seed\.parameters: found \{\}, expected a section with one parameter"),
     ],
 )
@@ -205,6 +208,13 @@ def test_parameters_that_wandb_refuses(read, parameter, message):
             r"names\.sed: unknown field of the parameters; did you mean se",
         ),
         ("method: grid\nkeras_cnn: {names: {seed: learning_rate}}", "did you mean optim.learning_rate?"),
+        ("method: grid\nkeras_cnn: 5", ":2: keras_cnn: found 5, expected a section with fields"),
+        (
+            "method: grid\nkeras_cnn: {names: 5}",
+            r":2: keras_cnn\.names: found 5, expected parameters with their fields",
+        ),
+        ("method: grid\nkeras_cnn: {repeats: 0}", r"keras_cnn\.repeats: found 0, expected a number of at least 1"),
+        ("method: grid\nscheduler: {}", ":2: scheduler: needs a custom scheduler of W&B"),
         ("- method: grid", "expected a sweep with method and parameters"),
     ],
 )
@@ -230,6 +240,34 @@ def test_files_that_are_refused(read, lines, message):
 def test_early_termination_that_is_refused(read, section, message):
     with pytest.raises(InputError, match=message):
         read(f"method: grid\nmetric: {{name: loss}}\nparameters: {{seed: {{value: 1}}}}\nearly_terminate: {section}\n")
+
+
+def test_a_sweep_keeps_what_its_file_says(read, tmp_path):
+    text = "name: n\ndescription: d\nproject: p\nentity: e\nmethod: grid\nprogram: scripts/finetune.py\n"
+    sweep = read(text + "parameters: {seed: {values: [1, 2]}}\n")
+    assert (sweep.name, sweep.description, sweep.project, sweep.entity) == ("n", "d", "p", "e")
+    assert (sweep.run_cap, sweep.base, sweep.repeats, sweep.order, sweep.names) == (None, None, 1, "given", {})
+    assert (sweep.metric, sweep.metric_name, sweep.goal, sweep.sign) == (None, "val_accuracy", "maximize", 1)
+    assert (sweep.folds, sweep.notes) == (0, ())
+    own = "keras_cnn: {base: tdt4265_lenet, repeats: 2, order: random, names: {s: optim.momentum}}\n"
+    sweep = read(f"method: grid\nmetric: {{name: val_loss}}\nparameters: {{s: {{values: [0, 0.5]}}}}\n{own}")
+    assert (sweep.repeats, sweep.order, sweep.names) == (2, "random", {"s": "optim.momentum"})
+    assert (sweep.base.name, sweep.sign, sweep.metric_name) == ("tdt4265_lenet.yaml", -1, "val_loss")
+    assert yaml.safe_load(sweep_file.standalone(sweep)) == {
+        "method": "grid", "metric": {"name": "val_loss"}, "parameters": {"s": {"values": [0, 0.5]}},
+        "keras_cnn": {"base": "base.yaml", "repeats": 2, "order": "random", "names": {"s": "optim.momentum"}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "method", "count"),
+    [("['1/3', '2/3', '3/3']", "grid", 3), ("['1/3', '3/3', '2/3']", "grid", 0), ("['1/3', '2/3']", "grid", 0),
+     ("['1/3', '2/3', '3/3']", "random", 0)],
+)  # fmt: skip
+def test_a_grid_of_all_folds_in_order_is_a_cross_validation(read, values, method, count):
+    assert read(f"method: {method}\nparameters: {{data.fold: {{values: {values}}}}}\n").folds == count
+    more = f"method: {method}\nparameters: {{data.fold: {{values: {values}}}, seed: {{value: 1}}}}\n"
+    assert read(more).folds == 0
 
 
 def test_bayes_needs_something_to_search(read):
@@ -384,6 +422,10 @@ def test_rungs_are_those_of_wandbs_documentation():
     assert rungs(hyperband(max_iter=27, s=2)) == [3, 9]
     assert rungs(hyperband(max_iter=27, s=9)) == [1, 3, 9]
     assert rungs(hyperband(max_iter=10, s=3, eta=2)) == [1, 2, 5]
+    assert rungs(hyperband(max_iter=27, s=0)) == rungs(hyperband(max_iter=27)) == []
+    assert rungs(hyperband(max_iter=3, s=1)) == [1]
+    assert rungs(hyperband(eta=2)) == [2**k for k in range(53)]
+    assert rungs(hyperband(min_iter=1, eta=1.1))[-1] == int(1.1**99)  # a hundred of them, some the same
     assert rungs(hyperband(min_iter=2, eta=1.5))[:5] == [2, 3, 4, 6, 10]  # 2, 3, 4.5, 6.75, 10.125
 
 

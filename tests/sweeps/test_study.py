@@ -1,7 +1,10 @@
 """The record of a sweep: what is drawn, who works on what, and that it survives whatever happens to a process."""
 
 import csv
+import datetime
 import json
+import os
+import platform
 
 import numpy as np
 import optuna
@@ -250,6 +253,19 @@ def test_the_table_has_a_line_a_trial(sweep_of):
     ]
     assert rows[1]["reason"] == 'pool, "2" of 1'
     assert float(rows[0]["optim.learning_rate"]) == study.trials()[0].assignment["optim.learning_rate"]
+
+
+def test_a_trial_says_who_works_on_it_and_when(sweep_of):
+    study = sweep_of(RANDOM)
+    before = datetime.datetime.now(datetime.UTC)
+    lease = study.lease()
+    assert lease.trial == study.trials()[0]
+    assert (lease.trial.worker, lease.trial.ended) == (f"process {os.getpid()} on {platform.node()}", "")
+    ended = study.end(lease, state="finished", value=0.5)
+    times = [datetime.datetime.fromisoformat(text) for text in (ended.started, ended.ended)]
+    assert before <= times[0] <= times[1] <= datetime.datetime.now(datetime.UTC)
+    assert (study.folder / "locks" / "0001").exists()
+    assert (study.best(), study.ended()) == (ended, False)
 
 
 @pytest.mark.parametrize("damage", [lambda lines: [], lambda lines: ["{", *lines]])

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -11,6 +13,7 @@ import tensorflow as tf
 from keras_cnn.errors import InputError, Interrupted, Stopped
 from keras_cnn.run_folder import HISTORY_COLUMNS, RunFolder
 from keras_cnn.sweeps import sweep_file, worker
+from keras_cnn.sweeps.space import Metric
 from keras_cnn.training.loop import NotFinite
 
 SWEEP = """
@@ -192,7 +195,7 @@ def test_images_that_are_not_there_are_no_fault_of_the_trials(sweep_of, trained,
 # --- early termination ---
 
 
-def test_hyperband_stops_at_its_rungs_by_the_other_runs(sweep_of, trained):
+def test_hyperband_stops_at_its_rungs_by_the_other_runs(sweep_of, trained, messages):
     # rungs 1, 2, 4; eta 2: of n values the best floor(n / 2) + 1 go on
     study = sweep_of(
         SWEEP.replace("[0.1, 0.2, 0.3]", "[1, 2, 3, 4]") + "early_terminate: {type: hyperband, min_iter: 1, eta: 2}\n",
@@ -211,6 +214,7 @@ def test_hyperband_stops_at_its_rungs_by_the_other_runs(sweep_of, trained):
     assert [t.state for t in study.trials()] == ["finished", "finished", "early", "early"]
     assert study.trials()[2].reason == "stopped by hyperband after 2 of 5 epochs"
     assert study.trials()[2].value == pytest.approx(0.601)
+    assert messages[5] == "trial 0003  val_accuracy 0.6010  (stopped by hyperband after 2 of 5 epochs)"
 
 
 def test_the_seeds_of_one_trial_are_not_compared_with_each_other(sweep_of, trained):
@@ -241,6 +245,20 @@ def test_a_metric_that_no_run_has_is_refused(tmp_path):
     path.write_text(SWEEP.replace("val_accuracy", "test_accuracy"))
     with pytest.raises(InputError, match=r"metric\.name: 'test_accuracy'; expected one of loss, accuracy, val_loss"):
         worker.check_metric(sweep_file.read_sweep(path))
+
+
+def test_a_metric_that_runs_on_these_images_do_not_have_is_refused(sweep_of):
+    one, several = (SimpleNamespace(several_labels=several, source="folder:x") for several in (False, True))
+    sweep = sweep_of(SWEEP).sweep
+    worker.check_metric_of(sweep, one)
+    message = "metric: val_accuracy, but images of folder:x may have several labels; expected {name: val_map, goal: max"
+    with pytest.raises(InputError, match=re.escape(message)):
+        worker.check_metric_of(sweep, several)
+    sweep = replace(sweep, metric=Metric(name="val_map", goal="maximize"))
+    worker.check_metric_of(sweep, several)
+    message = "metric: val_map, but images of folder:x have one class each; expected val_accuracy or val_loss"
+    with pytest.raises(InputError, match=re.escape(message)):
+        worker.check_metric_of(sweep, one)
 
 
 def test_settings_that_vary_are_one_line(sweep_of):
