@@ -1,7 +1,5 @@
 """The evaluation of a model on one split of a dataset, and the files of its results."""
 
-import html
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_cnn.data import pipeline
-from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.data.dataset import Dataset
 from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import conformal, confusions, metrics, ranking
@@ -21,38 +18,23 @@ from keras_cnn.evaluation.conformal import METHODS, PredictionSets, prediction_s
 from keras_cnn.evaluation.coverage import LEVEL
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions, write_predictions
-from keras_cnn.evaluation.test_time_augmentation import ONE, Views, mean_of_views
+from keras_cnn.evaluation.split_evaluation import SplitEvaluation, check_fit, computed_in, logits_of_views
+from keras_cnn.evaluation.test_time_augmentation import ONE, Views
 from keras_cnn.messages import MOST_CLASSES
 from keras_cnn.run_folder import replacing, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("test", "validation", "train")
-
 
 @dataclass(frozen=True, repr=False)
-class Evaluation:
-    """The logits of a model for the N images of a split, with C classes, and every number that follows from them."""
+class Evaluation(SplitEvaluation):
+    """The evaluation of images that have one label each; `logits` of several views are their mean log-probability."""
 
-    dataset: Dataset
-    split: str  #: "test", "validation" or "train" of the dataset
-    fit: str  #: how images are resized to the model's size, see data.decoding
-    views: Views
-    computed_in: str  #: dtype policy
-    logits: np.ndarray  #: (N, C) float32; with several views the logarithm of their mean probability
     temperature: float | None  #: fitted on the validation images; None without them
     scaled: bool  #: whether probabilities and metrics are computed at the temperature
     validation_logits: np.ndarray | None = None  #: as `logits`, of the validation images; None without them
     coverage: float = LEVEL  #: share of prediction sets in the metrics that are to hold the true class
-
-    @property
-    def images(self) -> Split:
-        return getattr(self.dataset, self.split)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.dataset.classes
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -105,12 +87,8 @@ class Evaluation:
         A class without images has None for its areas and is left out of their means.
         """
         labels, classes = self.images.labels, self.classes
-        views = {"name": self.views.name, "number": len(self.views), "what": self.views.in_words()}
         return {
-            "split": self.split,
-            "source": self.dataset.source,
-            "computed_in": self.computed_in,
-            "views": views,
+            **self._facts,
             **metrics.summary(labels, self._scaled_logits, classes),
             "classes_without_images": [classes[i] for i in np.setdiff1d(np.arange(len(classes)), labels)],
             "ranking": _ranking_metrics(labels, self.probabilities, classes),
@@ -137,13 +115,6 @@ class Evaluation:
         true, predicted = (pd.Index(self.classes, name=name) for name in ("true", "predicted"))
         return pd.DataFrame(confusions.from_json(self.metrics["confusion"]), index=true, columns=predicted)
 
-    @property
-    def per_class(self) -> "pd.DataFrame":
-        """A row for each class: precision, recall and f1, 0 to 1, each with a 95 % interval, and support in images."""
-        import pandas as pd
-
-        return pd.DataFrame.from_dict(self.metrics["per_class"], orient="index")
-
     def against(self, other: Any) -> Comparison:
         """What has changed from another model to this one, on the same images, and how certain it is.
 
@@ -155,16 +126,14 @@ class Evaluation:
 
     def __repr__(self) -> str:
         low, high = self.accuracy_interval
-        of = f"{len(self.images):,} {self.split} images of {self.dataset.source}"
-        return f"<Evaluation: accuracy {self.accuracy:.4f} [{low:.4f}, {high:.4f}] on {of}>"
+        return f"<Evaluation: accuracy {self.accuracy:.4f} [{low:.4f}, {high:.4f}] on {self._images_in_words}>"
 
     def _repr_html_(self) -> str:
         rows, more = self.per_class, ""
         if len(rows) > MOST_CLASSES:
             shown = rows.loc[rows["support"] > 0].sort_values(by="recall", kind="stable").head(MOST_CLASSES)
             rows, more = shown, f"<p>The {len(shown)} of {len(rows):,} classes of lowest recall.</p>"
-        rounded = rows.map(lambda value: [round(v, 4) for v in value] if isinstance(value, list) else value)
-        return f"<p>{html.escape(repr(self))}</p>{rounded.to_html(float_format='%.4f')}{more}"
+        return self._html(rows, more)
 
     @cached_property
     def predictions(self) -> Predictions:
@@ -180,10 +149,6 @@ class Evaluation:
             logits[f"at temperature {self.temperature:.3f}"] = self.logits / self.temperature
         single = {name: image_scores(self.images.labels, values) for name, values in logits.items()}
         return {name: reliability_of(scores.confidence, scores.right) for name, scores in single.items()}
-
-    def pixels(self, indices) -> np.ndarray:
-        """(n, H, W, C) uint8: the images at `indices` in the model's size, 0 to 255."""
-        return pipeline.decoded(self.images.take(indices), self.dataset.image_shape, self.fit)
 
 
 def evaluate(
@@ -222,57 +187,6 @@ def evaluate(
         known = logits if split == "validation" else logits_of("validation")
         temperature = fit_temperature(dataset.validation.labels, known)
     return Evaluation(dataset, split, fit, views, computed_in(model), logits, temperature, scale, known, coverage)
-
-
-def check_fit(model: keras.Model, dataset: Dataset, split: str) -> None:
-    """Raises InputError for a split without images, and for a model that does not fit the images or the classes."""
-    if split not in SPLITS:
-        raise InputError(f"split {split!r}: expected one of {', '.join(SPLITS)}")
-    shape, classes = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
-    if len(shape) != 3 or any(a not in (None, b) for a, b in zip(shape, dataset.image_shape, strict=True)):
-        raise InputError(f"{dataset.source}: images of {dataset.image_shape}; the model takes {shape}")
-    if classes != len(dataset.classes):
-        raise InputError(f"{dataset.source}: {len(dataset.classes)} classes; the model has {classes}")
-    if not len(getattr(dataset, split)):
-        raise InputError(f"{dataset.source}: no images in the {split} split; expected at least one")
-
-
-def logits_of_views(
-    predictor: Predictor,
-    dataset: Dataset,
-    name: str,
-    *,
-    batch_size: int,
-    fit: str,
-    views: Views,
-    mean: Callable[[np.ndarray], np.ndarray] = mean_of_views,
-) -> np.ndarray:
-    """(N, C) float32 logits of a split; `mean` makes one from those of several views (V, N, C).
-
-    Raises InputError, naming the first image, for logits that are not finite.
-    """
-    split, shape = getattr(dataset, name), dataset.image_shape
-    if len(views) > 1:
-        split = pipeline.cached(split, shape, fit=fit)  # otherwise each image is read once for each view
-
-    def view(number: int) -> Iterator:
-        return ((views.of(batch, number),) for batch in pipeline.batches(split, shape, batch_size, fit=fit))
-
-    logits = np.stack([predictor.logits(view(number)) for number in range(len(views))])
-    bad = np.argwhere(~np.isfinite(logits).all(axis=(0, 2)))
-    if len(bad):
-        first = split.ids[bad[0, 0]]
-        raise InputError(
-            f"the model's logits are not finite for {len(bad):,} of {len(split):,} {name} images, the first {first!r};"
-            " expected finite numbers (did the training diverge?)"
-        )
-    return logits[0] if len(views) == 1 else mean(logits)
-
-
-def computed_in(model: keras.Model) -> str:
-    """Name of the layers' dtype policy; if they differ, the first by name that is not float32."""
-    policies = {layer.dtype_policy.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)}
-    return next((name for name in sorted(policies) if name != "float32"), "float32")
 
 
 def _ranking_metrics(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict:

@@ -24,7 +24,7 @@ from keras_cnn.data.user_files import user_path
 from keras_cnn.distribution.replicas import Replicas, open_replicas
 from keras_cnn.errors import InputError, UsageError
 from keras_cnn.evaluation.coverage import LEVEL
-from keras_cnn.evaluation.evaluations import SPLITS
+from keras_cnn.evaluation.split_evaluation import SPLITS
 from keras_cnn.evaluation.test_time_augmentation import Views, choose_views
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import MOST_CLASSES, listed

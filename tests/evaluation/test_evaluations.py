@@ -9,8 +9,9 @@ import pytest
 
 from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation.evaluations import computed_in, evaluate, write
+from keras_cnn.evaluation.evaluations import evaluate, write
 from keras_cnn.evaluation.predictions import read_predictions
+from keras_cnn.evaluation.split_evaluation import computed_in
 from keras_cnn.evaluation.test_time_augmentation import FLIP
 
 CLASSES = ("cat", "dog", "owl")

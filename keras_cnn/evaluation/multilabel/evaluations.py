@@ -1,6 +1,5 @@
 """The evaluation of a model on images that may have several labels, and the files of its results."""
 
-import html
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_cnn.data import pipeline
-from keras_cnn.data.dataset import Dataset, Split
+from keras_cnn.data.dataset import Dataset
 from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import confusions
-from keras_cnn.evaluation.evaluations import check_fit, computed_in, logits_of_views
 from keras_cnn.evaluation.multilabel import metrics
 from keras_cnn.evaluation.multilabel.comparison import MultilabelComparison, compare
 from keras_cnn.evaluation.multilabel.predictions import MultilabelPredictions, write_predictions
 from keras_cnn.evaluation.multilabel.thresholds import choose_thresholds
 from keras_cnn.evaluation.predict import Predictor
+from keras_cnn.evaluation.split_evaluation import SplitEvaluation, check_fit, computed_in, logits_of_views
 from keras_cnn.evaluation.test_time_augmentation import ONE, Views
 from keras_cnn.messages import MOST_CLASSES
 from keras_cnn.run_folder import replacing, write_json
@@ -29,25 +27,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class MultilabelEvaluation:
-    """The logits of a model for the N images of a split, with C classes, and every number that follows from them."""
+class MultilabelEvaluation(SplitEvaluation):
+    """The evaluation of images that may have several labels; each class has a logit and a probability of its own."""
 
-    dataset: Dataset
-    split: str  #: "test", "validation" or "train" of the dataset
-    fit: str  #: how images are resized to the model's size, see data.decoding
-    views: Views
-    computed_in: str  #: dtype policy
-    logits: np.ndarray  #: (N, C) float32; with several views the logit of their mean probability
     thresholds: np.ndarray  #: (C,) the probability from which a class counts
     chosen_on: str  #: the images on which the thresholds were chosen
-
-    @property
-    def images(self) -> Split:
-        return getattr(self.dataset, self.split)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.dataset.classes
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -57,12 +41,8 @@ class MultilabelEvaluation:
     @cached_property
     def metrics(self) -> dict:
         """The contents of metrics.json; see `metrics.summary`."""
-        views = {"name": self.views.name, "number": len(self.views), "what": self.views.in_words()}
         return {
-            "split": self.split,
-            "source": self.dataset.source,
-            "computed_in": self.computed_in,
-            "views": views,
+            **self._facts,
             "thresholds_chosen_on": self.chosen_on,
             **metrics.summary(self.images.labels, self.logits, self.thresholds, self.classes),
         }
@@ -77,13 +57,6 @@ class MultilabelEvaluation:
         """The 95 % interval of the mean average precision over the images."""
         interval = self.metrics["map_interval"]
         return (interval[0], interval[1]) if interval else None
-
-    @property
-    def per_class(self) -> "pd.DataFrame":
-        """A row for each class: precision, recall, f1, average_precision and roc_area with intervals, threshold, ..."""
-        import pandas as pd
-
-        return pd.DataFrame.from_dict(self.metrics["per_class"], orient="index")
 
     @property
     def cooccurrence(self) -> "pd.DataFrame":
@@ -106,16 +79,15 @@ class MultilabelEvaluation:
         value = "unknown" if self.map is None else f"{self.map:.4f}"
         if interval := self.map_interval:
             value += f" [{interval[0]:.4f}, {interval[1]:.4f}]"
-        of = f"{len(self.images):,} {self.split} images of {self.dataset.source}"
-        return f"<MultilabelEvaluation: mAP {value}, micro F1 {self.metrics['micro']['f1']:.4f} on {of}>"
+        micro = f"micro F1 {self.metrics['micro']['f1']:.4f}"
+        return f"<MultilabelEvaluation: mAP {value}, {micro} on {self._images_in_words}>"
 
     def _repr_html_(self) -> str:
         rows, more = self.per_class, ""
         if len(rows) > MOST_CLASSES:
             rows = rows.sort_values(by="average_precision", kind="stable").head(MOST_CLASSES)
             more = f"<p>The {len(rows)} of {len(self.classes):,} classes of lowest average precision.</p>"
-        rounded = rows.map(lambda value: [round(v, 4) for v in value] if isinstance(value, list) else value)
-        return f"<p>{html.escape(repr(self))}</p>{rounded.to_html(float_format='%.4f')}{more}"
+        return self._html(rows, more)
 
     @cached_property
     def predictions(self) -> MultilabelPredictions:
@@ -129,10 +101,6 @@ class MultilabelEvaluation:
             self.probabilities >= self.thresholds,
             self.probabilities,
         )
-
-    def pixels(self, indices) -> np.ndarray:
-        """(n, H, W, C) uint8: the images at `indices` in the model's size, 0 to 255."""
-        return pipeline.decoded(self.images.take(indices), self.dataset.image_shape, self.fit)
 
 
 def mean_of_views(logits: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.distribution.ranks import ALONE, Ranks
 from keras_cnn.distribution.replicas import SINGLE, Replicas, open_replicas
 from keras_cnn.errors import InputError, require
-from keras_cnn.evaluation.evaluations import computed_in
+from keras_cnn.evaluation.split_evaluation import computed_in
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.messages import counted
 from keras_cnn.models import backbones, custom, freezing
