@@ -31,7 +31,15 @@ def save_model(model: keras.Model, folder: RunFolder, classes: Sequence[str], se
         save_with_classes(model, temporary, classes, several_labels=several_labels)
 
 
-def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run: PhaseRunner, best_epoch: int) -> dict:
+def finish(
+    setup: TrainingSetup,
+    folder: RunFolder,
+    tracker: Tracker,
+    phase_run: PhaseRunner,
+    best_epoch: int,
+    *,
+    figures: bool = True,
+) -> dict:
     """Evaluates the model on all three splits, the test split once, and writes numbers, predictions and figures."""
     dataset, classes = setup.dataset, setup.dataset.classes
     splits = {"train": setup.train, "validation": dataset.validation, "test": dataset.test}
@@ -42,7 +50,8 @@ def finish(setup: TrainingSetup, folder: RunFolder, tracker: Tracker, phase_run:
     run_metrics |= {"computed_in": setup.precision} | summaries.pop("test") | summaries
     test, probabilities = dataset.test, metrics.softmax(logits["test"])
     write_predictions(folder / "predictions.csv", test.ids, test.paths, test.labels, probabilities, classes=classes)
-    draw_figures(setup, folder, run_metrics, probabilities)
+    if figures:
+        draw_figures(setup, folder, run_metrics, probabilities)
     write_json(folder / "metrics.json", run_metrics)  # its presence says that the run is complete
     predicted = {name: (splits[name].labels, logits[name].argmax(axis=1)) for name in ("validation", "test")}
     tracker.finish(run_metrics, sorted(folder.figures.glob("*.png")), predicted, classes)
