@@ -36,6 +36,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--hours", type=float, help="budget of this call; without it nothing is trained")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="CIFAR-10: train/CLASS/*.jpg and test/CLASS/*.jpg")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="Xception's ImageNet weights")
+    parser.add_argument("--photos", type=Path, metavar="ZIP", help="200 ImageNet photos")
     parser.add_argument("--only", metavar="PATTERN", help="the experiments whose names begin so, or match this pattern")
     parser.add_argument("--list", action="store_true", help="print the experiments and stop")
     parser.add_argument(
@@ -55,7 +57,7 @@ def main(arguments: list[str]) -> None:
     everything = plan()
     done, wanted = results.read_all(options.kept, everything), chosen(everything, options.only)
     if options.list:
-        rows = [(each.key, f"{each.epochs} epochs", _state(each, options.runs, done)) for each in wanted]
+        rows = [(each.key, each.length, _state(each, options.runs, done)) for each in wanted]
         for line in aligned(rows):
             print(line)
         return
@@ -64,8 +66,8 @@ def main(arguments: list[str]) -> None:
             raise InputError(f"--hours: found {options.hours:g}, expected a number above 0")
         if options.data is None:
             raise InputError("--data: missing, expected the folder of CIFAR-10, because --hours asks for training")
-        source = images.cifar10(options.data)
-        run_all(wanted, source, options.runs, options.kept, done, options.hours)
+        material = images.material(options.data, options.weights, options.photos)
+        run_all(wanted, material, options.runs, options.kept, done, options.hours)
         done = results.read_all(options.kept, everything)
     waiting = [each for each in everything if each.key not in done]
     for path in writing.write(options.kept, Runs(tuple(done.values())), waiting):

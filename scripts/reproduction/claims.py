@@ -1,16 +1,17 @@
 """A report's conclusion in words, beside our difference with its interval."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import mean_interval, student_t, welch_interval
+from keras_cnn.messages import counted
 from reproduction.evidence import Quantity, Runs
-from reproduction.plan import Experiment, values_of
+from reproduction.experiments import Experiment, values_of
 
 ClaimVerdict = Literal["holds", "does not hold", "undecided", "cannot be tested", "waits"]
 CLAIM_VERDICTS: tuple[ClaimVerdict, ...] = ("holds", "does not hold", "undecided", "cannot be tested", "waits")
@@ -134,15 +135,33 @@ def over_cells(runs: Runs, cells: Sequence[Experiment], quantity: Quantity, what
 def over_seeds(runs: Runs, name: str, quantity: Quantity, what: str) -> Difference | None:
     """The mean over the seeds of an experiment of a quantity that is itself a difference."""
     found = runs.of(name)
-    return _of_pairs([quantity(each) for each in found], f"{what}, {len(found)} seeds") if found else None
+    return _of_pairs([quantity(each) for each in found], f"{what}, {counted(len(found), 'seed')}") if found else None
+
+
+def by_seed(runs: Runs, first: str, second: str, quantity: Quantity, what: str = "") -> Difference | None:
+    """The mean of quantity(first) - quantity(second) over the seeds that both have, for a seed decides the images."""
+    ours, others = ({result["seed"]: quantity(result) for result in runs.of(name)} for name in (first, second))
+    seeds = sorted(ours.keys() & others.keys())
+    if not seeds:
+        return None
+    words = what or f"{first} minus {second}"
+    shared = counted(len(seeds), "seed")
+    return _of_pairs([ours[seed] - others[seed] for seed in seeds], f"{words}, {shared} on the same images")
+
+
+def of_numbers(numbers: Sequence[float], what: str) -> Difference:
+    """A difference that is kept as [size, low, high]."""
+    size, low, high = numbers
+    return Difference(size, low, high, what)
+
+
+def noted(difference: Difference | None, note: str) -> Difference | None:
+    """The same difference with a note of what was different from the report."""
+    return None if difference is None else replace(difference, what=f"{difference.what}; {note}")
 
 
 def counts(claims: Sequence[Claim]) -> dict[ClaimVerdict, int]:
     return {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in CLAIM_VERDICTS}
-
-
-def minus(first: Quantity, second: Quantity) -> Callable[[Mapping[str, Any]], float]:
-    return lambda result: first(result) - second(result)
 
 
 def _of_pairs(differences: Sequence[float], what: str) -> Difference:

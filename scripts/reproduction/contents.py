@@ -13,7 +13,7 @@ from keras_cnn.evaluation.intervals import mean_interval, wilson
 from reproduction import beaten, claims, evidence, verdicts
 from reproduction.claims import Claim
 from reproduction.evidence import Runs
-from reproduction.plan import Experiment
+from reproduction.experiments import Experiment
 from reproduction.verdicts import HOW, Measured, Row
 
 REPORTS = ("CS7015", "TDT4265", "COMP5623", "CS6910", "IN4310")
@@ -27,6 +27,9 @@ METHOD = (
     " epoch; the images are CIFAR-10 re-encoded as JPEG; settings that a report does not print are our choice, such as"
     " two epochs for CS7015's first table. A number that differs may do so for these reasons alone.",
     "Differences are our number minus the printed one.",
+    "A stand-in is a run on other images, fewer of them or fewer epochs, where a report's own images or hours are not"
+    " at hand. Its numbers cannot be compared with printed ones. The conclusions in words are tested on it, and"
+    " what was different stands with the finding; the full runs take its place when they are done.",
     "Recomputed means that a number follows, or does not, from others that the same report prints. Settings, such as"
     " the rates that were tried, are not counted as numbers.",
     "The test split is read after every epoch, for the reports chose by it. Each reading is counted in the run folder;"
@@ -80,7 +83,7 @@ def _summary(rows: Sequence[Row], words: Sequence[Claim], runs: Runs, waiting: S
         f" {held['cannot be tested']} cannot be tested and {held['waits']} wait."
     )
     third = (
-        f"{len(runs.results)} runs have taken {hours(runs):.1f} hours on two cores that other programs used too;"
+        f"{len(runs.trained)} runs have taken {hours(runs):.1f} hours on two cores that other programs used too;"
         f" {len(waiting)} runs wait."
     )
     return Section(
@@ -137,7 +140,8 @@ def _beaten(runs: Runs) -> Section:
 
 
 def _selection(runs: Runs) -> Section:
-    names = list(dict.fromkeys(result["experiment"] for result in runs.results))
+    whole = [result for result in runs.trained if result["images"]["test"] == TEST_IMAGES]
+    names = list(dict.fromkeys(result["experiment"] for result in whole))
     on_validation, on_test = evidence.chosen("test_accuracy"), evidence.at_best("test_accuracy", "test_accuracy")
     table, gains = [], []
     for name in names:

@@ -52,6 +52,10 @@ def at_best(name: str, by: str, smallest: bool = False) -> Quantity:
     return lambda result: float(column(result, name)[int(choose(result)) - 1])
 
 
+def minus(first: Quantity, second: Quantity) -> Quantity:
+    return lambda result: first(result) - second(result)
+
+
 def chosen(name: str) -> Quantity:
     """A number of the epoch that validation chose."""
     return lambda result: float(result["chosen"][name])
@@ -63,18 +67,27 @@ class Runs:
 
     results: tuple[Result, ...]
 
+    @property
+    def trained(self) -> list[Result]:
+        """The results of training runs."""
+        return [result for result in self.results if "epochs" in result]
+
+    def look(self, name: str) -> Mapping[str, Any] | None:
+        """What a look at networks found; None if it waits."""
+        return next((result["findings"] for result in self.results if result["experiment"] == name), None)
+
     def of(self, name: str) -> list[Result]:
         """The runs of an experiment, one for each seed."""
         return [result for result in self.results if result["experiment"] == name]
 
     def cells(self, prefix: str) -> dict[str, Result]:
         """The runs with seed 1 of all experiments of a grid, by name."""
-        found = [r for r in self.results if r["experiment"].startswith(f"{prefix}.") and r["seed"] == 1]
+        found = [r for r in self.trained if r["experiment"].startswith(f"{prefix}.") and r["seed"] == 1]
         return {result["experiment"]: result for result in found}
 
     def spread(self, prefix: str, quantity: Quantity) -> tuple[float, int] | None:
         """The standard deviation over seeds of the same experiment, pooled over a grid, and its degrees of freedom."""
-        names = {r["experiment"] for r in self.results if r["experiment"].startswith(prefix)}
+        names = {r["experiment"] for r in self.trained if r["experiment"].startswith(prefix)}
         return _pooled([[quantity(result) for result in self.of(name)] for name in sorted(names)])
 
     def number(self, name: str, quantity: Quantity, *, images: int = 0, note: str = "") -> Measured | NotMeasured:

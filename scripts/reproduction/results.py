@@ -1,6 +1,7 @@
 """What is kept of a finished run: a JSON file of a few kilobytes, in the repository, without weights."""
 
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from keras_cnn.run_folder import write_text
 from keras_cnn.run_folder.json_files import read_json
 from keras_cnn.run_folder.record import Record, read_record
 from reproduction.compact import dumped
-from reproduction.plan import Experiment
+from reproduction.experiments import Experiment, Look, Planned
 from reproduction.training import read_curve
 
 VERSION = 1
@@ -27,12 +28,20 @@ FIELDS = {
     "seconds": float,
     "environment": dict,
 }
+LOOK_FIELDS = {  # of a file about networks that were looked at
+    "version": int,
+    "experiment": str,
+    "networks": dict,
+    "findings": dict,
+    "seconds": float,
+    "environment": dict,
+}
 PACKAGES = ("keras", "tensorflow", "numpy")
 COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "epoch_seconds")
 _NOT_KEPT = ("data.source", "name", "published", "seed", "tracking.wandb")
 
 
-def path_of(folder: Path, experiment: Experiment) -> Path:
+def path_of(folder: Path, experiment: Planned) -> Path:
     return folder / "results" / f"{experiment.key}.json"
 
 
@@ -71,18 +80,41 @@ def write(folder: Path, experiment: Experiment, run: Path) -> dict[str, Any]:
     return result
 
 
-def read(path: Path) -> dict[str, Any]:
+def write_look(
+    folder: Path, look: Look, networks: Mapping[str, Any], findings: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    """Writes what a look at networks found, and returns it."""
+    environment = {"packages": {name: metadata.version(name) for name in PACKAGES}}
+    result, path = (
+        {
+            "version": VERSION,
+            "experiment": look.name,
+            "networks": dict(networks),
+            "findings": dict(findings),
+            "seconds": float(round(seconds, 1)),
+            "environment": environment,
+        },
+        path_of(folder, look),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, dumped(result))
+    return result
+
+
+def read(path: Path, experiment: Planned) -> dict[str, Any]:
     """The results in a file. InputError, one line, for a damaged file and for one of another version."""
-    result = read_json(path, FIELDS | {"version": int})
+    result = read_json(path, LOOK_FIELDS if isinstance(experiment, Look) else FIELDS)
     if result["version"] != VERSION:
         raise InputError(f"{path}: version: found {result['version']}, expected {VERSION}; run the experiment again")
+    if isinstance(experiment, Look):
+        return result
     lengths = {name: len(values) for name, values in result["epochs"].items()}
     if set(lengths) != set(COLUMNS) or len(set(lengths.values())) != 1:
         raise InputError(f"{path}: epochs: found columns {lengths}, expected {', '.join(COLUMNS)} of one length")
     return result
 
 
-def read_all(folder: Path, experiments: Sequence[Experiment]) -> dict[str, dict[str, Any]]:
+def read_all(folder: Path, experiments: Sequence[Planned]) -> dict[str, dict[str, Any]]:
     """The results that are there, by `Experiment.key`, in the order of the plan.
 
     InputError for a file of no experiment: it would be left out in silence.
@@ -91,7 +123,7 @@ def read_all(folder: Path, experiments: Sequence[Experiment]) -> dict[str, dict[
     for path in sorted((folder / "results").glob("*.json")):
         if path not in known:
             raise InputError(f"{path}: of no experiment of the plan; expected a name that --list prints")
-    return {each.key: read(path) for path, each in known.items() if path.is_file()}
+    return {each.key: read(path, each) for path, each in known.items() if path.is_file()}
 
 
 def _changes(record: Record) -> dict[str, Any]:

@@ -27,12 +27,14 @@ from keras_cnn.evaluation.metrics import cross_entropy
 from keras_cnn.loading import BUILDERS
 from keras_cnn.run_folder import RunFolder, record_test_reading, write_text
 from keras_cnn.tasks.classification.phase_runner import PhaseRunner
+from keras_cnn.tasks.classification.results import finish
 from keras_cnn.tasks.classification.setup import SharedResources, prepare_setup
 from keras_cnn.tasks.classification.task import ClassificationTask
 from keras_cnn.training import experiment
 from keras_cnn.training.phases import Phase
 from keras_cnn.training.task import CheckInterrupt, no_interrupt
-from reproduction.plan import Experiment
+from reproduction.experiments import Experiment
+from reproduction.images import Material
 
 CURVE = "test_curve.csv"
 CURVE_COLUMNS = ("epoch", "test_loss", "test_accuracy")
@@ -46,8 +48,11 @@ class TestedPhase(PhaseRunner):
     tested: tuple[float, float] | None = None  # mean cross-entropy and accuracy of the last validation's weights
 
     def validate(self) -> dict[str, float]:
-        labels = self._setup.dataset.test.labels
-        logits = self._predictor.logits(self._setup.batches(self._test_images, self._inference_batch))
+        labels, features = self._setup.dataset.test.labels, self._test_features
+        if features is None:
+            logits = self._predictor.logits(self._setup.batches(self._test_images, self._inference_batch))
+        else:
+            logits = self._predict(features)
         self.tested = cross_entropy(labels, logits), float(np.mean(logits.argmax(axis=1) == labels))
         return super().validate()
 
@@ -55,12 +60,20 @@ class TestedPhase(PhaseRunner):
     def _test_images(self):
         return self._setup.cached(self._setup.dataset.test)
 
+    @functools.cached_property
+    def _test_features(self):
+        """The outputs of the frozen part, where those of the validation images are kept too."""
+        return None if self._validation_features is None else self._features(self._setup.dataset.test, None)
+
 
 class TestedTask(ClassificationTask):
-    """A classifier's run that records its test accuracy after every epoch."""
+    """A classifier's run that records its test accuracy after every epoch, and draws no figures."""
 
     __test__ = False
     _phase: TestedPhase | None = None
+    _evaluate = staticmethod(functools.partial(finish, figures=False))
+
+    def draw_augmentation(self, folder: RunFolder) -> None: ...
 
     def start_phase(self, phase: Phase, check_interrupt: CheckInterrupt = no_interrupt) -> TestedPhase:
         self._phase = TestedPhase(self.setup, phase, check_interrupt)
@@ -77,18 +90,18 @@ class TestedTask(ClassificationTask):
         _write_curve(folder, [*rows, {"epoch": epoch, "test_loss": loss, "test_accuracy": accuracy}])
 
 
-def config_of(wanted: Experiment, source: str) -> Config:
-    """The config of an experiment on the images of a source."""
-    return config_module.load(find_config(Path(wanted.config)), [*_with_source(wanted, source)], BUILDERS)
+def config_of(wanted: Experiment, material: Material) -> Config:
+    """The config of an experiment with the images and weights at hand."""
+    return config_module.load(find_config(Path(wanted.config)), _overrides(wanted, material), BUILDERS)
 
 
-def train(wanted: Experiment, source: str, folder: Path, shared: SharedResources, seconds: float) -> None:
+def train(wanted: Experiment, material: Material, folder: Path, shared: SharedResources, seconds: float) -> None:
     """Trains in `folder`, from its checkpoint if there is one.
 
     Raises Interrupted after `seconds`, with a complete checkpoint; InputError if the folder has a run of another
     config.
     """
-    config = config_of(wanted, source)
+    config = config_of(wanted, material)
     with _opened(folder, config) as run, signal_after(seconds):
         experiment.train(
             config,
@@ -120,7 +133,8 @@ def signal_after(seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _with_source(wanted: Experiment, source: str) -> list[str]:
+def _overrides(wanted: Experiment, material: Material) -> list[str]:
+    source = wanted.source or material.source
     return [*wanted.overrides, f"--data.source={source}", f"--name={wanted.key}", "--tracking.wandb=off"]
 
 

@@ -17,10 +17,11 @@ from reproduction import contents, picture
 from reproduction.claims import Claim
 from reproduction.contents import Section
 from reproduction.evidence import Runs
-from reproduction.plan import Experiment
+from reproduction.experiments import Experiment
 from reproduction.reports import (
     comp5623,
     cs6910,
+    cs6910_claims,
     cs7015_claims,
     cs7015_grids,
     cs7015_text,
@@ -49,7 +50,7 @@ def numbers(runs: Runs) -> list[Row]:
 
 def conclusions(runs: Runs) -> list[Claim]:
     """The verdict on every conclusion in words."""
-    return [*cs7015_claims.claims(runs), *other_claims.claims(runs)]
+    return [*cs7015_claims.claims(runs), *other_claims.claims(runs), *cs6910_claims.claims(runs)]
 
 
 def write(kept: Path, runs: Runs, waiting: Sequence[Experiment]) -> list[Path]:
@@ -80,7 +81,8 @@ def markdown(found: Sequence[Section], image: str | None) -> str:
         "```",
         "",
         "goes on with the runs that wait, keeps what came out in `docs/reproductions/`, and writes this document, the"
-        " page `docs/reproductions/page.html` and two CSV files beside it.",
+        " page `docs/reproductions/page.html` and two CSV files beside it. The statistics of IN4310 also"
+        " need `--weights FILE`, those of Xception, and `--photos ZIP`, 200 ImageNet photos.",
     ]
     if image:
         lines += ["", f"![{ALTERNATIVE}]({image})"]

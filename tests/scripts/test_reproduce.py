@@ -13,10 +13,26 @@ from PIL import Image
 import reproduce
 from keras_cnn.errors import InputError, Interrupted
 from keras_cnn.tasks.classification.setup import SharedResources
-from reproduction import claims, evidence, images, results, running, training, verdicts, writing
+from reproduction import (
+    claims,
+    contents,
+    effects,
+    evidence,
+    images,
+    looking,
+    results,
+    running,
+    stand_ins,
+    training,
+    verdicts,
+    writing,
+)
 from reproduction.claims import Difference
 from reproduction.evidence import Runs
-from reproduction.plan import Experiment, chosen, grid, plan, values_of
+from reproduction.experiments import Experiment, Look, grid, values_of
+from reproduction.images import Material
+from reproduction.plan import chosen, plan
+from reproduction.reports import cs7015_inside
 from reproduction.verdicts import Measured, NotMeasured, Printed, judged
 
 TINY = ("--train.epochs=3", "--train.batch_size=8", "--model.l1_oc=6", "--data.cache=none")
@@ -40,7 +56,7 @@ def photos(tmp_path_factory):
 def finished(photos, tmp_path_factory):
     """(run folder, folder of results) of the tiny experiment, interrupted after an epoch, then run within a budget."""
     work = tmp_path_factory.mktemp("work")
-    runs, kept, source = work / "runs", work / "kept", f"folder:{photos}"
+    runs, kept, material = work / "runs", work / "kept", Material(photos)
     write_log, interrupted = training.TestedTask.write_log, pytest.MonkeyPatch()
 
     def stop_after_it(task, folder, history):
@@ -49,16 +65,16 @@ def finished(photos, tmp_path_factory):
 
     interrupted.setattr(training.TestedTask, "write_log", stop_after_it)
     with interrupted.context(), pytest.raises(Interrupted):
-        training.train(EXPERIMENT, source, runs / EXPERIMENT.key, SharedResources(), 600)
+        training.train(EXPERIMENT, material, runs / EXPERIMENT.key, SharedResources(), 600)
     interrupted.undo()
     assert len(training.read_curve(runs / EXPERIMENT.key)) == 1
-    assert running.run_all([EXPERIMENT], source, runs, kept, {}, hours=1)
+    assert running.run_all([EXPERIMENT], material, runs, kept, {}, hours=1)
     return runs / EXPERIMENT.key, kept
 
 
 def test_an_interrupted_experiment_goes_on_and_each_epoch_has_its_test_accuracy(finished):
     run, kept = finished
-    result = results.read(results.path_of(kept, EXPERIMENT))
+    result = results.read(results.path_of(kept, EXPERIMENT), EXPERIMENT)
     curve = training.read_curve(run)
     assert [row["epoch"] for row in curve] == [1, 2, 3]
     epochs = result["epochs"]
@@ -80,7 +96,7 @@ def test_what_is_kept_is_enough_on_another_machine(finished, tmp_path):
     _, kept = finished
     done = results.read_all(kept, [EXPERIMENT])
     assert list(done) == [EXPERIMENT.key]
-    assert running.run_all([EXPERIMENT], "folder:nowhere", tmp_path / "no_runs", kept, done, hours=1)
+    assert running.run_all([EXPERIMENT], Material(Path("nowhere")), tmp_path / "no_runs", kept, done, hours=1)
     assert not (tmp_path / "no_runs").exists()
 
 
@@ -88,13 +104,26 @@ def test_a_folder_with_another_config_is_refused(finished, photos):
     run, _ = finished
     other = Experiment(EXPERIMENT.name, EXPERIMENT.config, "net1", 4, (*TINY[1:], "--train.epochs=4"))
     with pytest.raises(InputError, match=r"a run of another config .*train\.epochs"):
-        training.train(other, f"folder:{photos}", run, SharedResources(), 600)
+        training.train(other, Material(photos), run, SharedResources(), 600)
 
 
 def test_a_budget_that_is_too_small_names_the_first_experiment(tmp_path):
     experiment = Experiment("cs7015.net4.x", "cs7015_net4", "net4", 100)
     with pytest.raises(InputError, match=r"--hours: found 0\.5, expected at least 4\.\d+: .*cs7015\.net4\.x\.seed1"):
-        running.run_all([experiment], "folder:x", tmp_path, tmp_path, {}, hours=0.5)
+        running.run_all([experiment], Material(Path("x")), tmp_path, tmp_path, {}, hours=0.5)
+
+
+def test_a_look_needs_its_network_and_its_material_and_is_kept_without_weights(finished, tmp_path, monkeypatch, capsys):
+    run, _ = finished
+    look, other = Look("a.look", "count", of=run.name), Look("a.other", "count", needs=("photos",))
+    monkeypatch.setitem(looking.MEASURES, "count", lambda material, folder: ({"run": folder.name}, {"share": 0.25}))
+    material = Material(Path("nowhere"))
+    assert not running.run_all([look, other], material, run.parent, tmp_path, {}, hours=1)  # the other is left out
+    result = results.read(results.path_of(tmp_path, look), look)
+    assert (result["networks"], result["findings"]) == ({"run": run.name}, {"share": 0.25})
+    assert Runs((result,)).look("a.look") == {"share": 0.25}
+    assert not running.run_all([look], material, tmp_path, tmp_path / "kept", {}, hours=1)  # no run folder here
+    assert not (tmp_path / "kept").exists()
 
 
 def test_results_of_another_version_or_of_no_experiment_are_refused(finished, tmp_path):
@@ -135,13 +164,17 @@ def test_the_list_says_what_is_done(finished, capsys, monkeypatch):
 
 def test_images_that_are_not_cifar10_are_refused(photos, monkeypatch):
     with pytest.raises(InputError, match=r"airplane: found 0 \.jpg files, expected 5,000 of CIFAR-10"):
-        images.cifar10(photos)
+        images.material(photos)
     monkeypatch.setattr(images, "CLASSES", ("dark", "light"))
     monkeypatch.setattr(images, "PER_CLASS", {"train": 12, "test": 6})
     with pytest.raises(InputError, match=r"not the CIFAR-10 of these experiments: SHA-256 [0-9a-f]{64}, expected ab68"):
-        images.cifar10(photos)
+        images.material(photos)
     monkeypatch.setattr(images, "SHA256", images.sha256_of_images(photos))
-    assert images.cifar10(photos) == f"folder:{photos}"
+    assert images.material(photos).source == f"folder:{photos}"
+    with pytest.raises(InputError, match=r"not the weights of these experiments: SHA-256 [0-9a-f]{64}, expected 0e14"):
+        images.material(photos, photos / "train" / "dark" / "0.jpg")
+    with pytest.raises(InputError, match=r"0\.jpg: File is not a zip file; expected a ZIP file of photos"):
+        images.material(photos, photos=photos / "train" / "dark" / "0.jpg")
 
 
 def test_the_plan_has_every_cell_once_and_finds_names():
@@ -222,6 +255,51 @@ def test_conclusions_need_an_interval_without_zero():
     assert claims.similar(Difference(0.01, -0.005, 0.035, "x"))[0] == "undecided"
 
 
+def test_seeds_are_paired_by_their_images():
+    """Seeds 1 and 2: differences 0.1 and 0.3; seed 3 has one side alone. 0.2 ± 12.706 · 0.1."""
+    values = {"a.x": {1: 0.5, 2: 0.9, 3: 0.1}, "a.y": {1: 0.4, 2: 0.6}}
+    runs = Runs(tuple(result(n, seed, accuracy=[0, v]) for n, seeds in values.items() for seed, v in seeds.items()))
+    found = claims.by_seed(runs, "a.x", "a.y", evidence.last("accuracy"))
+    assert found is not None
+    assert (found.size, found.low) == (pytest.approx(0.2), pytest.approx(0.2 - 12.7062 * 0.1, rel=1e-4))
+    assert claims.by_seed(runs, "a.x", "a.z", evidence.last("accuracy")) is None
+
+
+def test_the_effects_of_a_sweep_are_those_of_least_squares():
+    """y = 1 + 2 a - b with residuals ±0.1 that no column explains: s² = 8 · 0.01 / 5, standard error of a √(s² / 2)."""
+    design = [(a, b) for a in (0.0, 1.0) for b in (0.0, 1.0)] * 2
+    noise = [0.1] * 4 + [-0.1] * 4
+    rows = [{"a": a, "b": b} for a, b in design]
+    fit = effects.fitted(rows, [1 + 2 * a - b + e for (a, b), e in zip(design, noise, strict=True)])
+    assert fit is not None
+    found = fit.of({"a": 1, "b": 1}, "both")
+    error = math.sqrt(0.08 / 5 * (1 / 2 + 1 / 2))
+    assert (found.size, found.high - found.size) == (pytest.approx(1), pytest.approx(2.5706 * error, rel=1e-4))
+    assert effects.fitted(rows[:3], [1.0, 2.0, 3.0]) is None
+
+
+def test_every_level_of_a_setting_is_tried_equally_often():
+    trials = stand_ins.trials()
+    assert len(trials) == 50
+    for field, levels in stand_ins.SPACE.items():
+        counts = [sum(settings[field] == level for settings in trials.values()) for level in levels]
+        assert max(counts) - min(counts) <= 1, field
+
+
+def test_numbers_of_a_look_decide_conclusions():
+    """A patch that lowers a confidence to 0.01 ± 0.005 is near 0; filters at zero that gain accuracy lower nothing."""
+    deer = {"images": 20, "lowest": [[0.5, 0.4, 0.6]] * 3 + [[0.01, 0.005, 0.015], [0.0, 0.0, 0.0]]}
+    found = cs7015_inside.lowest_near_0(deer)
+    assert (found.size, found.low, found.high) == (pytest.approx(0.04), pytest.approx(0.035), pytest.approx(0.045))
+    layers = [
+        {"top_mean": [10.0, 0, 0], "spread": 2.0, "filters": 16, "pixels": 100, "dead": 0},
+        *[{"top_mean": [1.0, 0, 0], "spread": 1.0, "filters": 64, "pixels": 25, "dead": 2}] * 4,
+    ]
+    response = cs7015_inside.response_falls(layers)
+    half = 2.1106 * math.sqrt(4 / 16 + 1 / 64)  # t of (0.265625)² / ((1/4)²/15 + (1/64)²/63) = 16.92 degrees of freedom
+    assert (response.size, response.high - response.size) == (pytest.approx(9), pytest.approx(half, rel=2e-3))
+
+
 def test_pairs_of_cells_differ_in_one_setting():
     """Stride 1 minus 2 in two pairs: 0.2 and 0.4; mean 0.3, interval ± 12.706 · 0.1."""
     cells = [each for each in grid("cs7015_net1") if values_of(each)["model.l1_oc"] == 6]
@@ -247,7 +325,9 @@ def test_pairs_of_cells_differ_in_one_setting():
 @pytest.fixture(scope="module")
 def document(finished, tmp_path_factory):
     kept = tmp_path_factory.mktemp("docs") / "reproductions"
-    writing.write(kept, Runs((results.read(results.path_of(finished[1], EXPERIMENT)),)), [])
+    result = results.read(results.path_of(finished[1], EXPERIMENT), EXPERIMENT)
+    result["images"]["test"] = contents.TEST_IMAGES  # what a run on all of CIFAR-10 has
+    writing.write(kept, Runs((result,)), [])
     return kept
 
 
@@ -268,7 +348,7 @@ def test_document_and_page_say_the_same(document):
     counted = re.search(r"The five reports print ([\d,]+) numbers", text)
     assert counted is not None
     assert counted[0] in page
-    assert "cs7015.net1.tiny" in text
+    assert "cs7015.net1.tiny" in text  # in the table of both ways to choose the epoch
     assert "<script" not in page
     assert not re.search(r"(src|href)=\"https?:", page)  # self-contained
     lines = (document / "numbers.csv").read_text("utf-8").splitlines()

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import keras
 
 from keras_cnn.models import arithmetic, backbones
+from reproduction import evidence
 from reproduction.evidence import Runs
 from reproduction.networks import computed, recomputed
+from reproduction.stand_ins import TRANSFER
 from reproduction.verdicts import NotMeasured, Printed, Row, judged
 
 REPORT = "CS6910"
@@ -18,7 +20,7 @@ SIDE, KERNEL, FILTERS, UNITS = 32, 3, 8, 16  # l, k, m, n at which the formulas 
 def rows(runs: Runs) -> Iterator[Row]:
     yield from _computations()
     yield from _parameters()
-    yield from _part_b()
+    yield from _part_b(runs)
 
 
 @functools.cache
@@ -82,7 +84,7 @@ def _parameters() -> Iterator[Row]:
     yield _formula("parameters of the five convolutions, 5 m k k", 5 * FILTERS * KERNEL**2, total, note)
 
 
-def _part_b() -> Iterator[Row]:
+def _part_b(runs: Runs) -> Iterator[Row]:
     place = "Part A, Ans 4 a)"
     yield judged(Printed(REPORT, place, "test accuracy of the best model of the sweep", "36.10", unit="%"), NO_IMAGES)
     place = "Part B, Question 1 (a)"
@@ -90,11 +92,11 @@ def _part_b() -> Iterator[Row]:
         printed = Printed(REPORT, place, f"side of the images of {name}", text, unit="pixels")
         yield judged(printed, computed(backbones.default_side(name)))
     place = "Part B, Question 3"
-    for what in ("by feature_extract", "by use_pretrained"):
+    for what, ways in (("by feature_extract", ("all", "head")), ("by use_pretrained", ("random_all", "all"))):
         printed = Printed(
             REPORT, place, f"table {what}: minutes, losses and accuracies of four runs", "4.798", count=20
         )
-        yield judged(printed, NO_IMAGES)
+        yield judged(printed, NotMeasured(f"{NO_IMAGES.reason}{_stand_in(runs, ways)}"))
     printed = Printed(REPORT, "Part B, Figure 1", "train and validation accuracy of 27 runs", "0.7532", count=54)
     yield judged(printed, NO_IMAGES)
     table = "the table by feature_extract"
@@ -119,3 +121,13 @@ def _part_b() -> Iterator[Row]:
         for where in ("inferences", "conclusions") if what == "resnet101" else ("conclusions",):
             printed = Printed(REPORT, f"{place}, {where}", f"best validation accuracy of {what}", text, unit="%")
             yield judged(printed, recomputed(100 * own, 0.05, "the highest of its runs in Figure 1"))
+
+
+def _stand_in(runs: Runs, ways: tuple[str, ...]) -> str:
+    """The validation accuracies of the stand-in's runs, as the end of a sentence; "" before they have run."""
+    found = {way: runs.of(f"cs6910.transfer.{way}") for way in ways}
+    if not all(found.values()):
+        return ""
+    accuracy = evidence.at_best("val_accuracy", "val_accuracy")
+    means = [f"{way} {100 * sum(map(accuracy, results)) / len(results):.1f} %" for way, results in found.items()]
+    return f"; {TRANSFER}, validation accuracy: {', '.join(means)}"

@@ -7,8 +7,8 @@ from typing import Any
 from keras_cnn.analysis.published_means import PublishedTable, read_grid
 from reproduction import evidence
 from reproduction.evidence import Quantity, Runs
+from reproduction.experiments import Experiment, grid, values_of
 from reproduction.networks import computed, parameters, recomputed
-from reproduction.plan import Experiment, grid, values_of
 from reproduction.verdicts import Measured, NotMeasured, Printed, Row, judged
 
 REPORT = "CS7015"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from reproduction.evidence import Runs
 from reproduction.networks import computed, convolutions, parameters, recomputed
+from reproduction.reports import cs7015_inside
 from reproduction.reports.cs7015_grids import BEST, REPORT
 from reproduction.verdicts import Measured, NotMeasured, Printed, Row, judged
 
@@ -44,7 +45,7 @@ def rows(runs: Runs) -> Iterator[Row]:
     yield from _networks_1_to_3()
     yield from _network_4()
     yield from _ablation()
-    yield from _filters()
+    yield from _filters(runs)
 
 
 def _networks_1_to_3() -> Iterator[Row]:
@@ -155,7 +156,7 @@ def _ablation() -> Iterator[Row]:
     yield judged(Printed(REPORT, place, "images of the first 256 that are newly misclassified", "18"), WAITS)
 
 
-def _filters() -> Iterator[Row]:
+def _filters(runs: Runs) -> Iterator[Row]:
     yield judged(
         Printed(REPORT, "Table 2", "classes of the top 20 images of ten filters", "6", count=100), OTHER_FILTERS
     )
@@ -175,10 +176,13 @@ def _filters() -> Iterator[Row]:
         Printed(REPORT, "Table 3", "mean and maximal responses of ten filters", "578", count=20), OTHER_FILTERS
     )
     layers = convolutions("net4", **BEST["net4"][1])
+    look = runs.look(cs7015_inside.LOOK)
     for number, (layer, patch) in enumerate(zip(layers, PATCHES, strict=False), 1):
         assert layer.field is not None
         size = layer.field.height.size
         note = "" if size == patch else "rounded up to an odd side in print, it seems"
+        if look is not None:
+            note = f"{note}; " * bool(note) + f"in a trained network {look['fields'][number - 1]} pixels change a unit"
         for filter_number in (0, 1):
             what = f"Conv {number}; Filt {filter_number}: side of the receptive field"
             yield judged(Printed(REPORT, "Table 4", what, str(patch), unit="pixels"), computed(size, note))

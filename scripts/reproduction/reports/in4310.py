@@ -1,15 +1,17 @@
 """IN4310: splits, layers of ResNet18, its classification report and the statistics of its maps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from reproduction.evidence import Runs
 from reproduction.networks import built, computed, dense, recomputed
 from reproduction.networks import rows as layer_rows
+from reproduction.spectra import IMAGENET
 from reproduction.verdicts import NotMeasured, Printed, Row, judged
 
 REPORT = "IN4310"
 NO_IMAGES = NotMeasured("the Intel scenes are not at hand")
-NO_WEIGHTS = NotMeasured("the ImageNet weights of ResNet18 are not at hand; random ones say nothing about it")
+NO_WEIGHTS = "the ImageNet weights of ResNet18 are not at hand"
 
 SCORES = {  # precision, recall, F1, support
     "buildings": (0.98, 0.95, 0.97, 250),
@@ -41,7 +43,7 @@ def rows(runs: Runs) -> Iterator[Row]:
     yield from _splits()
     yield from _network()
     yield from _report()
-    yield from _maps()
+    yield from _maps(runs)
 
 
 def _splits() -> Iterator[Row]:
@@ -112,14 +114,23 @@ def _report() -> Iterator[Row]:
     yield judged(printed, NO_IMAGES)
 
 
-def _maps() -> Iterator[Row]:
+def _maps(runs: Runs) -> Iterator[Row]:
     layers = {row.layer: row for row in layer_rows("resnet18", 6, 224, weights="none")}
     percentages = ("23.30", "23.58", "49.18", "55.48", "43.03", "1.34")
-    for (name, (layer, shape)), text in zip(MAPS.items(), percentages, strict=True):
+    look = runs.look("in4310.spectra")
+    for place, ((name, (layer, shape)), text) in enumerate(zip(MAPS.items(), percentages, strict=True)):
         *sides, channels = layers[layer].output_shape
         own = (channels, *sides) if sides else (channels, 1, 1)
         for axis, printed_length, length in zip(("channels", "height", "width"), shape, own, strict=True):
             printed = Printed(REPORT, "Task 2, feature map layers", f"{name}: {axis}", str(printed_length))
             yield judged(printed, computed(int(length or 0)))
         printed = Printed(REPORT, "Task 2", f"{name}: values that are not positive", text, unit="%")
-        yield judged(printed, NO_WEIGHTS)
+        yield judged(printed, NotMeasured(f"{NO_WEIGHTS}{_of_others(look, place)}"))
+
+
+def _of_others(look: Mapping[str, Any] | None, place: int) -> str:
+    """What the networks at hand have at this stage on ImageNet photos, as the end of a sentence."""
+    if look is None:
+        return "; random ones say nothing about it"
+    random, xception = (100 * look[name][IMAGENET]["not_positive"][place][1] for name in ("resnet18", "xception"))
+    return f"; random ones give {random:.1f} %, Xception with its ImageNet weights {xception:.1f} % at a like depth"

@@ -1,41 +1,75 @@
-"""The conclusions in words of TDT4265, COMP5623, CS6910 and IN4310."""
+"""The conclusions in words of TDT4265, COMP5623 and IN4310."""
 
 import itertools
+import math
 from collections.abc import Iterator
 
-from keras_cnn.evaluation.intervals import mean_interval, welch_interval
+import numpy as np
+
 from keras_cnn.models import arithmetic
 from reproduction import evidence
-from reproduction.claims import Claim, ClaimVerdict, Difference, between, larger, minus, over_seeds, similar
-from reproduction.evidence import Runs
+from reproduction.claims import (
+    Claim,
+    ClaimVerdict,
+    Difference,
+    best_against_next,
+    between,
+    by_seed,
+    larger,
+    noted,
+    of_numbers,
+    over_seeds,
+    similar,
+)
+from reproduction.evidence import Runs, minus
 from reproduction.networks import convolutions, rows
+from reproduction.spectra import CIFAR10, IMAGENET
+from reproduction.stand_ins import SCRATCH_SIDE, TRANSFER
 
-NO_INATURALIST: tuple[ClaimVerdict, str] = ("cannot be tested", "iNaturalist-12K is not at hand")
+SPECTRA = "in4310.spectra"
 NO_IMAGENET10: tuple[ClaimVerdict, str] = ("cannot be tested", "ImageNet10 is not at hand")
 STAND_IN = "on enlarged CIFAR-10 as a stand-in"
 NO_WEIGHTS: tuple[ClaimVerdict, str] = ("cannot be tested", "the pretrained weights are not at hand")
-
-# CS6910, Part B, figure 1: validation accuracies of the printed runs.
-FAMILIES = (0.794, 0.796, 0.784, 0.765, 0.744, 0.706, 0.816, 0.723, 0.734, 0.77, 0.796, 0.826, 0.766, 0.786, 0.793,
-            0.585, 0.805, 0.807, 0.753, 0.76, 0.501)  # fmt: skip
-OTHERS = (0.613, 0.22, 0.654, 0.756, 0.745, 0.100)  # squeezenet and vgg11; no run of alexnet is printed
 
 
 def claims(runs: Runs) -> Iterator[Claim]:
     yield from _tdt4265(runs)
     yield from _comp5623(runs)
-    yield from _cs6910()
-    yield Claim(
-        "IN4310",
-        "Task 1",
-        "SGD with a rate of 0.01 is the best of four",
-        "cannot be tested",
-        "the Intel scenes are not at hand",
+    yield from _in4310(runs)
+
+
+def _in4310(runs: Runs) -> Iterator[Claim]:
+    def claim(place: str, words: str, verdict: tuple[ClaimVerdict, str], difference=None, unit="points") -> Claim:
+        return Claim("IN4310", place, words, *verdict, difference, unit)
+
+    found = best_against_next(runs, "in4310.grid", "in4310.grid.sgd-0.01", evidence.chosen("test_accuracy"))
+    found = noted(found, TRANSFER)
+    yield claim("Task 1", "SGD with a rate of 0.01 is the best of four", larger(found), found)
+    yield claim("Task 1", "The three splits are disjoint", ("cannot be tested", "the Intel scenes are not at hand"))
+    found = _spectra(runs)
+    verdict, finding = larger(found)
+    if found is not None and found.leaves_out_zero:
+        verdict = "holds"  # whichever is larger
+    yield claim(
+        "Task 3",
+        "The spectra of ImageNet and CIFAR-10 images differ (figures)",
+        (verdict, finding),
+        found,
+        "dimensions",
     )
-    yield Claim(
-        "IN4310", "Task 1", "The three splits are disjoint", "cannot be tested", "the Intel scenes are not at hand"
+
+
+def _spectra(runs: Runs) -> Difference | None:
+    """The difference of the effective ranks of Xception's features on both sets, with MOVER's interval."""
+    look = runs.look(SPECTRA)
+    if look is None:
+        return None
+    (a, a_low, a_high), (b, b_low, b_high) = (look["xception"][name]["effective_rank"] for name in (IMAGENET, CIFAR10))
+    low, high = a - b - math.hypot(a - a_low, b_high - b), a - b + math.hypot(a_high - a, b - b_low)
+    what = (
+        f"effective rank {a:.0f} of {IMAGENET} minus {b:.0f} of {CIFAR10}, Xception with ImageNet weights, 224 pixels"
     )
-    yield Claim("IN4310", "Task 3", "The spectra of ImageNet and CIFAR-10 images differ (figures)", *NO_WEIGHTS)
+    return Difference(a - b, low, high, what)
 
 
 def _tdt4265(runs: Runs) -> Iterator[Claim]:
@@ -71,12 +105,31 @@ def _tdt4265(runs: Runs) -> Iterator[Claim]:
         yield claim("2.5 e)", words, larger(found), found)
     found = between(runs, f"{model2}.stride", model2, final)
     yield claim("2.5 e)", "Strides in place of pools give comparable results", similar(found), found)
-    for words in (
-        "The fine-tuned ResNet18 learns faster than model 1",
-        "It converges to a lower validation loss than model 1",
-        "Filter 11 of its first convolution answers to horizontal lines, filter 12 to vertical ones",
+    lowest = evidence.at_best("val_loss", "val_loss", smallest=True)
+    for words, quantity, what, unit in (
+        ("The fine-tuned ResNet18 learns faster than model 1", evidence.mean("loss"), "mean training loss", "nats"),
+        ("It converges to a lower validation loss than model 1", lowest, "lowest validation loss", "nats"),
     ):
-        yield claim("3", words, NO_WEIGHTS)
+        names = ("tdt4265.transfer.model1", "tdt4265.transfer.resnet8")
+        found = noted(by_seed(runs, *names, quantity, f"{what} of model 1 minus that of the last 5 layers"), TRANSFER)
+        yield claim("3.4 d)", words, larger(found), found, unit)
+    test = evidence.chosen("test_accuracy")
+    found = by_seed(runs, "tdt4265.transfer.resnet8", "tdt4265.transfer.model1", test, "test accuracy")
+    found = noted(found, f"{TRANSFER}{_from_scratch(runs)}")
+    yield claim("3.4 d)", "It generally performs much better than model 1", larger(found), found)
+    words = "Filter 11 of its first convolution answers to horizontal lines, filter 12 to vertical ones"
+    yield claim("3.5 e)", words, NO_WEIGHTS)
+
+
+def _from_scratch(runs: Runs) -> str:
+    """What ResNet18 reaches from random weights on all images, as the end of a sentence; "" if it has not run."""
+    found = runs.of("tdt4265.resnet18_scratch")
+    if not found:
+        return ""
+    value = 100 * float(np.mean([evidence.chosen("test_accuracy")(result) for result in found]))
+    return (
+        f"; from random weights on all of CIFAR-10, {SCRATCH_SIDE} pixels, ResNet18 reaches {value:.1f} % in 10 epochs"
+    )
 
 
 def _comp5623(runs: Runs) -> Iterator[Claim]:
@@ -110,48 +163,9 @@ def _comp5623(runs: Runs) -> Iterator[Claim]:
     rises = all(a <= b for a, b in itertools.pairwise(filters))
     finding = f"{finding}; they {'rise' if rises else 'fall' if falls else 'rise and fall again'}"
     yield claim("2.2.2", "The number of filters increases with depth", ("holds" if rises else "does not hold", finding))
-    yield claim("2.2.2", "Feature maps become sparser with depth", NO_WEIGHTS)
-
-
-def _cs6910() -> Iterator[Claim]:
-    def claim(place: str, words: str, verdict: tuple[ClaimVerdict, str], difference=None, unit="points") -> Claim:
-        return Claim("CS6910", place, words, *verdict, difference, unit)
-
-    for words in (
-        "Doubling the filters from layer to layer works better than halving them",
-        "Dropout of 50 % in the dense layers works better than less",
-        "With many filters, large kernels such as 7 work better than small ones",
-        "Batch norm after every layer works better than none",
-        "Learning rates of 0.0001 or 0.0002 work better than 0.0004",
-        "tanh reaches a higher accuracy in less time than ReLU and leaky ReLU",
-        "More filters in all layers work better than fewer",
-        "More neurons in the dense layer work better than fewer",
-    ):
-        yield claim("Part A, Ans 3", words, NO_INATURALIST)
-    place = "Part B, Question 3"
-    finding = "its own table: 4.798 and 6.743 minutes with every layer trained, 2.657 and 3.225 with the head alone"
-    twice = Difference((4.798 / 2.657 + 6.743 / 3.225) / 2, what="times as long, mean of two networks")
-    yield claim(place, "Training every layer takes almost half the time", ("does not hold", finding), twice, "times")
-    gains = [0.823 - 0.747, 0.833 - 0.753]
-    found = Difference(sum(gains) / 2, *mean_interval(gains), "of its table, 2 networks, one run each")
-    yield claim(place, "Training every layer gives a higher validation accuracy than the head", larger(found), found)
-    gains = [0.812 - 0.146, 0.819 - 0.139]
-    found = Difference(sum(gains) / 2, *mean_interval(gains), "of its table, 2 networks, one run each")
-    yield claim(
-        place, "Pretrained weights give a far higher validation accuracy than random ones", larger(found), found
-    )
-    gains = [2.297 / 2.364 - 1, 2.733 / 2.723 - 1]
-    found = Difference(sum(gains) / 2, *mean_interval(gains), "change of the minutes by pretrained weights, 2 networks")
-    yield claim(place, "Pretrained or random weights take almost the same time", similar(found), found, "share")
-    difference = sum(FAMILIES) / len(FAMILIES) - sum(OTHERS) / len(OTHERS)
-    found = Difference(difference, *welch_interval(FAMILIES, OTHERS), "mean of 21 printed runs minus mean of 6")
-    yield claim(
-        place, "SqueezeNet and VGG11 are not as suitable as ResNet, Inception and DenseNet", larger(found), found
-    )
-    yield claim(place, "... nor is AlexNet", ("cannot be tested", "no run of AlexNet is printed"))
-    finding = "one run each, of different settings"
-    yield claim(
-        place, "The last three layers of ResNet101 do better than its head or all of it", ("undecided", finding)
-    )
-    yield claim(place, "Validation accuracy hardly changes with more than 5 to 7 epochs", NO_INATURALIST)
-    yield claim(place, "A huge pretrained network is better than a small one from scratch", NO_INATURALIST)
+    look = runs.look(SPECTRA)
+    found = None
+    if look is not None:
+        what = "values not above 0 in the last stage minus the first, 200 ImageNet photos, Xception in place of AlexNet"
+        found = of_numbers(look["xception"][IMAGENET]["sparser"], what)
+    yield claim("2.2.2", "Feature maps become sparser with depth", larger(found), found)

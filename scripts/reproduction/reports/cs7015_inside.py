@@ -1,0 +1,120 @@
+"""CS7015, part 2: its conclusions about the filters of network 4, on a network 4 that was trained for fewer epochs."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_cnn.evaluation.intervals import student_t, welch_interval, wilson
+from reproduction.claims import Claim, ClaimVerdict, Difference, larger, of_numbers
+from reproduction.evidence import Runs
+from reproduction.inside import CONVOLUTIONS, SIZES
+from reproduction.stand_ins import NET4
+
+REPORT, LOOK = "CS7015", "cs7015.short.inside"
+NEAR_0 = 0.05  # a probability below this has dropped to 0
+QUICK = 16  # side of the patch, half that of the image, at which it is judged
+TRANSPORT = ("airplane", "automobile", "ship", "truck")
+Found = Mapping[str, Any]
+WORDS = {
+    "sum": ("Part 2.1", "With a larger occluding window the sum of the confidence map decreases"),
+    "mean": ("Part 2.1", "The confidence itself decreases overall with the window"),
+    "deer": ("Part 2.1", "Occluding the deer makes the probability of deer drop quickly to 0"),
+    "drop": ("Part 2.2.2", "Zeroing ten filters lowers the test accuracy"),
+    "rise": ("Part 2.2.2", "The class accuracies of cat and bird rise with ten filters at zero"),
+    "transport": ("Part 2.2.2", "Classes of transport lose most by ten filters at zero"),
+    "response": ("Part 2.2.1", "The mean response of the top 20 images decreases with depth"),
+    "sparser": ("Part 2.2.1", "The feature maps become sparser with depth"),
+    "dying": ("Part 2.2.1", "A filter of convolution 2 is negative on every test image (dying ReLU)"),
+    "evaluation": ("Net 4, note", "Evaluation mode raises the test accuracy"),
+}
+
+
+def claims(runs: Runs) -> Iterator[Claim]:
+    found = runs.look(LOOK)
+    if found is None:
+        for place, words in WORDS.values():
+            yield Claim(REPORT, place, words, "waits", f"needs {NET4}")
+    else:
+        accuracy = f"test accuracy {100 * found['accuracy']:.1f} %"
+        note = f"{NET4}, {accuracy}"
+        for name, unit, difference in _differences(found):
+            verdict, finding = larger(difference)
+            if name == "dying":
+                verdict = _dying(found)
+            yield Claim(REPORT, *WORDS[name], verdict, f"{finding}; {note}", difference, unit)
+    counted = "filters per convolution as the network has them: 64, 64, 128, 256, 256, 512"
+    yield Claim(REPORT, "Part 2.2.2", "Only ten of 1280 filters were changed", "holds", counted)
+
+
+def _differences(found: Found) -> Iterator[tuple[str, str, Difference]]:
+    """Of each conclusion its difference, which is above 0 if the conclusion holds, with its unit."""
+    occlusion, ablation = found["occlusion"], found["ablation"]
+    ends = f"patch of {SIZES[0]} minus {SIZES[-1]} pixels, {occlusion['images']} images"
+    yield "sum", "", of_numbers(occlusion["sum_falls"], f"{ends}; a larger patch also has fewer places")
+    yield "mean", "points", of_numbers(occlusion["mean_falls"], f"mean over the places, {ends}")
+    yield "deer", "points", lowest_near_0(found["deer"])
+    size, low, high = ablation["difference"]
+    others = [100 * change for change in ablation["random_filters"]]
+    what = f"on the test images; ten random filters change it by {min(others):+.1f} to {max(others):+.1f} points"
+    yield "drop", "points", Difference(-size, -high, -low, what)
+    changes = {name: change[2:] for name, change in ablation["by_class"].items()}
+    worse = min(("cat", "bird"), key=lambda name: changes[name][0])
+    yield "rise", "points", of_numbers(changes[worse], f"of {worse}, the smaller rise of the two")
+    transport = [-change[0] for name, change in changes.items() if name in TRANSPORT]
+    animals = [-change[0] for name, change in changes.items() if name not in TRANSPORT]
+    mean = float(np.mean(transport) - np.mean(animals))
+    what = "mean loss of four classes of transport minus that of six of animals"
+    yield "transport", "points", Difference(mean, *welch_interval(transport, animals), what)
+    yield "response", "", response_falls(found["filters"])
+    what = f"values not above 0 after the ReLU, convolution {CONVOLUTIONS} minus 1"
+    yield "sparser", "points", of_numbers(found["sparser"], what)
+    second = found["filters"][1]
+    low, high = wilson(second["dead"], second["filters"])
+    what = f"{second['dead']} of its {second['filters']} filters, {_dead(found)} of all; Wilson's interval"
+    yield "dying", "share", Difference(second["dead"] / second["filters"], low, high, what)
+    training = found["training_mode"]
+    what = (
+        f"minus {100 * training['accuracy']:.1f} % with dropout active, batch norm by batches and images cropped at"
+        " random, as the report measured"
+    )
+    yield "evaluation", "points", of_numbers(training["gain_of_evaluation"], what)
+
+
+def lowest_near_0(deer: Found) -> Difference:
+    """5 % minus the lowest confidence under the patch."""
+    size, low, high = deer["lowest"][SIZES.index(QUICK)]
+    each = ", ".join(f"{100 * lowest[0]:.0f} %" for lowest in deer["lowest"])
+    sides = ", ".join(map(str, SIZES))
+    what = (
+        f"{100 * NEAR_0:.0f} % minus the lowest confidence with a patch of {QUICK} pixels, {deer['images']} deer; with"
+        f" {sides} pixels it is {each}"
+    )
+    return Difference(NEAR_0 - size, NEAR_0 - high, NEAR_0 - low, what)
+
+
+def response_falls(layers: list[Found]) -> Difference:
+    """The mean over the filters of convolution 1 minus that of convolution 5, with Welch's interval."""
+    first, last = layers[0], layers[CONVOLUTIONS - 1]
+    size = first["top_mean"][0] - last["top_mean"][0]
+    variances = [layer["spread"] ** 2 / layer["filters"] for layer in (first, last)]
+    total = sum(variances)
+    freedom = total**2 / sum(v**2 / (layer["filters"] - 1) for v, layer in zip(variances, (first, last), strict=True))
+    half = student_t(0.95, freedom) * math.sqrt(total)
+    by_pixel = " and ".join(f"{layer['top_mean'][0] / layer['pixels']:.2g}" for layer in (first, last))
+    what = (
+        f"all filters of convolution 1 minus those of convolution {CONVOLUTIONS}; {by_pixel} for each pixel of their"
+        f" {first['pixels']} and {last['pixels']}"
+    )
+    return Difference(size, size - half, size + half, what)
+
+
+def _dead(found: Found) -> str:
+    return (
+        f"{sum(layer['dead'] for layer in found['filters'])} of {sum(layer['filters'] for layer in found['filters'])}"
+    )
+
+
+def _dying(found: Found) -> ClaimVerdict:
+    return "holds" if found["filters"][1]["dead"] else "does not hold"
