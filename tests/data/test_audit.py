@@ -333,6 +333,25 @@ def test_what_is_not_verified_is_counted_and_found_when_it_is(tmp_path):
     assert (sorted(full.problems), full.files.column("decoded").sum(), full.compared) == ([0, 5], 4, 4)
 
 
+def test_of_an_image_that_is_not_decoded_the_name_and_the_size_are_hashed():
+    content = encoded("PNG")
+    records, failed = image_check.check_contents(["a.png", "b.png"], [content, b"no"], [False, False])
+    assert records[0]["pixel_hash"].tobytes() == hashlib.sha256(b"not decoded|%d|a.png" % len(content)).digest()[:16]
+    assert records[0]["thumbnail"].tolist() == [0] * 72
+    facts = ("format", "mode", "width", "height", "orientation", "size", "modified", "decoded")
+    assert [records[0][name].item() for name in facts] == [b"PNG", b"RGB", 40, 30, 1, len(content), 0, False]
+    assert (list(failed), records[1]["size"]) == ([1], 0)
+
+
+def test_the_end_of_a_jpeg_is_looked_for_behind_the_begin_of_its_scan():
+    preview, fill, scan = b"\xff\xe1\x00\x06\xff\xd9ab", b"\xff", b"\xff\xda\x00\x02pixels"
+    for segments in (b"", preview, preview + preview, fill + preview, preview + fill + fill):
+        assert not image_check._jpeg_has_end(b"\xff\xd8" + segments + scan)
+        assert not image_check._jpeg_has_end(b"\xff\xd8" + segments + scan + b"\xff")
+        assert image_check._jpeg_has_end(b"\xff\xd8" + segments + scan + b"\xff\xd9")
+        assert image_check._jpeg_has_end(b"\xff\xd8" + segments + scan + b"\xff\xd9 and more")
+
+
 def test_one_changed_file_of_the_sample_makes_all_be_compared(tmp_path, monkeypatch):
     names = [f"{i}.png" for i in range(9)]
     for i, name in enumerate(names):

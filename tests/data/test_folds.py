@@ -97,6 +97,16 @@ def test_too_few_images_for_so_many_folds():
         hold_out(part(LABELS, np.arange(100) // 20), "abc", "1/6", 1)
 
 
+def test_as_many_folds_as_images_of_a_class_or_as_sets():
+    assert [len(fold) for fold in folds_of(part(LABELS), 10)] == [10] * 10
+    assert [len(fold) for fold in folds_of(part(LABELS, np.arange(100) // 20), 5)] == [20] * 5
+    assert (parse_fold("1/2"), parse_fold("2/2"), parse_fold("10/999999")) == ((1, 2), (2, 2), (10, 999999))
+    numbers = fold_numbers(np.array([0, 0, 1, 1]), np.arange(4)[:, None], 2)
+    assert sorted(numbers[:2]) == sorted(numbers[2:]) == [0, 1]
+    with pytest.raises(InputError, match=r"^3 folds, but no class has as many images; expected fewer folds$"):
+        fold_numbers(np.array([0, 0, 1, 1]), np.arange(4)[:, None], 3)
+
+
 def test_a_fold_of_a_source_leaves_its_own_test_split_out(tmp_path):
     folds = [load("fashion-mini", per_class=20, fold=f"{n}/4", cache_dir=tmp_path) for n in range(1, 5)]
     own = set(load("fashion-mini", per_class=20, cache_dir=tmp_path).test.ids)

@@ -72,6 +72,14 @@ def test_findings_count_groups_across_splits_by_hand():
     }
 
 
+def test_a_hundred_groups_across_splits_are_listed_and_all_are_counted():
+    numbers = np.arange(101)
+    found = group_findings({"train": numbers, "test": numbers}, [f"g{number}" for number in numbers])
+    assert (found["groups"], found["across_splits"], found["largest"]) == (101, 101, 2)
+    assert found["test_images_of_groups_elsewhere"] == 101
+    assert found["listed"] == [[f"g{number}", {"train": 1, "test": 1}] for number in range(100)]
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("group", [1, r"(patient\d+)"])
 def test_a_patient_with_photos_in_two_classes_never_crosses_the_cut(tmp_path, seed, group):

@@ -10,7 +10,7 @@ import keras_cnn
 from keras_cnn.checking import Value
 from keras_cnn.config.overrides import override
 from keras_cnn.config.schema import TableColumns
-from keras_cnn.data import load, split_record
+from keras_cnn.data import label_splits, load, split_record
 from keras_cnn.data.label_sets import class_counts, label_numbers, named
 from keras_cnn.errors import InputError
 
@@ -140,6 +140,27 @@ def test_every_split_gets_its_share_of_each_class_and_groups_stay_together(tmp_p
     third = keras_cnn.load_data((pixels, labels), validation=120, test=60, train=300, cache_dir=tmp_path)
     assert len(third.train) == 300
     assert class_counts(third.train.labels, 5).min() >= 1
+
+
+def test_the_neediest_split_and_the_shares_by_hand():
+    neediest = label_splits._neediest
+    assert neediest(np.array([1.0, 2.0, 2.0]), np.array([5.0, 4.0, 6.0])) == 2  # of equal ones that with more room
+    assert neediest(np.array([1.0, 2.0, 2.0]), np.array([5.0, 6.0, 6.0])) == 1  # then the first
+    assert neediest(np.array([1.0, 9.0, 2.0]), np.array([5.0, 0.0, 1.0])) == 2  # without room it takes no more
+    assert neediest(np.array([1.0, 9.0, 2.0]), np.zeros(3)) == 1  # unless none has any
+    totals = np.array([60, 3, 2])
+    shares = label_splits._shares_of_classes(totals, {"test": 10, "validation": 20, "train": 70}, "train")
+    # of three images each split gets one; of two there are not enough
+    np.testing.assert_allclose(shares, [[6, 1, 0.2], [12, 1, 0.4], [42, 1, 1.4]])
+    shares = label_splits._shares_of_classes(totals, {"test": 10, "validation": 0, "": 90}, "")
+    np.testing.assert_allclose(shares, [[6, 1, 1], [0, 0, 0], [54, 2, 1]])
+    counts, open_units = np.array([[3, 1, 0], [0, 1, 0], [2, 0, 0]]), np.ones(3, bool)
+    order = label_splits._rarest_first(counts, open_units)
+    assert next(order) == 1
+    open_units[:2] = False
+    assert next(order) == 0
+    open_units[2] = False
+    assert list(order) == []
 
 
 def test_groups_are_not_divided(place):

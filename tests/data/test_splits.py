@@ -12,6 +12,7 @@ import pytest
 
 from keras_cnn.data import Dataset, Split, duplicates, first_batch, split_record, splits
 from keras_cnn.data import fingerprints as fp
+from keras_cnn.data.dataset import evenly_spaced
 from keras_cnn.data.duplicates import overlaps
 from keras_cnn.data.splits import SourcePart, apportion, at_most_per_class, cut
 from keras_cnn.errors import InputError
@@ -262,6 +263,41 @@ def test_overlaps_are_counted_and_listed():
     assert found["listed"][0] == [("train", "t0/000"), ("test", "e1/003")]
     assert found["listing"].startswith("1 of 1 sets across splits, then 1 of 1 inside one split;")
     json.dumps(found)
+
+
+def test_a_set_that_only_its_last_image_takes_across_splits_is_listed_first():
+    parts = {
+        "train": part([4, 3], {0: "inside", 1: "inside", 2: "across", 3: "across"}, prefix="t"),
+        "test": part([2, 2], {3: "across"}, prefix="e"),
+    }
+    found = overlaps(parts)["duplicates"]
+    assert (found["sets"], found["images"], found["sets_across_splits"]) == (2, 5, 1)
+    assert found["listed"] == [
+        [("train", "t0/002"), ("test", "e1/003"), ("train", "t0/003")],
+        [("train", "t0/000"), ("train", "t0/001")],
+    ]
+
+
+def test_a_split_says_how_many_images_of_how_many_classes_it_has():
+    one = part([3, 0, 2]).split
+    assert repr(one) == "<Split: 5 images of 2 classes, an array (5, 1, 1, 1)>"
+    assert (one.short_name(4), one.paths) == ("2/004", [""] * 5)
+    sets = np.array([[1, 0, 0], [1, 0, 1], [0, 0, 0], [1, 0, 0]], np.uint8)
+    several = Split(("a", "b/c/d", "e", "f"), sets, pixels=np.zeros((4, 1, 1, 1), np.uint8))
+    assert repr(several) == "<Split: 4 images of 2 classes, an array (4, 1, 1, 1)>"
+    assert several.short_name(1) == "c/d"
+    data = Dataset("x", ("k", "l", "m"), (2, 3, 1), several, several.take([1]), several.take([]))
+    assert repr(data) == "<Dataset x: 4 train, 1 validation, 0 test; 3 classes, several an image; 2×3×1>"
+    assert "<tr><td>k</td><td>3</td><td>1</td><td>0</td></tr>" in data._repr_html_()
+    assert "<tr><td>in all</td><td>4</td><td>1</td><td>0</td></tr>" in data._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "expected"),
+    [(5, 5, [0, 1, 2, 3, 4]), (5, 9, [0, 1, 2, 3, 4]), (9, 3, [0, 4, 8]), (9, 1, [0]), (9, 0, []), (0, 3, [])],
+)
+def test_evenly_spaced_numbers_include_both_ends(count, most, expected):
+    assert evenly_spaced(count, most).tolist() == expected
 
 
 def test_the_findings_of_many_images_are_kept_until_an_image_or_a_label_changes(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import pytest
 
+from keras_cnn.data.shards import pattern as pattern_module
 from keras_cnn.data.shards.pattern import find_shards, folder_of, parts_of
 from keras_cnn.errors import InputError
 
@@ -49,6 +50,14 @@ def test_wrong_patterns_are_one_line(folder, pattern, message):
         find_shards(pattern.format(folder=folder))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_longest_range(folder, monkeypatch):
+    monkeypatch.setattr(pattern_module, "MOST", 3)
+    assert len(find_shards("https://h/{7..9}.tar")) == 3
+    with pytest.raises(InputError, match=r"the range \{7\.\.10\}; expected it to rise, with at most 3 shards"):
+        find_shards("https://h/{7..10}.tar")
+    assert find_shards("https://h/{7..7}.tar") == ["https://h/7.tar"]
 
 
 def test_the_split_is_a_word_of_the_name():

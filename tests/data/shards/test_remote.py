@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,28 @@ def test_a_store_that_cannot_be_used_is_named(server, tmp_path):
     with pytest.raises(InputError, match=r"nowhere://x: .*expected https, s3, gs, file or memory"):
         RemoteFile("nowhere://x", tmp_path)
     assert remote.read_whole(f"{server.url}/classes.txt", 100) is None
+    assert remote.read_whole(f"{server.url}/a.tar", 10_000) == DATA
+    with pytest.raises(InputError, match=r"a\.tar: 10,000 bytes, more than 9,999$"):
+        remote.read_whole(f"{server.url}/a.tar", 9_999)
+
+
+def test_a_store_is_asked_four_times_with_longer_and_longer_pauses(monkeypatch, messages):
+    waited, asked = [], []
+    monkeypatch.setattr(remote.time, "sleep", waited.append)
+
+    def fail() -> None:
+        asked.append(1)
+        raise ValueError("x" * 200)
+
+    with pytest.raises(Stopped, match=rf"^u: not read in 4 attempts \({'x' * 160}\); what was read is kept"):
+        remote._attempted("u", fail)
+    assert (waited, len(asked)) == ([1, 3, 9], 4)
+    assert " ".join(messages).split()[-7:] == ["the", "next", "attempt", "is", "in", "9", "s"]
+    for error, message in ((PermissionError("key"), "u: may not be read: key; expected valid credentials"),
+                           (FileNotFoundError(), "u: no such file")):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            remote._attempted("u", lambda error=error: (_ for _ in ()).throw(error))
+    assert len(waited) == 3
 
 
 def test_any_protocol_of_fsspec_does(tmp_path, monkeypatch):
@@ -69,6 +93,10 @@ def test_any_protocol_of_fsspec_does(tmp_path, monkeypatch):
     try:
         for url in ("memory://bucket/train-0.tar", (tmp_path / "a.tar").as_uri()):
             assert RemoteFile(url, tmp_path / "cache")[4000:9000] == DATA[4000:9000]
+        before = RemoteFile((tmp_path / "a.tar").as_uri(), tmp_path / "cache").version
+        (tmp_path / "a.tar").write_bytes(DATA)
+        os.utime(tmp_path / "a.tar", ns=(0, 0))  # of the same size
+        assert RemoteFile((tmp_path / "a.tar").as_uri(), tmp_path / "cache").version != before
         assert remote.matching("memory://bucket/train-[01].tar") == [
             "memory:///bucket/train-0.tar",
             "memory:///bucket/train-1.tar",

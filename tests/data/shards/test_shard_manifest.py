@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from keras_cnn.data.shards.class_titles import ClassList, read_class_list
 from keras_cnn.data.shards.shard_manifest import (
     ShardManifest,
     ShardRecord,
@@ -90,3 +91,19 @@ def test_other_files_beside_shards(tmp_path):
     (tmp_path / "classes.txt").write_text("cat\ncat\n")
     with pytest.raises(InputError, match="empty or repeated lines"):
         read_classes(str(tmp_path))
+
+
+def test_shards_of_several_folders_have_one_list_of_classes(tmp_path):
+    for name, text in (("a", "cat\ntree frog\n"), ("b", "cat\n"), ("c", "")):
+        (tmp_path / name).mkdir()
+        if text:
+            (tmp_path / name / "classes.txt").write_text(text)
+    a, b, c = (str(tmp_path / name / "1.tar") for name in "abc")
+    assert read_class_list([a, a]) == ClassList(("cat", "tree frog"), f"{tmp_path}/a/classes.txt")
+    assert read_class_list([c]) is None
+    with pytest.raises(
+        InputError, match=r"/b/classes.txt: has other classes than /.*/a/classes.txt; expected the same"
+    ):
+        read_class_list([a, b])
+    with pytest.raises(InputError, match="/b/classes.txt: has other classes than no list of classes beside the others"):
+        read_class_list([c, b])

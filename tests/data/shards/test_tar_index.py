@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 
 import pytest
@@ -87,6 +89,15 @@ def test_samples_are_members_equal_up_to_the_first_dot():
         ({"k.jpg": b"1", "k.cls": b"\xff"}, ".cls has b'\\xff', which is no UTF-8 text"),
         ({"k.jpg": b"1", "k.cls": b" \n"}, ".cls has b' \\n'; expected a whole number"),
         ({"k.jpg": b"1", "k.cls": b"1" * 5000}, ".cls has more than 4,096 bytes"),
+        ({"k.jpg": b"1", "k.cls": b"1" * 4097}, ".cls has more than 4,096 bytes; expected a whole number"),
+        ({"k.jpg": b"1", "k.cls": b"a\nb"}, ".cls has b'a\\nb'; expected a whole number or the name of a class"),
+        ({"k.jpg": b"1", "k.json": b'{"label": "  "}'}, '.json has label = "  "; expected a whole number'),
+        ({"k.jpg": b"1", "k.json": b'{"label": "%s"}' % (b" " * 50)}, f'.json has label = "{" " * 39}; expected'),
+        (
+            {"k.jpg": b"1", "k.json": b"{%s}" % b", ".join(b'"%d": 1' % i for i in range(11))},
+            "no label; .json has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; expected one of label, cls, class",
+        ),
+        ({"k.jpg": b"1", "k.json": b"{}"}, "no label; .json has no fields; expected one of label, cls, class"),
         ({"k.jpg": b"1", "k.png": b"1", "k.cls": b"1"}, "several images: .jpg, .png; expected one"),
         ({"k.jpg": b"1", "k.cls": b"1", "l.jpg": b"", "l.cls": b"1", "k.png": b""}, "the key is there twice"),
     ],
@@ -101,6 +112,51 @@ def test_a_sample_that_cannot_be_used_is_named_with_what_it_has(members, reason)
 GOOD = tar_of({"a.jpg": b"x" * 600, "a.cls": b"1"})
 
 
+def with_header(data: bytes, at: int, field: bytes) -> bytes:
+    """The tar with another field in the header of its first member, and the checksum that fits."""
+    header = bytearray(data[:512])
+    header[at : at + len(field)] = field
+    header[148:156] = b" " * 8
+    header[148:156] = f"{sum(header):06o}\0 ".encode()
+    return bytes(header) + data[512:]
+
+
+def with_records(records: dict[str, str]) -> bytes:
+    """A tar whose first member, a.jpg, has these records in its extended header."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in ("a.jpg", "a.cls"):
+            info = tarfile.TarInfo(name)
+            info.size, info.pax_headers = 1, records if name == "a.jpg" else {}
+            archive.addfile(info, io.BytesIO(b"1"))
+    return file.getvalue()
+
+
+def test_folders_links_and_headers_for_all_members_are_passed_over():
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "all"}) as archive:
+        for name, kind in (("f", tarfile.DIRTYPE), ("f/l.png", tarfile.SYMTYPE), ("f/a.jpg", None), ("f/a.cls", None)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind or tarfile.REGTYPE, "l" * 120 if kind == tarfile.SYMTYPE else ""
+            info.size = 0 if kind else 1
+            archive.addfile(info, io.BytesIO(b"1"))
+    index = index_tar("a.tar", file.getvalue())
+    assert (index.ids, index.problems, index.ignored) == (["f/a.jpg"], {}, {})
+
+
+def test_records_of_an_extended_header_are_of_the_next_member_alone():
+    index = index_tar("a.tar", with_records({"comment": "x", "path": "b/longer.jpg"}))
+    assert list(index.problems) == ["b/longer", "a"]
+    index = index_tar("a.tar", with_records({"path": "./a.jpeg", "mtime": "1.5"}))
+    assert (index.ids, index.sizes.tolist(), index.titles) == (["a.jpeg"], [1], ("1",))
+
+
+def test_the_largest_label_and_the_first_field_count():
+    members = {"a.jpg": b"1", "a.cls": b"7" * 4096, "b.jpg": b"1", "b.json": b'{"class": 1, "cls": -2}'}
+    index = index_tar("a.tar", tar_of(members))
+    assert index.titles == ("7" * 4096, "-2")
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -109,6 +165,15 @@ GOOD = tar_of({"a.jpg": b"x" * 600, "a.cls": b"1"})
         (GOOD + GOOD, "a.tar: more follows its end mark at byte 2,560; expected one archive in a file"),
         (GOOD[:1536] + b"?" + GOOD[1537:], "a.tar: damaged: no header of a member at byte 1,536"),
         (gzip.compress(GOOD), "a.tar: compressed by gzip; expected a plain tar"),
+        (bz2.compress(GOOD), "a.tar: compressed by bzip2; expected a plain tar"),
+        (lzma.compress(GOOD), "a.tar: compressed by xz; expected a plain tar"),
+        (b"\x28\xb5\x2f\xfd" + GOOD, "a.tar: compressed by zstd; expected a plain tar"),
+        (tar_of({".a.jpg": b"1", "b": b"", "c": b""}), "a.tar: no samples; found 1 hidden members, 2 members without"),
+        (with_header(GOOD, 124, b"9" * 11), "a.tar: damaged: the size of the member at byte 0 is b'99999999999"),
+        (with_header(GOOD, 156, b"S"), "a.tar: has sparse members; expected a tar written without --sparse"),
+        (with_records({"GNU.sparse.major": "1"}), "a.tar: has sparse members"),
+        (with_records({"comment": "x"}).replace(b"13 comment", b"99 comment"),
+         "a.tar: damaged: the extended header at byte 512 cannot be read"),
         (b"\x89PNG" * 200, "a.tar: not a tar file; expected a tar with WebDataset's naming"),
         (b"", "a.tar: truncated: the end mark is missing, and the file has 0 bytes"),
         (tar_of({}), "a.tar: no samples; found no members, expected members such as 000001.jpg"),

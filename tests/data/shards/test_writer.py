@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from keras_cnn.cli import commands
+from keras_cnn.data.shards import resizing, writing_plan
 from keras_cnn.data.shards.tar_index import index_tar
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -151,6 +153,61 @@ def test_a_full_disk_stops_the_command_and_leaves_finished_shards_alone(photos, 
         assert not any(name.endswith(".partial") for name in kept)
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_samples_fill_a_shard_up_to_its_size():
+    rows = np.array([5, 3, 1, 0, 2])
+
+    def runs(*sizes: int) -> list[list[int]]:
+        return [part.tolist() for part in writing_plan._cut(rows[: len(sizes)], np.array(sizes), 10)]
+
+    assert runs(4, 6, 1, 9, 1) == [[5, 3], [1, 0], [2]]
+    assert runs(11, 10, 1) == [[5], [3], [1]]  # one that is too large has a shard of its own
+    assert runs() == []
+
+
+def test_names_that_do_not_fit_into_a_header_are_counted():
+    names = ["a" * 90, "a" * 91, "ä"]
+    assert [writing_plan._is_long(name) for name in names] == [False, True, True]
+    for name, size in zip(names, (3 * 512, 7 * 512, 7 * 512), strict=True):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for ending in ("jpeg", "cls"):
+                archive.addfile(tarfile.TarInfo(f"{name}.{ending}"))
+        needed = file.getvalue().rstrip(b"\0")
+        assert len(needed) <= size
+    assert (writing_plan._HEADERS, writing_plan._LONG_NAME) == (3 * 512, 4 * 512)
+
+
+@pytest.mark.parametrize(
+    ("identity", "kind", "shrink", "extension", "plain"),
+    [
+        ("a/b.JPG", "JPEG", False, "JPG", True),
+        ("a/b.png", "PNG", False, "png", True),
+        ("a/b.png", "PNG", True, "jpg", False),
+        ("a/b.jpe", "JPEG", True, "jpe", True),
+        ("a/b.dat", "WEBP", False, "webp", False),
+        ("a/b", "TIFF", False, "tif", False),
+        ("a/b.c.jpg", "JPEG", False, "jpg", False),
+        ("v.1/100%.jpg", "JPEG", False, "jpg", False),
+        ("v.1/b.jpg", "JPEG", False, "jpg", True),
+        ("a/.jpg", "JPEG", False, "jpg", False),
+        ("twice.jpg", "JPEG", False, "jpg", False),
+    ],
+)
+def test_the_extension_and_whether_the_rest_is_the_key(identity, kind, shrink, extension, plain):
+    assert writing_plan._extension(identity, kind, shrink) == extension
+    stems = Counter({identity.rpartition(".")[0]: 1} | {"twice": 2})
+    assert writing_plan._is_plain(identity, kind, shrink, stems) == plain
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "side", "expected"),
+    [(60, 48, 40, (50, 40)), (48, 60, 40, (40, 50)), (7, 7, 3, (3, 3)), (5, 2, 3, (8, 3)), (2, 5, 1, (1, 3)),
+     (1000, 3, 2, (667, 2)), (1001, 4, 2, (501, 2))],
+)  # fmt: skip
+def test_the_longer_side_is_rounded_half_up(width, height, side, expected):
+    assert resizing._size(width, height, side) == expected
 
 
 @pytest.mark.parametrize(
