@@ -105,5 +105,7 @@ def test_shards_of_several_folders_have_one_list_of_classes(tmp_path):
         InputError, match=r"/b/classes.txt: has other classes than /.*/a/classes.txt; expected the same"
     ):
         read_class_list([a, b])
-    with pytest.raises(InputError, match="/b/classes.txt: has other classes than no list of classes beside the others"):
+    with pytest.raises(
+        InputError, match=r"/b/classes.txt: has other classes than no list of classes beside the others"
+    ):
         read_class_list([c, b])
