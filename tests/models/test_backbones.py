@@ -101,6 +101,19 @@ def test_default_sides_are_those_in_keras_source(name):
     assert backbones.default_side(name) == int(found.group(1) or found.group(2))
 
 
+@pytest.mark.parametrize("family", set(FAMILIES) - {"mobilenet_v3", "resnet_v2"})  # these two have no source of it
+def test_smallest_and_published_sides_are_those_in_keras_source(family):
+    source = inspect.getsource(sys.modules[f"keras.src.applications.{family}"])
+    assert {int(side) for side in re.findall(r"min_size=(\d+)", source)} == {FAMILIES[family].smallest}
+    squares = re.search(r"rows not in \[([\d, ]+)\]", source)
+    published = {int(side) for side in squares[1].split(",")} - {224} if squares else set()
+    assert set(FAMILIES[family].published_sides) == published
+
+
+def test_families_without_a_source_of_it_take_images_of_32_pixels():
+    assert {FAMILIES[name].smallest for name in ("mobilenet_v3", "resnet_v2")} == {32}
+
+
 @pytest.fixture(scope="module")
 def xception() -> keras.Model:
     return backbones.backbone("xception", (71, 71, 3), weights="none")
@@ -242,7 +255,9 @@ def test_refused(arguments, message):
     ("options", "message"),
     [
         ({"classes": 1}, "vgg11: classes: found 1, expected at least 2"),
-        ({"classes": 2, "dropout": 1.0}, "vgg11: dropout: found 1.0"),
+        ({"classes": 2, "dropout": 1.0}, "vgg11: dropout: found 1.0, expected at least 0 and below 1"),
+        ({"classes": 2, "dropout": -0.1}, "vgg11: dropout: found -0.1"),
+        ({"classes": 2, "dense": -1}, "vgg11: dense: found -1, expected at least 0"),
     ],
 )
 def test_refused_heads(options, message):

@@ -130,6 +130,25 @@ def test_every_option_is_typed_has_a_default_and_one_line_of_help(name):
     assert set(builder.__kwdefaults__ or {}) == set(options) - {"table"}
 
 
+def test_the_defaults_are_those_of_the_reports():
+    cs7015 = {"filter_multiplier": 2.0, "stride": 1}
+    cnn = {"activation": "relu", "batch_norm": True, "padding": "same"}
+    tdt4265 = {"dropout": 0.1, "batch_norm": True, "downsampling": "pool"}
+    expected = {
+        "net1": cs7015 | {"l1_oc": 18, "kernel_size": 3},
+        "net2": cs7015 | {"l1_oc": 64, "kernel_size": 5},
+        "net3": cs7015 | {"l1_oc": 96, "kernel_size": 3, "dropout_rate": 0.1},
+        "net4": cs7015 | {"l1_oc": 64, "kernel_size": 3, "dropout_rate": 0.3},
+        "five_block": cnn | {"filters": 32, "kernel_size": 3, "organisation": 2.0, "dropout": 0.2, "dense": 128},
+        "model1": tdt4265,
+        "model2": tdt4265,
+        "imagenet10": {"dropout": (0.0, 0.0, 0.0)},
+        "lenet": {},
+        "layers": {},
+    }
+    assert {name: builder.__kwdefaults__ or {} for name, builder in FROM_SCRATCH.items()} == expected
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [

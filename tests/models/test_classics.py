@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 from pathlib import Path
 
 import keras
@@ -162,6 +163,25 @@ def test_adaptive_pool_by_hand():
     x = np.arange(15, dtype=np.float32).reshape(1, 3, 5, 1)
     # Rows 0-1 and 1-2, columns 0-2 and 2-4, each window overlapping the next by one.
     np.testing.assert_allclose(np.array(model(x))[0, :, :, 0], [[3.5, 5.5], [8.5, 10.5]])
+
+
+@pytest.mark.parametrize("name", sorted(set(classics.CLASSICS) - {"alexnet", "squeezenet1_1"}))
+def test_a_name_has_the_number_of_layers_with_weights(name):
+    parts = classics.find(name).features.keywords
+    blocks = sum(parts.get("counts") or parts.get("convs") or (3 * parts["blocks"],))
+    kind, depth = re.search(r"(resnet|densenet|vgg)(\d+)", name).groups()
+    bottleneck = parts.get("block") is classics._bottleneck
+    # the first convolution and the logits; in VGG three dense layers; in DenseNet three transitions too
+    layers = {"resnet": 2 + (3 if bottleneck else 2) * blocks, "vgg": blocks + 3, "densenet": 2 + 3 + 2 * blocks}
+    assert layers[kind] == int(depth)
+
+
+@pytest.mark.parametrize(("name", "smallest"), [("alexnet", 63), ("squeezenet1_1", 17), ("vgg11", 32)])
+def test_no_smaller_image_leaves_a_map(name, smallest):
+    network = classics.find(name)
+    assert network.smallest == smallest
+    with pytest.raises(ValueError, match=r"(?i)negative|zero|at least 1|output size"):
+        network.features(keras.Input((smallest - 1, smallest - 1, 3)))
 
 
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "squeezenet1_1", "vgg11", "torchvision_densenet121"])

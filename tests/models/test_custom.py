@@ -63,6 +63,8 @@ def test_a_last_softmax_is_left_out_with_the_weights_of_the_file(last, tmp_path,
 def test_logits_are_left_as_they_are(tmp_path, messages):
     model = network(layers.Dense(CLASSES, name="out"))
     np.testing.assert_array_equal(opened(model, tmp_path)(PIXELS), model(PIXELS))
+    model = network(layers.Dense(CLASSES, name="out"), layers.Reshape((CLASSES,), name="same"))
+    np.testing.assert_array_equal(opened(model, tmp_path)(PIXELS), model(PIXELS))
     assert messages == []
 
 

@@ -10,6 +10,7 @@ import re
 import struct
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -22,8 +23,8 @@ import safetensors.numpy
 from keras_cnn.errors import InputError
 from keras_cnn.models import backbones
 from keras_cnn.models.weights import load_weights, torch_files
-from keras_cnn.models.weights.matching import assign
-from keras_cnn.models.weights.stored import Stored, canonical, snake_case
+from keras_cnn.models.weights.matching import LoadedWeights, assign
+from keras_cnn.models.weights.stored import Stored, canonical, canonically_named, snake_case, split_number
 
 FIXTURES = Path(__file__).with_name("fixtures")
 
@@ -512,6 +513,67 @@ def test_numbers_of_other_files_are_not_read(mobilenet, tmp_path):
 def test_automatic_names_are_counted_anew():
     names = [("conv2d_94", "conv2d"), ("conv2d_101", "conv2d"), ("conv1", "conv2d"), ("add_9", "add")]
     assert canonical(names) == {"conv2d_94": "conv2d", "conv2d_101": "conv2d_1", "add_9": "add"}
+
+
+def test_stored_layers_get_the_names_of_a_first_network():
+    stored = [Stored(name, "conv2d", ()) for name in ("conv2d_7", "own", None, "conv2d_9")]
+    assert [layer.name for layer in canonically_named(stored)] == ["conv2d", "own", None, "conv2d_1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("conv2d_12", ("conv2d", 12)), ("conv2d", ("conv2d", 0)), ("a_b_3", ("a_b", 3)), ("_3", ("_3", 0)),
+     ("a_", ("a_", 0)), ("a_3b", ("a_3b", 0)), ("dense_0", ("dense", 0))],
+)  # fmt: skip
+def test_the_number_at_the_end_of_a_name(name, expected):
+    assert split_number(name) == expected
+
+
+def test_of_many_names_five_are_said():
+    names = tuple("abcdef")
+    assert str(LoadedWeights((), names[:5], ())) == "0 layers loaded; not in the file, as initialised: a, b, c, d, e"
+    expected = "1 layers loaded; in the file, not used: a, b, c, d, e and 1 more"
+    assert str(LoadedWeights(("x",), (), names)) == expected
+
+
+def small() -> keras.Model:
+    dense = [keras.layers.Dense(1, name=name) for name in ("first", "second", "logits")]
+    return keras.Sequential([keras.Input((2,)), *dense], name="small")
+
+
+def weights_of(*names: str | None, kind: str | None = "dense", shape=(1, 1)) -> list[Stored]:
+    shapes = {"first": (2, 1)}
+    return [Stored(n, kind, (np.full(shapes.get(n, shape), 3.0), np.full(shape[1:], 4.0))) for n in names]
+
+
+def test_a_layer_more_is_part_of_another_head_only_behind_the_last_one_that_is_used():
+    loaded = assign(small(), weights_of("first", "second", "other"), "file")
+    assert (loaded.loaded, loaded.kept, loaded.unused) == (("first", "second"), ("logits",), ("other",))
+    for stored in (
+        weights_of("first", "other", "second"),
+        weights_of("other", "first", "second"),
+        weights_of("first", "second", "other", kind=None),  # of a file without an order
+    ):
+        with pytest.raises(InputError, match="file: no weights of small: 1 extra in the file: other"):
+            assign(small(), stored, "file")
+    top = [replace(layer, top=layer.name == "other") for layer in weights_of("other", "first", "second")]
+    assert assign(small(), top, "file").unused == ("other",)
+
+
+def test_layers_without_names_are_taken_in_order():
+    model = small()
+    stored = [Stored(None, "dense", (np.full(shape, number), np.zeros(1)))
+              for number, shape in enumerate([(2, 1), (1, 1), (1, 1), (1, 1)], 1)]  # fmt: skip
+    loaded = assign(model, stored, "file")
+    assert [layer.kernel.numpy().ravel()[0] for layer in model.layers] == [1, 2, 3]
+    assert loaded.unused == ("dense (1)",)
+
+
+def test_a_large_memo_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_files, "LARGEST_MEMO_INDEX", 5)
+    assert torch_files.read(zip_of(b"}q\x05.", tmp_path / "a.pth")) == {}
+    with pytest.raises(InputError, match="holds the pickle instruction BINPUT"):
+        torch_files.read(zip_of(b"}q\x06.", tmp_path / "b.pth"))
 
 
 @pytest.mark.parametrize("kind", ["Conv2D", "BatchNormalization", "ReLU", "DepthwiseConv2D", "Dense", "LayerScale"])
