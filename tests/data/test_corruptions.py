@@ -24,6 +24,70 @@ def under(name: str, strength: int, image: np.ndarray, seed: int = 0) -> np.ndar
     return corrupted(image, name, strength, np.random.default_rng(seed))
 
 
+# Of the code of the publication, make_cifar_c.py and make_imagenet_c.py; of zoom, the end and the step of the factors.
+CIFAR_10_C = {
+    "gaussian_noise": (0.04, 0.06, 0.08, 0.09, 0.1),
+    "shot_noise": (500, 250, 100, 75, 50),
+    "impulse_noise": (0.01, 0.02, 0.03, 0.05, 0.07),
+    "defocus_blur": ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
+    "glass_blur": ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
+    "motion_blur": ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
+    "zoom_blur": ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
+    "snow": (
+        (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+        (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+        (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+    ),
+    "frost": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
+    "fog": ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
+    "brightness": (0.05, 0.1, 0.15, 0.2, 0.3),
+    "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),
+    "elastic_transform": ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
+    "pixelate": (0.95, 0.9, 0.85, 0.75, 0.65),
+    "jpeg_compression": (80, 65, 58, 50, 40),
+}
+IMAGENET_C = {
+    "gaussian_noise": (0.08, 0.12, 0.18, 0.26, 0.38),
+    "shot_noise": (60, 25, 12, 5, 3),
+    "impulse_noise": (0.03, 0.06, 0.09, 0.17, 0.27),
+    "defocus_blur": ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
+    "glass_blur": ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
+    "motion_blur": ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
+    "zoom_blur": ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
+    "snow": (
+        (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
+        (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
+        (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
+        (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
+        (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
+    ),
+    "frost": ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
+    "fog": ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
+    "brightness": (0.1, 0.2, 0.3, 0.4, 0.5),
+    "contrast": (0.4, 0.3, 0.2, 0.1, 0.05),
+    "elastic_transform": ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02)),
+    "pixelate": (0.6, 0.5, 0.4, 0.3, 0.25),
+    "jpeg_compression": (25, 18, 15, 10, 7),
+}
+
+
+@pytest.mark.parametrize(("size", "published"), [("small", CIFAR_10_C), ("large", IMAGENET_C)])
+def test_strengths_are_the_published_ones(size, published):
+    found = {name: getattr(corruption, size) for name, corruption in CORRUPTIONS.items()}
+    for factors, (end, step) in zip(found.pop("zoom_blur"), published["zoom_blur"], strict=True):
+        np.testing.assert_array_equal(factors, np.arange(1, end, step))
+    assert found == {name: strengths for name, strengths in published.items() if name != "zoom_blur"}
+
+
+def test_to_a_shorter_side_of_64_pixels_the_strengths_are_those_of_small_images():
+    for shape, factor in (((64, 90), 0.15), ((65, 90), 0.05), ((90, 65), 0.05)):
+        image = cv2.resize(photo(96), shape[::-1])
+        means = image.mean(axis=(0, 1))
+        assert np.abs(under("contrast", 5, image) - ((image - means) * factor + means)).max() < 1 + 1e-9
+
+
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_images_of_any_kind_keep_their_form_and_change_more_and_more(name):
     for shape in ((32, 32, 3), (28, 28, 1), (12, 12, 3), (40, 30, 3), (96, 128, 3)):

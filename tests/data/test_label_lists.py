@@ -11,6 +11,7 @@ from keras_cnn.checking import Value
 from keras_cnn.config.overrides import override
 from keras_cnn.config.schema import TableColumns
 from keras_cnn.data import label_splits, load, split_record
+from keras_cnn.data.label_arrays import are_sets
 from keras_cnn.data.label_sets import class_counts, label_numbers, named
 from keras_cnn.errors import InputError
 
@@ -222,6 +223,7 @@ def test_the_record_of_the_splits_says_so_and_follows_the_labels(place):
 
 
 def test_numbers_and_names_of_sets():
+    assert [are_sets(np.zeros(shape)) for shape in ((24,), (24, 1), (1, 2), (24, 3))] == [False, False, True, True]
     rows = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 1, 0]], np.uint8)
     numbers = label_numbers(rows)
     assert numbers[1] == numbers[3]

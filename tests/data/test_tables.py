@@ -202,7 +202,9 @@ def test_two_folders_that_fit_equally_are_not_guessed(place):
     (place / "copies").mkdir()
     for name in NAMES:
         (place / "copies" / f"{name}.png").write_bytes((place / "images" / f"{name}.png").read_bytes())
-    with pytest.raises(InputError, match=r"copies, images have the same number of the images; choose one"):
+    with pytest.raises(
+        InputError, match=r"copies, images have the same number of the images; choose one: --data\.table\.root copies$"
+    ):
         read(written("Id,label", GOOD))
 
 
