@@ -13,6 +13,7 @@ from pathlib import Path
 
 from keras_cnn.analysis.factors import usable
 from keras_cnn.analysis.folds_section import folds_section
+from keras_cnn.analysis.means_sections import epochs_section, means_section
 from keras_cnn.analysis.published_section import published_section
 from keras_cnn.analysis.run_sections import (
     best_section,
@@ -24,7 +25,7 @@ from keras_cnn.analysis.run_sections import (
 )
 from keras_cnn.analysis.run_tables import RunTable
 from keras_cnn.analysis.sections import AnalysedRuns, PageSection, write_frame, write_section
-from keras_cnn.analysis.setting_sections import balance_section, effects_section, epochs_section, means_section
+from keras_cnn.analysis.setting_sections import balance_section, effects_section
 from keras_cnn.analysis.swept_section import swept_section
 from keras_cnn.analysis.table import words
 from keras_cnn.errors import InputError

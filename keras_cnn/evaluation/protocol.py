@@ -5,26 +5,26 @@ A `facts.Protocol` holds facts read from a run folder (`facts.facts_of`), measur
 result: every check of CHECK_NAMES appears in `audit` (a flaw), in `passed` or in `unknown`.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 
-from keras_cnn.evaluation.facts import ClassAccuracies, Protocol, Quoted
+from keras_cnn.evaluation.contradictions import class_average, contradicted
+from keras_cnn.evaluation.facts import Protocol
 from keras_cnn.evaluation.intervals import wilson
-
-INVALIDATES = "invalidates"  # the number does not measure what it is quoted as
-WEAKENS = "weakens"  # the number is too high, too low or less certain than it appears
-NOTE = "note"  # worth knowing; the number is valid
-PASSED = "passed"
-UNKNOWN = "unknown"
-SEVERITIES = (INVALIDATES, WEAKENS, NOTE)  # of flaws, the worst first
-
-_EXACT = 1e-9  # rounding error of float64 sums of the same numbers in another order
-
-# Severity, sentence (for UNKNOWN, what is not known) and further lines of evidence.
-Verdict = tuple[str, str, *tuple[str, ...]]
-Check = Callable[[Protocol], Iterator[Verdict]]
+from keras_cnn.evaluation.verdicts import (
+    INVALIDATES,
+    NOTE,
+    PASSED,
+    SEVERITIES,
+    UNKNOWN,
+    WEAKENS,
+    Check,
+    Finding,
+    Verdict,
+    percent,
+    written,
+)
+from keras_cnn.messages import counted
 
 
 def _chosen_on_test(facts: Protocol, thing: str) -> Iterator[Verdict]:
@@ -191,7 +191,7 @@ def _copies(facts: Protocol, groups: int | None, in_test: int | None, noun: str,
     """Invalid if the copies can change the test accuracy by more than half its interval."""
     if groups is None:
         return UNKNOWN, f"whether two splits contain {alike} is not known"
-    copies = f"{_count(groups, noun)} of {alike}"
+    copies = f"{counted(groups, noun)} of {alike}"
     if in_test == 0:
         return NOTE, f"{copies} across training and validation; no test image is among them."
     if in_test is None or not facts.test_images:
@@ -211,17 +211,17 @@ def _groups_across(facts: Protocol) -> Iterator[Verdict]:
     if facts.groups_across is None:
         yield UNKNOWN, "whether images of one patient, site or burst are in two splits is not known: no data.group"
     elif facts.groups_across == 0:
-        yield PASSED, f"Each of the {_count(facts.groups or 0, 'group')} of images is in one split."
+        yield PASSED, f"Each of the {counted(facts.groups or 0, 'group')} of images is in one split."
     elif not facts.groups_in_test:
-        yield NOTE, f"{_count(facts.groups_across, 'group')} across training and validation, none of them in test."
+        yield NOTE, f"{counted(facts.groups_across, 'group')} across training and validation, none of them in test."
     else:
         share = facts.groups_in_test / facts.test_images if facts.test_images else 1.0
         interval = _interval(facts)
         beyond = interval is not None and share > (interval[1] - interval[0]) / 2
         yield (
             INVALIDATES if beyond else WEAKENS,
-            f"{_count(facts.groups_across, 'group')} across splits: {_count(facts.groups_in_test, 'test image')} are of"
-            " groups that the network was trained or chosen on, so the test accuracy is not that of new groups.",
+            f"{counted(facts.groups_across, 'group')} across splits: {counted(facts.groups_in_test, 'test image')} are"
+            " of groups that the network was trained or chosen on, so the test accuracy is not that of new groups.",
         )
 
 
@@ -236,96 +236,6 @@ def _split_by_id_only(facts: Protocol) -> Iterator[Verdict]:
             "The splits were compared only by the names of the images, not by their pixels: a photo stored under two"
             " names can be in the training and the test images without being noticed.",
         )
-
-
-def _class_average(facts: Protocol) -> Iterator[Verdict]:
-    """The mean class accuracy, weighted by images, must equal the overall accuracy, up to rounding in print.
-
-    A common rounding error of all class accuracies shifts their weighted mean by the same amount, so the tolerance does
-    not depend on the number of classes.
-    """
-    tables = facts.class_accuracies or ()
-    weighed = [table for table in tables if table.images is not None]
-    fitting = [table for table in weighed if _agree(table)]
-    for table in weighed:
-        if table not in fitting:
-            balanced = "every class has the same number of images"
-            why = balanced if _balanced(table) else "weighted by the images of each class"
-            yield (
-                INVALIDATES,
-                f"{table.name}: the class accuracies average {_percent(_mean(table))}, the overall accuracy is given"
-                f" as {_percent(table.overall)}; they must agree ({why}), so at least one of them is wrong.",
-                _averaged(table),
-            )
-    if fitting:
-        yield PASSED, "The mean of the class accuracies is the overall accuracy.", *map(_averaged, fitting)
-    for table in tables:
-        if table.images is None:
-            yield UNKNOWN, f"{table.name}: the number of images of each class is not known"
-    if not tables:
-        yield UNKNOWN, "no class accuracies are known"
-
-
-def _slack(unit: float, subtracted_unit: float) -> tuple[float, float]:
-    """The range of the difference between two printed forms of one number: the first minus the second.
-
-    The true value of a printed number is up to half a unit less (rounded up) or up to a unit more (truncated, as `%d`
-    does). A unit is the value of the last digit, 0 for an unrounded number.
-    """
-    return -(unit + subtracted_unit / 2) - _EXACT, unit / 2 + subtracted_unit + _EXACT
-
-
-def _agree(table: ClassAccuracies) -> bool:
-    low, high = _slack(table.overall_unit, table.unit)
-    return low <= table.overall - _mean(table) <= high
-
-
-def _mean(table: ClassAccuracies) -> float:
-    images = table.images or ()
-    return math.fsum(a * n for a, n in zip(table.accuracies, images, strict=True)) / sum(images)
-
-
-def _balanced(table: ClassAccuracies) -> bool:
-    return len(set(table.images or ())) == 1
-
-
-def _averaged(table: ClassAccuracies) -> str:
-    counts = f"{(table.images or (0,))[0]:,} images each" if _balanced(table) else "weighted by their images"
-    low, high = _slack(table.overall_unit, table.unit)
-    return (
-        f"{table.name}: {len(table.accuracies)} class accuracies, {counts}, average {_percent(_mean(table))}; overall"
-        f" {_percent(table.overall)}, {100 * (table.overall - _mean(table)):+.2f} points; rounding in print explains"
-        f" {100 * low:+.3f} to {100 * high:+.3f}"
-    )
-
-
-def _contradicted(facts: Protocol) -> Iterator[Verdict]:
-    numbers = facts.quoted or ()
-    following = [number for number in numbers if _is_consistent(number)]
-    for number in numbers:
-        if number not in following:
-            what = number.what[:1].upper() + number.what[1:]
-            reason = f" ({number.because})" if number.because else ""
-            yield (
-                WEAKENS,
-                f"{what} is quoted as {_number(number.quoted)}, but its own data give"
-                f" {_number(number.recomputed)}{reason}.",
-                _recomputed(number),
-            )
-    if following:
-        count = _count(len(following), "quoted number")
-        yield PASSED, f"Recomputed from their own data: {count}, none contradicted.", *map(_recomputed, following)
-    if not numbers:
-        yield UNKNOWN, "no quoted number was recomputed"
-
-
-def _is_consistent(number: Quoted) -> bool:
-    low, high = _slack(0.0, number.unit)
-    return low <= number.recomputed - number.quoted <= high
-
-
-def _recomputed(number: Quoted) -> str:
-    return f"{number.what}: quoted {_number(number.quoted)}, recomputed {_number(number.recomputed)}"
 
 
 def _one_seed(facts: Protocol) -> Iterator[Verdict]:
@@ -350,7 +260,7 @@ def _no_interval(facts: Protocol) -> Iterator[Verdict]:
         yield PASSED, "The accuracy is quoted with an interval."
     else:
         images = f"{facts.test_images:,} test images" if facts.test_images else "the test images"
-        reach = f": here from {_percent(interval[0])} to {_percent(interval[1])} (Wilson, 95 %)" if interval else ""
+        reach = f": here from {percent(interval[0])} to {percent(interval[1])} (Wilson, 95 %)" if interval else ""
         yield (
             WEAKENS,
             f"The accuracy is quoted without an interval, although the choice of {images} makes it uncertain{reach}.",
@@ -403,23 +313,13 @@ _CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {
     ),
     "groups-across-splits": (_groups_across, ("groups", "groups_across", "groups_in_test", "test_images")),
     "split-compared-by-id-only": (_split_by_id_only, ("ids_disjoint", "exact_duplicates", "near_duplicates")),
-    "class-average-contradicts-overall": (_class_average, ("class_accuracies",)),
-    "quoted-number-contradicted": (_contradicted, ("quoted",)),
+    "class-average-contradicts-overall": (class_average, ("class_accuracies",)),
+    "quoted-number-contradicted": (contradicted, ("quoted",)),
     "test-split-read-again": (_test_read_again, ("test_readings",)),
     "one-seed": (_one_seed, ("seeds", "configurations")),
     "no-interval": (_no_interval, ("accuracy", "test_images", "has_interval")),
 }
 CHECK_NAMES = tuple(_CHECKS)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of a check."""
-
-    flaw: str  # the check's name, one of CHECK_NAMES
-    severity: str  # one of SEVERITIES for a flaw, else PASSED or UNKNOWN
-    sentence: str
-    evidence: tuple[str, ...]  # facts, each with its file and field
 
 
 def audit(facts: Protocol) -> list[Finding]:
@@ -460,19 +360,7 @@ def _evidence(facts: Protocol, names: Sequence[str]) -> tuple[str, ...]:
 def _shown(value: bool | float | str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value if isinstance(value, str) else _number(value)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+    return value if isinstance(value, str) else written(value)
 
 
 def _interval(facts: Protocol) -> tuple[float, float] | None:

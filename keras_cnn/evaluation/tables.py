@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from keras_cnn.evaluation.calibration import TEMPERATURES
 from keras_cnn.evaluation.comparison import Change, Comparison
 from keras_cnn.evaluation.conformal import METHODS
-from keras_cnn.evaluation.protocol import NOTE, Finding
 from keras_cnn.evaluation.repeats import SeedGroup
 from keras_cnn.evaluation.target import EvaluateOptions, EvaluationTarget
+from keras_cnn.evaluation.verdicts import NOTE, Finding
 from keras_cnn.messages import MOST_CLASSES, WIDTH, counted, listed, wrapped
 from keras_cnn.run_folder.record import Record
 

@@ -7,7 +7,7 @@ from keras_cnn import run_folder as run_folders
 from keras_cnn.analysis.sections import PageSection
 from keras_cnn.charts import Chart, TextTable
 from keras_cnn.charts.evaluation import RECALLS, precision_over_recall
-from keras_cnn.charts.page import short
+from keras_cnn.charts.page.base import short
 from keras_cnn.charts.text import count, digits, duration
 from keras_cnn.charts.training import detector_history
 from keras_cnn.errors import InputError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_cnn.charts import FAINT, MUTED, ChartAxis, Plot, Series, colour, dash, evaluation, marker, training
-from keras_cnn.charts import page as chart_page
+from keras_cnn.charts.page import plots as page_plots
 from keras_cnn.evaluation.calibration import accuracy_intervals
 from keras_cnn.report.runs import ReportedRun
 from keras_cnn.report.scores import SplitScores
@@ -18,7 +18,7 @@ _BACKGROUND = 0.6  # points of the lines behind the shown runs
 
 def svg_dash(run: int) -> str:
     """The dash of the run with this number as SVG's stroke-dasharray."""
-    return chart_page.DASHES[dash(run)].replace("solid", "none").replace("px", "")
+    return page_plots.DASHES[dash(run)].replace("solid", "none").replace("px", "")
 
 
 # --- over epochs and over cost ----------------------------------------------------------------------------------------

@@ -8,38 +8,26 @@ from typing import Any, Literal, cast
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_cnn.errors import InputError, UsageError
+from keras_cnn.errors import InputError
 from keras_cnn.figures.panels import Panel, PanelRow, limits, number, sheet, value_range
 from keras_cnn.figures.style import BROWN, GREEN, ORANGE
 from keras_cnn.messages import logger
+from keras_cnn.views.support.explained_targets import ExplainedTarget, explained_targets
 from keras_cnn.views.support.opened_detector import LocatedDetection, OpenedDetector, map_behind
 from keras_cnn.views.support.opened_model import Count, OpenedModel, OptionalCount
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.visualization.attribution import METHODS, Attribution
 from keras_cnn.visualization.sanity import OTHER_CLASS, PASSES, THRESHOLD, RandomNetworks, Verdict, verdict, verdicts
-from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, Target, strongest
+from keras_cnn.visualization.targets import ClassScore
 
 Method = Literal[tuple(METHODS)]
 _CAMS = ("grad-cam", "grad-cam++", "score-cam", "layer-cam")
 _RELU_METHODS = ("guided-backpropagation", "deconvnet")  # they refuse a network without plain ReLUs
-_NEURONS = 10
 # Options of a method in its sanity checks only. On net4, the likenesses with 16 steps are within 0.01 of those with 64
 # steps, which took a third of the view's time.
 _IN_CHECKS = {"integrated-gradients": {"steps": 16}}
 RANDOM_NETWORKS = "random networks"  # of the results that an opened model keeps: those of the checks, by their point
 _SMALL = 96  # pixels of a side up to which two images with their maps stand side by side
-
-
-@dataclass(frozen=True)
-class _ExplainedTarget:
-    """A target with the images for which it is explained."""
-
-    target: Target
-    images: np.ndarray  # indices into the images on display, one for each row of the figure
-    title: str  # "the predicted class"
-    stem: str  # of the files
-    boxes: tuple[LocatedDetection, ...] = ()  # of a detector, one for each image
-    other: Target | None = None  # of another class, for the verdict; None: the verdict chooses it
 
 
 def draw(
@@ -67,7 +55,7 @@ def draw(
         score_cam_channels: channels that Score-CAM tries, those of the largest spread; one forward pass each
         seed: seed of the random networks and of the noise of SmoothGrad
     """
-    explained = _explained_targets(opened, target, against, neuron, box)
+    explained = explained_targets(opened, target, against, neuron, box)
     options = {"layer": layer, "channels": score_cam_channels, "seed": seed}
     return [_draw_sheet(opened, out, each) for each in _attributions(opened, explained, method, options)]
 
@@ -86,7 +74,7 @@ def explain(
     The options are those of `draw`. Raises InputError for a network without classes and for a method that does not fit
     its activations.
     """
-    explained = _explained_targets(opened, target, against, (), None)
+    explained = explained_targets(opened, target, against, (), None)
     options = {"layer": layer, "channels": 64, "seed": seed}
     (checked,) = _attributions(opened, explained, (method,), options)
     return checked.attribution, checked.verdict, _sheet(opened, checked)
@@ -97,13 +85,13 @@ class _CheckedAttribution:
     """The maps of one method for one target, and the verdict on them."""
 
     name: str  # of the files
-    explained: _ExplainedTarget
+    explained: ExplainedTarget
     attribution: Attribution
     verdict: Verdict
 
 
 def _attributions(
-    opened: OpenedModel, explained: Sequence[_ExplainedTarget], methods: Sequence[str], given: Mapping[str, Any]
+    opened: OpenedModel, explained: Sequence[ExplainedTarget], methods: Sequence[str], given: Mapping[str, Any]
 ) -> Iterator[_CheckedAttribution]:
     """Every method, by default all that fit the network, for every target; `given` are options of the methods."""
     points = {each.stem: each.target.point(opened.probe) for each in explained}
@@ -156,9 +144,9 @@ def explain_each(opened: OpenedModel, method: str, classes: Sequence[int]) -> li
 
 def _of_classes(
     opened: OpenedModel, method: str, classes: Sequence[int]
-) -> tuple[_ExplainedTarget, Attribution, list[Verdict]]:
+) -> tuple[ExplainedTarget, Attribution, list[Verdict]]:
     images = np.arange(len(classes))
-    explained = _ExplainedTarget(ClassScore(tuple(classes)), images, "the predicted class", "predicted")
+    explained = ExplainedTarget(ClassScore(tuple(classes)), images, "the predicted class", "predicted")
     kept, point = opened.once(RANDOM_NETWORKS, dict), explained.target.point(opened.probe)
     if point not in kept:
         kept[point] = RandomNetworks(opened.probe, point)
@@ -180,88 +168,10 @@ def _of_image(attribution: Attribution, index: int) -> Attribution:
     )
 
 
-def _pixels(opened: OpenedModel, explained: _ExplainedTarget) -> np.ndarray:
+def _pixels(opened: OpenedModel, explained: ExplainedTarget) -> np.ndarray:
     """The images of a target; for boxes they are not rounded, so that the scores equal the detections'."""
     pixels = opened.letterboxed if isinstance(opened, OpenedDetector) else opened.images.pixels
     return pixels[explained.images]
-
-
-def _explained_targets(
-    opened: OpenedModel, target: str | None, against: str | None, neurons: tuple[str, ...], box: int | None
-) -> list[_ExplainedTarget]:
-    images = np.arange(len(opened.images.names))
-    if box and (neurons or not isinstance(opened, OpenedDetector)):
-        raise UsageError("command line: --box explains a detection of a detector, and nothing else with it")
-    if neurons:
-        if target or against:
-            raise UsageError("command line: --neuron explains neurons; --target and --against explain classes")
-        return [_neurons(opened, text) for text in neurons]
-    if isinstance(opened, OpenedDetector):
-        if target or against:
-            raise UsageError(f"command line: {opened.name} is a detector: --box N instead of --target and --against")
-        return _boxes(opened, box or 1)
-    if not opened.is_classifier:
-        point, outputs = opened.probe.last_map(), opened.probe.outputs
-        found = "no classes; explain"
-        if len(outputs) > 1 and opened.options.output is None:
-            found = f"{len(outputs)} outputs: choose one by --output {' or '.join(outputs)}, or explain"
-        raise UsageError(f"command line: {opened.name} has {found} neurons, such as --neuron {point}")
-    index = None if target is None else opened.class_index(target)
-    words = "the predicted class" if index is None else opened.class_name(index)
-    if index is None and against is None and opened.thresholds is not None:
-        return [_predicted_labels(opened)]
-    if against is None:
-        return [_ExplainedTarget(ClassScore(index), images, words, target or "predicted")]
-    other = opened.class_index(against)
-    title = f"{words} against {opened.class_name(other)}"
-    return [
-        _ExplainedTarget(ClassDifference(index, other), images, title, f"{target or 'predicted'}-against-{against}")
-    ]
-
-
-def _predicted_labels(opened: OpenedModel) -> _ExplainedTarget:
-    """Every predicted class of each image that may have several, in rows of their own; the most probable of none."""
-    rows = [
-        (image, label)
-        for image in range(len(opened.images.names))
-        for label in opened.predicted_labels(image) or [int(opened.probabilities[image].argmax())]
-    ]
-    images, labels = zip(*rows, strict=True)
-    return _ExplainedTarget(ClassScore(labels), np.array(images), "each predicted class", "predicted")
-
-
-def _boxes(opened: OpenedDetector, number: int) -> list[_ExplainedTarget]:
-    """A target for each head, with the images whose box comes from it."""
-    boxes, explained = opened.boxes(number), []
-    for head, point in enumerate(opened.probe.outputs):
-        images = [index for index, box in enumerate(boxes) if box.head == head]
-        if images:
-            chosen = [boxes[index] for index in images]
-            target = opened.logit(chosen, [box.class_index for box in chosen])
-            other = opened.logit(chosen, [box.next_class for box in chosen])
-            title = f"the class logit of box {number} at {point}"
-            stem = f"box-{number}_{point}"
-            explained.append(_ExplainedTarget(target, np.array(images), title, stem, tuple(chosen), other))
-    return explained
-
-
-def _neurons(opened: OpenedModel, text: str) -> _ExplainedTarget:
-    layer, _, place = text.rpartition(":") if _is_place(text.rpartition(":")[2]) else (text, "", "")
-    point = opened.probe.point(layer)
-    pixels = opened.images.pixels
-    if not place:
-        channels, images = zip(*strongest(opened.probe, pixels, point, _NEURONS), strict=True)
-        words = f"the {len(channels)} strongest channels of {point}"
-        return _ExplainedTarget(Neuron(point, channels), np.array(images), words, f"{point}_strongest")
-    channel, *position = (int(part) for part in place.split(","))
-    target = Neuron(point, channel, (position[0], position[1]) if position else None)
-    stem = f"{point}_{place.replace(',', '-')}"
-    return _ExplainedTarget(target, np.arange(len(pixels)), f"{point} channel {channel}", stem)
-
-
-def _is_place(text: str) -> bool:
-    parts = text.split(",")
-    return all(part.isdecimal() for part in parts) and len(parts) in (1, 3)
 
 
 def _sheet(opened: OpenedModel, checked: _CheckedAttribution) -> Figure:
@@ -331,7 +241,7 @@ def _with_class_names(opened: OpenedModel, words: str) -> str:
     return " minus ".join(opened.class_name(int(part)) for part in parts)
 
 
-def _facts(opened: OpenedModel, explained: _ExplainedTarget, attribution: Attribution) -> Iterator[str]:
+def _facts(opened: OpenedModel, explained: ExplainedTarget, attribution: Attribution) -> Iterator[str]:
     facts = cast(Mapping[str, Any], attribution.facts)
     scored = opened.head.words if attribution.words[0].startswith("class ") else "the neuron's value"
     if explained.boxes:

@@ -14,7 +14,8 @@ from keras_cnn.evaluation.comparison import Comparison, compare
 from keras_cnn.evaluation.metrics import softmax
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.evaluation.predictions import Predictions
-from keras_cnn.visualization.probe import ClassHead, ConvolutionBlock, ModelOrProbe, Probe
+from keras_cnn.visualization.class_heads import ClassHead
+from keras_cnn.visualization.probe import ConvolutionBlock, ModelOrProbe, Probe
 from keras_cnn.visualization.streaming import labelled
 
 Filters = Mapping[str, Sequence[int]]  # name of a convolution -> indices of its filters

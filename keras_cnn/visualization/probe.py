@@ -19,7 +19,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from scipy.special import expit, softmax
 
 from keras_cnn.checking import nearest
 from keras_cnn.errors import InputError, require
@@ -27,11 +26,11 @@ from keras_cnn.evaluation.predict import LINEAR
 from keras_cnn.models.graph import Graph, GraphNode, call_operation, twin
 from keras_cnn.models.layer_kinds import AFFINE, CONVOLUTIONS, is_activation, is_channel_flip, is_element_wise
 from keras_cnn.models.stages import HEAD, INPUT, stages
+from keras_cnn.visualization.class_heads import ClassHead, passes_on, squashing_of
 
 Built = TypeVar("Built")
 
 _SCALING = ("Add", "Divide", "Multiply", "Subtract", "TrueDivide")  # operations that bring images to another range
-_SQUASHING = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
 _PIXELS_AT_ONCE = 700_000  # in a batch of images: thirteen of 224×224, whose gradients take 1.5 GB in ResNet50
 
 
@@ -57,47 +56,6 @@ class ConvolutionBlock:
     def before_activation(self) -> str:
         """The point that the activation reads, or would read if there were one."""
         return self.normalised or self.linear
-
-
-@dataclass(frozen=True)
-class ClassHead:
-    """Where a classifier's scores are read.
-
-    A head of one unit with a sigmoid has two classes: the unit is the score of class 1, and class 0 has its negative.
-    """
-
-    point: str
-    units: int
-    squashing: str | None  # "softmax" or "sigmoid": what the network does to the scores after that point
-    words: str  # for titles: "logits", "logits before the softmax of dense_1"
-    several: bool = False  # an image may have several classes: the probability of each is the sigmoid of its score
-
-    @property
-    def classes(self) -> int:
-        return max(2, self.units)
-
-    def weights(self, classes: np.ndarray) -> np.ndarray:
-        """(N, units) float32: the weight of each unit in the score of each of N classes."""
-        if self.units == 1:
-            return (2 * np.asarray(classes, np.float32) - 1)[:, None]
-        return np.eye(self.units, dtype=np.float32)[classes]
-
-    def class_scores(self, scores: np.ndarray) -> np.ndarray:
-        """(N, classes), from the tensor (N, units) at the point."""
-        return np.concatenate([-scores, scores], axis=1) if self.units == 1 else scores
-
-    def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """(N, classes) float64 in [0, 1]: the sigmoid of each class if it has one of its own, else a softmax."""
-        scores = self.class_scores(np.asarray(scores, np.float64))
-        return expit(scores) if self.several or self.squashing == "sigmoid" else softmax(scores, axis=1)
-
-    def confidences(self, outputs: tf.Tensor) -> tf.Tensor:
-        """(N, classes) in [0, 1], from the network's outputs (N, units)."""
-        if self.units == 1:
-            return tf.concat([1 - outputs, outputs], axis=1)
-        if self.squashing:
-            return outputs
-        return tf.nn.sigmoid(outputs) if self.several else tf.nn.softmax(outputs)
 
 
 class Probe:
@@ -264,7 +222,7 @@ class Probe:
         require(problem is None, self.name, problem or "", expected)
         node = self._before_relays(self.output())
         (units,) = node.shape
-        squashing = _squashing(node.operation)
+        squashing = squashing_of(node.operation)
         if squashing and node.name in self._linear:
             point, words = f"{node.name}{LINEAR}", f"logits before the {squashing} of {node.name}"
         elif squashing:
@@ -282,13 +240,13 @@ class Probe:
         if len(node.shape) != 1:
             return f"its output {node.name} is a {shape} map"
         units = node.shape[0] or 0
-        if units < 2 and not (units == 1 and _squashing(self._before_relays(node).operation) == "sigmoid"):
+        if units < 2 and not (units == 1 and squashing_of(self._before_relays(node).operation) == "sigmoid"):
             return f"its output {node.name} has {shape} unit"
         return None
 
     def _before_relays(self, node: GraphNode) -> GraphNode:
         """The node, or the earlier one whose output it passes on."""
-        while _passes_on(node.operation) and len(node.inputs) == 1:
+        while passes_on(node.operation) and len(node.inputs) == 1:
             node = self.nodes[node.inputs[0]]
         return node
 
@@ -438,19 +396,3 @@ def _wide_twin(operation: Any) -> Any:
     wide = keras.DTypePolicy("float32")
     wide._variable_dtype = operation.dtype_policy.variable_dtype  # weights of 16 bits are cast when they are read
     return twin(operation, _dtype_policy=wide)
-
-
-def _passes_on(operation: Any) -> bool:
-    """Whether its output equals its input except for the data type."""
-    if isinstance(operation, layers.Activation):
-        return operation.activation is keras.activations.linear
-    return isinstance(operation, layers.Identity) or type(operation).__name__ == "Cast"
-
-
-def _squashing(operation: Any) -> str | None:
-    if isinstance(operation, layers.Softmax) or type(operation).__name__ == "Softmax":
-        return "softmax"
-    if type(operation).__name__ == "Sigmoid":
-        return "sigmoid"
-    activation = getattr(operation, "activation", None)
-    return next((name for function, name in _SQUASHING.items() if function is activation), None)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from keras_cnn.analysis import sections, setting_sections, write_analysis
+from keras_cnn.analysis import means_sections, sections, write_analysis
 from keras_cnn.analysis.csv_files import read_table
 from keras_cnn.analysis.effects import marginal_differences
 from keras_cnn.analysis.factors import factor_of
@@ -317,8 +317,8 @@ def test_epochs_of_one_run_for_each_value_are_averaged(tmp_path):
 def test_means_by_more_settings_than_a_page_holds_are_by_the_most_important_ones(monkeypatch, view, limit, settings):
     """The variances that stride and width bring are 0.0025 and 0.0017."""
     for name in ("MEANS", "DRAWN"):
-        monkeypatch.setattr(setting_sections, name, limit)
-    part = setting_sections.means_section(view)
+        monkeypatch.setattr(means_sections, name, limit)
+    part = means_sections.means_section(view)
     assert [caption.split()[1].strip(",") for caption, _ in part.tables] == settings
     assert len(part.folded) == limit * (limit - 1) / 2  # a table for each pair
     said = ["Tables of the 2 most important of 3 settings.", "Pairs are of the 2 most important settings."]

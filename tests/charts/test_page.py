@@ -22,6 +22,7 @@ from keras_cnn.charts import (
     Series,
     page,
 )
+from keras_cnn.charts.page import base
 
 NASTY = '<img src=x onerror="window.hacked=1">'
 
@@ -56,7 +57,7 @@ def test_intervals_are_error_bars_to_each_side():
     ("epochs", "step"), [([1, 3], 1), ([1, 11], 1), ([1, 12], 2), ([1, 30], 5), ([0, 60], 10), ([], None)]
 )
 def test_whole_ticks_are_ten_at_most(epochs, step):
-    assert page.whole_ticks(epochs).get("dtick") == step
+    assert base.whole_ticks(epochs).get("dtick") == step
 
 
 def test_axes_have_their_scale_levels_and_ticks():
@@ -131,8 +132,8 @@ def test_texts_that_attack_are_escaped_everywhere():
 
 
 def test_both_names_of_a_pair_are_shortened():
-    assert page.short(["birch robin no. 0 → birch robin no. 4: 14"], 42) == [
+    assert base.short(["birch robin no. 0 → birch robin no. 4: 14"], 42) == [
         "birch robin no. 0 → birch robin no. 4: 14"
     ]
     long = "a rather long name of a class → another rather long name: 3"
-    assert page.short([long], 42) == ["a rather l…of a class → another ra…ng name: 3"]
+    assert base.short([long], 42) == ["a rather l…of a class → another ra…ng name: 3"]

@@ -9,6 +9,7 @@ import threading
 import zipfile
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import keras
@@ -566,6 +567,17 @@ def test_wrong_input_is_one_line(model, tmp_path, capsys, monkeypatch):
     ):
         assert run(*arguments) == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_speed_is_that_of_all_but_the_first(monkeypatch, messages):
+    """The first, which compiles, ends after 7 seconds; three more take 1.5 seconds."""
+    times = iter([0.0, 7.0, 7.5, 8.0, 8.5])
+    monkeypatch.setattr(session, "time", SimpleNamespace(perf_counter=lambda: next(times)))
+    progress = session._DetectionProgress("image", 4)
+    for objects in (1, 0, 3, 1000):
+        progress.step(objects)
+    progress.conclude(Path("found"))
+    assert messages == ["4 images, 1,004 detections, 2.0 images/s   saved in found"]
 
 
 def test_work_ahead_is_bounded_and_errors_arrive():

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation import protocol
+from keras_cnn.evaluation import protocol, verdicts
 from keras_cnn.evaluation.facts import ClassAccuracies, Protocol, Quoted, combined, facts_of, known
 from keras_cnn.evaluation.protocol import audit, passed, unknown
 from keras_cnn.run_folder.record import Record, read_record
@@ -283,7 +283,7 @@ def test_cs7015_as_a_whole():
         "test-split-read-again": "note",
     }
     found = audit(CS7015)
-    order = [protocol.SEVERITIES.index(finding.severity) for finding in found]
+    order = [verdicts.SEVERITIES.index(finding.severity) for finding in found]
     assert order == sorted(order)
     before, after = [f for f in found if f.flaw == "class-average-contradicts-overall"]
     # (86 + 96 + 75 + 70 + 96 + 84 + 86 + 88 + 100 + 92) / 10 and (82 + 96 + ... + 87) / 10

@@ -11,8 +11,8 @@ from keras_cnn.data.dataset import Dataset, Split
 from keras_cnn.evaluation import gallery, tables
 from keras_cnn.evaluation.comparison import compare
 from keras_cnn.evaluation.evaluations import Evaluation
-from keras_cnn.evaluation.protocol import Finding
 from keras_cnn.evaluation.test_time_augmentation import ONE
+from keras_cnn.evaluation.verdicts import Finding
 
 MANY = tuple(f"a species of bird, the one of number {i}" for i in range(30))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn.charts import page
+from keras_cnn.charts.page import base
 from keras_cnn.errors import InputError
 from keras_cnn.report import pictures, published
 from keras_cnn.report.findings import findings
@@ -278,7 +278,7 @@ def test_equal_runs_share_the_highest_accuracy(make_run, tmp_path):
     ("epochs", "step"), [([1], 1), ([1, 2], 1), (range(1, 12), 1), (range(1, 13), 2), (range(1, 31), 5), ([0, 200], 20)]
 )
 def test_ticks_stand_at_whole_epochs(epochs, step):
-    assert page.whole_ticks(list(epochs)) == {"tick0": 0, "dtick": step}
+    assert base.whole_ticks(list(epochs)) == {"tick0": 0, "dtick": step}
 
 
 def test_matrices_of_further_evaluations_are_folded(make_run, tmp_path):

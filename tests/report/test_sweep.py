@@ -15,7 +15,7 @@ from keras_cnn.analysis.run_tables import find_table
 from keras_cnn.analysis.sections import PageSection
 from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
-from keras_cnn.evaluation import protocol, repeats
+from keras_cnn.evaluation import protocol, repeats, verdicts
 from keras_cnn.evaluation.facts import facts_of
 from keras_cnn.report import html as html_module
 from keras_cnn.report.findings import findings
@@ -254,16 +254,16 @@ def test_the_audit_of_a_sweep_knows_how_many_were_tried(grid_sweep, make_sweep, 
     table = find_table([grid_sweep])
     runs, _ = find_runs([grid_sweep])
     by_run = {audit.run.label: audit for audit in audits(runs, [], table.swept)}
-    assert by_run["best"].worst("configuration-chosen-on-test") == protocol.PASSED
-    assert by_run["best"].worst("best-configuration-quoted") == protocol.PASSED
-    assert by_run["0001-seed1"].worst("best-configuration-quoted") == protocol.WEAKENS
+    assert by_run["best"].worst("configuration-chosen-on-test") == verdicts.PASSED
+    assert by_run["best"].worst("best-configuration-quoted") == verdicts.PASSED
+    assert by_run["0001-seed1"].worst("best-configuration-quoted") == verdicts.WEAKENS
     table = checks(list(by_run.values()))
     assert table.head[0] == "check"
     counts = {row[0]: dict(zip(table.head[1:], map(int, row[1:]), strict=True)) for row in table.rows}
     assert {sum(row.values()) for row in counts.values()} == {9}
     quoted = counts["best configuration quoted"]
     assert {name: n for name, n in quoted.items() if n} == {"weakens": 8, "passed": 1}
-    for results, severity in (([40], protocol.NOTE), ([40, 50], protocol.WEAKENS)):  # one trial is no comparison
+    for results, severity in (([40], verdicts.NOTE), ([40, 50], verdicts.WEAKENS)):  # one trial is no comparison
         sweep = make_sweep(tmp_path / severity, BAYES, results, finished=True)
         runs, _ = find_runs([sweep])
         groups = repeats.sum_up([run.record for run in runs])

@@ -1,9 +1,12 @@
 """Figures of the views over data: they show what they are given, nothing is cut, wrong shapes are refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from keras_cnn.charts import png
+from keras_cnn.figures.style import MARGIN, WIDTH
 from keras_cnn.views import activations, attribution, kernel_map_pairs, kernels
 from keras_cnn.views.ablation import against_random
 from keras_cnn.views.activation_maximization import picture_pairs
@@ -12,7 +15,7 @@ from keras_cnn.views.filters import class_table, filter_summary, top_images
 from keras_cnn.views.occlusion import occlusion_maps, occlusion_sizes
 from keras_cnn.views.receptive_field import draw_fields
 from keras_cnn.views.statistics import sparsity, spectra
-from keras_cnn.views.support.published_ablation import class_accuracies
+from keras_cnn.views.support.published_ablation import AblationBesidePublished, AblationRow, class_accuracies
 from keras_cnn.visualization.occlusion import Occlusion
 from keras_cnn.visualization.receptive_field import Box, MeasuredField
 
@@ -34,7 +37,11 @@ def test_occlusion_maps(check_nothing_cut, side, sizes, channels):
         maps = [[Occlusion(28, "grey", np.array([0]), np.array([0]), 0.9, np.array([[0.5]]))] for _ in images]
     else:
         maps = [[occlusion_map(size, side, max(1, side // 32)) for size in sizes] for _ in images]
-    check_nothing_cut(occlusion_maps(images, maps, [LONG, "b"], LONG))
+    figure = occlusion_maps(images, maps, [LONG, "b"], LONG)
+    check_nothing_cut(figure)
+    if len(sizes) == 4:  # the panels of a row take the whole width
+        ends = [axes.get_position().x1 for axes in figure.axes if axes.get_xlim() == (-0.5, side - 0.5)]
+        assert max(ends) * WIDTH == pytest.approx(WIDTH - MARGIN)
 
 
 def test_an_occlusion_map_lies_on_the_pixels_of_its_image():
@@ -288,6 +295,31 @@ def test_kernels_are_grey_where_they_are_zero_and_share_a_scale(monkeypatch):
     kernels.kernel_colours(weights, ["4: ", "7: "], True, "t")
     np.testing.assert_array_equal(shown[1].picture, [[[128, 128, 128], [128, 128, 0]]])
     assert [panel.caption for panel in shown] == ["4: ", "7: "]
+
+
+def test_every_kernel_has_its_weights_for_red_green_and_blue(monkeypatch):
+    rows = []
+    monkeypatch.setattr(kernels, "sheet", lambda given, *_: rows.extend(given))
+    weights = RNG.normal(size=(2, 2, 3, 70))
+    kernels.kernel_components(weights, np.arange(100, 170), False, "t")
+    assert rows[0].heading.startswith("channels 100 to ")
+    assert rows[-1].heading.endswith("to 169, blue")
+    for colour in range(3):
+        drawn = [panel.picture for row in rows[colour::3] for panel in row.panels]
+        np.testing.assert_array_equal(np.stack(drawn, axis=-1), weights[:, :, colour])
+
+
+def test_signs_are_those_of_classes_that_rise_fall_or_stay():
+    """The published one falls where the measured stays; the class without images and the row of all do not count."""
+    pairs = [((0.5, 0.4), (0.5, 0.5)), ((0.5, 0.4), (0.3, 0.2)), ((0.1, 0.2), (0.3, 0.4)), ((0.5, 0.5), (0.2, 0.2))]
+    pairs += [((0.5, 0.4), (0.5, 0.5)), ((0.9, 0.1), (0.1, 0.9))]
+    rows = [
+        AblationRow(f"c{n}", published, 2, SimpleNamespace(before=b, after=a, images=n != 4, difference_interval=None))
+        for n, (published, (b, a)) in enumerate(pairs)
+    ]
+    lines = AblationBesidePublished(SimpleNamespace(source="A book"), tuple(rows), ("seed",)).lines()
+    assert lines[-2:] == ["  the sign of the difference is the same for 3 of 4 classes", "  differs: seed"]
+    assert lines[2].split()[:7] == ["c0", "50", "40", "-10", "50.00", "50.00", "+0.00"]
 
 
 def test_maps_below_a_heading_with_both_signs_are_symmetric_about_zero(monkeypatch):

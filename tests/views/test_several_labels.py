@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_cnn.views import attribution
+from keras_cnn.models.class_names import save_with_classes
+from keras_cnn.views.support.explained_targets import explained_targets
 from keras_cnn.views.support.opened_model import OpenedModel, ShownImages, VisualizeOptions
+from keras_cnn.views.support.opening import open_source
 from keras_cnn.visualization.probe import Probe
 
 CLASSES = ("cat", "dog", "owl")
@@ -39,9 +41,20 @@ def test_a_caption_has_all_true_and_all_predicted_classes(opened):
 
 
 def test_each_predicted_class_is_explained_and_of_none_the_most_probable(opened):
-    [explained] = attribution._explained_targets(opened, None, None, (), None)
+    [explained] = explained_targets(opened, None, None, (), None)
     assert explained.images.tolist() == [0, 0, 1, 2, 2]
     assert explained.target.index == (1, 0, 0, 2, 1)
     assert (explained.title, explained.stem) == ("each predicted class", "predicted")
-    [chosen] = attribution._explained_targets(opened, "owl", None, (), None)
+    [chosen] = explained_targets(opened, "owl", None, (), None)
     assert (chosen.images.tolist(), chosen.target.index, chosen.title) == ([0, 1, 2], 2, "owl")
+
+
+def test_a_model_file_that_says_so_has_thresholds_of_a_half(tmp_path):
+    image = keras.Input((2, 2, 1))
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)))
+    for several, expected in ((True, (0.5, 0.5, 0.5)), (False, None)):
+        path = tmp_path / f"{several}.keras"
+        save_with_classes(model, path, CLASSES, several_labels=several)
+        found = open_source(str(path), VisualizeOptions())
+        assert (found.classes, found.thresholds, found.head.several) == (CLASSES, expected, several)
+        assert [note for note in found.notes if note.startswith("no rescaling in the network: it gets 0-255")]

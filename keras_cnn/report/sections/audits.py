@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from keras_cnn.analysis.run_tables import Swept
 from keras_cnn.charts import TextTable
 from keras_cnn.charts.text import count
-from keras_cnn.evaluation import protocol, repeats
+from keras_cnn.evaluation import protocol, repeats, verdicts
 from keras_cnn.evaluation.facts import Protocol, combined
 from keras_cnn.report.runs import ReportedRun
 
 VERDICTS = {
-    protocol.INVALIDATES: "invalidates",
-    protocol.WEAKENS: "weakens",
-    protocol.NOTE: "note",
-    protocol.PASSED: "passed",
-    protocol.UNKNOWN: "not checked",
+    verdicts.INVALIDATES: "invalidates",
+    verdicts.WEAKENS: "weakens",
+    verdicts.NOTE: "note",
+    verdicts.PASSED: "passed",
+    verdicts.UNKNOWN: "not checked",
 }
 
 
@@ -24,16 +24,16 @@ class Audit:
     """The protocol audit of one run."""
 
     run: ReportedRun
-    flaws: tuple[protocol.Finding, ...]
-    passed: tuple[protocol.Finding, ...]
-    unknown: tuple[protocol.Finding, ...]
+    flaws: tuple[verdicts.Finding, ...]
+    passed: tuple[verdicts.Finding, ...]
+    unknown: tuple[verdicts.Finding, ...]
 
     def worst(self, flaw: str) -> str:
         """The severity of the worst finding of a check; passed or unknown without a flaw."""
         for findings in (self.flaws, self.unknown, self.passed):
             if severities := [finding.severity for finding in findings if finding.flaw == flaw]:
                 return severities[0]
-        return protocol.UNKNOWN
+        return verdicts.UNKNOWN
 
 
 def audits(runs: Sequence[ReportedRun], groups: Sequence[repeats.SeedGroup], swept: Swept | None = None) -> list[Audit]:

@@ -18,7 +18,8 @@ from keras_cnn.data.decoding import decode
 from keras_cnn.data.label_sets import has_sets, named, no_class
 from keras_cnn.errors import InputError, UsageError, require
 from keras_cnn.run_folder import RunFolder
-from keras_cnn.visualization.probe import ClassHead, Probe, taps
+from keras_cnn.visualization.class_heads import ClassHead
+from keras_cnn.visualization.probe import Probe, taps
 
 Count = Annotated[int, Limit("at least 1", lambda value: value >= 1)]  # an option of a view
 OptionalCount = Annotated[int | None, Limit("at least 1", lambda value: value >= 1)]

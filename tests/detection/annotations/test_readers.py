@@ -585,6 +585,22 @@ def test_boxes_drawn_on_the_unturned_image_are_recognised(tmp_path):
         Image.new("RGB", (40, 20), (number * 20, 0, 0)).save(tmp_path / "images" / f"{number}.jpg", exif=exif)
     with pytest.raises(InputError, match=r"found 40x20, the image is 20x40 .*upright by its EXIF orientation"):
         load(f"coco:{file}", **SHARES)
+    file.write_text(file.read_text().replace('"width": 40, "height": 20', '"width": 30, "height": 10'))
+    with pytest.raises(InputError, match=r"found 30x10, the image is 20x40 .*were the boxes drawn on another image\?"):
+        load(f"coco:{file}", **SHARES)
+
+
+def test_boxes_that_are_not_four_numbers_are_all_named(tmp_path):
+    wrong = [[0, 0, True, 5], ["1", "1", "3", "3"], [1, 2, 3], [1, 2, 3, 4, 5], [], {"x": 1}, None, [1, 1, 3, None]]
+    boxes = [{"image_id": 0, "category_id": 3, "bbox": box} for box in wrong]
+    boxes += [{"image_id": 1, "category_id": 3, "bbox": [1, 1, 3, 3], "iscrowd": crowd} for crowd in (2, "1", -1)]
+    with pytest.raises(InputError) as caught:
+        load(f"coco:{coco(tmp_path, annotations=boxes)}", **SHARES)
+    lines = [line.partition("annotations")[2] for line in str(caught.value).splitlines()]
+    assert lines == [
+        *(f"[{n}]: bbox: found {box}, expected four numbers: x, y, width, height" for n, box in enumerate(wrong)),
+        *(f"[{n}]: iscrowd: found {crowd!r}, expected 0 or 1" for n, crowd in enumerate((2, "1", -1), len(wrong))),
+    ]
 
 
 def sized(folder: Path, width: int, height: int) -> str:

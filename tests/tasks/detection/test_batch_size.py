@@ -3,8 +3,9 @@
 import keras
 
 from keras_cnn import config as config_module
+from keras_cnn.models import arithmetic
 from keras_cnn.tasks.detection.settings import BoxConfig
-from keras_cnn.tasks.detection.task import prepare
+from keras_cnn.tasks.detection.task import DetectionPhase, prepare
 from keras_cnn.training import batch_size
 
 
@@ -29,6 +30,8 @@ def test_the_largest_batch_that_fits_is_found_by_real_steps(tmp_path, small_cfg,
     finally:
         keras.config.set_dtype_policy(policy)
     assert (task.config.train.batch_size, task.steps) == (4, 3)
+    forward = arithmetic.record(task.setup.model)["totals"]["multiply_adds"]
+    assert DetectionPhase(task.setup).multiply_adds(5) == 3 * forward * 5 * 12
     assert task.config.optim.learning_rate == 2e-3  # SGD: 1e-3 for 2 images, twice that for 4
     assert len(sizes) == 2
 

@@ -1,14 +1,17 @@
-"""Detections of whole splits: which count, how they travel between processes, and how they are shown."""
+"""Splits with boxes: their record, which detections count, how they travel between processes and are shown."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_cnn.detection.annotations.dataset import AnnotatedImage
+from keras_cnn.detection.annotations.dataset import AnnotatedImage, BoxDataset
 from keras_cnn.detection.boxes import Detections
 from keras_cnn.detection.drawing import annotated
 from keras_cnn.detection.heads import YoloHead
 from keras_cnn.tasks.detection import results, validation
+from keras_cnn.tasks.detection.setup import box_sizes, split_record
 
 HEAD = YoloHead(np.array([[8.0, 8.0]], np.float32), 1, 1.0)
 
@@ -65,6 +68,29 @@ def test_detections_travel_as_rows():
     np.testing.assert_array_equal(back[1].boxes, first.boxes)
     assert back[1].classes.tolist() == [2, 0]
     assert back[1].confidences.tolist() == [0.75, 0.5]
+
+
+@pytest.mark.parametrize(("copies", "disjoint"), [(("a", "b"), True), (("a", "c"), False), ((), True)])
+def test_the_record_of_the_split_says_whether_copies_are_across_splits(copies, disjoint):
+    def annotated_image(name: str, classes: list[int], ignored: list[bool]) -> AnnotatedImage:
+        count = len(classes)
+        boxes = np.tile([1.0, 1, 3, 4], (count, 1))
+        return AnnotatedImage(
+            name, Path(name), (8, 8), boxes, np.array(classes), np.zeros(count, bool), np.array(ignored)
+        )
+
+    one, two = annotated_image("a", [0, 1, 1], [False, False, True]), annotated_image("b", [1], [False])
+    three, four = annotated_image("c", [1], [False]), annotated_image("d", [0, 0], [False, False])
+    splits = {"train": (one, two), "validation": (three,), "test": (four,)}
+    dataset = BoxDataset("made", ("cat", "dog"), splits, ("train", "test"), duplicates=(copies,) if copies else ())
+    found = split_record(dataset)
+    assert found["disjoint_by_bytes"] == disjoint
+    assert found["counts"] == {"train": 2, "validation": 1, "test": 1}
+    assert found["boxes"]["train"] == {"cat": 1, "dog": 2}  # the ignored one is left out
+    assert found["boxes"]["test"] == {"cat": 2, "dog": 0}
+    assert (found["own_splits"], found["ids"]["train"]) == (["train", "test"], ["a", "b"])
+    assert found["duplicates"] == [list(copies)] * bool(copies)
+    assert box_sizes(dataset, 32).tolist() == [[8, 12]] * 3  # of the training boxes, in an image four times as large
 
 
 @pytest.mark.parametrize(("size", "shown"), [((140, 70), (280, 140)), ((560, 1120), (140, 280))])
