@@ -5,7 +5,7 @@ python scripts/mutants.py keras_cnn/data/warp.py tests/data/test_augment.py kera
 
 Each module is followed by its tests. The modules give the sample in turn, a mutant each. TensorFlow is imported once;
 the tests of each mutant run in a fork of this process. The bug stands in the working tree while they run, and is taken
-out afterwards, also on Ctrl-C.
+out afterwards, also on Ctrl-C and SIGTERM.
 """
 
 import argparse
@@ -108,6 +108,7 @@ def fork_tests(tests: list[str], limit: float, writes_bytecode: bool) -> tuple[s
     sys.stdout.flush()
     if not (child := os.fork()):
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit)))
         if not writes_bytecode:
             sys.dont_write_bytecode = True
@@ -117,7 +118,7 @@ def fork_tests(tests: list[str], limit: float, writes_bytecode: bool) -> tuple[s
             os.dup2(log.fileno(), 2)
         status = 70
         try:
-            status = int(pytest.main(["-x", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *tests]))
+            status = int(pytest.main(["-x", "-q", "-rfE", "-p", "no:xdist", "-p", "no:cacheprovider", *tests]))
         finally:
             sys.stdout.flush()
             os._exit(status)
@@ -167,6 +168,7 @@ def import_once() -> None:
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     os.chdir(ROOT)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the module is mended first
     import_once()
     limits: dict[tuple[str, ...], float] = {}
     missed, number = 0, 0

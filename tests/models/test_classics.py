@@ -176,6 +176,36 @@ def test_a_name_has_the_number_of_layers_with_weights(name):
     assert layers[kind] == int(depth)
 
 
+@pytest.mark.parametrize(
+    ("name", "side", "variance", "deviation"),
+    [
+        # of a kernel (H, W, I, O) by the numbers that flow into a unit and out of it, as torchvision's modules draw it
+        ("resnet8", 28, lambda h, w, i, o: 2 / (h * w * o), None),
+        ("vgg11", 32, lambda h, w, i, o: 2 / (h * w * o), None),
+        ("squeezenet1_1", 33, lambda h, w, i, o: 2 / (h * w * i), 0.01),
+        ("alexnet", 63, lambda h, w, i, o: 1 / (3 * h * w * i), None),
+    ],
+)
+def test_kernels_begin_with_torchvisions_spread(name, side, variance, deviation):
+    keras.utils.set_random_seed(1)
+    network = classics.find(name)
+    image = keras.Input((side, side, 3))
+    maps = network.features(image)
+    kernels = [x.kernel.numpy() for x in keras.Model(image, maps).layers if hasattr(x, "kernel")]
+    large = [kernel for kernel in kernels if kernel.size > 4000]
+    assert len(large) >= 4
+    for kernel in large:
+        assert kernel.std() == pytest.approx(math.sqrt(variance(*kernel.shape)), rel=0.05)
+    if deviation:
+        last = keras.Model(image, network.head(maps, 50)).get_layer("classifier_1").kernel.numpy()
+        assert last.std() == pytest.approx(deviation, rel=0.05)
+
+
+def test_densenets_kernels_begin_with_he_normal():
+    config = classics.FanInNormal().get_config()
+    assert (config["scale"], config["mode"], config["distribution"]) == (2.0, "fan_in", "untruncated_normal")
+
+
 @pytest.mark.parametrize(("name", "smallest"), [("alexnet", 63), ("squeezenet1_1", 17), ("vgg11", 32)])
 def test_no_smaller_image_leaves_a_map(name, smallest):
     network = classics.find(name)

@@ -99,6 +99,17 @@ def test_models_inside_and_sequential_ones_become_one_flat_graph(tmp_path):
     np.testing.assert_array_equal(own(PIXELS), sequential(PIXELS))
 
 
+def test_layers_of_one_name_in_two_models_inside_are_refused(tmp_path):
+    image = keras.Input(SHAPE, name="image")
+    x = image
+    for name in ("first", "second"):
+        x = keras.Sequential([keras.Input(SHAPE), layers.Conv2D(1, 1, name="conv")], name=name)(x)
+    model = keras.Model(image, layers.Dense(CLASSES)(layers.Flatten()(x)), name="own")
+    with pytest.raises(InputError, match=r'^own: The name "conv" is used 2 times in the model') as refused:
+        opened(model, tmp_path)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
 def test_a_sequential_model_without_an_input_takes_the_size_of_the_data(tmp_path):
     own = opened(keras.Sequential([layers.Flatten(), layers.Dense(CLASSES)], name="own"), tmp_path)

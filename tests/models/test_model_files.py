@@ -11,6 +11,7 @@ import pytest
 from keras import layers
 
 from keras_cnn.errors import InputError
+from keras_cnn.models import model_files
 from keras_cnn.models.model_files import load_model
 from keras_cnn.models.weights.keras_files import check_unpacked_size
 
@@ -135,6 +136,14 @@ def test_a_layer_with_more_units_than_the_file_has_weights_is_refused(saved):
     rewritten(saved, change)
     # conv: 4 (27 + 1), dense: (144 + 1) 10^10, against what is stored: 4 (27 + 1) + 3 (144 + 1)
     with pytest.raises(InputError, match=r"declares a model of 1,450,000,000,112 weights, and the file has 547"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(("over", "message"), [(0, "not a Keras model that can be loaded"), (1, "declares a model of")])
+def test_twice_the_weights_of_the_file_and_a_mebi_more_may_be_declared(saved, monkeypatch, over, message):
+    monkeypatch.setattr(model_files, "weight_count", lambda build: 2 * 547 + 2**20 + over)
+    rewritten(saved, lambda config: json.dumps(config | {"class_name": "Sequentiell"}))
+    with pytest.raises(InputError, match=message):
         load_model(saved)
 
 

@@ -76,6 +76,15 @@ def test_a_warm_audit_reads_no_image_and_a_changed_shard_alone_is_read_again(mad
     monkeypatch.setattr(place, lambda shard, *rest: (read.append(Path(shard).name), original(shard, *rest)))
     shards_of(tmp_path, tmp_path, verify="none")
     assert read == []
+    data = shards_of(tmp_path, tmp_path, verify="sample")  # more are looked at than there are
+    assert data.findings["verified"]["decoded"] == 62
+    read.clear()
+    (tmp_path / "audit").rename(tmp_path / "kept")
+    monkeypatch.setattr("keras_cnn.data.shards.shard_audit.SAMPLE", 3)
+    shards = len(list((tmp_path / "shards").glob("*.tar")))
+    data = shards_of(tmp_path, tmp_path, verify="sample")
+    assert data.findings["verified"]["decoded"] == shards * -(-3 // shards)
+    read.clear()
     data = shards_of(tmp_path, tmp_path)
     names = sorted(path.name for path in (tmp_path / "shards").glob("*.tar"))
     assert sorted(read) == names  # now every image is decoded
