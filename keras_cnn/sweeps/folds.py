@@ -106,9 +106,12 @@ def _images(first: Any) -> dict[str, int]:
 
     Raises InputError also for a network from a file that does not fit the images.
     """
-    dataset = load_dataset(first) if isinstance(first, Config) else box_setup.load_boxes(first)
-    if isinstance(first, Config) and first.model.name == custom.NAME:
-        custom.custom(dataset.image_shape, len(dataset.classes), **first.model.options)
+    if isinstance(first, Config):
+        dataset = load_dataset(first)
+        if first.model.name == custom.NAME:
+            custom.custom(dataset.image_shape, len(dataset.classes), **first.model.options)
+    else:
+        dataset = box_setup.load_boxes(first)
     notes = [note for note in dataset.notes if not note.startswith(f"fold {first.data.fold}")]
     for note in notes:
         log_sentence("note", note)
