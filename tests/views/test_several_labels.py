@@ -1,5 +1,6 @@
 """What stands below images that may have several classes, and which of them are explained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -38,6 +39,17 @@ def test_a_caption_has_all_true_and_all_predicted_classes(opened):
     ]
     assert opened.caption(1, after_name="\n") == "b.png\ntrue none, predicted none"
     assert opened.caption(1, " | ") == "b.png | true none | predicted none"
+
+
+def test_a_caption_has_the_true_class_where_it_is_known(opened):
+    one = replace(opened, thresholds=None)
+    shown = replace(opened.images, labels=np.array([0, 2, -1], np.int32), words=())
+    one.__dict__.update(images=shown, probabilities=PROBABILITIES)
+    assert [one.caption(i) for i in range(3)] == [
+        "a.png, true cat, predicted dog 0.75",
+        "b.png, true owl, predicted cat 0.40",
+        "c.png, predicted owl 0.90",
+    ]
 
 
 def test_each_predicted_class_is_explained_and_of_none_the_most_probable(opened):

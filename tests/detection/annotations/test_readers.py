@@ -466,6 +466,10 @@ def test_folders_of_a_year_and_lists_without_a_description_are_splits(tmp_path):
     dataset = load(f"yolo:{tmp_path / 'lists'}", test=1)
     assert counts(dataset) == [2, 2, 1]
     assert dataset.notes == (f"1 of 6 images below {tmp_path}/lists are in no split of {tmp_path}/lists/train.txt",)
+    name = "images/a/" + 100 * "x"
+    (tmp_path / "lists" / "val.txt").write_text(f"images/b/0.png\n\n  {name}  \n")
+    with pytest.raises(InputError, match=rf"val\.txt:3: found '{name[:80]}', expected an image below {tmp_path}/lists"):
+        load(f"yolo:{tmp_path / 'lists'}", test=1)
 
 
 def test_what_is_left_out_or_taken_for_training_is_said(tmp_path):
