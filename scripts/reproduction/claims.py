@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.intervals import mean_interval, student_t, welch_interval
@@ -15,6 +16,14 @@ from reproduction.experiments import Experiment, values_of
 
 ClaimVerdict = Literal["holds", "does not hold", "undecided", "cannot be tested", "waits"]
 CLAIM_VERDICTS: tuple[ClaimVerdict, ...] = ("holds", "does not hold", "undecided", "cannot be tested", "waits")
+Basis = Literal["runs", "stand-in", "its own numbers", "computed"]
+BASES: dict[Basis, str] = {
+    "runs": "Runs of the experiment",
+    "stand-in": "Stand-ins",
+    "its own numbers": "The report's own numbers",
+    "computed": "Computed or counted",
+}
+OWN: Basis = "its own numbers"
 FEWEST = 3  # pairs of cells
 SIMILAR = 0.02  # two accuracies are similar if the whole interval of their difference is within ± this
 
@@ -27,6 +36,7 @@ class Difference:
     low: float = math.nan
     high: float = math.nan
     what: str = ""  # what was subtracted from what, and how many pairs or seeds there were
+    basis: Basis = "runs"
 
     @property
     def leaves_out_zero(self) -> bool:
@@ -44,6 +54,11 @@ class Claim:
     finding: str
     difference: Difference | None = None
     unit: str = "points"  # of the difference: points are hundredths
+
+    @property
+    def basis(self) -> Basis:
+        """What the verdict rests on; without a difference, on counting or on the report's own numbers."""
+        return self.difference.basis if self.difference else "computed"
 
 
 def larger(difference: Difference | None) -> tuple[ClaimVerdict, str]:
@@ -150,14 +165,50 @@ def by_seed(runs: Runs, first: str, second: str, quantity: Quantity, what: str =
 
 
 def of_numbers(numbers: Sequence[float], what: str) -> Difference:
-    """A difference that is kept as [size, low, high]."""
+    """A difference that a look keeps as [size, low, high]."""
     size, low, high = numbers
-    return Difference(size, low, high, what)
+    return Difference(size, low, high, what, "stand-in")
 
 
-def noted(difference: Difference | None, note: str) -> Difference | None:
-    """The same difference with a note of what was different from the report."""
-    return None if difference is None else replace(difference, what=f"{difference.what}; {note}")
+def of_print(first: float, second: float, images: int, what: str) -> Difference:
+    """The difference of two printed accuracies of one run each, with the interval of independent samples of images."""
+    half = student_t(0.95, 2 * images - 2) * math.sqrt((first * (1 - first) + second * (1 - second)) / images)
+    size = first - second
+    return Difference(size, size - half, size + half, f"{what} of its print, one run each, over {images:,} images", OWN)
+
+
+def trend(x: ArrayLike, y: ArrayLike, what: str) -> Difference:
+    """The change of y from the first x to the last along the least-squares line, with Student's interval."""
+    places, values = np.asarray(x, float), np.asarray(y, float)
+    span = places[-1] - places[0]
+    slope, constant = np.polyfit(places, values, 1)
+    residuals, freedom = values - slope * places - constant, len(values) - 2
+    error = math.sqrt(float(residuals @ residuals) / freedom / float(((places - places.mean()) ** 2).sum()))
+    half = student_t(0.95, freedom) * error * span
+    size = float(slope * span)
+    return Difference(
+        size, size - half, size + half, f"{what}, along a line through its {len(values)} printed values", OWN
+    )
+
+
+def beyond(x: ArrayLike, y: ArrayLike, at: float, level: float, what: str) -> Difference:
+    """What the least-squares line predicts at a later x, minus a level, with the interval of one more value."""
+    places, values = np.asarray(x, float), np.asarray(y, float)
+    slope, constant = np.polyfit(places, values, 1)
+    residuals, freedom = values - slope * places - constant, len(values) - 2
+    distance = (at - places.mean()) ** 2 / float(((places - places.mean()) ** 2).sum())
+    half = student_t(0.95, freedom) * math.sqrt(
+        float(residuals @ residuals) / freedom * (1 + 1 / len(values) + distance)
+    )
+    size = float(slope * at + constant - level)
+    return Difference(
+        size, size - half, size + half, f"{what}, on the line through its {len(values)} printed values", OWN
+    )
+
+
+def on_stand_in(difference: Difference | None, which: str) -> Difference | None:
+    """The same difference, marked as that of a stand-in."""
+    return None if difference is None else replace(difference, what=f"{difference.what}; {which}", basis="stand-in")
 
 
 def counts(claims: Sequence[Claim]) -> dict[ClaimVerdict, int]:

@@ -14,3 +14,12 @@ def _block(value: Any, depth: int) -> str:
     inner = " " * (depth + 1)
     lines = [f"{inner}{json.dumps(key)}: {_block(each, depth + 1)}" for key, each in value.items()]
     return "{\n" + ",\n".join(lines) + "\n" + " " * depth + "}"
+
+
+def rounded(value: Any) -> Any:
+    """The same lists and dicts with numbers of five digits."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list) else value

@@ -18,6 +18,7 @@ from reproduction.verdicts import HOW, Measured, Row
 
 REPORTS = ("CS7015", "TDT4265", "COMP5623", "CS6910", "IN4310")
 TEST_IMAGES = 10_000
+_TESTED = ("holds", "does not hold", "undecided")
 LONG = 10  # epochs of a run in which there is something to choose
 METHOD = (
     "Agrees: the printed number, give or take its rounding, equals ours or lies in its 95 % interval. The interval of a"
@@ -70,7 +71,7 @@ def _summary(rows: Sequence[Row], words: Sequence[Claim], runs: Runs, waiting: S
     numbers, total = verdicts.counts(rows), sum(row.printed.count for row in rows)
     decided = numbers["agrees"] + numbers["differs"]
     held = claims.counts(words)
-    with_interval = sum(1 for c in words if c.verdict == "holds" and c.difference and c.difference.leaves_out_zero)
+    with_interval = Counter(c.verdict for c in words if c.difference and c.difference.leaves_out_zero)
     first = (
         f"The five reports print {total:,} numbers of results, settings left out. {decided:,} of them are measured,"
         f" computed or recomputed here: {numbers['agrees']:,} agree and {numbers['differs']:,} differ."
@@ -78,8 +79,9 @@ def _summary(rows: Sequence[Row], words: Sequence[Claim], runs: Runs, waiting: S
         " runs."
     )
     second = (
-        f"Of {len(words)} conclusions in words, {held['holds']} hold, {with_interval} of them with an interval that"
-        f" leaves out zero; {held['does not hold']} do not hold, {held['undecided']} are undecided,"
+        f"Of {len(words)} conclusions in words, {held['holds']} hold, {with_interval['holds']} of them with an interval"
+        f" that leaves out zero; {held['does not hold']} do not hold, {with_interval['does not hold']} of them with"
+        f" such an interval; {held['undecided']} are undecided,"
         f" {held['cannot be tested']} cannot be tested and {held['waits']} wait."
     )
     third = (
@@ -94,6 +96,7 @@ def _summary(rows: Sequence[Row], words: Sequence[Claim], runs: Runs, waiting: S
             ("Printed numbers by verdict", _by_how(rows)),
             ("Printed numbers by report", _by_report(rows)),
             ("Conclusions in words by report", _claims_by_report(words)),
+            ("Conclusions in words by what the verdict rests on", _claims_by_basis(words)),
         ),
     )
 
@@ -125,6 +128,16 @@ def _claims_by_report(words: Sequence[Claim]) -> TextTable:
         counted = Counter(claim.verdict for claim in words if claim.report == report)
         table.append((report, str(counted.total()), *(str(counted[v]) for v in claims.CLAIM_VERDICTS)))
     return TextTable(("Report", "conclusions", *claims.CLAIM_VERDICTS), tuple(table))
+
+
+def _claims_by_basis(words: Sequence[Claim]) -> TextTable:
+    table = []
+    for basis, name in claims.BASES.items():
+        chosen = [claim for claim in words if claim.verdict in _TESTED and claim.basis == basis]
+        counted = Counter(claim.verdict for claim in chosen)
+        sure = sum(1 for claim in chosen if claim.difference and claim.difference.leaves_out_zero)
+        table.append((name, *(str(counted[v]) for v in _TESTED), str(sure)))
+    return TextTable(("Evidence", *_TESTED, "interval without zero"), tuple(table))
 
 
 def _beaten(runs: Runs) -> Section:
@@ -291,6 +304,7 @@ def claim_records(words: Sequence[Claim]) -> Iterator[Mapping[str, Any]]:
             "report": claim.report,
             "place": claim.place,
             "conclusion": claim.words,
+            "evidence": claim.basis if claim.verdict in _TESTED else "",
             "difference": "" if found is None else f"{found.size:.8g}",
             "low": "" if found is None or math.isnan(found.low) else f"{found.low:.8g}",
             "high": "" if found is None or math.isnan(found.high) else f"{found.high:.8g}",

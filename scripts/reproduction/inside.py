@@ -21,29 +21,34 @@ from keras_cnn.visualization.probe import Probe
 from keras_cnn.visualization.receptive_field import measured_field
 from keras_cnn.visualization.statistics import NotPositive
 from keras_cnn.visualization.targets import class_scores
+from reproduction.compact import rounded
 from reproduction.images import Material
 
 CONVOLUTIONS, FILTERS = 5, 2  # that the report examines: the first filters of the first convolutions
-SIZES = (4, 8, 12, 16, 20)  # sides of the occluding patch
-OCCLUDED, DEER_IMAGES = 2, 20  # images of each class, and of deer, that the network classifies correctly
+TESTED = 200  # test images of each class
+SIZES = (4, 8, 16, 24)  # sides of the occluding patch
+OCCLUDED, DEER_IMAGES = 1, 10  # images of each class, and of deer, that the network classifies correctly
 DEER = "deer"
 BATCH, PADDING = 128, 4  # of the report's test images: cropped at random from a padded image
 Numbers = dict[str, Any]
 
 
 def measure(material: Material, folder: Path | None) -> tuple[Numbers, Numbers]:
-    """What part 2 of the report asks of a trained network, on all test images of its run."""
+    """What part 2 of the report asks of a trained network, on test images of its run."""
     assert folder is not None
     config = RunFolder.open(folder).config(BUILDERS)
     model = load_model(folder / "model.keras")
     probe, dataset = Probe(model), load_dataset(config)
-    images, labels = decoded(dataset.test, dataset.image_shape), np.asarray(dataset.test.labels)
+    every = np.asarray(dataset.test.labels)
+    chosen = np.sort(np.concatenate([np.flatnonzero(every == label)[:TESTED] for label in np.unique(every)]))
+    images, labels = decoded(dataset.test.take(chosen), dataset.image_shape), every[chosen]
     batches = [(images[start : start + 250], labels[start : start + 250]) for start in range(0, len(images), 250)]
     logits = np.concatenate([class_scores(probe, part) for part, _ in batches])
     right = logits.argmax(axis=1) == labels
     points = [block.activated or block.before_activation for block in probe.convolutions]
     responses, shares = one_pass(probe, batches, [Responding(probe), NotPositive(probe, points)])
     findings = {
+        "images": len(images),
         "accuracy": float(right.mean()),
         "ablation": _ablation(probe, batches, dataset.classes),
         "occlusion": _occlusion(probe, images, labels, right),
@@ -54,8 +59,8 @@ def measure(material: Material, folder: Path | None) -> tuple[Numbers, Numbers]:
         "fields": [_field(probe, block.name) for block in probe.convolutions[:CONVOLUTIONS]],
         "training_mode": _training_mode(model, images, labels, right),  # the last, for it moves batch norm's statistics
     }
-    network = {"run": folder.name, "parameters": int(model.count_params()), "test_images": len(images)}
-    return network, _rounded(findings)
+    network = {"run": folder.name, "parameters": int(model.count_params())}
+    return network, rounded(findings)
 
 
 def _ablation(probe: Probe, batches: Sequence, classes: Sequence[str]) -> Numbers:
@@ -149,11 +154,3 @@ def _training_mode(model: keras.Model, images: np.ndarray, labels: np.ndarray, r
 def _difference(values: np.ndarray) -> list[float]:
     """The mean over images with its bootstrap interval."""
     return [float(np.mean(values)), *paired_bootstrap(values)]
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, list) else value

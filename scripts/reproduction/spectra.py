@@ -14,7 +14,8 @@ from keras_cnn.evaluation.intervals import paired_bootstrap
 from keras_cnn.models import backbones
 from keras_cnn.visualization.passes import one_pass
 from keras_cnn.visualization.probe import Probe
-from keras_cnn.visualization.statistics import Features, NotPositive, Spectrum, spectrum
+from keras_cnn.visualization.statistics import Features, NotPositive, spectrum
+from reproduction.compact import rounded
 from reproduction.images import CLASSES, PHOTOS, Material, photo_names
 
 SIDE = 224
@@ -47,7 +48,7 @@ def measure(material: Material, folder: Path | None) -> tuple[Numbers, Numbers]:
         "xception": "ImageNet weights",
         "resnet18": "random weights",
     }
-    return words, findings
+    return words, rounded(findings)
 
 
 def _of_images(probe: Probe, points: tuple[str, ...], images: np.ndarray) -> Numbers:
@@ -59,16 +60,8 @@ def _of_images(probe: Probe, points: tuple[str, ...], images: np.ndarray) -> Num
         "sparser": [float(np.mean(gain := shares[-2].shares - shares[0].shares)), *paired_bootstrap(gain)],
         "effective_rank": [found.effective_rank, *found.effective_rank_interval],
         "variance": float(found.eigenvalues.sum()),
-        "largest_share": _largest_share(found),
-        "eigenvalues": [float(f"{value:.5g}") for value in found.eigenvalues[:LARGEST]],
+        "eigenvalues": found.eigenvalues[:LARGEST].tolist(),
     }
-
-
-def _largest_share(found: Spectrum) -> list[float]:
-    """The share of the variance along the largest eigenvalue, with the interval of the bootstrap."""
-    share, resampled = found.eigenvalues[0] / found.eigenvalues.sum(), found.resampled
-    shares = resampled[:, 0] / resampled.sum(axis=1)
-    return [float(share), *map(float, np.quantile(shares, [0.025, 0.975]))]
 
 
 def _photos(path: Path) -> Iterator[np.ndarray]:

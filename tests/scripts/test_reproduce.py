@@ -278,6 +278,19 @@ def test_the_effects_of_a_sweep_are_those_of_least_squares():
     assert effects.fitted(rows[:3], [1.0, 2.0, 3.0]) is None
 
 
+def test_printed_numbers_have_intervals_of_their_own():
+    """Of 0.6 and 0.5 on 100 images: standard error √(0.24 + 0.25)/10 = 0.07. Of the line through 1, 2, 3, 5: slope 1.3,
+    residuals 0.2, -0.1, -0.4, 0.3, s² = 0.3 / 2, standard error √(0.15 / 5), t of two degrees of freedom 4.3027."""
+    found = claims.of_print(0.6, 0.5, 100, "x")
+    assert (found.size, found.high - found.size) == (pytest.approx(0.1), pytest.approx(1.972 * 0.07, rel=1e-3))
+    line = claims.trend([0, 1, 2, 3], [1, 2, 3, 5], "x")
+    half = 3 * 4.3027 * math.sqrt(0.03)
+    assert (line.size, line.high - line.size) == (pytest.approx(3.9), pytest.approx(half, rel=1e-4))
+    later = claims.beyond([0, 1, 2, 3], [1, 2, 3, 5], 5, 7, "x")  # 0.8 + 5 · 1.3 = 7.3
+    half = 4.3027 * math.sqrt(0.15 * (1 + 1 / 4 + 3.5**2 / 5))
+    assert (later.size, later.high - later.size) == (pytest.approx(0.3), pytest.approx(half, rel=1e-4))
+
+
 def test_every_level_of_a_setting_is_tried_equally_often():
     trials = stand_ins.trials()
     assert len(trials) == 50

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_cnn.evaluation.intervals import mean_interval, welch_interval
 from reproduction import evidence, stand_ins
-from reproduction.claims import Claim, ClaimVerdict, Difference, by_seed, larger, noted, over_seeds, similar
+from reproduction.claims import OWN, Claim, ClaimVerdict, Difference, by_seed, larger, on_stand_in, over_seeds, similar
 from reproduction.effects import Effects, Row, fitted
 from reproduction.evidence import Runs
 from reproduction.stand_ins import SWEPT, TRANSFER, trials
@@ -87,7 +87,7 @@ def _sweep(runs: Runs) -> Iterator[Claim]:
         ("More neurons in the dense layer work better than fewer", {"dense": 2}, "256 minus 64"),
     )
     for words, change, what in conclusions:
-        found = None if fit is None else noted(fit.of(change, what), SWEPT)
+        found = None if fit is None else on_stand_in(fit.of(change, what), SWEPT)
         yield _claim("Part A, Ans 3", words, larger(found), found)
 
 
@@ -106,7 +106,7 @@ def swept(runs: Runs) -> Effects | None:
 def _tuning(runs: Runs) -> Iterator[Claim]:
     place = "Part B, Question 3"
     finding = "its own table: 4.798 and 6.743 minutes with every layer trained, 2.657 and 3.225 with the head alone"
-    twice = Difference((4.798 / 2.657 + 6.743 / 3.225) / 2, what="times as long, mean of two networks")
+    twice = Difference((4.798 / 2.657 + 6.743 / 3.225) / 2, what="times as long, mean of two networks", basis=OWN)
     yield _claim(place, "Training every layer takes almost half the time", ("does not hold", finding), twice, "times")
     for words, gains, better, worse in (
         (
@@ -122,22 +122,24 @@ def _tuning(runs: Runs) -> Iterator[Claim]:
             "random_all",
         ),
     ):
-        of_table = Difference(sum(gains) / 2, *mean_interval(gains), "of its table, 2 networks, one run each")
+        of_table = Difference(sum(gains) / 2, *mean_interval(gains), "of its table, 2 networks, one run each", OWN)
         found = _decided(_transfer(runs, better, worse), of_table)
         yield _claim(place, words, larger(found), found)
     gains = [2.297 / 2.364 - 1, 2.733 / 2.723 - 1]
-    found = Difference(sum(gains) / 2, *mean_interval(gains), "change of the minutes by pretrained weights, 2 networks")
+    found = Difference(
+        sum(gains) / 2, *mean_interval(gains), "change of the minutes by pretrained weights, 2 networks", OWN
+    )
     yield _claim(place, "Pretrained or random weights take almost the same time", similar(found), found, "share")
     words = "The last three layers of ResNet101 do better than its head or all of it"
     both = [found for other in ("head", "all") if (found := _transfer(runs, "last_3", other))]
     if len(both) == 2:
         found = min(both, key=lambda each: each.size)
-        yield _claim(place, words, larger(found), noted(found, "the smaller gain of the two"))
+        yield _claim(place, words, larger(found), replace(found, what=f"{found.what}; the smaller gain of the two"))
     else:
         yield _claim(place, words, ("undecided", "one run each, of different settings"))
     change = evidence.minus(evidence.at("val_accuracy", 15), evidence.at("val_accuracy", 6))
     found = over_seeds(runs, "cs6910.transfer.last_3_15_epochs", change, "epoch 15 minus epoch 6")
-    found = noted(found, TRANSFER)
+    found = on_stand_in(found, TRANSFER)
     yield _claim(place, "Validation accuracy hardly changes with more than 5 to 7 epochs", similar(found), found)
     found = _transfer(runs, "last_3", "five_block")
     yield _claim(place, "A huge pretrained network is better than a small one from scratch", larger(found), found)
@@ -148,7 +150,7 @@ def _tuning(runs: Runs) -> Iterator[Claim]:
 def _transfer(runs: Runs, first: str, second: str) -> Difference | None:
     """The difference of the best validation accuracies of two ways to train on the stand-in."""
     names = (f"cs6910.transfer.{each}" for each in (first, second))
-    return noted(by_seed(runs, *names, VALIDATION, f"{first} minus {second}"), TRANSFER)
+    return on_stand_in(by_seed(runs, *names, VALIDATION, f"{first} minus {second}"), TRANSFER)
 
 
 def _decided(ours: Difference | None, of_table: Difference) -> Difference:
@@ -162,7 +164,9 @@ def _decided(ours: Difference | None, of_table: Difference) -> Difference:
 
 def _transfer_speed(runs: Runs) -> Difference | None:
     names = (f"cs6910.transfer.{each}" for each in ("all", "random_all"))
-    return noted(by_seed(runs, *names, evidence.at("val_accuracy", 1), "validation accuracy after epoch 1"), TRANSFER)
+    return on_stand_in(
+        by_seed(runs, *names, evidence.at("val_accuracy", 1), "validation accuracy after epoch 1"), TRANSFER
+    )
 
 
 def _networks(runs: Runs) -> Iterator[Claim]:
@@ -173,7 +177,7 @@ def _networks(runs: Runs) -> Iterator[Claim]:
     ]
     printed = float(np.mean(FAMILIES) - np.mean(OTHERS))
     low, high = welch_interval(FAMILIES, OTHERS)
-    found = Difference(printed, low, high, "mean of 21 printed runs minus mean of 6")
+    found = Difference(printed, low, high, "mean of 21 printed runs minus mean of 6", OWN)
     if all(
         len(group) == len(names) for group, names in zip(groups, (stand_ins.FAMILIES, stand_ins.OTHERS), strict=True)
     ):
@@ -181,6 +185,6 @@ def _networks(runs: Runs) -> Iterator[Claim]:
             f"{found.what}; from random weights on 400 images of CIFAR-10, 75 pixels, four networks reach"
             f" {100 * np.mean(groups[0]):.1f} %, SqueezeNet, VGG11 and AlexNet {100 * np.mean(groups[1]):.1f} %"
         )
-        found = Difference(printed, low, high, what)
+        found = replace(found, what=what)
     yield _claim(place, words, larger(found), found)
     yield _claim(place, "... nor is AlexNet", ("cannot be tested", "no run of AlexNet is printed"))

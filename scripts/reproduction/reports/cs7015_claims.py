@@ -1,31 +1,43 @@
 """CS7015: its conclusions in words."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from reproduction import evidence
 from reproduction.claims import (
+    OWN,
     Claim,
     ClaimVerdict,
     Difference,
     best_against_next,
     between,
     larger,
-    noted,
+    of_print,
+    on_stand_in,
     over_cells,
     paired,
     similar,
+    trend,
 )
 from reproduction.evidence import Quantity, Runs
 from reproduction.experiments import Experiment, grid
 from reproduction.networks import parameters
 from reproduction.reports import cs7015_inside
-from reproduction.reports.cs7015_grids import BEST, REPORT
+from reproduction.reports.cs7015_grids import BEST, IMAGES, REPORT
 from reproduction.stand_ins import SHORT, short_grid, short_name
 
 TEST, TRAIN, OVERFIT = evidence.mean("test_accuracy"), evidence.mean("accuracy"), evidence.mean("overfit")
 BEST_TEST = evidence.at_best("test_accuracy", "test_accuracy")
 WAITS: tuple[ClaimVerdict, str] = ("waits", "needs network 4, trained for 100 epochs")
+TRAINED = 50_000  # images that the report trained on
+# Its table of means over the grid of network 2, by epoch.
+PRINTED_EPOCHS = (1, 5, 9, 13, 17, 21, 25, 29)
+PRINTED_TRAIN = (0.158178, 0.576427, 0.748044, 0.848084, 0.918202, 0.953464, 0.969569, 0.980733)
+PRINTED_TEST = (0.254411, 0.584967, 0.661889, 0.663333, 0.658233, 0.670867, 0.682633, 0.686378)
+PRINTED_OVERFIT = (0, 0.177556, 8.61556, 18.4751, 25.9969, 28.2598, 28.6936, 29.4356)
 CELLS = {network: f"cs7015.{network}.{row[0]}" for network, row in BEST.items()}
 
 
@@ -76,7 +88,7 @@ def _of_grid(runs: Runs, network: str, compute: Callable[[str, Sequence[Experime
     found = compute(f"cs7015.{network}", grid(f"cs7015_{network}"))
     if found is not None:
         return found
-    return noted(compute(f"cs7015.short_{network}", short_grid(network)), SHORT)
+    return on_stand_in(compute(f"cs7015.short_{network}", short_grid(network)), SHORT)
 
 
 def _best(runs: Runs, network: str) -> Difference | None:
@@ -89,7 +101,23 @@ def _better(runs: Runs, better: str, worse: str, quantity: Quantity) -> Differen
     found = between(runs, CELLS[better], CELLS[worse], quantity)
     if found is not None:
         return found
-    return noted(between(runs, short_name(CELLS[better]), short_name(CELLS[worse]), quantity), SHORT)
+    return on_stand_in(between(runs, short_name(CELLS[better]), short_name(CELLS[worse]), quantity), SHORT)
+
+
+def _printed(better: str, worse: str) -> Difference:
+    """The difference of the printed best test accuracies, until both networks have run."""
+    first, second = (float(BEST[network][3]["test"]) for network in (better, worse))
+    return of_print(first, second, IMAGES, f"best test accuracies, {better} minus {worse},")
+
+
+def _printed_overfit() -> Difference:
+    """The printed overfit% of network 2 minus that of network 3, until both have run."""
+    (train2, test2), (train3, test3) = (
+        (float(BEST[network][3]["train"]), float(BEST[network][3]["test"])) for network in ("net2", "net3")
+    )
+    train, test = of_print(train2, train3, TRAINED, ""), of_print(test3, test2, IMAGES, "")
+    size, half = 100 * (train.size + test.size), 100 * math.hypot(train.high - train.size, test.high - test.size)
+    return Difference(size, size - half, size + half, "of its print, one run each, over the images", OWN)
 
 
 def _pairs(runs: Runs, network: str, field: str, levels: tuple[float, float], quantity: Quantity) -> Difference | None:
@@ -99,13 +127,15 @@ def _pairs(runs: Runs, network: str, field: str, levels: tuple[float, float], qu
 def _net2(runs: Runs) -> Iterator[Claim]:
     found = _best(runs, "net2")
     yield _claim("Net 2, 1)", "The widest network, with kernel 5, has the best test accuracy", larger(found), found)
-    found = between(runs, CELLS["net2"], CELLS["net1"], BEST_TEST)
+    found = between(runs, CELLS["net2"], CELLS["net1"], BEST_TEST) or _printed("net2", "net1")
     yield _claim("Net 3 configurations", "Net 2 gains test accuracy over net 1", larger(found), found)
     place = "Net 2, 2)"
-    for what, column in (("train", "accuracy"), ("test", "test_accuracy")):
+    for what, column, printed in (("train", "accuracy", PRINTED_TRAIN), ("test", "test_accuracy", PRINTED_TEST)):
         found = _of_grid(runs, "net2", functools.partial(_change, runs, column, first=1))
+        found = found or trend(np.log(PRINTED_EPOCHS), printed, "epoch 29 minus epoch 1, by the epoch's logarithm")
         yield _claim(place, f"With more epochs the {what} accuracy increases", larger(found), found)
     found = _of_grid(runs, "net2", functools.partial(_change, runs, "overfit", first=5))
+    found = found or trend(PRINTED_EPOCHS, PRINTED_OVERFIT, "epoch 29 minus epoch 1")
     yield _claim(place, "The overfit% increases with the epochs", larger(found), found, "%")
     place = "Net 2, 3)"
     found = _pairs(runs, "net2", "model.l1_oc", (64, 18), TEST)
@@ -126,9 +156,9 @@ def _change(runs: Runs, column: str, prefix: str, cells: Sequence[Experiment], *
 def _net3(runs: Runs) -> Iterator[Claim]:
     found = _best(runs, "net3")
     yield _claim("Net 3, 1)", "The widest network, with dropout 0.1, has the best test accuracy", larger(found), found)
-    found = _better(runs, "net3", "net2", BEST_TEST)
+    found = _better(runs, "net3", "net2", BEST_TEST) or _printed("net3", "net2")
     yield _claim("Net 3, 1)", "Test accuracy is far above that of net 2", larger(found), found)
-    found = _better(runs, "net2", "net3", evidence.at_best("overfit", "test_accuracy"))
+    found = _better(runs, "net2", "net3", evidence.at_best("overfit", "test_accuracy")) or _printed_overfit()
     yield _claim("Net 3, 1)", "Dropout, batch norm and augmentation reduce the overfit%", larger(found), found, "%")
     place = "Net 3, 2)"
     found = _pairs(runs, "net3", "model.dropout_rate", (0.1, 0.5), OVERFIT)
@@ -142,10 +172,10 @@ def _net3(runs: Runs) -> Iterator[Claim]:
 
 
 def _net4(runs: Runs) -> Iterator[Claim]:
-    found = between(runs, CELLS["net4"], CELLS["net3"], BEST_TEST)
+    found = between(runs, CELLS["net4"], CELLS["net3"], BEST_TEST) or _printed("net4", "net3")
     yield _claim("Net 4, 1)", "The deeper and sleeker network is slightly better than net 3", larger(found), found)
     fewer = 1 - parameters("net4", **BEST["net4"][1]) / parameters("net3", **BEST["net3"][1])
-    exact = Difference(fewer, what="share of the parameters of net 3, exact")
+    exact = Difference(fewer, what="share of the parameters of net 3, exact", basis="computed")
     yield _claim("Net 4, 1)", "It has almost 35 % fewer parameters than net 3", ("holds", exact.what), exact)
     found = between(runs, "cs7015.net4.dropout_rate0.3", "cs7015.net4.dropout_rate0.5", BEST_TEST)
     yield _claim("Net 4, 2)", "Dropout 0.3 is much better than 0.5", larger(found), found)

@@ -57,8 +57,9 @@ def _differences(found: Found) -> Iterator[tuple[str, str, Difference]]:
     yield "deer", "points", lowest_near_0(found["deer"])
     size, low, high = ablation["difference"]
     others = [100 * change for change in ablation["random_filters"]]
-    what = f"on the test images; ten random filters change it by {min(others):+.1f} to {max(others):+.1f} points"
-    yield "drop", "points", Difference(-size, -high, -low, what)
+    span = f"{min(others):+.1f} to {max(others):+.1f} points"
+    what = f"of {found['images']:,} test images; ten random filters change it by {span}"
+    yield "drop", "points", Difference(-size, -high, -low, what, "stand-in")
     changes = {name: change[2:] for name, change in ablation["by_class"].items()}
     worse = min(("cat", "bird"), key=lambda name: changes[name][0])
     yield "rise", "points", of_numbers(changes[worse], f"of {worse}, the smaller rise of the two")
@@ -66,14 +67,14 @@ def _differences(found: Found) -> Iterator[tuple[str, str, Difference]]:
     animals = [-change[0] for name, change in changes.items() if name not in TRANSPORT]
     mean = float(np.mean(transport) - np.mean(animals))
     what = "mean loss of four classes of transport minus that of six of animals"
-    yield "transport", "points", Difference(mean, *welch_interval(transport, animals), what)
+    yield "transport", "points", Difference(mean, *welch_interval(transport, animals), what, "stand-in")
     yield "response", "", response_falls(found["filters"])
     what = f"values not above 0 after the ReLU, convolution {CONVOLUTIONS} minus 1"
     yield "sparser", "points", of_numbers(found["sparser"], what)
     second = found["filters"][1]
     low, high = wilson(second["dead"], second["filters"])
     what = f"{second['dead']} of its {second['filters']} filters, {_dead(found)} of all; Wilson's interval"
-    yield "dying", "share", Difference(second["dead"] / second["filters"], low, high, what)
+    yield "dying", "share", Difference(second["dead"] / second["filters"], low, high, what, "stand-in")
     training = found["training_mode"]
     what = (
         f"minus {100 * training['accuracy']:.1f} % with dropout active, batch norm by batches and images cropped at"
@@ -91,7 +92,7 @@ def lowest_near_0(deer: Found) -> Difference:
         f"{100 * NEAR_0:.0f} % minus the lowest confidence with a patch of {QUICK} pixels, {deer['images']} deer; with"
         f" {sides} pixels it is {each}"
     )
-    return Difference(NEAR_0 - size, NEAR_0 - high, NEAR_0 - low, what)
+    return Difference(NEAR_0 - size, NEAR_0 - high, NEAR_0 - low, what, "stand-in")
 
 
 def response_falls(layers: list[Found]) -> Difference:
@@ -107,7 +108,7 @@ def response_falls(layers: list[Found]) -> Difference:
         f"all filters of convolution 1 minus those of convolution {CONVOLUTIONS}; {by_pixel} for each pixel of their"
         f" {first['pixels']} and {last['pixels']}"
     )
-    return Difference(size, size - half, size + half, what)
+    return Difference(size, size - half, size + half, what, "stand-in")
 
 
 def _dead(found: Found) -> str:
