@@ -114,6 +114,7 @@ def test_every_kind_of_row_and_its_options():
         ([{"conv": 0}], "row 1: conv1: filters 0, expected at least 1"),
         ([{"conv": 8, "stride": 2, "dilation": 2}], "row 1: conv1: stride 2, dilation 2"),
         ([{"conv": 8, "relu": None}], "row 1: layers conv and relu, expected one layer a row"),
+        ([{"conv": 8, "relu": None, "pool": 2}], "row 1: layers conv and relu and pool, expected one layer a row"),
         ([{"relu": 3}], "row 1: relu: found 3, expected no value"),
         ([{}], "row 1: an empty row"),
         (["relu"], r"table\[0\]: found 'relu', expected a mapping"),
