@@ -309,6 +309,19 @@ def test_every_kernel_has_its_weights_for_red_green_and_blue(monkeypatch):
         np.testing.assert_array_equal(np.stack(drawn, axis=-1), weights[:, :, colour])
 
 
+@pytest.mark.parametrize(("side", "across"), [(96, 2), (97, 1)])
+def test_every_image_stands_beside_its_map(monkeypatch, side, across):
+    rows = []
+    monkeypatch.setattr(attribution, "sheet", lambda given, *_, **__: rows.extend(given))
+    images = RNG.integers(0, 256, (3, side, side, 3)).astype(np.uint8)
+    maps = RNG.normal(size=(3, side, side))
+    attribution.attribution_sheet(images, maps, ["a", "b", "c"], "t", "n")
+    assert [list(row.titles) for row in rows] == ([["a", "b"], ["c"]] if across == 2 else [["a"], ["b"], ["c"]])
+    panels = [panel for row in rows for panel in row.panels]
+    np.testing.assert_array_equal(np.stack([panel.picture for panel in panels[::3]]), images)
+    np.testing.assert_array_equal(np.stack([panel.picture for panel in panels[1::3]]), maps)
+
+
 def test_signs_are_those_of_classes_that_rise_fall_or_stay():
     """The published one falls where the measured stays; the class without images and the row of all do not count."""
     pairs = [((0.5, 0.4), (0.5, 0.5)), ((0.5, 0.4), (0.3, 0.2)), ((0.1, 0.2), (0.3, 0.4)), ((0.5, 0.5), (0.2, 0.2))]
