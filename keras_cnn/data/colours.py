@@ -143,9 +143,9 @@ def _changed(change, names, inputs, results, at_once):
     count = tf.reduce_sum(tf.cast(wanted, tf.int32))
 
     def one(number, results):
-        row = first[number]
-        new = change(*(tensor[row][None] for tensor in inputs))
-        return number + 1, tf.tensor_scatter_nd_update(results, [[row]], new)
+        row = tf.gather(first, [number])  # a slice would make XLA compile anew for every batch: it wants `first` known
+        new = change(*(tf.gather(tensor, row) for tensor in inputs))
+        return number + 1, tf.tensor_scatter_nd_update(results, row[None], new)
 
     return tf.while_loop(lambda number, _: number < count, one, (tf.constant(0), results), parallel_iterations=1)[1]
 

@@ -19,11 +19,19 @@ SPLIT = Split(
     pixels=np.random.default_rng(0).integers(0, 256, (IMAGES, *SHAPE), dtype=np.uint8),
 )
 RECIPE = augment.Augmentation(mixup=0.3, rotation=10, flip=0.5)
+EVERYTHING = augment.Augmentation(
+    crop_area=(0.5, 1), pad_crop=2, flip=0.5, vertical_flip=0.5, rotation=10, scale=(0.9, 1.1), translation=0.1, shear=5,
+    brightness=0.2, contrast=0.2, saturation=0.2, policy="randaugment", erase=0.5, cutout=3, mixup=0.2, cutmix=0.2,
+)  # fmt: skip
 RATES = [0.01 / (1 + step) for step in range(9)]
 
 
 def changed(images, labels, keys, epoch):
     return augment.augment(images, labels, keys, epoch, seed=1, recipe=RECIPE)
+
+
+def changed_in_every_way(images, labels, keys, epoch):
+    return augment.augment(images, labels, keys, epoch, seed=1, recipe=EVERYTHING)
 
 
 def stream_of(steps_per_call, augmented=changed) -> tuple[Trainer, StepStream]:
@@ -100,8 +108,8 @@ COMPILED = """
 import os, sys
 os.environ["XLA_FLAGS"] = f"--xla_dump_to={sys.argv[1]}"
 from pathlib import Path
-from tests.training.test_step_stream import RATES, stream_of
-_, stream = stream_of(1)
+from tests.training.test_step_stream import RATES, changed_in_every_way, stream_of
+_, stream = stream_of(1, changed_in_every_way)
 for epoch in range(3):
     for _ in range(3):
         stream.advance(RATES[:1])
@@ -110,6 +118,7 @@ for epoch in range(3):
 
 
 def test_xla_compiles_both_sizes_of_a_batch_in_the_first_epoch_alone(fork_server, tmp_path):
+    """Whatever the augmentation draws: what XLA has to know beforehand would be compiled anew for each batch."""
     done = fork_server.run(COMPILED, tmp_path)
     assert done.returncode == 0, done.stderr
     first, *others = map(int, done.stdout.split())
