@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from keras_cnn.cli import commands
-from keras_cnn.data import load, sources, split_record
+from keras_cnn.data import contents, load, sources, split_record
 from keras_cnn.data.pipeline import batches, decoded
 from keras_cnn.data.shards import remote
 from keras_cnn.errors import InputError, Stopped
@@ -227,6 +228,22 @@ def test_a_shard_that_changes_during_a_run_stops_it(made, tmp_path):
     shard.unlink()
     with pytest.raises(Stopped, match=r"train-000000.tar"):
         list(batches(data.train, SHAPE, 8))
+
+
+def test_an_image_that_differs_from_what_was_checked_is_named_wherever_it_is(made, tmp_path, monkeypatch):
+    shutil.copytree(made / "shards", tmp_path / "shards")
+    monkeypatch.setattr(contents, "_AT_A_TIME", 7)
+    files = shards_of(tmp_path, tmp_path).train.files
+    assert contents.difference_in_shards(files) is None
+    for place in (0, 7, len(files) - 1):
+        shard, name = files[place].path, files.names[files.rows[place]]
+        whole, changed = shard.stat().st_mtime_ns, bytearray(before := shard.read_bytes())
+        changed[files[place].offset : files[place].offset + files[place].size] = bytes(files[place].size)
+        for content in (changed, before):
+            shard.write_bytes(content)
+            os.utime(shard, ns=(whole, whole))
+            found = contents.difference_in_shards(files)
+            assert found.startswith(f"{shard}: {name}: ") if content is changed else found is None
 
 
 def test_labels_without_a_list_name_the_classes(copied, tmp_path):
