@@ -20,8 +20,9 @@ SPLIT = Split(
 )
 RECIPE = augment.Augmentation(mixup=0.3, rotation=10, flip=0.5)
 EVERYTHING = augment.Augmentation(
-    crop_area=(0.5, 1), pad_crop=2, flip=0.5, vertical_flip=0.5, rotation=10, scale=(0.9, 1.1), translation=0.1, shear=5,
-    brightness=0.2, contrast=0.2, saturation=0.2, policy="randaugment", erase=0.5, cutout=3, mixup=0.2, cutmix=0.2,
+    crop_area=(0.5, 1), pad_crop=2, flip=0.5, vertical_flip=0.5, rotation=10, scale=(0.9, 1.1), translation=0.1,
+    shear=5, brightness=0.2, contrast=0.2, saturation=0.2, policy="randaugment", erase=0.5, cutout=3,
+    mixup=0.2, cutmix=0.2,
 )  # fmt: skip
 RATES = [0.01 / (1 + step) for step in range(9)]
 
