@@ -29,7 +29,7 @@ class BackboneRanking:
 
     @property
     def best(self) -> str:
-        """The name of the first backbone, for `finetune`."""
+        """The name of the first backbone, for `finetune`; the column `weights` of `table` has its weights."""
         return str(self.table["backbone"].iloc[0])
 
     def __repr__(self) -> str:

@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> None:
         return
     if len(chosen.run) == 1:
         early.check_run(chosen.run[0])
+        if chosen.against:
+            early.check_run(chosen.against)
         logger.info(f"evaluating  {chosen.run[0]}")
     import_tensorflow()  # takes seconds, which --help and wrong options avoid
     _measure(chosen)

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_cnn import config as config_module
 from keras_cnn import run_folder
+from keras_cnn.checking import near_path
 from keras_cnn.cli import early, folds, hosts, sweep
 from keras_cnn.cli.conclusion import conclude, conclude_batch
 from keras_cnn.cli.parser import Parser
@@ -66,13 +67,16 @@ def main(arguments: list[str]) -> None:
 def photos_named(chosen: argparse.Namespace, overrides: list[str]) -> list[str]:
     """The override for photos or a table of labels in place of a config, which is then None; else [].
 
-    InputError for the folder of a run or of a sweep, and for a second data source.
+    InputError for a table that does not exist, the folder of a run or of a sweep, and a second data source.
     """
     folder = chosen.config
     if folder is None:
         return []
     source = early.as_source(str(folder))
     if source == str(folder) and not source.startswith(early.PHOTOS):
+        if folder.suffix.lower() in early.TABLES:
+            near = near_path(folder)
+            raise InputError(f"{folder}: no such table of labels" + (f"; did you mean {near}?" if near else ""))
         return []
     for name, means in (("sweep.json", "a sweep"), ("config.yaml", "a run")):
         if (folder / name).is_file():
@@ -85,7 +89,7 @@ def photos_named(chosen: argparse.Namespace, overrides: list[str]) -> list[str]:
 
 def add_config(parser: Parser, default: str) -> None:
     """Adds the config of a training as an argument and as --config; `default` is the shipped one used without it."""
-    named = f"YAML file, the name of a config of the package, or a folder of photos; default: {default}"
+    named = f"YAML file, name of a config of the package, folder of photos or table of labels; default: {default}"
     parser.add_argument("config", nargs="?", type=Path, help=named)
     parser.option("--config", type=Path, dest="named_config", metavar="CONFIG", help="the same, as an option")
 

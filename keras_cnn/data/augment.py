@@ -91,28 +91,30 @@ class Augmentation:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int | float) and not 0 <= value < math.inf:
-                raise InputError(f"augmentation.{field.name} is {value}; expected a number of 0 or more")
+                raise InputError(f"data.augment.{field.name}: found {value}, expected a number of 0 or more")
         for name in ("flip", "vertical_flip", "erase"):
             if getattr(self, name) > 1:
-                raise InputError(f"augmentation.{name} is {getattr(self, name)}; expected a probability, 0 to 1")
+                raise InputError(f"data.augment.{name}: found {getattr(self, name)}, expected a probability, 0 to 1")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise InputError(f"augmentation.scale is {self.scale}; expected (smallest, largest), both above 0")
+            raise InputError(f"data.augment.scale: found {self.scale}, expected (smallest, largest), both above 0")
         if len(self.crop_area) != 2 or not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
             raise InputError(
-                f"augmentation.crop_area is {self.crop_area}; expected (smallest, largest), above 0, up to 1"
+                f"data.augment.crop_area: found {self.crop_area}, expected (smallest, largest), above 0, up to 1"
             )
         if self.shear >= 90:
-            raise InputError(f"augmentation.shear is {self.shear}; expected less than 90 degrees")
+            raise InputError(f"data.augment.shear: found {self.shear}, expected less than 90 degrees")
         for name, values in (("fill", FILLS), ("policy", POLICIES)):
             if getattr(self, name) not in values:
-                raise InputError(f"augmentation.{name} is {getattr(self, name)!r}; expected one of {', '.join(values)}")
+                raise InputError(
+                    f"data.augment.{name}: found {getattr(self, name)!r}, expected one of {', '.join(values)}"
+                )
         for name, low, high in (("operations", 1, 10), ("magnitude", 0, policies.LEVELS - 1)):
             value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
             if value not in range(low, high + 1):
-                raise InputError(f"augmentation.{name} is {value}; expected a whole number from {low} to {high}")
+                raise InputError(f"data.augment.{name}: found {value}, expected a whole number from {low} to {high}")
             if value != default and self.policy != "randaugment":
                 raise InputError(
-                    f"augmentation.{name} is {value} with policy {self.policy}; expected policy randaugment with it"
+                    f"data.augment.{name}: found {value} with policy {self.policy}, expected policy randaugment with it"
                 )
 
     @property

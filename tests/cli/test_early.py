@@ -84,6 +84,7 @@ ANSWERS = {  # program and arguments -> words of its error; none of them may imp
     ("visualize", "photos", "gradcam"): "unknown view 'gradcam'; did you mean attribution --method grad-cam?",
     ("visualize", "resnet5", "kernels"): "nor a backbone; did you mean resnet50?",
     ("evaluate", "photo"): "photo: no such folder; expected a run folder, such as runs/fashion; did you mean photos?",
+    ("train", "label.csv"): "label.csv: no such table of labels",
     ("train", "photo/"): "photo: no such file or folder, and no config of the package; did you mean photos?",
     ("report", "nowhere"): "nowhere: no such folder; expected a run folder",
     ("predict", "photo", "new.jpg"): "photo: no such run, model file or export; did you mean photos?",

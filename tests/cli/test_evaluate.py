@@ -699,6 +699,9 @@ def test_errors_under_corruption_are_relative_to_those_of_another_run(runs, call
     status, _, err = call(runs / "one", "--corruptions", "5", "--against", runs / "two")
     assert (status, len(err)) == (2, 1)
     assert "two: was not measured under corruption; expected" in err[0]
+    status, _, err = call(runs / "one", "--corruptions", "5", "--against", runs / "nowhere")
+    assert status == 2
+    assert "nowhere: no such folder; expected a run folder" in err[0]
     assert readings(runs / "one") == 1
     assert call(runs / "two", "--corruptions", "5")[0] == 0
     status, out, err = call(runs / "one", "--corruptions", "5", "--against", runs / "two")

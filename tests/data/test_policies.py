@@ -150,12 +150,21 @@ def test_an_image_changes_alike_in_any_batch_and_with_other_options_beside():
     [
         (
             {"policy": "autoaugment"},
-            "augmentation.policy is 'autoaugment'; expected one of none, trivialaugment, r",
+            "data.augment.policy: found 'autoaugment', expected one of none, trivialaugment, r",
         ),
-        ({"policy": "randaugment", "operations": 0}, "augmentation.operations is 0; expected a whole number from 1 to"),
-        ({"policy": "randaugment", "magnitude": 31}, "augmentation.magnitude is 31; expected a whole number from 0 to"),
-        ({"policy": "trivialaugment", "magnitude": 5}, "augmentation.magnitude is 5 with policy trivialaugment; exp"),
-        ({"erase": 1.2}, "augmentation.erase is 1.2; expected a probability"),
+        (
+            {"policy": "randaugment", "operations": 0},
+            "data.augment.operations: found 0, expected a whole number from 1 to",
+        ),
+        (
+            {"policy": "randaugment", "magnitude": 31},
+            "data.augment.magnitude: found 31, expected a whole number from 0 to",
+        ),
+        (
+            {"policy": "trivialaugment", "magnitude": 5},
+            "data.augment.magnitude: found 5 with policy trivialaugment, exp",
+        ),
+        ({"erase": 1.2}, "data.augment.erase: found 1.2, expected a probability"),
     ],
 )
 def test_an_impossible_option_is_named(options, named):
