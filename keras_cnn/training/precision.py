@@ -28,7 +28,7 @@ def hardware() -> dict:
         "cores": len(cores()),
         "gpus": [gpu.name for gpu in found],
         **({"compute_capabilities": capabilities} if found else {}),
-        **({"onednn": onednn == "1"} if onednn else {}),
+        **({"onednn": onednn.lower() in ("1", "true")} if onednn else {}),
         "bfloat16": min(capabilities) >= BF16_GPU if found else bool(BF16_FLAGS & _cpu_flags()),
     }
 

@@ -118,7 +118,7 @@ def test_this_machine_is_described(monkeypatch):
     assert isinstance(hardware["bfloat16"], bool)
 
 
-@pytest.mark.parametrize(("value", "told"), [("1", True), ("0", False)])
+@pytest.mark.parametrize(("value", "told"), [("1", True), ("True", True), ("0", False), ("false", False)])
 def test_what_tensorflow_was_told_of_onednn_is_on_record(monkeypatch, value, told):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", value)
     assert precision.hardware()["onednn"] is told
