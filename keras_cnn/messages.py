@@ -30,6 +30,12 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def capitalised(text: str) -> str:
+    """The text as the beginning of a sentence; a first word with a capital inside, such as mAP, stays as it is."""
+    first = text.partition(" ")[0]
+    return text if first[1:] != first[1:].lower() else text[:1].upper() + text[1:]
+
+
 def listed(names: Sequence[str], most: int = MOST_CLASSES) -> str:
     """The names with commas; of more than `most`, the first five and how many more there are."""
     if len(names) <= most:

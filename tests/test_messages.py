@@ -1,6 +1,6 @@
 import pytest
 
-from keras_cnn.messages import counted, wrapped
+from keras_cnn.messages import capitalised, counted, wrapped
 
 
 def test_a_sentence_is_broken_between_words_and_below_its_own_beginning(monkeypatch):
@@ -24,3 +24,8 @@ def test_a_sentence_is_broken_between_words_and_below_its_own_beginning(monkeypa
 )
 def test_a_noun_agrees_with_its_number(number, nouns, words):
     assert counted(number, *nouns) == words
+
+
+def test_a_sentence_begins_with_a_capital_unless_its_first_word_has_one_inside():
+    assert capitalised("macro F1 of the folds") == "Macro F1 of the folds"
+    assert capitalised("mAP@0.5 of the folds") == "mAP@0.5 of the folds"

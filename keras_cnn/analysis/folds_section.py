@@ -8,7 +8,7 @@ from keras_cnn.analysis.sections import PageSection, sentences
 from keras_cnn.charts import Chart, IntervalRow, IntervalRows, TextTable
 from keras_cnn.charts.text import count, digits, percent_with_interval, with_interval
 from keras_cnn.errors import InputError
-from keras_cnn.messages import aligned, counted
+from keras_cnn.messages import aligned, capitalised, counted
 
 NAME, TITLE, SHORT = "folds", "Cross-validation", "Folds"
 WORDS = {"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "loss", "map50": "mAP@0.5", "map": "mAP@[.5:.95]"}
@@ -145,7 +145,7 @@ def _chart(folds: FoldRuns) -> Chart:
     )
     return Chart(
         "folds-scores",
-        f"{WORDS[first][0].upper()}{WORDS[first][1:]} of the folds",
+        f"{capitalised(WORDS[first])} of the folds",
         IntervalRows(tuple(rows), axis),
         table,
     )

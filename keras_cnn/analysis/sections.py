@@ -16,6 +16,7 @@ from keras_cnn.charts import Chart, TextTable, png
 from keras_cnn.charts.text import count, duration, percent
 from keras_cnn.csv_tables import csv_cell
 from keras_cnn.errors import InputError
+from keras_cnn.messages import capitalised
 from keras_cnn.run_folder import replacing
 
 Tables = tuple[tuple[str, TextTable], ...]  # captions with tables
@@ -93,7 +94,7 @@ class AnalysedRuns:
     @property
     def capital(self) -> str:
         """The metric's name at the beginning of a sentence."""
-        return self.word[:1].upper() + self.word[1:]
+        return capitalised(self.word)
 
     @property
     def axis(self) -> str:
@@ -163,7 +164,7 @@ def level_text(value: Any) -> str:
 
 def sentences(lines: Sequence[str]) -> tuple[str, ...]:
     """The lines as sentences, without duplicates."""
-    return tuple(dict.fromkeys(line[:1].upper() + line[1:].rstrip(".") + "." for line in lines if line))
+    return tuple(dict.fromkeys(capitalised(line).rstrip(".") + "." for line in lines if line))
 
 
 def slug(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from keras_cnn.evaluation.facts import ClassAccuracies, Protocol, Quoted
 from keras_cnn.evaluation.verdicts import INVALIDATES, PASSED, UNKNOWN, WEAKENS, Verdict, percent, written
-from keras_cnn.messages import counted
+from keras_cnn.messages import capitalised, counted
 
 _EXACT = 1e-9  # rounding error of float64 sums of the same numbers in another order
 
@@ -77,7 +77,7 @@ def contradicted(facts: Protocol) -> Iterator[Verdict]:
     following = [number for number in numbers if _is_consistent(number)]
     for number in numbers:
         if number not in following:
-            what = number.what[:1].upper() + number.what[1:]
+            what = capitalised(number.what)
             reason = f" ({number.because})" if number.because else ""
             yield (
                 WEAKENS,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from keras_cnn.errors import InputError
 from keras_cnn.figures.panels import Panel, PanelRow, limits, number, sheet, value_range
 from keras_cnn.figures.style import BROWN, GREEN, ORANGE
-from keras_cnn.messages import logger
+from keras_cnn.messages import capitalised, logger
 from keras_cnn.views.support.explained_targets import ExplainedTarget, explained_targets
 from keras_cnn.views.support.opened_detector import LocatedDetection, OpenedDetector, map_behind
 from keras_cnn.views.support.opened_model import Count, OpenedModel, OptionalCount
@@ -250,7 +250,7 @@ def _facts(opened: OpenedModel, explained: ExplainedTarget, attribution: Attribu
     yield f"Explained: {scored}{at}."
     if error := _completeness(attribution):
         few = _IN_CHECKS["integrated-gradients"]["steps"]
-        yield f"{error[0].upper()}{error[1:]}; baseline black, {facts['steps']} steps, {few} in the checks."
+        yield f"{capitalised(error)}; baseline black, {facts['steps']} steps, {few} in the checks."
     if "relus" in facts:
         written = [relu.written for relu in facts["relus"]]
         kinds = ", ".join(f"{written.count(kind)} as {kind}" for kind in dict.fromkeys(written))

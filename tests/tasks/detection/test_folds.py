@@ -36,4 +36,5 @@ def test_boxes_are_cross_validated(tmp_path, small_cfg, rectangles, monkeypatch)
     assert {row["image"] for row in rows} <= held[0] | held[1]
     page = write_pages([tmp_path / "folds"]).read_text()
     assert "mAP@[.5:.95]" in page
+    assert "mAP@0.5 of the folds" in page
     assert "2 folds of 2, 16 images held out in turn" in page
