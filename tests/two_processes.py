@@ -26,8 +26,9 @@ import_tensorflow()
 for task in ("classification", "detection"):
     results = importlib.import_module(f"keras_cnn.tasks.{task}.results")
     results.draw_figures = results.draw_augmentation = lambda *_: None
-from keras_cnn.evaluation import gallery
-gallery.draw = lambda *_: None
+from dataclasses import replace
+from keras_cnn.evaluation import kinds
+kinds.ONE_CLASS = replace(kinds.ONE_CLASS, draw=lambda *_: None)
 sys.exit(program.run(name, arguments))
 """
 

@@ -5,6 +5,8 @@ holds the GIL for part of that time. `area` resizing makes the difference: Tenso
 alone takes 1.5 ms.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -121,13 +123,37 @@ def decoder(files: ImageFiles, image_shape, fit: str, *, in_windows: bool = Fals
     if fit not in FITS:
         raise InputError(f"data.fit is {fit!r}; expected one of {', '.join(FITS)}")
     height, width, channels = image_shape
+    by_tensorflow = _by_tensorflow(tuple(image_shape), fit, bool(files.containers))
 
     def by_pillow(index, where, plan):
         window, content = plan[2:6].tolist() if in_windows else None, where if files.containers else None
         return decode(files[index], (height, width), channels, fit, window=window, content=content)
 
-    def by_tensorflow(where, steps):
-        content = where if files.containers else tf.io.read_file(where)
+    @tf.autograph.experimental.do_not_convert  # AutoGraph would take as long as all else
+    def decoded(index, where, plan):
+        image = tf.case(
+            [
+                (index < 0, lambda: tf.zeros(image_shape, tf.uint8)),
+                (
+                    DecodingPlan(*tf.unstack(plan)).decoder == PILLOW,
+                    lambda: tf.numpy_function(by_pillow, [index, where, plan], tf.uint8, stateful=False),
+                ),
+            ],
+            default=lambda: by_tensorflow(where, plan),
+        )
+        return tf.ensure_shape(image, image_shape)
+
+    return decoded
+
+
+@functools.cache
+def _by_tensorflow(image_shape: tuple[int, int, int], fit: str, in_shards: bool) -> Callable:
+    """A function from `where` and `plan` to an image, traced once for all pipelines of a process."""
+    height, width, channels = image_shape
+
+    def decoded(where, plan):
+        steps = DecodingPlan(*tf.unstack(plan))
+        content = where if in_shards else tf.io.read_file(where)
         pixels = tf.cond(steps.decoder == JPEG, lambda: _jpeg(content, steps, channels),
                          lambda: _png(content, steps, channels))  # fmt: skip
         image = _upright(_resized(pixels, steps), steps.orientation)
@@ -136,21 +162,8 @@ def decoder(files: ImageFiles, image_shape, fit: str, *, in_windows: bool = Fals
         top, left = (height - tf.shape(image)[0]) // 2, (width - tf.shape(image)[1]) // 2
         return tf.image.pad_to_bounding_box(image, top, left, height, width)
 
-    def decoded(index, where, plan):
-        steps = DecodingPlan(*tf.unstack(plan, num=len(DecodingPlan._fields)))
-        image = tf.case(
-            [
-                (index < 0, lambda: tf.zeros(image_shape, tf.uint8)),
-                (
-                    steps.decoder == PILLOW,
-                    lambda: tf.numpy_function(by_pillow, [index, where, plan], tf.uint8, stateful=False),
-                ),
-            ],
-            default=lambda: by_tensorflow(where, steps),
-        )
-        return tf.ensure_shape(image, image_shape)
-
-    return decoded
+    signature = [tf.TensorSpec((), tf.string), tf.TensorSpec((len(DecodingPlan._fields),), tf.int32)]
+    return tf.function(decoded, input_signature=signature, autograph=False)
 
 
 def _jpeg(content, steps, channels):

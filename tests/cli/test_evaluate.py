@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -16,6 +17,7 @@ from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
 from keras_cnn.cli import evaluate, program
+from keras_cnn.evaluation import gallery, kinds
 from keras_cnn.prediction.predicting import predict
 from keras_cnn.run_folder.record import read_record
 
@@ -77,8 +79,10 @@ def call_and_draw(capsys):
 @pytest.fixture
 def call(call_and_draw, monkeypatch):
     """The same without figures, which take most of the time."""
-    for name in ("draw", "draw_comparison"):
-        monkeypatch.setattr(f"keras_cnn.evaluation.gallery.{name}", lambda *_: None)
+    without = {name: lambda *_: None for name in ("draw", "draw_comparison")}
+    monkeypatch.setattr(kinds, "ONE_CLASS", replace(kinds.ONE_CLASS, **without))
+    for name, nothing in without.items():
+        monkeypatch.setattr(gallery, name, nothing)  # ensembles have one kind only
     return call_and_draw
 
 
