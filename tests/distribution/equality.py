@@ -8,6 +8,7 @@ Logical devices are fixed when TensorFlow begins, so that this is a program of i
 
 import json
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from keras_cnn.distribution.replicas import SINGLE, Replicas
 from keras_cnn.evaluation.predict import Predictor
 from keras_cnn.tasks.classification.features import AugmentedViews, FrozenPart
 from keras_cnn.tasks.classification.objective import CrossEntropy
+from keras_cnn.tasks.multilabel.objective import BinaryCrossEntropy
 from keras_cnn.training.optimizers import build_optimizer
 from keras_cnn.training.step import Trainer
 from keras_cnn.training.task import no_interrupt
@@ -34,6 +36,7 @@ SPLIT = Split(
     labels=np.random.default_rng(0).integers(0, CLASSES, IMAGES),
     pixels=np.random.default_rng(1).integers(0, 256, (IMAGES, *SHAPE), dtype=np.uint8),
 )
+LABEL_SETS = replace(SPLIT, labels=np.random.default_rng(2).integers(0, 2, (IMAGES, CLASSES)))
 PLAIN = [{"conv": 4, "kernel": 3}, {"relu": None}, {"pool": 2}, {"flatten": None}]
 NORM = [{"conv": 4, "kernel": 3}, {"bn": None}, {"relu": None}, {"pool": 2}, {"flatten": None}]
 WEIGHTS = np.array([0.3, 1.0, 2.0, 5.0], np.float32)
@@ -56,6 +59,7 @@ CASES = {
     "rates by layer": {"factors": {"conv1": 0.1}},
     "penalty": {"penalty": 0.01},
     "images on the devices": {"on_device": True, "recipe": augment.Augmentation(mixup=0.4, flip=0.5)},
+    "several labels": {"several": True, "momentum": 0.9, "class_weights": np.array([WEIGHTS, WEIGHTS[::-1]])},
     "batch norm": {"table": NORM},
     "batch norm, one step": {"table": NORM, "steps": 1},
 }
@@ -84,12 +88,13 @@ def trained(case: dict, replicas: Replicas) -> tuple[dict[str, list[np.ndarray]]
         images = rows.gathered(images) if rows else images
         return augment.augment(images, labels, keys, epoch, seed=1, recipe=recipe)
 
+    split, objective = (LABEL_SETS, BinaryCrossEntropy) if "several" in case else (SPLIT, CrossEntropy)
     trainer = Trainer(
         model,
         optimizer,
         augmented,
         inputs=tf.TensorSpec((None,), tf.int64) if rows else None,
-        objective=CrossEntropy(CLASSES, case.get("smoothing", 0.0), case.get("class_weights")),
+        objective=objective(CLASSES, case.get("smoothing", 0.0), case.get("class_weights")),
         rate_factors=factors,
         ema=case.get("ema"),
         replicas=replicas,
@@ -97,7 +102,7 @@ def trained(case: dict, replicas: Replicas) -> tuple[dict[str, list[np.ndarray]]
     )
     options = {"seed": 1, "epochs": 9, "share": share}
     batches = (
-        pipeline.row_batches(SPLIT, BATCH, **options) if rows else pipeline.batches(SPLIT, SHAPE, BATCH, **options)
+        pipeline.row_batches(split, BATCH, **options) if rows else pipeline.batches(split, SHAPE, BATCH, **options)
     )
     stream = iter(batches)
     losses = []
