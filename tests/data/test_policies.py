@@ -140,7 +140,7 @@ def test_an_image_changes_alike_in_any_batch_and_with_other_options_beside():
     np.testing.assert_array_equal(run(np.arange(5, 9)), whole[5:9])
     shuffled = np.random.default_rng(1).permutation(16)
     np.testing.assert_array_equal(run(shuffled), whole[shuffled])
-    shares = [run(rows) for first in range(2) for rows in Share(2, first).parts(16)]  # of two devices
+    shares = [run(rows) for first in range(4) for rows in Share(4, first).parts(16)]  # of four devices
     np.testing.assert_array_equal(np.concatenate(shares), whole)
     assert (run(np.arange(16), epoch=4) != whole).any(axis=(1, 2, 3)).mean() > 0.9
 
