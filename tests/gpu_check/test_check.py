@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+from types import SimpleNamespace
 
 import keras
 import pytest
@@ -16,14 +18,23 @@ FEW_RECIPES = {name: RECIPES[name] for name in ("none", "standard")}
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory):
+def checked(tmp_path_factory, fork_server):
     """The lines and the file of a whole check on the processor."""
+
+    def in_a_process(command, **_):
+        """As `subprocess.run` of a module, in a process that need not import TensorFlow."""
+        _, *before, module, name, title = command
+        assert (before, module) == (["-P", "-m"], "keras_cnn.gpu_check")
+        return fork_server.run(f"import runpy; runpy.run_module({module!r}, run_name='__main__')", name, title)
+
     file = tmp_path_factory.mktemp("check") / "gpu-check.json"
     logged, policy = [], keras.config.dtype_policy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(check.logger, "info", logged.append)
         patch.setattr(check, "LIMIT", math.inf)  # tests may share a slow machine
         patch.setattr(measurements, "SECONDS", 1200)
+        programs = SimpleNamespace(run=in_a_process, TimeoutExpired=subprocess.TimeoutExpired)
+        patch.setattr(measurements, "subprocess", programs)
         patch.setattr(measurements, "RECIPES", FEW_RECIPES)  # XLA compiles each
         check.run("cpu", file)
     keras.config.set_dtype_policy(policy)
