@@ -232,7 +232,8 @@ def test_evaluations_are_tables_and_are_compared(run, resumed, data, messages):
     assert list(evaluation.per_class["support"]) == [6, 6, 6]
     logits = run.model.predict(data.test.pixels, verbose=0)
     assert evaluation.accuracy == np.mean(logits.argmax(axis=1) == data.test.labels)
-    comparison = evaluation.against(resumed)
+    with no_figures():
+        comparison = evaluation.against(resumed)
     assert (comparison.overall.difference, comparison.overall.images) == (0.0, 18)
     assert len(repr(comparison)) < 200
     with pytest.raises(kc.InputError, match=r"^split: found 'tset', .*; did you mean test\?"):
