@@ -154,11 +154,26 @@ def data():
     return kc.load_data((PIXELS, LABELS), **shares(classes=("cat", "dog", "owl")))
 
 
+@contextlib.contextmanager
+def no_figures():
+    """Trainings and evaluations draw nothing inside the block."""
+    from keras_cnn.evaluation import kinds
+    from keras_cnn.tasks.classification import results
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("draw_figures", "draw_augmentation"):
+            patch.setattr(results, name, lambda *_: None)
+        nothing = {name: lambda *_: None for name in ("draw", "draw_comparison")}
+        patch.setattr(kinds, "ONE_CLASS", dataclasses.replace(kinds.ONE_CLASS, **nothing))
+        yield
+
+
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory, module_messages):
     """A finished run of `own_network`."""
     folder = tmp_path_factory.mktemp("api") / "own"
-    return kc.train(own_network(), data, epochs=2, learning_rate=0.01, path=folder, wandb="off")
+    with no_figures():
+        return kc.train(own_network(), data, epochs=2, learning_rate=0.01, path=folder, wandb="off")
 
 
 @pytest.fixture(scope="module")
@@ -174,12 +189,13 @@ def resumed(run, data, tmp_path_factory):
         return goes_on
 
     folder = tmp_path_factory.mktemp("api")
-    with pytest.MonkeyPatch.context() as patch:
+    with no_figures(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingSession, "epoch_done", stop)
         with pytest.raises(kc.Stopped, match="after 1 epochs"):
             kc.train(own_network(), data, epochs=2, learning_rate=0.01, path=folder / "stopped", wandb="off")
     os.rename(folder / "stopped", folder / "moved")
-    return kc.resume(folder / "moved")
+    with no_figures():
+        return kc.resume(folder / "moved")
 
 
 def test_an_own_network_trains_as_a_copy_on_logits(run, module_messages):
@@ -208,14 +224,16 @@ def test_an_own_network_resumes_to_the_bit_in_a_moved_folder(run, resumed):
 
 
 def test_evaluations_are_tables_and_are_compared(run, resumed, data, messages):
-    evaluation = run.evaluate("test", verbose=True)
+    with no_figures():
+        evaluation = run.evaluate("test", verbose=True)
     assert 5 <= len(messages) <= 11  # in short
     assert evaluation.accuracy == run.metrics["accuracy"]
     assert evaluation.confusion.to_numpy().sum() == 18
     assert list(evaluation.per_class["support"]) == [6, 6, 6]
     logits = run.model.predict(data.test.pixels, verbose=0)
     assert evaluation.accuracy == np.mean(logits.argmax(axis=1) == data.test.labels)
-    comparison = evaluation.against(resumed)
+    with no_figures():
+        comparison = evaluation.against(resumed)
     assert (comparison.overall.difference, comparison.overall.images) == (0.0, 18)
     assert len(repr(comparison)) < 200
     with pytest.raises(kc.InputError, match=r"^split: found 'tset', .*; did you mean test\?"):

@@ -18,6 +18,7 @@ from keras_cnn.data.arrays import part_of
 from keras_cnn.data.augment import Augmentation
 from keras_cnn.data.splits import LabelledSource
 from keras_cnn.run_folder import read_json
+from keras_cnn.tasks.classification import results
 from keras_cnn.views.support.opened_model import OpenedModel, VisualizeOptions
 from keras_cnn.views.support.saving import SavedFigure, save_figure
 from keras_cnn.views.support.session import visualize
@@ -85,7 +86,9 @@ def run(extended, tmp_path_factory) -> Path:
         "train: {epochs: 2, batch_size: 16}\n"
         "tracking: {wandb: 'off'}\n"
     )
-    assert program.run(train.main, [str(file), "--run-dir", str(folder)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "draw_figures", lambda *_: None)
+        assert program.run(train.main, [str(file), "--run-dir", str(folder)]) == 0
     return folder
 
 

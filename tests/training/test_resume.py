@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 EPOCHS, STEPS = 3, 5
 TABLE = "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }, {dropout: 0.3}, {dense: 16}, {relu: }]"
 OPTIONS = {  # everything that has a state: momentum, dropout's seeds, batch norm, average, plateau, mixing
-    "--data.train": "300",
-    "--data.augment.name": "fashion",
+    "--data.validation": "20",
+    "--data.test": "20",
+    "--data.augment.name": "none",
     "--data.augment.mixup": "0.2",
     "--model.name": "layers",
     "--model.table": TABLE,
@@ -30,7 +31,7 @@ OPTIONS = {  # everything that has a state: momentum, dropout's seeds, batch nor
     "--optim.plateau_patience": "1",
     "--optim.warmup_epochs": "0.5",
     "--train.epochs": str(EPOCHS),
-    "--train.batch_size": "64",
+    "--train.batch_size": "16",
     "--train.ema": "0.9",
     "--tracking.wandb": "off",
 }
@@ -50,12 +51,25 @@ from keras_cnn.tasks.classification import results
 results.draw_figures = results.draw_augmentation = lambda *_: None
 """
 
-# Runs train.py in a process that sends itself a signal after the `count`-th call of a function.
-SIGNALLED = f"""
+# A run in a folder that has the name of a signal gets this signal in its second epoch.
+STOPPED = f"""
+import os, signal
+from keras_cnn.training.session import TrainingSession
+step_done = TrainingSession.step_done
+def stopping(self):
+    step_done(self)
+    name = self._folder.path.name
+    if name in {STOPPING} and (self.state.epoch, self.state.step) == (1, 2):
+        os.kill(os.getpid(), getattr(signal, name))
+TrainingSession.step_done = stopping
+"""
+
+# Runs train.py in a process that kills itself after the `count`-th call of a function.
+KILLED = f"""
 import importlib, os, signal, sys
 from keras_cnn.cli import program, train
 {NO_FIGURES}
-number, where, name, count, *arguments = sys.argv[1:]
+where, name, count, *arguments = sys.argv[1:]
 module_name, _, class_name = where.partition(":")
 owner = importlib.import_module(module_name)
 owner = getattr(owner, class_name) if class_name else owner
@@ -64,25 +78,34 @@ def dying(*arguments, **settings):
     calls[0] += 1
     result = original(*arguments, **settings)
     if calls[0] == int(count):
-        os.kill(os.getpid(), int(number))
+        os.kill(os.getpid(), signal.SIGKILL)
     return result
 setattr(owner, name, dying)
 sys.exit(program.run(train.main, arguments))
 """
 
 
-def arguments(folder: Path, **changes: str) -> list[str]:
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """NPZ of noise of two classes, one of them brighter."""
+    generator, labels = np.random.default_rng(0), np.arange(STEPS * 16 + 40) % 2
+    pixels = generator.integers(0, 156, (len(labels), 28, 28, 1)) + 100 * labels[:, None, None, None]
+    path = tmp_path_factory.mktemp("pictures") / "pictures.npz"
+    np.savez(path, x=pixels.astype(np.uint8), y=labels)
+    return path
+
+
+def arguments(pictures: Path, folder: Path, **changes: str) -> list[str]:
     options = OPTIONS | {f"--{name.replace('__', '.')}": value for name, value in changes.items()}
-    return ["configs/default.yaml", *(word for pair in options.items() for word in pair), "--run-dir", str(folder)]
+    options |= {"--data.source": f"npz:{pictures}", "--run-dir": str(folder)}
+    return ["configs/default.yaml", *(word for pair in options.items() for word in pair)]
 
 
-def signalled(fork_server, number: int, moment: tuple, folder: Path, status: int) -> str:
-    """Standard error of a run that gets a signal at a moment, and ends with this status."""
-    words = [str(int(number)), *map(str, moment), *arguments(folder)]
-    done = fork_server.run(SIGNALLED, *words)
-    assert done.returncode == status, done.stdout + done.stderr
+def killed(fork_server, moment: tuple, words: list[str], folder: Path) -> None:
+    done = fork_server.run(KILLED, *map(str, moment), *words)
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
     assert not (folder / "metrics.json").exists()
-    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -97,20 +120,25 @@ def small_disk(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory, fork_server, train_several, small_disk) -> tuple[Path, dict[str, dict]]:
+def begun(tmp_path_factory, fork_server, train_several, pictures, small_disk) -> tuple[Path, dict[str, dict]]:
     """A folder with a whole run and with runs that ended early, each in its own way; and what was said."""
-    folder = tmp_path_factory.mktemp("runs")
+    folder, kills = tmp_path_factory.mktemp("runs"), []
     rate = {"optim__optimizer": "sgd", "optim__learning_rate": "1e30", "optim__warmup_epochs": "0"}
-    lines = {"whole": arguments(folder / "whole"), "not finite": arguments(folder / "not finite", **rate)}
+    command = partial(arguments, pictures)
+    lines = {"whole": command(folder / "whole"), "not finite": command(folder / "not finite", **rate)}
+    lines |= {name: command(folder / name) for name in STOPPING}
     if small_disk:
-        lines["full disk"] = arguments(small_disk / "run")
+        lines["full disk"] = command(small_disk / "run")
     with ThreadPoolExecutor(2) as pool:  # two processes at a time
-        answers = pool.submit(train_several, ROOT, lines, NO_FIGURES)
-        begin = partial(pool.submit, signalled, fork_server)
-        stops = {name: begin(signal.Signals[name], MID_EPOCH, folder / name, 3) for name in STOPPING}
-        kills = [begin(signal.SIGKILL, at, folder / name, -9) for name, at in DEATHS.items()]
-    answers = answers.result() | {name: {"err": stop.result()} for name, stop in stops.items()}
-    assert all("Traceback" not in kill.result() for kill in kills)
+        answers = pool.submit(train_several, ROOT, lines, NO_FIGURES + STOPPED)
+        for name, moment in DEATHS.items():
+            kills.append(pool.submit(killed, fork_server, moment, command(folder / name), folder / name))
+    answers = answers.result()
+    for kill in kills:
+        kill.result()
+    for name in STOPPING:
+        assert answers[name]["status"] == 3, answers[name]["err"]
+        assert not (folder / name / "metrics.json").exists()
     places = {name: folder / name for name in STOPPING} | ({"full disk": small_disk / "run"} if small_disk else {})
     for name, run in places.items():
         answers[name]["position"] = checkpoints.load(run / "checkpoint").state["position"]
@@ -118,13 +146,13 @@ def begun(tmp_path_factory, fork_server, train_several, small_disk) -> tuple[Pat
 
 
 @pytest.fixture(scope="module")
-def ended(begun, train_several, small_disk) -> tuple[Path, dict[str, dict]]:
-    """The same after other processes have resumed them and repeated the whole run; and what they said."""
+def ended(begun, train_several, pictures, small_disk) -> tuple[Path, dict[str, dict]]:
+    """The same after another process has resumed them and repeated the whole run; and what it said."""
     folder, _ = begun
     lines = {
         "complete": ["--resume", folder / "whole"],
         "other config": ["--resume", folder / "not finite", "--optim.momentum", "0.5", "--seed", "2"],
-        "again": arguments(folder / "again"),
+        "again": arguments(pictures, folder / "again"),
         **{name: ["--resume", folder / name] for name in [*DEATHS, *STOPPING]},
     }
     elsewhere = folder / "SIGINT" / "environment.json"
@@ -132,11 +160,7 @@ def ended(begun, train_several, small_disk) -> tuple[Path, dict[str, dict]]:
     if small_disk:
         subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
         lines["full disk"] = ["--resume", small_disk / "run"]
-    names = list(lines)
-    halves = [{name: lines[name] for name in names[start::2]} for start in (0, 1)]
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda half: train_several(ROOT, half, NO_FIGURES), halves)
-    return folder, first | second
+    return folder, train_several(ROOT, lines, NO_FIGURES)
 
 
 def history(folder: Path) -> list[list[str]]:

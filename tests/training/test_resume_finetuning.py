@@ -19,14 +19,16 @@ TABLE = (
     " {dense: 16}, {relu: }]"
 )
 OPTIONS = {  # everything that has a state: moments, dropout's seeds, batch norm, average; and rates by depth, and views
-    "--data.train": "300",
-    "--data.augment.name": "fashion",
+    "--data.train": "80",
+    "--data.validation": "100",
+    "--data.augment.name": "none",
+    "--data.augment.brightness": "0.3",
     "--model.name": "layers",
     "--model.table": TABLE,
     "--optim.optimizer": "adamw",
     "--optim.weight_decay": "0.01",
     "--train.epochs": str(EPOCHS),
-    "--train.batch_size": "64",
+    "--train.batch_size": "16",
     "--train.ema": "0.9",
     "--finetune.strategy": "staged",
     "--finetune.head_epochs": "2",
@@ -50,12 +52,24 @@ def validate(self):
 phase_runner.PhaseRunner.validate = validate
 """
 
-# Runs train.py in a process that sends itself a signal after the `count`-th call of a function.
-SIGNALLED = f"""
+# The run in the folder of this name gets SIGTERM in its second phase.
+TERMINATED = """
+import os, signal
+from keras_cnn.training.session import TrainingSession
+step_done = TrainingSession.step_done
+def terminating(self):
+    step_done(self)
+    if self._folder.path.name == "in the second phase" and (self.state.epoch, self.state.step) == (3, 2):
+        os.kill(os.getpid(), signal.SIGTERM)
+TrainingSession.step_done = terminating
+"""
+
+# Runs train.py in a process that kills itself after the `count`-th call of a function.
+KILLED = f"""
 import importlib, os, signal, sys
 from keras_cnn.cli import program, train
 {PREPARED}
-number, where, name, count, *arguments = sys.argv[1:]
+where, name, count, *arguments = sys.argv[1:]
 module_name, _, class_name = where.partition(":")
 owner = getattr(importlib.import_module(module_name), class_name)
 original, calls = getattr(owner, name), [0]
@@ -63,25 +77,19 @@ def dying(*arguments, **settings):
     calls[0] += 1
     result = original(*arguments, **settings)
     if calls[0] == int(count):
-        os.kill(os.getpid(), int(number))
+        os.kill(os.getpid(), signal.SIGKILL)
     return result
 setattr(owner, name, dying)
 sys.exit(program.run(train.main, arguments))
 """
 
-ENDS = {  # name: signal, after which call, exit status, other options, the run that it must end like
-    "in the first phase": (signal.SIGKILL, (*ADD, STEPS + 2), -9, {}, "whole"),
-    "between the phases": (
-        signal.SIGKILL,
-        ("keras_cnn.training.session:TrainingSession", "leave_phase", 1),
-        -9,
-        {},
-        "whole",
-    ),
-    "in the second phase": (signal.SIGTERM, (*ADD, 3 * STEPS + 2), 3, {}, "whole"),
+ENDS = {  # name: after which call it is killed, if it is, other options, and the run that it must end like
+    "in the first phase": ((*ADD, STEPS + 2), {}, "whole"),
+    "between the phases": ((SESSION, "leave_phase", 1), {}, "whole"),
+    "in the second phase": (None, {}, "whole"),
     "after its last epoch": (
-        *(signal.SIGKILL, ("keras_cnn.tasks.classification.phase_runner:PhaseRunner", "verify_frozen", 1), -9),
-        *(EARLY, "stopped early"),
+        *(("keras_cnn.tasks.classification.phase_runner:PhaseRunner", "verify_frozen", 1), EARLY),
+        "stopped early",
     ),
 }
 
@@ -91,34 +99,36 @@ def arguments(folder: Path, changes: dict[str, str]) -> list[str]:
     return ["configs/default.yaml", *(word for pair in pairs for word in pair), "--run-dir", str(folder)]
 
 
-def signalled(fork_server, how: tuple, folder: Path) -> None:
-    number, moment, status, changes, _ = how
-    words = [str(int(number)), *map(str, moment), *arguments(folder, changes)]
-    done = fork_server.run(SIGNALLED, *words)
-    assert done.returncode == status, done.stdout + done.stderr
-    assert not (folder / "metrics.json").exists()
+def killed(fork_server, moment: tuple, changes: dict[str, str], folder: Path) -> None:
+    done = fork_server.run(KILLED, *map(str, moment), *arguments(folder, changes))
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, fork_server, train_several) -> tuple[Path, dict[str, dict]]:
-    """A folder with two whole runs and those that were killed and resumed, and what these said."""
+    """A folder with two whole runs and those that were broken off and resumed, and what these said."""
     folder = tmp_path_factory.mktemp("runs")
-    lines = {"whole": arguments(folder / "whole", {}), "stopped early": arguments(folder / "stopped early", EARLY)}
+    changes = {"whole": {}, "stopped early": EARLY, "in the second phase": {}}
+    lines = {name: arguments(folder / name, of_run) for name, of_run in changes.items()}
     with ThreadPoolExecutor(2) as pool:  # two processes at a time
-        answers = pool.submit(train_several, ROOT, lines, PREPARED)
-        kills = [pool.submit(signalled, fork_server, how, folder / name) for name, how in ENDS.items()]
+        answers = pool.submit(train_several, ROOT, lines, PREPARED + TERMINATED)
+        kills = [
+            pool.submit(killed, fork_server, moment, changes, folder / name)
+            for name, (moment, changes, _) in ENDS.items()
+            if moment
+        ]
     for kill in kills:
         kill.result()
-    assert all(answer["status"] == 0 for answer in answers.result().values()), answers.result()
+    answers = answers.result()
+    assert [answer["status"] for answer in answers.values()] == [0, 0, 3], answers
+    assert not any((folder / name / "metrics.json").exists() for name in ENDS)
     shutil.copytree(folder / "in the first phase", folder / "tampered with")
     told = folder / "tampered with" / "freeze.json"
     content = told.read_text()
     told.write_text(content.replace(content.rpartition('": "')[2].split('"')[0], "0" * 64))
     names = [*ENDS, "tampered with"]
-    halves = [{name: ["--resume", folder / name] for name in names[start::2]} for start in (0, 1)]
-    with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda half: train_several(ROOT, half, PREPARED), halves)
-    return folder, answers.result() | first | second
+    resumed = train_several(ROOT, {name: ["--resume", folder / name] for name in names}, PREPARED)
+    return folder, answers | resumed
 
 
 def history(folder: Path) -> list[list[str]]:

@@ -107,19 +107,19 @@ def history(folder: Path) -> np.ndarray:
 
 # --- what is computed once changes nothing ----------------------------------------------------------------------------
 
-FASHION = {"data__augment__name": "fashion"}
+BRIGHTNESS = {"data__augment__name": "none", "data__augment__brightness": 0.3}
 CASES = {  # changes, and how far the weights may be apart after three epochs
     "head only": ({"finetune__freeze_upto": "all"}, 1e-5),
     "inside the backbone": ({"finetune__freeze_upto": "bn1"}, 1e-5),
-    "two views": ({"finetune__freeze_upto": "pool1", "finetune__augment_views": 2, **FASHION}, 1e-5),
+    "two views": ({"finetune__freeze_upto": "pool1", "finetune__augment_views": 2, **BRIGHTNESS}, 1e-5),
     "bfloat16": ({"finetune__freeze_upto": "pool1", "precision": "mixed_bfloat16"}, 2e-2),
 }
 
 
 ON_DEVICE = {  # changes, and what is kept there: images or features
-    "files, mixed": ({"data__cache": "none", "data__augment__mixup": 0.3, **FASHION}, "0.1 MiB of images"),
+    "files, mixed": ({"data__cache": "none", "data__augment__mixup": 0.3, **BRIGHTNESS}, "0.1 MiB of images"),
     "decoded, frozen in the step": ({"finetune__freeze_upto": "pool1", "finetune__features": "none"}, "of images"),
-    "two views": ({"finetune__freeze_upto": "pool1", "finetune__augment_views": 2, **FASHION}, "of features"),
+    "two views": ({"finetune__freeze_upto": "pool1", "finetune__augment_views": 2, **BRIGHTNESS}, "of features"),
     "bfloat16": ({"finetune__freeze_upto": "pool1", "finetune__features_dtype": "bfloat16"}, "of features"),
 }
 
@@ -173,8 +173,8 @@ CALM = TABLE.replace("{dropout: 0.3}, ", "")  # a dropout's draws depend on how 
     ("upto", "epochs", "changes"),
     [
         ("pool1", 3, {"model__table": CALM}),
-        ("pool1", 3, {"model__table": CALM, "finetune__augment_views": 2, "data__augment__name": "fashion"}),
-        ("layer3_0_conv1", 1, {"model__table": None, "model__name": "resnet18", "model__weights": "none"}),
+        ("pool1", 3, {"model__table": CALM, "finetune__augment_views": 2, **BRIGHTNESS}),
+        ("layer2_0_conv1", 1, {"model__table": None, "model__name": "resnet8", "model__weights": "none"}),
     ],
     ids=["between stages", "two views", "inside a residual block"],
 )
@@ -498,7 +498,7 @@ def test_where_memory_is_short_nothing_is_kept_the_views_are_the_same_and_the_re
     photos, monkeypatch, messages
 ):
     monkeypatch.setattr(phase_runner, "bytes_fit", lambda need: False)
-    options = {"finetune__freeze_upto": "pool1", "finetune__augment_views": 2, **FASHION}
+    options = {"finetune__freeze_upto": "pool1", "finetune__augment_views": 2, **BRIGHTNESS}
     made = prepare_setup(config_of(photos, **options), None)
     short = PhaseRunner(made, made.phases[-1])
     short.log_summary()
