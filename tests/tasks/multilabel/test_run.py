@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import expit
 from sklearn import metrics as reference
 
 import keras_cnn
@@ -20,6 +21,7 @@ from keras_cnn.data.sources import read_source
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import kinds
 from keras_cnn.evaluation.multilabel.evaluations import MultilabelEvaluation
+from keras_cnn.export import litert, onnx
 from keras_cnn.models.class_names import classes_in, has_several_labels
 from keras_cnn.prediction.label_table import LabelPredictions
 from keras_cnn.run_folder.record import read_record
@@ -158,12 +160,17 @@ def test_the_page_has_the_numbers_of_the_run(run):
 
 
 def test_an_export_and_its_program_know_sigmoid_and_thresholds(run, place, fork_server):
-    path = run.export("keras", verbose=False)["keras"]
+    files = run.export(["keras", "litert", "onnx"], verbose=False)
+    path = files["keras"]
     described = json.loads((path.parent / "export.json").read_text())
     assert described["thresholds"] == run.metrics["thresholds"]
     assert described["output"]["activation"] == "sigmoid"
     expected = keras_cnn.predict(path, ["photos/001.png"])
     assert expected.labels == run.predict(["photos/001.png"]).labels
+    names = [f"photos/{number:03d}.png" for number in range(20)]
+    pixels, chances = np.stack([np.asarray(Image.open(name)) for name in names]), run.predict(names).probabilities
+    for name, module in (("litert", litert), ("onnx", onnx)):
+        np.testing.assert_allclose(expit(module.load(files[name])(pixels)), chances, rtol=0, atol=1e-5)
     code = (path.parent / "predict_keras.py").read_text()
     assert "np.tanh" in code
     assert "softmax" not in code
