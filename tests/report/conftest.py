@@ -1,4 +1,6 @@
 import csv
+import functools
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -10,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from keras_cnn.analysis import importance
 from keras_cnn.evaluation import metrics
 from keras_cnn.report.html import write_report
 from keras_cnn.sweeps.space import overrides
@@ -19,6 +22,20 @@ from keras_cnn.sweeps.sweep_file import read_sweep
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds", "run_seconds"]
 # What a class, a run or a command may be called; each must reach the reader as it is, and do nothing.
 NASTY = '</script><img src=x onerror="window.hacked=1"><!-- %{x} & شبكة \u202e'
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_forests():
+    """Forests of few trees, resampled a few times: the page has the numbers, and tests/analysis says whether they hold.
+
+    Hundreds of forests took most of the time of every page about a sweep.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importance, "TREES", 20)
+        patch.setattr(importance, "_RESAMPLED_TREES", 2)
+        analysed = importlib.import_module("keras_cnn.analysis.sections")  # the package has a function of this name
+        patch.setattr(analysed, "importance", functools.partial(importance.importance, resamples=10))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ import pytest
 
 from keras_cnn.analysis import sections
 from keras_cnn.analysis.run_tables import find_table
-from keras_cnn.analysis.sections import PageSection
+from keras_cnn.analysis.sections import AnalysedRuns, PageSection
+from keras_cnn.analysis.setting_sections import balance_section
+from keras_cnn.analysis.swept_section import swept_section
 from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol, repeats, verdicts
@@ -143,7 +145,7 @@ def test_a_hole_in_the_grid_is_warned_of(make_sweep, tmp_path):
     names = {"lr": "optim.learning_rate", "width": "model.filters", "dense": "model.dense"}
     definition = {**BAYES, "method": "grid", "parameters": parameters, "keras_cnn": {"names": names}}
     sweep = make_sweep(tmp_path / "sweep", definition, [50, 60, 55, 40, 41, 42, 43])
-    (balance,) = [part for part in sections(find_table([sweep])) if part.name == "balance"]
+    balance = balance_section(AnalysedRuns(find_table([sweep])))
     # Parameters by name, the last one fastest: the cell of all second values has not been tried.
     assert "of 8 cells 1 missing (dense 6, lr 2, width 8)" in balance.warnings[0]
 
@@ -281,7 +283,7 @@ def test_parameters_keep_their_own_names_and_values(make_sweep, tmp_path):
     assert set(table.runs["augment"]) <= {True, False}
     drawn = [trial.assignment["lr"] for trial in table.swept.trials]
     assert table.runs["lr"].tolist() == drawn
-    sweep = {row[0]: row for row in dict(sections(table)[-1].tables)["Parameters"].rows}
+    sweep = {row[0]: row for row in dict(swept_section(table.swept).tables)["Parameters"].rows}
     assert sweep["augment"][1:] == ("data.augment.name", "categorical_w_probabilities", "true (0.25), false (0.75)")
     assert sweep["lr"][2:] == ("log_uniform_values", "min 0.0001, max 1")
 
