@@ -2,6 +2,7 @@
 
 import csv
 import html
+import importlib
 import json
 import re
 import shutil
@@ -62,6 +63,13 @@ def rows(part: PageSection, caption: str) -> list[dict[str, str]]:
     """The rows of a part's table by the heads of its columns."""
     found = {**dict(part.tables), **dict(part.folded), **{c.title: c.table for c in part.charts}}[caption]
     return [dict(zip(found.head, row, strict=True)) for row in found.rows]
+
+
+@pytest.fixture
+def empty_pictures(monkeypatch) -> None:
+    """The folder's pictures are empty files; tests/analysis and tests/charts draw them."""
+    analysed = importlib.import_module("keras_cnn.analysis.sections")
+    monkeypatch.setattr(analysed.png, "write", lambda charts, path, title, caption: path.touch())
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +345,7 @@ def written(path: Path, head: list[str], lines: list[list]) -> Path:
     return path
 
 
-def test_a_table_of_runs_is_analysed_alone(tmp_path, capsys):
+def test_a_table_of_runs_is_analysed_alone(tmp_path, capsys, empty_pictures):
     lines = [[f"r{i}", w, lr, 0.5 + w / 100 + lr, 1000 * w] for i, (w, lr) in enumerate(
         (w, lr) for w in (8, 16) for lr in (0.01, 0.02, 0.04))]  # fmt: skip
     path = written(tmp_path / "wide.csv", ["name", "width", "rate", "val_acc", "params"], lines)
@@ -376,7 +384,7 @@ def test_columns_that_attack_are_text(tmp_path):
 # --- what is asked for ------------------------------------------------------------------------------------------------
 
 
-def test_analysis_is_written_into_the_sweep_and_its_place_said(make_sweep, tmp_path, capsys):
+def test_analysis_is_written_into_the_sweep_and_its_place_said(make_sweep, tmp_path, capsys, empty_pictures):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40, 50, 60, 45, 30])
     assert program.run(report.main, [str(sweep), "--out", str(tmp_path / "a.html")]) == 0
     out = capsys.readouterr().out
@@ -400,7 +408,7 @@ def test_a_sweep_without_a_finished_trial_is_shown_as_far_as_it_goes(make_sweep,
         assert not (sweep / "analysis").exists()
 
 
-def test_one_trial_is_shown_with_reasons_for_what_one_does_not_allow(make_sweep, tmp_path, capsys):
+def test_one_trial_is_shown_with_reasons_for_what_one_does_not_allow(make_sweep, tmp_path, capsys, empty_pictures):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40])
     assert program.run(report.main, [str(sweep)]) == 0
     page = (sweep / "report.html").read_text(encoding="utf-8")
