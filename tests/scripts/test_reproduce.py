@@ -67,9 +67,10 @@ def finished(photos, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:  # no test looks at the figures
         patch.setattr(own_results, "draw_figures", lambda *_: None)
         patch.setattr(own_results, "draw_augmentation", lambda *_: None)
-        with patch.context() as interrupted, pytest.raises(Interrupted):
+        with pytest.MonkeyPatch.context() as interrupted:
             interrupted.setattr(training.TestedTask, "write_log", stop_after_it)
-            training.train(EXPERIMENT, material, runs / EXPERIMENT.key, SharedResources(), 600)
+            with pytest.raises(Interrupted):
+                training.train(EXPERIMENT, material, runs / EXPERIMENT.key, SharedResources(), 600)
         assert len(training.read_curve(runs / EXPERIMENT.key)) == 1
         assert running.run_all([EXPERIMENT], material, runs, kept, {}, hours=1)
     return runs / EXPERIMENT.key, kept
