@@ -127,6 +127,8 @@ def render(
     problems = [*problems, *(problem for run in content.runs for problem in run.problems), *content.problems]
     views, wrong = pictures.find_views(content.shown)
     bare = _page(content, PagePictures(views=views), [*problems, *wrong], analysed)
+    if not sources and not views:
+        return bare
     room = _room(bare)
     shown, more, damaged = pictures.embed(sources, room // 2 if views else room)
     room -= sum(len(picture.url) for picture in shown)
@@ -242,6 +244,7 @@ def _filled(name: str, **values: object) -> str:
     return page.encode("utf-8", "backslashreplace").decode()  # file names may contain bytes that are not UTF-8
 
 
+@functools.cache  # it keeps the templates that it has compiled
 def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("keras_cnn.report"),

@@ -161,13 +161,7 @@ def test_the_most_frequent_mistakes_take_the_place_of_the_matrix(found):
 
 def test_no_figure_names_every_class_and_no_table_is_longer_than_a_screen(found, tmp_path, monkeypatch):
     drawn = {}
-    save = gallery.style.save
-
-    def keep(figure, path):
-        drawn[path.stem] = figure
-        save(figure, path)
-
-    monkeypatch.setattr(gallery.style, "save", keep)
+    monkeypatch.setattr(gallery.style, "save", lambda figure, path: drawn.setdefault(path.stem, figure))
     gallery.draw(found, tmp_path, "many")
     assert [len(drawn[name].axes) for name in ("roc", "precision_recall")] == [10, 10]
     assert drawn["roc"].get_suptitle() == "many: ROC, each class against the others: the 10 lowest of 60"

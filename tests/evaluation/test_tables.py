@@ -184,6 +184,7 @@ def test_newly_wrong_images_say_what_was_predicted_before_and_after_and_how_they
 ):
     before = evaluation_of(4)
     change = compare(before.predictions, found.predictions)
+    monkeypatch.setattr(gallery.style, "save", lambda *_: None)
     sheets = sheets_of(lambda: gallery.draw_comparison(change, found, tmp_path, "two"), monkeypatch)
     captions, title = sheets["newly_wrong"]
     wrong = np.flatnonzero(

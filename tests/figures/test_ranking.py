@@ -80,7 +80,7 @@ def test_a_long_curve_is_thinned_to_what_can_be_seen():
 
 
 @pytest.mark.parametrize("draw", [roc_curves, precision_recall_curves])
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 7, 10, 100])
+@pytest.mark.parametrize("n", [1, 3, 5, 7, 100])
 def test_nothing_is_cut_and_no_two_titles_overlap(draw, n, check_nothing_cut):
     curves = {f"{i} a rather long name of a class": curve(0.5 + 0.4 * i / n) for i in range(n)}
     figure = draw(curves, "A title that says of which run and which images this is " * 2)

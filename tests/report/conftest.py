@@ -1,4 +1,6 @@
 import csv
+import functools
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -10,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from keras_cnn.analysis import importance
 from keras_cnn.evaluation import metrics
 from keras_cnn.report.html import write_report
 from keras_cnn.sweeps.space import overrides
@@ -19,6 +22,42 @@ from keras_cnn.sweeps.sweep_file import read_sweep
 HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds", "run_seconds"]
 # What a class, a run or a command may be called; each must reach the reader as it is, and do nothing.
 NASTY = '</script><img src=x onerror="window.hacked=1"><!-- %{x} & شبكة \u202e'
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_forests():
+    """Forests of few trees, resampled a few times: the page has the numbers, and tests/analysis says whether they hold.
+
+    Hundreds of forests took most of the time of every page about a sweep.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importance, "TREES", 20)
+        patch.setattr(importance, "_RESAMPLED_TREES", 2)
+        analysed = importlib.import_module("keras_cnn.analysis.sections")  # the package has a function of this name
+        patch.setattr(analysed, "importance", functools.partial(importance.importance, resamples=10))
+        yield
+
+
+@functools.lru_cache(64)  # to compute them takes longer than everything else of most runs
+def summary_of_run(seed: int, epochs: int, classes: tuple[str, ...], images: int) -> dict:
+    """What metrics.json has of three splits, of numbers drawn after those of so many epochs."""
+    random = np.random.default_rng(seed)
+    random.random(4 * epochs)
+    parts = {}
+    for split in ("test", "validation", "train"):
+        labels = random.integers(0, len(classes), images)
+        logits = random.normal(size=(images, len(classes)))
+        logits[np.arange(images), labels] += 1.5
+        parts[split] = metrics.summary(labels, logits, classes)
+    return {"split": "test", **parts.pop("test"), **parts}
+
+
+@functools.lru_cache(100)
+def summary_of_trial(percent: int) -> dict:
+    """The scores of a hundred images of four classes, of which so many are right."""
+    labels = np.arange(100) % 4
+    logits = np.eye(4)[np.where(np.arange(100) < percent, labels, (labels + 1) % 4)]
+    return metrics.summary(labels, logits, ("cat", "dog", "eel", "fox"))
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +86,8 @@ def make_run() -> Callable[..., Path]:
             rows.writerow(HISTORY)
             for epoch in range(1, epochs + 1):
                 rows.writerow([epoch, *random.random(4).round(6), 0.01, 2.5, 2.5 * epoch])
-        write(path / "metrics.json", summary(random, classes, images) | {"best_epoch": 2, "chosen_by": "val_accuracy"})
+        found = summary_of_run(seed, epochs, tuple(classes), images)
+        write(path / "metrics.json", found | {"best_epoch": 2, "chosen_by": "val_accuracy"})
         splits = {"train": 400, "validation": 60, "test": images}
         write(path / "split.json", {"counts": splits, "classes": list(classes), "sha256": "f00"})
         field = {side: {"size": 3, "stride": 1, "offset": 0} for side in ("height", "width")}
@@ -60,15 +100,6 @@ def make_run() -> Callable[..., Path]:
             noise = random.integers(0, 256, (700, 900, 3), np.uint8)  # nothing compresses worse
             Image.fromarray(noise).save(path / "figures" / f"picture_{i}.png")
         return path
-
-    def summary(random, classes, images) -> dict:
-        parts = {}
-        for split in ("test", "validation", "train"):
-            labels = random.integers(0, len(classes), images)
-            logits = random.normal(size=(images, len(classes)))
-            logits[np.arange(images), labels] += 1.5
-            parts[split] = metrics.summary(labels, logits, classes)
-        return {"split": "test", **parts.pop("test"), **parts}
 
     return make
 
@@ -119,10 +150,8 @@ def make_sweep(make_run, tmp_path_factory) -> Callable[..., Path]:
         (run / "config.yaml").write_text(yaml.safe_dump(nested))
         (run / "test_readings.csv").unlink()
         (run / "model.keras").touch()
-        labels = np.arange(100) % 4
-        logits = np.eye(4)[np.where(np.arange(100) < percent, labels, (labels + 1) % 4)]
-        found = metrics.summary(labels, logits, ("cat", "dog", "eel", "fox"))
-        write(run / "metrics.json", {"best_epoch": epochs, "chosen_by": "val_accuracy", "validation": found})
+        found = {"best_epoch": epochs, "chosen_by": "val_accuracy", "validation": summary_of_trial(percent)}
+        write(run / "metrics.json", found)
         with (run / "history.csv").open("w") as file:
             rows = csv.writer(file)
             rows.writerow(HISTORY)

@@ -581,7 +581,8 @@ def asked(capsys, *arguments) -> tuple[int, str, str]:
     return status, captured.out, captured.err
 
 
-def test_default_places(make_run, tmp_path, capsys):
+def test_default_places(make_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(html_module, "render", lambda *_: "the page")
     one, two = make_run(tmp_path / "sweep" / "run-10", pictures=0), make_run(tmp_path / "sweep" / "run-2", pictures=0)
     other = make_run(tmp_path / "other" / "run-2", pictures=0)
     for paths, place in (

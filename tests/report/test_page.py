@@ -337,7 +337,7 @@ def test_copying_takes_the_whole_command(browser, page):
 # --- a sweep ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sweep_page(grid_sweep, tmp_path_factory) -> Path:
     return write_report([grid_sweep], tmp_path_factory.mktemp("page") / "sweep.html")
 

@@ -22,8 +22,8 @@ from keras_cnn.analysis.published_means import (
     order_sentence,
     read_grid,
 )
-from keras_cnn.analysis.run_tables import find_table
-from keras_cnn.analysis.sections import write_section
+from keras_cnn.analysis.run_tables import RunTable, find_table
+from keras_cnn.analysis.sections import PageSection, write_section
 from keras_cnn.errors import InputError
 from keras_cnn.publications import PublishedDataset
 from keras_cnn.report.html import write_report
@@ -296,17 +296,27 @@ def net1_sweep(make_sweep, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def net1_table(net1_sweep) -> RunTable:
+    return find_table([net1_sweep])
+
+
+@pytest.fixture(scope="module")
+def means_of_sweep(net1_table) -> PageSection:
+    (part,) = (part for part in sections(net1_table) if part.name == "published-means")
+    return part
+
+
 def section(page: str, name: str) -> str:
     found = re.search(rf'<section id="{name}".*?</section>', page, re.DOTALL)[0]
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<script.*?</script>", "", found))).split())
 
 
-def test_a_sweep_has_its_means_beside_the_published_ones(net1_sweep):
-    found = find_table([net1_sweep]).published_means
-    failed = next(trial for trial in find_table([net1_sweep]).swept.trials if trial.state == "failed")
+def test_a_sweep_has_its_means_beside_the_published_ones(net1_table, means_of_sweep):
+    found = net1_table.published_means
+    failed = next(trial for trial in net1_table.swept.trials if trial.state == "failed")
     # In W&B's order, the names sorted and the last one fastest: l1_oc 6, multiplier 1.5, kernel 3, stride 2.
     assert (failed.assignment["l1_oc"], failed.assignment["model.stride"]) == (6, 2)
-    (means_of_sweep,) = (part for part in sections(find_table([net1_sweep])) if part.name == "published-means")
     narrow = dict(means_of_sweep.tables)["By l1_oc and filter_multiplier"]
     table = {row[:2]: dict(zip(narrow.head, row, strict=True)) for row in narrow.rows}
     # Last epochs of 6 × 2: 48, 38, 48, 44; one and two points less in the epochs before: 44.5 - 1.
@@ -332,11 +342,10 @@ def test_the_page_tells_the_order_and_what_hinders(net1_page):
     assert "What differs: train.epochs is 3, not 30" in told
 
 
-def test_the_files_of_the_analysis_have_every_mean(net1_sweep, tmp_path):
-    (means,) = (section for section in sections(find_table([net1_sweep])) if section.name == "published-means")
-    assert means.findings[0].startswith("By l1_oc")
-    assert means.findings[-1].startswith("What differs: train.epochs is 3, not 30")
-    files = {path.name: path for path in write_section(tmp_path, means)}
+def test_the_files_of_the_analysis_have_every_mean(means_of_sweep, tmp_path):
+    assert means_of_sweep.findings[0].startswith("By l1_oc")
+    assert means_of_sweep.findings[-1].startswith("What differs: train.epochs is 3, not 30")
+    files = {path.name: path for path in write_section(tmp_path, means_of_sweep)}
     assert files["published_means.png"].is_file()
     with files["published_means.csv"].open() as file:
         read = list(csv.DictReader(file))
@@ -347,10 +356,10 @@ def test_the_files_of_the_analysis_have_every_mean(net1_sweep, tmp_path):
     assert (row["published"], row["measured_as"], row["cells"]) == ("0.527868", "validation_accuracy", "12")
 
 
-def test_a_sweep_lists_only_the_runs_whose_figures_can_be_compared(net1_sweep, net1_page):
+def test_a_sweep_lists_only_the_runs_whose_figures_can_be_compared(net1_table, net1_page):
     told = section(net1_page, "published")
     best = {"l1_oc": 18, "model.filter_multiplier": 2, "model.kernel_size": 3, "model.stride": 1}
-    (wanted,) = [t.label for t in find_table([net1_sweep]).swept.trials if t.assignment == best]
+    (wanted,) = [t.label for t in net1_table.swept.trials if t.assignment == best]
     assert re.findall(r"(\d{4}) figure published", told) == [wanted]
     assert "22 other runs are left out: " in told
     # Of 23 runs: 8 of each smaller width, less the failed one of width 6; 12 of stride 2, less the same.
@@ -378,10 +387,9 @@ def test_a_sweep_without_a_publication_has_no_such_part(grid_sweep):
     assert "published-means" not in [part.name for part in sections(table)]
 
 
-def test_a_sweep_that_cannot_be_compared_says_why(net1_sweep):
-    table = find_table([net1_sweep])
-    config = table.record.config | {"model.name": "lenet"}
-    other = replace(table, record=replace(table.record, config=config))
+def test_a_sweep_that_cannot_be_compared_says_why(net1_table):
+    config = net1_table.record.config | {"model.name": "lenet"}
+    other = replace(net1_table, record=replace(net1_table.record, config=config))
     (part,) = [part for part in sections(other) if part.name == "published-means"]
     assert part.warnings == ("Not shown: the runs are of lenet, the means of cs7015/net1 are of net1.",)
     assert not part.frames

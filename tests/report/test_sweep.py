@@ -2,6 +2,7 @@
 
 import csv
 import html
+import importlib
 import json
 import re
 import shutil
@@ -12,7 +13,9 @@ import pytest
 
 from keras_cnn.analysis import sections
 from keras_cnn.analysis.run_tables import find_table
-from keras_cnn.analysis.sections import PageSection
+from keras_cnn.analysis.sections import AnalysedRuns, PageSection
+from keras_cnn.analysis.setting_sections import balance_section
+from keras_cnn.analysis.swept_section import swept_section
 from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol, repeats, verdicts
@@ -60,6 +63,13 @@ def rows(part: PageSection, caption: str) -> list[dict[str, str]]:
     """The rows of a part's table by the heads of its columns."""
     found = {**dict(part.tables), **dict(part.folded), **{c.title: c.table for c in part.charts}}[caption]
     return [dict(zip(found.head, row, strict=True)) for row in found.rows]
+
+
+@pytest.fixture
+def empty_pictures(monkeypatch) -> None:
+    """The folder's pictures are empty files; tests/analysis and tests/charts draw them."""
+    analysed = importlib.import_module("keras_cnn.analysis.sections")
+    monkeypatch.setattr(analysed.png, "write", lambda charts, path, title, caption: path.touch())
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +153,7 @@ def test_a_hole_in_the_grid_is_warned_of(make_sweep, tmp_path):
     names = {"lr": "optim.learning_rate", "width": "model.filters", "dense": "model.dense"}
     definition = {**BAYES, "method": "grid", "parameters": parameters, "keras_cnn": {"names": names}}
     sweep = make_sweep(tmp_path / "sweep", definition, [50, 60, 55, 40, 41, 42, 43])
-    (balance,) = [part for part in sections(find_table([sweep])) if part.name == "balance"]
+    balance = balance_section(AnalysedRuns(find_table([sweep])))
     # Parameters by name, the last one fastest: the cell of all second values has not been tried.
     assert "of 8 cells 1 missing (dense 6, lr 2, width 8)" in balance.warnings[0]
 
@@ -281,7 +291,7 @@ def test_parameters_keep_their_own_names_and_values(make_sweep, tmp_path):
     assert set(table.runs["augment"]) <= {True, False}
     drawn = [trial.assignment["lr"] for trial in table.swept.trials]
     assert table.runs["lr"].tolist() == drawn
-    sweep = {row[0]: row for row in dict(sections(table)[-1].tables)["Parameters"].rows}
+    sweep = {row[0]: row for row in dict(swept_section(table.swept).tables)["Parameters"].rows}
     assert sweep["augment"][1:] == ("data.augment.name", "categorical_w_probabilities", "true (0.25), false (0.75)")
     assert sweep["lr"][2:] == ("log_uniform_values", "min 0.0001, max 1")
 
@@ -335,7 +345,7 @@ def written(path: Path, head: list[str], lines: list[list]) -> Path:
     return path
 
 
-def test_a_table_of_runs_is_analysed_alone(tmp_path, capsys):
+def test_a_table_of_runs_is_analysed_alone(tmp_path, capsys, empty_pictures):
     lines = [[f"r{i}", w, lr, 0.5 + w / 100 + lr, 1000 * w] for i, (w, lr) in enumerate(
         (w, lr) for w in (8, 16) for lr in (0.01, 0.02, 0.04))]  # fmt: skip
     path = written(tmp_path / "wide.csv", ["name", "width", "rate", "val_acc", "params"], lines)
@@ -374,7 +384,7 @@ def test_columns_that_attack_are_text(tmp_path):
 # --- what is asked for ------------------------------------------------------------------------------------------------
 
 
-def test_analysis_is_written_into_the_sweep_and_its_place_said(make_sweep, tmp_path, capsys):
+def test_analysis_is_written_into_the_sweep_and_its_place_said(make_sweep, tmp_path, capsys, empty_pictures):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40, 50, 60, 45, 30])
     assert program.run(report.main, [str(sweep), "--out", str(tmp_path / "a.html")]) == 0
     out = capsys.readouterr().out
@@ -398,7 +408,7 @@ def test_a_sweep_without_a_finished_trial_is_shown_as_far_as_it_goes(make_sweep,
         assert not (sweep / "analysis").exists()
 
 
-def test_one_trial_is_shown_with_reasons_for_what_one_does_not_allow(make_sweep, tmp_path, capsys):
+def test_one_trial_is_shown_with_reasons_for_what_one_does_not_allow(make_sweep, tmp_path, capsys, empty_pictures):
     sweep = make_sweep(tmp_path / "sweep", BAYES, [40])
     assert program.run(report.main, [str(sweep)]) == 0
     page = (sweep / "report.html").read_text(encoding="utf-8")

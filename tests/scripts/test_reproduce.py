@@ -12,6 +12,7 @@ from PIL import Image
 
 import reproduce
 from keras_cnn.errors import InputError, Interrupted
+from keras_cnn.tasks.classification import results as own_results
 from keras_cnn.tasks.classification.setup import SharedResources
 from reproduction import (
     claims,
@@ -57,18 +58,21 @@ def finished(photos, tmp_path_factory):
     """(run folder, folder of results) of the tiny experiment, interrupted after an epoch, then run within a budget."""
     work = tmp_path_factory.mktemp("work")
     runs, kept, material = work / "runs", work / "kept", Material(photos)
-    write_log, interrupted = training.TestedTask.write_log, pytest.MonkeyPatch()
+    write_log = training.TestedTask.write_log
 
     def stop_after_it(task, folder, history):
         write_log(task, folder, history)
         signal.raise_signal(signal.SIGTERM)
 
-    interrupted.setattr(training.TestedTask, "write_log", stop_after_it)
-    with interrupted.context(), pytest.raises(Interrupted):
-        training.train(EXPERIMENT, material, runs / EXPERIMENT.key, SharedResources(), 600)
-    interrupted.undo()
-    assert len(training.read_curve(runs / EXPERIMENT.key)) == 1
-    assert running.run_all([EXPERIMENT], material, runs, kept, {}, hours=1)
+    with pytest.MonkeyPatch.context() as patch:  # no test looks at the figures
+        patch.setattr(own_results, "draw_figures", lambda *_: None)
+        patch.setattr(own_results, "draw_augmentation", lambda *_: None)
+        with pytest.MonkeyPatch.context() as interrupted:
+            interrupted.setattr(training.TestedTask, "write_log", stop_after_it)
+            with pytest.raises(Interrupted):
+                training.train(EXPERIMENT, material, runs / EXPERIMENT.key, SharedResources(), 600)
+        assert len(training.read_curve(runs / EXPERIMENT.key)) == 1
+        assert running.run_all([EXPERIMENT], material, runs, kept, {}, hours=1)
     return runs / EXPERIMENT.key, kept
 
 
