@@ -37,11 +37,11 @@ PIXELS[..., 0] = 80 * LABELS[:, None, None]
 ONE_IMAGE = PIXELS[0].astype(np.uint8)
 
 
-def test_the_import_is_fast_and_imports_nothing_else():
-    code = "import sys, time; begun = time.process_time(); import keras_cnn; took = time.process_time() - begun\n"
-    code += "print(took < 0.05, {'numpy', 'keras', 'tensorflow', 'yaml'} & set(sys.modules), 'train' in dir(keras_cnn))"
+def test_the_import_imports_nothing_else():
+    code = "import sys; import keras_cnn\n"
+    code += "print({'numpy', 'keras', 'tensorflow', 'yaml'} & set(sys.modules), 'train' in dir(keras_cnn))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    assert done.stdout.split() == ["True", "set()", "True"], done.stderr
+    assert done.stdout.split() == ["set()", "True"], done.stderr
 
 
 def test_the_public_names_are_these_and_each_says_how_it_is_used():

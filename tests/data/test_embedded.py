@@ -1,5 +1,4 @@
 import importlib.util
-import time
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +32,11 @@ def test_counts_are_stratified(mini):
     assert mini.findings["duplicates"]["sets"] == 0
 
 
-def test_small_with_its_licence_and_quick():
+def test_small_with_its_licence():
     assert sum(file.stat().st_size for file in EMBEDDED.iterdir()) < 6_000_000
     notice = (EMBEDDED / "LICENSE.fashion-mnist").read_text()
     assert "Zalando SE" in notice
     assert "Permission is hereby granted" in notice
-    times = []
-    for _ in range(3):
-        started = time.process_time()
-        load()
-        times.append(time.process_time() - started)
-    assert min(times) < 1.0  # 0.3 s on two cores with AVX512; CI machines vary
 
 
 def test_images_are_those_of_the_full_set(mini, debian):
