@@ -109,6 +109,7 @@ def test_every_number_is_that_of_scikit_learn_on_the_predictions(runs, call):
     status, out, err = call(runs / "one")
     assert (status, err) == (0, [])
     folder = runs / "one" / "evaluations" / "test"
+    assert not (folder / "figures").exists()  # `call` draws none
     found = read_json(folder / "metrics.json")
     rows, labels, chances = read_table(folder / "predictions.csv")
     predicted = chances.argmax(axis=1)
