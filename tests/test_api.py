@@ -21,6 +21,7 @@ from keras_cnn.config import Config, names
 from keras_cnn.models.class_names import classes_in
 from keras_cnn.models.model_files import load_model
 from keras_cnn.tasks.detection.settings import BoxConfig
+from tests.drawing import draw_nothing
 
 PUBLIC = (
     *("BackboneRanking", "ComparisonResult", "Dataset", "DetectorRun", "DryRun", "EnsembleResult", "Evaluation"),
@@ -157,14 +158,8 @@ def data():
 @contextlib.contextmanager
 def no_figures():
     """Trainings and evaluations draw nothing inside the block."""
-    from keras_cnn.evaluation import kinds
-    from keras_cnn.tasks.classification import results
-
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("draw_figures", "draw_augmentation"):
-            patch.setattr(results, name, lambda *_: None)
-        nothing = {name: lambda *_: None for name in ("draw", "draw_comparison")}
-        patch.setattr(kinds, "ONE_CLASS", dataclasses.replace(kinds.ONE_CLASS, **nothing))
+        draw_nothing(patch)
         yield
 
 

@@ -12,7 +12,7 @@ import keras_cnn as kc
 from keras_cnn.data.decoding import read_image
 from keras_cnn.detection.boxes import Detections
 from keras_cnn.detection.yolo import Detector
-from keras_cnn.tasks.detection import results
+from tests.drawing import draw_nothing
 
 COLOURS = {"red": (220, 30, 30), "blue": (40, 60, 230)}
 BOX = (16.0, 20.0, 46.0, 44.0)  # x0, y0, x1, y1 of each image's object
@@ -42,8 +42,7 @@ def run(boxes, small_cfg, tmp_path_factory) -> kc.DetectorRun:
     settings = {"epochs": 1, "image_size": 64, "cfg": str(small_cfg), "validation": 4, "test": 4, "wandb": "off"}
     path = tmp_path_factory.mktemp("runs") / "boxes"
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("draw_figures", "draw_augmentation"):  # nobody looks at these
-            patch.setattr(results, name, lambda *_: None)
+        draw_nothing(patch)
         return kc.train_detector(f"coco:{boxes / 'boxes.json'}", path=path, **settings)
 
 

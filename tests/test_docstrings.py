@@ -1,7 +1,6 @@
 """The examples in the docstrings of the library, run one after the other in a folder with a few photos."""
 
 import contextlib
-import dataclasses
 import doctest
 import inspect
 import io
@@ -18,12 +17,10 @@ import keras_cnn
 from keras_cnn import machine
 from keras_cnn.api import folds, sweeps
 from keras_cnn.api.recorded_run import RecordedRun
-from keras_cnn.evaluation import kinds
 from keras_cnn.messages import logger
 from keras_cnn.sweeps import worker
-from keras_cnn.tasks.classification import results as results_of_classifiers
-from keras_cnn.tasks.detection import results as results_of_detectors
 from keras_cnn.training.session import TrainingSession
+from tests.drawing import draw_nothing
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 COLOURS = {"cat": (200, 60, 40), "dog": (40, 90, 220)}
@@ -90,10 +87,7 @@ def place(tmp_path, monkeypatch) -> Path:
     for module in (sweeps, folds):
         monkeypatch.setattr(module, "PrewarmedWorkers", lambda count: contextlib.nullcontext())
     monkeypatch.setattr(sweeps.local, "run", lambda study, *_, **__: worker.work(study))  # in this process
-    for module in (results_of_classifiers, results_of_detectors):  # no example looks at these figures
-        for name in ("draw_figures", "draw_augmentation"):
-            monkeypatch.setattr(module, name, lambda *_: None)
-    monkeypatch.setattr(kinds, "ONE_CLASS", dataclasses.replace(kinds.ONE_CLASS, draw=lambda *_: None))
+    draw_nothing(monkeypatch)  # no example looks at these figures
     for name in COLOURS:
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number, pixels in enumerate(pictures(40, 1, name)):

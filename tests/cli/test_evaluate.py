@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -17,9 +16,9 @@ from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
 from keras_cnn.cli import evaluate, program
-from keras_cnn.evaluation import gallery, kinds
 from keras_cnn.prediction.predicting import predict
 from keras_cnn.run_folder.record import read_record
+from tests.drawing import draw_nothing
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES, SIDE, TRAIN, TEST = ("cat", "dog", "Äpfel"), 12, 16, 9
@@ -79,10 +78,7 @@ def call_and_draw(capsys):
 @pytest.fixture
 def call(call_and_draw, monkeypatch):
     """The same without figures, which take most of the time."""
-    without = {name: lambda *_: None for name in ("draw", "draw_comparison")}
-    monkeypatch.setattr(kinds, "ONE_CLASS", replace(kinds.ONE_CLASS, **without))
-    for name, nothing in without.items():
-        monkeypatch.setattr(gallery, name, nothing)  # ensembles have one kind only
+    draw_nothing(monkeypatch)
     return call_and_draw
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from keras_cnn.data import cache as caching
-from keras_cnn.data import pipeline
+from keras_cnn.data import fast_decoding, pipeline
 from keras_cnn.data.augment import RECIPES
 from keras_cnn.data.dataset import Split
 from keras_cnn.data.decoding import decode, read_image_file
@@ -214,6 +214,13 @@ def test_every_kind_of_file_comes_out_like_the_pillow_decoders(mixed, fit, chann
         limit = (0, 0) if slow else (4, 24)
         assert away.mean() <= limit[0], (file.path.name, away.mean())
         assert np.percentile(away, 98) <= limit[1], (file.path.name, np.percentile(away, 98))
+
+
+def test_the_decoder_is_traced_once_for_all_pipelines(mixed):
+    shape = (13, 17, 3)
+    images = [np.concatenate([batch.images for batch in batches(split, shape, 4)]) for split in (mixed, mixed)]
+    np.testing.assert_array_equal(*images)
+    assert fast_decoding._by_tensorflow(shape, "crop", False).experimental_get_tracing_count() == 1
 
 
 def test_an_unknown_fit_or_cache_is_named(photos):

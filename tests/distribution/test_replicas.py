@@ -13,7 +13,7 @@ from keras_cnn.distribution.replicas import SINGLE, open_replicas
 from keras_cnn.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = {  # every case of the table, some of them together
+CASES = {  # of the table, several together; what is left out is a part of these
     2: ["adagrad+penalty+rates by layer", "rmsprop+clipping+average of the weights+cutmix", "several labels"],
     4: ["adamw+class weights+label smoothing+frozen part", "nesterov+images on the devices", "batch norm"],
 }

@@ -2,7 +2,6 @@
 
 import csv
 import html
-import importlib
 import json
 import re
 import shutil
@@ -16,6 +15,7 @@ from keras_cnn.analysis.run_tables import find_table
 from keras_cnn.analysis.sections import AnalysedRuns, PageSection
 from keras_cnn.analysis.setting_sections import balance_section
 from keras_cnn.analysis.swept_section import swept_section
+from keras_cnn.charts import png
 from keras_cnn.cli import program, report
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation import protocol, repeats, verdicts
@@ -68,8 +68,7 @@ def rows(part: PageSection, caption: str) -> list[dict[str, str]]:
 @pytest.fixture
 def empty_pictures(monkeypatch) -> None:
     """The folder's pictures are empty files; tests/analysis and tests/charts draw them."""
-    analysed = importlib.import_module("keras_cnn.analysis.sections")
-    monkeypatch.setattr(analysed.png, "write", lambda charts, path, title, caption: path.touch())
+    monkeypatch.setattr(png, "write", lambda charts, path, title, caption: path.touch())
 
 
 @pytest.fixture(scope="module")

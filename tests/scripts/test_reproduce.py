@@ -12,7 +12,6 @@ from PIL import Image
 
 import reproduce
 from keras_cnn.errors import InputError, Interrupted
-from keras_cnn.tasks.classification import results as own_results
 from keras_cnn.tasks.classification.setup import SharedResources
 from reproduction import (
     claims,
@@ -35,6 +34,7 @@ from reproduction.images import Material
 from reproduction.plan import chosen, plan
 from reproduction.reports import cs7015_inside
 from reproduction.verdicts import Measured, NotMeasured, Printed, judged
+from tests.drawing import draw_nothing
 
 TINY = ("--train.epochs=3", "--train.batch_size=8", "--model.l1_oc=6", "--data.cache=none")
 EXPERIMENT = Experiment("cs7015.net1.tiny", "cs7015_net1", "net1", 3, TINY)
@@ -64,9 +64,8 @@ def finished(photos, tmp_path_factory):
         write_log(task, folder, history)
         signal.raise_signal(signal.SIGTERM)
 
-    with pytest.MonkeyPatch.context() as patch:  # no test looks at the figures
-        patch.setattr(own_results, "draw_figures", lambda *_: None)
-        patch.setattr(own_results, "draw_augmentation", lambda *_: None)
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
         with pytest.MonkeyPatch.context() as interrupted:
             interrupted.setattr(training.TestedTask, "write_log", stop_after_it)
             with pytest.raises(Interrupted):

@@ -24,7 +24,7 @@ from keras_cnn.report.pages import write_pages
 from keras_cnn.run_folder import read_json
 from keras_cnn.sweeps import folds, local, worker
 from keras_cnn.sweeps.study import Study
-from keras_cnn.tasks.classification import results
+from tests.drawing import draw_nothing
 
 OPTIONS = [
     *("--data.source", "fashion-mini", "--data.per_class", "12", "--model.name", "lenet", "--train.epochs", "1"),
@@ -37,8 +37,7 @@ def trained(tmp_path_factory) -> Path:
     """A cross-validation of two folds, and the second fold trained alone, by train.py; without their figures."""
     place = tmp_path_factory.mktemp("folds")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "draw_figures", lambda *_: None)
-        patch.setattr(results, "draw_augmentation", lambda *_: None)
+        draw_nothing(patch)
         study = folds.create(find_config(Path("default")), OPTIONS, 2, run_dir=place / "folds")
         worker.work(study)
         alone = [*OPTIONS, "--data.fold", "2/2", "--run-dir", str(place / "alone")]
