@@ -2,7 +2,6 @@
 
 import io
 import json
-import signal
 import zipfile
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from keras_cnn.cli import commands
 from tests.data.shards.photos import fill
-from tests.training.test_resume import NO_FIGURES, ROOT, SIGNALLED, history
+from tests.training.test_resume import NO_FIGURES, ROOT, history, killed
 
 STEPS = 5
 TABLE = "[{conv: 4, kernel: 3}, {bn: }, {relu: }, {pool: 2}, {flatten: }, {dropout: 0.3}, {dense: 16}, {relu: }]"
@@ -40,9 +39,8 @@ def runs(tmp_path_factory, fork_server, train_several) -> Path:
     options = ["--size", "60KB", "--workers", "1", "--data.cache_dir", str(folder / "cache")]
     assert commands.main(["shards", str(folder / "photos"), str(folder / "shards"), *options]) == 0
     sources = {"whole": f"folder:{folder}/photos", "sharded": f"shards:{folder}/shards"}
-    moment = ("keras_cnn.training.state:TrainingState", "add", str(STEPS + 2))
-    words = [str(int(signal.SIGKILL)), *moment, *arguments(sources["sharded"], folder / "killed")]
-    assert fork_server.run(SIGNALLED, *words).returncode == -signal.SIGKILL
+    moment = ("keras_cnn.training.state:TrainingState", "add", STEPS + 2)
+    killed(fork_server, moment, arguments(sources["sharded"], folder / "killed"), folder / "killed")
     lines = {name: arguments(source, folder / name) for name, source in sources.items()}
     lines["killed"] = ["--resume", folder / "killed"]
     answers = train_several(ROOT, lines, NO_FIGURES)
