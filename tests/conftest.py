@@ -36,6 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in BEGIN_FIRST)
 
 
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """A test file that cannot be imported ends the run at its beginning; xdist alone would say so after all others."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.exit(f"{report.nodeid} cannot be collected:\n{report.longreprtext}", returncode=2)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with real images and published weights that may not be shipped; tests that need it skip without it."""
