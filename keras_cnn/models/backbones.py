@@ -12,6 +12,7 @@ from keras_cnn.errors import InputError, require
 from keras_cnn.models import classics
 from keras_cnn.models.applications import APPLICATIONS, Application
 from keras_cnn.models.blocks import BatchNormalization
+from keras_cnn.models.graph import unallocated
 from keras_cnn.models.weights import is_torch_file, load_weights
 from keras_cnn.models.weights.stored import canonical, snake_case
 
@@ -171,9 +172,9 @@ def _preprocessed(application: Application, rgb):
 def _flat(application: Application, rgb) -> keras.Model:
     """The network of keras.applications as one flat graph, with our batch norm and names numbered from 0."""
     shape = tuple(rgb.shape[1:])
-    nested = application.build(
-        weights=None, include_top=False, input_tensor=_preprocessed(application, rgb), input_shape=shape
-    )
+    image = _preprocessed(application, rgb)
+    with unallocated():  # only the flat copy of its layers needs weights
+        nested = application.build(weights=None, include_top=False, input_tensor=image, input_shape=shape)
     renamed = canonical((op.name, snake_case(type(op).__name__)) for op in nested.operations)
     efficientnet = application.build.__module__.endswith(".efficientnet")
 
