@@ -108,7 +108,8 @@ def test_what_is_noted_about_the_columns(place):
         ("image,cat,dog,eel,x", {}, {"classes": "all"}, "line 2: column 'x' has 'x'; expected 0 or 1"),
         ("image,cat,dog,eel,x", {}, {"classes": ("cat", "dgo")}, "no column 'dgo'; did you mean dog?"),
         ("image,cat,dog,eel,x", {}, {"classes": ("cat", "image")}, "'image' is the column of the paths"),
-        ("image,cat,dog,eel,x", {}, {"classes": ("cat",)}, "expected at least two different names"),
+        ("image,cat,dog,eel,x", {}, {"classes": ("cat",)}, "found cat; expected at least two different names"),
+        ("image,cat,dog,eel,x", {}, {"classes": ()}, "found none; expected at least two different names"),
         ("image,cat,dog,eel,x", {}, {"classes": CLASSES, "label": "x"}, "--data.table.label x and --data"),
     ],
 )  # fmt: skip
