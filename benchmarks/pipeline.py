@@ -16,7 +16,7 @@ from PIL import Image
 from benchmarks.interleave import interleave, table
 from keras_cnn.data.augment import Augmentation, augment
 from keras_cnn.data.dataset import Split
-from keras_cnn.data.image_files import ImageFile
+from keras_cnn.data.decoding import read_image_file
 from keras_cnn.data.pipeline import batches, cached
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet200.zip"
@@ -89,12 +89,8 @@ def keras_layers(folder: Path):
 
 
 def read_split(paths: list[Path]) -> Split:
-    files = []
-    for path in paths:
-        with Image.open(path) as image:
-            files.append(ImageFile(path, image.format, image.mode, *image.size, image.getexif().get(0x0112, 1)))
     labels = np.array([int(path.parent.name) for path in paths], np.int32)
-    return Split(tuple(path.name for path in paths), labels, files=tuple(files))
+    return Split(tuple(path.name for path in paths), labels, files=[read_image_file(path) for path in paths])
 
 
 def main():

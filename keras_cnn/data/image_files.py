@@ -21,9 +21,9 @@ class ImageFile:
     width: int  # pixels as stored, before the EXIF rotation
     height: int
     orientation: int  # EXIF orientation, 1 to 8; 1 is upright
-    transparent: bool = False  # whether a palette, alpha or a transparent colour makes pixels transparent
-    size: int = 0  # bytes
-    modified: int = 0  # time of the last change in nanoseconds since 1970
+    transparent: bool  # whether a palette, alpha or a transparent colour makes pixels transparent
+    size: int  # bytes
+    modified: int  # time of the last change in nanoseconds since 1970
     offset: int | None = None  # bytes from the start of `path`
 
 

@@ -36,7 +36,7 @@ def images(*counts: int, in_files: bool = False) -> Split:
     """A split with this number of images of each class."""
     ids = tuple(map(str, range(sum(counts))))
     labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
-    files = [ImageFile(Path(name), "PNG", "L", 1, 1, 1) for name in ids]
+    files = [ImageFile(Path(name), "PNG", "L", 1, 1, 1, transparent=False, size=70, modified=0) for name in ids]
     return Split(ids, labels, files=files) if in_files else Split(ids, labels, pixels=np.zeros((len(ids), 1, 1, 1)))
 
 
