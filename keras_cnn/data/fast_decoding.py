@@ -53,7 +53,7 @@ def plans(
     stored = _Stored(files)
     ratio = np.ones(len(files), np.int64)
     window, out = _geometry(stored, ratio, size, fit, windows)
-    room = np.minimum(window[2] // np.maximum(1, out[0]), window[3] // np.maximum(1, out[1]))
+    room = np.minimum(window[2] // out[0], window[3] // out[1])
     for larger in (2, 4, 8):
         ratio[(kinds == JPEG) & (room >= 2 * larger)] = larger
     window, _ = _geometry(stored, ratio, size, fit, windows)
