@@ -25,7 +25,7 @@ from keras_cnn.visualization.attribution import Attribution
 from keras_cnn.visualization.occlusion import Occlusion
 from keras_cnn.visualization.probe import Probe
 from keras_cnn.visualization.sanity import Likeness, Verdict
-from keras_cnn.visualization.targets import Neuron
+from keras_cnn.visualization.targets import ChannelMean, Neuron
 
 CLASSES = ("ant", "bee", "cow")
 OF = "24 images of the validation split"
@@ -34,7 +34,7 @@ OF = "24 images of the validation split"
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory) -> OpenedModel:
     keras.utils.set_random_seed(1)
-    inputs = keras.Input((16, 14, 3))
+    inputs = keras.Input((16, 14, 3), name="image")
     x = layers.ReLU(name="relu1")(layers.BatchNormalization(name="bn1")(layers.Conv2D(4, 3, name="conv1")(inputs)))
     x = layers.Conv2D(5, (3, 4), activation="relu", name="conv2")(x)
     x = layers.Dense(3, name="logits")(layers.GlobalAveragePooling2D(name="gap")(x))
@@ -59,7 +59,10 @@ def drawn(opened, tmp_path, monkeypatch):
         found = views.find(name).draw(source, tmp_path, **options)
         for variable, expected in zip(source.model.variables, before, strict=True):
             np.testing.assert_array_equal(np.array(variable), expected)
-        return {file.figure.stem: (figures[file.figure.stem], dict(np.load(file.arrays)), file.line) for file in found}
+        return {
+            file.figure.stem: (figures.get(file.figure.stem, file.figure), dict(np.load(file.arrays)), file.line)
+            for file in found
+        }
 
     return draw
 
@@ -402,3 +405,88 @@ def test_pictures_that_raise_channels(drawn, opened, monkeypatch):
     with pytest.raises(ValueError, match="broadcast"):  # three of four units have a name
         drawn("activation-maximization")
     assert [units for _, units in asked] == [3, 4, 5]  # the classes and up to eight channels of each convolution
+
+
+@pytest.mark.parametrize(("side", "count", "shown"), [(64, None, 8), (65, None, 4), (65, 9, 9)])
+def test_ten_classes_and_eight_channels_of_small_images_or_four_of_large_ones(monkeypatch, side, count, shown):
+    image = keras.Input((20, side, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(9, 3, name="conv")(image))
+    model = keras.Model(image, layers.Dense(11, name="logits")(x), name="m")
+    opened = OpenedModel("m", model, Probe(model), None, None, VisualizeOptions())
+    opened.__dict__["images"] = SimpleNamespace(pixels=np.zeros((1, 20, side, 3), np.uint8))
+    monkeypatch.setattr(maximization_view, "stream", lambda *given: asked.append(given[2:]))
+    monkeypatch.setattr(maximization_view, "best_of", lambda *_: [])
+    asked: list = []
+
+    def made(probe, target, units, **options):
+        asked.append((target, units, options))
+        return SimpleNamespace(score=None)
+
+    monkeypatch.setattr(maximization_view, "maximize_activation", made)
+    with pytest.raises(ValueError, match="zip"):  # no best images
+        maximization_view.draw(opened, None, count=count)
+    options = {"steps": 96, "parametrisation": "fourier", "seed": 0}
+    channels = tuple(range(shown))
+    assert asked == [
+        ("validation", 500),
+        (ChannelMean("logits", tuple(range(10))), 10, options),
+        (ChannelMean("conv", channels), shown, options),
+    ]
+
+
+def test_a_picture_surpasses_the_real_images_by_more_than_rounding():
+    values = np.array([1 + 2e-5, 1 + 0.5e-5, -100 + 2e-3, -100 + 0.5e-3, 5])
+    made = SimpleNamespace(values=values, dead=np.array([False] * 4 + [True]))
+    best = SimpleNamespace(values=np.array([1, 1, -100, -100, 1.0]))
+    found = maximization_view._Comparison(made, best, None)
+    assert found.beaten.tolist() == [True, False, True, False, False]
+
+
+def test_the_attribution_of_one_image_has_the_facts_of_that_image():
+    facts = {"difference": np.array([1.0, 2, 3]), "steps": 64, "grid": np.zeros((2, 2)), "layer": "conv"}
+    whole = Attribution("m", np.arange(12.0).reshape(3, 2, 2), np.arange(3.0), ("a", "b", "c"), facts)
+    part = attribution_view._of_image(whole, 1)
+    assert (part.method, part.words, part.scores.tolist()) == ("m", ("b",), [1])
+    assert part.values.tolist() == [[[4, 5], [6, 7]]]
+    assert part.facts["difference"].tolist() == [2]
+    assert (part.facts["steps"], part.facts["layer"], part.facts["grid"].shape) == (64, "conv", (2, 2))
+
+
+def test_at_most_six_series_and_at_least_two_images_are_measured(opened, tmp_path):
+    with pytest.raises(InputError, match="--most: found 1, expected at least 2"):
+        views.find("statistics").draw(opened, tmp_path, most=1)
+    many = "command line: --against and --images-of: 7 pairs of network and images, expected at most 6"
+    with pytest.raises(InputError, match=many):
+        views.find("statistics").draw(opened, tmp_path, images_of=("fashion-mini",) * 6)
+    with pytest.raises(InputError, match="--most: found 0, expected at least 1"):
+        views.find("ablation").draw(opened, tmp_path, most=0)
+    with pytest.raises(InputError, match="tiny: conv1: filter -1, expected 0 to 3"):
+        views.find("filters").draw(opened, tmp_path, filters=(-1,), layer=("conv1",))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("kernal", "did you mean kernels?"),
+        ("Grad_CAM", "did you mean attribution --method grad-cam?"),
+        ("layercam", "did you mean attribution --method layer-cam?"),
+        ("grads", "expected one of"),  # less than three quarters alike
+    ],
+)
+def test_an_unknown_view_is_told_with_the_nearest_view_or_method(name, hint):
+    with pytest.raises(InputError, match=re.escape(hint)):
+        views.find(name)
+    assert views.find("pairs") is views.VIEWS["kernel-map-pairs"]
+    assert [views.is_view(given) for given in ("all", "maximise", "page", "alls")] == [True, True, True, False]
+
+
+def test_architecture(drawn, opened):
+    ((file, arrays, line),) = drawn("architecture").values()
+    assert file.read_text().startswith("<svg")
+    assert line == f"5 boxes, {opened.model.count_params():,} weights; opens in any browser"
+    assert arrays["boxes"].tolist() == ["image", "conv1", "conv2", "gap", "logits"]
+    assert arrays["layers"].tolist() == ["image", "conv1 bn1 relu1", "conv2", "gap", "logits"]
+    assert arrays["shapes"].tolist() == ["16×14×3", "14×12×4", "12×9×5", "5", "3"]
+    assert arrays["weights"].tolist() == [0, 3 * 9 * 4 + 4 + 16, 4 * 12 * 5 + 5, 0, 18]
+    assert arrays["arrows"].tolist() == [[0, 1], [1, 2], [2, 3], [3, 4]]
+    assert (arrays["repeats"] == 1).all()
