@@ -1,12 +1,20 @@
 """What stands where on the figures of the views: rows and columns, titles, captions, ticks; and defaults of options."""
 
+import base64
+import dataclasses
+import importlib
+import io
+import pkgutil
 from types import SimpleNamespace
 
+import keras
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
 
-from keras_cnn import views
+from keras_cnn import views, visualization
+from keras_cnn.errors import InputError
 from keras_cnn.figures.panels import limits, value_range
 from keras_cnn.figures.style import BROWN, GREEN, HEADER, INK, ORANGE, WIDTH
 from keras_cnn.models.arithmetic import Axis, ReceptiveField
@@ -526,3 +534,56 @@ def test_two_networks_of_one_name_are_numbered():
 def test_names_of_files_come_without_their_folders():
     made = SimpleNamespace(best=SimpleNamespace(numbers=[1, 0]), stream=SimpleNamespace(ids=("x/a.png", "y/z/b.png")))
     assert activation_maximization._Comparison.files.fget(made) == ["b.png", "a.png"]
+
+
+def test_the_records_of_views_and_measures_do_not_change():
+    names = [
+        f"{package.__name__}.{module.name}"
+        for package in (views, visualization)
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.ispkg
+    ]
+    records = {
+        kind
+        for module in map(importlib.import_module, [views.__name__, *names])
+        for kind in vars(module).values()
+        if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
+    }
+    assert len(records) > 20
+    assert [kind for kind in records if not kind.__dataclass_params__.frozen] == []
+
+
+def test_every_figure_is_drawn_in_the_one_style():
+    for draw in (
+        *(occlusion_maps, occlusion_sizes, filters_view.top_images, filters_view.class_table),
+        *(filters_view.filter_summary, embedding_view.scatter, receptive_field_view.draw_fields),
+        *(statistics_view.sparsity, statistics_view.spectra),
+    ):
+        assert draw.__wrapped__, draw
+
+
+def test_a_page_without_known_fields_says_why(monkeypatch):
+    def unknown(model):
+        raise InputError("m: no field")
+
+    known, note = page_view._fields(
+        SimpleNamespace(model=keras.Sequential([keras.Input((4, 4, 1)), keras.layers.ReLU()]))
+    )
+    assert len(known) >= 1
+    monkeypatch.setattr(page_view, "receptive_fields", unknown)
+    assert page_view._fields(SimpleNamespace(model=None)) == (
+        {},
+        f"{note} Without the pixels that units see: m: no field.",
+    )
+
+
+def test_a_patch_has_its_class_or_its_name_and_is_shown_small():
+    opened = SimpleNamespace(class_name=lambda index: f"class {index}")
+    images = SimpleNamespace(ids=("x/a.png", "x/b.png"), labels=np.array([3, -1]))
+    pixels = np.zeros((256, 64, 3), np.uint8)
+    known = page_view._patch(opened, images, 0, pixels, 1234.56)
+    assert (known["title"], known["note"]) == ("class 3", "1235, a.png")
+    unknown = page_view._patch(opened, images, 1, np.zeros((0, 3, 3), np.uint8), -0.5)
+    assert (unknown["title"], unknown["note"]) == ("b.png", "−0.5")
+    for part, size in ((known, (32, 128)), (unknown, (1, 1))):
+        assert Image.open(io.BytesIO(base64.b64decode(part["src"].partition(",")[2]))).size == size

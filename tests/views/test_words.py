@@ -490,3 +490,27 @@ def test_architecture(drawn, opened):
     assert arrays["weights"].tolist() == [0, 3 * 9 * 4 + 4 + 16, 4 * 12 * 5 + 5, 0, 18]
     assert arrays["arrows"].tolist() == [[0, 1], [1, 2], [2, 3], [3, 4]]
     assert (arrays["repeats"] == 1).all()
+
+
+def test_methods_that_do_not_fit_are_left_out_unless_they_are_named(opened, monkeypatch):
+    refused = [attribution_view.METHODS[name] for name in ("guided-backpropagation", "deconvnet")]
+
+    def verdict(method, *given, **options):
+        if method in refused:
+            raise InputError("no plain ReLUs")
+        return None, None
+
+    monkeypatch.setattr(attribution_view, "verdict", verdict)
+    explained = attribution_view.explained_targets(few(opened, 1), "bee", None, (), None)
+    given = {"layer": None, "channels": 64, "seed": 0}
+
+    def names(*methods) -> list[str]:
+        found = attribution_view._attributions(opened, explained, methods, given)
+        return [each.name.removesuffix("_bee") for each in found]
+
+    assert names() == [name for name in views.METHODS if name not in ("guided-backpropagation", "deconvnet")]
+    with pytest.raises(InputError, match="no plain ReLUs"):
+        names("deconvnet")
+    refused.append(attribution_view.METHODS["gradient"])
+    with pytest.raises(InputError, match="no plain ReLUs"):
+        names()
