@@ -339,6 +339,14 @@ def test_spectra_show_the_largest_eigenvalues_and_their_share():
     np.testing.assert_allclose(right.lines[0].get_ydata(), 100 * np.cumsum(values)[:100] / values.sum())
     assert np.isnan(left.lines[1].get_ydata()).all()  # 0 has no place on a logarithmic axis
     assert right.lines[1].get_ydata().tolist() == [0, 0]
+    drawn, nothing = left.collections
+    corners = {tuple(corner) for path in drawn.get_paths() for corner in path.vertices.tolist()}
+    assert corners >= {(1, 119.5), (1, 120.5), (3, 117.5), (3, 118.5), (100, 20.5), (100, 21.5)}
+    assert 2 not in {place for place, _ in corners}  # nor has a band that reaches down to 0
+    assert nothing.get_paths() == []
+    assert [part.get_facecolor()[0, :3].tolist() for part in (drawn, nothing)] == [
+        list(matplotlib.colors.to_rgb(curve.get_color())) for curve in left.lines
+    ]
     assert [axes.get_xlim()[0] for axes in figure.axes] == [0, 0]
     assert right.get_ylim() == (0, 102)
     assert (left.get_title("left"), right.get_title("left")) == (
