@@ -58,6 +58,9 @@ def test_the_defaults_of_the_options_are_those_of_the_help():
     found = {name: {option: default for option, (_, default, _) in view.options.items()}
              for name, view in views.VIEWS.items()}  # fmt: skip
     assert found == DEFAULTS
+    assert {name: view.option_names for name, view in views.VIEWS.items()} == {
+        n: list(each) for n, each in found.items()
+    }
     assert views.VIEWS["ablation"].options_in_all == {"most": 2500}
     assert [name for name, view in views.VIEWS.items() if view.needs_classifier] == ["occlusion", "ablation"]
 
