@@ -266,10 +266,13 @@ def test_occlusion(drawn, opened, monkeypatch):
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()][-1] == "8\n20"
     assert arrays["sum"][:, -1].tolist() == [20 / 16] * 5
     monkeypatch.setattr(occlusion_view, "occlusion_maps", lambda *_: None)
+    curves: list = []
+    monkeypatch.setattr(occlusion_view, "occlusion_sizes", lambda *given, **_: curves.append(given))
     one = few(opened, 4)
     assert list(drawn("occlusion", one, patch=(4,))) == ["occlusion"]  # four images; one size has no curve
     many = few(opened, 11)
-    assert len(drawn("occlusion", many, patch=(4, 5))["occlusion-sizes"][0].axes[0].lines) == 10
+    drawn("occlusion", many, patch=(4, 5))
+    assert [len(part) for part in curves[-1]] == [2, 10, 10, 10]  # sizes; sums, means and captions of ten images
     asked.clear()
     drawn("occlusion", few(opened, 1), target="cow")
     assert asked == [(2, (1, 3, 5, 7), 1, "grey")]  # 14 · 1/8, 2/8, 3/8 and 4/8
