@@ -178,11 +178,29 @@ def rendered(tmp_path) -> Callable:
 
 @pytest.fixture
 def check_nothing_cut(rendered) -> Callable:
-    """Fails where a part of the figure lies outside its canvas, or ink touches the edge of the picture."""
+    """Fails where a part of the figure lies outside its canvas or on a text, or ink touches the edge of the picture.
+
+    Below each other, the parts leave no gap of more than three quarters of an inch.
+    """
+    import numpy as np
+
     from keras_cnn.figures import style
 
     def check(figure) -> None:
         width, height = figure.get_size_inches()
+        texts = [text.get_window_extent() for text in figure.texts if text.get_text()]
+        parts = [part.get_window_extent() for part in (*figure.axes, *figure.artists)]
+        for number, text in enumerate(texts):
+            for other in (*texts[:number], *parts):
+                over = [min(a, b) for a, b in zip(text.max, other.max, strict=True)]
+                under = [max(a, b) for a, b in zip(text.min, other.min, strict=True)]
+                assert min(np.subtract(over, under)) < 2, (text, other)
+        seen = [*texts, *(axes.get_tightbbox() for axes in figure.axes)]
+        seen += [part.get_window_extent() for part in (*figure.artists, *figure.legends)]
+        ends = sorted((part.y0, part.y1) for part in seen)
+        highest = np.maximum.accumulate([0, *(end for _, end in ends)])
+        gaps = np.append([start for start, _ in ends], figure.bbox.height) - highest
+        assert max(gaps) <= 0.75 * style.DPI, gaps
         box = figure.get_tightbbox()
         assert box.x0 >= 0
         assert box.y0 >= 0

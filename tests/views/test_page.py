@@ -15,10 +15,12 @@ from PIL import Image
 from keras_cnn.cli import visualize
 from keras_cnn.cli.program import run as run_program
 from keras_cnn.data.pipeline import batches
-from keras_cnn.figures.panels import coloured
+from keras_cnn.figures.panels import coloured, value_range
 from keras_cnn.loading import BUILDERS, load_dataset
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.views import page as page_view
+from keras_cnn.views.support.opened_model import VisualizeOptions
+from keras_cnn.views.support.opening import open_source
 from keras_cnn.visualization.attribution import METHODS
 from keras_cnn.visualization.targets import ClassScore
 
@@ -162,3 +164,48 @@ def test_the_reader_picks_image_layer_and_channel(page):
         assert [line for line in browser.get_log("browser") if "favicon" not in line["message"]] == []
     finally:
         browser.quit()
+
+
+def test_the_words_of_the_page_and_its_arrays(page, run):
+    content = _content(page)
+    opened = open_source(str(run), VisualizeOptions(image_count=2))
+    weights = {name: opened.model.get_layer(name).kernel.numpy() for name in ("conv1", "conv2")}
+    for i, image in enumerate(content["images"]):
+        assert (image["title"], image["note"], image["caption"]) == ("image", "16×16 pixels", opened.caption(i))
+    with np.load(page.with_suffix(".npz")) as file:
+        arrays = dict(file)
+    assert sorted(arrays) == sorted(
+        [
+            "images",
+            *(
+                f"{name}/{part}"
+                for name in weights
+                for part in ("channels", "convolved", "gradients", "kernels", "top")
+            ),
+        ]
+    )
+    assert arrays["conv1/top"].shape == (3, min(6, len(opened.dataset.validation)))
+    for layer, words in zip(content["layers"], ("as RGB, grey is zero", "mean over 6 input channels"), strict=True):
+        name = layer["name"]
+        chosen = [int(unit["name"].removeprefix("channel ")) for unit in layer["units"]]
+        assert arrays[f"{name}/channels"].tolist() == chosen
+        for u, channel in enumerate(chosen):
+            kernel = weights[name][..., channel]
+            np.testing.assert_array_equal(arrays[f"{name}/kernels"][..., u], kernel)
+            shown = kernel if name == "conv1" else kernel.mean(axis=2)
+            part = layer["units"][u]["kernel"]
+            assert (part["title"], part["note"]) == (f"kernel {channel}", f"{words}: {value_range(shown)}")
+            assert _pixels(part).shape == (24, 24, 3)  # three pixels, eight times as large
+            if name == "conv1":
+                expected = np.round(127.5 + 127.5 * kernel / np.abs(kernel).max()).astype(np.uint8)
+                np.testing.assert_array_equal(_pixels(part)[3::8, 4::8], expected)
+            for i in range(2):
+                parts = {part["title"]: part["note"] for part in layer["units"][u]["images"][i]}
+                assert parts["conv map"] == value_range(arrays[f"{name}/convolved"][i, ..., u])
+                size, _, unit = parts["what it sees"].partition(" pixels ")
+                assert re.fullmatch(r"[1-5]×[1-5]", size)
+                assert parts["gradient"] == f"{value_range(arrays[f'{name}/gradients'][u, i])} {unit}"
+        assert [part["title"] for parts in layer["images"] for part in parts] == ["Grad-CAM"] * 2
+        for i, (part,) in enumerate(layer["images"]):
+            best = opened.class_name(int(opened.probabilities[i].argmax()))
+            assert part["note"].endswith(f" for {best}, by all channels of the layer")

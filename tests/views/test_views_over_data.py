@@ -39,39 +39,6 @@ def opened(tmp_path_factory) -> OpenedModel:
     return OpenedModel("tiny", model, Probe(model), out, CLASSES, VisualizeOptions(image_count=2), dataset=dataset)
 
 
-FIGURES = {
-    "occlusion": ["occlusion", "occlusion-sizes"],
-    "ablation": [
-        "ablation-classes",
-        "ablation-confusion-before",
-        "ablation-confusion-after",
-        "ablation-confusion-difference",
-        "ablation-newly-wrong",
-        "ablation-controls",
-    ],
-    "filters": ["filters-summary", "filters-classes", "filters-conv1", "filters-conv2"],
-    "receptive-field": ["receptive-field"],
-    "statistics": ["statistics-sparsity-tiny", "statistics-spectra"],
-    "embedding": ["embedding-pca", "embedding-tsne"],
-}
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_view_leaves_its_figures_and_the_arrays_behind_them(opened, tmp_path, name):
-    before = [np.array(v) for v in opened.model.variables]
-    options = {"perplexity": 5.0} if name == "embedding" else {}
-    saved = views.find(name).draw(opened, tmp_path, **options)
-    assert [file.figure.name for file in saved] == [f"{stem}.png" for stem in FIGURES[name]]
-    for file in saved:
-        assert file.figure.stat().st_size > 1000
-        assert file.line
-        with np.load(file.arrays, allow_pickle=False) as arrays:
-            assert arrays.files
-            assert all(arrays[key].dtype != object for key in arrays.files)
-    for variable, expected in zip(opened.model.variables, before, strict=True):
-        np.testing.assert_array_equal(np.array(variable), expected)
-
-
 def test_the_arrays_are_the_numbers(opened, tmp_path):
     views.find("occlusion").draw(opened, tmp_path, patch=(4,), target="cow")
     with np.load(tmp_path / "occlusion.npz") as arrays:

@@ -1,5 +1,7 @@
 """Filters at zero: what that means, that nothing stays changed, and the comparison against clones changed by hand."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from keras import layers
 from keras_cnn import models
 from keras_cnn.errors import InputError
 from keras_cnn.evaluation.predict import Predictor
-from keras_cnn.visualization.ablation import ablate, first_filters, left_behind, zeroed
+from keras_cnn.visualization.ablation import Ablation, ablate, first_filters, left_behind, zeroed
 
 SHAPE, CLASSES = (16, 16, 3), ("ant", "bee", "cow")
 
@@ -191,3 +193,14 @@ def test_scores_of_another_pass_serve_only_if_they_are_the_predictions_to_the_bi
     assert alone.as_json() == shared.as_json() == other.as_json()
     with pytest.raises(InputError, match="ablation: scores: of 39 images, expected of 40"):
         ablate(model, batches, CLASSES, CHOSEN, controls=0, scores=scores[:39])
+
+
+def test_the_p_value_counts_ties_as_bad():
+    def with_drop(value):
+        return SimpleNamespace(comparison=SimpleNamespace(overall=SimpleNamespace(difference=value)))
+
+    drops = [-0.25, -0.125, -0.5, None, 0.0]
+    found = Ablation({}, False, {}, with_drop(-0.25).comparison, np.zeros(0), tuple(map(with_drop, drops)))
+    assert found.rank_p == 3 / 6  # −0.25 and −0.5 are at least as bad
+    with pytest.raises(InputError, match="conv1: filter -1, expected 0 to 5"):
+        ablate(network(), images(), CLASSES, {"conv1": (0, -1)})

@@ -11,12 +11,14 @@ from keras_cnn.visualization.activation_maximization import (
     COLOUR_COVARIANCE,
     Parametrisation,
     Transforms,
+    _ascend,
     before_activation,
     best_of,
     colour_mixing,
     maximize_activation,
     spectrum_scale,
     transformed,
+    usual_rate,
 )
 from keras_cnn.visualization.gradients import Score
 from keras_cnn.visualization.probe import Probe
@@ -234,3 +236,44 @@ def test_a_score_is_not_bound_to_a_target(linear):
     image = np.arange(36, dtype=np.float32).reshape(1, 6, 6, 1)
     (found,) = best_of(linear, [Score("conv", weights, ("corner",))], [(image,)])
     assert found.values[0] == pytest.approx(2 * ((image[0, :3, :3, 0] * KERNEL).sum() + 7))
+
+
+@pytest.mark.parametrize(("side", "rate", "power"), [(64, 0.1, 1), (65, 0.05, 1.5)])
+def test_steps_and_waves_change_above_64_pixels(side, rate, power):
+    assert usual_rate(side) == rate
+    scale = spectrum_scale(side, side)
+    assert scale[0, 2] / scale[0, 8] == pytest.approx(4**power)
+    oblong = spectrum_scale(side, 20)
+    assert oblong.shape == (side, 11)
+    assert oblong[4, 0] / oblong[16, 0] == pytest.approx(4**power)
+    assert oblong[0, 0] == pytest.approx(oblong[1, 0])  # the mean counts as the longest wave
+
+
+def test_the_longer_side_sets_the_rate_and_the_shorter_one_the_jitter(monkeypatch):
+    image = keras.Input((80, 33, 1))
+    model = keras.Model(image, layers.Conv2D(1, 3, name="conv")(image))
+    drawn = []
+    matrices = Transforms.matrices
+    monkeypatch.setattr(
+        Transforms, "matrices", lambda self, *given: drawn.append((self, given)) or matrices(self, *given)
+    )
+    found = maximize_activation(model, ChannelMean("conv", 0), 1, steps=1, parametrisation="pixel", seed=3)
+    assert found.rate == 0.05
+    assert drawn == [(Transforms(2, 0.1, 5.0), (1, (80, 33), 3))]
+    assert (found.start.shape, found.start.dtype) == ((80, 33, 1), np.uint8)
+    noise = 255 / (1 + np.exp(-0.01 * np.random.default_rng([3, 0]).normal(size=(80, 33, 1))))
+    np.testing.assert_allclose(found.start, noise, atol=0.51)
+
+
+def test_the_ascent_is_kerass_adam():
+    slopes = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
+    slopes[:, 1] = 0  # the second unit has no gradient
+    steps = iter(slopes)
+    first = np.array([0.5, -1, 2], np.float32)
+    found, moved = _ascend(lambda *_: (None, next(steps)), first, np.zeros((2, 1)), np.zeros((4, 2, 3)), 0.2)
+    variable = keras.Variable(np.stack([first, first]))
+    adam = keras.optimizers.Adam(0.2, epsilon=1e-8)
+    for gradient in slopes:
+        adam.apply([-gradient], [variable])
+    np.testing.assert_allclose(found, variable.numpy(), rtol=1e-4)
+    assert moved.tolist() == [True, False]

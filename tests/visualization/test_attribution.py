@@ -11,7 +11,7 @@ from keras_cnn.visualization.attribution import METHODS
 from keras_cnn.visualization.attribution.relus import relus
 from keras_cnn.visualization.gradients import deconvnet_relu, guided_relu
 from keras_cnn.visualization.probe import Probe, taps
-from keras_cnn.visualization.targets import ClassDifference, ClassScore, Neuron, strongest
+from keras_cnn.visualization.targets import ChannelMean, ClassDifference, ClassScore, Neuron, strongest
 
 # Worked out by hand for the network of conftest: method -> map for class 0, map for class 1.
 ANSWERS = {
@@ -302,3 +302,30 @@ def test_wrong_targets_and_options_are_one_line(small, photos):
         METHODS["smoothgrad"](small, photos, ClassScore(0), samples=0)
     with pytest.raises(InputError, match="integrated gradients: steps: found 0"):
         METHODS["integrated-gradients"](small, photos, ClassScore(0), steps=0)
+
+
+def test_targets_beyond_the_network_are_told_with_the_bounds(hand, hand_image):
+    probe = Probe(hand())
+    for target, words in (
+        (ClassScore(2), "by_hand: target: class 2, expected 0 to 1"),
+        (ClassScore(-1), "class -1, expected 0 to 1"),
+        (ClassDifference(1, 1), "class 1 minus itself, expected two classes"),
+        (ClassScore((0, 1)), "target: 2 numbers, expected one, or one for each of 1 images"),
+        (Neuron("relu", 2), "by_hand: relu: channel 2, expected 0 to 1"),
+        (Neuron("mean", -1), "by_hand: mean: channel -1, expected 0 to 1"),
+        (Neuron("relu", 0, (2, 0)), r"relu: position \(2, 0\), expected rows 0 to 1 and columns 0 to 1"),
+        (Neuron("relu", 0, (0, -1)), r"relu: position \(0, -1\), expected rows 0 to 1 and columns 0 to 1"),
+        (ChannelMean("relu", 2), "relu: channel 2, expected 0 to 1"),
+    ):
+        with pytest.raises(InputError, match=words):
+            target.score(probe, hand_image)
+    score = ChannelMean("relu", 1).score(probe, hand_image)
+    assert score.words == ("relu mean of channel 1",)
+    assert score.weights.tolist() == [[[[0, 0.25], [0, 0.25]], [[0, 0.25], [0, 0.25]]]]
+    assert Neuron("relu", 1, (1, 1)).score(probe, hand_image).weights[0, 1, 1].tolist() == [0, 1]
+    assert ChannelMean("mean", 1).score(probe, hand_image).words == ("mean unit 1",)
+    assert Neuron("mean", 1).score(probe, hand_image).words == ("mean unit 1",)
+    images = np.concatenate([hand_image, 0 * hand_image])
+    assert strongest(probe, images, "relu", 1) == [(0, 0)]
+    assert strongest(probe, images, "conv", 2) == [(0, 0), (1, 0)]  # 1 − x is 1 at a zero of either image
+    assert strongest(probe, images[1:], "mean", 2) == [(1, 0), (0, 0)]

@@ -1,5 +1,7 @@
 """PCA against the singular value decomposition, t-SNE by what it must keep, and where features are read."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from keras import layers
 
 from keras_cnn import models
 from keras_cnn.errors import InputError
+from keras_cnn.visualization import embedding
 from keras_cnn.visualization.embedding import pca, penultimate, tsne
 
 
@@ -60,3 +63,31 @@ def test_bad_input_is_told_in_one_line():
         tsne(np.zeros((4, 3)))
     with pytest.raises(InputError, match=r"features of shape \(5, 1\)"):
         pca(np.zeros((5, 1)))
+
+
+def test_perplexities_from_1_to_the_number_of_images_are_refused_at_their_ends():
+    values = np.random.default_rng(0).normal(size=(6, 2))
+    for wrong in (1, 6):
+        with pytest.raises(InputError, match=f"perplexity: found {wrong}, expected 1 to 6"):
+            tsne(values, perplexity=wrong)
+    assert tsne(values, perplexity=1.5).note.startswith("perplexity 1.5; ")
+    assert len(pca(values[:2]).points) == 2
+    with pytest.raises(InputError, match="at least 2 images and 2 features"):
+        pca(values[:1])
+
+
+def test_tsne_gets_fifty_components_of_more_than_fifty_features(monkeypatch):
+    shapes = []
+
+    class Kept:
+        def __init__(self, dimensions, **options):
+            assert (dimensions, options) == (2, {"perplexity": 5, "init": "pca", "random_state": 0})
+
+        def fit(self, features):
+            shapes.append(features.shape)
+            return SimpleNamespace(embedding_=features[:, :2])
+
+    monkeypatch.setattr(embedding, "TSNE", Kept)
+    for shape in ((51, 51), (50, 60), (60, 50)):
+        tsne(np.random.default_rng(0).normal(size=shape), perplexity=5)
+    assert shapes == [(51, 50), (50, 60), (60, 50)]

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_cnn.errors import InputError
@@ -132,3 +133,11 @@ def test_bad_input_is_told_in_one_line():
     broken.get_layer("conv1").bias.assign([np.nan, 0, 0, 0])
     with pytest.raises(InputError, match="conv1: a response that is not finite"):
         respond(broken, [(pixels, labels)])
+
+
+def test_a_function_that_finds_maxima_is_compiled_once_for_each_type():
+    assert filters._peak_finder(tf.float32) is filters._peak_finder(tf.float32)
+    maps = tf.constant(np.array([[1, 5, 5, 2], [7, 0, 0, 9]], np.float32).reshape(2, 2, 2, 1))
+    places, peaks = filters._peaks(maps, np.array([0, 1]), np.array([0, 0]))
+    assert (places.tolist(), peaks.tolist()) == ([1, 3], [5, 9])
+    assert [len(part) for part in filters._peaks(maps, np.zeros(0, int), np.zeros(0, int))] == [0, 0]

@@ -104,3 +104,36 @@ def test_which_layers_and_channels_are_shown(small, photos):
     maps = np.zeros((2, 3, 3, 4))
     maps[0, 1, 1] = [0, 5, -7, 1]
     np.testing.assert_array_equal(most_active(maps, 2), [1, 2])
+
+
+def test_of_equally_active_channels_the_first_and_of_even_counts_the_nearest():
+    maps = np.zeros((1, 2, 2, 5))
+    maps[0, 0, 0] = [1, 3, 3, 3, 0]
+    assert most_active(maps, 2).tolist() == [1, 2]
+    assert most_active(maps[0, :, 0], 1).tolist() == [1]
+    image = x = keras.Input((4, 4, 1))
+    for number in range(6):
+        x = layers.Conv2D(1, 1, name=f"c{number}")(x)
+    model = keras.Model(image, x)
+    assert spread(model, 3) == ("c0", "c2", "c5")  # 2.5 is rounded to the even number
+    assert spread(model, 4) == ("c0", "c2", "c3", "c5")
+    assert spread(model, 1) == ("c0",)
+    none = keras.Model(image, layers.Flatten()(image))
+    for wrong in (lambda: spread(none, 3), lambda: first_and_last(none)):
+        with pytest.raises(InputError, match="no convolutions, expected at least one"):
+            wrong()
+    one = keras.Model(image, layers.Conv2D(1, 1, name="only")(image))
+    assert first_and_last(one) == ("only",)
+
+
+def test_a_difference_of_a_thousandth_of_the_largest_value_is_the_most(small, photos, monkeypatch):
+    maps = taps(small, points_of(small, "conv1"))(photos)
+    for difference, fits in ((1e-3, True), (1.1e-3, False)):
+        monkeypatch.setattr(pairs_module, "_difference", lambda *_, value=difference: value)
+        if fits:
+            assert kernel_map_pairs(small, maps, "conv1", [5]).difference == 1e-3
+        else:
+            with pytest.raises(ArithmeticError, match=r"by 1\.1e-03 of the largest value; expected at most 0\.001"):
+                kernel_map_pairs(small, maps, "conv1", [5])
+    with pytest.raises(InputError, match="small: conv1: channel -1, expected 0 to 5"):
+        kernel_map_pairs(small, maps, "conv1", [-1])

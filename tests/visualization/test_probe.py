@@ -326,3 +326,41 @@ def test_whole_numbers_as_input_have_a_gradient():
     scores, _, slopes = gradients(probe, pixels, score)
     assert scores[0] == pixels.ravel()[5] / 2
     np.testing.assert_allclose(slopes.ravel(), np.eye(48)[5] / 2)
+
+
+@pytest.mark.parametrize("count", [11, 12])
+def test_an_unknown_layer_among_many_is_told_with_the_ends_of_the_list(count):
+    x = image = keras.Input((2, 2, 1), name="image")
+    for number in range(count):
+        x = layers.ReLU(name=f"r{number:02}")(x)
+    with pytest.raises(InputError) as told:
+        Probe(keras.Model(image, x, name="long")).node("something else")
+    names = ["image", *(f"r{number:02}" for number in range(count))]
+    some = f"; it has {count + 1}, from image, r00, r01 to r{count - 3:02}, r{count - 2:02}, r{count - 1:02}"
+    if count == 11:
+        assert all(name in str(told.value) for name in names)
+    else:
+        assert str(told.value).endswith(some)
+
+
+def test_shapes_that_are_no_map_or_not_fixed_are_told(small):
+    probe = Probe(small)
+    assert (probe.fixed_shape("logits"), probe.fixed_shape("pool1"), probe.shape("conv2:linear")) == (
+        (4,),
+        (8, 8, 6),
+        (8, 8, 6),
+    )
+    with pytest.raises(InputError, match=r"small: logits: an output of shape \(4,\), expected a map \(H, W, C\)"):
+        probe.map_shape("logits")
+    image = keras.Input((None, 4, 3))
+    free = Probe(keras.Model(image, layers.Conv2D(1, 1, name="conv")(image), name="free"))
+    for read in (free.fixed_shape, free.map_shape):
+        with pytest.raises(InputError, match=r"free: conv: an output of shape \(None, 4, 1\)"):
+            read("conv")
+    pixels = np.zeros((1, 2, 4, 3))
+    assert free.images(pixels + 255).dtype == np.float32
+    for wrong, words in ((pixels - 1, "from -1 to -1"), (pixels + 255.5, "from 255.5"), (pixels[0], r"\(2, 4, 3\)")):
+        with pytest.raises(InputError, match=words):
+            free.images(wrong)
+    with pytest.raises(InputError, match=r"found shape \(0, 2, 4, 3\), expected \(N, any, 4, 3\)"):
+        free.images(pixels[:0])

@@ -1,5 +1,7 @@
 """Receptive fields: published numbers, boxes by hand, and the gradient as a judge that can say no."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -118,3 +120,21 @@ def test_bad_input_is_told_in_one_line(net4):
     model = keras.Model(inputs, layers.UpSampling2D(name="up")(inputs))
     with pytest.raises(InputError, match="up: a receptive field that is not known"):
         measured_field(model, "up")
+
+
+def test_units_at_the_ends_of_a_map_and_one_step_beyond():
+    inputs = keras.Input((6, 9, 1))
+    model = keras.Model(inputs, layers.Conv2D(1, 3, name="conv")(inputs), name="m")
+    assert measured_field(model, "conv").unit == (2, 3)  # of 4×7
+    assert measured_field(model, "conv", (3, 6)).box == Box(3, 6, 6, 9)
+    for wrong in ((4, 0), (0, 7), (-1, 0)):
+        words = rf"m: conv: unit \({wrong[0]}, {wrong[1]}\), expected 0 to 3 and 0 to 6"
+        with pytest.raises(InputError, match=words):
+            measured_field(model, "conv", wrong)
+    assert Box(-2, 3, 5, 9).inside(2, 7) == Box(0, 2, 5, 7)
+    field = measured_field(model, "conv", (0, 0))
+    for reached, contained in (
+        *((Box(0, 3, 0, 3), True), (Box(1, 2, 1, 2), True), (None, True)),
+        *((Box(0, 4, 0, 3), False), (Box(0, 3, 0, 4), False), (Box(-1, 3, 0, 3), False), (Box(0, 3, -1, 3), False)),
+    ):
+        assert replace(field, reached=reached).contained is contained

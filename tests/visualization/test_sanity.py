@@ -8,7 +8,7 @@ from scipy import ndimage, stats
 
 from keras_cnn.visualization import sanity
 from keras_cnn.visualization.attribution import METHODS, Attribution
-from keras_cnn.visualization.sanity import FAILS, RandomNetworks, verdict
+from keras_cnn.visualization.sanity import FAILS, Likeness, RandomNetworks, Verdict, verdict
 from keras_cnn.visualization.targets import ClassScore, Neuron
 
 
@@ -182,3 +182,74 @@ def test_statistics_of_a_normalization_are_not_randomised():
     ((last, probe),) = RandomNetworks(model, stages=2).stages()
     assert last == "deep"
     assert probe.nodes["deep"].operation.kernel.numpy().var() == pytest.approx(2 / 25, rel=0.1)
+
+
+def checked(half=(0.0, 0.0), random=(0.0, 0.0), edges=(0.0, 0.0), other=None, blank=0) -> Verdict:
+    cascade = (("last", Likeness(*half)), ("first", Likeness(*random)))
+    return Verdict(cascade, Likeness(*half), Likeness(*edges), other and Likeness(*other), 4, blank)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"half": (0.499, 0.499), "random": (0.499, -0.9), "edges": (0.499, 0.499)}, "passes"),
+        ({"half": (0.5, 0)}, "looks the same on a random network"),
+        ({"random": (0, 0.5)}, "looks the same on a random network"),
+        ({"edges": (0.5, 0)}, "passes, like an edge detector"),
+        ({"other": (0.799, 0.799)}, "passes"),
+        ({"other": (0, 0.8), "blank": 3}, "passes, blank for 3 of 4 images, much the same for another class"),
+        ({"blank": 4}, "says nothing: the maps are blank"),
+    ],
+)
+def test_a_verdict_in_words(options, words):
+    found = checked(**options)
+    assert found.words == words
+    assert found.passes == words.startswith("passes")
+    assert repr(found) == f"<Verdict: {words}>"
+
+
+def test_the_verdict_on_images_together_has_means_and_sums():
+    first, second = checked((0.25, 0.5), other=(0.5, 0.25), blank=1), checked((0.75, 0), (0.5, 1), (1, 0.5))
+    found = sanity.mean_verdict([first, second])
+    assert found == Verdict(
+        (("last", Likeness(0.5, 0.25)), ("first", Likeness(0.25, 0.5))),
+        *(Likeness(0.5, 0.25), Likeness(0.5, 0.25), Likeness(0.5, 0.25), 8, 1),
+    )
+    assert sanity.mean_verdict([second]).other_class is None
+    assert str(Likeness(-0.125, 0.126)) == "rank −0.12, SSIM 0.13"
+
+
+@pytest.mark.parametrize(
+    ("count", "stages", "shares"), [(3, 4, [1, 2, 3]), (8, 4, [2, 4, 6, 8]), (5, 4, [2, 3, 4, 5]), (1, 4, [1])]
+)
+def test_the_stages_of_a_cascade_are_even(count, stages, shares):
+    x = image = keras.Input((2, 2, 1))
+    for _ in range(count):
+        x = layers.Conv2D(1, 1)(x)
+    assert RandomNetworks(keras.Model(image, x)).shares == pytest.approx([share / count for share in shares])
+
+
+def test_half_of_the_layers_random_is_the_first_stage_of_at_least_half(photos):
+    x = image = keras.Input((16, 16, 3))
+    for _ in range(4):
+        x = layers.Conv2D(3, 1)(x)
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(x))
+    stage = iter([1.0, 0.875, 0.75, 0.625, 0.5])
+    networks = RandomNetworks(model)
+
+    def method(model, images, target):
+        return Attribution("m", next(stage) * np.ones((3, 16, 16)), np.zeros(3), ("",) * 3)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sanity, "likenesses", lambda a, b: [Likeness(float(b.max()), 0.0)] * 3)
+        _, found = verdict(method, photos, Neuron(model.layers[-2].name, 0, (0, 0)), networks)
+    assert [like.rank for _, like in found.cascade] == [0.875, 0.75, 0.625, 0.5]
+    assert found.half.rank == 0.75
+    assert (found.images, found.blank) == (3, 3)
+
+
+def test_small_maps_have_a_smaller_window():
+    a = np.random.default_rng(0).uniform(size=(1, 10, 7))
+    assert sanity.structural_similarity(a, 3 * a + 1)[0] == pytest.approx(1, abs=1e-5)  # both are scaled to 0-1
+    assert sanity.structural_similarity(a, -a)[0] < 0
+    assert sanity.structural_similarity(np.zeros((1, 10, 7)), a)[0] == 0

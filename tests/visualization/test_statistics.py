@@ -1,5 +1,7 @@
 """Shares and spectra against NumPy on Keras's own maps, and the bootstrap against rows that are really repeated."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from keras import layers
 from keras_cnn.errors import InputError
 from keras_cnn.visualization import statistics
 from keras_cnn.visualization.passes import one_pass
-from keras_cnn.visualization.statistics import Features, NotPositive, effective_rank, spectrum
+from keras_cnn.visualization.statistics import Features, NotPositive, Spectrum, effective_rank, spectrum
 
 
 def sparsity(model, points, batches):
@@ -129,3 +131,33 @@ def test_bad_input_is_told_in_one_line(model, pixels, monkeypatch):
     monkeypatch.setattr(statistics, "_LARGEST", 4 * 5 * 7)
     with pytest.raises(InputError, match="8 of 5 numbers each, expected at most"):
         features(model, "relu", batches(pixels))
+
+
+def test_a_band_is_the_estimate_times_the_resampled_percentiles_over_their_median():
+    resampled = np.arange(1, 42.0)[:, None] * [1, 2, 0]  # medians 21, 42 and 0; 2.5 % of 40 steps is one
+    found = Spectrum(50, 3, np.array([10.0, 42, 5]), resampled)
+    np.testing.assert_allclose(found.band, [[10 * 2 / 21, 4, 5], [10 * 40 / 21, 80, 5]])
+    assert (found.largest_rank, Spectrum(3, 3, found.eigenvalues, resampled).largest_rank) == (3, 2)
+    low, high = found.effective_rank_interval
+    np.testing.assert_allclose([low, high], found.effective_rank)  # equal shares in every sample
+
+
+def test_two_hundred_samples_and_two_rows_are_enough():
+    values = np.array([[0.0, 0], [2, 2]])
+    found = spectrum(values)
+    assert found.resampled.shape == (200, 2)
+    np.testing.assert_allclose(found.eigenvalues, [4, 0])  # variance 2 of each of two equal features
+    drawn = np.random.default_rng(0).multinomial(2, [0.5, 0.5], size=200)
+    np.testing.assert_array_equal(found.resampled[:, 0] > 0, drawn.min(axis=1) > 0)  # one image twice has no variance
+
+
+def test_features_may_take_a_gibibyte(monkeypatch):
+    assert statistics._LARGEST == 2**30
+    measure = Features("gap")
+    few = SimpleNamespace(numpy=lambda: np.zeros((2, 5), np.float32))
+    monkeypatch.setattr(statistics, "_LARGEST", 4 * 5 * 4)
+    measure.add([few], None)
+    measure.add([few], None)  # four images of five numbers in four bytes
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="at most 1 GiB: pooled features, or fewer images"):
+        measure.add([SimpleNamespace(numpy=lambda: np.broadcast_to(np.float32(0), (1, 2**28 + 1)))], None)

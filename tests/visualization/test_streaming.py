@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_cnn.errors import InputError
 from keras_cnn.visualization.probe import Probe, taps
-from keras_cnn.visualization.streaming import compiled, reader
+from keras_cnn.visualization.streaming import compiled, labelled, reader
 
 POINTS = ["conv1", "bn1", "relu1", "conv2:linear", "conv2", "twice", "twice#2", "gap", "logits"]
 ROUNDING = {"float32": 1e-5, "mixed_bfloat16": 4e-2}  # of the largest value
@@ -65,3 +66,13 @@ def test_nested_models_are_read_like_flat_ones():
         strict=True,
     ):
         np.testing.assert_array_equal(values, expected)
+
+
+def test_batches_with_at_least_one_image_are_passed_on_with_their_labels():
+    images = np.zeros((1, 2, 2, 3), np.uint8)
+    ((found, labels),) = labelled("here", [(images, [2], "more")])
+    assert found is images
+    assert (labels.tolist(), labels.dtype) == ([2], np.int64)
+    for none in ([], [(images[:0], [])]):
+        with pytest.raises(InputError, match="here: no images, expected at least one"):
+            list(labelled("here", none))
