@@ -458,6 +458,10 @@ def test_a_network_of_everything_is_compiled_saved_and_computed_in_bfloat16(netw
     opened, unfolded = open_network(str(cfg), weights), load_darknet(cfg, weights)
     norms = [[isinstance(k, keras.layers.BatchNormalization) for k in m.layers] for m in (opened.model, unfolded)]
     assert [sum(found) for found in norms] == [0, 2]
+    named = "image rescale zeros_0 conv_0 bn_0 mish_0 maxpool_1 conv_2 bn_2 leaky_2 shortcut_3 route_5 conv_6 yolo_7"
+    names = {layer.name for layer in unfolded.layers if not layer.name.startswith(("pad", "split"))}
+    assert names == {*named.split(), "upsample_9", "conv_10", "yolo_11"}
+    assert (unfolded.name, opened.model.layers[1].scale) == ("small", 1 / 255)
     image = RANDOM.integers(0, 256, (64, 32, 3), np.uint8)
     plain = [np.asarray(o)[0] for o in unfolded(image[None].astype(np.float32), training=False)]
     assert [o.shape for o in plain] == [(16, 8, 6), (32, 16, 6)]
