@@ -690,11 +690,12 @@ def test_a_box_may_reach_a_pixel_beyond_its_image(tmp_path):
     picture = load(f"coco:{coco(tmp_path, annotations=good)}", **SHARES).train[0]
     np.testing.assert_array_equal(picture.boxes, [[0, 0, 40, 20]])
     boxes = [[-1.25, 0, 9, 9], [0, -1.25, 9, 9], [35, 0, 6.25, 9], [0, 15, 9, 6.25]]
-    boxes += [[-1, 0, 1, 9], [0, -1, 9, 1], [40, 0, 1, 9], [0, 20, 9, 1], [5, 5, 2, 0], [5, 5, -1, 2], [5, 5, 1e999, 2]]
+    boxes += [[-1, 0, 1, 9], [0, -1, 9, 1], [40, 0, 1, 9], [0, 20, 9, 1], [5, 5, -1, 2], [5, 5, 2, -1]]
+    boxes += [[5, 5, 2, 0], [5, 5, 1e999, 2]]
     bad = [{"image_id": 0, "category_id": 3, "bbox": box} for box in boxes]
     found = problems(f"coco:{coco(tmp_path, annotations=good + bad)}", **SHARES)
     faults = ["reaches out of the image, expected inside 40x20 (width x height)"] * 4
-    faults += ["has no area, expected a width and height above 0"] * 6 + ["not all numbers are finite, expected pixels"]
+    faults += ["has no area, expected a width and height above 0"] * 7 + ["not all numbers are finite, expected pixels"]
     prefix = f"{tmp_path}/boxes.json: annotations"
     assert found == [
         f"{prefix}[{number}]: 0.png: box {text}: {fault}"
