@@ -109,7 +109,7 @@ def _gate(draw: ImageDraw.ImageDraw, gate: Gate, unit: int) -> None:
 
 
 def _summary(gate: Gate, totals: Counter) -> str:
-    """The totals as text: "line 1:  down 3 (car 2, bus 1)  |  up 0"."""
+    """The totals as text: "line 1:  down 3 (bus 1, car 2)  |  up 0"."""
     parts = []
     for direction in gate.directions:
         classes = {name: count for (way, name), count in totals.items() if way == direction}

@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_cnn.detection.darknet import load_darknet
+from keras_cnn.detection.cfg import parse_cfg
+from keras_cnn.detection.darknet import _image_size, load_darknet
+from keras_cnn.detection.heads import read_heads
 from keras_cnn.detection.network import open_network, save_network
 from keras_cnn.detection.weights import WeightsFile
 from keras_cnn.detection.yolo import Detector
@@ -180,6 +182,88 @@ def test_softmax_in_groups_and_average(network):
     np.testing.assert_allclose(
         run(network("[avgpool]\n[softmax]\ngroups=2", [], (2, 2, 4)), image), expected, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("layers", "numbers", "expected"),
+    [
+        ("[conv]", [-1, 2], lambda image: 1 / (1 + np.exp(1 - 2 * image))),  # one 1x1 filter, the logistic function
+        (
+            "[conv]\nactivation=linear\npadding=1",
+            [1, 2],
+            lambda image: np.pad(2 * image, [(1, 1), (1, 1), (0, 0)]) + 1,
+        ),
+        ("[connected]", [-1, *range(15)], lambda image: 1 / (1 + np.exp(1 - np.arange(15) @ image.ravel()))),
+        ("[maxpool]", [], lambda image: image),
+        ("[maxpool]\nstride=3\npadding=0", [], lambda image: image[:3].max(keepdims=True)),
+        ("[upsample]", [], lambda image: image.repeat(2, axis=0).repeat(2, axis=1)),
+        ("[conv]\nactivation=linear\n[shortcut]\nfrom=0", [0, 1], lambda image: 2 * image),
+        ("[conv]\nactivation=linear\n[route]\nlayers=0", [0, 1], lambda image: image),
+        ("[crop]", [], lambda image: image[2:3, 1:2] * 2 - 1),
+        ("[crop]\ncrop_height=2\ncrop_width=2\nnoadjust=1", [], lambda image: image[1:3, :2]),
+    ],
+)
+def test_a_section_without_values_has_darknets_defaults(network, layers, numbers, expected):
+    image = RANDOM.uniform(size=(5, 3, 1))
+    np.testing.assert_allclose(run(network(layers, numbers, (5, 3, 1)), image), expected(image), rtol=1e-5, atol=1e-6)
+
+
+def test_a_head_without_values_has_one_anchor_and_twenty_classes(tmp_path):
+    network = parse_cfg("[net]\n ; first\n# second\n[yolo]\nanchors = 3, 4,\nanchors = 5, 6", tmp_path / "a.cfg")
+    (head,) = read_heads(network)
+    assert (head.anchors.tolist(), head.classes, head.scale_x_y) == ([[3, 4]], 20, 1)
+    with pytest.raises(InputError, match=r"a\.cfg:1: \[net\] height: found 0, expected at least 1"):
+        _ = network.size
+
+
+def test_limits_of_a_cfg_are_the_largest_that_it_may_have(tmp_path):
+    for layers, fits in ((1000, True), (1001, False)):
+        text = "[net]\n" + "[avgpool]\n" * layers
+        if fits:
+            assert len(parse_cfg(text, tmp_path).layers) == 1000
+        else:
+            with pytest.raises(InputError, match=r"1,001 layers, expected at most 1,000"):
+                parse_cfg(text, tmp_path)
+    head = "[net]\nwidth={}\nheight=1\nchannels=3\n[yolo]\nclasses={}\nanchors={},1\nmask={}\nnum=1"
+    network = parse_cfg(head.format(1 << 20, 100_000, 1 << 20, 0), tmp_path)
+    assert (network.size, read_heads(network)[0].classes) == ((1, 1 << 20, 3), 100_000)
+    for values, message in (
+        (((1 << 20) + 1, 1, 1, 0), "width: found 1,048,577, expected at most 1,048,576"),
+        ((1, 100_001, 1, 0), "classes: found 100,001, expected at most 100,000"),
+        ((1, 1, (1 << 20) + 2, 0), "anchors: found 1.04858e+06, expected at most 1,048,576"),
+        ((1, 1, -1, 0), "anchors: found -1, expected widths and heights above 0"),
+        ((1, 0, 1, 0), "classes: found 0, expected at least 1"),
+        ((1, 1, 1, -1), "mask: found [-1], expected numbers from 0 to 0, as num=1"),
+        ((1, 1, 1, 1), "mask: found [1], expected numbers from 0 to 0, as num=1"),
+    ):
+        wrong = parse_cfg(head.format(*values), tmp_path)
+        with pytest.raises(InputError, match=re.escape(message)):
+            print(read_heads(wrong), wrong.size)
+    two = "[net]\n[yolo]\nanchors=1,1\nclasses=2\n[avgpool]\n[yolo]\nanchors=1,1\nclasses=3"
+    with pytest.raises(InputError, match=r":8: \[yolo\] classes: found 3, expected 2, as in the first \[yolo\]"):
+        read_heads(parse_cfg(two, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("layers", "size", "expected"),
+    [
+        ("[avgpool]", (1, 16_384), None),
+        ("[avgpool]", (16_385, 1), "found 1x16385, expected 1 to 16,384"),
+        ("[avgpool]", (0, 1), "found 1x0, expected 1 to 16,384"),
+        ("[yolo]", (32, 16_416), "found 16416x32, expected multiples of 32 up to 16,384"),
+        ("[yolo]", (16_384, 32), None),
+        ("[yolo]", (0, 32), "found 32x0, expected multiples of 32 up to 16,384"),
+        ("[yolo]", 48, "found 48x48, expected multiples of 32 up to 16,384"),
+        ("[yolo]", None, "found 5x64, expected multiples of 32 up to 16,384"),
+    ],
+)
+def test_sides_of_the_images_have_limits(tmp_path, layers, size, expected):
+    network = parse_cfg(f"[net]\nheight=64\nwidth=5\nchannels=2\n{layers}", tmp_path / "a.cfg")
+    if expected is None:
+        assert _image_size(network, size) == (*size, 2)
+    else:
+        with pytest.raises(InputError, match=rf"a\.cfg: image size: {expected}"):
+            _image_size(network, size)
 
 
 def test_crop_takes_the_middle(network):
@@ -374,6 +458,10 @@ def test_a_network_of_everything_is_compiled_saved_and_computed_in_bfloat16(netw
     opened, unfolded = open_network(str(cfg), weights), load_darknet(cfg, weights)
     norms = [[isinstance(k, keras.layers.BatchNormalization) for k in m.layers] for m in (opened.model, unfolded)]
     assert [sum(found) for found in norms] == [0, 2]
+    named = "image rescale zeros_0 conv_0 bn_0 mish_0 maxpool_1 conv_2 bn_2 leaky_2 shortcut_3 route_5 conv_6 yolo_7"
+    names = {layer.name for layer in unfolded.layers if not layer.name.startswith(("pad", "split"))}
+    assert names == {*named.split(), "upsample_9", "conv_10", "yolo_11"}
+    assert (unfolded.name, opened.model.layers[1].scale) == ("small", 1 / 255)
     image = RANDOM.integers(0, 256, (64, 32, 3), np.uint8)
     plain = [np.asarray(o)[0] for o in unfolded(image[None].astype(np.float32), training=False)]
     assert [o.shape for o in plain] == [(16, 8, 6), (32, 16, 6)]

@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 from keras_cnn.charts.architecture import layout, svg
+from keras_cnn.models import architecture as module
 from keras_cnn.models import build
 from keras_cnn.models.architecture import architecture
 
@@ -169,3 +170,27 @@ def test_a_block_of_several_boxes_becomes_one_where_forty_rows_are_not_enough():
     assert drawn.boxes[1].nodes == ("first0", "second0", "sum0")
     assert drawn.arrows == tuple((i, i + 1) for i in range(14))
     assert drawn.parameters == model.count_params()
+
+
+def test_what_follows_a_layer_stands_on_its_line_where_32_characters_hold_it():
+    image = keras.Input((None, 6, 3), name="image")
+    ends = [layers.Conv2D(filters, 1, activation="relu", name=f"conv{filters}")(image) for filters in (5, 55)]
+    found = {box.title: (box.lines, box.size) for box in architecture(keras.Model(image, ends)).boxes}
+    assert found == {
+        "image": (("images",), "?×6×3"),
+        "conv5": (("Conv2D 1×1, 5 filters, then relu",), "?×6×5"),
+        "conv55": (("Conv2D 1×1, 55 filters", "then relu"), "?×6×55"),
+    }
+
+
+@pytest.mark.parametrize(("count", "kinds"), [(16, ["block"]), (17, [*["convolution"] * 16, "merge"])])
+def test_sixteen_boxes_may_become_one_where_there_are_too_many_rows(count, kinds, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ROWS", 16)
+    x = image = keras.Input((8, 8, 2), name="image")
+    for i in range(count - 1):
+        x = layers.Conv2D(2, 1, name=f"conv{i}")(x)
+    drawn = architecture(model := keras.Model(image, layers.Add(name="sum")([image, x])))
+    assert [box.kind for box in drawn.boxes[1:]] == kinds
+    assert drawn.parameters == model.count_params()
+    if count == 16:
+        assert drawn.boxes[1].lines == ("15 Conv2D 1×1, Add",)

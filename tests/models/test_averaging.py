@@ -68,3 +68,26 @@ def test_batch_norms_that_are_alike_in_all_networks_keep_their_statistics():
     StatisticsEstimator(model, ["second"])(BATCHES)
     assert np.asarray(model.get_layer("first").moving_mean).tolist() == [0, 0, 0, 0]
     assert (np.asarray(model.get_layer("second").moving_mean) != 0).all()
+
+
+def test_networks_with_more_weights_have_no_mean_and_whole_numbers_are_the_first_ones():
+    inputs = keras.Input((2,))
+    x = keras.layers.Dense(3, name="middle")(inputs)
+    short, long = keras.Model(inputs, x), keras.Model(inputs, keras.layers.Dense(3, name="last")(x))
+    for models, message in (
+        ([short, short, long], r"^c: another network than a: found weights \(4,\), expected weights \(2,\) for an av"),
+        ([long, short], r"^b: another network than a: found weights \(2,\), expected weights \(4,\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            require_same_layout(models, ["a", "b", "c"][: len(models)])
+    counts = [[np.array([number, 7], kind), np.array([number], np.float16)] for number, kind in ((1, int), (4, int))]
+    whole, half = mean_weights(counts)
+    assert (whole.tolist(), whole.dtype.kind, half.tolist(), half.dtype.name) == ([1, 7], "i", [2.5], "float16")
+
+
+def test_dropout_and_frozen_norms_are_as_before():
+    model = network()
+    model.get_layer("first").trainable = False
+    StatisticsEstimator(model, ["second"])(BATCHES)
+    assert [model.get_layer(name).trainable for name in ("first", "second")] == [False, True]
+    assert (model.get_layer("dropout").rate, model.get_layer("second").momentum) == (0.5, 0.9)

@@ -20,6 +20,74 @@ FAMILY = [
     "mobilenetv2", "mobilenetv3small", "efficientnetb0", "efficientnetv2b0", "convnexttiny", "nasnetmobile",
 ]  # fmt: skip
 
+ADDED = (2, 4, 5, 7, 8, 9, 11, 12, 14, 15)  # the blocks of MobileNetV2 that end in an addition
+STAGE_ENDS = {  # the last layer of each stage but the first, in the order of the publications
+    "vgg16": {f"block{i}": f"block{i}_pool" for i in range(1, 6)},
+    "resnet50": {"conv1": "pool1_pool"} | {f"conv{i}": f"conv{i}_block{n}_out" for i, n in enumerate((3, 4, 6, 3), 2)},
+    "resnet50v2": {
+        "conv1": "pool1_pool",
+        **{f"conv{i}": f"conv{i}_block{n}_out" for i, n in enumerate((3, 4, 6, 3), 2)},
+        "post": "post_relu",
+    },
+    "densenet121": {
+        "conv1": "pool1",
+        **{f"conv{i}": f"conv{i}_block{n}_concat" for i, n in enumerate((6, 12, 24, 16), 2)},
+        **{f"pool{i}": f"pool{i}_pool" for i in (2, 3, 4)},
+        "norm": "relu",
+    },
+    "xception": {
+        "block1": "block1_conv2_act",
+        "block2": "add",
+        **{f"block{i}": f"add_{i - 2}" for i in range(3, 14)},
+        "block14": "block14_sepconv2_act",
+    },
+    "inceptionv3": {"stem": "max_pooling2d_1"} | {f"mixed{i}": f"mixed{i}" for i in range(11)},
+    "inceptionresnetv2": {
+        "stem": "max_pooling2d_1",
+        **{f"mixed_{part}": f"mixed_{part}" for part in ("5b", "6a", "7a")},
+        "block35": "block35_10_ac",
+        "block17": "block17_20_ac",
+        "block8": "custom_scale_layer_39",
+        "conv_7b": "conv_7b_ac",
+    },
+    "mobilenet": {"conv1": "conv1_relu"} | {f"block{i}": f"conv_pw_{i}_relu" for i in range(1, 14)},
+    "mobilenetv2": {
+        "conv1": "Conv1_relu",
+        "block0": "expanded_conv_project_BN",
+        **{f"block{i}": f"block_{i}_{'add' if i in ADDED else 'project_BN'}" for i in range(1, 17)},
+        "conv2": "out_relu",
+    },
+    "mobilenetv3small": {
+        "conv0": "conv_bn",
+        "block0": "expanded_conv_project_bn",
+        **{f"block{i}": f"expanded_conv_{i}_{'project_bn' if i in (1, 3, 6, 8) else 'add'}" for i in range(1, 11)},
+        "conv1": "activation_17",
+    },
+    "efficientnetb0": {
+        "stem": "stem_activation",
+        **{f"block{name[0]}": f"block{name}_add" for name in ("2b", "3b", "4c", "5c", "6d")},
+        **{f"block{i}": f"block{i}a_project_bn" for i in (1, 7)},
+        "top": "top_activation",
+    },
+    "efficientnetv2b0": {
+        "stem": "stem_activation",
+        "block1": "block1a_project_activation",
+        **{f"block{name[0]}": f"block{name}_add" for name in ("2b", "3b", "4c", "5e", "6h")},
+        "top": "top_activation",
+    },
+    "convnexttiny": {
+        "stem": "convnext_tiny_stem_layernorm",
+        **{f"stage_{i}": f"convnext_tiny_stage_{i}_block_{n}_identity" for i, n in enumerate((2, 2, 8, 2))},
+        "norm": "layer_normalization",
+    },
+    "nasnetmobile": {
+        **{f"stem_{i}": f"reduction_concat_stem_{i}" for i in (1, 2)},
+        **{f"cell_{i}": f"normal_concat_{i}" for i in range(12) if i != 4},
+        **{f"reduce_{i}": f"reduction_concat_reduce_{i}" for i in (4, 8)},
+        "cell_12": "activation_187",
+    },
+}
+
 
 def randomised(model: keras.Model) -> None:
     """Random statistics and scales; kernels keep their random start, with which numbers neither vanish nor explode."""
@@ -68,6 +136,7 @@ def test_imagenet_weights_give_the_answers_of_keras_applications(name, keras_cac
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
     assert_flat_and_counted(ours)
+    assert {stage: members[-1].name for stage, members in stages(ours)[1:]} == STAGE_ENDS[name]
     every = [layer for _, layers in stages(ours) for layer in layers]
     assert sorted(layer.name for layer in every) == sorted(layer.name for layer in ours.layers)
 

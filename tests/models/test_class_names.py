@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_cnn.errors import InputError
-from keras_cnn.models.class_names import add_classes, classes_in, save_with_classes
+from keras_cnn.models.class_names import add_classes, classes_in, has_several_labels, save_with_classes
 from keras_cnn.models.model_files import load_model
 
 NAMES = ("Größe 1", "dog, cat", '"owl"', "猫")
@@ -87,3 +87,17 @@ def test_a_damaged_member_is_one_line(model, tmp_path):
     file.write_bytes(content.replace(b"dog, cat", b"dog, cow", 1))
     with pytest.raises(InputError, match=r"classes\.json cannot be read: Bad CRC-32"):
         classes_in(file)
+
+
+def test_a_file_says_whether_an_image_may_have_several_labels(model, tmp_path):
+    for several in (False, True):
+        save_with_classes(model, file := tmp_path / f"{several}.keras", NAMES, several_labels=several)
+        assert has_several_labels(file) == several
+    with zipfile.ZipFile(file) as archive:
+        assert archive.read("activation.json") == b'"sigmoid"'
+        assert {archive.getinfo(name).external_attr for name in ("classes.json", "activation.json")} == {0o644 << 16}
+    model.save(file := tmp_path / "other.keras")
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("activation.json", "x" * 50)
+    with pytest.raises(InputError, match=rf"activation\.json: found b'{'x' * 40}', expected \"sigmoid\"$"):
+        has_several_labels(file)

@@ -193,3 +193,24 @@ def test_the_message_about_a_lambda_is_whole(tmp_path):
     with pytest.raises(InputError, match=r"arbitrary code execution.*safe_mode") as refused:
         load_model(path)
     assert "\n" not in str(refused.value)
+
+
+def test_a_config_may_have_64_mebibytes(saved, monkeypatch):
+    assert model_files._LARGEST_CONFIG == 64 * 1024**2
+    with zipfile.ZipFile(saved) as archive:
+        size = archive.getinfo("config.json").file_size
+    monkeypatch.setattr(model_files, "_LARGEST_CONFIG", size)
+    load_model(saved)
+    monkeypatch.setattr(model_files, "_LARGEST_CONFIG", size - 1)
+    with pytest.raises(InputError, match=f"a config.json of {size:,} bytes, expected at most {size - 1:,}"):
+        load_model(saved)
+
+
+def test_configs_are_found_at_any_depth():
+    inner = {"class_name": "A", "config": {"layers": [{"class_name": "B"}, [{"x": {"class_name": "C"}}], 3]}}
+    assert sorted(found["class_name"] for found in model_files._layer_configs([inner, {"class_name": 5}])) == list(
+        "ABC"
+    )
+    for config, name in (({"name": "mine"}, "mine"), ({}, "JaxLayer"), (None, "JaxLayer")):
+        with pytest.raises(InputError, match=f"layer {name} is a JAX function"):
+            model_files._refuse_programs("a", {"class_name": "JaxLayer", "config": config})

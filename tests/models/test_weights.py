@@ -22,7 +22,7 @@ import safetensors.numpy
 
 from keras_cnn.errors import InputError
 from keras_cnn.models import backbones
-from keras_cnn.models.weights import load_weights, torch_files
+from keras_cnn.models.weights import keras_files, load_weights, safetensors_files, torch_files, weights_at_hand
 from keras_cnn.models.weights.matching import LoadedWeights, assign
 from keras_cnn.models.weights.stored import Stored, canonical, canonically_named, snake_case, split_number
 
@@ -643,3 +643,147 @@ def test_real_vgg16_convolutions_give_the_answers_of_their_own_layers(published_
     found = ours.predict(photos, verbose=0)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * expected.max())
     assert expected.max() > 0
+
+
+def test_a_reason_is_cut_after_120_characters(tmp_path, monkeypatch):
+    """Its white space is that of one line before."""
+    reason, words = "a\n " + "b" * 200, "a " + "b" * 118
+
+    def broken(error: type[Exception]):
+        def read(*_: object) -> None:
+            raise error(reason)
+
+        return read
+
+    for name, module, function, error in (
+        ("a.safetensors", safetensors_files.safetensors, "deserialize", safetensors.SafetensorError),
+        ("a.pth", torch_files, "_read_legacy", ValueError),
+        ("a.weights.h5", keras_files, "_read_hdf5", ValueError),
+    ):
+        (tmp_path / name).write_bytes(b"nothing")
+        monkeypatch.setattr(module, function, broken(error))
+        with pytest.raises(InputError, match=rf"{name}: no readable \S+ file \({words}\)"):
+            load_weights(squeezenet_of_names(), tmp_path / name)
+    monkeypatch.setattr(torch_files, "_read_legacy", lambda _: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(InputError, match=r"a\.pth: no readable PyTorch file \(MemoryError\)"):
+        torch_files.read(tmp_path / "a.pth")
+
+
+def squeezenet_of_names() -> keras.Model:
+    """A model that passes for the network, for files that are refused before its layers matter."""
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="logits")], name="squeezenet1_1")
+
+
+def legacy_parts(path: Path, *, little: bool = True, protocol: int = torch_files.PROTOCOL, count: int = 6) -> Path:
+    """A file of the old format with one tensor of six numbers, whose storage says `count`."""
+    machine = {"protocol_version": 1001, "little_endian": little, "type_sizes": {}}
+    first = b"".join(pickle.dumps(value, 2) for value in (torch_files.MAGIC, protocol, machine))
+    numbers = struct.pack("<q", count) + np.arange(6, dtype="<f4").tobytes()
+    path.write_bytes(first + tensor(6, 0, ints(2, 3), ints(1, 2)) + pickle.dumps(["0"], 2) + numbers)
+    return path
+
+
+def test_the_old_format_is_read_as_far_as_it_fits(tmp_path):
+    path = tmp_path / "a.pth"
+    np.testing.assert_array_equal(torch_files.read(legacy_parts(path))["a"], [[0, 2, 4], [1, 3, 5]])
+    for options, message in (
+        ({"little": False}, "holds numbers that are not little-endian"),
+        ({"protocol": 1002}, r"no readable PyTorch file \(not PyTorch's magic number\)"),
+        ({"count": 5}, r"no readable PyTorch file \(storage 0 of 5 numbers, 6 announced\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            torch_files.read(legacy_parts(path, **options))
+
+
+@pytest.mark.parametrize(
+    ("count", "view", "message"),
+    [
+        (b"I-1\n", b"", "a reference 'storage' that is no storage of numbers"),
+        (b"I6\n", b"I1\n", "a reference 'storage'"),
+        (b"I6\n", b"N", None),
+        (b"I0\n", b"", None),
+        (b"I01\n", b"", "a reference 'storage'"),
+    ],
+)
+def test_a_storage_is_a_count_of_numbers_without_a_view(count, view, message, tmp_path):
+    data = b"}(Va\n(Vstorage\nctorch\nFloatStorage\nV0\nVcpu\n" + count + view + b"tQu."
+    file = zip_of(data, tmp_path / "a.pth", **{"data/0": bytes(24)})
+    if message is None:
+        assert torch_files.read(file)["a"].dtype == np.dtype("<f4")
+    else:
+        with pytest.raises(InputError, match=message):
+            torch_files.read(file)
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "strides", "fits"),
+    [
+        *((0, ints(6), ints(1), True), (0, ints(7), ints(1), False), (1, ints(6), ints(1), False)),
+        *((5, ints(1), ints(9), True), (6, ints(1), ints(1), False), (9, ints(0), ints(1), True)),
+        *((0, ints(2, 2), ints(3, 2), True), (0, ints(2, 2), ints(3, 3), False), (0, ints(6), ints(0), True)),
+        (0, ints(7), ints(0), False),
+    ],
+)
+def test_a_view_ends_within_its_storage(offset, shape, strides, fits, tmp_path):
+    file = zip_of(tensor(6, offset, shape, strides), tmp_path / "a.pth", **{"data/0": bytes(24)})
+    if fits:
+        assert torch_files.read(file)["a"].dtype == np.dtype("<f4")
+    else:
+        with pytest.raises(InputError, match="in a storage of 6 numbers"):
+            torch_files.read(file)
+
+
+def test_weights_at_hand_need_no_download(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    names = ("resnet8", "resnet18", "mobilenetv2", "mobilenetv3large", "vgg16")
+    assert [weights_at_hand(name, (32, 32, 3)) for name in names] == [["fashion"], [], [], [], []]
+    for file in (
+        *("resnet18-f37072fd.pth", "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5"),
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5",
+    ):
+        (tmp_path / "models" / file).touch()
+    assert [weights_at_hand(name, (32, 32, 3)) for name in names] == [["fashion"], ["imagenet"], [], ["imagenet"], []]
+    assert weights_at_hand("mobilenetv2", (96, 96, 3)) == ["imagenet"]
+
+
+def test_groups_and_arrays_of_a_keras_file_are_told_apart(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    for make, message in (
+        (lambda file: file.create_group("dense").create_dataset("vars", data=[1.0]), "/dense/vars is no group"),
+        (lambda file: file.create_group("dense/vars/0"), "/dense/vars/0 is no array of numbers"),
+        (lambda file: file.create_dataset("dense", data=[1.0]), "no weights in it"),
+        (lambda file: file.create_dataset("optimizer/vars/0", data=[1.0]), "no weights in it"),
+        (lambda file: file.create_dataset("seed_generator/vars/0", data=[1.0]), "no weights in it"),
+    ):
+        with h5py.File(path, "w") as file:
+            make(file)
+        with pytest.raises(InputError, match=message):
+            keras_files.read(path)
+    with h5py.File(path, "w") as file:
+        for number, group in ((2, "dense_1"), (3, "dense_10"), (1, "dense"), (4, "model/layers/dense")):
+            for i in range(11):
+                file.create_dataset(f"{group}/vars/{i}", data=[float(100 * number + i)])
+    found = keras_files.read(path)
+    assert [layer.arrays[0][0] for layer in found] == [100, 200, 300, 400]
+    assert [array[0] for array in found[0].arrays] == list(range(100, 111))
+    assert [layer.kind for layer in found] == ["dense"] * 4
+
+
+def test_of_more_than_two_dense_layers_that_keras_named_none_is_known_to_be_the_head():
+    from keras_cnn.models import weights
+
+    layers = [Stored(name, "dense", ()) for name in ("conv", "dense", "dense_1", "dense_2", None)]
+    for count, names in (
+        (2, ["conv", "logits"]),
+        (3, ["conv", "dense", "logits"]),
+        (4, ["conv", "dense", "dense_1", "dense_2"]),
+    ):
+        found = weights._renamed(layers[:count])
+        assert [layer.name for layer in found] == names
+        assert [layer.top for layer in found] == [False, *[count < 4] * (count - 1)]
+    ends = [
+        Stored(name, None, ()) for name in ("a_head_dense", "a_head_layernorm", "predictions", "my_predictions", None)
+    ]
+    expected = ["logits", "layer_normalization", "logits", "logits", None]
+    assert [layer.name for layer in weights._renamed(ends)] == expected

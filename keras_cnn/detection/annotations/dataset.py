@@ -10,6 +10,7 @@ import numpy as np
 from keras_cnn.checking import nearest
 from keras_cnn.data.decoding import ImageHeader, UnreadableImageError, read_header
 from keras_cnn.errors import InputError, require
+from keras_cnn.messages import counted
 
 SPLITS = ("train", "validation", "test")
 ROUNDING = 1.0  # pixels that a box may reach beyond its image, as an effect of rounding to whole numbers
@@ -127,7 +128,7 @@ class Reading:
     def conclude(self) -> None:
         """Raises InputError, with a line for each problem, if there is any."""
         if len(self.problems) > LISTED:
-            more = f"{len(self.problems) - LISTED:,} more problems of this kind"
+            more = f"{counted(len(self.problems) - LISTED, 'more problem')} of this kind"
             raise InputError(*self.problems[:LISTED], more)
         if self.problems:
             raise InputError(*self.problems)

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_cnn.detection.annotations import coco as coco_reader
 from keras_cnn.detection.annotations import load
+from keras_cnn.detection.annotations.dataset import Reading
+from keras_cnn.detection.annotations.yolo_description import read_description
 from keras_cnn.errors import InputError
 
 SHARES = {"validation": 1, "test": 1}
@@ -661,3 +664,205 @@ def test_a_source_that_is_not_there_is_told_with_its_folder(tmp_path, monkeypatc
     for source in ("coco:a.json", "yolo:a", "voc:a"):
         with pytest.raises(InputError, match=rf"\(in {tmp_path}\): no such f"):
             load(source)
+
+
+def problems(source: str, **options) -> list[str]:
+    """The lines of the error that a source gives."""
+    with pytest.raises(InputError) as caught:
+        load(source, **options)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(("wrong", "lines"), [(20, 20), (21, 21), (1021, 21)])
+def test_twenty_problems_are_listed_and_the_others_counted(tmp_path, wrong, lines):
+    boxes = [{"image_id": 0, "category_id": 3, "bbox": [n, 30, 1, 1]} for n in range(wrong)]
+    found = problems(f"coco:{coco(tmp_path, annotations=boxes)}", **SHARES)
+    assert len(found) == lines
+    assert [line.partition(": box")[0] for line in found[:20]] == [
+        f"{tmp_path}/boxes.json: annotations[{n}]: 0.png" for n in range(20)
+    ]
+    more = {20: [], 21: ["1 more problem of this kind"], 1021: ["1,001 more problems of this kind"]}
+    assert found[20:] == more[wrong]
+
+
+def test_a_box_may_reach_a_pixel_beyond_its_image(tmp_path):
+    good = [{"image_id": n, "category_id": 3, "bbox": [-1, -1, 42, 22]} for n in range(4)]
+    picture = load(f"coco:{coco(tmp_path, annotations=good)}", **SHARES).train[0]
+    np.testing.assert_array_equal(picture.boxes, [[0, 0, 40, 20]])
+    boxes = [[-1.25, 0, 9, 9], [0, -1.25, 9, 9], [35, 0, 6.25, 9], [0, 15, 9, 6.25]]
+    boxes += [[-1, 0, 1, 9], [0, -1, 9, 1], [40, 0, 1, 9], [0, 20, 9, 1], [5, 5, -1, 2], [5, 5, 2, -1]]
+    boxes += [[5, 5, 2, 0], [5, 5, 1e999, 2]]
+    bad = [{"image_id": 0, "category_id": 3, "bbox": box} for box in boxes]
+    found = problems(f"coco:{coco(tmp_path, annotations=good + bad)}", **SHARES)
+    faults = ["reaches out of the image, expected inside 40x20 (width x height)"] * 4
+    faults += ["has no area, expected a width and height above 0"] * 7 + ["not all numbers are finite, expected pixels"]
+    prefix = f"{tmp_path}/boxes.json: annotations"
+    assert found == [
+        f"{prefix}[{number}]: 0.png: box {text}: {fault}"
+        for number, (text, fault) in enumerate(zip(map(str, boxes), faults, strict=True), 4)
+    ]
+
+
+def test_long_texts_in_messages_are_cut(tmp_path):
+    long = list(range(100_000, 100_030))
+    images = [{"id": n, "file_name": f"{n}.png", "width": "w" * 80, "height": 20} for n in range(4)]
+    file = coco(tmp_path / "coco", annotations=[{"image_id": 0, "category_id": 3, "bbox": long}], images=images)
+    found = problems(f"coco:{file}", **SHARES)
+    expected = "expected four numbers: x, y, width, height"
+    assert found[0] == f"{file}: annotations[0]: bbox: found {str(long)[:60]}, {expected}"
+    assert found[1] == f"{file}: images[0]: width: found {repr('w' * 80)[:60]}, expected a whole number"
+    words = " ".join(f"0.{n}" for n in range(100, 150))
+    label = yolo(tmp_path / "yolo") / "labels" / "train" / "1.txt"
+    label.write_text(f"  0 {words} \n1 {words} 0.5\n")
+    assert (
+        problems(f"yolo:{tmp_path / 'yolo'}")
+        == [  # the first is a polygon of 25 points
+            f"{label}:2: found {f'1 {words}'[:60]!r}, expected class x y width height (fractions of the image),"
+            " or class and a polygon"
+        ]
+    )
+    label.write_text(f"  0 {words} 2 2 \n")
+    assert problems(f"yolo:{tmp_path / 'yolo'}") == [
+        f"{label}:1: 1.png: box {f'0 {words}'[:120]}: reaches out of the image, expected inside 40x20 (width x height)"
+    ]
+    for text, kind in (("0 .5 .5 .5 .5 .5 .5", "box"), ("0 .5 .5 .5 .5 .5", "found"), ("0 .5 .5 .5", "found")):
+        label.write_text(text)
+        assert f":1: {kind}" in problems(f"yolo:{tmp_path / 'yolo'}")[0].replace(": 1.png", "")
+    label.write_text("-1 .5 .5 .5 .5\n2 .5 .5 .5 .5\n")
+    assert problems(f"yolo:{tmp_path / 'yolo'}") == [
+        f"{label}:{line}: class {number} has no name, expected 0 to 1, as there are 2 names"
+        for line, number in ((1, -1), (2, 2))
+    ]
+
+
+def test_entries_of_coco_that_repeat_others_are_named(tmp_path):
+    names = [(5, "0.png"), (6, "1.png"), ("x", "2.png"), (6, "3.png"), (7, "1.png")]
+    images = [{"id": identity, "file_name": name} for identity, name in names]
+    boxes = [{"image_id": "x", "category_id": 3, "bbox": [1, 1, 3, 3]}, {"image_id": 8, "category_id": 3}]
+    file = coco(tmp_path, images=images, annotations=boxes)
+    assert problems(f"coco:{file}", **SHARES) == [
+        f"{file}: images[3]: id 6 is also of {file}: images[1], expected each id once",
+        f"{file}: images[4]: 1.png is also {file}: images[1], expected each file once",
+        f"{file}: annotations[1]: image_id 8: no image has this id",
+    ]
+    file = coco(tmp_path, categories=[{"id": 3, "name": "cat"}, {"id": True, "name": "dog"}])
+    assert problems(f"coco:{file}", **SHARES) == [f"{file}: categories[1]: id: found True, expected a whole number"]
+    file = coco(tmp_path, annotations=[{"image_id": 0, "category_id": 4, "bbox": [1, 1, 3, 3]}])
+    expected = "no category of this id, expected one of 3 (cat), 7 (dog)"
+    assert problems(f"coco:{file}", **SHARES) == [f"{file}: annotations[0]: category_id 4: {expected}"]
+    assert problems(f"coco:{coco(tmp_path, images={})}") == [
+        f"{file}: no list images, expected COCO's images, annotations and categories"
+    ]
+
+
+def splits_of_coco(folder: Path, *files: str) -> None:
+    """COCO files with one image and one box each; the images are called 0.png, 1.png and so on and differ."""
+    for number, name in enumerate(files):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image(folder / "images" / f"{number}.png", value=number)
+        content = {
+            "images": [{"id": 1, "file_name": f"{folder}/images/{number}.png"}],
+            "categories": [{"id": 1, "name": "cat"}],
+            "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 3]}],
+        }
+        (folder / name).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "notes"),
+    [
+        (("instances_train2017.json", "instances_val2017.json", "instances_test2017.json"), 3, None),
+        (("a_TRAIN.json", "a_valid.json", "a_test.json", "b_val.json", "a_test-dev.json", "a_dev.json"), 3,
+         "a_dev.json, a_test-dev.json"),
+        (("train/_annotations.coco.json", "valid/_annotations.coco.json", "test/_annotations.coco.json"), 3, None),
+        (("train/train.json", "validation/train.json", "train/test.json", "val/val.json"), 3, None),
+        (("train/boxes.json", "train/val.json", "val/boxes.json", "test/boxes.json"), 3, None),
+    ],
+)  # fmt: skip
+def test_the_splits_of_coco_are_files_or_folders_of_their_names(tmp_path, files, own, notes):
+    splits_of_coco(tmp_path, *files)
+    found, _ = coco_reader.read(tmp_path / files[0], reading := Reading(False))
+    assert found == ["cat"]
+    assert len(coco_reader.read(tmp_path / files[0], reading)[1]) == own
+    assert reading.notes[:1] == ([f"beside {files[0]}, not read: {notes}"] if notes else [])
+
+
+def test_other_categories_in_another_split_are_refused(tmp_path):
+    splits_of_coco(tmp_path, "train.json", "val.json")
+    (tmp_path / "val.json").write_text((tmp_path / "val.json").read_text().replace('"cat"', '"dog"'))
+    expected = f"found {{1: 'dog'}}, expected {{1: 'cat'}}, as in {tmp_path}/train.json"
+    assert problems(f"coco:{tmp_path / 'train.json'}") == [f"{tmp_path}/val.json: categories: {expected}"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("set/annotations/a.png", "set/annotations/images/a.png", "set/images/a.png", "set/train2017/a.png"),
+        *("set/images/train2017/a.png", "set/annotations/train2017/a.png", "set/a.png"),
+    ],
+)
+def test_the_image_of_a_coco_file_is_found_where_tools_put_it(tmp_path, place):
+    for name in ("instances_train2017.json", "annotations_train2017.json", "person_keypoints_train2017.json"):
+        file = tmp_path / "set" / "annotations" / name
+        assert coco_reader._find(file, "a.png") == file.parent / "a.png"
+        path = image(tmp_path / place)
+        assert coco_reader._find(file, "a.png").resolve() == path
+        path.unlink()
+
+
+def test_darknets_description_and_its_lists_are_read(tmp_path):
+    yolo(tmp_path)
+    (tmp_path / "classes.txt").rename(tmp_path / "own.list")
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.list.txt").write_text("".join(f"data/images/{split}/{n}.png\n" for n in range(2)))
+    lines = ["classes = 2", "train = data/train.list.txt", "valid=val.list.txt", "names = data/own.list", "backup"]
+    (tmp_path / "my.data").write_text("\n".join(lines))
+    dataset = load(f"yolo:{tmp_path}", test=1)
+    assert (dataset.classes, counts(dataset)) == (("cat", "dog"), [1, 2, 1])
+    assert dataset.notes[0] == f"2 of 6 images below {tmp_path} are in no split of {tmp_path}/my.data"
+    (tmp_path / "my.data").write_text("train = train.list.txt\nnames = none")
+    (tmp_path / "b.names").write_text("b\nc")
+    for place, names in (("a.names", "fox\nboar\n"), ("obj.names", "fox\nhare\n"), ("classes.txt", "fox\ndog\n")):
+        (tmp_path / place).write_text(names)
+        assert read_description(tmp_path).names == names.split()
+        assert read_description(tmp_path).names_place == str(tmp_path / place)
+
+
+def test_gaps_between_class_numbers_and_folders_beside_the_splits_are_listed_up_to_five(tmp_path):
+    names = ", ".join(f"{n}: c{n}" for n in (1, 9, 10, 11, 12, 13, 14))
+    line = f"{tmp_path}/data.yaml: names: no class 0, 2, 3, 4, 5, expected the classes 0 to 6"
+    assert problems(described(tmp_path, f"names: {{{names}}}\n")) == [line]
+    source = described(tmp_path, "names: [car, bus]\n")
+    for number in range(6):
+        image(tmp_path / "images" / f"extra{number}" / "0.png", value=100 + number)
+    listed = ", ".join(f"images/extra{n}" for n in range(5))
+    notes = load(source).notes
+    assert notes[0] == f"trained on, as their folders are called neither train, val nor test: {listed}"
+
+
+def test_images_of_voc_in_no_list_are_counted(tmp_path):
+    lists = voc(tmp_path) / "ImageSets" / "Main"
+    for name in ("b", "c"):
+        (tmp_path / "Annotations" / f"{name}2.xml").write_bytes((tmp_path / "Annotations" / f"{name}.xml").read_bytes())
+        image(tmp_path / "JPEGImages" / f"{name}2.jpg", value=80)
+    assert load(f"voc:{tmp_path}").notes[0] == f"2 of 5 annotated images are in no list of {lists}"
+    (lists / "train.txt").unlink()
+    dataset = load(f"voc:{tmp_path}")
+    assert counts(dataset) == [3, 1, 1]
+    assert dataset.notes[0] == f"{lists} has val.txt and test.txt but no train.txt: all other images are trained on"
+    (lists / "test.txt").write_text("c -1\nd 1\n")
+    assert problems(f"voc:{tmp_path}") == [f"{lists}/test.txt: d: no Annotations/d.xml"]
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.25, 3), (0.26, 4), (3, 3), (0.01, 1)])
+def test_a_share_of_the_images_is_rounded_up(tmp_path, share, count):
+    assert counts(load(grouped_coco(tmp_path), validation=share, test=2)) == [10 - count, count, 2]
+
+
+def test_classes_are_chosen_once_and_by_their_names(tmp_path):
+    source = f"coco:{coco(tmp_path)}"
+    dataset = load(source, classes=("dog", "cat"), **SHARES)
+    assert dataset.classes == ("dog", "cat")
+    assert [p.classes.tolist() for _, p in sorted(everything(dataset).items())] == [[0], [1], [0], [1]]
+    assert problems(source, classes=("cat", "cat")) == ["data.classes: found ['cat', 'cat'], expected each class once"]
+    assert problems(source, classes=("cta",)) == [f"data.classes: {source} has no class 'cta'; did you mean cat?"]

@@ -1,6 +1,7 @@
 """Boxes move with their pixels: coloured rectangles are found again by their colour."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from keras_cnn.detection.annotations import load
 from keras_cnn.detection.loss import FILLER
-from keras_cnn.tasks.detection import batches
+from keras_cnn.tasks.detection import augmentation, batches
 from keras_cnn.tasks.detection.augmentation import MIN_SIDE, VISIBLE, Sample, augmented
 from keras_cnn.tasks.detection.images import BoxImages, resized
 from keras_cnn.tasks.detection.settings import BoxAugment
@@ -164,3 +165,88 @@ def test_resizing_is_tensorflows_between_the_corners():
             images=image[None], size=size, align_corners=True, half_pixel_centers=False
         )
         assert np.abs(resized(image, size) - expected[0].numpy()).max() <= 0.501
+
+
+def test_the_four_images_of_a_mosaic_meet_near_the_middle_and_each_may_be_in_any_quarter(images, monkeypatch):
+    tiles = []
+
+    def tile(_images, index, place, *, draws, sizes, recipe):
+        tiles.append((index, place, sizes))
+        return place, np.zeros((1, 1, 3), np.uint8), np.zeros((0, 4)), np.zeros(0, int)
+
+    monkeypatch.setattr(augmentation, "_tile", tile)
+    corners, quarters, partners = [], [], []
+    for epoch in range(200):
+        tiles.clear()
+        augmented(images, 5, epoch, 1, dataclasses.replace(STILL, mosaic=1))
+        places = sorted(place for _, place, _ in tiles)
+        x, y = places[0][2:]
+        assert places == [(0, 0, x, y), (0, y, x, 96), (x, 0, 96, y), (x, y, 96, 96)]
+        assert [sizes for *_, sizes in tiles] == [(0.5, 1.0)] * 4
+        assert tiles[0][0] == 5
+        corners.append((x, y))
+        quarters.append(places.index(tiles[0][1]))
+        partners += [index for index, *_ in tiles[1:]]
+    for ends in zip(*corners, strict=True):
+        assert (min(ends), max(ends)) == pytest.approx((0.3 * 96, 0.7 * 96), abs=2)
+    assert np.bincount(quarters).min() > 30
+    assert np.bincount(partners).min() > 20
+    assert len(np.bincount(partners)) == len(images)
+    tiles.clear()
+    augmented(images, 5, 0, 1, STILL)
+    assert tiles == [(5, (0, 0, 96, 96), (1.0, 1.0))]
+
+
+def test_what_is_left_of_a_box_counts_from_three_tenths_and_two_pixels():
+    place = (10, 20, 40, 60)
+    boxes = np.array(
+        [
+            [12, 25, 20, 30],  # inside
+            [3, 30, 13, 40],  # three tenths are left
+            [2.9, 30, 12.9, 40],  # a little less
+            [38, 30, 41, 40],  # two pixels wide
+            [38.1, 30, 40.5, 40],
+            [20, 58, 30, 61],
+            [20, 58.1, 30, 60.5],
+            [40, 20, 50, 30],  # beside it
+            [0, 0, 10, 20],
+            [12, 60, 15, 70],
+        ]
+    )
+    cut, classes = augmentation._cut(boxes, np.arange(10), place)
+    assert classes.tolist() == [0, 1, -1, 3, -1, 5, -1]
+    np.testing.assert_allclose(cut[[1, 3, 5]], [[10, 30, 13, 40], [38, 30, 40, 40], [20, 58, 30, 60]])
+
+
+@pytest.mark.parametrize(
+    ("draws", "at", "flipped"),
+    [
+        # flip, size, grow, stretch, right, down: an image of 40x20 in a place of 50x60 at 10, 20
+        ((0.9, 1, 0.5, 0.5, 0, 0), (10, 20, 40, 20), False),
+        ((0.9, 1, 0.5, 0.5, 1, 0.5), (20, 40, 40, 20), False),
+        ((0.4, 0, 0.5, 0.5, 0, 1), (10, 70, 20, 10), True),
+        ((0.5, 1, 1, 0.5, 0, 0), (10, 20, 60, 30), False),  # by half
+        ((0.9, 1, 0, 0.5, 1, 0), (40, 20, 20, 10), False),
+        ((0.9, 0, 0.5, 1, 0, 0), (10, 20, 40, 5), False),  # stretched by four: twice as wide, half as high
+        ((0.9, 0, 0.5, 0, 0, 0), (10, 20, 10, 20), False),
+        ((0.9, 1, 1, 0.5, 1, 0), (0, 20, 60, 30), False),  # too wide: cut off at the left
+    ],
+)
+def test_an_image_is_scaled_stretched_mirrored_and_moved_by_its_draws(draws, at, flipped, monkeypatch):
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, 3:8] = 200
+    picture = SimpleNamespace(pixels=lambda _: pixels, boxes=lambda _: np.array([[3.0, 0, 8, 20]]),
+                              classes=lambda _: np.array([1]))  # fmt: skip
+    asked = []
+    placed = lambda pixels, where, place: asked.append((pixels, where)) or np.zeros((60, 50, 3), np.uint8)  # noqa: E731
+    monkeypatch.setattr(augmentation, "_placed", placed)
+    monkeypatch.setattr(augmentation, "_cut", lambda boxes, classes, place: (boxes, classes))
+    recipe = dataclasses.replace(STILL, flip=0.5, scale=0.5, aspect=3)
+    _, _, boxes, _ = augmentation._tile(picture, 0, (10, 20, 60, 80), draws=np.array([*draws, 0, 0, 0]),
+                                        sizes=(0.5, 1.0), recipe=recipe)  # fmt: skip
+    ((shown, where),) = asked
+    assert where == pytest.approx(at)
+    assert (shown[0, 3, 0] == 0) == flipped
+    left, right = (32, 37) if flipped else (3, 8)
+    x, y, wide, high = at
+    np.testing.assert_allclose(boxes, [[x + wide * left / 40, y, x + wide * right / 40, y + high]])

@@ -8,6 +8,7 @@ from keras_cnn.detection.darknet import build, load_darknet
 from keras_cnn.detection.heads import read_heads
 from keras_cnn.detection.weights import WeightsFile
 from keras_cnn.errors import InputError
+from keras_cnn.tasks.detection import network_cfg
 from keras_cnn.tasks.detection.network_cfg import anchor_count, find_cfg, rewritten
 from keras_cnn.tasks.detection.starting_weights import ModelWeights, RandomWeights, trainable_model
 
@@ -39,6 +40,9 @@ def test_the_cfg_is_rewritten_for_classes_anchors_and_size_and_stays_one(small_c
     model = build(changed, RandomWeights(1))
     assert [output.shape for output in model.outputs] == [(None, 6, 6, 3 * 8), (None, 12, 12, 2 * 8)]
     assert len(changed.text.splitlines()) == len(network.text.splitlines())
+    assert changed.text.count("anchors=5, 6, 7, 9.5, 14, 12, 22.25, 20, 31, 40\n") == 2
+    uneven = np.array([[100, 0.004], [1 / 3, 2 / 3], [0.995, 1.5], [10, 20], [1000, 30.10]])
+    assert network_cfg._text(uneven) == "100, 0, 0.33, 0.67, 0.99, 1.5, 10, 20, 1000, 30.1"
 
 
 def test_the_cfgs_own_anchors_grow_with_the_image(small_cfg):
@@ -51,6 +55,8 @@ def test_a_beginning_of_the_network_is_loaded(small_cfg, tmp_path):
     darknet_file(tmp_path / "small.conv.3", network, stop=3)
     model, loaded = trainable_model(network, 1, str(tmp_path / "small.conv.3"))
     assert (loaded.layers, loaded.random) == (3, ["conv_3", "conv_4", "conv_5", "conv_8"])
+    said = "a beginning of 3 convolutions: 3 convolutions loaded; as initialised: conv_3, conv_4, conv_5, conv_8"
+    assert str(loaded) == said
     file = WeightsFile(tmp_path / "small.conv.3")
     biases, scales, means, variances = (file.floats(16, "") for _ in range(4))
     kernel = file.floats(16 * 3 * 9, "").reshape(16, 3, 3, 3).transpose(2, 3, 1, 0)
@@ -120,6 +126,14 @@ def test_heads_begin_with_little_objectness(small_cfg):
     images = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
     objectness = np.asarray(model(images)[0]).reshape(-1, 8)[:, 4]
     assert np.mean(1 / (1 + np.exp(-objectness))) < 0.05
+    for index, filters in (("5", 24), ("8", 16)):
+        kernel, bias = model.get_layer(f"conv_{index}").get_weights()
+        np.testing.assert_allclose(bias.reshape(-1, 8), [[0] * 4 + [np.log(0.01 / 0.99)] + [0] * 3] * (filters // 8))
+        assert kernel.std() == pytest.approx(0.1 * np.sqrt(2 / kernel[..., 0].size), rel=0.1)
+    kernel = model.get_layer("conv_3").kernel.numpy()
+    assert kernel.std() == pytest.approx(np.sqrt(2 / kernel[..., 0].size), rel=0.05)  # He et al. 2015
+    norm = model.get_layer("bn_3")
+    assert (norm.momentum, norm.epsilon) == (0.97, 1e-5)
 
 
 def test_the_same_seed_draws_the_same_weights(small_cfg):
