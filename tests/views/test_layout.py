@@ -54,7 +54,7 @@ DEFAULTS = {
 }
 
 
-def test_the_defaults_of_the_options_are_those_of_the_help():
+def test_each_view_has_these_options_and_defaults():
     found = {name: {option: default for option, (_, default, _) in view.options.items()}
              for name, view in views.VIEWS.items()}  # fmt: skip
     assert found == DEFAULTS

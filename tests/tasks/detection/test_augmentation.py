@@ -238,7 +238,11 @@ def test_an_image_is_scaled_stretched_mirrored_and_moved_by_its_draws(draws, at,
     picture = SimpleNamespace(pixels=lambda _: pixels, boxes=lambda _: np.array([[3.0, 0, 8, 20]]),
                               classes=lambda _: np.array([1]))  # fmt: skip
     asked = []
-    placed = lambda pixels, where, place: asked.append((pixels, where)) or np.zeros((60, 50, 3), np.uint8)  # noqa: E731
+
+    def placed(pixels, where, place):
+        asked.append((pixels, where))
+        return np.zeros((60, 50, 3), np.uint8)
+
     monkeypatch.setattr(augmentation, "_placed", placed)
     monkeypatch.setattr(augmentation, "_cut", lambda boxes, classes, place: (boxes, classes))
     recipe = dataclasses.replace(STILL, flip=0.5, scale=0.5, aspect=3)
