@@ -146,7 +146,7 @@ def _beaten(runs: Runs) -> Section:
         " highest of all epochs on the test images, TDT4265's that of the last epoch. Parameters and epochs are the"
         " report's and ours. Intervals are 95 %, over seeds or, with one seed, over the test images.",
     )
-    return Section("beaten", "Where we are above the reports", sentences, (("", beaten.table(runs)),))
+    return Section("beaten", "Best accuracies, theirs and ours", sentences, (("", beaten.table(runs)),))
 
 
 # --- selection on validation and on test ------------------------------------------------------------------------------
