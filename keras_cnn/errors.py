@@ -17,6 +17,8 @@ class InputError(ValueError):
     Exit status 2.
     """
 
+    on_all_ranks = False  #: every process of a run on several hosts raises it at the same point
+
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
 
@@ -27,6 +29,8 @@ class UsageError(InputError):
 
 class Stopped(Exception):
     """A run stopped on purpose (signal, NaN, full disk). Says what was saved and how to continue. Exit status 3."""
+
+    on_all_ranks = False  #: every process of a run on several hosts raises it at the same point
 
 
 class Interrupted(Stopped):

@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -56,14 +57,14 @@ def shared_folder(ranks: Ranks, make: Callable[[], RunFolder], program: str) -> 
         if ranks.rank == 0:
             with make() as folder:
                 ranks.exchange(str(folder.path.resolve()).encode())
-                ranks.release = folder.release
-                ranks.way_on = _way_on(ranks, folder.path, program)
+                ranks.release = partial(folder.__exit__, None, None, None)
+                ranks.way_on = partial(_way_on, ranks, folder.path, program)
                 yield folder
             return
         path = Path(ranks.exchange(b"")[0].decode())
         if not path.is_dir():
             raise InputError(f"rank {ranks.rank}: {path}: not seen here; expected a run folder that all hosts share")
-        ranks.way_on = _way_on(ranks, path, program)
+        ranks.way_on = partial(_way_on, ranks, path, program)
         log = path / f"rank-{ranks.rank}.log"
         print(f"rank {ranks.rank} of {ranks.count}: messages in {log}", flush=True)
         with (
@@ -86,4 +87,7 @@ def _copy(path: Path, target: Path) -> RunFolder:
 
 
 def _way_on(ranks: Ranks, path: Path, program: str) -> str:
+    """The command that goes on with a run that has been begun; else ""."""
+    if not (path / "config.yaml").is_file():
+        return ""
     return shell_command(program, "--resume", path, "--hosts", ",".join(ranks.hosts), "--rank", str(ranks.rank))

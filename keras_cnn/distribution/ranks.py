@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from keras_cnn.errors import STOPPED, InputError, Stopped
+from keras_cnn.errors import InputError, Stopped, explained
 
 MAGIC = "keras_cnn ranks 1"
 WAIT = 120.0  # seconds that a process waits for the others
 _HEADER = struct.Struct(">q")  # length of a message; negative: a farewell
 _HELLO_BYTES = 2**20
 _POLL = 0.2  # seconds between two looks at the connections
+_GRACE = 600.0  # seconds in which this process ends by itself after another said that all end
 
 
 class Ranks:
@@ -32,12 +33,12 @@ class Ranks:
         self.rank, self.count, self.hosts = rank, count, tuple(hosts)
         self._connections: dict[int, socket.socket] = {}  # by rank; all but rank 0 have one, to rank 0
         self._ended = threading.Event()
-        self._exchanging = threading.Lock()
+        self._exchanging = threading.RLock()
         self.release: Callable[[], None] = lambda: None  # called before the process ends because another is lost
-        self.way_on = ""  # the command that goes on
+        self.way_on: Callable[[], str] = lambda: ""  # the command that goes on; "" if nothing has been begun
 
     def exchange(self, payload: bytes) -> list[bytes]:
-        """The payloads of all ranks, in order. Raises Stopped if a rank has ended."""
+        """The payloads of all ranks, in order. If a rank has ended, raises Stopped, or InputError if it did."""
         with self._exchanging:
             if self.rank == 0:
                 payloads = [payload, *(self._receive(rank) for rank in sorted(self._connections))]
@@ -60,10 +61,12 @@ class Ranks:
         for rank, other in enumerate(others, 1):
             for name in own:
                 if other.get(name) != own[name]:
-                    raise InputError(
+                    error = InputError(
                         f"rank {rank} ({self.hosts[rank]}): {name}: found {_shown(other.get(name))}, but rank 0 has"
                         f" {_shown(own[name])}; expected the same on all"
                     )
+                    error.on_all_ranks = True
+                    raise error
 
     def silence(self, reason: str) -> Stopped:
         """Stopped for an operation of TensorFlow that failed because a rank no longer answers.
@@ -83,11 +86,15 @@ class Ranks:
         watcher.start()
         try:
             yield
-            self.exchange(b"")  # nobody leaves while another still needs it
+            with self._exchanging:
+                self.exchange(b"")  # nobody leaves while another still needs it
+                self._ended.set()  # before the watcher can see that another has left
         except BaseException as error:
-            if not isinstance(error, InputError | Stopped):
+            if isinstance(error, InputError | Stopped):
+                self._ended.set()
+            else:
                 time.sleep(5 * _POLL)  # TensorFlow may have noticed a lost process before the watcher does
-            self._farewell(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            self._farewell(error)
             raise
         finally:
             self._ended.set()
@@ -111,7 +118,7 @@ class Ranks:
             if lost and not self._ended.is_set():
                 self._end_process(lost)
 
-    def _has_ended(self, rank: int) -> Stopped | None:
+    def _has_ended(self, rank: int) -> InputError | Stopped | None:
         connection = self._connections[rank]
         readable, _, _ = select.select([connection], [], [], 0)
         if not readable:
@@ -125,21 +132,35 @@ class Ranks:
         if len(begin) == _HEADER.size and _HEADER.unpack(begin)[0] < 0:
             try:
                 self._receive(rank)
-            except Stopped as lost:
+            except (InputError, Stopped) as lost:
                 return lost
         return None
 
-    def _end_process(self, lost: Stopped) -> None:
+    def _end_process(self, lost: InputError | Stopped) -> None:
+        if lost.on_all_ranks and self._ended.wait(_GRACE):
+            return  # this process has ended as the other did
         if self.rank == 0:  # the others cannot see each other
-            self._farewell(str(lost))
+            self._farewell(lost)
         with contextlib.suppress(Exception):
             self.release()
-        way_on = f"; go on with: {self.way_on}" if self.way_on else ""
-        print(f"{lost}{way_on}", file=sys.stderr, flush=True)
-        os._exit(STOPPED)
+        if isinstance(lost, Stopped) and self.way_on():
+            lost.add_note(f"go on with: {self.way_on()}")
+        lines, status = explained(lost)
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        os._exit(status)
 
     def _lost(self, rank: int, reason: str = "") -> Stopped:
         return Stopped(f"stopped: rank {rank} ({self.hosts[rank]}) has ended{f': {reason}' if reason else ''}")
+
+    def _left(self, rank: int, said: dict[str, Any]) -> InputError | Stopped:
+        """The error for the farewell of a rank: wrong input is wrong for all, and the first to see it names it."""
+        if said["wrong_input"]:
+            whose = "" if said["reason"].startswith("rank ") else f"rank {rank} ({self.hosts[rank]}): "
+            error = InputError(f"{whose}{said['reason']}")
+        else:
+            error = self._lost(rank, said["reason"])
+        error.on_all_ranks = said["on_all_ranks"]
+        return error
 
     # --- messages ---
 
@@ -153,7 +174,7 @@ class Ranks:
         [length] = _HEADER.unpack(self._read(rank, _HEADER.size))
         payload = self._read(rank, abs(length))
         if length < 0:
-            raise self._lost(rank, payload.decode("utf-8", "replace"))
+            raise self._left(rank, json.loads(payload))
         return payload
 
     def _read(self, rank: int, length: int) -> bytes:
@@ -169,11 +190,14 @@ class Ranks:
             missing -= len(part)
         return b"".join(parts)
 
-    def _farewell(self, reason: str) -> None:
-        text = (reason.removeprefix("stopped: ") or "no reason is known").encode()
+    def _farewell(self, error: BaseException) -> None:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        said = {"reason": reason.removeprefix("stopped: "), "wrong_input": isinstance(error, InputError)}
+        said["on_all_ranks"] = isinstance(error, InputError | Stopped) and error.on_all_ranks
+        payload = json.dumps(said).encode()
         for connection in self._connections.values():
             with contextlib.suppress(OSError):
-                connection.sendall(_HEADER.pack(-len(text)) + text)
+                connection.sendall(_HEADER.pack(-len(payload)) + payload)
 
 
 ALONE = Ranks()

@@ -169,7 +169,7 @@ def _resumable(task: Task, folder: RunFolder) -> Iterator[None]:
         if begun and not task.is_trial:
             if isinstance(error, KeyboardInterrupt) and (folder / "checkpoint").exists():
                 error.add_note("the checkpoint is complete")
-            way_on = task.replicas.ranks.way_on or shell_command(task.program, "--resume", folder.path)
+            way_on = task.replicas.ranks.way_on() or shell_command(task.program, "--resume", folder.path)
             error.add_note(f"go on with: {way_on}")
         raise
 

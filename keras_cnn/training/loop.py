@@ -19,6 +19,8 @@ from keras_cnn.training.step_stream import StepStream
 class NotFinite(Stopped):
     """A loss, weights or the optimizer's state became infinite or nan: the settings are to blame."""
 
+    on_all_ranks = True  # losses and weights are those of all
+
 
 class LoopSession(Protocol):
     """What the loop needs of the run around it (`session.TrainingSession`)."""
@@ -127,4 +129,6 @@ def _not_finite(what: str, state: TrainingState, place: str) -> str:
 def _stop_after(signal: str | None, state: TrainingState) -> None:
     if signal and not state.ended:
         steps = f" and {state.step} steps" if state.step else ""
-        raise Interrupted(f"stopped by {signal} after {state.epoch} epochs{steps}; the checkpoint is complete")
+        stopped = Interrupted(f"stopped by {signal} after {state.epoch} epochs{steps}; the checkpoint is complete")
+        stopped.on_all_ranks = True
+        raise stopped

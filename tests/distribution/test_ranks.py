@@ -1,6 +1,7 @@
 """Ranks that meet in threads of one process, over real connections."""
 
 import json
+import os
 import socket
 import struct
 import time
@@ -11,6 +12,7 @@ import pytest
 from keras_cnn.distribution.hosts import cluster
 from keras_cnn.distribution.ranks import ALONE, Ranks, meet
 from keras_cnn.errors import InputError, Stopped
+from keras_cnn.training.loop import NotFinite
 from tests.ranks_in_threads import all_of, free_hosts
 
 VERSIONS = {"keras_cnn": "1", "tensorflow": "2"}
@@ -62,9 +64,55 @@ def test_a_rank_that_ends_is_named_and_its_reason_told(hosts):
         connection.close()
     with pytest.raises(Stopped, match=rf"stopped: rank 1 \({hosts[1]}\) has ended$"):
         first.exchange(b"")
-    third._farewell("the disk is full")
+    third._farewell(OSError("the disk is full"))
     assert str(first._has_ended(2)) == f"stopped: rank 2 ({hosts[2]}) has ended: the disk is full"
     assert first._has_ended(1)
+
+
+def slowly(exchange):
+    """An exchange whose answers this rank takes in long after the others have left."""
+
+    def answers(payload):
+        found = exchange(payload)
+        time.sleep(1.0)
+        return found
+
+    return answers
+
+
+def all_differ(ranks):
+    ranks.require_same({"seed": ranks.rank})
+
+
+def all_stop(ranks):
+    ranks.any(True)
+    time.sleep(1.0 if ranks.rank == 0 else 0.0)  # it writes a checkpoint
+    raise NotFinite("the loss became nan")
+
+
+def all_finish(ranks):
+    pass
+
+
+@pytest.mark.parametrize("ending", [all_differ, all_stop, all_finish])
+def test_the_last_rank_at_an_end_that_all_share_ends_as_the_first(hosts, ending, monkeypatch, capsys):
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    ranks = met(hosts)
+    ranks[0].exchange = slowly(ranks[0].exchange)
+
+    def run(ranks):
+        with ranks.together():
+            ending(ranks)
+
+    errors = all_of([lambda r=r: run(r) for r in ranks])
+    texts = {
+        all_differ: f"rank 1 ({hosts[1]}): seed: found 1, but rank 0 has 0; expected the same on all",
+        all_stop: "the loss became nan",
+        all_finish: "None",
+    }
+    assert [str(error) for error in errors] == [texts[ending]] * 3
+    assert (ended, capsys.readouterr().err) == ([], "")
 
 
 def test_versions_must_agree(hosts):

@@ -11,7 +11,7 @@ import pytest
 
 from keras_cnn.cli.hosts import shared_folder
 from keras_cnn.distribution.ranks import meet
-from keras_cnn.errors import InputError, Stopped
+from keras_cnn.errors import InputError
 from keras_cnn.run_folder import RunFolder
 from keras_cnn.training import checkpoints
 from tests.fork_server import ROOT
@@ -133,21 +133,43 @@ def test_ranks_that_do_not_agree_leave_nothing(fork_server, tmp_path):
     assert not folder.exists()
 
 
-def test_ranks_that_see_other_images_leave_nothing(fork_server, tmp_path):
-    """One path, under which each process finds a file of its own."""
+@pytest.fixture
+def images(tmp_path) -> list[Path]:
+    """The working folder of each rank: images.npz is one path, under which each finds a file of its own."""
     rng = np.random.default_rng(0)
-    for rank in (0, 1):
-        (tmp_path / str(rank)).mkdir()
+    folders = [tmp_path / str(rank) for rank in (0, 1)]
+    for folder in folders:
+        folder.mkdir()
         images = {name: rng.integers(0, 256, (40, 8, 8, 1), np.uint8) for name in ("x_train", "x_test")}
         labels = {name: np.arange(40, dtype=np.int32) % 2 for name in ("y_train", "y_test")}
-        np.savez(tmp_path / str(rank) / "images.npz", **images, **labels)
-    changes = {"data__source": "npz:images.npz", "data__train": "20", "train__batch_size": "8"}
-    words = [ROOT / "configs/default.yaml", *options(**changes)[1:], "--run-dir", tmp_path / "run"]
-    ended = both(fork_server, words, folders=(tmp_path / "0", tmp_path / "1"))
+        np.savez(folder / "images.npz", **images, **labels)
+    return folders
+
+
+OF_IMAGES = [
+    ROOT / "configs/default.yaml",
+    *options(data__source="npz:images.npz", data__train="20", train__batch_size="8")[1:],
+]
+
+
+def test_ranks_that_see_other_images_leave_nothing(images, fork_server, tmp_path):
+    ended = both(fork_server, [*OF_IMAGES, "--run-dir", tmp_path / "run"], folders=images)
     for each in ended:
         assert each.returncode == 2, each.stderr
         assert "images and labels (split.json): found" in each.stderr
         assert each.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_input_that_one_rank_finds_is_wrong_input_for_all(images, fork_server, tmp_path):
+    (images[1] / "images.npz").write_bytes(b"damaged")
+    first, second = both(fork_server, [*OF_IMAGES, "--run-dir", tmp_path / "run"], folders=images)
+    assert (first.returncode, second.returncode) == (2, 2), first.stderr + second.stderr
+    fault = second.stderr.removeprefix("error: ")
+    assert "images.npz: " in fault
+    assert first.stderr.startswith("error: rank 1 (127.0.0.1:")
+    assert first.stderr.endswith(fault)
+    assert first.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
@@ -173,7 +195,7 @@ def test_a_rank_that_does_not_see_the_run_folder_is_named_and_nothing_is_left(tm
     first, second = all_of([partial(rank, number) for number in (0, 1)])
     text = f"rank 1: {tmp_path}/not/mounted: not seen here; expected a run folder that all hosts share"
     assert (type(second), str(second)) == (InputError, text)
-    assert (type(first), str(first)) == (Stopped, f"stopped: rank 1 ({hosts[1]}) has ended: {text}")
+    assert (type(first), str(first)) == (InputError, text)
     assert not (tmp_path / "run").exists()
 
 
