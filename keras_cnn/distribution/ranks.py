@@ -38,7 +38,7 @@ class Ranks:
         self.way_on: Callable[[], str] = lambda: ""  # the command that goes on; "" if nothing has been begun
 
     def exchange(self, payload: bytes) -> list[bytes]:
-        """The payloads of all ranks, in order. If a rank has ended, raises Stopped, or InputError if it did."""
+        """The payloads of all ranks, in order. If a rank has ended, raises InputError for wrong input, else Stopped."""
         with self._exchanging:
             if self.rank == 0:
                 payloads = [payload, *(self._receive(rank) for rank in sorted(self._connections))]
