@@ -14,8 +14,7 @@ from keras_cnn.errors import InputError, require
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "mish"]
 Padding = Literal["same", "valid"]
 
-# PyTorch's default for convolution and dense kernels, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with which the CS7015 and
-# COMP5623 nets were trained; biases start at zero here.
+# PyTorch's default for convolution and dense kernels: U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 TorchDefault = partial(keras.initializers.VarianceScaling, scale=1 / 3, mode="fan_in", distribution="uniform")
 
 
@@ -121,14 +120,19 @@ class Chain:
         input_shape: tuple[int, int, int],
         *,
         initializer: Callable[[], keras.initializers.Initializer] = keras.initializers.HeUniform,
+        input_range: tuple[float, float] = (-1.0, 1.0),
     ) -> None:
         self.name = name
         self.where = name  # the place that errors name; for a table of layers, the row
         self.initializer = initializer  # called for every layer: one unseeded instance would repeat its values
         self.inputs = keras.Input(input_shape, name="image")
-        rescale = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescale")
-        self.outputs = rescale(self.inputs)
+        low, high = input_range  # what pixel values of 0 and 255 become
+        self.outputs = layers.Rescaling((high - low) / 255, offset=low, dtype="float32", name="rescale")(self.inputs)
         self._counts: Counter[str] = Counter()
+
+    def bias_initializer(self, fan_in: int) -> keras.initializers.Initializer:
+        """How the biases of a layer start whose units have `fan_in` inputs each."""
+        return keras.initializers.Zeros()
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -155,6 +159,7 @@ class Chain:
             padding=padding,
             dilation_rate=dilation,
             kernel_initializer=self.initializer(),
+            bias_initializer=self.bias_initializer(kernel**2 * self.outputs.shape[-1]),
         )
 
     def pad(self, pixels: int) -> None:
@@ -198,7 +203,7 @@ class Chain:
         name = self._next("dense")
         self._require_positive(name, "units", units)
         self._require_vector(name)
-        self._add(layers.Dense, name, units, kernel_initializer=self.initializer())
+        self._dense(name, units)
 
     def dropout(self, rate: float) -> None:
         """Dropout of single numbers; a rate of 0 adds no layer."""
@@ -212,8 +217,12 @@ class Chain:
     def model(self, classes: int) -> keras.Model:
         """The network, ending in a float32 layer `logits` of `classes` units."""
         self._require_vector("logits")
-        self._add(layers.Dense, "logits", classes, kernel_initializer=self.initializer(), dtype="float32")
+        self._dense("logits", classes, dtype="float32")
         return keras.Model(self.inputs, self.outputs, name=self.name)
+
+    def _dense(self, name: str, units: int, **options: Any) -> None:
+        kernel, bias = self.initializer(), self.bias_initializer(self.outputs.shape[-1])
+        self._add(layers.Dense, name, units, kernel_initializer=kernel, bias_initializer=bias, **options)
 
     def _pool(self, kind: type, name: str, size: int, stride: int | None, padding: Padding) -> None:
         stride = size if stride is None else stride

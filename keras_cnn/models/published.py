@@ -1,5 +1,6 @@
 """The networks of three published reports, with exactly the trainable parameters that the reports print."""
 
+import math
 from functools import partial
 from typing import Any, Literal
 
@@ -12,7 +13,21 @@ Shape = tuple[int, int, int]
 Downsampling = Literal["pool", "stride"]
 
 XavierChain = partial(Chain, initializer=keras.initializers.GlorotUniform)  # TDT4265
-TorchChain = partial(Chain, initializer=TorchDefault)  # CS7015 and COMP5623
+
+
+class TorchChain(Chain):
+    """A chain whose weights start as PyTorch's do: kernels and biases U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+
+    def __init__(self, name: str, input_shape: Shape, **options: Any) -> None:
+        super().__init__(name, input_shape, initializer=TorchDefault, **options)
+
+    def bias_initializer(self, fan_in: int) -> keras.initializers.Initializer:
+        limit = 1 / math.sqrt(fan_in)
+        return keras.initializers.RandomUniform(-limit, limit)
+
+
+# The author's public code gives its networks pixels of 0-1, not centred.
+CS7015Chain = partial(TorchChain, input_range=(0.0, 1.0))
 
 
 def lenet(input_shape: Shape, classes: int) -> keras.Model:
@@ -113,7 +128,7 @@ def net1(
         kernel_size: side of every kernel
         stride: stride of every convolution
     """
-    chain = TorchChain("net1", input_shape)
+    chain = CS7015Chain("net1", input_shape)
     for filters in _widths("net1", l1_oc, filter_multiplier, 2):
         _pooled_conv(chain, filters, kernel=kernel_size, stride=stride, padding="valid")
     return _dense_head(chain, classes)
@@ -136,7 +151,7 @@ def net2(
         kernel_size: side of every kernel
         stride: stride of every convolution
     """
-    chain = TorchChain("net2", input_shape)
+    chain = CS7015Chain("net2", input_shape)
     for i, filters in enumerate(_widths("net2", l1_oc, filter_multiplier, 4)):
         _conv(chain, filters, kernel_size, stride, padded=i % 2 == 0)
         chain.activation("relu")
@@ -165,7 +180,7 @@ def net3(
         stride: stride of every convolution
         dropout_rate: share of the inputs of each dense layer that training drops
     """
-    chain = TorchChain("net3", input_shape)
+    chain = CS7015Chain("net3", input_shape)
     widths = _widths("net3", l1_oc, filter_multiplier, 4)
     for i, filters in enumerate(widths):
         _conv(chain, filters, kernel_size, stride, padded=i % 2 == 0)
@@ -194,7 +209,7 @@ def net4(
         stride: stride of every convolution
         dropout_rate: share of the inputs of each dense layer that training drops
     """
-    chain = TorchChain("net4", input_shape)
+    chain = CS7015Chain("net4", input_shape)
     c1, c2, c3, c4 = _widths("net4", l1_oc, filter_multiplier, 4)
     for i, filters in enumerate((c1, c1, c2, c3, c3, c4)):
         _conv(chain, filters, kernel_size, stride, padded=i % 3 != 2)

@@ -96,7 +96,7 @@ def read_published(name: str) -> tuple[PublishedFigure, ...]:
         "needs": entry.get("needs"),
     }
     caveats = (*publication["caveats"], *entry.get("caveats", ()))
-    figures = entry.get("figures") or _figures_of_ablation(ablation_in(name))
+    figures = _figures_of_ablation(ablation_in(name)) if "ablation" in entry else entry["figures"]
     return tuple(_figure(report.upper(), shared, caveats, dict(figure)) for figure in figures)
 
 

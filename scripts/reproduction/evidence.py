@@ -105,12 +105,42 @@ class Runs:
         grid_prefix = f"{name.rpartition('.')[0]}." if name.count(".") > 1 else name
         known = _pooled([values]) if n >= 3 else self.spread(grid_prefix, quantity)
         if known:
-            half = student_t(0.95, known[1]) * known[0] * math.sqrt(1 + 1 / n)
-            return Measured(value, "run", value - half, value + half, n, epochs, note=note)
+            return Measured(value, "run", *_around(value, known, 1 + 1 / n), n, epochs, note=note)
         if images:
             low, high = wilson(round(value * images), images)
             return Measured(value, "run", low, high, n, epochs, note=_joined("of the images alone", note))
         return Measured(value, "run", seeds=n, epochs=epochs, note=note)
+
+    def after(self, name: str, measure: str, note: str = "") -> Measured | NotMeasured:
+        """A published number of the training images after the last epoch, in inference mode, beside our mean.
+
+        The interval is that of one more run, from three seeds on.
+        """
+        looks = [result for result in self.results if result["experiment"].startswith(f"{name}.last.")]
+        if not looks:
+            return NotMeasured(f"{name} has not been run, or its training images have not been measured", waits=True)
+        values = [result["findings"][measure] for result in looks]
+        value, n, known = float(np.mean(values)), len(values), _pooled([values])
+        epochs, note = len(self.of(name)[0]["epochs"]["loss"]), _joined("after the epoch, in inference mode", note)
+        if known is None or n < 3:
+            return Measured(value, "run", seeds=n, epochs=epochs, note=note)
+        return Measured(value, "run", *_around(value, known, 1 + 1 / n), n, epochs, note=note)
+
+    def difference(self, name: str, other: str, quantity: Quantity, scale: float = 1.0) -> Measured | NotMeasured:
+        """`scale` times the difference between a published run and another, beside that of our means over seeds.
+
+        The interval is that of one more such pair of runs.
+        """
+        pair = [[scale * quantity(result) for result in self.of(each)] for each in (name, other)]
+        for each, values in zip((name, other), pair, strict=True):
+            if not values:
+                return NotMeasured(f"{each} has not been run", waits=True)
+        value, epochs = float(np.mean(pair[0]) - np.mean(pair[1])), len(self.of(name)[0]["epochs"]["loss"])
+        n, known = min(map(len, pair)), _pooled(pair)
+        if known is None:
+            return Measured(value, "run", seeds=n, epochs=epochs)
+        low, high = _around(value, known, sum(1 + 1 / len(values) for values in pair))
+        return Measured(value, "run", low, high, n, epochs, note=f"{name} minus {other}")
 
     def group(self, names: Sequence[str], prefix: str, quantity: Quantity, note: str = "") -> Measured | NotMeasured:
         """A published mean over the cells of a grid beside ours, one run a cell on both sides.
@@ -126,8 +156,7 @@ class Runs:
         epochs, known = len(cells[names[0]]["epochs"]["loss"]), self.spread(prefix, quantity)
         if known is None:
             return Measured(value, "run", seeds=1, epochs=epochs, note=note)
-        half = student_t(0.95, known[1]) * known[0] * math.sqrt(2 / m)
-        return Measured(value, "run", value - half, value + half, 1, epochs, note=_joined(f"mean of {m} runs", note))
+        return Measured(value, "run", *_around(value, known, 2 / m), 1, epochs, note=_joined(f"mean of {m} runs", note))
 
 
 def _pooled(groups: Sequence[Sequence[float]]) -> tuple[float, int] | None:
@@ -137,6 +166,13 @@ def _pooled(groups: Sequence[Sequence[float]]) -> tuple[float, int] | None:
     if not freedom:
         return None
     return math.sqrt(sum(float(np.var(group)) * len(group) for group in groups) / freedom), freedom
+
+
+def _around(value: float, spread: tuple[float, int], variances: float) -> tuple[float, float]:
+    """The 95 % interval of a number whose variance is `variances` times that of a run."""
+    deviation, freedom = spread
+    half = student_t(0.95, freedom) * deviation * math.sqrt(variances)
+    return value - half, value + half
 
 
 def _joined(*notes: str) -> str:

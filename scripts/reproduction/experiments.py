@@ -18,8 +18,9 @@ RATES = {
     "model2": 4000,
     "net1": 9000,
     "net2": 900,
-    "net3": 900,
+    "net3": 475,
     "net4": 310,
+    "layers": 650,  # of our own recipe for network 4
     "imagenet10": 120,
     "five_block": 3000,
     "resnet18": 800,  # at 64 pixels

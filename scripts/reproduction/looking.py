@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from keras_cnn.messages import logger
-from reproduction import inside, results, spectra
+from reproduction import inside, last_epoch, results, spectra
 from reproduction.experiments import Look
 from reproduction.images import Material
 
 # (material, folder of the run that is looked at, or None) -> what the networks are, and what was found
 MEASURES: dict[str, Callable[[Material, Path | None], tuple[dict[str, Any], dict[str, Any]]]] = {
     "inside": inside.measure,
+    "last_epoch": last_epoch.measure,
     "spectra": spectra.measure,
 }
 

@@ -1,5 +1,7 @@
 """Our own recipes for the reports' networks, within the published parameters and epochs."""
 
+from collections.abc import Iterator
+
 from reproduction.experiments import Experiment
 
 _FLIPPED = ("--data.augment.name=none", "--data.augment.pad_crop=2", "--data.augment.flip=0.5")
@@ -11,9 +13,9 @@ FIRST = Experiment(
     "own.first",
     "cs7015_net1",
     "net1",
-    2,
+    10,
     (
-        *("--model.l1_oc=6", "--model.filter_multiplier=2.67", "--model.kernel_size=5", "--train.epochs=2"),
+        *("--model.l1_oc=6", "--model.filter_multiplier=2.67", "--model.kernel_size=5", "--train.epochs=10"),
         *("--train.batch_size=64", "--optim.optimizer=adamw", "--optim.learning_rate=4e-3"),
         *("--optim.weight_decay=0.01", "--optim.schedule=one_cycle", "--optim.momentum=0"),
     ),
@@ -40,5 +42,31 @@ MODEL1 = Experiment(
     (
         *(*_FLIPPED, "--optim.optimizer=adamw", "--optim.learning_rate=2e-3"),
         *("--optim.weight_decay=0.02", "--optim.schedule=one_cycle"),
+    ),
+)
+
+
+def _plain_network(stages: tuple[tuple[int, ...], ...]) -> Iterator[str]:
+    """The rows of a table of layers: 3×3 convolutions with batch norm, a pool between stages, the mean at the end."""
+    for number, widths in enumerate(stages):
+        if number:
+            yield "{pool: 2}"
+        for width in widths:
+            yield from (f"{{conv: {width}}}", "{bn: }", "{relu: }")
+    yield "{gap: }"
+
+
+# For network 4, the report's best: a quarter of its parameters and a seventh of its epochs.
+NET4 = Experiment(
+    "own.net4",
+    "cs7015_net4",
+    "layers",
+    15,
+    (
+        "--model.name=layers",
+        f"--model.table=[{', '.join(_plain_network(((32, 64), (128, 128), (256, 256))))}]",
+        *("--train.epochs=15", *_FLIPPED, "--data.augment.pad_crop=4"),
+        *("--optim.optimizer=adamw", "--optim.learning_rate=4e-3", "--optim.momentum=0"),
+        *("--optim.weight_decay=0.02", "--optim.schedule=one_cycle", "--train.label_smoothing=0.1"),
     ),
 )

@@ -23,7 +23,8 @@ INSIDE = Look("cs7015.short.inside", "inside", of=stand_ins.SHORT_NET4.key, seco
 
 def plan() -> list[Planned]:
     """All experiments in the order in which they are run."""
-    net1, net2, net3 = grid("cs7015_net1"), grid("cs7015_net2"), grid("cs7015_net3")
+    net1, net2 = grid("cs7015_net1"), grid("cs7015_net2")
+    net3, net4 = ([_as_coded(cell) for cell in grid(name)] for name in ("cs7015_net3", "cs7015_net4"))
     best1, best2, best3 = (
         _named(net1, "filter_multiplier2-kernel_size3-l1_oc18-stride1"),
         _named(net2, "kernel_size5-l1_oc64"),
@@ -52,23 +53,26 @@ def plan() -> list[Planned]:
         model2,
         *with_seeds(lenet, 2, 3),
         *with_seeds(model2, 2, 3),
+        *_last_epochs(lenet, model2),
         *(each for variant in _variants(model2) for each in with_seeds(variant, 1, 2, 3)),
         *_short("net2", best2),
         *_short("net3", best3),
         *with_seeds(own_recipes.NET1, 2, 3, 4, 5, 6),
+        *with_seeds(own_recipes.NET4, 1, 2, 3, 4, 5, 6),
         *with_seeds(own_recipes.MODEL2, 1, 2, 3, 4, 5, 6),
         *with_seeds(own_recipes.LENET, 1, 2, 3, 4, 5, 6),
         model1,
         *stand_ins.NETWORKS,
         stand_ins.RESNET18,
-        *sorted(net2, key=lambda each: each != best2),
+        *sorted(net2, key=_filters),
+        *with_seeds(best2, 2, 3),
         *sorted(net3, key=lambda each: each != best3),
         *with_seeds(model1, 2, 3),
+        *_last_epochs(model1),
         *with_seeds(own_recipes.MODEL1, 1, 2, 3, 4, 5, 6),
-        *with_seeds(best2, 2, 3),
         *with_seeds(best3, 2, 3),
         *(each for stand_in in (full, tuned) for each in with_seeds(stand_in, 1, 2, 3)),
-        *grid("cs7015_net4"),
+        *net4,
     ]
 
 
@@ -81,6 +85,17 @@ def chosen(experiments: Sequence[Planned], pattern: str | None) -> list[Planned]
         names = sorted({e.name for e in experiments})
         raise InputError(f"--only: found {pattern}, expected the beginning of a name{nearest(pattern, names)}")
     return wanted
+
+
+def _as_coded(cell: Experiment) -> Experiment:
+    """Augmented as in CS7015's public code, which its numbers come from: its text adds jitter of the saturation."""
+    return replace(cell, options=(*cell.options, "--data.augment.saturation=0"))
+
+
+def _last_epochs(*experiments: Experiment) -> Iterator[Look]:
+    """Looks at three seeds of each: TDT4265's final training numbers are those after the epoch."""
+    for each in (seed for experiment in experiments for seed in with_seeds(experiment, 1, 2, 3)):
+        yield Look(f"{each.name}.last.seed{each.seed}", "last_epoch", of=each.key, seconds=20)
 
 
 def _variants(experiment: Experiment) -> Iterator[Experiment]:
@@ -102,6 +117,11 @@ def _width(cell: Experiment) -> int:
     return ((18, 2), (6, 2), (6, 1.5), (18, 1.5), (12, 2), (12, 1.5)).index(
         (values["model.l1_oc"], values["model.filter_multiplier"])
     )
+
+
+def _filters(cell: Experiment) -> float:
+    """The filters of its first convolution: the wider, the longer it takes."""
+    return values_of(cell)["model.l1_oc"]
 
 
 def _named(cells: Sequence[Experiment], cell: str) -> Experiment:

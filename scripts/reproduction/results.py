@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_cnn.checking import bare
+from keras_cnn.config import pairs
+from keras_cnn.config.yaml_file import parsed
 from keras_cnn.errors import InputError
 from keras_cnn.run_folder import write_text
 from keras_cnn.run_folder.json_files import read_json
@@ -102,7 +105,7 @@ def write_look(
 
 
 def read(path: Path, experiment: Planned) -> dict[str, Any]:
-    """The results in a file. InputError, one line, for a damaged file and for one of another version."""
+    """The results in a file. InputError, one line, if it is damaged, of another version or of other settings."""
     result = read_json(path, LOOK_FIELDS if isinstance(experiment, Look) else FIELDS)
     if result["version"] != VERSION:
         raise InputError(f"{path}: version: found {result['version']}, expected {VERSION}; run the experiment again")
@@ -111,6 +114,7 @@ def read(path: Path, experiment: Planned) -> dict[str, Any]:
     lengths = {name: len(values) for name, values in result["epochs"].items()}
     if set(lengths) != set(COLUMNS) or len(set(lengths.values())) != 1:
         raise InputError(f"{path}: epochs: found columns {lengths}, expected {', '.join(COLUMNS)} of one length")
+    _require_settings(path, result, experiment)
     return result
 
 
@@ -124,6 +128,18 @@ def read_all(folder: Path, experiments: Sequence[Planned]) -> dict[str, dict[str
         if path not in known:
             raise InputError(f"{path}: of no experiment of the plan; expected a name that --list prints")
     return {each.key: read(path, each) for path, each in known.items() if path.is_file()}
+
+
+def _require_settings(path: Path, result: Mapping[str, Any], experiment: Experiment) -> None:
+    """InputError if the run had another length, or other values of the options that the experiment sets now."""
+    config = result["config"]
+    options = dict(pairs(experiment.options))  # the last of two counts, as on the command line
+    settings = [(field, config[field], bare(parsed(text))) for field, text in options.items() if field in config]
+    for field, found, expected in [("epochs", len(result["epochs"]["loss"]), experiment.epochs), *settings]:
+        if found != expected:
+            raise InputError(
+                f"{path}: {field}: found {found}, expected {expected}; remove the file to run the experiment again"
+            )
 
 
 def _changes(record: Record) -> dict[str, Any]:

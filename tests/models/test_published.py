@@ -4,7 +4,9 @@ import itertools
 import math
 
 import keras
+import numpy as np
 import pytest
+from scipy import stats
 
 from keras_cnn.errors import InputError
 from keras_cnn.models import build
@@ -174,3 +176,21 @@ def test_comp5623_dropout_follows_the_hidden_dense_layers():
     after_dense = {name: names[names.index(name) + 2] for name in ("dense1", "dense2", "dense3")}
     assert after_dense == {"dense1": "dropout1", "dense2": "dropout2", "dense3": "dropout3"}
     assert [model.get_layer(f"dropout{i}").rate for i in (1, 2, 3)] == [0.2, 0.3, 0.3]
+
+
+def test_weights_of_the_cs7015_and_comp5623_networks_start_as_pytorchs_do():
+    """Kernels and biases of a convolution and a dense layer beside those of PyTorch's layers of the same shape."""
+    torch = pytest.importorskip("torch")
+    keras.utils.set_random_seed(1)
+    torch.manual_seed(1)
+    model = build("net1", (32, 32, 3))
+    pairs = {"conv2": torch.nn.Conv2d(18, 36, 3), "dense1": torch.nn.Linear(1296, 120)}
+    for name, theirs in pairs.items():
+        layer, limit = model.get_layer(name), 1 / math.sqrt(theirs.weight[0].numel())
+        for ours, other in ((layer.kernel, theirs.weight), (layer.bias, theirs.bias)):
+            ours, other = (np.ravel(values) for values in (ours.numpy(), other.detach().numpy()))
+            assert ours.size == other.size
+            assert np.abs(ours).max() == pytest.approx(limit, rel=0.1)
+            assert stats.ks_2samp(ours, other).pvalue > 0.01
+    assert np.abs(build("imagenet10", (128, 128, 3)).get_layer("conv1").bias.numpy()).max() > 0.1  # 1/sqrt(75) at most
+    assert not build("model2", (32, 32, 3)).get_layer("conv1").bias.numpy().any()

@@ -32,7 +32,7 @@ from keras_cnn.report.sections.content import _published
 from keras_cnn.run_folder.record import Record
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-GRIDS = ("cs7015/net1", "cs7015/net2", "cs7015/net3", "cs7015/net4")
+GRIDS = ("cs7015/first", "cs7015/net1", "cs7015/net2", "cs7015/net3", "cs7015/net4")
 
 # --- the printed tables -----------------------------------------------------------------------------------------------
 

@@ -4,14 +4,21 @@ import json
 import math
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 import reproduce
+from keras_cnn.data.pipeline import decoded
 from keras_cnn.errors import InputError, Interrupted
+from keras_cnn.loading import BUILDERS, load_dataset
+from keras_cnn.run_folder import RunFolder
 from keras_cnn.tasks.classification.setup import SharedResources
 from reproduction import (
     claims,
@@ -19,6 +26,7 @@ from reproduction import (
     effects,
     evidence,
     images,
+    last_epoch,
     looking,
     results,
     running,
@@ -129,6 +137,22 @@ def test_a_look_needs_its_network_and_its_material_and_is_kept_without_weights(f
     assert not (tmp_path / "kept").exists()
 
 
+def test_training_images_after_the_last_epoch_are_measured_in_inference_mode(finished):
+    """Against Keras's predictions and scikit-learn's loss."""
+    run, _ = finished
+    _, found = last_epoch.measure(Material(Path("nowhere")), run)
+    dataset = load_dataset(RunFolder.open(run).config(BUILDERS))
+    labels = np.asarray(dataset.train.labels)
+    logits = keras.saving.load_model(run / "last.keras").predict(decoded(dataset.train, (32, 32, 3)), verbose=0)
+    assert found["images"] == len(labels) == 22
+    assert found["loss"] == pytest.approx(log_loss(labels, softmax(logits, axis=1)), rel=1e-3)
+    assert found["accuracy"] == pytest.approx(np.mean(logits.argmax(axis=1) == labels), abs=1e-6)
+    after = {"experiment": f"{EXPERIMENT.name}.last.seed1", "findings": found}
+    runs = Runs((*(result(EXPERIMENT.name, seed) for seed in (1, 2, 3)), *[after] * 3))
+    assert runs.after(EXPERIMENT.name, "accuracy").value == pytest.approx(found["accuracy"])
+    assert runs.after("a.b", "accuracy").waits
+
+
 def test_results_of_another_version_or_of_no_experiment_are_refused(finished, tmp_path):
     _, kept = finished
     old = json.loads(results.path_of(kept, EXPERIMENT).read_text("utf-8")) | {"version": 0}
@@ -140,6 +164,19 @@ def test_results_of_another_version_or_of_no_experiment_are_refused(finished, tm
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"seed1\.json: of no experiment of the plan"):
         results.read_all(tmp_path, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"epochs": 4}, "epochs: found 3, expected 4"),
+        ({"options": (*TINY, "--model.kernel_size=5")}, "model.kernel_size: found 3, expected 5"),
+    ],
+)
+def test_results_of_a_run_with_other_settings_are_refused(finished, changes, line):
+    _, kept = finished
+    with pytest.raises(InputError, match=rf"seed1\.json: {line}; remove the file to run the experiment again"):
+        results.read_all(kept, [replace(EXPERIMENT, **changes)])
 
 
 @pytest.mark.parametrize(
@@ -188,7 +225,7 @@ def test_the_plan_has_every_cell_once_and_finds_names():
     best = next(each for each in grid("cs7015_net2") if each.name.endswith("kernel_size5-l1_oc64"))
     assert values_of(best)["model.l1_oc"] == 64
     assert best.epochs == 30
-    assert {each.name for each in chosen(experiments, "tdt4265.lenet")} == {"tdt4265.lenet"}
+    assert {each.name for each in chosen(experiments, "tdt4265.resnet")} == {"tdt4265.resnet18_scratch"}
     with pytest.raises(InputError, match=r"--only: found cs7015\.net9"):
         chosen(experiments, "cs7015.net9")
 
@@ -207,6 +244,19 @@ def test_the_interval_of_seeds_is_that_of_one_more_run():
     assert isinstance(found, Measured)
     assert (found.value, found.seeds, found.epochs) == (pytest.approx(0.6), 3, 2)
     assert (found.low, found.high) == (pytest.approx(0.6 - 0.49683, abs=1e-5), pytest.approx(0.6 + 0.49683, abs=1e-5))
+
+
+def test_the_interval_of_a_difference_is_that_of_one_more_pair_of_runs():
+    """Means 0.6 and 0.5, s 0.1 with four degrees of freedom, t = 2.7764; 2.7764 · 10 · √(2 · 4/3) = 45.339 points."""
+    values = {"a.b": (0.5, 0.6, 0.7), "a.c": (0.4, 0.5, 0.6)}
+    runs = Runs(
+        tuple(result(name, seed, accuracy=[0, value]) for name in values for seed, value in enumerate(values[name]))
+    )
+    found = runs.difference("a.b", "a.c", evidence.last("accuracy"), 100)
+    assert isinstance(found, Measured)
+    assert (found.value, found.seeds, found.epochs) == (pytest.approx(10), 3, 2)
+    assert (found.low, found.high) == (pytest.approx(10 - 45.339, abs=1e-3), pytest.approx(10 + 45.339, abs=1e-3))
+    assert runs.difference("a.b", "a.d", evidence.last("accuracy")) == NotMeasured("a.d has not been run", waits=True)
 
 
 def test_the_interval_of_a_group_uses_the_spread_over_seeds():

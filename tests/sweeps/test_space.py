@@ -517,6 +517,7 @@ def test_first_grid_trains_the_network_of_the_tutorial():
     assert {(cell.optim.learning_rate, cell.train.batch_size) for cell in found} == {
         (rate, batch) for rate in (0.01, 0.001) for batch in (128, 256, 512)
     }
+    assert {(cell.train.epochs, cell.published) for cell in found} == {(10, "cs7015/first")}
     convolutions, dense = 6 * (3 * 25 + 1) + 16 * (6 * 25 + 1), 120 * (400 + 1) + 84 * (120 + 1) + 10 * (84 + 1)
     assert trainable(found[0]) == convolutions + dense == 62_006
 

@@ -13,7 +13,6 @@ from reproduction.verdicts import Measured, NotMeasured, Printed, Row, judged
 
 REPORT = "CS7015"
 IMAGES = 10_000  # of the test split
-HERE = "45,000 of the 50,000 training images, re-encoded as JPEG; SGD's momentum is not printed, 0.9 here"
 CLIPPED = "where test accuracy is higher it counts as 0, as the print after epoch 1 shows"
 SEVERAL_EPOCHS = {"cs7015_net1": 30, "cs7015_net2": 30, "cs7015_net3": 60, "cs7015_net4": 100}
 _QUANTITIES: Mapping[str, str] = {
@@ -61,7 +60,7 @@ WITH_DROPOUT = "printed with dropout active and on randomly cropped test images,
 
 
 def first_grid(runs: Runs) -> Iterator[Row]:
-    """Part 1: learning rate by batch size, after two epochs as in the tutorial whose network it is."""
+    """Part 1: learning rate by batch size. Each number is a mean over ten epochs, as the author's tables show."""
     printed = {
         ("0.001", "128"): ("2.112819", "0.215678", "0.22864"),
         ("0.001", "256"): ("2.288286", "0.155022", "0.15799"),
@@ -74,8 +73,8 @@ def first_grid(runs: Runs) -> Iterator[Row]:
         name = f"cs7015.first.learning_rate{rate}-batch_size{batch}"
         for text, mean, images in zip(texts, _QUANTITIES, (0, 0, IMAGES), strict=False):
             what = f"{mean.replace('_', ' ')}, learning rate {rate}, batch {batch}"
-            quantity = evidence.last(_QUANTITIES[mean])
-            yield judged(Printed(REPORT, "Part 1, table", what, text), runs.number(name, quantity, images=images))
+            quantity = evidence.mean(_QUANTITIES[mean])
+            yield judged(Printed(REPORT, "Part 1, table", what, text, 10), runs.number(name, quantity, images=images))
 
 
 def best_rows(runs: Runs) -> Iterator[Row]:
