@@ -54,11 +54,17 @@ class Claim:
     finding: str
     difference: Difference | None = None
     unit: str = "points"  # of the difference: points are hundredths
+    similarity: bool = False  # it says that the difference is small, not which way it goes
 
     @property
     def basis(self) -> Basis:
         """What the verdict rests on; without a difference, on counting or on the report's own numbers."""
         return self.difference.basis if self.difference else "computed"
+
+    @property
+    def leaves_out_zero(self) -> bool:
+        """The verdict is on a direction, and the interval of the difference has one."""
+        return self.difference is not None and not self.similarity and self.difference.leaves_out_zero
 
 
 def larger(difference: Difference | None) -> tuple[ClaimVerdict, str]:
@@ -71,8 +77,8 @@ def larger(difference: Difference | None) -> tuple[ClaimVerdict, str]:
     return verdict, difference.what
 
 
-def similar(difference: Difference | None) -> tuple[ClaimVerdict, str]:
-    """The verdict on "the two are similar"."""
+def similar(difference: Difference | None, limit: str = f"{100 * SIMILAR:.0f} points") -> tuple[ClaimVerdict, str]:
+    """The verdict on "the two are similar"; `limit` is SIMILAR in the unit of the difference."""
     if difference is None:
         return "waits", "its runs have not been done"
     if math.isnan(difference.low):
@@ -80,7 +86,7 @@ def similar(difference: Difference | None) -> tuple[ClaimVerdict, str]:
     inside = difference.low > -SIMILAR and difference.high < SIMILAR
     outside = difference.low > SIMILAR or difference.high < -SIMILAR
     verdict = "holds" if inside else "does not hold" if outside else "undecided"
-    return verdict, f"{difference.what}; similar means within {100 * SIMILAR:.0f} points"
+    return verdict, f"{difference.what}; similar if the whole interval lies within ±{limit}"
 
 
 def paired(
@@ -111,7 +117,8 @@ def paired(
         return None
     name, pairs = field.rpartition(".")[2], len(differences)
     some = f"{pairs} of {len(groups)}" if pairs < len(groups) else f"{pairs}"
-    return _of_pairs(differences, f"{name} {levels[0]:g} minus {levels[1]:g}, {some} pairs of cells")
+    what = f"{quantity.name}: {name} {levels[0]:g} minus {levels[1]:g}, {some} pairs of cells"
+    return _of_pairs(differences, what)
 
 
 def between(runs: Runs, first: str, second: str, quantity: Quantity) -> Difference | None:
@@ -119,24 +126,28 @@ def between(runs: Runs, first: str, second: str, quantity: Quantity) -> Differen
     a, b = ([quantity(result) for result in runs.of(name)] for name in (first, second))
     if not a or not b:
         return None
-    what = f"{first} minus {second}, {len(a)} and {len(b)} seeds"
+    what = f"{quantity.name}: {first} minus {second}, {len(a)} and {len(b)} seeds"
     if min(len(a), len(b)) < 2:
         return Difference(float(np.mean(a) - np.mean(b)), what=what)
     return Difference(float(np.mean(a) - np.mean(b)), *welch_interval(a, b), what)
 
 
 def best_against_next(runs: Runs, prefix: str, best: str, quantity: Quantity) -> Difference | None:
-    """One experiment of a grid minus the best of the others; s over seeds is pooled over the grid."""
+    """One experiment of a grid minus the best of the others; s over seeds is pooled over the grid.
+
+    The interval is Bonferroni's for the differences from all others, for the best of them was not known beforehand.
+    """
     cells, known = runs.cells(prefix), runs.spread(f"{prefix}.", quantity)
     if best not in cells or len(cells) < 2 or known is None:
         return None
     means = {name: float(np.mean([quantity(result) for result in runs.of(name)])) for name in cells}
     other = max((name for name in means if name != best), key=means.__getitem__)
     size = means[best] - means[other]
-    half = student_t(0.95, known[1]) * known[0] * math.sqrt(1 / len(runs.of(best)) + 1 / len(runs.of(other)))
-    return Difference(
-        size, size - half, size + half, f"minus {other.removeprefix(f'{prefix}.')}, the best of the others"
-    )
+    others = len(means) - 1
+    half = student_t(1 - 0.05 / others, known[1]) * known[0]
+    half *= math.sqrt(1 / len(runs.of(best)) + 1 / len(runs.of(other)))
+    what = f"{quantity.name}: minus {other.removeprefix(f'{prefix}.')}, the best of {others} others (Bonferroni)"
+    return Difference(size, size - half, size + half, what)
 
 
 def over_cells(runs: Runs, cells: Sequence[Experiment], quantity: Quantity, what: str) -> Difference | None:
@@ -174,7 +185,7 @@ def of_print(first: float, second: float, images: int, what: str) -> Difference:
     """The difference of two printed accuracies of one run each, with the interval of independent samples of images."""
     half = student_t(0.95, 2 * images - 2) * math.sqrt((first * (1 - first) + second * (1 - second)) / images)
     size = first - second
-    return Difference(size, size - half, size + half, f"{what} of its print, one run each, over {images:,} images", OWN)
+    return Difference(size, size - half, size + half, f"{what} printed for one run each, over {images:,} images", OWN)
 
 
 def trend(x: ArrayLike, y: ArrayLike, what: str) -> Difference:
@@ -187,7 +198,7 @@ def trend(x: ArrayLike, y: ArrayLike, what: str) -> Difference:
     half = student_t(0.95, freedom) * error * span
     size = float(slope * span)
     return Difference(
-        size, size - half, size + half, f"{what}, along a line through its {len(values)} printed values", OWN
+        size, size - half, size + half, f"{what}, along a line fitted to {len(values)} printed values", OWN
     )
 
 
@@ -201,14 +212,16 @@ def beyond(x: ArrayLike, y: ArrayLike, at: float, level: float, what: str) -> Di
         float(residuals @ residuals) / freedom * (1 + 1 / len(values) + distance)
     )
     size = float(slope * at + constant - level)
-    return Difference(
-        size, size - half, size + half, f"{what}, on the line through its {len(values)} printed values", OWN
-    )
+    return Difference(size, size - half, size + half, f"{what}, on a line fitted to {len(values)} printed values", OWN)
 
 
 def on_stand_in(difference: Difference | None, which: str) -> Difference | None:
     """The same difference, marked as that of a stand-in."""
-    return None if difference is None else replace(difference, what=f"{difference.what}; {which}", basis="stand-in")
+    return (
+        None
+        if difference is None
+        else replace(difference, what=f"{difference.what}; stand-in: {which}", basis="stand-in")
+    )
 
 
 def counts(claims: Sequence[Claim]) -> dict[ClaimVerdict, int]:

@@ -22,22 +22,29 @@ _TESTED = ("holds", "does not hold", "undecided")
 REPLACED = 4.2  # hours of the runs before CS7015's public code was known
 LONG = 10  # epochs of a run in which there is something to choose
 METHOD = (
-    "Agrees: the printed number, give or take its rounding, equals ours or lies in its 95 % interval. The interval of a"
-    " run is that of one more run with another seed (Student); of a mean over a grid, that of another such mean. With"
-    " one seed alone and no other cell to learn the spread from, it is Wilson's over the test images.",
-    "The published numbers are of one seed each. Here training uses 45,000 of the 50,000 images, since 5,000 choose the"
-    " epoch, and the images are CIFAR-10 re-encoded as JPEG. What CS7015 does not print comes from its author's public"
-    " code and tables: SGD with momentum 0.9, pixels of 0-1, PyTorch's initial weights, and ten epochs for the first"
-    " table, whose numbers are means over them. What the other reports do not print is our choice. A number that"
-    " differs may do so for these reasons alone.",
-    "Differences are our number minus the printed one.",
+    "Agrees: the printed number, give or take its rounding, equals ours or lies in its 95 % interval. The interval of"
+    " a run is that of one more run with another seed (Student's t); of a mean over a grid, that of another such mean."
+    " With one seed alone and no other cell to learn the spread from, it is Wilson's interval over the test images.",
+    "The published numbers are of one seed each. Here training uses 45,000 of the 50,000 images, since 5,000 choose"
+    " the epoch, and the images are CIFAR-10 re-encoded as JPEG. What CS7015 does not print comes from its author's"
+    " public code and tables: SGD with momentum 0.9, pixels of 0-1, PyTorch's initial weights, and ten epochs for the"
+    " first table, whose numbers are means over them; but our batches are shuffled anew in every epoch. What the other"
+    " reports do not print is our choice. A number that differs may do so for these reasons alone.",
+    "In the tables of numbers, a difference is our number minus the printed one. In those of conclusions, a"
+    " difference above 0 speaks for the conclusion; a conclusion that two things are similar needs one near 0.",
+    "With two or three seeds an interval is wide: a number that agrees is then no outlier, and no more. A mean over"
+    " the cells of a grid has the spread over the seeds of the grid's best cell. The best of several others has"
+    " Bonferroni's interval.",
+    "Overfit% is 100 times training accuracy minus test accuracy, and 0 where test accuracy is higher.",
     "A stand-in is a run on other images, fewer of them or fewer epochs, where a report's own images or hours are not"
-    " at hand. Its numbers cannot be compared with printed ones. The conclusions in words are tested on it, and"
-    " what was different stands with the finding; the full runs take its place when they are done.",
+    " at hand. Its numbers cannot be compared with printed ones. The conclusions in words are tested on it, and what"
+    " was different stands with the finding; the full runs take its place when they are done.",
     "Recomputed means that a number follows, or does not, from others that the same report prints. Settings, such as"
     " the rates that were tried, are not counted as numbers.",
-    "The test split is read after every epoch, for the reports chose by it. Each reading is counted in the run folder;"
-    " validation chooses, except in the columns that are named the report's selection.",
+    "The test split is read after every epoch, for the reports chose by it. Each reading is counted in the run"
+    " folder; validation chooses, except where a column says that test did.",
+    "Names: own is a recipe of ours; short, fewer images or a narrower network; last, the training images after the"
+    " last epoch of a run.",
 )
 
 
@@ -74,7 +81,7 @@ def _summary(rows: Sequence[Row], words: Sequence[Claim], runs: Runs, waiting: S
     numbers, total = verdicts.counts(rows), sum(row.printed.count for row in rows)
     decided = numbers["agrees"] + numbers["differs"]
     held = claims.counts(words)
-    with_interval = Counter(c.verdict for c in words if c.difference and c.difference.leaves_out_zero)
+    with_interval = Counter(c.verdict for c in words if c.leaves_out_zero)
     first = (
         f"The five reports print {total:,} numbers of results, settings left out. {decided:,} of them are measured,"
         f" computed or recomputed here: {numbers['agrees']:,} agree and {numbers['differs']:,} differ."
@@ -138,7 +145,7 @@ def _claims_by_basis(words: Sequence[Claim]) -> TextTable:
     for basis, name in claims.BASES.items():
         chosen = [claim for claim in words if claim.verdict in _TESTED and claim.basis == basis]
         counted = Counter(claim.verdict for claim in chosen)
-        sure = sum(1 for claim in chosen if claim.difference and claim.difference.leaves_out_zero)
+        sure = sum(claim.leaves_out_zero for claim in chosen)
         table.append((name, *(str(counted[v]) for v in _TESTED), str(sure)))
     return TextTable(("Evidence", *_TESTED, "interval without zero"), tuple(table))
 
@@ -147,8 +154,10 @@ def _beaten(runs: Runs) -> Section:
     sentences = (
         "Test accuracy of the epoch that validation chose, beside the one that the report prints: CS7015's is the"
         " highest of all epochs on the test images, for its first grid from the author's public tables, since the"
-        " report prints a mean over epochs; TDT4265's is that of the last epoch. Parameters and epochs are the report's"
-        " and ours. Intervals are 95 %, over seeds or, with one seed, over the test images.",
+        " report prints a mean over epochs; TDT4265's is that of the last epoch. Parameters and epochs are the"
+        " report's and ours. Intervals are 95 %, of our mean over seeds or, with one seed, over the test images; the"
+        " verdict says on which side of the printed accuracy the interval lies. A task without a row waits for its"
+        " runs.",
     )
     return Section("beaten", "Best accuracies, theirs and ours", sentences, (("", beaten.table(runs)),))
 
@@ -187,25 +196,24 @@ def _selection(runs: Runs) -> Section:
             "Choosing the epoch by test accuracy, as the reports did, raises the reported test accuracy by"
             f" {gain} on average over {len(gains)} runs of {LONG} epochs or more.",
         )
+    sentences = (
+        *sentences,
+        "Test accuracies in percent, with 95 % intervals: over the seeds or, of one seed, over the test images.",
+    )
     head = (
         "Experiment",
         "seeds",
-        "test accuracy, %, epoch chosen on validation",
-        "epochs",
-        "chosen on test",
-        "epochs",
+        "test accuracy, epoch chosen on validation",
+        "its epoch, by seed",
+        "test accuracy, epoch chosen on test",
+        "its epoch, by seed",
         "points",
     )
     return Section(
         "selection",
         "Chosen on validation, and as the reports did on test",
         sentences,
-        (
-            (
-                "In brackets: 95 %, over seeds from two seeds on, else over the test images",
-                TextTable(head, tuple(table)),
-            ),
-        ),
+        (("", TextTable(head, tuple(table))),),
     )
 
 
@@ -272,7 +280,7 @@ def difference_text(claim: Claim) -> str:
 def _waiting(waiting: Sequence[Experiment]) -> Section:
     if not waiting:
         return Section("waiting", "What waits", ("Every experiment of the plan has been run.",))
-    counted = Counter(each.name.rpartition(".")[0] if each.name.count(".") > 1 else each.name for each in waiting)
+    counted = Counter(".".join(each.name.split(".", 2)[:2]) for each in waiting)  # without the cell of a grid
     table = tuple((name, str(count)) for name, count in counted.items())
     return Section("waiting", "What waits", (), (("", TextTable(("Experiment", "runs"), table)),))
 

@@ -11,7 +11,28 @@ from keras_cnn.evaluation.intervals import student_t, wilson
 from reproduction.verdicts import Measured, NotMeasured
 
 Result = Mapping[str, Any]  # what `results.read` returns
-Quantity = Callable[[Result], float]
+WORDS = {
+    "loss": "training loss",
+    "accuracy": "training accuracy",
+    "val_loss": "validation loss",
+    "val_accuracy": "validation accuracy",
+    "test_loss": "test loss",
+    "test_accuracy": "test accuracy",
+    "overfit": "overfit%",
+}
+ACCURACY, LOSS, PERCENT = (0.0, 1.0), (0.0, math.inf), (0.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of a run, with its name and the range that it cannot leave."""
+
+    of: Callable[[Result], float]
+    name: str = ""
+    limits: tuple[float, float] = (-math.inf, math.inf)
+
+    def __call__(self, result: Result) -> float:
+        return self.of(result)
 
 
 def column(result: Result, name: str) -> np.ndarray:
@@ -23,17 +44,19 @@ def column(result: Result, name: str) -> np.ndarray:
 
 
 def last(name: str) -> Quantity:
-    return lambda result: float(column(result, name)[-1])
+    return _of_column(name, lambda values: values[-1], "{} of the last epoch")
 
 
 def at(name: str, epoch: int) -> Quantity:
     """The value after an epoch, counted from 1; nan for shorter runs."""
-    return lambda result: float(column(result, name)[epoch - 1]) if len(column(result, name)) >= epoch else math.nan
+    return _of_column(
+        name, lambda values: values[epoch - 1] if len(values) >= epoch else math.nan, f"{{}} after epoch {epoch}"
+    )
 
 
 def mean(name: str) -> Quantity:
     """The mean over all epochs."""
-    return lambda result: float(column(result, name).mean())
+    return _of_column(name, np.mean, "{}, mean of all epochs")
 
 
 def best_epoch(by: str, smallest: bool = False) -> Quantity:
@@ -43,22 +66,32 @@ def best_epoch(by: str, smallest: bool = False) -> Quantity:
         values = column(result, by)
         return float((values.argmin() if smallest else values.argmax()) + 1)
 
-    return epoch
+    return Quantity(epoch, f"epoch of the {'lowest' if smallest else 'highest'} {WORDS[by]}", (1.0, math.inf))
 
 
 def at_best(name: str, by: str, smallest: bool = False) -> Quantity:
     """The value at the epoch with the largest or smallest value of another column."""
-    choose = best_epoch(by, smallest)
-    return lambda result: float(column(result, name)[int(choose(result)) - 1])
+    choose, kind = best_epoch(by, smallest), "lowest" if smallest else "highest"
+    words = f"{kind} {WORDS[by]}" if name == by else f"{WORDS[name]} at the {kind} {WORDS[by]}"
+    return Quantity(lambda result: float(column(result, name)[int(choose(result)) - 1]), words, _limits(name))
 
 
 def minus(first: Quantity, second: Quantity) -> Quantity:
-    return lambda result: first(result) - second(result)
+    return Quantity(lambda result: first(result) - second(result))
 
 
 def chosen(name: str) -> Quantity:
     """A number of the epoch that validation chose."""
-    return lambda result: float(result["chosen"][name])
+    words = f"{name.replace('_', ' ')} of the epoch that validation chose"
+    return Quantity(lambda result: float(result["chosen"][name]), words, _limits(name))
+
+
+def _of_column(name: str, choose: Callable[[np.ndarray], float], words: str) -> Quantity:
+    return Quantity(lambda result: float(choose(column(result, name))), words.format(WORDS[name]), _limits(name))
+
+
+def _limits(name: str) -> tuple[float, float]:
+    return ACCURACY if "accuracy" in name else PERCENT if name == "overfit" else LOSS
 
 
 @dataclass(frozen=True)
@@ -94,8 +127,8 @@ class Runs:
         """A number of one published run beside the mean over our seeds.
 
         The interval is that of one more run: mean ± t s √(1 + 1/n), s being the standard deviation of three seeds or
-        more or, for fewer, that of other cells of the grid. Without any, `images` says on how many images an
-        accuracy was measured, and the interval is Wilson's, which leaves the seed out.
+        more or, for fewer, that of other cells of the grid, as far as the quantity can go. Without any, `images` says
+        on how many images an accuracy was measured, and the interval is Wilson's, which leaves the seed out.
         """
         found = self.of(name)
         if not found:
@@ -104,8 +137,10 @@ class Runs:
         value, n = float(np.mean(values)), len(values)
         grid_prefix = f"{name.rpartition('.')[0]}." if name.count(".") > 1 else name
         known = _pooled([values]) if n >= 3 else self.spread(grid_prefix, quantity)
+        if known and known[0] == 0:
+            return NotMeasured(f"{value:g} with all {n} seeds, which do not show how much another would change it")
         if known:
-            return Measured(value, "run", *_around(value, known, 1 + 1 / n), n, epochs, note=note)
+            return Measured(value, "run", *_around(value, known, 1 + 1 / n, quantity.limits), n, epochs, note=note)
         if images:
             low, high = wilson(round(value * images), images)
             return Measured(value, "run", low, high, n, epochs, note=_joined("of the images alone", note))
@@ -118,13 +153,14 @@ class Runs:
         """
         looks = [result for result in self.results if result["experiment"].startswith(f"{name}.last.")]
         if not looks:
-            return NotMeasured(f"{name} has not been run, or its training images have not been measured", waits=True)
+            return NotMeasured(f"the training images of {name} have not been measured after it", waits=True)
         values = [result["findings"][measure] for result in looks]
         value, n, known = float(np.mean(values)), len(values), _pooled([values])
         epochs, note = len(self.of(name)[0]["epochs"]["loss"]), _joined("after the epoch, in inference mode", note)
         if known is None or n < 3:
             return Measured(value, "run", seeds=n, epochs=epochs, note=note)
-        return Measured(value, "run", *_around(value, known, 1 + 1 / n), n, epochs, note=note)
+        limits = ACCURACY if measure == "accuracy" else LOSS
+        return Measured(value, "run", *_around(value, known, 1 + 1 / n, limits), n, epochs, note=note)
 
     def difference(self, name: str, other: str, quantity: Quantity, scale: float = 1.0) -> Measured | NotMeasured:
         """`scale` times the difference between a published run and another, beside that of our means over seeds.
@@ -168,11 +204,13 @@ def _pooled(groups: Sequence[Sequence[float]]) -> tuple[float, int] | None:
     return math.sqrt(sum(float(np.var(group)) * len(group) for group in groups) / freedom), freedom
 
 
-def _around(value: float, spread: tuple[float, int], variances: float) -> tuple[float, float]:
-    """The 95 % interval of a number whose variance is `variances` times that of a run."""
+def _around(
+    value: float, spread: tuple[float, int], variances: float, limits: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float]:
+    """The 95 % interval of a number whose variance is `variances` times that of a run, within its limits."""
     deviation, freedom = spread
     half = student_t(0.95, freedom) * deviation * math.sqrt(variances)
-    return value - half, value + half
+    return max(value - half, limits[0]), min(value + half, limits[1])
 
 
 def _joined(*notes: str) -> str:

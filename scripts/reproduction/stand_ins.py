@@ -27,18 +27,15 @@ COMP5623 = (
 
 SHORT = "2,700 training images and 10 epochs, batches of 32"
 _SHORT = ("--data.per_class=300", "--data.validation=300", "--train.batch_size=32", "--train.epochs=10")
-NET4_WIDTH, NET4_EPOCHS = 16, 2
-NET4 = f"network 4 of width {NET4_WIDTH}, {NET4_EPOCHS} epochs of 24,000 images"
+NET4_WIDTH, NET4_EPOCHS = 16, 20
+NET4 = f"network 4 of width {NET4_WIDTH}, {NET4_EPOCHS} epochs"
 SHORT_NET4 = Experiment(
     "cs7015.short.net4",
     "cs7015_net4",
     "net4",
     NET4_EPOCHS,
-    (
-        *(f"--model.l1_oc={NET4_WIDTH}", "--model.dropout_rate=0.3", f"--train.epochs={NET4_EPOCHS}"),
-        *("--data.per_class=2500", "--data.validation=1000"),
-    ),
-    images=1600,  # at full width
+    (f"--model.l1_oc={NET4_WIDTH}", "--model.dropout_rate=0.3", f"--train.epochs={NET4_EPOCHS}"),
+    images=5000,  # at full width
 )
 
 

@@ -89,7 +89,10 @@ def judged(printed: Printed, measured: Measured | NotMeasured) -> Row:
         if measured.how == "run":
             return Row(printed, measured, "waits", _with("one seed, without an interval", measured.note))
         agrees = abs(difference) <= margin
-        found = "equal" if abs(difference) <= 1e-9 else f"{difference:+.4g}, within its rounding"
+        rounding = (
+            "its rounding" if abs(difference) <= margin - measured.slack else "the rounding of what it comes from"
+        )
+        found = "equal" if abs(difference) <= 1e-9 else f"{difference:+.4g}, within {rounding}"
         return _row(printed, measured, agrees, found if agrees else f"differs by {difference:+.4g}")
     agrees = measured.low - margin <= printed.value <= measured.high + margin
     place = "in the interval" if agrees else f"{difference:+.4g}, outside the interval"

@@ -239,11 +239,15 @@ def result(experiment, seed, **epochs):
 
 def test_the_interval_of_seeds_is_that_of_one_more_run():
     """0.5, 0.6, 0.7: mean 0.6, s 0.1, t of two degrees of freedom 4.3027; 4.3027 · 0.1 · √(4/3) = 0.49683."""
-    runs = Runs(tuple(result("a.b", seed, test_accuracy=[0, value]) for seed, value in ((1, 0.5), (2, 0.6), (3, 0.7))))
-    found = runs.number("a.b", evidence.last("test_accuracy"))
+    values = ((1, 0.5), (2, 0.6), (3, 0.7))
+    runs = Runs(tuple(result("a.b", seed, test_loss=[0, v], test_accuracy=[0.5, v]) for seed, v in values))
+    found = runs.number("a.b", evidence.last("test_loss"))
     assert isinstance(found, Measured)
     assert (found.value, found.seeds, found.epochs) == (pytest.approx(0.6), 3, 2)
     assert (found.low, found.high) == (pytest.approx(0.6 - 0.49683, abs=1e-5), pytest.approx(0.6 + 0.49683, abs=1e-5))
+    assert runs.number("a.b", evidence.last("test_accuracy")).high == 1  # no accuracy is above it
+    same = runs.number("a.b", evidence.at("test_accuracy", 1))
+    assert same == NotMeasured("0.5 with all 3 seeds, which do not show how much another would change it")
 
 
 def test_the_interval_of_a_difference_is_that_of_one_more_pair_of_runs():
@@ -306,6 +310,27 @@ def test_conclusions_need_an_interval_without_zero():
     assert claims.larger(None)[0] == "waits"
     assert claims.similar(Difference(0.01, -0.005, 0.015, "x"))[0] == "holds"
     assert claims.similar(Difference(0.01, -0.005, 0.035, "x"))[0] == "undecided"
+
+
+def test_the_best_of_others_has_an_interval_for_all_of_them():
+    """0.6 minus the better of 0.4 and 0.3; s 0.1 with two degrees of freedom, t at 97.5 % 6.2053: ± 0.62053 √(4/3)."""
+    runs = Runs(
+        (
+            *(result("a.b.x", seed, accuracy=[value]) for seed, value in ((1, 0.5), (2, 0.6), (3, 0.7))),
+            result("a.b.y", 1, accuracy=[0.4]),
+            result("a.b.z", 1, accuracy=[0.3]),
+        )
+    )
+    found = claims.best_against_next(runs, "a.b", "a.b.x", evidence.last("accuracy"))
+    assert (found.size, found.high - found.size) == (pytest.approx(0.2), pytest.approx(0.71653, abs=1e-5))
+    assert found.what == "training accuracy of the last epoch: minus y, the best of 2 others (Bonferroni)"
+
+
+def test_an_interval_without_zero_says_nothing_for_similarity():
+    difference = Difference(0.01, 0.005, 0.015, "x")
+    claim = claims.Claim("R", "1", "words", *claims.similar(difference), difference)
+    assert (claim.verdict, claim.leaves_out_zero) == ("holds", True)
+    assert not replace(claim, similarity=True).leaves_out_zero
 
 
 def test_seeds_are_paired_by_their_images():

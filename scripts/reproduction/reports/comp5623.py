@@ -30,14 +30,14 @@ def _text() -> Iterator[Row]:
     place = "1.2.2"
     for text, final in (("51", 51.6), ("63", 63.5)):
         printed = Printed(REPORT, place, "validation accuracy after 30 epochs", text, 30, "%", rounded=True)
-        yield judged(printed, recomputed(final, note="cut, not rounded: the last line of the log"))
+        yield judged(printed, recomputed(int(final), note=f"{final} in the last line of the log, cut"))
     place = "1.2.1"
     printed = Printed(REPORT, place, "accuracy rises until epoch", "5", 30)
-    yield judged(printed, recomputed(5, note="the epoch of the highest accuracy in the log"))
+    yield judged(printed, recomputed(5, note="the epoch of the highest accuracy in the log, which counts from 0"))
     printed = Printed(REPORT, place, "validation loss rises from epoch", "6", 30)
-    yield judged(printed, recomputed(4, note="in the log it is lowest at epoch 3"))
+    yield judged(printed, recomputed(4, note="after its lowest value, at epoch 3 of the log, which counts from 0"))
     printed = Printed(REPORT, place, "best number of epochs", "10", 30)
-    yield judged(printed, recomputed(4, note="epochs up to the lowest validation loss of the log"))
+    yield judged(printed, recomputed(4, note="epochs 0 to 3 of the log: up to the lowest validation loss"))
     place = "1.2.3"
     printed = Printed(REPORT, place, "counts of the two confusion matrices", "163", count=4)
     yield judged(printed, NO_IMAGES)

@@ -50,9 +50,14 @@ def claims(runs: Runs) -> Iterator[Claim]:
 
 
 def _claim(
-    place: str, words: str, verdict: tuple[ClaimVerdict, str], difference: Difference | None, unit="points"
+    place: str,
+    words: str,
+    verdict: tuple[ClaimVerdict, str],
+    difference: Difference | None,
+    unit="points",
+    **options: bool,
 ) -> Claim:
-    return Claim(REPORT, place, words, *verdict, difference, unit)
+    return Claim(REPORT, place, words, *verdict, difference, unit, **options)
 
 
 def _first_and_net1(runs: Runs) -> Iterator[Claim]:
@@ -70,14 +75,16 @@ def _first_and_net1(runs: Runs) -> Iterator[Claim]:
     found = paired(runs, cells, "model.l1_oc", (6, 18), evidence.mean("loss"))
     yield _claim(place, "The loss is lower for wider networks", larger(found), found, "nats")
     found = paired(runs, cells, "model.filter_multiplier", (2, 1.5), TEST)
-    yield _claim(place, "Filter multipliers 1.5 and 2 give quite similar results", similar(found), found)
+    yield _claim(
+        place, "Filter multipliers 1.5 and 2 give quite similar results", similar(found), found, similarity=True
+    )
     place = "Net 1, 3)"
     found = paired(runs, cells, "model.stride", (1, 2), TEST)
     yield _claim(place, "Stride 2 is significantly worse than stride 1", larger(found), found)
     at_1, at_2 = {"model.stride": 1}, {"model.stride": 2}
     found = paired(runs, cells, "model.kernel_size", (3, 5), TEST, at_1)
     yield _claim(place, "Kernel 3 is better than kernel 5 at stride 1", larger(found), found)
-    yield _claim(place, "... but only slightly", similar(found), found)
+    yield _claim(place, "... but only slightly", similar(found), found, similarity=True)
     for what, quantity in (("train", TRAIN), ("test", TEST)):
         found = paired(runs, cells, "model.kernel_size", (5, 3), quantity, at_2)
         yield _claim(place, f"At stride 2, kernel 5 gives a higher {what} accuracy than 3", larger(found), found)
@@ -117,7 +124,7 @@ def _printed_overfit() -> Difference:
     )
     train, test = of_print(train2, train3, TRAINED, ""), of_print(test3, test2, IMAGES, "")
     size, half = 100 * (train.size + test.size), 100 * math.hypot(train.high - train.size, test.high - test.size)
-    return Difference(size, size - half, size + half, "of its print, one run each, over the images", OWN)
+    return Difference(size, size - half, size + half, "printed for one run each, over the images", OWN)
 
 
 def _pairs(runs: Runs, network: str, field: str, levels: tuple[float, float], quantity: Quantity) -> Difference | None:
@@ -132,7 +139,7 @@ def _net2(runs: Runs) -> Iterator[Claim]:
     place = "Net 2, 2)"
     for what, column, printed in (("train", "accuracy", PRINTED_TRAIN), ("test", "test_accuracy", PRINTED_TEST)):
         found = _of_grid(runs, "net2", functools.partial(_change, runs, column, first=1))
-        found = found or trend(np.log(PRINTED_EPOCHS), printed, "epoch 29 minus epoch 1, by the epoch's logarithm")
+        found = found or trend(np.log(PRINTED_EPOCHS), printed, "epoch 29 minus epoch 1, over log(epoch)")
         yield _claim(place, f"With more epochs the {what} accuracy increases", larger(found), found)
     found = _of_grid(runs, "net2", functools.partial(_change, runs, "overfit", first=5))
     found = found or trend(PRINTED_EPOCHS, PRINTED_OVERFIT, "epoch 29 minus epoch 1")
@@ -168,7 +175,7 @@ def _net3(runs: Runs) -> Iterator[Claim]:
         yield _claim(place, f"With more dropout the {what} accuracy drops", larger(found), found)
     found = _pairs(runs, "net3", "model.l1_oc", (96, 32), TEST)
     yield _claim("Net 3, 3)", "With l1_oc the test accuracy increases", larger(found), found)
-    yield _claim("Net 3, 3)", "... but only marginally", similar(found), found)
+    yield _claim("Net 3, 3)", "... but only marginally", similar(found), found, similarity=True)
 
 
 def _net4(runs: Runs) -> Iterator[Claim]:
