@@ -33,7 +33,7 @@ METHOD = (
     "In the tables of numbers, a difference is our number minus the printed one. In those of conclusions, a"
     " difference above 0 speaks for the conclusion; a conclusion that two things are similar needs one near 0.",
     "With two or three seeds an interval is wide: a number that agrees is then no outlier, and no more. A mean over"
-    " the cells of a grid has the spread over the seeds of the grid's best cell. The best of several others has"
+    " the cells of a grid has the spread over seeds of those cells that have several. The best of several others has"
     " Bonferroni's interval.",
     "Overfit% is 100 times training accuracy minus test accuracy, and 0 where test accuracy is higher.",
     "A stand-in is a run on other images, fewer of them or fewer epochs, where a report's own images or hours are not"

@@ -23,7 +23,9 @@ def accuracies(rows: Sequence[Row]) -> list[IntervalRow]:
     found = []
     for row in rows:
         measured, printed = row.measured, row.printed
-        if measured is None or measured.how != "run" or measured.value > 1 or "accuracy" not in printed.what:
+        if measured is None or measured.how != "run" or "accuracy" not in printed.what:
+            continue
+        if printed.unit or measured.value > 1:  # a difference in points, or an epoch
             continue
         found.append(
             IntervalRow(

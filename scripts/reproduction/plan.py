@@ -17,6 +17,13 @@ VARIANTS = {
     "dropout0.3": ("--model.dropout=0.3",),
     "stride": ("--model.downsampling=stride",),
 }
+# Cells of network 1 with three seeds, besides the best: how much another seed changes a narrow cell, or stride 2.
+SEVERAL_SEEDS = (
+    "filter_multiplier1.5-kernel_size3-l1_oc6-stride1",
+    "filter_multiplier1.5-kernel_size5-l1_oc6-stride2",
+    "filter_multiplier2-kernel_size5-l1_oc12-stride1",
+    "filter_multiplier2-kernel_size3-l1_oc12-stride2",
+)
 SPECTRA = Look("in4310.spectra", "spectra", needs=("weights", "photos"), seconds=90)
 INSIDE = Look("cs7015.short.inside", "inside", of=stand_ins.SHORT_NET4.key, seconds=200)
 
@@ -48,6 +55,7 @@ def plan() -> list[Planned]:
         *stand_ins.sweep(),
         *stand_ins.by_seed(stand_ins.TASK_3),
         *sorted((each for each in net1 if each != best1), key=_width),
+        *(each for cell in SEVERAL_SEEDS for each in with_seeds(_named(net1, cell), 2, 3)),
         *with_seeds(single, 1, 2, 3),
         lenet,
         model2,

@@ -28,6 +28,7 @@ from reproduction import (
     images,
     last_epoch,
     looking,
+    picture,
     results,
     running,
     stand_ins,
@@ -446,6 +447,16 @@ def test_document_and_page_say_the_same(document):
     total = sum(int(row.printed.count) for row in writing.numbers(Runs(())))
     assert counted[1] == f"{total:,}"
     assert lines[0].startswith("report,place,number,count,published")
+
+
+def test_the_picture_has_accuracies_alone():
+    """No epoch of the highest accuracy, and no gain of one."""
+    run = Measured(0.6, "run", 0.5, 0.7, 3, 10)
+    printed = Printed("R", "1", "net: test accuracy", "0.61")
+    gain = Printed("R", "1", "gain of validation accuracy", "1", unit="%")
+    rows = [judged(printed, run), judged(gain, replace(run, value=-0.8)), judged(printed, replace(run, value=12))]
+    (row,) = picture.accuracies(rows)
+    assert (row.label, row.group, row.value, row.other) == ("test", "R, net", 60, 61)
 
 
 def test_the_document_of_the_repository_is_what_the_kept_results_give(tmp_path):

@@ -38,7 +38,7 @@ def claims(runs: Runs) -> Iterator[Claim]:
             yield Claim(REPORT, place, words, "waits", f"needs {NET4}")
     else:
         accuracy = f"test accuracy {100 * found['accuracy']:.1f} %"
-        note = f"{NET4}, {accuracy}"
+        note = f"stand-in: {NET4}, {accuracy}"
         for name, unit, difference in _differences(found):
             verdict, finding = larger(difference)
             if name == "dying":
