@@ -20,7 +20,7 @@ RATES = {
     "net2": 900,
     "net3": 475,
     "net4": 310,
-    "layers": 650,  # of our own recipe for network 4
+    "layers": 775,  # of our own recipe for network 4
     "imagenet10": 120,
     "five_block": 3000,
     "resnet18": 800,  # at 64 pixels

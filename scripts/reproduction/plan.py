@@ -66,7 +66,7 @@ def plan() -> list[Planned]:
         *_short("net2", best2),
         *_short("net3", best3),
         *with_seeds(own_recipes.NET1, 2, 3, 4, 5, 6),
-        *with_seeds(own_recipes.NET4, 1, 2, 3, 4, 5, 6),
+        own_recipes.NET4,
         *with_seeds(own_recipes.MODEL2, 1, 2, 3, 4, 5, 6),
         *with_seeds(own_recipes.LENET, 1, 2, 3, 4, 5, 6),
         model1,
