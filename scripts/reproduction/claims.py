@@ -224,6 +224,13 @@ def on_stand_in(difference: Difference | None, which: str) -> Difference | None:
     )
 
 
+def deciding(found: Difference | None, printed: Difference) -> Difference:
+    """The difference that runs found; the printed one in place of a stand-in's whose interval has zero in it."""
+    if found is None or (found.basis == "stand-in" and not found.leaves_out_zero):
+        return printed
+    return found
+
+
 def counts(claims: Sequence[Claim]) -> dict[ClaimVerdict, int]:
     return {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in CLAIM_VERDICTS}
 

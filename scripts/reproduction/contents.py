@@ -38,7 +38,8 @@ METHOD = (
     "Overfit% is 100 times training accuracy minus test accuracy, and 0 where test accuracy is higher.",
     "A stand-in is a run on other images, fewer of them or fewer epochs, where a report's own images or hours are not"
     " at hand. Its numbers cannot be compared with printed ones. The conclusions in words are tested on it, and what"
-    " was different stands with the finding; the full runs take its place when they are done.",
+    " was different stands with the finding; the full runs take its place when they are done. Where its interval has"
+    " zero in it and the report prints numbers that can be tested, these decide.",
     "Recomputed means that a number follows, or does not, from others that the same report prints. Settings, such as"
     " the rates that were tried, are not counted as numbers.",
     "The test split is read after every epoch, for the reports chose by it. Each reading is counted in the run"

@@ -334,6 +334,16 @@ def test_an_interval_without_zero_says_nothing_for_similarity():
     assert not replace(claim, similarity=True).leaves_out_zero
 
 
+def test_the_print_decides_where_a_stand_in_does_not():
+    printed = Difference(0.1, 0.05, 0.15, "printed", claims.OWN)
+    unclear = Difference(0.0, -0.1, 0.1, "found")
+    assert claims.deciding(None, printed) == printed
+    assert claims.deciding(unclear, printed) == unclear  # of the experiment itself
+    assert claims.deciding(replace(unclear, basis="stand-in"), printed) == printed
+    clear = Difference(0.2, 0.1, 0.3, "found", "stand-in")
+    assert claims.deciding(clear, printed) == clear
+
+
 def test_seeds_are_paired_by_their_images():
     """Seeds 1 and 2: differences 0.1 and 0.3; seed 3 has one side alone. 0.2 ± 12.706 · 0.1."""
     values = {"a.x": {1: 0.5, 2: 0.9, 3: 0.1}, "a.y": {1: 0.4, 2: 0.6}}

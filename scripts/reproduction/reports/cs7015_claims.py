@@ -14,6 +14,7 @@ from reproduction.claims import (
     Difference,
     best_against_next,
     between,
+    deciding,
     larger,
     of_print,
     on_stand_in,
@@ -139,10 +140,10 @@ def _net2(runs: Runs) -> Iterator[Claim]:
     place = "Net 2, 2)"
     for what, column, printed in (("train", "accuracy", PRINTED_TRAIN), ("test", "test_accuracy", PRINTED_TEST)):
         found = _of_grid(runs, "net2", functools.partial(_change, runs, column, first=1))
-        found = found or trend(np.log(PRINTED_EPOCHS), printed, "epoch 29 minus epoch 1, over log(epoch)")
+        found = deciding(found, trend(np.log(PRINTED_EPOCHS), printed, "epoch 29 minus epoch 1, over log(epoch)"))
         yield _claim(place, f"With more epochs the {what} accuracy increases", larger(found), found)
     found = _of_grid(runs, "net2", functools.partial(_change, runs, "overfit", first=5))
-    found = found or trend(PRINTED_EPOCHS, PRINTED_OVERFIT, "epoch 29 minus epoch 1")
+    found = deciding(found, trend(PRINTED_EPOCHS, PRINTED_OVERFIT, "epoch 29 minus epoch 1"))
     yield _claim(place, "The overfit% increases with the epochs", larger(found), found, "%")
     place = "Net 2, 3)"
     found = _pairs(runs, "net2", "model.l1_oc", (64, 18), TEST)
@@ -163,9 +164,9 @@ def _change(runs: Runs, column: str, prefix: str, cells: Sequence[Experiment], *
 def _net3(runs: Runs) -> Iterator[Claim]:
     found = _best(runs, "net3")
     yield _claim("Net 3, 1)", "The widest network, with dropout 0.1, has the best test accuracy", larger(found), found)
-    found = _better(runs, "net3", "net2", BEST_TEST) or _printed("net3", "net2")
+    found = deciding(_better(runs, "net3", "net2", BEST_TEST), _printed("net3", "net2"))
     yield _claim("Net 3, 1)", "Test accuracy is far above that of net 2", larger(found), found)
-    found = _better(runs, "net2", "net3", evidence.at_best("overfit", "test_accuracy")) or _printed_overfit()
+    found = deciding(_better(runs, "net2", "net3", evidence.at_best("overfit", "test_accuracy")), _printed_overfit())
     yield _claim("Net 3, 1)", "Dropout, batch norm and augmentation reduce the overfit%", larger(found), found, "%")
     place = "Net 3, 2)"
     found = _pairs(runs, "net3", "model.dropout_rate", (0.1, 0.5), OVERFIT)
