@@ -217,11 +217,9 @@ def beyond(x: ArrayLike, y: ArrayLike, at: float, level: float, what: str) -> Di
 
 def on_stand_in(difference: Difference | None, which: str) -> Difference | None:
     """The same difference, marked as that of a stand-in."""
-    return (
-        None
-        if difference is None
-        else replace(difference, what=f"{difference.what}; stand-in: {which}", basis="stand-in")
-    )
+    if difference is None:
+        return None
+    return replace(difference, what=f"{difference.what}; stand-in: {which}", basis="stand-in")
 
 
 def deciding(found: Difference | None, printed: Difference) -> Difference:

@@ -41,7 +41,7 @@ from reproduction.evidence import Runs
 from reproduction.experiments import Experiment, Look, grid, values_of
 from reproduction.images import Material
 from reproduction.plan import chosen, plan
-from reproduction.reports import cs7015_inside
+from reproduction.reports import cs7015_grids, cs7015_inside
 from reproduction.verdicts import Measured, NotMeasured, Printed, judged
 from tests.drawing import draw_nothing
 
@@ -457,6 +457,13 @@ def test_document_and_page_say_the_same(document):
     total = sum(int(row.printed.count) for row in writing.numbers(Runs(())))
     assert counted[1] == f"{total:,}"
     assert lines[0].startswith("report,place,number,count,published")
+
+
+@pytest.mark.parametrize(("printed", "verdict"), [(2.0, "agrees"), (2.5, "waits"), (1.5, "differs")])
+def test_overfit_of_means_can_lie_above_that_of_their_accuracies_and_not_below(printed, verdict):
+    row = {"train_accuracy": 0.52, "test_accuracy": 0.5, "overfit_percent": printed}
+    found = cs7015_grids._or_recomputed(NotMeasured("no runs", waits=True), row)
+    assert judged(Printed("CS7015", "1", "overfit percent", f"{printed:.4f}"), found).verdict == verdict
 
 
 def test_the_picture_has_accuracies_alone():

@@ -152,13 +152,13 @@ def _table_row(
 def _or_recomputed(measured: Measured | NotMeasured, row: Mapping[str, float]) -> Measured | NotMeasured:
     """Without runs, the overfit% that the printed accuracies of the same row give.
 
-    The report counts a run's overfit% as 0 where its test accuracy is higher, so that its means can lie above these;
-    then only runs can tell.
+    The report counts a run's overfit% as 0 where its test accuracy is higher, so that its means can lie above these:
+    then only runs can tell. They cannot lie below.
     """
     if isinstance(measured, Measured):
         return measured
     own = 100 * max(0.0, row["train_accuracy"] - row["test_accuracy"])
-    return recomputed(own, 1e-4) if abs(own - row["overfit_percent"]) < 1e-3 else measured
+    return measured if row["overfit_percent"] - own > 1e-3 else recomputed(own, 1e-4)
 
 
 def _model_options(experiment: Experiment) -> dict[str, Any]:
