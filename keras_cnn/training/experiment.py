@@ -56,7 +56,7 @@ def train(
             _describe(task, folder)
             task.draw_augmentation(folder)
         else:
-            require_same_run(folder, checkpoint.state, identity_of(folder, task.config, task.split["sha256"]))
+            require_same_run(folder, checkpoint.state, identity_of(folder, task))
             task.require_same_start(folder)
             changed_devices = _changed_devices(task, folder, checkpoint.state.get("replicas") or 1, other_devices)
         with _tracked(task, folder) as tracker:

@@ -39,7 +39,7 @@ class TrainingSession:
     ):
         self._task, self._folder, self._tracker = task, folder, tracker
         self._interrupt, self._watch = interrupt, watch
-        self._identity = identity_of(folder, task.config, task.split["sha256"])
+        self._identity = identity_of(folder, task)
         self._changing = freezing.trained_part(task.model).variables  # every variable that a phase of the run changes
         self._phase_number, self._phase_run = 0, None
         self._restored: Checkpoint | None = None  # until its phase has restored the optimizer

@@ -12,6 +12,7 @@ CHECKPOINT_FIELDS = {
     "run_id": str,
     "config": dict,
     "split": str,  # SHA-256
+    "layers": list[dict] | None,  # their settings; missing: written before there was this field
     "best_model": str | None,  # SHA-256
     "replicas": int | None,  # that trained together; missing: one
 }

@@ -47,12 +47,14 @@ class OneLayer:
     phases, history_columns, train_images, steps = (Phase(EPOCHS),), HISTORY_COLUMNS, 4, 1
     is_trial, keeps_last_model, features_place, validated = False, False, None, None
     monitor, replicas, steps_per_call, several_labels = "val_accuracy", SINGLE, 1, False
+    scale = 1.0
 
     def __init__(self, config, accuracies: list[float], keeps_whole_model: bool):
         keras.backend.clear_session()
         keras.utils.set_random_seed(1)
         inputs = keras.Input((2, 2, 1))
-        self.model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(inputs)))
+        pixels = keras.layers.Rescaling(self.scale, name="rescale")(inputs)
+        self.model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(pixels)))
         self.config, self.keeps_whole_model = config, keeps_whole_model
         self._accuracies = iter(accuracies)
         augment = lambda images, labels, keys, epoch: (tf.cast(images, tf.float32), labels)  # noqa: E731
@@ -205,6 +207,23 @@ def test_an_edited_config_is_refused_with_the_field(begun):
 
 def test_other_images_are_refused(begun):
     assert refused(begun, split="of others").startswith(f"{begun / 'split.json'}: sha256: the images")
+
+
+def test_a_network_with_other_settings_is_refused_though_the_weights_fit(begun, monkeypatch):
+    monkeypatch.setattr(OneLayer, "scale", 0.5)
+    assert refused(begun) == (
+        f"{begun / 'checkpoint' / 'state.npz'}: the network has changed since the run began: layer rescale: scale: 1.0"
+        " -> 0.5; finish the run with the code that began it, or start the run anew"
+    )
+
+
+def test_a_checkpoint_without_the_networks_settings_goes_on_with_a_warning(begun, caplog):
+    checkpoint = checkpoints.load(begun / "checkpoint")
+    checkpoint.state.pop("layers")
+    checkpoints.save(begun / "checkpoint", checkpoint.groups, checkpoint.state)
+    assert train(begun, [0.5])["best_epoch"] == 1
+    assert f"{begun / 'checkpoint' / 'state.npz'}: layers: missing" in caplog.text
+    assert checkpoints.load(begun / "checkpoint").state["layers"]  # the next process can compare
 
 
 def test_an_edited_history_is_refused_and_a_missing_one_written_anew(begun):
