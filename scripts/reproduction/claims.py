@@ -37,10 +37,19 @@ class Difference:
     high: float = math.nan
     what: str = ""  # what was subtracted from what, and how many pairs or seeds there were
     basis: Basis = "runs"
+    contested: bool = False  # the printed numbers say the opposite of the stand-in
 
     @property
     def leaves_out_zero(self) -> bool:
         return self.low > 0 or self.high < 0
+
+    def text(self, unit: str) -> str:
+        """Size and interval; `unit` points are hundredths."""
+        scale = 100 if unit == "points" else 1
+        value = f"{scale * self.size:+.3g}"
+        if not math.isnan(self.low):
+            value += f" [{scale * self.low:.3g}, {scale * self.high:.3g}]"
+        return f"{value} {unit}".strip()
 
 
 @dataclass(frozen=True)
@@ -55,11 +64,11 @@ class Claim:
     difference: Difference | None = None
     unit: str = "points"  # of the difference: points are hundredths
     similarity: bool = False  # it says that the difference is small, not which way it goes
+    counted_in: Basis = "computed"  # what the verdict rests on where there is no difference
 
     @property
     def basis(self) -> Basis:
-        """What the verdict rests on; without a difference, on counting or on the report's own numbers."""
-        return self.difference.basis if self.difference else "computed"
+        return self.difference.basis if self.difference else self.counted_in
 
     @property
     def leaves_out_zero(self) -> bool:
@@ -74,7 +83,7 @@ def larger(difference: Difference | None) -> tuple[ClaimVerdict, str]:
     if math.isnan(difference.low):
         return "undecided", f"{difference.what}; without an interval"
     verdict = "holds" if difference.low > 0 else "does not hold" if difference.high < 0 else "undecided"
-    return verdict, difference.what
+    return "undecided" if difference.contested else verdict, difference.what
 
 
 def similar(difference: Difference | None, limit: str = f"{100 * SIMILAR:.0f} points") -> tuple[ClaimVerdict, str]:
@@ -84,7 +93,7 @@ def similar(difference: Difference | None, limit: str = f"{100 * SIMILAR:.0f} po
     if math.isnan(difference.low):
         return "undecided", f"{difference.what}; without an interval"
     inside = difference.low > -SIMILAR and difference.high < SIMILAR
-    outside = difference.low > SIMILAR or difference.high < -SIMILAR
+    outside = difference.low > SIMILAR or (difference.high < -SIMILAR and not difference.contested)
     verdict = "holds" if inside else "does not hold" if outside else "undecided"
     return verdict, f"{difference.what}; similar if the whole interval lies within ±{limit}"
 
@@ -175,6 +184,32 @@ def by_seed(runs: Runs, first: str, second: str, quantity: Quantity, what: str =
     return _of_pairs([ours[seed] - others[seed] for seed in seeds], f"{words}, {shared} on the same images")
 
 
+def shift(first: Sequence[float], second: Sequence[float], what: str) -> Difference:
+    """The median of all differences of two groups of printed numbers, with the exact interval of Mann and Whitney.
+
+    Outliers hardly change it. The groups have few ties, which the interval does not regard.
+    """
+    differences = np.sort(np.subtract.outer(np.asarray(first, float), np.asarray(second, float)), axis=None)
+    orders = np.cumsum(_orders(len(first), len(second)))
+    rare = int((orders / orders[-1] < 0.025).sum())  # numbers of wins that are too few for groups that are alike
+    low, high = (differences[rare - 1], differences[-rare]) if rare else (math.nan, math.nan)
+    return Difference(float(np.median(differences)), float(low), float(high), what, OWN)
+
+
+def _orders(m: int, n: int) -> np.ndarray:
+    """(m n + 1,) the number of orders of m and n numbers in which one of the m lies above one of the n so often."""
+    before = [np.ones(1)] * (n + 1)  # with none of the m
+    for i in range(1, m + 1):
+        found = [np.ones(1)]
+        for j in range(1, n + 1):  # the largest number is one of the m, above all j, or one of the n
+            counts = np.zeros(i * j + 1)
+            counts[j:] += before[j]
+            counts[: len(found[-1])] += found[-1]
+            found.append(counts)
+        before = found
+    return before[n]
+
+
 def of_numbers(numbers: Sequence[float], what: str) -> Difference:
     """A difference that a look keeps as [size, low, high]."""
     size, low, high = numbers
@@ -185,7 +220,7 @@ def of_print(first: float, second: float, images: int, what: str) -> Difference:
     """The difference of two printed accuracies of one run each, with the interval of independent samples of images."""
     half = student_t(0.95, 2 * images - 2) * math.sqrt((first * (1 - first) + second * (1 - second)) / images)
     size = first - second
-    return Difference(size, size - half, size + half, f"{what} printed for one run each, over {images:,} images", OWN)
+    return Difference(size, size - half, size + half, f"{what}, over {images:,} images", OWN)
 
 
 def trend(x: ArrayLike, y: ArrayLike, what: str) -> Difference:
@@ -222,11 +257,21 @@ def on_stand_in(difference: Difference | None, which: str) -> Difference | None:
     return replace(difference, what=f"{difference.what}; stand-in: {which}", basis="stand-in")
 
 
-def deciding(found: Difference | None, printed: Difference) -> Difference:
-    """The difference that runs found; the printed one in place of a stand-in's whose interval has zero in it."""
-    if found is None or (found.basis == "stand-in" and not found.leaves_out_zero):
+def deciding(found: Difference | None, printed: Difference, unit: str = "points") -> Difference:
+    """Our difference, or the printed one in place of a stand-in's whose interval has zero in it; the other beside it.
+
+    A stand-in that says the opposite of the printed numbers decides nothing.
+    """
+    if found is None:
         return printed
-    return found
+    if found.basis != "stand-in":
+        return found
+    if not found.leaves_out_zero:
+        return replace(printed, what=f"{printed.what}; beside it {found.text(unit)}: {found.what}")
+    contested = printed.leaves_out_zero and (found.low > 0) != (printed.low > 0)
+    beside = "against it" if contested else "beside it"
+    what = f"{found.what}; {beside} {printed.text(unit)}: {printed.what}"
+    return replace(found, what=what, contested=contested)
 
 
 def counts(claims: Sequence[Claim]) -> dict[ClaimVerdict, int]:

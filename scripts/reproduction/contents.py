@@ -14,6 +14,7 @@ from reproduction import beaten, claims, evidence, verdicts
 from reproduction.claims import Claim
 from reproduction.evidence import Runs
 from reproduction.experiments import Experiment
+from reproduction.reports import in4310
 from reproduction.verdicts import HOW, Measured, Row
 
 REPORTS = ("CS7015", "TDT4265", "COMP5623", "CS6910", "IN4310")
@@ -39,9 +40,14 @@ METHOD = (
     "A stand-in is a run on other images, fewer of them or fewer epochs, where a report's own images or hours are not"
     " at hand. Its numbers cannot be compared with printed ones. The conclusions in words are tested on it, and what"
     " was different stands with the finding; the full runs take its place when they are done. Where its interval has"
-    " zero in it and the report prints numbers that can be tested, these decide.",
+    " zero in it and the report prints numbers that can be tested, these decide. Where both say the opposite, neither"
+    " does.",
+    "Of 20 numbers that agree in truth, one lies outside its 95 % interval by chance.",
     "Recomputed means that a number follows, or does not, from others that the same report prints. Settings, such as"
-    " the rates that were tried, are not counted as numbers.",
+    " the rates that were tried, are not counted as numbers, nor are vague ones, such as the range of 80s.",
+    "Of words of degree, slightly, marginally and similar are tested: the whole interval lies within ±2 points of 0."
+    " Far and significantly are not; better is enough. Faster convergence is a lower training loss, mean of all"
+    " epochs.",
     "The test split is read after every epoch, for the reports chose by it. Each reading is counted in the run"
     " folder; validation chooses, except where a column says that test did.",
     "Names: own is a recipe of ours; short, fewer images or a narrower network; last, the training images after the"
@@ -64,7 +70,7 @@ def sections(rows: Sequence[Row], words: Sequence[Claim], runs: Runs, waiting: S
         _summary(rows, words, runs, waiting),
         _beaten(runs),
         _selection(runs),
-        *(_report(name, rows, words) for name in REPORTS),
+        *(_report(name, rows, words, runs) for name in REPORTS),
         _waiting(waiting),
         Section("method", "How the verdicts are made", METHOD),
     ]
@@ -79,13 +85,15 @@ def hours(runs: Runs) -> float:
 
 
 def _summary(rows: Sequence[Row], words: Sequence[Claim], runs: Runs, waiting: Sequence[Experiment]) -> Section:
-    numbers, total = verdicts.counts(rows), sum(row.printed.count for row in rows)
+    numbers, formulas = verdicts.counts(rows), sum(row.printed.formula for row in rows)
+    total = sum(row.printed.count for row in rows) - formulas
     decided = numbers["agrees"] + numbers["differs"]
     held = claims.counts(words)
     with_interval = Counter(c.verdict for c in words if c.leaves_out_zero)
     first = (
-        f"The five reports print {total:,} numbers of results, settings left out. {decided:,} of them are measured,"
-        f" computed or recomputed here: {numbers['agrees']:,} agree and {numbers['differs']:,} differ."
+        f"The five reports print {total:,} numbers of results, settings left out, and {formulas} formulas, whose values"
+        f" are counted with them. {decided:,} of all are measured, computed or recomputed here: {numbers['agrees']:,}"
+        f" agree and {numbers['differs']:,} differ."
         f" {numbers['cannot be compared']:,} cannot be compared with what is at hand, and {numbers['waits']:,} wait for"
         " runs."
     )
@@ -130,7 +138,7 @@ def _by_report(rows: Sequence[Row]) -> TextTable:
         counted = verdicts.counts(chosen)
         printed = sum(row.printed.count for row in chosen)
         table.append((report, f"{printed:,}", *(f"{counted[v]:,}" for v in verdicts.VERDICTS)))
-    return TextTable(("Report", "printed", *verdicts.VERDICTS), tuple(table))
+    return TextTable(("Report", "numbers and formulas", *verdicts.VERDICTS), tuple(table))
 
 
 def _claims_by_report(words: Sequence[Claim]) -> TextTable:
@@ -154,9 +162,10 @@ def _claims_by_basis(words: Sequence[Claim]) -> TextTable:
 def _beaten(runs: Runs) -> Section:
     sentences = (
         "Test accuracy of the epoch that validation chose, beside the one that the report prints: CS7015's is the"
-        " highest of all epochs on the test images, for its first grid from the author's public tables, since the"
-        " report prints a mean over epochs; TDT4265's is that of the last epoch. Parameters and epochs are the"
-        " report's and ours. Intervals are 95 %, of our mean over seeds or, with one seed, over the test images; the"
+        " highest of all epochs on the test images, but for its first grid from the author's public tables, since the"
+        " report prints a mean over epochs, and for network 4 that of its table 1, in evaluation mode; TDT4265's is"
+        " that of the last epoch. Parameters and epochs are the report's and ours. Intervals are 95 %, of our mean over"
+        " seeds or, with one seed, over the test images; the"
         " verdict says on which side of the printed accuracy the interval lies. A task without a row waits for its"
         " runs.",
     )
@@ -230,7 +239,7 @@ def _accuracy(values: Sequence[float]) -> str:
 # --- the reports ------------------------------------------------------------------------------------------------------
 
 
-def _report(name: str, rows: Sequence[Row], words: Sequence[Claim]) -> Section:
+def _report(name: str, rows: Sequence[Row], words: Sequence[Claim], runs: Runs) -> Section:
     own = [row for row in rows if row.printed.report == name]
     head = ("Place", "number", "published", "here", "seeds", "epochs", "verdict", "reason")
     tables = []
@@ -242,7 +251,7 @@ def _report(name: str, rows: Sequence[Row], words: Sequence[Claim]) -> Section:
     if conclusions:
         head = ("Place", "conclusion", "difference", "verdict", "finding")
         tables.append((f"{name}: conclusions in words", TextTable(head, tuple(conclusions))))
-    return Section(name.lower(), name, (), tuple(tables))
+    return Section(name.lower(), name, in4310.spectra(runs) if name == in4310.REPORT else (), tuple(tables))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -263,19 +272,8 @@ def measured_text(measured: Measured | None) -> str:
 
 
 def _claim_cells(claim: Claim) -> tuple[str, ...]:
-    return (claim.place, claim.words, difference_text(claim), claim.verdict, claim.finding)
-
-
-def difference_text(claim: Claim) -> str:
-    """The difference with its interval and its unit."""
-    found = claim.difference
-    if found is None:
-        return "–"
-    scale, unit = (100, "points") if claim.unit == "points" else (1, claim.unit)
-    value = f"{scale * found.size:+.3g}"
-    if not math.isnan(found.low):
-        value += f" [{scale * found.low:.3g}, {scale * found.high:.3g}]"
-    return f"{value} {unit}"
+    difference = "–" if claim.difference is None else claim.difference.text(claim.unit)
+    return (claim.place, claim.words, difference, claim.verdict, claim.finding)
 
 
 def _waiting(waiting: Sequence[Experiment]) -> Section:

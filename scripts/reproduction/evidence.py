@@ -19,6 +19,7 @@ WORDS = {
     "test_loss": "test loss",
     "test_accuracy": "test accuracy",
     "overfit": "overfit%",
+    "epoch_seconds": "seconds of an epoch",
 }
 ACCURACY, LOSS, PERCENT = (0.0, 1.0), (0.0, math.inf), (0.0, 100.0)
 
@@ -59,14 +60,25 @@ def mean(name: str) -> Quantity:
     return _of_column(name, np.mean, "{}, mean of all epochs")
 
 
-def best_epoch(by: str, smallest: bool = False) -> Quantity:
-    """The epoch, counted from 1, with the largest or smallest value; the first of equal ones."""
+def median(name: str) -> Quantity:
+    """The median of all epochs."""
+    return _of_column(name, np.median, "{}, median of all epochs")
+
+
+def unsteadiness(name: str) -> Quantity:
+    """How far a column moves up and down: the mean of its absolute changes less the absolute mean of its changes."""
+    words = "{}, mean size of its changes from epoch to epoch less that of their mean"
+    return _of_column(name, lambda v: np.abs(np.diff(v)).mean() - abs(np.diff(v).mean()), words)
+
+
+def best_epoch(by: str, smallest: bool = False, epochs: float = math.inf) -> Quantity:
+    """The epoch, counted from 1 to `epochs`, with the largest or smallest value; the first of equal ones."""
 
     def epoch(result: Result) -> float:
         values = column(result, by)
         return float((values.argmin() if smallest else values.argmax()) + 1)
 
-    return Quantity(epoch, f"epoch of the {'lowest' if smallest else 'highest'} {WORDS[by]}", (1.0, math.inf))
+    return Quantity(epoch, f"epoch of the {'lowest' if smallest else 'highest'} {WORDS[by]}", (1.0, epochs))
 
 
 def at_best(name: str, by: str, smallest: bool = False) -> Quantity:
@@ -162,7 +174,9 @@ class Runs:
         limits = ACCURACY if measure == "accuracy" else LOSS
         return Measured(value, "run", *_around(value, known, 1 + 1 / n, limits), n, epochs, note=note)
 
-    def difference(self, name: str, other: str, quantity: Quantity, scale: float = 1.0) -> Measured | NotMeasured:
+    def difference(
+        self, name: str, other: str, quantity: Quantity, scale: float = 1.0, note: str = ""
+    ) -> Measured | NotMeasured:
         """`scale` times the difference between a published run and another, beside that of our means over seeds.
 
         The interval is that of one more such pair of runs.
@@ -176,7 +190,7 @@ class Runs:
         if known is None:
             return Measured(value, "run", seeds=n, epochs=epochs)
         low, high = _around(value, known, sum(1 + 1 / len(values) for values in pair))
-        return Measured(value, "run", low, high, n, epochs, note=f"{name} minus {other}")
+        return Measured(value, "run", low, high, n, epochs, note=_joined(f"{name} minus {other}", note))
 
     def group(self, names: Sequence[str], prefix: str, quantity: Quantity, note: str = "") -> Measured | NotMeasured:
         """A published mean over the cells of a grid beside ours, one run a cell on both sides.

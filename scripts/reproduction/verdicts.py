@@ -51,6 +51,7 @@ class Printed:
     unit: str = ""
     count: int = 1  # how many numbers are printed there, where they share a verdict
     rounded: bool = False  # a whole number that is a rounded one, and no count
+    formula: bool = False  # the value of a printed formula, not a printed number
 
     @property
     def value(self) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.special import softmax
+from scipy.stats import mannwhitneyu
 from sklearn.metrics import log_loss
 
 import reproduce
@@ -339,9 +340,40 @@ def test_the_print_decides_where_a_stand_in_does_not():
     unclear = Difference(0.0, -0.1, 0.1, "found")
     assert claims.deciding(None, printed) == printed
     assert claims.deciding(unclear, printed) == unclear  # of the experiment itself
-    assert claims.deciding(replace(unclear, basis="stand-in"), printed) == printed
+    found = claims.deciding(replace(unclear, basis="stand-in"), printed)
+    assert found == replace(printed, what="printed; beside it +0 [-10, 10] points: found")
     clear = Difference(0.2, 0.1, 0.3, "found", "stand-in")
-    assert claims.deciding(clear, printed) == clear
+    found = claims.deciding(clear, printed, "nats")
+    assert found == replace(clear, what="found; beside it +0.1 [0.05, 0.15] nats: printed")
+    assert claims.larger(found)[0] == "holds"
+
+
+def test_a_stand_in_and_a_print_that_say_the_opposite_decide_nothing():
+    printed, against = Difference(0.1, 0.05, 0.15, "printed", claims.OWN), Difference(-0.2, -0.3, -0.1, "found")
+    found = claims.deciding(replace(against, basis="stand-in"), printed)
+    assert found.what == "found; against it +10 [5, 15] points: printed"
+    assert claims.larger(found)[0] == claims.similar(found)[0] == "undecided"
+    assert claims.larger(claims.deciding(against, printed))[0] == "does not hold"  # of the experiment itself
+
+
+@pytest.mark.parametrize(("m", "n"), [(4, 5), (6, 10)])
+def test_the_interval_of_two_groups_is_that_of_mann_and_whitney(m, n):
+    """A shift lies in the interval if the test does not reject it, at each end of it."""
+    values = np.random.default_rng(m).permutation(np.arange(1.0, m + n + 1) ** 1.5)
+    first, second = values[:m], values[m:]
+    found = claims.shift(first, second, "x")
+    assert found.size == pytest.approx(np.median(np.subtract.outer(first, second)))
+    for inside, outside in ((found.low + 1e-6, found.low - 1e-6), (found.high - 1e-6, found.high + 1e-6)):
+        kept, rejected = (mannwhitneyu(first - by, second, method="exact").pvalue for by in (inside, outside))
+        assert rejected < 0.05 <= kept
+    assert math.isnan(claims.shift([1.0, 2.0], [3.0, 4.0], "x").low)  # of 6 orders, none is rare
+
+
+def test_a_column_that_only_falls_is_steady():
+    quantity = evidence.unsteadiness("val_loss")
+    assert quantity(result("a.b", 1, val_loss=[4, 2, 1])) == pytest.approx(0)
+    assert quantity(result("a.b", 1, val_loss=[2, 1, 2])) == pytest.approx(1)
+    assert quantity(result("a.b", 1, val_loss=[4, 1, 2])) == pytest.approx(2 - 1)
 
 
 def test_seeds_are_paired_by_their_images():
@@ -454,7 +486,7 @@ def test_document_and_page_say_the_same(document):
     assert "<script" not in page
     assert not re.search(r"(src|href)=\"https?:", page)  # self-contained
     lines = (document / "numbers.csv").read_text("utf-8").splitlines()
-    total = sum(int(row.printed.count) for row in writing.numbers(Runs(())))
+    total = sum(row.printed.count for row in writing.numbers(Runs(())) if not row.printed.formula)
     assert counted[1] == f"{total:,}"
     assert lines[0].startswith("report,place,number,count,published")
 
@@ -464,6 +496,19 @@ def test_overfit_of_means_can_lie_above_that_of_their_accuracies_and_not_below(p
     row = {"train_accuracy": 0.52, "test_accuracy": 0.5, "overfit_percent": printed}
     found = cs7015_grids._or_recomputed(NotMeasured("no runs", waits=True), row)
     assert judged(Printed("CS7015", "1", "overfit percent", f"{printed:.4f}"), found).verdict == verdict
+
+
+def test_means_over_one_grid_have_one_grand_mean():
+    """Network 2 by width and by kernel: the last test accuracy is the sum of the three widths less two kernels."""
+    rows = {row.printed.what: row for row in cs7015_grids.means(Runs(()))}
+    found = rows["net2: test accuracy at kernel_size 7"]
+    assert found.measured is not None
+    assert found.measured.value == pytest.approx(0.596192 + 0.632157 + 0.663361 - 0.649938 - 0.642742)
+    assert (found.verdict, found.measured.how) == ("agrees", "recomputed")
+    assert found.measured.slack == pytest.approx(5 * 0.5e-6)
+    assert rows["net2: test accuracy at kernel_size 5"].verdict == "waits"
+    assert rows["net3: overfit percent at l1_oc 96"].verdict == "agrees"
+    assert rows["net1: test accuracy at kernel_size 5"].verdict == "waits"
 
 
 def test_the_picture_has_accuracies_alone():

@@ -82,7 +82,12 @@ def best_rows(runs: Runs) -> Iterator[Row]:
         name, epochs = f"cs7015.{network}.{cell}", SEVERAL_EPOCHS[f"cs7015_{network}"]
         note = WITH_DROPOUT if network in ("net3", "net4") else ""
         numbers: list[tuple[str, str, Quantity, int]] = [
-            ("epoch of the highest test accuracy", row["epoch"], evidence.best_epoch("test_accuracy"), 0),
+            (
+                "epoch of the highest test accuracy",
+                row["epoch"],
+                evidence.best_epoch("test_accuracy", epochs=epochs),
+                0,
+            ),
             ("loss at that epoch", row["loss"], evidence.at_best("loss", "test_accuracy"), 0),
             ("train accuracy at that epoch", row["train"], evidence.at_best("accuracy", "test_accuracy"), 0),
             ("highest test accuracy", row["test"], evidence.at_best("test_accuracy", "test_accuracy"), IMAGES),
@@ -109,9 +114,36 @@ def means(runs: Runs) -> Iterator[Row]:
         cells = grid(sweep_name)
         for table in _tables(network):
             for levels, values in table.rows:
-                yield from _table_row(
-                    runs, network, cells, table, dict(zip(table.by, levels, strict=True)), values, epochs
-                )
+                at = dict(zip(table.by, levels, strict=True))
+                implied = _implied(network) if (table, levels) == _last_row(network) else {}
+                yield from _table_row(runs, network, cells, table, at, values, epochs, implied)
+
+
+def _margins(network: str) -> list[PublishedTable]:
+    """The tables of means over all cells with the same level of one setting."""
+    return [table for table in _tables(network) if len(table.by) == 1 and table.by[0] != "epoch"]
+
+
+def _last_row(network: str) -> tuple[PublishedTable, Any]:
+    table = (_margins(network) or _tables(network))[-1]
+    return table, table.rows[-1][0]
+
+
+def _implied(network: str) -> dict[str, Measured]:
+    """The means in the last row of two such tables that their other rows give, for both have the same grand mean."""
+    margins = _margins(network)
+    if len(margins) != 2:
+        return {}
+    first, last = margins
+    found = {}
+    for name in set(first.means) & set(last.means):
+        known = [values[first.means.index(name)] for _, values in first.rows]
+        others = [values[last.means.index(name)] for _, values in last.rows][:-1]
+        levels = len(others) + 1
+        roundings = [Printed(REPORT, "", name, repr(value)).margin for value in (*known, *others)]
+        value = levels * sum(known) / len(known) - sum(others)
+        found[name] = recomputed(value, levels * max(roundings) + sum(roundings[len(known) :]), "by the grand mean")
+    return found
 
 
 @functools.cache  # reading the published files takes a second
@@ -129,6 +161,7 @@ def _table_row(
     levels: Mapping[str, Any],
     values: tuple[float, ...],
     epochs: int,
+    implied: Mapping[str, Measured],
 ) -> Iterator[Row]:
     group = [each for each in cells if all(values_of(each)[n] == v for n, v in levels.items() if n != "epoch")]
     shown = ", ".join(f"{name.rpartition('.')[2]} {level:g}" for name, level in levels.items())
@@ -138,7 +171,7 @@ def _table_row(
         place = table.source.partition(", ")[2]
         printed = Printed(REPORT, place, f"{network}: {mean.replace('_', ' ')} at {shown}", repr(value), epochs)
         if mean == "parameters":
-            own = [parameters(network, **_model_options(each)) for each in group]
+            own = [parameters(network, **model_options(each)) for each in group]
             yield judged(printed, computed(sum(own) / len(own), f"mean of {len(own)} networks"))
             continue
         epoch = levels.get("epoch")
@@ -146,7 +179,7 @@ def _table_row(
         measured = runs.group([each.name for each in group], f"cs7015.{network}", quantity, note)
         if mean == "overfit_percent":
             measured = _or_recomputed(measured, row)
-        yield judged(printed, measured)
+        yield judged(printed, measured if isinstance(measured, Measured) else implied.get(mean, measured))
 
 
 def _or_recomputed(measured: Measured | NotMeasured, row: Mapping[str, float]) -> Measured | NotMeasured:
@@ -161,6 +194,6 @@ def _or_recomputed(measured: Measured | NotMeasured, row: Mapping[str, float]) -
     return measured if row["overfit_percent"] - own > 1e-3 else recomputed(own, 1e-4)
 
 
-def _model_options(experiment: Experiment) -> dict[str, Any]:
+def model_options(experiment: Experiment) -> dict[str, Any]:
     options = {n.removeprefix("model."): v for n, v in values_of(experiment).items() if n.startswith("model.")}
     return {name: value for name, value in options.items() if name != "name"}
