@@ -203,12 +203,12 @@ def _change(
 def _net3(runs: Runs) -> Iterator[Claim]:
     found = _best(runs, "net3")
     yield _claim("Net 3, 1)", "The widest network, with dropout 0.1, has the best test accuracy", larger(found), found)
+    yield _most_parameters("net3", "Net 3, 1)")
     found = deciding(_better(runs, "net3", "net2", BEST_TEST), _printed("net3", "net2"))
     yield _claim("Net 3, 1)", "Test accuracy is far above that of net 2", larger(found), found)
     found = _better(runs, "net2", "net3", evidence.at_best("overfit", "test_accuracy"))
     found = deciding(found, _printed_overfit(), "%")
     yield _claim("Net 3, 1)", "Dropout, batch norm and augmentation reduce the overfit%", larger(found), found, "%")
-    yield _most_parameters("net3", "Net 3, 1)")
     place = "Net 3, 2)"
     for words, quantity, printed, unit in (
         ("With more dropout the overfit% decreases", OVERFIT, "overfit", "%"),

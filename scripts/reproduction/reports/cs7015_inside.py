@@ -94,7 +94,7 @@ def _differences(found: Found) -> Iterator[tuple[str, str, Difference]]:
     training = found["training_mode"]
     what = (
         f"minus {100 * training['accuracy']:.1f} % with dropout active, batch norm by batches and images cropped at"
-        " random, as the report measured; the cropping alone lowers it too"
+        " random, as the report measured; how much of it is the cropping's is not measured"
     )
     yield "evaluation", "points", of_numbers(training["gain_of_evaluation"], what)
 
