@@ -29,7 +29,7 @@ TASKS = (
     Task("CS7015, first grid", 0.561, 62_006, 10, "own.first", "AdamW, one cycle to 0.004, batch 64"),
     Task("CS7015, network 1", 0.6704, 173_026, 30, _NET1, "the report's"),
     Task("CS7015, network 1", 0.6704, 173_026, 30, "own.net1", "AdamW, one cycle to 0.004, flips and crops"),
-    Task("CS7015, network 4", 0.8986, 4_403_518, 100, "own.net4", "six convolutions, AdamW, one cycle to 0.004"),
+    Task("CS7015, network 4", 0.8986, 4_403_518, 100, "own.net4", "seven convolutions, AdamW, one cycle to 0.004"),
     Task("TDT4265, LeNet", 0.7149, 390_400, 10, "tdt4265.lenet", "the report's"),
     Task("TDT4265, LeNet", 0.7149, 390_400, 10, "own.lenet", "AdamW, one cycle to 0.002, flips and crops"),
     Task("TDT4265, model 2", 0.7528, 0, 10, "tdt4265.model2", "the report's"),

@@ -46,26 +46,27 @@ MODEL1 = Experiment(
 )
 
 
-def _plain_network(stages: tuple[tuple[int, ...], ...]) -> Iterator[str]:
-    """The rows of a table of layers: 3×3 convolutions with batch norm, a pool between stages, the mean at the end."""
-    for number, widths in enumerate(stages):
-        if number:
+def _plain_network(widths: tuple[int, ...], pooled: frozenset[int]) -> Iterator[str]:
+    """The rows of a table of layers: 3×3 convolutions, `pooled` ones with a pool behind, batch norm, ReLU; a mean."""
+    for number, width in enumerate(widths):
+        yield f"{{conv: {width}}}"
+        if number in pooled:
             yield "{pool: 2}"
-        for width in widths:
-            yield from (f"{{conv: {width}}}", "{bn: }", "{relu: }")
+        yield from ("{bn: }", "{relu: }")
     yield "{gap: }"
 
 
-# For network 4, the report's best: a quarter of its parameters and a seventh of its epochs.
+# For network 4, the report's best, less than half of its parameters and epochs. A pool behind the first convolution of
+# a stage, not the last, leaves more of the multiply-adds to wide maps.
 NET4 = Experiment(
     "own.net4",
     "cs7015_net4",
     "layers",
-    15,
+    40,
     (
         "--model.name=layers",
-        f"--model.table=[{', '.join(_plain_network(((32, 64), (128, 128), (256, 256))))}]",
-        *("--train.epochs=15", *_FLIPPED, "--data.augment.pad_crop=4"),
+        f"--model.table=[{', '.join(_plain_network((32, 64, 64, 256, 256, 256, 256), frozenset({1, 3, 5})))}]",
+        *("--train.epochs=40", *_FLIPPED, "--data.augment.pad_crop=4"),
         *("--optim.optimizer=adamw", "--optim.learning_rate=4e-3", "--optim.momentum=0"),
         *("--optim.weight_decay=0.02", "--optim.schedule=one_cycle", "--train.label_smoothing=0.1"),
     ),
