@@ -128,13 +128,17 @@ class IntervalRow:
 
 @dataclass(frozen=True)
 class IntervalRows:
-    """Values with their intervals, the first row on top."""
+    """Values with their intervals, the first row on top; rows of a group are brought together behind its first one."""
 
     rows: tuple[IntervalRow, ...]
     axis: str
     zero: bool = False  # a line at 0
     value_name: str = "value"
     other_name: str = ""
+
+    def __post_init__(self):
+        groups = list(dict.fromkeys(row.group for row in self.rows))
+        object.__setattr__(self, "rows", tuple(sorted(self.rows, key=lambda row: groups.index(row.group))))
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,14 @@ def test_intervals_stand_below_each_other_by_group():
     assert ax.get_xlim()[1] > 0.08
 
 
+def test_rows_of_one_group_are_brought_together():
+    first, second, third = ROWS
+    (ax,) = drawn(IntervalRows((second, first, third), "difference")).axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["8 → 16", "8 → 32", "1 → 2"]
+    ticks = ax.get_yticks()
+    assert ticks[2] - ticks[1] > ticks[1] - ticks[0] > 0
+
+
 def test_an_interval_of_almost_no_freedom_does_not_flatten_the_rest():
     rows = (IntervalRow("x", 0.5, -40, 41, group="a"), IntervalRow("y", 0.6, 0.55, 0.65, group="a"))
     low, high = drawn(IntervalRows(rows, "m")).axes[0].get_xlim()
