@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras_cnn.cli import early
 from keras_cnn.cli.parser import Parser
+from keras_cnn.tensorflow_import import import_tensorflow
 
 EXAMPLES = """examples:
   python report.py runs/fashion                     one run; writes runs/fashion/report.html
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> None:
     for path in chosen.runs:
         early.check_exists(path)
 
-    from keras_cnn.report.pages import write_pages  # takes a second; --help does not need it
+    import_tensorflow(counts_devices=False)  # takes seconds, which --help and wrong paths avoid
+    from keras_cnn.report.pages import write_pages
 
     write_pages(chosen.runs, chosen.out, wandb=chosen.wandb)

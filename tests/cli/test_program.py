@@ -14,6 +14,7 @@ import pytest
 from keras_cnn.cli import program
 from keras_cnn.errors import InputError, Stopped
 from keras_cnn.messages import logger, printable
+from keras_cnn.tensorflow_import import NOISE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -170,3 +171,13 @@ def test_any_text_can_be_written_in_any_locale(tmp_path, setting):
     done = subprocess.run([sys.executable, tmp_path / "few.py"], env=environment, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_report_passes_on_no_message_of_tensorflow_about_the_machine(tmp_path):
+    (tmp_path / "runs.csv").write_text("width,val_accuracy,test_accuracy\n6,0.5,0.49\n12,0.6,0.58\n")
+    command = [sys.executable, "-m", "keras_cnn", "report", "runs.csv"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs.html").exists()
+    assert [line for line in done.stderr.splitlines() if any(words in line for words in NOISE)] == []
