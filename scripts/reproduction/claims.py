@@ -258,13 +258,13 @@ def on_stand_in(difference: Difference | None, which: str) -> Difference | None:
 
 
 def deciding(found: Difference | None, printed: Difference, unit: str = "points") -> Difference:
-    """Our difference, or the printed one in place of a stand-in's whose interval has zero in it; the other beside it.
+    """Our difference, or the printed one if ours has no interval or is a stand-in's around zero; the other beside it.
 
     A stand-in that says the opposite of the printed numbers decides nothing.
     """
     if found is None:
         return printed
-    if found.basis != "stand-in":
+    if found.basis != "stand-in" and not math.isnan(found.low):
         return found
     if not found.leaves_out_zero:
         return replace(printed, what=f"{printed.what}; beside it {found.text(unit)}: {found.what}")

@@ -42,7 +42,7 @@ METHOD = (
     " was different stands with the finding; the full runs take its place when they are done. Where its interval has"
     " zero in it and the report prints numbers that can be tested, these decide. Where both say the opposite, neither"
     " does.",
-    "Of 20 numbers that agree in truth, one lies outside its 95 % interval by chance.",
+    "Of 20 numbers that agree in truth, one on average lies outside its 95 % interval by chance.",
     "Recomputed means that a number follows, or does not, from others that the same report prints. Settings, such as"
     " the rates that were tried, are not counted as numbers, nor are vague ones, such as the range of 80s.",
     "Of words of degree, slightly, marginally and similar are tested: the whole interval lies within ±2 points of 0."

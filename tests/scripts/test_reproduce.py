@@ -340,6 +340,7 @@ def test_the_print_decides_where_a_stand_in_does_not():
     unclear = Difference(0.0, -0.1, 0.1, "found")
     assert claims.deciding(None, printed) == printed
     assert claims.deciding(unclear, printed) == unclear  # of the experiment itself
+    assert claims.deciding(Difference(0.2, what="one seed"), printed).low == printed.low  # without an interval
     found = claims.deciding(replace(unclear, basis="stand-in"), printed)
     assert found == replace(printed, what="printed; beside it +0 [-10, 10] points: found")
     clear = Difference(0.2, 0.1, 0.3, "found", "stand-in")

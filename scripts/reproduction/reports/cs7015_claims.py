@@ -159,7 +159,7 @@ def _net2(runs: Runs) -> Iterator[Claim]:
     found = _best(runs, "net2")
     yield _claim("Net 2, 1)", "The widest network, with kernel 5, has the best test accuracy", larger(found), found)
     yield _most_parameters("net2", "Net 2, 1)")
-    found = between(runs, CELLS["net2"], CELLS["net1"], BEST_TEST) or _printed("net2", "net1")
+    found = deciding(between(runs, CELLS["net2"], CELLS["net1"], BEST_TEST), _printed("net2", "net1"))
     yield _claim("Net 3 configurations", "Net 2 gains test accuracy over net 1", larger(found), found)
     place = "Net 2, 2)"
     found = _of_grid(runs, "net2", functools.partial(_change, runs, "loss", first=1, falls=True))
@@ -230,13 +230,13 @@ def _net3(runs: Runs) -> Iterator[Claim]:
 
 
 def _net4(runs: Runs) -> Iterator[Claim]:
-    found = between(runs, CELLS["net4"], CELLS["net3"], BEST_TEST) or _printed("net4", "net3")
+    found = deciding(between(runs, CELLS["net4"], CELLS["net3"], BEST_TEST), _printed("net4", "net3"))
     yield _claim("Net 4, 1)", "The deeper and sleeker network is better than net 3", larger(found), found)
     yield _claim("Net 4, 1)", "... but only slightly", similar(found), found, similarity=True)
     fewer = 1 - parameters("net4", **BEST["net4"][1]) / parameters("net3", **BEST["net3"][1])
     exact = Difference(fewer, what="share of the parameters of net 3, exact", basis="computed")
     yield _claim("Net 4, 1)", "It has almost 35 % fewer parameters than net 3", ("holds", exact.what), exact)
     found = between(runs, "cs7015.net4.dropout_rate0.3", "cs7015.net4.dropout_rate0.5", BEST_TEST)
-    found = found or _printed_means("dropout_rate", {rate: PRINTED_NET4[rate] for rate in (0.5, 0.3)})
+    found = deciding(found, _printed_means("dropout_rate", {rate: PRINTED_NET4[rate] for rate in (0.5, 0.3)}))
     yield _claim("Net 4, 2)", "Dropout 0.3 is much better than 0.5", larger(found), found)
     yield _claim("Net 4, 2)", "At no epoch does dropout 0.5 cross 88 %", WAITS, None)

@@ -112,26 +112,20 @@ def means(runs: Runs) -> Iterator[Row]:
     for sweep_name, epochs in SEVERAL_EPOCHS.items():
         network = sweep_name.partition("_")[2]
         cells = grid(sweep_name)
+        implied = _implied(_tables(network))
         for table in _tables(network):
             for levels, values in table.rows:
                 at = dict(zip(table.by, levels, strict=True))
-                implied = _implied(network) if (table, levels) == _last_row(network) else {}
-                yield from _table_row(runs, network, cells, table, at, values, epochs, implied)
+                own = implied.get((table.by, levels), {})
+                yield from _table_row(runs, network, cells, table, at, values, epochs, own)
 
 
-def _margins(network: str) -> list[PublishedTable]:
-    """The tables of means over all cells with the same level of one setting."""
-    return [table for table in _tables(network) if len(table.by) == 1 and table.by[0] != "epoch"]
+def _implied(tables: Sequence[PublishedTable]) -> dict[tuple, dict[str, Measured]]:
+    """The means in the last row that the other rows give, by the table's fields and the levels of the row.
 
-
-def _last_row(network: str) -> tuple[PublishedTable, Any]:
-    table = (_margins(network) or _tables(network))[-1]
-    return table, table.rows[-1][0]
-
-
-def _implied(network: str) -> dict[str, Measured]:
-    """The means in the last row of two such tables that their other rows give, for both have the same grand mean."""
-    margins = _margins(network)
+    Two tables of means over all cells with one level of a setting have the same grand mean.
+    """
+    margins = [table for table in tables if len(table.by) == 1 and table.by[0] != "epoch"]
     if len(margins) != 2:
         return {}
     first, last = margins
@@ -143,7 +137,7 @@ def _implied(network: str) -> dict[str, Measured]:
         roundings = [Printed(REPORT, "", name, repr(value)).margin for value in (*known, *others)]
         value = levels * sum(known) / len(known) - sum(others)
         found[name] = recomputed(value, levels * max(roundings) + sum(roundings[len(known) :]), "by the grand mean")
-    return found
+    return {(last.by, last.rows[-1][0]): found}
 
 
 @functools.cache  # reading the published files takes a second

@@ -76,8 +76,8 @@ def _tdt4265(runs: Runs) -> Iterator[Claim]:
         return Claim("TDT4265", place, words, *verdict, difference, unit, **options)
 
     final = evidence.last("val_accuracy")
-    found = between(runs, "tdt4265.model1", "tdt4265.model2", final)
-    found = found or of_print(0.7792, 0.7386, VALIDATION, "printed validation accuracies of table 3, one run each")
+    printed = of_print(0.7792, 0.7386, VALIDATION, "printed validation accuracies of table 3, one run each")
+    found = deciding(between(runs, "tdt4265.model1", "tdt4265.model2", final), printed)
     yield claim("2.5 e)", "Model 1 raises the final validation accuracy over model 2", larger(found), found)
     costs = {name: arithmetic.totals(list(rows(name))).multiply_adds for name in ("model1", "model2")}
     finding = (
@@ -106,10 +106,8 @@ def _tdt4265(runs: Runs) -> Iterator[Claim]:
     found = between(runs, f"{model2}.stride", model2, final)
     yield claim("2.5 e)", "Strides in place of pools give comparable results", similar(found), found, similarity=True)
     lowest = evidence.at_best("val_loss", "val_loss", smallest=True)
-    chance, unsettled = math.log(4), False  # of four classes
-    if results := runs.of("tdt4265.transfer.model1"):
-        best = [lowest(result) for result in results]
-        unsettled = min(best) > chance
+    chance = math.log(4)  # of four classes
+    reached = min((lowest(result) for result in runs.of("tdt4265.transfer.model1")), default=chance)
     for words, quantity, what in (
         ("The fine-tuned ResNet18 learns faster than model 1", TRAINING_LOSS, "mean training loss"),
         ("It converges to a lower validation loss than model 1", lowest, "lowest validation loss"),
@@ -119,7 +117,7 @@ def _tdt4265(runs: Runs) -> Iterator[Claim]:
             by_seed(runs, *names, quantity, f"{what} of model 1 minus that of the last 5 layers"), TRANSFER
         )
         verdict, finding = larger(found)
-        if unsettled and quantity is lowest:
+        if quantity is lowest and reached > chance:
             verdict = "undecided"
             finding += f"; but model 1 stays above the {chance:.2f} of chance with every seed, in 50 steps"
         yield claim("3.4 d)", words, (verdict, finding), found, "nats")
@@ -170,10 +168,9 @@ def _comp5623(runs: Runs) -> Iterator[Claim]:
     )
     yield Claim("COMP5623", "1.2.1", "The best number of epochs is 10", "does not hold", finding, counted_in=OWN)
     found = on_stand_in(between(runs, "comp5623.tuned", "comp5623.full", evidence.last("val_accuracy")), STAND_IN)
-    if found is None:
-        tuned, full = (np.array(log[-LAST:]) / 100 for log in (TUNED_ACCURACY, FULL_ACCURACY))
-        what = f"mean of the last {LAST} epochs of the two printed logs, each epoch taken as a run of its own"
-        found = Difference(float(tuned.mean() - full.mean()), *welch_interval(tuned, full), what, OWN)
+    tuned, full = (np.array(log[-LAST:]) / 100 for log in (TUNED_ACCURACY, FULL_ACCURACY))
+    what = f"mean of the last {LAST} epochs of the two printed logs, each epoch taken as a run of its own"
+    found = deciding(found, Difference(float(tuned.mean() - full.mean()), *welch_interval(tuned, full), what, OWN))
     yield claim("1.2.2", "Augmentation and dropout raise validation accuracy", larger(found), found)
     later = np.array(TUNED_ACCURACY[15:]) / 100
     found = beyond(range(16, 31), later, 70, 0.8, "epoch 70 minus 80 %, if accuracy rises as in epochs 16 to 30")
